@@ -1,0 +1,55 @@
+# Marquee: every command a person needs, one line each. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+ENV := .venv/.ready
+# Nothing that we run phones home, and nothing recompiles Python on every start.
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := true
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
+
+.PHONY: help repro test check serve ui lint types lock format clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(ENV): requirements/bootstrap.txt requirements/all.txt pyproject.toml
+	@echo "Making the environment in .venv (about a minute the first time) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/all.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: $(ENV) ## run the whole pipeline on the data set of params.yaml
+	@marquee repro
+
+ui: $(ENV) ## open the runs in the MLflow UI
+	@marquee ui
+
+serve: $(ENV) ## serve the packaged model on port 3000
+	@marquee serve
+
+test: $(ENV) ## the tests, under five minutes on two cores
+	@python -m pytest -n 2 --dist worksteal
+
+lint: $(ENV) ## ruff: format and rules
+	@ruff format --check . && ruff check .
+
+types: $(ENV) ## mypy, strict
+	@mypy
+
+check: lint types test ## what CI runs: lint, types, and every test
+
+format: $(ENV) ## format the code
+	@ruff format . && ruff check --fix .
+
+lock: $(ENV) ## write the hash-locked requirements anew
+	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
+	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra offline --extra dev pyproject.toml -o requirements/all.txt
+	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header -c requirements/all.txt pyproject.toml -o requirements/service.txt
+
+clean: ## remove the environment (data, models and runs stay)
+	@rm -rf .venv

@@ -1,0 +1,45 @@
+"""The error tree: everything that a person can mend is one of these, and says how.
+
+MarqueeError
+├── ConfigError           params.yaml or an argument is wrong
+├── DataError             the ratings or items cannot be used
+│   ├── SourceError       the source cannot be fetched, opened or unpacked
+│   └── ValidationFailed  too many rows break the rules of the ratings table
+├── ModelError            a fitted model is missing, foreign or damaged
+└── TrackingError         the tracking store or the registry cannot answer
+
+A message is one line: what is wrong, where, and what to do next. The command line's edge prints it
+without a traceback and exits with the class's `exit_code`.
+"""
+
+
+class MarqueeError(Exception):
+    """Base of all errors that a person can mend."""
+
+    exit_code = 1
+
+
+class ConfigError(MarqueeError):
+    """params.yaml, an option or an argument does not say something usable."""
+
+    exit_code = 2
+
+
+class DataError(MarqueeError):
+    """The ratings or the items cannot be used as they are."""
+
+
+class SourceError(DataError):
+    """The source cannot be fetched, opened or unpacked."""
+
+
+class ValidationFailed(DataError):
+    """More rows than allowed break the rules of the ratings table."""
+
+
+class ModelError(MarqueeError):
+    """A fitted model is missing, was written by another schema, or is damaged."""
+
+
+class TrackingError(MarqueeError):
+    """The tracking store or the registry is missing, or does not hold what was asked for."""

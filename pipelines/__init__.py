@@ -1,0 +1,1 @@
+"""Verbs: one module a stage or command. They read, call the other packages, and write."""

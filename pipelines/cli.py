@@ -1,0 +1,3 @@
+"""`marquee ...`: the commands that a person types."""
+def main() -> None:
+    """Run."""
