@@ -1,0 +1,27 @@
+"""Where every stage's artefacts lie: the one place that knows the file names in dvc.yaml."""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+SOURCE = Path("data/source.json")
+INGESTED_RATINGS = Path("data/ingested/ratings.parquet")
+INGESTED_ITEMS = Path("data/ingested/items.parquet")
+RATINGS = Path("data/ratings.parquet")
+ITEMS = Path("data/items.parquet")
+QUARANTINE = Path("data/quarantine.csv")
+VALIDATION = Path("results/validation.json")
+TRAIN = Path("data/split/train.parquet")
+TEST = Path("data/split/test.parquet")
+FOLDS = Path("data/split/folds.npy")
+SPLIT = Path("results/split.json")
+SEARCH = Path("results/search.json")
+CHOICE = Path("results/choice.json")
+FIT = Path("models/fit")
+EVALUATION = Path("results/evaluation.json")
+FITTED = Path("models/fitted")
+REGISTERED = Path("models/registered.json")
+BENTO = Path("models/bento.json")
+
+STATE = Path(".marquee")  # what this clone alone knows: stage timings, the last Bento; never versioned
+TIMINGS = STATE / "timings.json"
+PACKAGED = STATE / "packaged.json"
