@@ -33,7 +33,7 @@ class Demo(Block):
     n_ratings: int = Field(gt=0)
     n_users: int | None = Field(default=None, gt=0)
     n_items: int | None = Field(default=None, gt=0)
-    step: Literal[0.5, 1.0] = 1.0
+    step: float = Field(default=1.0, multiple_of=0.5, ge=0.5, le=1.0)
 
 
 class RatingColumnNames(Block):
