@@ -1,0 +1,1 @@
+"""The candidate algorithms: each with scikit-surprise's interface, behind one catalogue."""

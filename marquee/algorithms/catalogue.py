@@ -1,0 +1,125 @@
+"""The candidates by name: which class, which parameters, and how one is made.
+
+This is the seam between the search and the algorithms: a candidate is a class with
+scikit-surprise's interface, and nothing outside this package knows which class it is.
+To add one, write the class and add its line here.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import surprise
+
+from marquee.algorithms.normal import NormalPredictor
+from marquee.errors import ConfigError
+
+Parameters = Mapping[str, Any]
+
+# Surprise nests these in dictionaries; a search space is flat.
+SIMILARITY_OPTIONS = {
+    "similarity": "name",
+    "user_based": "user_based",
+    "min_support": "min_support",
+    "shrinkage": "shrinkage",
+}
+ALS_OPTIONS = ("method", "n_epochs", "reg_u", "reg_i")
+SGD_OPTIONS = ("method", "n_epochs", "reg", "learning_rate")
+BASELINE_OPTIONS = tuple(dict.fromkeys(ALS_OPTIONS + SGD_OPTIONS))
+NOT_SEARCHED = {"self", "kwargs", "verbose", "random_state", "sim_options", "bsl_options"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One algorithm of the catalogue."""
+
+    name: str
+    title: str
+    factory: Callable[..., Any]
+    options: tuple[str, ...] = ()  # accepted beside the constructor's own arguments
+    fixed: tuple[tuple[str, Any], ...] = ()  # always passed; changes speed, never the result
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Every parameter a search may set."""
+        own = inspect.signature(self.factory).parameters
+        fixed = {name for name, _ in self.fixed}
+        return (*(name for name in own if name not in NOT_SEARCHED | fixed), *self.options)
+
+    def make(self, parameters: Parameters, seed: int) -> surprise.AlgoBase:
+        """The algorithm with these parameters; those left out keep Surprise's defaults.
+
+        Raises:
+            ConfigError: the algorithm has no such parameter.
+        """
+        self.check(parameters)
+        arguments = {key: value for key, value in parameters.items() if key not in self.options}
+        if "random_state" in inspect.signature(self.factory).parameters:
+            arguments["random_state"] = seed
+        return self.factory(**arguments, **dict(self.fixed), **self._nested(parameters))
+
+    def check(self, names: Parameters) -> None:
+        """Refuse a parameter that the algorithm does not have, naming the nearest that it has."""
+        for name in names:
+            if name not in self.parameters:
+                raise ConfigError(
+                    f"{self.name} has no parameter '{name}'{_hint(name, self.parameters)} (it has: "
+                    f"{', '.join(self.parameters) or 'none'})"
+                )
+
+    def _nested(self, parameters: Parameters) -> dict[str, Any]:
+        """Surprise's `sim_options` and `bsl_options`."""
+        nested: dict[str, Any] = {}
+        options = {key: value for key, value in parameters.items() if key in self.options}
+        similarity = {SIMILARITY_OPTIONS[k]: v for k, v in options.items() if k in SIMILARITY_OPTIONS}
+        baseline = {k: v for k, v in options.items() if k in BASELINE_OPTIONS}
+        if similarity:
+            nested["sim_options"] = similarity
+        if baseline:
+            nested["bsl_options"] = baseline
+        return nested
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+NEIGHBOURS = tuple(SIMILARITY_OPTIONS)
+QUIET = (("verbose", False),)
+
+CATALOGUE: dict[str, Candidate] = {
+    candidate.name: candidate
+    for candidate in (
+        Candidate("svd", "SVD", surprise.SVD),
+        # The cache trades memory for the sparse rows that Surprise would look up at each epoch.
+        Candidate("svdpp", "SVD++", surprise.SVDpp, fixed=(("cache_ratings", True),)),
+        Candidate("nmf", "NMF", surprise.NMF),
+        Candidate("slope_one", "Slope One", surprise.SlopeOne),
+        Candidate("knn_basic", "k-NN", surprise.KNNBasic, NEIGHBOURS, QUIET),
+        Candidate("knn_with_means", "Centered k-NN", surprise.KNNWithMeans, NEIGHBOURS, QUIET),
+        Candidate("knn_with_z_score", "z-score k-NN", surprise.KNNWithZScore, NEIGHBOURS, QUIET),
+        Candidate(
+            "knn_baseline", "k-NN Baseline", surprise.KNNBaseline, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET
+        ),
+        Candidate("co_clustering", "Co-Clustering", surprise.CoClustering),
+        Candidate("baseline_only", "Baseline", surprise.BaselineOnly, BASELINE_OPTIONS, QUIET),
+        Candidate("normal_predictor", "Random", NormalPredictor),
+    )
+}
+
+
+def candidate(name: str) -> Candidate:
+    """The candidate of that name.
+
+    Raises:
+        ConfigError: the catalogue has no such name.
+    """
+    try:
+        return CATALOGUE[name]
+    except KeyError:
+        raise ConfigError(
+            f"there is no algorithm '{name}'{_hint(name, tuple(CATALOGUE))} (there are: {', '.join(CATALOGUE)})"
+        ) from None
