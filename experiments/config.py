@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from marquee.errors import ConfigError
 
@@ -111,8 +111,14 @@ class Range(Block):
         return self
 
 
+def _kind(value: object) -> str:
+    """A mapping is meant as a range, all else as a list: so an error speaks of what was meant."""
+    return "range" if isinstance(value, dict | Range) else "list"
+
+
 Choices = Annotated[list[Choice], Field(min_length=1)]
-Space = dict[str, Choices | Range]
+Values = Annotated[Annotated[Choices, Tag("list")] | Annotated[Range, Tag("range")], Discriminator(_kind)]
+Space = dict[str, Values]
 
 
 class Search(Block):
@@ -211,7 +217,7 @@ def _first_line(error: ValidationError) -> str:
 
 def _is_union_tag(part: str | int) -> bool:
     """Pydantic adds the member of a union it tried to the path; that is no key of the file."""
-    return isinstance(part, str) and (part in {"Range", "bool", "int", "float", "str"} or "[" in part)
+    return isinstance(part, str) and part in {"range", "list", "bool", "int", "float", "str"}
 
 
 def _short(value: Any) -> str:

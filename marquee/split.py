@@ -24,7 +24,7 @@ def shuffled(n_rows: int, seed: int) -> Indices:
     folds are promised to be scikit-surprise's own.
     """
     rows = np.arange(n_rows)
-    np.random.RandomState(seed).shuffle(rows)  # noqa: NPY002
+    np.random.RandomState(seed).shuffle(rows)
     return rows
 
 

@@ -1,3 +1,63 @@
 """`marquee ...`: the commands that a person types."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from experiments.config import load_params
+from marquee.errors import MarqueeError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="marquee")
+def cli() -> None:
+    """Marquee: from ratings to a recommender in production, with evidence at each step."""
+
+
+@cli.command()
+@click.option("-f", "--force", is_flag=True, help="Run every stage, changed or not.")
+def repro(*, force: bool) -> None:
+    """Run what changed of the pipeline, and show the leaderboard."""
+    from pipelines.repro import repro as run_repro
+
+    run_repro(load_params(), force=force)
+
+
+@cli.command()
+@click.option("--port", default=5000, show_default=True, help="Where the UI listens, on this machine only.")
+def ui(port: int) -> None:
+    """Open the runs in the MLflow UI."""
+    from pipelines.ui import ui as run_ui
+
+    run_ui(load_params(), port=port)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=3000, show_default=True, help="Port to listen on.")
+def serve(host: str, port: int) -> None:
+    """Serve the Bento that was packaged last."""
+    from pipelines.serve import serve as run_serve
+
+    run_serve(load_params(), host=host, port=port)
+
+
 def main() -> None:
-    """Run."""
+    """Entry point: one line where something is wrong, and the error's own exit code."""
+    try:
+        cli.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
+    except MarqueeError as error:
+        Console(stderr=True, highlight=False).print("[red]marquee:[/] ", end="")
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

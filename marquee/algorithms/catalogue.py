@@ -9,7 +9,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import surprise
 
@@ -17,6 +17,7 @@ from marquee.algorithms.normal import NormalPredictor
 from marquee.errors import ConfigError
 
 Parameters = Mapping[str, Any]
+Algorithm: TypeAlias = surprise.AlgoBase
 
 # Surprise nests these in dictionaries; a search space is flat.
 SIMILARITY_OPTIONS = {
@@ -48,7 +49,7 @@ class Candidate:
         fixed = {name for name, _ in self.fixed}
         return (*(name for name in own if name not in NOT_SEARCHED | fixed), *self.options)
 
-    def make(self, parameters: Parameters, seed: int) -> surprise.AlgoBase:
+    def make(self, parameters: Parameters, seed: int) -> Algorithm:
         """The algorithm with these parameters; those left out keep Surprise's defaults.
 
         Raises:
@@ -121,5 +122,6 @@ def candidate(name: str) -> Candidate:
         return CATALOGUE[name]
     except KeyError:
         raise ConfigError(
-            f"there is no algorithm '{name}'{_hint(name, tuple(CATALOGUE))} (there are: {', '.join(CATALOGUE)})"
+            f"there is no algorithm '{name}'{_hint(name, tuple(CATALOGUE))} "
+            f"(there are: {', '.join(CATALOGUE)})"
         ) from None

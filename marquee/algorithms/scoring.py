@@ -1,21 +1,42 @@
-"""Scores of every item for a block of users: what a ranking needs, without a loop over pairs.
+"""What a fitted algorithm says: of pairs, to measure its error, and of all items, to rank them.
 
-Scores are the algorithm's own estimates, unclipped (clipping to the scale would tie the best items).
-An impossible estimate is the global mean, as in `AlgoBase.predict`.
+Scores of all items are the algorithm's own estimates, unclipped (clipping to the scale would tie
+the best items). An impossible estimate is the global mean, as in `AlgoBase.predict`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import surprise
-
 from surprise.prediction_algorithms.knns import SymmetricAlgo
 
 from marquee.algorithms.neighbours import score_neighbours
+from marquee.algorithms.trainset import Testset
 from marquee.ratings import Floats, Integers
 
 ScoreBlock = Callable[[Integers], Floats]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predicted ratings of pairs, clipped to the scale, beside the true ones."""
+
+    actual: Floats
+    estimated: Floats
+    impossible: npt.NDArray[np.bool_]  # where the global mean stands in for an estimate
+
+
+def predict_pairs(algorithm: surprise.AlgoBase, testset: Testset) -> Predictions:
+    """Predict every pair of a test set, in its order."""
+    predictions = algorithm.test(testset)
+    return Predictions(
+        np.array([p.r_ui for p in predictions], dtype=np.float64),
+        np.array([p.est for p in predictions], dtype=np.float64),
+        np.array([p.details["was_impossible"] for p in predictions], dtype=np.bool_),
+    )
 
 
 def score_all(algorithm: surprise.AlgoBase) -> ScoreBlock:
@@ -43,7 +64,7 @@ def _score_factors(algorithm: surprise.AlgoBase, users: Integers) -> Floats:
 
 
 def _score_svdpp(algorithm: surprise.SVDpp, users: Integers) -> Floats:
-    """A user's vector is `pu` plus the mean-scaled sum of the `yj` of the rated items (Koren 2008, eq. 15)."""
+    """A user's vector is `pu` plus the mean-scaled sum of the `yj` of the rated items (Koren 2008)."""
     implicit = np.zeros((len(users), algorithm.yj.shape[1]))
     for row, user in enumerate(users.tolist()):
         rated = [item for item, _ in algorithm.trainset.ur[user]]

@@ -25,6 +25,15 @@ def model_bytes(algorithm: surprise.AlgoBase) -> int:
     return sum(array.nbytes for array in _arrays(algorithm).values())
 
 
+def diverged(algorithm: surprise.AlgoBase) -> bool:
+    """Whether a learned parameter is not a finite number.
+
+    Predictions cannot tell: clipping in Surprise turns NaN into the top of the scale.
+    """
+    learned = (getattr(algorithm, name, None) for name in ("bu", "bi", "pu", "qi", "yj"))
+    return any(not np.isfinite(array).all() for array in learned if array is not None)
+
+
 def save_state(
     algorithm: surprise.AlgoBase, folder: Path, *, name: str, parameters: Parameters, seed: int
 ) -> None:

@@ -1,13 +1,17 @@
-"""Surprise's `Trainset` from coded ratings, without its loop over raw ids."""
+"""Surprise's training and test sets from the ratings table, without its loops over raw ids."""
 
 from collections import defaultdict
+from typing import TypeAlias
 
 import numpy as np
-from surprise import Trainset
+import pandas as pd
+import surprise
 
-from marquee.ratings import CodedRatings, Floats, Integers
+from marquee.ratings import ITEM, RATING, USER, CodedRatings, Floats, Integers
 
 Scale = tuple[float, float]
+Trainset: TypeAlias = surprise.Trainset
+Testset = list[tuple[str, str, float]]
 
 
 def trainset_of(coded: CodedRatings, scale: Scale) -> Trainset:
@@ -22,6 +26,12 @@ def trainset_of(coded: CodedRatings, scale: Scale) -> Trainset:
         {raw: inner for inner, raw in enumerate(coded.user_ids)},
         {raw: inner for inner, raw in enumerate(coded.item_ids)},
     )
+
+
+def testset_of(ratings: pd.DataFrame) -> Testset:
+    """Rows as scikit-surprise tests them: raw user, raw item, true rating."""
+    values = ratings[RATING].to_numpy(dtype=np.float64).tolist()
+    return list(zip(ratings[USER].tolist(), ratings[ITEM].tolist(), values, strict=True))
 
 
 def _grouped(

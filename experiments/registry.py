@@ -1,0 +1,120 @@
+"""The MLflow model registry: versions found by content, and the aliases that point at them.
+
+`challenger` is the newest version that the pipeline made. `champion` is what users see: the very
+first version becomes it, and after that only a promotion moves it, never the pipeline.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.exceptions import MlflowException
+
+from experiments.tracking import tracking_uri
+from marquee.errors import TrackingError
+
+CHAMPION, CHALLENGER, DIGEST = "champion", "challenger", "digest"
+LOADER = Path(__file__).with_name("registered_model.py")
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of the registered model."""
+
+    name: str
+    version: int
+    run_id: str
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def algorithm(self) -> str:
+        """The candidate's name in the catalogue."""
+        return self.tags["algorithm"]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters it was made with."""
+        parameters: dict[str, Any] = json.loads(self.tags["parameters"])
+        return parameters
+
+
+def find_version(name: str, digest: str) -> ModelVersion | None:
+    """The version with that content, or None."""
+    found = _client().search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
+    return _described(name, min(found, key=lambda v: int(v.version))) if found else None
+
+
+def champion(name: str) -> ModelVersion | None:
+    """The version that users see, or None before the first."""
+    try:
+        return _described(name, _client().get_model_version_by_alias(name, CHAMPION))
+    except MlflowException:
+        return None
+
+
+def register(
+    name: str, folder: Path, digest: str, run_id: str, tags: Mapping[str, str]
+) -> tuple[ModelVersion, bool]:
+    """Make a version of a fitted model's folder, unless there is one with the same content.
+
+    Returns the version and whether it is new. Either way it is now the challenger; it becomes
+    champion only where there is none.
+
+    Raises:
+        TrackingError: the registry refused, or what was logged cannot be read back.
+    """
+    version = find_version(name, digest)
+    new = version is None
+    try:
+        if version is None:
+            version = _create(name, folder, run_id, {**tags, DIGEST: digest})
+        _client().set_registered_model_alias(name, CHALLENGER, str(version.version))
+        if champion(name) is None:
+            _client().set_registered_model_alias(name, CHAMPION, str(version.version))
+    except MlflowException as error:
+        raise TrackingError(f"the registry refused '{name}': {' '.join(str(error).split())}") from error
+    found = find_version(name, digest)
+    if found is None:
+        raise TrackingError(
+            f"version {version.version} of '{name}' is gone from the registry just after it was made"
+        )
+    return found, new
+
+
+def _create(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+    """Log the folder with the run, load it back, and only then register it."""
+    mlflow.set_tracking_uri(tracking_uri())
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(LOADER),  # code, not a pickle
+            artifacts={"model": str(folder)},
+            code_paths=[str(LOADER.parents[1] / "marquee")],
+            pip_requirements=["numpy", "pandas"],
+        )
+    mlflow.pyfunc.load_model(logged.model_uri)
+    client = _client()
+    try:
+        client.create_registered_model(name)
+    except MlflowException:
+        client.get_registered_model(name)  # it exists; anything else is an error worth raising
+    made = client.create_model_version(
+        name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id
+    )
+    return _described(name, made)
+
+
+def _described(name: str, version: MlflowVersion) -> ModelVersion:
+    """Ours of theirs. A search returns versions without aliases, so they are asked for."""
+    full = _client().get_model_version(name, version.version)
+    return ModelVersion(name, int(full.version), str(full.run_id), tuple(full.aliases), dict(full.tags))
+
+
+def _client() -> MlflowClient:
+    return MlflowClient(tracking_uri())

@@ -1,0 +1,152 @@
+"""The search: Optuna says which parameters to try, a pool of processes says how good they are."""
+
+import math
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+
+import optuna
+
+from experiments.config import Range, Search, Space
+from experiments.crossval import FoldSource, Task, score_task, start_worker
+from experiments.trials import FoldScore, Trial, cost_of
+from marquee.algorithms.catalogue import candidate
+from marquee.errors import MarqueeError
+from marquee.seeds import seed_for
+
+Suggestion = tuple[optuna.Study | None, optuna.trial.Trial | None, Trial]
+OnFold = Callable[[Task], None]
+OnTrial = Callable[[Trial], None]
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def check_candidates(search: Search) -> None:
+    """Refuse a candidate or a parameter that the catalogue does not have, before any work is done."""
+    for name, space in search.candidates.items():
+        candidate(name).check(space)
+
+
+def plan(search: Search, seed: int) -> list[Suggestion]:
+    """Every trial of the search, in the order of params.yaml: one study a candidate.
+
+    Grid and random sampling look at no result, so all can be asked for at once, and the trials are
+    the same whatever the number of workers.
+    """
+    check_candidates(search)
+    suggestions: list[Suggestion] = []
+    for name, space in search.candidates.items():
+        for study, asked, parameters in _suggest(search, name, space, seed_for(seed, "sampler", name)):
+            suggestions.append((study, asked, Trial(len(suggestions), name, parameters)))
+    return suggestions
+
+
+def run_search(
+    search: Search, source: FoldSource, seed: int, *, on_fold: OnFold, on_trial: OnTrial
+) -> list[Trial]:
+    """Score every planned trial on every fold.
+
+    A trial that fails is kept with its reason; the others go on.
+
+    Raises:
+        MarqueeError: every trial failed.
+    """
+    suggestions = plan(search, seed)
+    finished: dict[int, Trial] = {}
+    scores: dict[int, dict[int, FoldScore | str]] = {trial.number: {} for _, _, trial in suggestions}
+    with _workers(search.workers, source) as pool:
+        pending = _submit(pool, suggestions, source.n_folds, seed)
+        for future in as_completed(pending):
+            task = pending[future]
+            scores[task.trial][task.fold] = future.result()
+            on_fold(task)
+            if len(scores[task.trial]) == source.n_folds:
+                trial = _finish(suggestions[task.trial], scores.pop(task.trial), search.metric)
+                finished[trial.number] = trial
+                on_trial(trial)
+    trials = [finished[number] for number in sorted(finished)]
+    _refuse_all_failed(trials)
+    return trials
+
+
+def _suggest(
+    search: Search, name: str, space: Space, seed: int
+) -> Iterator[tuple[optuna.Study | None, optuna.trial.Trial | None, dict[str, object]]]:
+    """Parameters of one candidate's trials. An empty space, or the sampler `defaults`, is one trial."""
+    if search.sampler == "defaults" or not space:
+        yield None, None, {}
+        return
+    if search.sampler == "grid":
+        values = {key: choices for key, choices in space.items() if isinstance(choices, list)}
+        sampler: optuna.samplers.BaseSampler = optuna.samplers.GridSampler(values, seed=seed)
+        n_trials = math.prod(len(choices) for choices in values.values())
+    else:
+        sampler, n_trials = optuna.samplers.RandomSampler(seed=seed), search.n_trials
+    study = optuna.create_study(study_name=name, sampler=sampler, direction="minimize")
+    for _ in range(n_trials):
+        asked = study.ask()
+        yield study, asked, {key: _value(asked, key, choices) for key, choices in space.items()}
+
+
+def _value(
+    asked: optuna.trial.Trial, key: str, choices: list[bool | int | float | str | None] | Range
+) -> object:
+    if isinstance(choices, list):
+        return asked.suggest_categorical(key, choices)
+    if isinstance(choices.low, int) and isinstance(choices.high, int):
+        return asked.suggest_int(key, choices.low, choices.high, log=choices.log)
+    return asked.suggest_float(key, choices.low, choices.high, log=choices.log)
+
+
+@contextmanager
+def _workers(n_workers: int, source: FoldSource) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that end with the search, whatever ends it."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks of MLflow
+    pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=start_worker, initargs=(source,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    pool: ProcessPoolExecutor, suggestions: list[Suggestion], n_folds: int, seed: int
+) -> dict[Future[FoldScore | str], Task]:
+    """All tasks, fold by fold within a trial. A fold's seed is shared by all trials of an algorithm."""
+    tasks = [
+        Task(
+            trial.number,
+            trial.algorithm,
+            trial.parameters,
+            fold,
+            seed_for(seed, "search", trial.algorithm, fold),
+        )
+        for _, _, trial in suggestions
+        for fold in range(n_folds)
+    ]
+    return {pool.submit(score_task, task): task for task in tasks}
+
+
+def _finish(suggestion: Suggestion, scores: dict[int, FoldScore | str], metric: str) -> Trial:
+    """The trial with its scores, told to its study."""
+    study, asked, planned = suggestion
+    reasons = [score for _, score in sorted(scores.items()) if isinstance(score, str)]
+    folds = tuple(score for _, score in sorted(scores.items()) if isinstance(score, FoldScore))
+    if reasons:
+        trial = Trial(planned.number, planned.algorithm, planned.parameters, failure=reasons[0])
+    else:
+        trial = Trial(planned.number, planned.algorithm, planned.parameters, folds, cost=cost_of(folds))
+    if study is not None and asked is not None:
+        state = optuna.trial.TrialState.FAIL if reasons else optuna.trial.TrialState.COMPLETE
+        study.tell(asked, None if reasons else trial.mean(metric), state=state)
+    return trial
+
+
+def _refuse_all_failed(trials: list[Trial]) -> None:
+    if all(trial.failure for trial in trials):
+        first = trials[0]
+        raise MarqueeError(
+            f"all {len(trials)} trials failed; the first, {first.label}: {first.failure}; "
+            f"see search.candidates in params.yaml"
+        )

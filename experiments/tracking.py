@@ -1,0 +1,234 @@
+"""The MLflow tracking store: one parent run a search, a child a trial, found again by the search's key.
+
+The key is a digest of the search's result file. It is the same in every clone, where run ids are
+not, so that a later stage finds its run without a run id in a versioned file.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+from experiments.trials import Cost, Trial
+from marquee.errors import TrackingError
+
+PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
+
+
+@dataclass(frozen=True)
+class DataVersion:
+    """Which data a run saw: the source's name and the digest that dvc.lock has of it."""
+
+    source: str
+    digest: str
+    path: str
+
+
+def project_root() -> Path:
+    """The project's folder; the one an experiment was started from, where DVC runs it in a copy."""
+    return Path(os.environ.get("DVC_ROOT", Path.cwd())).resolve()
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI where set, else a SQLite file in the project's folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+class Tracker:
+    """The runs of one MLflow experiment, written by the client alone: no global active run."""
+
+    def __init__(self, experiment: str, uri: str | None = None) -> None:
+        self.uri = uri or tracking_uri()
+        os.environ.setdefault("MLFLOW_TRACKING_URI", self.uri)
+        self._client = MlflowClient(self.uri)
+        with _translated(self.uri), _store_lock(self.uri):
+            self.experiment_id = self._experiment(experiment)
+
+    def start_search(
+        self, name: str, data: DataVersion, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> str:
+        """Begin the parent run of a search; its run id."""
+        with _translated(self.uri):
+            kind = {"kind": "search", DATA_DIGEST: data.digest, "data_source": data.source}
+            run = self._client.create_run(self.experiment_id, run_name=name, tags={**kind, **tags})
+            self._client.log_batch(run.info.run_id, params=_params(params))
+            self._client.log_inputs(run.info.run_id, [_dataset_input(data)])
+            return str(run.info.run_id)
+
+    def log_trial(self, parent: str, trial: Trial, tags: Mapping[str, str]) -> None:
+        """Write one finished trial as a child run."""
+        named = {PARENT: parent, TRIAL: str(trial.number), "algorithm": trial.algorithm, "kind": "trial"}
+        failure = {"failure": trial.failure[:5000]} if trial.failure else {}
+        name = f"{trial.number:02d} {trial.label}"[:250]
+        run = self._client.create_run(self.experiment_id, run_name=name, tags={**named, **failure, **tags})
+        metrics = [] if trial.failure else _metrics(trial.metrics())
+        for step, fold in enumerate(trial.folds):
+            metrics += [
+                Metric("fold_rmse", fold.rmse, _now(), step),
+                Metric("fold_mae", fold.mae, _now(), step),
+            ]
+        params = _params({"algorithm": trial.algorithm, **trial.parameters})
+        self._client.log_batch(run.info.run_id, metrics=metrics, params=params)
+        self._client.set_terminated(run.info.run_id, "FAILED" if trial.failure else "FINISHED")
+
+    def end_search(self, run_id: str, key: str) -> None:
+        """Mark a search as finished, to be found by its key."""
+        self._client.set_tag(run_id, SEARCH_KEY, key)
+        self._client.set_terminated(run_id, "FINISHED")
+
+    def fail(self, run_id: str, reason: str) -> None:
+        """Mark a run as failed, with the reason."""
+        self._client.set_tag(run_id, "failure", reason[:5000])
+        self._client.set_terminated(run_id, "FAILED")
+
+    def find_search(self, key: str) -> str | None:
+        """Run id of the newest search with that key, or None."""
+        with _translated(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment_id],
+                f"tags.{SEARCH_KEY} = '{key}'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+        return str(runs[0].info.run_id) if runs else None
+
+    def costs(self, run_id: str) -> dict[int, Cost]:
+        """Cost of each trial of a search, by its number."""
+        with _translated(self.uri):
+            runs = self._children(run_id)
+        measured = (run for run in runs if "fit_seconds" in run.data.metrics)
+        return {
+            int(run.data.tags[TRIAL]): Cost(
+                run.data.metrics["fit_seconds"], run.data.metrics["predict_seconds"]
+            )
+            for run in measured
+        }
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add figures and facts to a run, finished or not."""
+        with _translated(self.uri):
+            run_tags = [RunTag(key, value[:5000]) for key, value in (tags or {}).items()]
+            self._client.log_batch(run_id, metrics=_metrics(metrics or {}), tags=run_tags)
+
+    def log_figure(self, run_id: str, figure: Figure, name: str) -> None:
+        """Keep a figure with a run."""
+        with _translated(self.uri):
+            self._client.log_figure(run_id, figure, f"figures/{name}", save_kwargs={"dpi": 150})
+
+    def log_file(self, run_id: str, path: Path) -> None:
+        """Keep a file with a run."""
+        with _translated(self.uri):
+            self._client.log_artifact(run_id, str(path))
+
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """All metrics of a run."""
+        with _translated(self.uri):
+            return dict(self._client.get_run(run_id).data.metrics)
+
+    def recent_searches(self, n: int) -> list[str]:
+        """Run ids of the newest finished searches, newest first."""
+        with _translated(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment_id],
+                "tags.kind = 'search' and attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                max_results=n,
+            )
+        return [run.info.run_id for run in runs]
+
+    def _children(self, run_id: str) -> Iterator[Run]:
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id], f"tags.{PARENT} = '{run_id}'", page_token=token, max_results=1000
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        root = project_root() / "mlartifacts" if self.uri.startswith("sqlite:") else None
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        location = (root / name).as_uri() if root else None
+        created = str(self._client.create_experiment(name, artifact_location=location, tags=tags))
+        if root is not None:
+            _let_readers_in(Path(self.uri.removeprefix("sqlite:///")))
+        return created
+
+
+def _let_readers_in(database: Path) -> None:
+    """Write-ahead logging, once: the UI reads while a search writes."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _params(params: Mapping[str, Any]) -> list[Param]:
+    return [Param(key, _text(value)[:6000]) for key, value in params.items()]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _metrics(metrics: Mapping[str, float]) -> list[Metric]:
+    return [Metric(key, value, _now(), 0) for key, value in metrics.items()]
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _dataset_input(data: DataVersion) -> DatasetInput:
+    source = json.dumps({"uri": data.path})
+    dataset = Dataset(name=data.source, digest=data.digest, source_type="local", source=source)
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
+
+
+@contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    """MLflow's own errors as one line of ours."""
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingError(f"the tracking store {uri} refused: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _store_lock(uri: str) -> Iterator[None]:
+    """One process at a time creates a SQLite store: two at once break it."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///") + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def compare_path(experiment_id: str, run_ids: Iterable[str]) -> str:
+    """The part of the UI's address that compares runs."""
+    runs, experiments = json.dumps(list(run_ids)), json.dumps([experiment_id])
+    return f"/#/compare-runs?runs={runs}&experiments={experiments}".replace(" ", "")

@@ -1,0 +1,65 @@
+"""What every run and model says about its origin: data, code, search."""
+
+import hashlib
+import subprocess
+from functools import lru_cache
+
+from experiments.tracking import DataVersion, Tracker
+from marquee.algorithms.trainset import Scale
+from pipelines.paths import SEARCH, SOURCE
+from pipelines.stage import read_json
+
+
+def data_version() -> DataVersion:
+    """The source, with the digest that dvc.lock has of its raw files."""
+    source = read_json(SOURCE)
+    return DataVersion(source["source"], source["digest"], "data/raw")
+
+
+def rating_scale() -> Scale:
+    """Lowest and highest rating of the source."""
+    low, high = read_json(SOURCE)["scale"]
+    return float(low), float(high)
+
+
+def search_key() -> str:
+    """Digest of the search's results: the same in every clone that ran the same search."""
+    read_json(SEARCH)
+    return hashlib.sha256(SEARCH.read_bytes()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str | None:
+    """The commit checked out, with `-dirty` where tracked files differ from it; None outside git."""
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return None
+    return f"{head}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else head
+
+
+def code_tags() -> dict[str, str]:
+    """MLflow's tag for the commit, where there is one."""
+    commit = git_commit()
+    return {"mlflow.source.git.commit": commit, "mlflow.source.name": "dvc repro"} if commit else {}
+
+
+def search_run(tracker: Tracker) -> str:
+    """The run of the search whose results lie here.
+
+    Where results came from a cache or a remote, this store never saw the search. A run that says
+    so is made then, for the later stages to write to.
+    """
+    found = tracker.find_search(search_key())
+    if found is not None:
+        return found
+    restored = tracker.start_search(
+        "restored search", data_version(), {}, {**code_tags(), "restored": "true"}
+    )
+    tracker.log_file(restored, SEARCH)
+    tracker.end_search(restored, search_key())
+    return restored
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None

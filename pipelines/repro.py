@@ -1,0 +1,64 @@
+"""The whole pipeline for a person: run what changed, mend what this clone lacks, show what came out."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.config import Params
+from experiments.registry import find_version
+from experiments.search import check_candidates
+from marquee.errors import MarqueeError, SourceError
+from pipelines.package import bento_exists
+from pipelines.paths import PACKAGED, REGISTERED
+from pipelines.stage import read_json
+from pipelines.summary import print_summary
+
+QUIET = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "BENTOML_DO_NOT_TRACK": "true"}
+
+
+def repro(params: Params, *, force: bool = False) -> None:
+    """Run the DVC graph, then check that registry and Bento store hold what it promises.
+
+    Raises:
+        MarqueeError: a stage failed; its own line stands above.
+    """
+    check_candidates(params.search)
+    if not params.data.path.exists():
+        raise SourceError(f"data.path: there is no {params.data.path}; correct params.yaml, or put the data there")
+    started = time.time()
+    _dvc("repro", *(["--force"] if force else []))
+    _mend(params)
+    print_summary(params, started)
+
+
+def _mend(params: Params) -> None:
+    """Register and package again where dvc.lock is up to date but this machine never did either.
+
+    That is so after `dvc pull` in a fresh clone, or where the tracking database was removed.
+    """
+    for stage, missing in (("register", _unregistered), ("package", _unpackaged)):
+        if missing(params):
+            Console().print(f"The files are up to date, but not the {stage} stage's store: running it again.")
+            _dvc("repro", "--force", "--single-item", stage)
+
+
+def _unregistered(params: Params) -> bool:
+    return find_version(params.register_.model, read_json(REGISTERED)["digest"]) is None
+
+
+def _unpackaged(params: Params) -> bool:  # noqa: ARG001  one signature for both questions
+    return not PACKAGED.exists() or not bento_exists(read_json(PACKAGED)["tag"])
+
+
+def _dvc(*arguments: str) -> None:
+    """Run DVC in this environment, its output and that of the stages straight to the terminal."""
+    own = Path(sys.executable).parent
+    environment = {**os.environ, **QUIET, "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would make every stage compile its imports anew
+    done = subprocess.run([str(own / "dvc"), *arguments], env=environment, check=False)
+    if done.returncode != 0:
+        raise MarqueeError(f"`dvc {' '.join(arguments)}` stopped: see the line of the stage above")

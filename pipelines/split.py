@@ -1,0 +1,47 @@
+"""Hold out the test part, and shuffle the rest into folds."""
+
+import numpy as np
+import pandas as pd
+
+from experiments.config import Params
+from marquee.errors import DataError
+from marquee.ratings import ITEM, TIMESTAMP, USER
+from marquee.seeds import seed_for
+from marquee.split import Fold, check_folds, random_holdout, shuffled, time_holdout
+from pipelines.paths import FOLDS, RATINGS, SPLIT, TEST, TRAIN
+from pipelines.stage import run, write_json
+
+
+def split(params: Params) -> None:
+    """Write the training part, the test part, and the order that the folds are cut from."""
+    ratings = pd.read_parquet(RATINGS)
+    parts = _hold_out(ratings, params)
+    train, test = ratings.iloc[parts.train], ratings.iloc[parts.test]
+    check_folds(len(train), params.split.folds)
+    for frame, path in ((train, TRAIN), (test, TEST)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(path, index=False)
+    np.save(FOLDS, shuffled(len(train), seed_for(params.seed, "folds")))
+    write_json(SPLIT, _summary(train, test))
+
+
+def _hold_out(ratings: pd.DataFrame, params: Params) -> Fold:
+    if params.split.strategy == "random":
+        return random_holdout(len(ratings), params.split.test_share, seed_for(params.seed, "holdout"))
+    if TIMESTAMP not in ratings:
+        raise DataError("split.strategy is time, but these ratings have no timestamps: set it to random")
+    return time_holdout(ratings[TIMESTAMP].to_numpy(dtype=np.int64), params.split.test_share)
+
+
+def _summary(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, object]:
+    """Sizes, and how much of the test part nobody could have learned."""
+    summary: dict[str, object] = {"train_ratings": len(train), "test_ratings": len(test)}
+    summary["test_ratings_of_unknown_users"] = int((~test[USER].isin(train[USER])).sum())
+    summary["test_ratings_of_unknown_items"] = int((~test[ITEM].isin(train[ITEM])).sum())
+    if TIMESTAMP in test:
+        summary["first_test_timestamp"] = int(test[TIMESTAMP].min())
+    return summary
+
+
+if __name__ == "__main__":
+    run(split, "split")
