@@ -1,6 +1,6 @@
 """The search: Optuna says which parameters to try, a pool of processes says how good they are."""
 
-import math
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -15,7 +15,7 @@ from marquee.algorithms.catalogue import candidate
 from marquee.errors import MarqueeError
 from marquee.seeds import seed_for
 
-Suggestion = tuple[optuna.Study | None, optuna.trial.Trial | None, Trial]
+Suggestion = tuple[optuna.Study, optuna.trial.Trial, Trial]
 OnFold = Callable[[Task], None]
 OnTrial = Callable[[Trial], None]
 
@@ -72,21 +72,30 @@ def run_search(
 
 def _suggest(
     search: Search, name: str, space: Space, seed: int
-) -> Iterator[tuple[optuna.Study | None, optuna.trial.Trial | None, dict[str, object]]]:
-    """Parameters of one candidate's trials. An empty space, or the sampler `defaults`, is one trial."""
-    if search.sampler == "defaults" or not space:
-        yield None, None, {}
-        return
-    if search.sampler == "grid":
-        values = {key: choices for key, choices in space.items() if isinstance(choices, list)}
-        sampler: optuna.samplers.BaseSampler = optuna.samplers.GridSampler(values, seed=seed)
-        n_trials = math.prod(len(choices) for choices in values.values())
-    else:
-        sampler, n_trials = optuna.samplers.RandomSampler(seed=seed), search.n_trials
+) -> Iterator[tuple[optuna.Study, optuna.trial.Trial, dict[str, object]]]:
+    """Parameters of one candidate's trials. An empty space is a grid of one point."""
+    if search.sampler == "defaults":
+        space = {}
+    sampler = optuna.samplers.RandomSampler(seed=seed)
     study = optuna.create_study(study_name=name, sampler=sampler, direction="minimize")
+    drawn = search.sampler == "random" and space
+    n_trials = search.n_trials if drawn else _enqueue_grid(study, space)
     for _ in range(n_trials):
         asked = study.ask()
-        yield study, asked, {key: _value(asked, key, choices) for key, choices in space.items()}
+        yield study, asked, {key: _value(asked, key, values) for key, values in space.items()}
+
+
+def _enqueue_grid(study: optuna.Study, space: Space) -> int:
+    """Queue every point once; how many there are.
+
+    Not `GridSampler`: it chooses points by what other workers visited and ends its study from
+    within, which `ask` and `tell` do not allow. A queue is complete by construction.
+    """
+    lists = {key: values for key, values in space.items() if isinstance(values, list)}
+    points = [dict(zip(lists, point, strict=True)) for point in itertools.product(*lists.values())]
+    for point in points:
+        study.enqueue_trial(point)
+    return len(points)
 
 
 def _value(
@@ -137,9 +146,8 @@ def _finish(suggestion: Suggestion, scores: dict[int, FoldScore | str], metric: 
         trial = Trial(planned.number, planned.algorithm, planned.parameters, failure=reasons[0])
     else:
         trial = Trial(planned.number, planned.algorithm, planned.parameters, folds, cost=cost_of(folds))
-    if study is not None and asked is not None:
-        state = optuna.trial.TrialState.FAIL if reasons else optuna.trial.TrialState.COMPLETE
-        study.tell(asked, None if reasons else trial.mean(metric), state=state)
+    state = optuna.trial.TrialState.FAIL if reasons else optuna.trial.TrialState.COMPLETE
+    study.tell(asked, None if reasons else trial.mean(metric), state=state)
     return trial
 
 

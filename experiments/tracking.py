@@ -52,8 +52,8 @@ class Tracker:
     def __init__(self, experiment: str, uri: str | None = None) -> None:
         self.uri = uri or tracking_uri()
         os.environ.setdefault("MLFLOW_TRACKING_URI", self.uri)
-        self._client = MlflowClient(self.uri)
         with _translated(self.uri), _store_lock(self.uri):
+            self._client = MlflowClient(self.uri)
             self.experiment_id = self._experiment(experiment)
 
     def start_search(

@@ -1,0 +1,117 @@
+"""MLflow remembers a search as one parent with a child a trial, and versions by their content."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from experiments.figures import accuracy_against_time
+from experiments.tracking import DataVersion, Tracker, compare_path
+from experiments.trials import Cost, FoldScore, Trial
+from marquee.errors import TrackingError
+
+DATA = DataVersion("ml-100k", "0123456789abcdef0123456789abcdef.dir", "data/raw")
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def tracker(uri: str, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("DVC_ROOT", str(Path(uri.removeprefix("sqlite:///")).parent))
+    return Tracker("test")
+
+
+def trial(number: int, algorithm: str = "svd", rmse: float = 0.9) -> Trial:
+    folds = tuple(FoldScore(rmse + d, 0.7, 0.0, 2_000_000, 1.5, 0.2) for d in (0, 0.02))
+    return Trial(number, algorithm, {"n_factors": 8}, folds, cost=Cost(1.5, 0.2))
+
+
+def finished_search(tracker: Tracker, key: str) -> str:
+    parent = tracker.start_search("test", DATA, {"seed": 42}, {"mlflow.source.git.commit": "c0ffee"})
+    tracker.log_trial(parent, trial(0), {})
+    tracker.log_trial(parent, Trial(1, "nmf", {}, failure="Diverged: the parameters are not finite"), {})
+    tracker.log(parent, metrics={"rmse": 0.91})
+    tracker.end_search(parent, key)
+    return parent
+
+
+def test_a_search_is_found_again_by_its_key(tracker: Tracker) -> None:
+    parent = finished_search(tracker, "key-1")
+    assert tracker.find_search("key-1") == parent
+    assert tracker.find_search("another") is None
+
+
+def test_of_two_searches_with_one_key_the_newest_is_found(tracker: Tracker) -> None:
+    finished_search(tracker, "key-2")
+    newest = finished_search(tracker, "key-2")
+    assert tracker.find_search("key-2") == newest
+
+
+def test_costs_come_back_by_trial_number_and_failed_trials_have_none(tracker: Tracker) -> None:
+    parent = finished_search(tracker, "key-3")
+    assert tracker.costs(parent) == {0: Cost(1.5, 0.2)}
+
+
+def test_a_parent_names_data_seed_and_commit(tracker: Tracker, uri: str) -> None:
+    run = MlflowClient(uri).get_run(finished_search(tracker, "key-4"))
+    assert run.inputs.dataset_inputs[0].dataset.digest == DATA.digest
+    assert run.data.tags["data_digest"] == DATA.digest
+    assert run.data.tags["mlflow.source.git.commit"] == "c0ffee"
+    assert run.data.params["seed"] == "42"
+    assert run.data.metrics["rmse"] == 0.91
+
+
+def test_a_child_carries_every_figure_and_its_parameters(tracker: Tracker, uri: str) -> None:
+    parent = finished_search(tracker, "key-5")
+    children = MlflowClient(uri).search_runs([tracker.experiment_id], f"tags.mlflow.parentRunId = '{parent}'")
+    scored = next(run for run in children if run.data.tags["trial"] == "0")
+    failed = next(run for run in children if run.data.tags["trial"] == "1")
+    expected = {"rmse", "rmse_std", "mae", "mae_std", "fit_seconds", "predict_seconds", "model_bytes"}
+    assert expected <= set(scored.data.metrics)
+    assert scored.data.params == {"algorithm": "svd", "n_factors": "8"}
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["failure"] == "Diverged: the parameters are not finite"
+
+
+def test_a_figure_is_kept_with_its_run(tracker: Tracker, uri: str) -> None:
+    parent = finished_search(tracker, "key-6")
+    trials = [trial(0), trial(1, "svdpp", 0.88), trial(2, "knn_basic", 0.95)]
+    tracker.log_figure(parent, accuracy_against_time(trials, "rmse", trials[1]), "accuracy_time.png")
+    assert [f.path for f in MlflowClient(uri).list_artifacts(parent, "figures")] == [
+        "figures/accuracy_time.png"
+    ]
+
+
+def test_recent_searches_are_newest_first_and_finished_only(tracker: Tracker) -> None:
+    older, newer = finished_search(tracker, "a"), finished_search(tracker, "b")
+    tracker.fail(tracker.start_search("broken", DATA, {}, {}), "no")
+    assert tracker.recent_searches(2) == [newer, older]
+
+
+def test_the_address_that_compares_runs_is_the_one_of_the_ui() -> None:
+    assert compare_path("3", ["a", "b"]) == '/#/compare-runs?runs=["a","b"]&experiments=["3"]'
+
+
+def test_a_store_that_cannot_be_reached_is_one_line() -> None:
+    with pytest.raises(TrackingError) as caught:
+        Tracker("test", "file:///nowhere")
+    assert "\n" not in str(caught.value)
+
+
+def create(uri: str) -> str:
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    return Tracker("together", uri).experiment_id
+
+
+@pytest.mark.slow
+def test_two_processes_may_create_one_store_at_once(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        ids = pool.map(create, [uri, uri])
+    assert ids[0] == ids[1]
