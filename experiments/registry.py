@@ -5,6 +5,8 @@ first version becomes it, and after that only a promotion moves it, never the pi
 """
 
 import json
+import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +16,16 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import Array
 
 from experiments.tracking import tracking_uri
 from marquee.errors import TrackingError
+from marquee.ratings import USER
 
 CHAMPION, CHALLENGER, DIGEST = "champion", "challenger", "digest"
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 LOADER = Path(__file__).with_name("registered_model.py")
 
 
@@ -90,13 +97,15 @@ def register(
 def _create(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
     """Log the folder with the run, load it back, and only then register it."""
     mlflow.set_tracking_uri(tracking_uri())
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # asks for an example where a schema is given
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(LOADER),  # code, not a pickle
             artifacts={"model": str(folder)},
             code_paths=[str(LOADER.parents[1] / "marquee")],
             pip_requirements=["numpy", "pandas"],
+            signature=ModelSignature(Schema([ColSpec("string", USER)]), Schema([ColSpec(Array("string"))])),
         )
     mlflow.pyfunc.load_model(logged.model_uri)
     client = _client()

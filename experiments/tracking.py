@@ -6,6 +6,7 @@ not, so that a later stage finds its run without a run id in a versioned file.
 
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 import time
@@ -25,6 +26,8 @@ from experiments.trials import Cost, Trial
 from marquee.errors import TrackingError
 
 PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # creating tables is no news to a person
 
 
 @dataclass(frozen=True)

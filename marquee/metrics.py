@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from marquee.ratings import Floats
+from marquee.arrays import Floats
 
 
 def rmse(actual: Floats, predicted: Floats) -> float:

@@ -9,9 +9,9 @@ Source order is kept everywhere: it is the order in which stochastic gradient de
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from marquee.arrays import Floats, Indices, Integers
 from marquee.errors import DataError
 
 USER, ITEM, RATING, TIMESTAMP = "user", "item", "rating", "timestamp"
@@ -19,10 +19,6 @@ TITLE, GENRES = "title", "genres"
 RATING_COLUMNS = (USER, ITEM, RATING, TIMESTAMP)
 ITEM_COLUMNS = (ITEM, TITLE, GENRES)
 GENRE_SEPARATOR = "|"
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int32]
-Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marquee.arrays import Indices
 from marquee.errors import DataError
-from marquee.ratings import Indices
 
 
 @dataclass(frozen=True)

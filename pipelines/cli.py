@@ -41,7 +41,7 @@ def serve(host: str, port: int) -> None:
     """Serve the Bento that was packaged last."""
     from pipelines.serve import serve as run_serve
 
-    run_serve(load_params(), host=host, port=port)
+    run_serve(host=host, port=port)
 
 
 def main() -> None:

@@ -28,7 +28,9 @@ def repro(params: Params, *, force: bool = False) -> None:
     """
     check_candidates(params.search)
     if not params.data.path.exists():
-        raise SourceError(f"data.path: there is no {params.data.path}; correct params.yaml, or put the data there")
+        raise SourceError(
+            f"data.path: there is no {params.data.path}; correct params.yaml, or put the data there"
+        )
     started = time.time()
     _dvc("repro", *(["--force"] if force else []))
     _mend(params)

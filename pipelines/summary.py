@@ -15,9 +15,9 @@ from pipelines.paths import CHOICE, EVALUATION, PACKAGED, REGISTERED, SEARCH, TI
 from pipelines.provenance import data_version, search_run
 from pipelines.stage import read_json
 
-STAGES = (
-    "fetch", "ingest", "validate", "split", "search", "select", "fit", "evaluate", "export", "register", "package",
-)  # fmt: skip
+STAGES = tuple(
+    "fetch ingest validate split search select fit evaluate export register package".split()  # noqa: SIM905
+)
 
 
 def print_summary(params: Params, started: float) -> None:
@@ -27,7 +27,7 @@ def print_summary(params: Params, started: float) -> None:
     console.print()
     console.print(_leaderboard(_trials(params), read_json(SEARCH)["metric"], choice))
     console.print(f"[bold]Chosen[/]  {choice['reason']}.")
-    console.print(_outcome(params))
+    console.print(_outcome())
     console.print(_times(read_json(TIMINGS), started))
     console.print(_next_steps())
 
@@ -45,7 +45,9 @@ def _leaderboard(trials: list[Trial], metric: str, choice: Mapping[str, Any]) ->
         table.add_column(column, justify="left" if column in {"", "candidate"} else "right")
     for place, trial in enumerate(ranked(trials, metric), start=1):
         chosen = trial.number == choice["trial"]
-        table.add_row(f"{place}{' ◀' if chosen else ''}", *_figures(trial), style="bold green" if chosen else None)
+        table.add_row(
+            f"{place}{' ◀' if chosen else ''}", *_figures(trial), style="bold green" if chosen else None
+        )
     for trial in trials:
         if trial.failure is not None:
             table.add_row("-", f"{trial.label}: {trial.failure}", *[""] * 6, style="red")
@@ -53,17 +55,23 @@ def _leaderboard(trials: list[Trial], metric: str, choice: Mapping[str, Any]) ->
 
 
 def _figures(trial: Trial) -> tuple[str, ...]:
-    cost = (f"{trial.cost.fit_seconds:.2f}", f"{trial.cost.predict_seconds:.2f}") if trial.cost else ("?", "?")
+    cost = (
+        (f"{trial.cost.fit_seconds:.2f}", f"{trial.cost.predict_seconds:.2f}") if trial.cost else ("?", "?")
+    )
     errors = (f"{trial.mean('rmse'):.4f}", f"{trial.spread('rmse'):.4f}", f"{trial.mean('mae'):.4f}")
     return (trial.label, *errors, *cost, f"{trial.model_bytes / MEGABYTE:.1f}")
 
 
-def _outcome(params: Params) -> str:
+def _outcome() -> str:
     """Test error, registered version and Bento, a line each."""
     winner = read_json(EVALUATION)["winner"]
     registered = read_json(REGISTERED)
     version = find_version(registered["model"], registered["digest"])
-    where = f"{version.name} version {version.version} ({', '.join(sorted(version.aliases))})" if version else "none"
+    where = (
+        f"{version.name} version {version.version} ({', '.join(sorted(version.aliases))})"
+        if version
+        else "none"
+    )
     return (
         f"[bold]Test[/]    RMSE {winner['rmse']:.4f}, MAE {winner['mae']:.4f} on ratings that no search saw\n"
         f"[bold]Version[/] {where}\n"

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,8 @@ from rich.console import Console
 
 from experiments.config import Params
 from experiments.tracking import Tracker, compare_path
-from marquee.errors import MarqueeError, TrackingError
+from marquee.errors import TrackingError
+from pipelines.ports import refuse_taken
 
 N_COMPARED = 5
 LOCAL = "127.0.0.1"
@@ -35,16 +35,6 @@ def ui(params: Params, *, port: int) -> None:
     console.print(f"[bold]Compare last[/]  {base}{compare_path(tracker.experiment_id, runs)}", markup=True)
     console.print("Ctrl-C ends it.")
     _serve(tracker.uri, port)
-
-
-def refuse_taken(port: int, host: str) -> None:
-    """Say in one line that a port is taken, before a server says it in fifty."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise MarqueeError(f"port {port} is not free ({error.strerror}): choose another with --port") from None
 
 
 def _serve(uri: str, port: int) -> None:

@@ -21,7 +21,7 @@ DOORWAYS = {
     "mlflow": ("experiments/tracking.py", "experiments/registry.py", "experiments/registered_model.py"),
     "bentoml": ("service/app.py", "pipelines/package.py"),
     "pandera": ("marquee/checks.py",),
-    "yaml": ("experiments/config.py",),
+    "yaml": ("experiments/config.py", "pipelines/package.py"),
     "httpx": ("experiments/datasets/download.py",),
     "click": ("pipelines/cli.py",),
 }

@@ -15,7 +15,7 @@ import numpy as np
 import surprise
 from surprise.prediction_algorithms.knns import SymmetricAlgo
 
-from marquee.ratings import Floats, Integers
+from marquee.arrays import Floats, Integers
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import surprise
 from surprise.prediction_algorithms.knns import SymmetricAlgo
 
 from marquee.algorithms.neighbours import score_neighbours
 from marquee.algorithms.trainset import Testset
-from marquee.ratings import Floats, Integers
-
-ScoreBlock = Callable[[Integers], Floats]
+from marquee.arrays import Floats, Integers, Mask
+from marquee.topn import ScoreBlock
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Predictions:
 
     actual: Floats
     estimated: Floats
-    impossible: npt.NDArray[np.bool_]  # where the global mean stands in for an estimate
+    impossible: Mask  # where the global mean stands in for an estimate
 
 
 def predict_pairs(algorithm: surprise.AlgoBase, testset: Testset) -> Predictions:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import surprise
 
-from marquee.ratings import ITEM, RATING, USER, CodedRatings, Floats, Integers
+from marquee.arrays import Floats, Integers
+from marquee.ratings import ITEM, RATING, USER, CodedRatings
 
 Scale = tuple[float, float]
 Trainset: TypeAlias = surprise.Trainset

@@ -1,0 +1,75 @@
+"""Turn the fitted algorithm into the model that is served: every known user's list, ready to be read."""
+
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+
+from experiments.config import Params
+from marquee.algorithms.scoring import item_space, score_all
+from marquee.algorithms.state import load_state
+from marquee.algorithms.trainset import trainset_of
+from marquee.model import ModelArrays, write_model
+from marquee.ratings import GENRES, ITEM, TITLE, CodedRatings, RatingMatrix
+from marquee.strings import StringTable
+from marquee.topn import top_n
+from pipelines.paths import EVALUATION, FIT, FITTED, ITEMS, TRAIN
+from pipelines.provenance import data_version, rating_scale
+from pipelines.stage import read_json, run
+
+LIBRARIES = ("numpy", "scikit-surprise")
+
+
+def export(params: Params) -> None:
+    """Write models/fitted."""
+    coded = CodedRatings.from_frame(pd.read_parquet(TRAIN))
+    algorithm, head = load_state(FIT, trainset_of(coded, rating_scale()))
+    matrix = RatingMatrix.from_coded(coded)
+    items, scores = top_n(
+        score_all(algorithm), matrix.indptr, matrix.items, matrix.n_items, params.export.top_n
+    )
+    factors, biases = item_space(algorithm) or (None, None)
+    titles, genres = _described(matrix)
+    counts = matrix.item_counts()
+    popular = np.argsort(-counts, kind="stable").astype(np.int32)
+    arrays = ModelArrays(
+        users=StringTable.of(matrix.user_ids),
+        items=StringTable.of(matrix.item_ids),
+        titles=titles,
+        genres=genres,
+        top_items=items,
+        top_scores=scores,
+        popular_items=popular,
+        popular_counts=counts[popular],
+        seen_indptr=matrix.indptr,
+        seen_items=matrix.items,
+        item_factors=factors,
+        item_biases=biases,
+    )
+    write_model(FITTED, arrays, {**_description(head), "global_mean": float(matrix.values.mean())})
+
+
+def _described(matrix: RatingMatrix) -> tuple[StringTable, StringTable]:
+    """Titles and genres in the order of the matrix's items; an item without a title is called by its id."""
+    described = pd.read_parquet(ITEMS).set_index(ITEM).reindex(list(matrix.item_ids))
+    titles = described[TITLE].where(described[TITLE].notna(), described.index.to_series())
+    return StringTable.of(titles.tolist()), StringTable.of(described[GENRES].fillna("").tolist())
+
+
+def _description(head: dict[str, object]) -> dict[str, object]:
+    """The manifest's account of where the model comes from."""
+    data, winner = data_version(), read_json(EVALUATION)["winner"]
+    return {
+        "algorithm": head["algorithm"],
+        "parameters": head["parameters"],
+        "seed": head["seed"],
+        "metrics": {f"test_{name}": winner[name] for name in ("rmse", "mae")},
+        "data_source": data.source,
+        "data_digest": data.digest,
+        "scale": rating_scale(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+if __name__ == "__main__":
+    run(export, "export")

@@ -1,0 +1,52 @@
+"""Make the exported model a version of the registered model, once for each content."""
+
+import json
+
+from rich.console import Console
+
+from experiments.config import Params
+from experiments.registry import register as register_version
+from experiments.tracking import Tracker
+from marquee.model import FittedModel, load_model
+from pipelines.paths import FITTED, REGISTERED
+from pipelines.provenance import code_tags, data_version, git_commit, search_key, search_run
+from pipelines.stage import run, write_json
+
+
+def register(params: Params) -> None:
+    """Write models/registered.json: name and digest. The version's number differs between clones."""
+    model = load_model(FITTED)
+    tracker = Tracker(params.search.experiment)
+    parent = search_run(tracker)
+    name = params.register_.model
+    version, new = register_version(name, FITTED, model.digest, parent, _tags(model))
+    write_json(REGISTERED, {"model": name, "digest": model.digest})
+    tracker.log(
+        parent,
+        tags={**code_tags(), "model_version": f"{name} {version.version}", "model_digest": model.digest},
+    )
+    made = "is new" if new else "was there already, with the same content"
+    aliases = ", ".join(sorted(version.aliases))
+    Console(highlight=False, soft_wrap=True).print(
+        f"{name} version {version.version} {made}; aliases: {aliases}"
+    )
+
+
+def _tags(model: FittedModel) -> dict[str, str]:
+    """Data, code and search of a version, and the recipe to make it again."""
+    manifest, data = model.manifest, data_version()
+    metrics = {name: f"{value:.6f}" for name, value in manifest.metrics.items()}
+    return {
+        "algorithm": manifest.algorithm,
+        "parameters": json.dumps(dict(manifest.parameters), sort_keys=True),
+        "seed": str(manifest.seed),
+        "data_source": data.source,
+        "data_digest": data.digest,
+        "search_key": search_key(),
+        "git_commit": git_commit() or "none",
+        **metrics,
+    }
+
+
+if __name__ == "__main__":
+    run(register, "register")

@@ -1,0 +1,37 @@
+"""Serve the Bento that was packaged last: `bentoml serve`, with what it takes to start it right."""
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from marquee.errors import MarqueeError
+from pipelines.package import bento_exists
+from pipelines.paths import PACKAGED
+from pipelines.ports import refuse_taken
+from pipelines.stage import read_json
+
+
+def serve(*, host: str, port: int) -> None:
+    """Become `bentoml serve` on the packaged Bento; Ctrl-C ends it.
+
+    Raises:
+        MarqueeError: nothing was packaged in this clone, its Bento is gone, or the port is taken.
+    """
+    if not PACKAGED.exists():
+        raise MarqueeError("nothing is packaged in this clone yet: run `make repro` first")
+    packaged = read_json(PACKAGED)
+    tag = packaged["tag"]
+    if not bento_exists(tag):
+        raise MarqueeError(f"the Bento store has no {tag} any more: run `make repro` again")
+    refuse_taken(port, host)
+    base = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"Serving [bold]{tag}[/], model version {packaged['version']}. Ctrl-C ends it. Try:")
+    console.print(f"  curl {base}/recommend/1")
+    console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/1?n=5'")
+    console.print(f"  curl {base}/version")
+    environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "true"}
+    bentoml = str(Path(sys.executable).with_name("bentoml"))
+    os.execve(bentoml, [bentoml, "serve", tag, "--host", host, "--port", str(port)], environment)
