@@ -33,7 +33,7 @@ serve: $(ENV) ## serve the packaged model on port 3000
 	@marquee serve
 
 test: $(ENV) ## the tests, under five minutes on two cores
-	@python -m pytest -n 2 --dist worksteal
+	@python -m pytest -n 2 --dist loadgroup
 
 lint: $(ENV) ## ruff: format and rules
 	@ruff format --check . && ruff check .

@@ -1,6 +1,5 @@
 """One candidate fitted and scored on one fold, in a worker process that keeps the fold at hand."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,7 +100,6 @@ _scorer: FoldScorer | None = None
 def start_worker(source: FoldSource) -> None:
     """Prepare this process to score tasks: one BLAS thread, for the folds share the cores already."""
     global _scorer  # noqa: PLW0603  a process pool offers no other place for its state
-    os.nice(1)
     threadpool_limits(1)
     _scorer = FoldScorer(source)
 

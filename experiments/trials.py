@@ -44,8 +44,12 @@ class Trial:
     @property
     def label(self) -> str:
         """Name and parameters as a person would write them."""
-        settings = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
-        return f"{self.title} ({settings})" if settings else self.title
+        return f"{self.title} ({self.settings})" if self.parameters else self.title
+
+    @property
+    def settings(self) -> str:
+        """Its parameters as a person would write them."""
+        return ", ".join(f"{key}={value}" for key, value in self.parameters.items())
 
     @property
     def title(self) -> str:

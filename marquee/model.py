@@ -7,7 +7,7 @@
     users_*, items_*, titles_*, genres_*   string tables: text and offsets
     item_factors.npy, item_biases.npy  (n_items, k), (n_items,) of a factor model only
 
-Every file is opened with `allow_pickle=False`: loading a model runs no code of the model's.
+Every file is opened as a plain array, never as a pickle: loading a model runs no code of the model's.
 """
 
 import shutil
@@ -154,16 +154,14 @@ def _named(arrays: ModelArrays) -> Iterator[tuple[str, Array]]:
 
 
 def _open(folder: Path, name: str) -> Array:
+    """Map an array. `open_memmap` knows the .npy format only; `np.load` knows pickles and archives too."""
     path = folder / f"{name}.npy"
     try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: export the model again") from None
-    except ValueError as error:
-        # An empty array cannot be mapped, and needs no mapping; anything else is no array of ours.
-        if "empty" not in str(error):
-            raise ModelError(f"{path} is no plain array ({error}): export the model again") from None
-        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is no plain array ({error}): export the model again") from None
     return array
 
 

@@ -26,6 +26,19 @@ def repro(*, force: bool) -> None:
 
 
 @cli.command()
+@click.option("--markdown", is_flag=True, help="As a Markdown table.")
+def leaderboard(*, markdown: bool) -> None:
+    """Show the candidates of the last search, best first."""
+    from pipelines.leaderboard import leaderboard_markdown, leaderboard_table
+
+    params = load_params()
+    if markdown:
+        click.echo(leaderboard_markdown(params))
+    else:
+        Console(highlight=False).print(leaderboard_table(params))
+
+
+@cli.command()
 @click.option("--port", default=5000, show_default=True, help="Where the UI listens, on this machine only.")
 def ui(port: int) -> None:
     """Open the runs in the MLflow UI."""

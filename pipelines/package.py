@@ -42,7 +42,7 @@ def package(params: Params) -> None:
             f"models/fitted is no version of '{params.register_.model}' in this registry: "
             "run `dvc repro --force --single-item register`"
         )
-    provenance = _provenance(version)
+    provenance = _provenance(version, model.digest)
     code = _code_digest()
     tag = f"{params.package.bento}:{_digest(model.digest, code, json.dumps(provenance, sort_keys=True))[:12]}"
     if not bento_exists(tag):
@@ -61,9 +61,13 @@ def bento_exists(tag: str) -> bool:
     return True
 
 
-def _provenance(version: ModelVersion) -> dict[str, Any]:
-    """What differs between clones, and so is in no manifest: version, run, commit."""
+def _provenance(version: ModelVersion, model_digest: str) -> dict[str, Any]:
+    """What differs between clones, and so is in no manifest: version, run, commit.
+
+    The digest is there for the service to check the manifest by, which checks all other files.
+    """
     return {
+        "model_digest": model_digest,
         "name": version.name,
         "version": version.version,
         "run_id": version.run_id,

@@ -14,7 +14,7 @@ from experiments.search import check_candidates
 from marquee.errors import MarqueeError, SourceError
 from pipelines.package import bento_exists
 from pipelines.paths import PACKAGED, REGISTERED
-from pipelines.stage import read_json
+from pipelines.stage import HEADINGS, read_json
 from pipelines.summary import print_summary
 
 QUIET = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "BENTOML_DO_NOT_TRACK": "true"}
@@ -32,7 +32,7 @@ def repro(params: Params, *, force: bool = False) -> None:
             f"data.path: there is no {params.data.path}; correct params.yaml, or put the data there"
         )
     started = time.time()
-    _dvc("repro", *(["--force"] if force else []))
+    _dvc("repro", "--quiet", *(["--force"] if force else []))
     _mend(params)
     print_summary(params, started)
 
@@ -45,7 +45,7 @@ def _mend(params: Params) -> None:
     for stage, missing in (("register", _unregistered), ("package", _unpackaged)):
         if missing(params):
             Console().print(f"The files are up to date, but not the {stage} stage's store: running it again.")
-            _dvc("repro", "--force", "--single-item", stage)
+            _dvc("repro", "--quiet", "--force", "--single-item", stage)
 
 
 def _unregistered(params: Params) -> bool:
@@ -59,7 +59,12 @@ def _unpackaged(params: Params) -> bool:  # noqa: ARG001  one signature for both
 def _dvc(*arguments: str) -> None:
     """Run DVC in this environment, its output and that of the stages straight to the terminal."""
     own = Path(sys.executable).parent
-    environment = {**os.environ, **QUIET, "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment = {
+        **os.environ,
+        **QUIET,
+        HEADINGS: "1",
+        "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would make every stage compile its imports anew
     done = subprocess.run([str(own / "dvc"), *arguments], env=environment, check=False)
     if done.returncode != 0:

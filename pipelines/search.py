@@ -49,7 +49,7 @@ def _run(tracker: Tracker, parent: str, params: Params) -> list[Trial]:
     source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
     n_tasks = len(plan(params.search, params.seed)) * params.split.folds
     metric, best = params.search.metric, float("inf")
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("search", total=n_tasks)
@@ -72,7 +72,8 @@ def _line(trial: Trial, metric: str) -> str:
     if trial.failure is not None:
         return f"  [red]failed[/] {trial.label}: {trial.failure}"
     seconds = f"{trial.cost.fit_seconds:7.2f} s" if trial.cost else ""
-    return f"  {trial.mean(metric):.4f} ± {trial.spread(metric):.4f} {seconds}  {trial.label}"
+    error = f"{trial.mean(metric):.4f} ± {trial.spread(metric):.4f}"
+    return f"  {error} {seconds}  {trial.title} [dim]{trial.settings}[/]"
 
 
 def _record(params: Params, trials: list[Trial]) -> dict[str, object]:

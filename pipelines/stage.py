@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from marquee.errors import MarqueeError
 from pipelines.paths import TIMINGS
 
 Stage = Callable[[Params], None]
+HEADINGS = "MARQUEE_HEADINGS"  # set where no other tool names the stage before it runs
 
 
 def run(stage: Stage, name: str) -> None:
@@ -24,6 +26,8 @@ def run(stage: Stage, name: str) -> None:
     its traceback is what the developer needs.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if os.environ.get(HEADINGS):
+        Console(highlight=False).print(f"[bold cyan]{name}[/]")
     started = time.perf_counter()
     try:
         stage(load_params())

@@ -30,6 +30,10 @@ def positions(path: Path, first: str, layout: Layout, optional: Collection[str])
         DataError: the file lacks a column, or is separated by something else.
     """
     fields = [field.strip() for field in split(first, layout.separator, quoted=layout.quoted)]
+    if not any(fields):
+        raise DataError(
+            f"{path} starts with an empty line: its {'header' if layout.header else 'rows'} belong there"
+        )
     if len(fields) == 1 and (other := _other_separator(first, layout.separator)):
         raise DataError(
             f"{path} has one column at separator {layout.separator!r} and looks separated by {other!r}: "

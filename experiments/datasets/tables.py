@@ -19,7 +19,7 @@ from experiments.datasets.catalogue import DATASETS, Layout
 from experiments.datasets.numbers import parse
 from experiments.datasets.rows import Rows, read_rows
 from marquee.checks import FAULT, LINE, RATING_TEXT, RAW, TIMESTAMP_TEXT
-from marquee.errors import DataError
+from marquee.errors import ConfigError, DataError
 from marquee.ratings import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,12 @@ def ratings_table(path: Path, layout: Layout) -> pa.Table:
 
 def _layout(file: FileFormat, columns: dict[str, str | None]) -> Layout:
     named = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
-    return Layout(named, separator=file.separator.replace(r"\t", "\t"), header=file.header)
+    separator = file.separator.replace(r"\t", "\t")
+    if set(separator) & set('"\r\n\0'):
+        raise ConfigError(
+            f"data.file.separator is {separator!r}: a quotation mark or a line end separates nothing"
+        )
+    return Layout(named, separator=separator, header=file.header)
 
 
 def _with_raw(path: Path, table: pa.Table, rows: Rows) -> pa.Table:

@@ -71,7 +71,7 @@ def survey(path: Path, encoding: str) -> Survey:
     _decode(path, decoder, b"", lines)
     if read == 0:
         raise DataError(f"{path} holds no bytes behind its gzip header")
-    return Survey(next(numbered(path, encoding))[1], lines + (last != b"\n"), quotes)
+    return Survey(next(numbered(path, encoding), (1, ""))[1], lines + (last != b"\n"), quotes)
 
 
 def numbered(path: Path, encoding: str) -> Iterator[tuple[int, str]]:

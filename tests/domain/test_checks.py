@@ -127,6 +127,12 @@ def test_no_good_row_is_a_failure():
     assert "1 of 1 rows are bad" in (check(table(("a", "x", 9)), most=0.99).failure or "")
 
 
+def test_a_table_of_nothing_but_unreadable_lines_fails():
+    outcome = check(table((None, None, None, None), fault={2: "1 fields instead of 3"}, raw={2: "x"}))
+    assert (outcome.failure or "").endswith("first: line 2 (1 fields instead of 3)")
+    assert outcome.ratings.empty
+
+
 TWICE = (("a", "x", 1, 30), ("b", "x", 2, 5), ("a", "x", 4, 10), ("a", "x", 3, 20))
 
 

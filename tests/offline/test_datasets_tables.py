@@ -220,15 +220,18 @@ def test_parquet_with_a_column_of_lists_is_one_line(tmp_path):
         (b"user,user,item,rating\na,a,x,3\n", "2 columns called 'user'"),
         (b"user,item,rating\n\xe9,x,3\n", "byte 0xe9 in line 2; save the table as UTF-8"),
         (b"user,item,rating\na,x,3\n\xc3", "byte 0xc3 in line 3"),
+        (b"\xef\xbb\xbf", "starts with an empty line: its header belong"),
+        (b"\nuser,item,rating\n", "starts with an empty line"),
         (bytes(range(256)), "is not text: byte 0x00 in line 1"),
         (b"\xff" + bytes(9), "is not text: byte 0xff in line 1"),
         (b"PK\x03\x04more", "is a zip archive or a spreadsheet"),
         (b"PAR1rubbishPAR1", "cannot be read as Parquet"),
         (b"\x1f\x8bbroken gzip", "is damaged gzip"),
-        (gzip.compress(b"user,item,rating\na,x,3\n" * 9999)[:-20], "is damaged gzip"),
-        (gzip.compress(b""), "holds no bytes behind its gzip header"),
-        (gzip.compress(bytes(b"a" * (3 << 20))), "unpacks to more than 200 times"),
+        (gzip.compress(b"user,item,rating\na,x,3\n" * 9999, mtime=0)[:-20], "is damaged gzip"),
+        (gzip.compress(b"", mtime=0), "holds no bytes behind its gzip header"),
+        (gzip.compress(b"a" * (3 << 20), mtime=0), "unpacks to more than 200 times"),
     ],
+    ids=lambda value: "file" if isinstance(value, bytes) else None,
 )
 def test_bad_files_are_one_line(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
@@ -255,6 +258,14 @@ def test_columns_without_a_header_are_numbers(tmp_path):
         positions(path, "3,a,x", Layout(names | {"item": "film"}, header=False), {"timestamp"})
 
 
+@pytest.mark.parametrize("separator", ['"', "\n", "a\r"])
+def test_a_separator_that_separates_nothing_is_an_error_of_the_parameters(separator):
+    data = load_params(ROOT / "params.yaml").data.model_dump()
+    file = data["file"] | {"separator": separator}
+    with pytest.raises(ConfigError, match="separates nothing"):
+        layouts(Data.model_validate(data | {"source": "file", "file": file}))
+
+
 def test_the_file_block_becomes_a_layout():
     data = load_params(ROOT / "params.yaml").data.model_dump()
     file = data["file"] | {"separator": "\\t", "columns": {"user": "u", "item": "i", "rating": "r"}}
@@ -276,3 +287,30 @@ def test_the_real_files_are_read_whole():
     items = items_table(folder / "ml-100k" / "u.item", hundred.items).to_pylist()
     assert len(items) == 1682
     assert items[0] == {"item": "1", "title": "Toy Story (1995)", "genres": "Animation|Children's|Comedy"}
+
+
+rubbish = st.one_of(
+    st.binary(max_size=200),
+    st.text(st.sampled_from('ab1,;"\n\r\x00\x1f.é'), max_size=60).map(str.encode),
+    st.text(st.sampled_from('ab1,"\n\r'), max_size=60).map(
+        lambda text: b"user,item,rating\n" + text.encode()
+    ),
+    st.binary(max_size=60).map(lambda data: b"PAR1" + data + b"PAR1"),
+    st.tuples(st.binary(max_size=99), st.integers(0, 40)).map(
+        lambda cut: gzip.compress(cut[0], mtime=0)[: cut[1]]
+    ),
+)
+
+
+@given(rubbish, st.sampled_from([PLAIN, *(DATASETS[name].ratings for name in FORMATS)]))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_bytes_are_there_is_a_table_or_one_line(tmp_path, content, layout):
+    path, problems = put(tmp_path, content), []
+    for read in (ratings_table, items_table):
+        try:
+            table = read(path, layout)
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            assert table.num_rows <= len(content)
+    assert "\n" not in "".join(problems)

@@ -1,4 +1,4 @@
-"""fetch, ingest and validate as a person runs them: outputs, exit codes, one line where something is wrong."""
+"""fetch, ingest and validate as a person runs them: outputs, exit codes, one line for what is wrong."""
 
 import csv
 import gzip
@@ -150,9 +150,10 @@ def test_ingest_says_in_one_line_what_is_wrong_with(project, what):
     ("content", "message"),
     [
         (b"", "is empty (0 bytes)"),
-        (gzip.compress(b""), "holds no bytes behind its gzip header"),
+        (gzip.compress(b"", mtime=0), "holds no bytes behind its gzip header"),
         (GOOD.encode(), "is called .gz but is not gzip"),
     ],
+    ids=lambda value: "file" if isinstance(value, bytes) else None,
 )
 def test_a_gzip_with_nothing_in_it_is_one_line(project, content, message):
     project.put(content, "ratings.csv.gz")

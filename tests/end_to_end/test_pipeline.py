@@ -1,0 +1,183 @@
+"""The whole loop in a fresh clone: it runs, it repeats, it reruns only what changed, it comes back."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from clones import Change, Clone, copy_of, ran
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones")]  # all of them share one run
+STAGES = [
+    "fetch",
+    "ingest",
+    "validate",
+    "split",
+    "search",
+    "select",
+    "fit",
+    "evaluate",
+    "export",
+    "register",
+    "package",
+]
+
+
+def test_repro_ends_with_leaderboard_version_bento_times_and_next_commands(reproduced: Clone) -> None:
+    output = reproduced.output
+    for expected in (
+        "Leaderboard: cross-validation on demo",
+        "▶",
+        "SVD",
+        "Baseline",
+        "Slope One",
+        "Chosen  ",
+    ):
+        assert expected in output
+    assert "marquee version 1 (challenger, champion)" in output
+    assert json.loads((reproduced.folder / ".marquee/packaged.json").read_text())["tag"] in output
+    assert all(f"{stage} " in output.split("Seconds")[1] for stage in STAGES)
+    assert all(command in output for command in ("make ui", "make serve", "dvc exp run -S"))
+
+
+def test_a_second_repro_does_nothing(reproduced: Clone) -> None:
+    before = reproduced.lock()
+    assert ran(reproduced.dvc("repro").stdout) == []
+    assert reproduced.lock() == before
+
+
+def test_the_source_digest_is_in_the_lock_the_run_and_the_model(reproduced: Clone) -> None:
+    digest = json.loads((reproduced.folder / "data/source.json").read_text())["digest"]
+    outs = yaml.safe_load(reproduced.lock())["stages"]["fetch"]["outs"]
+    assert {"data/raw": digest}.items() <= {out["path"]: out["md5"] for out in outs}.items()
+    assert (
+        json.loads((reproduced.folder / "models/fitted/manifest.json").read_text())["data_digest"] == digest
+    )
+    script = (
+        "from mlflow import MlflowClient; from experiments.registry import champion; v = champion('marquee');"
+        "run = MlflowClient('sqlite:///mlflow.db').get_run(v.run_id);"
+        "print(v.tags['data_digest'], run.data.tags['data_digest'], run.inputs.dataset_inputs[0].dataset.digest)"
+    )
+    assert reproduced.python("-c", script).stdout.split() == [digest] * 3
+
+
+def test_two_clones_of_one_commit_end_with_the_same_lock(reproduced: Clone, second: Clone) -> None:
+    assert second.lock() == reproduced.lock()
+
+
+def test_a_changed_parameter_reruns_only_what_depends_on_it(reproduced: Clone, tmp_path: Path) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    clone.change(lambda t: t["export"].update(top_n=7))
+    assert ran(clone.dvc("repro").stdout) == ["export", "register", "package"]
+    clone.change(lambda t: t["select"].update(max_fit_seconds=500))
+    assert ran(clone.dvc("repro").stdout) == ["select"]  # the same winner: nothing after it
+    clone.change(lambda t: t["search"].update(workers=1))
+    assert ran(clone.dvc("repro").stdout) == []
+
+
+def test_a_new_version_becomes_challenger_and_the_champion_stays(second: Clone) -> None:
+    second.change(lambda t: t["search"].update(candidates={"svd": {"n_factors": [5]}}))
+    output = second.marquee("repro").stdout
+    assert "marquee version 2 (challenger)" in output
+    assert "champion v1, refitted here" in output
+    script = "from experiments.registry import champion; print(champion('marquee').version)"
+    assert second.python("-c", script).stdout.strip() == "1"
+
+
+def test_a_registered_content_is_never_registered_twice(reproduced: Clone, tmp_path: Path) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    again = clone.dvc("repro", "--force", "--single-item", "register").stdout
+    assert "marquee version 1 was there already, with the same content" in again
+
+
+def test_an_experiment_on_another_source_runs_by_its_parameters_alone(
+    reproduced: Clone, tmp_path: Path
+) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    source = tmp_path / "mine.csv"
+    rows = [f"u{u},i{i},{1 + (u * i + u) % 5}" for u in range(40) for i in range(30) if (u + i) % 3]
+    source.write_text("user,item,rating\n" + "\n".join(rows) + "\n")
+    clone.dvc("exp", "run", "-S", "data.source=file", "-S", f"data.path={source}", "--name", "mine", "select")
+    assert json.loads((clone.folder / "data/source.json").read_text())["source"] == "file"
+    assert "mine" in clone.dvc("exp", "show", "--csv").stdout
+
+
+def test_a_changed_source_file_reruns_the_pipeline_and_an_unchanged_one_does_not(
+    reproduced: Clone, tmp_path: Path
+) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    source = tmp_path / "mine.csv"
+    source.write_text(
+        "user,item,rating\n" + "".join(f"u{u},i{i},{1 + (u + i) % 5}\n" for u in range(9) for i in range(9))
+    )
+    clone.change(lambda t: t["data"].update(source="file", path=str(source)))
+    assert ran(clone.dvc("repro", "ingest").stdout) == ["fetch", "ingest"]
+    assert ran(clone.dvc("repro", "ingest").stdout) == []
+    source.write_text(source.read_text() + "u1,i77,4\n")
+    assert ran(clone.dvc("repro", "ingest").stdout) == ["fetch", "ingest"]
+
+
+def test_push_and_pull_bring_data_and_models_back_without_running_a_stage(
+    reproduced: Clone, tmp_path: Path
+) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    clone.dvc("push")
+    fresh = Clone(tmp_path / "fresh", tmp_path / "home")
+    clone.run("git", "clone", "-q", str(clone.folder), str(fresh.folder))
+    fresh.dvc("pull", "--allow-missing")
+    for name in ("data/raw", "data/ratings.parquet", "models/fitted", "results/search.json"):
+        assert (fresh.folder / name).exists()
+    assert not (fresh.folder / "mlflow.db").exists()
+    assert (
+        fresh.python("-c", "from marquee.model import load_model; load_model('models/fitted')").returncode
+        == 0
+    )
+
+
+def test_repro_after_a_pull_mends_registry_and_bento_store_and_says_so(
+    reproduced: Clone, tmp_path: Path
+) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    for store in (clone.folder / "mlflow.db", clone.folder / "mlartifacts"):
+        shutil.rmtree(store) if store.is_dir() else store.unlink()
+    output = clone.marquee("repro").stdout
+    assert "not the register stage's store: running it again" in output
+    assert "marquee version 1 (challenger, champion)" in output
+
+
+def test_a_failing_stage_is_one_line_of_ours_and_exit_code_1(reproduced: Clone, tmp_path: Path) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("user,item,rating\nu1,i1,abc\n")
+    clone.change(lambda t: t["data"].update(source="file", path=str(bad)))
+    done = clone.marquee("repro", check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "validate: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (
+            lambda t: t["search"].update(smapler="grid"),
+            2,
+            "unknown key 'search.smapler'; did you mean 'sampler'?",
+        ),
+        (
+            lambda t: t["search"]["candidates"].update(svdd={}),
+            2,
+            "there is no algorithm 'svdd'; did you mean 'svd'",
+        ),
+        (lambda t: t["data"].update(path="nowhere.csv"), 1, "there is no nowhere.csv"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_any_stage_runs(
+    reproduced: Clone, tmp_path: Path, change: Change, code: int, message: str
+) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    clone.change(change)
+    done = clone.marquee("repro", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1)
+    assert message in done.stderr
