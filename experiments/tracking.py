@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
@@ -75,7 +76,13 @@ class Tracker:
         named = {PARENT: parent, TRIAL: str(trial.number), "algorithm": trial.algorithm, "kind": "trial"}
         failure = {"failure": trial.failure[:5000]} if trial.failure else {}
         name = f"{trial.number:02d} {trial.label}"[:250]
-        run = self._client.create_run(self.experiment_id, run_name=name, tags={**named, **failure, **tags})
+        worked = sum(fold.fit_seconds + fold.predict_seconds for fold in trial.folds)
+        run = self._client.create_run(
+            self.experiment_id,
+            run_name=name,
+            start_time=_now() - int(worked * 1000),  # it is written when done; the UI shows how long it took
+            tags={**named, **failure, **tags},
+        )
         metrics = [] if trial.failure else _metrics(trial.metrics())
         for step, fold in enumerate(trial.folds):
             metrics += [
@@ -157,6 +164,12 @@ class Tracker:
             )
         return [run.info.run_id for run in runs]
 
+    def best_trials(self, run_id: str, metric: str, n: int) -> list[str]:
+        """Run ids of the best trials of a search, best first."""
+        with _translated(self.uri):
+            runs = [run for run in self._children(run_id) if metric in run.data.metrics]
+        return [run.info.run_id for run in sorted(runs, key=lambda run: run.data.metrics[metric])[:n]]
+
     def _children(self, run_id: str) -> Iterator[Run]:
         token = None
         while True:
@@ -231,7 +244,12 @@ def _store_lock(uri: str) -> Iterator[None]:
         yield
 
 
+def runs_path(experiment_id: str) -> str:
+    """The part of the UI's address that lists the runs."""
+    return f"/#/experiments/{experiment_id}/runs"
+
+
 def compare_path(experiment_id: str, run_ids: Iterable[str]) -> str:
-    """The part of the UI's address that compares runs."""
-    runs, experiments = json.dumps(list(run_ids)), json.dumps([experiment_id])
-    return f"/#/compare-runs?runs={runs}&experiments={experiments}".replace(" ", "")
+    """The part of the UI's address that compares runs, quoted so that a terminal makes it one link."""
+    runs, experiments = (json.dumps(list(ids), separators=(",", ":")) for ids in (run_ids, [experiment_id]))
+    return f"/#/compare-runs?runs={quote(runs)}&experiments={quote(experiments)}"

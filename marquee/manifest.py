@@ -61,8 +61,11 @@ def read_manifest(folder: Path) -> Manifest:
     known = {field.name for field in fields(Manifest)}
     if set(tree) != known:
         raise ModelError(f"{path} lacks or adds keys: {', '.join(sorted(set(tree) ^ known))}")
-    low, high = tree.pop("scale")
-    return Manifest(**tree, scale=(low, high))
+    scale = tree.pop("scale")
+    tables = (tree["parameters"], tree["metrics"], tree["counts"], tree["libraries"], tree["files"])
+    if not (isinstance(scale, list) and len(scale) == 2 and all(isinstance(t, dict) for t in tables)):
+        raise ModelError(f"{path} has a field of another kind: export the model again")
+    return Manifest(**tree, scale=(scale[0], scale[1]))
 
 
 def sha256_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The MLflow UI in its two-process form, and the address that compares the last runs."""
+"""The MLflow UI in its two-process form, and the addresses that compare the last runs."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.config import Params
-from experiments.tracking import Tracker, compare_path
+from experiments.tracking import Tracker, compare_path, runs_path
 from marquee.errors import TrackingError
 from pipelines.ports import refuse_taken
 
-N_COMPARED = 5
+N_SEARCHES, N_TRIALS = 5, 10
 LOCAL = "127.0.0.1"
 
 
@@ -25,14 +25,20 @@ def ui(params: Params, *, port: int) -> None:
         MarqueeError: the port is taken.
     """
     tracker = Tracker(params.search.experiment)
-    runs = tracker.recent_searches(N_COMPARED)
+    runs = tracker.recent_searches(N_SEARCHES)
     if not runs:
         raise TrackingError(f"{tracker.uri} holds no finished search yet: run `make repro` first")
     refuse_taken(port, LOCAL)
-    base = f"http://{LOCAL}:{port}"
+    base, experiment = f"http://{LOCAL}:{port}", tracker.experiment_id
+    trials = tracker.best_trials(runs[0], params.search.metric, N_TRIALS)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]All runs[/]      {base}/#/experiments/{tracker.experiment_id}")
-    console.print(f"[bold]Compare last[/]  {base}{compare_path(tracker.experiment_id, runs)}", markup=True)
+    console.print(f"[bold]All runs[/]\n  {base}{runs_path(experiment)}")
+    console.print(f"[bold]Compare the best {len(trials)} trials of the last search[/]")
+    console.print(f"  {base}{compare_path(experiment, trials)}")
+    if len(runs) > 1:
+        console.print(
+            f"[bold]Compare the last {len(runs)} searches[/]\n  {base}{compare_path(experiment, runs)}"
+        )
     console.print("Ctrl-C ends it.")
     _serve(tracker.uri, port)
 

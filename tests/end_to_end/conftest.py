@@ -1,7 +1,11 @@
 """The clones that the tests of the whole loop share: a run takes half a minute."""
 
+from collections.abc import Iterator
+
+import httpx
 import pytest
 from clones import Clone, make_clone
+from moto.server import ThreadedMotoServer
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +26,17 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone = make_clone(folder / "second", folder / "home")
     clone.output = clone.dvc("repro").stdout
     return clone
+
+
+@pytest.fixture
+def s3_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An S3 server on a free port of the loopback, with a bucket called marquee."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    httpx.put(f"http://{host}:{port}/marquee").raise_for_status()
+    yield f"http://{host}:{port}"
+    server.stop()

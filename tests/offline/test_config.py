@@ -40,15 +40,30 @@ def test_params_cannot_be_changed_by_the_code() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t["search"].update(smapler="grid"), "unknown key 'search.smapler'; did you mean 'sampler'?"),
+        (
+            lambda t: t["search"].update(smapler="grid"),
+            "unknown key 'search.smapler'; did you mean 'sampler'?",
+        ),
         (lambda t: t.update(serach={}), "unknown key 'serach'; did you mean 'search'?"),
-        (lambda t: t["data"]["demo"].update(n_rating=1), "unknown key 'data.demo.n_rating'; did you mean 'n_ratings'?"),
+        (
+            lambda t: t["data"]["demo"].update(n_rating=1),
+            "unknown key 'data.demo.n_rating'; did you mean 'n_ratings'?",
+        ),
         (lambda t: t["data"]["file"]["columns"].update(stars="x"), "unknown key 'data.file.columns.stars'"),
         (lambda t: t.pop("seed"), "key 'seed' is missing"),
-        (lambda t: t["split"].update(folds=1), "split.folds: Input should be greater than or equal to 2, got 1"),
-        (lambda t: t["split"].update(test_share=0), "split.test_share: Input should be greater than 0, got 0"),
+        (
+            lambda t: t["split"].update(folds=1),
+            "split.folds: Input should be greater than or equal to 2, got 1",
+        ),
+        (
+            lambda t: t["split"].update(test_share=0),
+            "split.test_share: Input should be greater than 0, got 0",
+        ),
         (lambda t: t["data"].update(source="ml-2m"), "data.source: Input should be 'demo', 'ml-100k'"),
-        (lambda t: t["data"]["file"].update(scale=[5, 1]), "data.file: scale is [lowest, highest], not [5.0, 1.0]"),
+        (
+            lambda t: t["data"]["file"].update(scale=[5, 1]),
+            "data.file: scale is [lowest, highest], not [5.0, 1.0]",
+        ),
         (lambda t: t["data"]["demo"].update(step=0.25), "data.demo.step"),
         (
             lambda t: t["search"]["candidates"]["svd"].update(lr_all={"low": 0.1, "high": 0.2}),
@@ -60,7 +75,7 @@ def test_params_cannot_be_changed_by_the_code() -> None:
         ),
         (lambda t: t["package"].update(bento="No Spaces"), "package.bento"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_key_or_value_is_one_line_that_names_it(tmp_path: Path, change: Change, message: str) -> None:
     assert message in refusal(tmp_path, change)
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from mlflow import MlflowClient
@@ -95,7 +96,14 @@ def test_recent_searches_are_newest_first_and_finished_only(tracker: Tracker) ->
 
 
 def test_the_address_that_compares_runs_is_the_one_of_the_ui() -> None:
-    assert compare_path("3", ["a", "b"]) == '/#/compare-runs?runs=["a","b"]&experiments=["3"]'
+    assert unquote(compare_path("3", ["a", "b"])) == '/#/compare-runs?runs=["a","b"]&experiments=["3"]'
+
+
+def test_the_best_trials_come_best_first_without_the_failed(tracker: Tracker, uri: str) -> None:
+    parent = finished_search(tracker, "key-7")
+    tracker.log_trial(parent, trial(2, "svdpp", 0.8), {})
+    best = tracker.best_trials(parent, "rmse", 5)
+    assert [MlflowClient(uri).get_run(run).data.tags["trial"] for run in best] == ["2", "0"]
 
 
 def test_a_store_that_cannot_be_reached_is_one_line() -> None:
