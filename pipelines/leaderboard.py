@@ -13,14 +13,22 @@ COLUMNS = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "pa
 LEFT = {"candidate", "parameters"}
 
 
-def leaderboard_table(params: Params) -> Table:
-    """Finished trials best first, the chosen one marked; failed ones last with their reason."""
-    table = Table(title=f"Leaderboard: cross-validation on {data_version().source}", title_justify="left")
+def leaderboard_table(params: Params, *, best_of_each: bool = False) -> Table:
+    """Finished trials best first, the chosen one marked; failed ones last with their reason.
+
+    `best_of_each` keeps one trial an algorithm (and the chosen one), for a first look.
+    """
+    trials, chosen = last_trials(params), read_json(CHOICE)["trial"]
+    shown = ranked(trials, params.search.metric)
+    title = f"Leaderboard: cross-validation on {data_version().source}, {len(trials)} trials"
+    if best_of_each:
+        best = {trial.algorithm: trial.number for trial in reversed(shown)}
+        shown = [trial for trial in shown if trial.number in {*best.values(), chosen}]
+        title += ", the best of each algorithm (all: marquee leaderboard)"
+    table = Table(title=title, title_justify="left")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in LEFT else "right", no_wrap=True)
-    chosen = read_json(CHOICE)["trial"]
-    trials = last_trials(params)
-    for place, trial in enumerate(ranked(trials, params.search.metric), start=1):
+    for place, trial in enumerate(shown, start=1):
         won = trial.number == chosen
         table.add_row("▶" if won else str(place), *_cells(trial), style="bold green" if won else None)
     for trial in trials:

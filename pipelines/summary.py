@@ -21,7 +21,7 @@ def print_summary(params: Params, started: float) -> None:
     console = Console(highlight=False, soft_wrap=True)
     choice = read_json(CHOICE)
     console.print()
-    console.print(leaderboard_table(params))
+    console.print(leaderboard_table(params, best_of_each=True))
     console.print(f"[bold]Chosen[/]  {choice['reason']}.")
     console.print(_outcome())
     console.print(_times(read_json(TIMINGS), started))

@@ -1,0 +1,311 @@
+"""package and serve as a person runs them: one Bento a content, and it answers."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from marquee.model import ModelArrays, write_model
+from marquee.strings import StringTable
+
+ROOT = Path(__file__).parents[2]
+# The stage, in a project whose registry has one version of anything: the registry has its own tests.
+PACKAGE = """
+import sys
+from experiments.registry import ModelVersion
+from pipelines import package, stage
+version = int(sys.argv[1])
+found = ModelVersion("marquee", version, "0f0f", ("challenger",), {"search_key": "c0ffee"})
+package.find_version = lambda name, digest: found if version else None
+stage.run(package.package, "package")
+"""
+
+
+def write_small_model(folder: Path) -> None:
+    """Ann rated i0 and is recommended i2, then i1."""
+    arrays = ModelArrays(
+        users=StringTable.of(["ann", "bob"]),
+        items=StringTable.of(["i0", "i1", "i2"]),
+        titles=StringTable.of(["Alien", "Amélie", "七人の侍"]),
+        genres=StringTable.of(["", "", ""]),
+        top_items=np.array([[2, 1], [0, 2]], dtype=np.int32),
+        top_scores=np.array([[4.5, 4.0], [3.5, 3.0]], dtype=np.float32),
+        popular_items=np.array([0, 1, 2], dtype=np.int32),
+        popular_counts=np.array([1, 1, 0], dtype=np.int64),
+        seen_indptr=np.array([0, 1, 2], dtype=np.int64),
+        seen_items=np.array([0, 1], dtype=np.int32),
+    )
+    description: dict[str, Any] = {
+        "algorithm": "baseline_only",
+        "parameters": {"method": "als"},
+        "metrics": {"test_rmse": 0.9},
+        "seed": 42,
+        "data_source": "demo",
+        "data_digest": "0123456789abcdef.dir",
+        "scale": (1.0, 5.0),
+        "global_mean": 3.5,
+        "libraries": {"numpy": "2"},
+    }
+    write_model(folder, arrays, description)
+
+
+class Project:
+    """A copy of what packaging reads, with a Bento store of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("marquee", "service", "requirements"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+        write_small_model(folder / "models" / "fitted")
+        settings = {
+            "PYTHONPATH": str(ROOT),
+            "BENTOML_HOME": str(folder / "bentoml"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            "BENTOML_DO_NOT_TRACK": "true",
+        }
+        self.environment = {**os.environ, **settings}
+        self.environment.pop("MARQUEE_MODEL", None)
+
+    def package(self, version: int = 3) -> subprocess.CompletedProcess[str]:
+        return self._run("-c", PACKAGE, str(version))
+
+    def serve(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run("-m", "pipelines.cli", "serve", *arguments)
+
+    def read(self, name: str) -> dict[str, Any]:
+        tree: dict[str, Any] = json.loads((self.folder / name).read_text())
+        return tree
+
+    def bentos(self) -> dict[str, int]:
+        """Each Bento's version and when it was made."""
+        made = (self.folder / "bentoml" / "bentos" / "marquee").glob("*/bento.yaml")
+        return {path.parent.name: path.stat().st_mtime_ns for path in made}
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+        )
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("project") / "clone")
+    done = project.package()
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1, "a line of ours, no banner of BentoML's"
+    return project
+
+
+@pytest.fixture(scope="module")
+def bento(packaged: Project) -> Path:
+    name, version = packaged.read(".marquee/packaged.json")["tag"].split(":")
+    return packaged.folder / "bentoml" / "bentos" / name / version
+
+
+def test_the_versioned_output_has_nothing_that_differs_between_clones(packaged: Project) -> None:
+    assert set(packaged.read("models/bento.json")) == {"bento", "model_digest", "code_digest"}
+
+
+def test_the_tag_is_in_the_file_that_only_this_clone_has(packaged: Project) -> None:
+    told = packaged.read(".marquee/packaged.json")
+    assert told["version"] == 3
+    assert told["model_digest"] == packaged.read("models/bento.json")["model_digest"]
+    assert list(packaged.bentos()) == [told["tag"].removeprefix("marquee:")]
+
+
+def test_packaging_again_builds_nothing(packaged: Project) -> None:
+    before, said = packaged.bentos(), packaged.read("models/bento.json")
+    assert packaged.package().returncode == 0
+    assert packaged.bentos() == before
+    assert packaged.read("models/bento.json") == said
+
+
+def test_the_bento_holds_the_service_the_model_and_its_provenance_and_no_more(bento: Path) -> None:
+    source = bento / "src"
+    assert {path.name for path in source.iterdir()} == {
+        "bentofile.yaml", "marquee", "model", "requirements", "service",
+    }  # fmt: skip
+    assert {path.name for path in (source / "marquee").iterdir() if path.suffix} == {
+        "__init__.py", "arrays.py", "errors.py", "manifest.py", "model.py", "strings.py", "topn.py",
+    }  # fmt: skip
+    stamped = json.loads((source / "model" / "provenance.json").read_text())
+    assert (stamped["name"], stamped["version"], stamped["run_id"]) == ("marquee", 3, "0f0f")
+    assert stamped["git_commit"] is None, "the project is no repository"
+
+
+def test_the_image_installs_the_locked_requirements_and_no_compiler(bento: Path) -> None:
+    dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text()
+    assert "apt-get" not in dockerfile
+    assert "build-essential" not in dockerfile
+    locked = {line.rstrip(" \\") for line in (ROOT / "requirements/service.txt").read_text().splitlines()}
+    asked = {
+        line.rstrip(" \\")
+        for line in (bento / "env" / "python" / "requirements.txt").read_text().splitlines()
+    }
+    assert asked - {""} == locked - {""}
+
+
+def test_what_is_not_registered_is_not_packaged(tmp_path: Path) -> None:
+    project = Project(tmp_path / "clone")
+    done = project.package(version=0)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "register" in done.stderr
+    assert not (project.folder / "models" / "bento.json").exists()
+
+
+def test_serve_before_packaging_says_what_to_do(tmp_path: Path) -> None:
+    done = Project(tmp_path / "clone").serve()
+    assert done.returncode == 1
+    assert "make repro" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.server
+def test_serve_on_a_taken_port_says_so_in_one_line(packaged: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = packaged.serve("--port", str(port))
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+class Server:
+    """`marquee serve` on a free port, in a process group of its own, as a terminal would run it."""
+
+    def __init__(self, project: Project) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.log = project.folder / "server.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pipelines.cli", "serve", "--port", str(self.port)],
+                cwd=project.folder,
+                env=project.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=5, trust_env=False, **options)
+
+    def is_ready(self) -> bool:
+        try:
+            return self.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_until_ready(self) -> None:
+        for _ in range(400):
+            if self.is_ready():
+                return
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.1)
+        pytest.fail(self.log.read_text())
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        if self.process.poll() is not None:
+            return
+        os.killpg(self.process.pid, number)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def server(packaged: Project) -> Iterator[Server]:
+    server = Server(packaged)
+    server.wait_until_ready()
+    yield server
+    server.end()
+
+
+@pytest.mark.server
+def test_the_served_bento_answers_a_known_user(server: Server) -> None:
+    response = server.get("/recommend/ann?n=2")
+    body = response.json()
+    assert response.headers["content-type"] == "application/json"
+    assert body["rung"] == "personal"
+    assert [chosen["item"] for chosen in body["items"]] == ["i2", "i1"]
+    assert body["items"][0]["title"] == "七人の侍"
+    assert (body["model"]["name"], body["model"]["version"]) == ("marquee", 3)
+
+
+@pytest.mark.server
+def test_the_served_bento_answers_an_unknown_user_with_what_is_popular(server: Server) -> None:
+    response = server.get("/recommend/nobody")
+    assert response.status_code == 200
+    assert response.json()["rung"] == "popular"
+
+
+@pytest.mark.server
+def test_the_served_bento_answers_in_plain_text(server: Server) -> None:
+    response = server.get("/recommend/ann", headers={"accept": "text/plain"})
+    assert response.headers["content-type"].startswith("text/plain")
+    assert response.text == "i2,i1"
+
+
+@pytest.mark.server
+def test_the_served_bento_tells_its_version(server: Server, packaged: Project) -> None:
+    told = server.get("/version").json()
+    assert told["digest"] == packaged.read("models/bento.json")["model_digest"]
+    assert told["algorithm"] == "baseline_only"
+    assert told["provenance"]["version"] == 3
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_health_is_answered_by_bentoml(server: Server, path: str) -> None:
+    assert server.get(path).status_code == 200
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 404), ("/nope", 404), ("/docs.json", 404), ("/recommend/a%0Ab", 422), ("/recommend/ann?n=0", 422)],
+)
+def test_no_page_or_error_of_bentoml_shows(server: Server, path: str, status: int) -> None:
+    response = server.get(path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.server
+def test_ctrl_c_ends_the_server_and_frees_the_port(packaged: Project) -> None:
+    server = Server(packaged)
+    try:
+        server.wait_until_ready()
+        said = server.log.read_text()
+        assert packaged.read(".marquee/packaged.json")["tag"] in said
+        assert said.count("curl ") == 3
+        server.end(signal.SIGINT)
+        assert server.process.returncode is not None
+        with pytest.raises(ProcessLookupError):
+            os.killpg(server.process.pid, 0)
+        socket.create_server(("127.0.0.1", server.port)).close()
+    finally:
+        server.end(signal.SIGKILL)
