@@ -8,6 +8,7 @@ from rich.console import Console
 
 from experiments.config import load_params
 from marquee.errors import MarqueeError
+from pipelines.screen import screen
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +36,7 @@ def leaderboard(*, markdown: bool) -> None:
     if markdown:
         click.echo(leaderboard_markdown(params))
     else:
-        Console(highlight=False).print(leaderboard_table(params))
+        screen().print(leaderboard_table(params))
 
 
 @cli.command()

@@ -6,7 +6,7 @@ The champion takes part by its algorithm and parameters, fitted on this training
 from collections.abc import Mapping
 
 import pandas as pd
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments.config import Params
@@ -19,6 +19,7 @@ from marquee.ratings import CodedRatings
 from marquee.seeds import seed_for
 from pipelines.paths import EVALUATION, FIT, TEST, TRAIN
 from pipelines.provenance import rating_scale, search_run
+from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
 BASELINES = ("baseline_only", "normal_predictor")
@@ -44,7 +45,7 @@ def evaluate(params: Params) -> None:
             else score_candidate(current.algorithm, current.parameters, seed, trainset, testset)
         )
     _remember(params, scores, current)
-    Console(highlight=False).print(_table(scores, current))
+    screen().print(_table(scores, current))
 
 
 def _remember(params: Params, scores: Mapping[str, TestScore], current: ModelVersion | None) -> None:
@@ -59,7 +60,7 @@ def _remember(params: Params, scores: Mapping[str, TestScore], current: ModelVer
 
 
 def _table(scores: Mapping[str, TestScore], current: ModelVersion | None) -> Table:
-    table = Table(title="On the test part, seen once", title_justify="left")
+    table = Table(title="On the test part, seen once", title_justify="left", box=SIMPLE_HEAD)
     for column in ("model", "RMSE", "MAE"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for name, score in scores.items():

@@ -1,5 +1,9 @@
 """The leaderboard of the last search: on a terminal, and as Markdown for a document."""
 
+from collections.abc import Iterable
+
+from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from experiments.config import Params
@@ -7,10 +11,13 @@ from experiments.tracking import Tracker
 from experiments.trials import MEGABYTE, Trial, from_record, ranked
 from pipelines.paths import CHOICE, SEARCH
 from pipelines.provenance import data_version, search_run
+from pipelines.screen import screen
 from pipelines.stage import read_json
 
 COLUMNS = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
 LEFT = {"candidate", "parameters"}
+NARROW = 110  # columns of a terminal below which these give way to the parameters
+LEFT_OUT_WHEN_NARROW = {"±", "predict s", "MB"}
 
 
 def leaderboard_table(params: Params, *, best_of_each: bool = False) -> Table:
@@ -24,16 +31,15 @@ def leaderboard_table(params: Params, *, best_of_each: bool = False) -> Table:
     if best_of_each:
         best = {trial.algorithm: trial.number for trial in reversed(shown)}
         shown = [trial for trial in shown if trial.number in {*best.values(), chosen}]
-        title += ", the best of each algorithm (all: marquee leaderboard)"
-    table = Table(title=title, title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in LEFT else "right", no_wrap=True)
-    for place, trial in enumerate(shown, start=1):
-        won = trial.number == chosen
-        table.add_row("▶" if won else str(place), *_cells(trial), style="bold green" if won else None)
-    for trial in trials:
-        if trial.failure is not None:
-            table.add_row("✗", trial.title, *[""] * 6, f"{trial.settings}: {trial.failure}", style="red")
+        title += ", the best of each algorithm\n(all of them: marquee leaderboard)"
+    rows = {t.number: ("▶" if t.number == chosen else str(i), *_cells(t)) for i, t in enumerate(shown, 1)}
+    failed = [trial for trial in trials if trial.failure is not None]
+    table = _empty(title, rows.values())
+    for number, row in rows.items():
+        table.add_row(*_fitting(row), style="bold green" if number == chosen else None)
+    for trial in failed:
+        row = ("✗", trial.title, *[""] * 6, f"{trial.settings}: {trial.failure}")
+        table.add_row(*_fitting(row), style="red")
     return table
 
 
@@ -52,9 +58,28 @@ def last_trials(params: Params) -> list[Trial]:
     return [from_record(record, costs.get(record["number"])) for record in read_json(SEARCH)["trials"]]
 
 
+def _empty(title: str, rows: Iterable[tuple[str, ...]]) -> Table:
+    """A table in which only the parameters give way on a narrow terminal: no figure is cut."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    widths = [max(map(len, cells)) for cells in zip(COLUMNS, *rows, strict=True)]
+    for column, width in zip(_fitting(COLUMNS), _fitting(tuple(map(str, widths))), strict=True):
+        justify: JustifyMethod = "left" if column in LEFT else "right"
+        gives_way = column == "parameters"
+        least = None if gives_way else int(width)
+        table.add_column(column, justify=justify, no_wrap=not gives_way, min_width=least)
+    return table
+
+
+def _fitting(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row without the columns that a narrow terminal has no room for."""
+    if screen().width >= NARROW:
+        return row
+    cells = zip(COLUMNS, row, strict=True)
+    return tuple(cell for column, cell in cells if column not in LEFT_OUT_WHEN_NARROW)
+
+
 def _cells(trial: Trial) -> tuple[str, ...]:
-    cost = (
-        (f"{trial.cost.fit_seconds:.2f}", f"{trial.cost.predict_seconds:.2f}") if trial.cost else ("?", "?")
-    )
+    seconds = (trial.cost.fit_seconds, trial.cost.predict_seconds) if trial.cost else ()
+    cost = tuple(f"{value:.2f}" for value in seconds) or ("?", "?")
     errors = (f"{trial.mean('rmse'):.4f}", f"{trial.spread('rmse'):.4f}", f"{trial.mean('mae'):.4f}")
     return (trial.title, *errors, *cost, f"{trial.model_bytes / MEGABYTE:.1f}", trial.settings)

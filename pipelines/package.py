@@ -16,7 +16,6 @@ from typing import Any
 
 import bentoml
 import yaml
-from rich.console import Console
 
 from experiments.config import Params
 from experiments.registry import ModelVersion, find_version
@@ -25,6 +24,7 @@ from marquee.manifest import sha256_of
 from marquee.model import load_model
 from pipelines.paths import BENTO, FITTED, PACKAGED
 from pipelines.provenance import git_commit
+from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
 MODULES = ("__init__", "arrays", "errors", "manifest", "model", "strings", "topn")
@@ -49,7 +49,7 @@ def package(params: Params) -> None:
         _build(tag, provenance)
     write_json(BENTO, {"bento": params.package.bento, "model_digest": model.digest, "code_digest": code})
     write_json(PACKAGED, {"tag": tag, "model_digest": model.digest, "version": version.version})
-    Console(highlight=False, soft_wrap=True).print(f"Bento {tag}")
+    screen().print(f"Bento {tag}")
 
 
 def bento_exists(tag: str) -> bool:

@@ -2,14 +2,13 @@
 
 import json
 
-from rich.console import Console
-
 from experiments.config import Params
 from experiments.registry import register as register_version
 from experiments.tracking import Tracker
 from marquee.model import FittedModel, load_model
 from pipelines.paths import FITTED, REGISTERED
 from pipelines.provenance import code_tags, data_version, git_commit, search_key, search_run
+from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
 
@@ -27,9 +26,7 @@ def register(params: Params) -> None:
     )
     made = "is new" if new else "was there already, with the same content"
     aliases = ", ".join(sorted(version.aliases))
-    Console(highlight=False, soft_wrap=True).print(
-        f"{name} version {version.version} {made}; aliases: {aliases}"
-    )
+    screen().print(f"{name} version {version.version} {made}; aliases: {aliases}")
 
 
 def _tags(model: FittedModel) -> dict[str, str]:

@@ -6,14 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.config import Params
 from experiments.registry import find_version
 from experiments.search import check_candidates
 from marquee.errors import MarqueeError, SourceError
 from pipelines.package import bento_exists
 from pipelines.paths import PACKAGED, REGISTERED
+from pipelines.screen import screen
 from pipelines.stage import HEADINGS, read_json
 from pipelines.summary import print_summary
 
@@ -44,7 +43,7 @@ def _mend(params: Params) -> None:
     """
     for stage, missing in (("register", _unregistered), ("package", _unpackaged)):
         if missing(params):
-            Console().print(f"The files are up to date, but not the {stage} stage's store: running it again.")
+            screen().print(f"The files are up to date, but not the {stage} stage's store: running it again.")
             _dvc("repro", "--quiet", "--force", "--single-item", stage)
 
 

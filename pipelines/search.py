@@ -1,8 +1,5 @@
 """Score every candidate by cross-validation on the training part, and remember each trial."""
 
-import sys
-
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.config import Params
@@ -13,6 +10,7 @@ from experiments.tracking import Tracker
 from experiments.trials import Trial, ranked, to_record
 from pipelines.paths import FOLDS, SEARCH, TRAIN
 from pipelines.provenance import code_tags, data_version, rating_scale, search_key
+from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
 
@@ -49,7 +47,7 @@ def _run(tracker: Tracker, parent: str, params: Params) -> list[Trial]:
     source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
     n_tasks = len(plan(params.search, params.seed)) * params.split.folds
     metric, best = params.search.metric, float("inf")
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = screen()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("search", total=n_tasks)

@@ -1,7 +1,5 @@
 """Choose the winner by the rule in params.yaml, and say why."""
 
-from rich.console import Console
-
 from experiments.config import Params
 from experiments.figures import accuracy_against_time
 from experiments.selection import Choice, choose
@@ -9,6 +7,7 @@ from experiments.tracking import Tracker
 from experiments.trials import from_record
 from pipelines.paths import CHOICE, SEARCH
 from pipelines.provenance import search_run
+from pipelines.screen import screen
 from pipelines.stage import read_json, run, write_json
 
 
@@ -25,7 +24,7 @@ def select(params: Params) -> None:
     tracker.log_figure(
         parent, accuracy_against_time(trials, found["metric"], choice.winner), "accuracy_time.png"
     )
-    Console(highlight=False, soft_wrap=True).print(f"Chosen: {choice.reason}.")
+    screen().print(f"Chosen: {choice.reason}.")
 
 
 def _record(choice: Choice) -> dict[str, object]:

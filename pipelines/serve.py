@@ -4,12 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from marquee.errors import MarqueeError
 from pipelines.package import bento_exists
 from pipelines.paths import PACKAGED
 from pipelines.ports import refuse_taken
+from pipelines.screen import screen
 from pipelines.stage import read_json
 
 
@@ -27,7 +26,7 @@ def serve(*, host: str, port: int) -> None:
         raise MarqueeError(f"the Bento store has no {tag} any more: run `make repro` again")
     refuse_taken(port, host)
     base = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     console.print(f"Serving [bold]{tag}[/], model version {packaged['version']}. Ctrl-C ends it. Try:")
     console.print(f"  curl {base}/recommend/1")
     console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/1?n=5'")

@@ -14,6 +14,7 @@ from rich.console import Console
 from experiments.config import Params, load_params
 from marquee.errors import MarqueeError
 from pipelines.paths import TIMINGS
+from pipelines.screen import screen
 
 Stage = Callable[[Params], None]
 HEADINGS = "MARQUEE_HEADINGS"  # set where no other tool names the stage before it runs
@@ -27,7 +28,7 @@ def run(stage: Stage, name: str) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if os.environ.get(HEADINGS):
-        Console(highlight=False).print(f"[bold cyan]{name}[/]")
+        screen().print(f"[bold cyan]{name}[/]")
     started = time.perf_counter()
     try:
         stage(load_params())

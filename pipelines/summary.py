@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
 from experiments.config import Params
 from experiments.registry import find_version
 from pipelines.leaderboard import leaderboard_table
 from pipelines.paths import CHOICE, EVALUATION, PACKAGED, REGISTERED, TIMINGS
+from pipelines.screen import screen
 from pipelines.stage import read_json
 
 STAGES = tuple(
@@ -18,7 +17,7 @@ STAGES = tuple(
 
 def print_summary(params: Params, started: float) -> None:
     """Print the leaderboard, the registered version, the Bento, the stages' times and what comes next."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     choice = read_json(CHOICE)
     console.print()
     console.print(leaderboard_table(params, best_of_each=True))

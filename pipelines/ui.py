@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.config import Params
 from experiments.tracking import Tracker, compare_path, runs_path
 from marquee.errors import TrackingError
 from pipelines.ports import refuse_taken
+from pipelines.screen import screen
 
 N_SEARCHES, N_TRIALS = 5, 10
 LOCAL = "127.0.0.1"
@@ -31,7 +30,7 @@ def ui(params: Params, *, port: int) -> None:
     refuse_taken(port, LOCAL)
     base, experiment = f"http://{LOCAL}:{port}", tracker.experiment_id
     trials = tracker.best_trials(runs[0], params.search.metric, N_TRIALS)
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     console.print(f"[bold]All runs[/]\n  {base}{runs_path(experiment)}")
     console.print(f"[bold]Compare the best {len(trials)} trials of the last search[/]")
     console.print(f"  {base}{compare_path(experiment, trials)}")

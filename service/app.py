@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -53,7 +54,8 @@ def model_folder() -> Path:
 
 # `custom`: no package of the distribution is added. The default would put 600 MB of compilers into
 # the image, and every requirement is there as a wheel.
-IMAGE = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="custom")
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # the one that it was packaged with
+IMAGE = bentoml.images.Image(base_image=f"python:{PYTHON}-slim-bookworm", distro="custom")
 
 
 @dataclass(frozen=True)

@@ -156,12 +156,13 @@ def test_the_image_installs_the_locked_requirements_and_no_compiler(bento: Path)
     dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text()
     assert "apt-get" not in dockerfile
     assert "build-essential" not in dockerfile
-    locked = {line.rstrip(" \\") for line in (ROOT / "requirements/service.txt").read_text().splitlines()}
-    asked = {
-        line.rstrip(" \\")
-        for line in (bento / "env" / "python" / "requirements.txt").read_text().splitlines()
-    }
-    assert asked - {""} == locked - {""}
+    assert pins(bento / "env" / "python" / "requirements.txt") == pins(ROOT / "requirements" / "service.txt")
+
+
+def pins(requirements: Path) -> set[str]:
+    """Every pin and digest, without the markers that tools spell differently."""
+    lines = requirements.read_text().splitlines()
+    return {line.partition(";")[0].strip(" \\") for line in lines} - {""}
 
 
 def test_what_is_not_registered_is_not_packaged(tmp_path: Path) -> None:
@@ -295,17 +296,11 @@ def test_no_page_or_error_of_bentoml_shows(server: Server, path: str, status: in
 
 
 @pytest.mark.server
-def test_ctrl_c_ends_the_server_and_frees_the_port(packaged: Project) -> None:
-    server = Server(packaged)
-    try:
-        server.wait_until_ready()
-        said = server.log.read_text()
-        assert packaged.read(".marquee/packaged.json")["tag"] in said
-        assert said.count("curl ") == 3
-        server.end(signal.SIGINT)
-        assert server.process.returncode is not None
-        with pytest.raises(ProcessLookupError):
-            os.killpg(server.process.pid, 0)
-        socket.create_server(("127.0.0.1", server.port)).close()
-    finally:
-        server.end(signal.SIGKILL)
+def test_ctrl_c_ends_the_server_and_frees_the_port(server: Server, packaged: Project) -> None:
+    said = server.log.read_text()
+    assert packaged.read(".marquee/packaged.json")["tag"] in said
+    assert said.count("curl ") == 3
+    server.end(signal.SIGINT)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(server.process.pid, 0)
+    socket.create_server(("127.0.0.1", server.port)).close()
