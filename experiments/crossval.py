@@ -14,7 +14,8 @@ from experiments.trials import FoldScore
 from marquee.algorithms.catalogue import Algorithm, Parameters, candidate
 from marquee.algorithms.scoring import predict_pairs
 from marquee.algorithms.state import diverged, model_bytes
-from marquee.algorithms.trainset import Scale, Testset, Trainset, testset_of, trainset_of
+from marquee.algorithms.trainset import Testset, Trainset, testset_of, trainset_of
+from marquee.arrays import Scale
 from marquee.metrics import mae, rmse
 from marquee.ratings import CodedRatings
 from marquee.split import Fold, folds_of

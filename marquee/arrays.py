@@ -1,5 +1,6 @@
 """The array types, each with one name. Nothing but NumPy: what serves imports this too."""
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -11,3 +12,5 @@ Integers: TypeAlias = npt.NDArray[np.int32]
 Indices: TypeAlias = npt.NDArray[np.int64]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Scale: TypeAlias = tuple[float, float]  # the lowest and highest rating that exist
+ScoreBlock: TypeAlias = Callable[[Integers], Floats]  # users (n,) -> scores of all items (n, n_items)

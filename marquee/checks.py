@@ -8,21 +8,19 @@ A row is good, or it is in the quarantine: none is lost. Rows that gave way to a
 listed there too, and are not bad.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from marquee.duplicates import Policy, settle
 from marquee.errors import DataError
+from marquee.ingested import CONTROLS, FAULT, INGESTED_COLUMNS, LINE, RATING_TEXT, RAW, TIMESTAMP_TEXT
 from marquee.ratings import ITEM, RATING, TIMESTAMP, USER
 
-LINE, RAW, FAULT = "line", "raw", "fault"  # number and text of a row; why it is no row at all
-RATING_TEXT, TIMESTAMP_TEXT = "rating_text", "timestamp_text"  # what stands where a number should
-INGESTED_COLUMNS = (LINE, USER, ITEM, RATING, TIMESTAMP, RAW, FAULT, RATING_TEXT, TIMESTAMP_TEXT)
 REASONS = "reasons"
 QUARANTINE_COLUMNS = (LINE, USER, ITEM, RATING, TIMESTAMP, RAW, REASONS)
 
@@ -36,10 +34,7 @@ MISSING, NO_NUMBER, INFINITE, OUTSIDE = (
 )
 PARTLY = "is missing while other rows have one"
 BEFORE, FUTURE = "is before 1970", "is in the future"
-CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 MILLISECONDS = 100_000_000_000  # as seconds, the year 5138: nobody means that
-
-Policy = Literal["last", "mean", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -82,18 +77,13 @@ def check_ratings(rows: pd.DataFrame, rules: Rules) -> Outcome:
     is_good = np.ones(len(rows), dtype=bool)
     is_good[bad.index] = False
     good = rows.loc[is_good, [LINE, USER, ITEM, RATING, TIMESTAMP]]
-    kept, gave_way = _settle(good, rules.duplicates)
+    kept, gave_way = settle(good, rules.duplicates)
     listed = pd.concat([bad, gave_way]).sort_index()
     ratings = _typed(kept, has_times)
     failure = _too_bad(rows, bad, by_reason, rules.max_bad_share)
     if failure is None and rules.duplicates == "refuse" and len(gave_way):
         failure = _refusal(rows, gave_way)
     return Outcome(ratings, _quarantine(rows, listed), len(rows), len(bad), by_reason, len(gave_way), failure)
-
-
-def is_good_id(ids: pd.Series) -> pd.Series:
-    """Whether each id is text, not empty, and free of control characters."""
-    return ids.notna() & (ids != "") & ~ids.str.contains(CONTROLS, na=False)
 
 
 def _schema(rules: Rules, has_times: bool) -> pa.DataFrameSchema:
@@ -214,33 +204,6 @@ def _words(column: str, kind: str, value: Any, rules: Rules) -> str:
 def _short(value: str) -> str:
     text = repr(str(value))
     return text if len(text) <= 42 else f"{text[:39]}...'"
-
-
-def _settle(good: pd.DataFrame, policy: Policy) -> tuple[pd.DataFrame, pd.Series]:
-    """One row a (user, item): the rows that stay, and why each of the others (by its index) gave way."""
-    pair = good[USER].cat.codes.astype("int64") * len(good[ITEM].cat.categories) + good[ITEM].cat.codes
-    again = good[pair.duplicated(keep=False)]
-    if again.empty:
-        return good, pd.Series(dtype=str)
-    group = pd.factorize(pair[again.index])[0]
-    times = again[TIMESTAMP].fillna(0).to_numpy()
-    by_time = np.lexsort((times, group))  # stable: of equal times, the last in the file is last
-    latest = by_time[np.flatnonzero(np.diff(group[by_time], append=-1))]
-    stays = latest if policy == "last" else np.unique(group, return_index=True)[1]
-    gone = np.setdiff1d(np.arange(len(again)), stays)
-    words = {
-        "last": "replaced by line",
-        "mean": "merged into line",
-        "refuse": "the same user and item as line",
-    }
-    lines = again[LINE].to_numpy()[stays[group[gone]]]
-    gave_way = pd.Series([f"{words[policy]} {line}" for line in lines], again.index[gone])
-    if policy == "mean":
-        sums = np.bincount(group, again[RATING]) / np.bincount(group)
-        good = good.copy()
-        good.loc[again.index[stays], RATING] = sums
-        good.loc[again.index[stays], TIMESTAMP] = again[TIMESTAMP].to_numpy()[latest]
-    return good.drop(index=gave_way.index), gave_way
 
 
 def _typed(kept: pd.DataFrame, has_times: bool) -> pd.DataFrame:

@@ -1,12 +1,9 @@
 """The best N items of every user: score, leave out what was seen, take the best."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from marquee.arrays import Floats, Indices, Integers, Scores
+from marquee.arrays import Floats, Indices, Integers, ScoreBlock, Scores
 
-ScoreBlock = Callable[[Integers], Floats]
 NONE = -1  # fills the row of a user who has fewer than N unseen items; its score is NaN
 BLOCK = 256  # users at a time: 256 rows of 30,000 scores are 60 MB
 

@@ -5,7 +5,7 @@ import subprocess
 from functools import lru_cache
 
 from experiments.tracking import DataVersion, Tracker
-from marquee.algorithms.trainset import Scale
+from marquee.arrays import Scale
 from pipelines.paths import SEARCH, SOURCE
 from pipelines.stage import read_json
 

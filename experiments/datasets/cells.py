@@ -20,8 +20,8 @@ import pyarrow.csv
 from experiments.datasets.catalogue import Layout
 from experiments.datasets.columns import STAND_IN, split
 from experiments.datasets.text import Survey, numbered, opened
-from marquee.checks import FAULT, LINE
 from marquee.errors import DataError
+from marquee.ingested import FAULT, LINE
 
 BLOCK = 4 << 20
 BATCH = 1 << 17

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from experiments.datasets.catalogue import Layout
 from experiments.datasets.rows import read_rows
-from marquee.checks import FAULT, is_good_id
+from marquee.ingested import FAULT, is_good_id
 from marquee.ratings import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from experiments.datasets.catalogue import Layout
 from experiments.datasets.cells import read_cells
 from experiments.datasets.columns import missing_column, positions
 from experiments.datasets.text import survey, texts
-from marquee.checks import FAULT, LINE
 from marquee.errors import DataError
+from marquee.ingested import FAULT, LINE
 from marquee.ratings import ITEM, RATING, TIMESTAMP, USER
 
 NUMERIC = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_timestamp)

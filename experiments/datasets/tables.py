@@ -18,8 +18,8 @@ from experiments.config import Data, FileFormat
 from experiments.datasets.catalogue import DATASETS, Layout
 from experiments.datasets.numbers import parse
 from experiments.datasets.rows import Rows, read_rows
-from marquee.checks import FAULT, LINE, RATING_TEXT, RAW, TIMESTAMP_TEXT
 from marquee.errors import ConfigError, DataError
+from marquee.ingested import FAULT, LINE, RATING_TEXT, RAW, TIMESTAMP_TEXT
 from marquee.ratings import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ from surprise.prediction_algorithms.knns import SymmetricAlgo
 
 from marquee.algorithms.neighbours import score_neighbours
 from marquee.algorithms.trainset import Testset
-from marquee.arrays import Floats, Integers, Mask
-from marquee.topn import ScoreBlock
+from marquee.arrays import Floats, Integers, Mask, ScoreBlock
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import surprise
 
-from marquee.arrays import Floats, Integers
+from marquee.arrays import Floats, Integers, Scale
 from marquee.ratings import ITEM, RATING, USER, CodedRatings
 
-Scale = tuple[float, float]
 Trainset: TypeAlias = surprise.Trainset
 Testset = list[tuple[str, str, float]]
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marquee.checks import INGESTED_COLUMNS, QUARANTINE_COLUMNS, Outcome, Rules, check_ratings, is_good_id
+from marquee.checks import QUARANTINE_COLUMNS, Outcome, Rules, check_ratings
 from marquee.errors import DataError
+from marquee.ingested import INGESTED_COLUMNS, is_good_id
 
 NOW = 1_700_000_000
 ONE_BAD = 0.5

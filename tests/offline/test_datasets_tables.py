@@ -19,8 +19,8 @@ from experiments.datasets.columns import positions
 from experiments.datasets.items import items_of, items_table
 from experiments.datasets.tables import layouts, ratings_table
 from experiments.datasets.text import survey
-from marquee.checks import INGESTED_COLUMNS
 from marquee.errors import ConfigError, DataError
+from marquee.ingested import INGESTED_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 ROWS = {"line", "user", "item", "rating", "timestamp"}
