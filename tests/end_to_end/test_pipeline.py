@@ -1,6 +1,8 @@
 """The whole loop in a fresh clone: it runs, it repeats, it reruns only what changed, it comes back."""
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -102,6 +104,24 @@ def test_an_experiment_on_another_source_runs_by_its_parameters_alone(
     clone.dvc("exp", "run", "-S", "data.source=file", "-S", f"data.path={source}", "--name", "mine", "select")
     assert json.loads((clone.folder / "data/source.json").read_text())["source"] == "file"
     assert "mine" in clone.dvc("exp", "show", "--csv").stdout
+
+
+def test_movielens_100k_ends_in_recommendations_with_titles(second: Clone) -> None:
+    data = os.environ.get("MARQUEE_DATA_DIR")
+    if not data:
+        pytest.skip("MARQUEE_DATA_DIR is not set: it names the folder that holds ml-100k")
+    second.change(lambda t: t["data"].update(source="ml-100k", path=f"{data}/ml-100k"))
+    second.change(lambda t: t["search"].update(candidates={"svd": {"n_factors": [20]}}))
+    second.dvc("repro", "export")
+    script = (
+        "from marquee.model import load_model; from service.recommender import Recommender;"
+        "answer = Recommender(load_model('models/fitted')).recommend('1', 5);"
+        "print(answer.rung, *(item.title for item in answer.items), sep='|')"
+    )
+    rung, *titles = second.python("-c", script).stdout.strip().split("|")
+    assert rung == "personal"
+    assert len(titles) == 5
+    assert all(re.search(r"\(19\d\d\)$", title) for title in titles)
 
 
 def test_a_changed_source_file_reruns_the_pipeline_and_an_unchanged_one_does_not(
