@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from described import DESCRIPTION
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,17 +18,6 @@ from marquee.model import ModelArrays, load_model, write_model
 from marquee.strings import StringTable
 from marquee.topn import NONE
 
-DESCRIPTION: dict[str, Any] = {
-    "algorithm": "svd",
-    "parameters": {"n_factors": 2},
-    "metrics": {"test_rmse": 0.9},
-    "seed": 42,
-    "data_source": "demo",
-    "data_digest": "0123456789abcdef.dir",
-    "scale": (1.0, 5.0),
-    "global_mean": 3.5,
-    "libraries": {"numpy": "2"},
-}
 # Ann rated a and b, and has a list of two; Zoë rated everything, so her list is empty.
 ARRAYS = ModelArrays(
     users=StringTable.of(["ann", "zoë"]),

@@ -1,27 +1,16 @@
 """The fallback ladder: a known user's own list, and what is popular for everybody else."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from described import DESCRIPTION
 
 from marquee.model import ModelArrays, load_model, write_model
 from marquee.strings import StringTable
 from marquee.topn import NONE
 from service.recommender import Recommender
 
-DESCRIPTION: dict[str, Any] = {
-    "algorithm": "svd",
-    "parameters": {"n_factors": 2},
-    "metrics": {"test_rmse": 0.9},
-    "seed": 42,
-    "data_source": "demo",
-    "data_digest": "0123456789abcdef.dir",
-    "scale": (1.0, 5.0),
-    "global_mean": 3.5,
-    "libraries": {"numpy": "2"},
-}
 ITEMS = ["i0", "i1", "i2", "i3", "i4", "i5"]
 TITLES = ["Alien", "Amélie", "七人の侍", "Da 5 Bloods", '"Q", & A', "Ёлки"]
 # Most rated first: i4, i0, i1, i2, i3, i5.

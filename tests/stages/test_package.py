@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from described import DESCRIPTION
 
 from marquee.model import ModelArrays, write_model
 from marquee.strings import StringTable
@@ -46,18 +47,7 @@ def write_small_model(folder: Path) -> None:
         seen_indptr=np.array([0, 1, 2], dtype=np.int64),
         seen_items=np.array([0, 1], dtype=np.int32),
     )
-    description: dict[str, Any] = {
-        "algorithm": "baseline_only",
-        "parameters": {"method": "als"},
-        "metrics": {"test_rmse": 0.9},
-        "seed": 42,
-        "data_source": "demo",
-        "data_digest": "0123456789abcdef.dir",
-        "scale": (1.0, 5.0),
-        "global_mean": 3.5,
-        "libraries": {"numpy": "2"},
-    }
-    write_model(folder, arrays, description)
+    write_model(folder, arrays, DESCRIPTION)
 
 
 class Project:
@@ -274,7 +264,7 @@ def test_the_served_bento_answers_in_plain_text(server: Server) -> None:
 def test_the_served_bento_tells_its_version(server: Server, packaged: Project) -> None:
     told = server.get("/version").json()
     assert told["digest"] == packaged.read("models/bento.json")["model_digest"]
-    assert told["algorithm"] == "baseline_only"
+    assert told["algorithm"] == "svd"
     assert told["provenance"]["version"] == 3
 
 
