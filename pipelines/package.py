@@ -48,7 +48,8 @@ def package(params: Params) -> None:
     if not bento_exists(tag):
         _build(tag, provenance)
     write_json(BENTO, {"bento": params.package.bento, "model_digest": model.digest, "code_digest": code})
-    write_json(PACKAGED, {"tag": tag, "model_digest": model.digest, "version": version.version})
+    first_user = model.arrays.users[0]  # somebody to try it with
+    write_json(PACKAGED, {"tag": tag, "version": version.version, "user": first_user})
     screen().print(f"Bento {tag}")
 
 

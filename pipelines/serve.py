@@ -1,14 +1,12 @@
 """Serve the Bento that was packaged last: `bentoml serve`, with what it takes to start it right."""
 
-import os
-import sys
-from pathlib import Path
+from urllib.parse import quote
 
 from marquee.errors import MarqueeError
 from pipelines.package import bento_exists
 from pipelines.paths import PACKAGED
-from pipelines.ports import refuse_taken
 from pipelines.screen import screen
+from pipelines.servers import become, refuse_taken
 from pipelines.stage import read_json
 
 
@@ -28,9 +26,9 @@ def serve(*, host: str, port: int) -> None:
     base = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
     console = screen()
     console.print(f"Serving [bold]{tag}[/], model version {packaged['version']}. Ctrl-C ends it. Try:")
-    console.print(f"  curl {base}/recommend/1")
-    console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/1?n=5'")
+    user = quote(packaged["user"], safe="")
+    console.print(f"  curl {base}/recommend/{user}")
+    console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/{user}?n=5'")
     console.print(f"  curl {base}/version")
-    environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "true"}
-    bentoml = str(Path(sys.executable).with_name("bentoml"))
-    os.execve(bentoml, [bentoml, "serve", tag, "--host", host, "--port", str(port)], environment)
+    settings = {"BENTOML_DO_NOT_TRACK": "true"}
+    become("bentoml", "serve", tag, "--host", host, "--port", str(port), environment=settings)

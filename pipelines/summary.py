@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from experiments.config import Params
 from experiments.registry import find_version
@@ -24,7 +25,7 @@ def print_summary(params: Params, started: float) -> None:
     console.print(f"[bold]Chosen[/]  {choice['reason']}.")
     console.print(_outcome())
     console.print(_times(read_json(TIMINGS), started))
-    console.print(_next_steps())
+    console.print(_next_steps(read_json(PACKAGED)["user"]))
 
 
 def _outcome() -> str:
@@ -55,11 +56,12 @@ def _times(timings: Mapping[str, Any], started: float) -> str:
     return f"[bold]Seconds[/] {' · '.join(parts)} · [bold]total {total:.1f}[/]"
 
 
-def _next_steps() -> str:
+def _next_steps(user: str) -> str:
+    """The three commands that come next."""
     return "\n".join(
         (
             "[bold]Next[/]    [cyan]make ui[/]      compare the runs in the MLflow UI",
-            "        [cyan]make serve[/]   then: curl localhost:3000/recommend/1",
+            f"        [cyan]make serve[/]   then: curl localhost:3000/recommend/{quote(user, safe='')}",
             "        [cyan]. .venv/bin/activate && dvc exp run -S data.source=ml-100k[/]   another data set",
         )
     )
