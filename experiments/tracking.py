@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -25,6 +24,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from experiments.trials import Cost, Trial
 from marquee.errors import TrackingError
+
+if TYPE_CHECKING:  # half of the stages draw nothing
+    from matplotlib.figure import Figure
 
 PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
 
@@ -138,7 +140,7 @@ class Tracker:
             run_tags = [RunTag(key, value[:5000]) for key, value in (tags or {}).items()]
             self._client.log_batch(run_id, metrics=_metrics(metrics or {}), tags=run_tags)
 
-    def log_figure(self, run_id: str, figure: Figure, name: str) -> None:
+    def log_figure(self, run_id: str, figure: "Figure", name: str) -> None:
         """Keep a figure with a run."""
         with _translated(self.uri):
             self._client.log_figure(run_id, figure, f"figures/{name}", save_kwargs={"dpi": 150})
