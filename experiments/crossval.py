@@ -1,5 +1,6 @@
 """One candidate fitted and scored on one fold, in a worker process that keeps the fold at hand."""
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ _scorer: FoldScorer | None = None
 def start_worker(source: FoldSource) -> None:
     """Prepare this process to score tasks: one BLAS thread, for the folds share the cores already."""
     global _scorer  # noqa: PLW0603  a process pool offers no other place for its state
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which ends its workers
     threadpool_limits(1)
     _scorer = FoldScorer(source)
 

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 import optuna
@@ -110,13 +111,26 @@ def _value(
 
 @contextmanager
 def _workers(n_workers: int, source: FoldSource) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that end with the search, whatever ends it."""
+    """Worker processes that end with the search, whatever ends it.
+
+    Raises:
+        MarqueeError: a worker was killed from outside.
+    """
     context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks of MLflow
     pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=start_worker, initargs=(source,))
     try:
         yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    except BaseException as error:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():  # nobody waits for a fit of minutes
+            worker.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise MarqueeError(
+                "a worker process was killed, perhaps for want of memory: set search.workers lower"
+            ) from error
+        raise
+    else:
+        pool.shutdown()
 
 
 def _submit(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import multiprocessing
 from typing import Any
 
 import numpy as np
@@ -109,3 +110,27 @@ def test_a_search_in_which_all_fail_ends_with_one_clear_error(source: FoldSource
         MarqueeError, match=r"all 1 trials failed; the first, SVD \(lr_all=1000000.0\): Diverged"
     ):
         run(search_of({"svd": {"lr_all": [1e6]}}), source)
+
+
+def test_a_killed_worker_ends_the_search_with_what_to_do(source: FoldSource) -> None:
+    def kill_all(_: Task) -> None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    with pytest.raises(MarqueeError, match=r"a worker process was killed.*set search\.workers lower"):
+        run_search(
+            search_of({"svd": {"n_epochs": [300], "n_factors": [200, 201, 202]}}),
+            source, seed=1, on_fold=kill_all, on_trial=lambda _: None,
+        )  # fmt: skip
+
+
+def test_an_interrupted_search_leaves_no_worker_behind(source: FoldSource) -> None:
+    def interrupt(_: Task) -> None:
+        raise KeyboardInterrupt
+
+    search = search_of({"svd": {"n_epochs": [300], "n_factors": [200, 201, 202]}})
+    with pytest.raises(KeyboardInterrupt):
+        run_search(search, source, seed=1, on_fold=interrupt, on_trial=lambda _: None)
+    for worker in multiprocessing.active_children():
+        worker.join(10)
+    assert multiprocessing.active_children() == []
