@@ -14,13 +14,13 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
-from experiments.tracking import tracking_uri
+from experiments.tracking import store_lock, tracking_uri
 from marquee.errors import TrackingError
 from marquee.ratings import USER
 
@@ -54,15 +54,23 @@ class ModelVersion:
 def find_version(name: str, digest: str) -> ModelVersion | None:
     """The version with that content, or None."""
     found = _client().search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
-    return _described(name, min(found, key=lambda v: int(v.version))) if found else None
+    return _described(name, min(int(version.version) for version in found)) if found else None
 
 
 def champion(name: str) -> ModelVersion | None:
-    """The version that users see, or None before the first."""
+    """The version that users see, or None before the first.
+
+    Raises:
+        TrackingError: the registry cannot say. That is not the same as None: the pipeline makes a
+            champion where there is none.
+    """
     try:
-        return _described(name, _client().get_model_version_by_alias(name, CHAMPION))
-    except MlflowException:
-        return None
+        version = _client().get_registered_model(name).aliases.get(CHAMPION)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
+        raise _refused(name, error) from error
+    return None if version is None else _described(name, version)
 
 
 def register(
@@ -76,22 +84,16 @@ def register(
     Raises:
         TrackingError: the registry refused, or what was logged cannot be read back.
     """
-    version = find_version(name, digest)
-    new = version is None
-    try:
-        if version is None:
-            version = _create(name, folder, run_id, {**tags, DIGEST: digest})
-        _client().set_registered_model_alias(name, CHALLENGER, str(version.version))
-        if champion(name) is None:
-            _client().set_registered_model_alias(name, CHAMPION, str(version.version))
-    except MlflowException as error:
-        raise TrackingError(f"the registry refused '{name}': {' '.join(str(error).split())}") from error
-    found = find_version(name, digest)
-    if found is None:
-        raise TrackingError(
-            f"version {version.version} of '{name}' is gone from the registry just after it was made"
-        )
-    return found, new
+    with store_lock(tracking_uri()):
+        found = find_version(name, digest)
+        try:
+            version = found or _create(name, folder, run_id, {**tags, DIGEST: digest})
+            aliases = [CHALLENGER] if champion(name) else [CHALLENGER, CHAMPION]
+            for alias in aliases:
+                _client().set_registered_model_alias(name, alias, str(version.version))
+        except MlflowException as error:
+            raise _refused(name, error) from error
+        return _described(name, version.version), found is None
 
 
 def _create(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
@@ -112,17 +114,21 @@ def _create(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> Mo
     try:
         client.create_registered_model(name)
     except MlflowException:
-        client.get_registered_model(name)  # it exists; anything else is an error worth raising
+        client.get_registered_model(name)  # raises anything but "it exists already"
     made = client.create_model_version(
         name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id
     )
-    return _described(name, made)
+    return _described(name, made.version)
 
 
-def _described(name: str, version: MlflowVersion) -> ModelVersion:
-    """Ours of theirs. A search returns versions without aliases, so they are asked for."""
-    full = _client().get_model_version(name, version.version)
+def _described(name: str, number: int | str) -> ModelVersion:
+    """A version with its aliases, which a search of MLflow's leaves out."""
+    full = _client().get_model_version(name, str(number))
     return ModelVersion(name, int(full.version), str(full.run_id), tuple(full.aliases), dict(full.tags))
+
+
+def _refused(name: str, error: MlflowException) -> TrackingError:
+    return TrackingError(f"the registry refused '{name}': {' '.join(str(error).split())}")
 
 
 def _client() -> MlflowClient:

@@ -58,7 +58,7 @@ class Tracker:
     def __init__(self, experiment: str, uri: str | None = None) -> None:
         self.uri = uri or tracking_uri()
         os.environ.setdefault("MLFLOW_TRACKING_URI", self.uri)
-        with _translated(self.uri), _store_lock(self.uri):
+        with _translated(self.uri), store_lock(self.uri):
             self._client = MlflowClient(self.uri)
             self.experiment_id = self._experiment(experiment)
 
@@ -234,7 +234,7 @@ def _translated(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def _store_lock(uri: str) -> Iterator[None]:
+def store_lock(uri: str) -> Iterator[None]:
     """One process at a time creates a SQLite store: two at once break it."""
     if not uri.startswith("sqlite:///"):
         yield

@@ -1,0 +1,85 @@
+"""Versions by content, and aliases that only a promotion moves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from described import DESCRIPTION
+
+from experiments import registry
+from experiments.registry import champion, find_version, register
+from experiments.tracking import DataVersion, Tracker
+from marquee.errors import TrackingError
+from marquee.model import ModelArrays, write_model
+from marquee.strings import StringTable
+
+TAGS = {"algorithm": "svd", "parameters": '{"n_factors": 2}'}
+
+
+def small_model(folder: Path, title: str) -> str:
+    """One user, two items; the title makes the content differ. Its digest."""
+    arrays = ModelArrays(
+        users=StringTable.of(["ann"]),
+        items=StringTable.of(["i0", "i1"]),
+        titles=StringTable.of([title, "Alien"]),
+        genres=StringTable.of(["", ""]),
+        top_items=np.array([[1]], dtype=np.int32),
+        top_scores=np.array([[4.5]], dtype=np.float32),
+        popular_items=np.array([0, 1], dtype=np.int32),
+        popular_counts=np.array([1, 0], dtype=np.int64),
+        seen_indptr=np.array([0, 1], dtype=np.int64),
+        seen_items=np.array([0], dtype=np.int32),
+    )
+    return write_model(folder, arrays, DESCRIPTION).digest
+
+
+@pytest.fixture(scope="module")
+def run_id(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        yield Tracker("test").start_search("test", DataVersion("demo", "0" * 36, "data/raw"), {}, {})
+
+
+def test_before_the_first_version_there_is_no_champion(run_id: str) -> None:
+    assert champion("never heard of") is None
+    assert find_version("never heard of", "0" * 64) is None
+
+
+def test_the_first_version_is_challenger_and_champion_the_next_only_challenger(
+    run_id: str, tmp_path: Path
+) -> None:
+    first, new = register("films", tmp_path / "a", small_model(tmp_path / "a", "Alpha"), run_id, TAGS)
+    assert (first.version, set(first.aliases), new) == (1, {"challenger", "champion"}, True)
+    second, new = register("films", tmp_path / "b", small_model(tmp_path / "b", "Beta"), run_id, TAGS)
+    assert (second.version, set(second.aliases), new) == (2, {"challenger"}, True)
+    current = champion("films")
+    assert current is not None
+    assert (current.version, current.algorithm, current.parameters) == (1, "svd", {"n_factors": 2})
+
+
+def test_the_same_content_is_the_same_version_and_challenger_again(run_id: str, tmp_path: Path) -> None:
+    again, new = register("films", tmp_path / "a", small_model(tmp_path / "a", "Alpha"), run_id, TAGS)
+    assert (again.version, new) == (1, False)
+    assert set(again.aliases) == {"challenger", "champion"}
+
+
+def test_a_registered_version_answers_through_mlflow(run_id: str) -> None:
+    model = mlflow.pyfunc.load_model("models:/films/1")
+    assert model.predict(pd.DataFrame({"user": ["ann", "nobody"]})) == [["i1"], ["i0", "i1"]]
+
+
+def test_a_registry_that_cannot_answer_is_not_one_without_a_champion(
+    run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent:
+        def get_registered_model(self, _: str) -> None:
+            raise mlflow.exceptions.MlflowException("the database is locked")
+
+    monkeypatch.setattr(registry, "_client", Silent)
+    with pytest.raises(TrackingError, match="the registry refused 'films': the database is locked"):
+        champion("films")
