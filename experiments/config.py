@@ -127,7 +127,6 @@ class Search(Block):
     sampler: Literal["grid", "random", "defaults"]
     n_trials: int = Field(ge=1)
     workers: int = Field(ge=1)
-    metric: Literal["rmse", "mae"]
     experiment: str = Field(min_length=1)
     candidates: dict[str, Space] = Field(min_length=1)
 
@@ -142,8 +141,9 @@ class Search(Block):
 
 
 class Select(Block):
-    """The budgets within which the best candidate is chosen."""
+    """The metric by which the best candidate is chosen, and the budgets within which it must be."""
 
+    metric: Literal["rmse", "mae"]
     max_fit_seconds: float = Field(gt=0)
     max_model_megabytes: float = Field(gt=0)
 
@@ -157,7 +157,7 @@ class Export(Block):
 class Register(Block):
     """Where versions are registered."""
 
-    model: str = Field(min_length=1)
+    model: str = Field(pattern=r"^[A-Za-z0-9]([-._ A-Za-z0-9]*[A-Za-z0-9])?$")
 
 
 class Package(Block):

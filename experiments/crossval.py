@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from experiments.trials import FoldScore
 from marquee.algorithms.catalogue import Algorithm, Parameters, candidate
 from marquee.algorithms.scoring import predict_pairs
-from marquee.algorithms.state import diverged, model_bytes
+from marquee.algorithms.state import model_bytes, refuse_diverged
 from marquee.algorithms.trainset import Testset, Trainset, testset_of, trainset_of
 from marquee.arrays import Scale
 from marquee.metrics import mae, rmse
@@ -43,10 +43,6 @@ class Task:
     seed: int
 
 
-class Diverged(ArithmeticError):
-    """A model whose parameters are not finite numbers."""
-
-
 def score(algorithm: Algorithm, trainset: Trainset, testset: Testset) -> FoldScore:
     """Fit on the one, predict the other, and time both.
 
@@ -56,8 +52,7 @@ def score(algorithm: Algorithm, trainset: Trainset, testset: Testset) -> FoldSco
     started = time.perf_counter()
     algorithm.fit(trainset)
     fitted = time.perf_counter()
-    if diverged(algorithm):
-        raise Diverged("the parameters are not finite: lower the learning rates or raise the regularisation")
+    refuse_diverged(algorithm)
     pairs = predict_pairs(algorithm, testset)
     predicted = time.perf_counter()
     return FoldScore(
@@ -87,7 +82,7 @@ class FoldScorer:
         try:
             with np.errstate(all="ignore"):
                 return score(algorithm, trainset, testset)
-        except (ArithmeticError, MemoryError, ValueError) as error:
+        except Exception as error:
             return f"{type(error).__name__}: {error}"
 
     def _load(self, number: int) -> tuple[Trainset, Testset]:

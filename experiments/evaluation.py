@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 from marquee.algorithms.catalogue import Algorithm, Parameters, candidate
 from marquee.algorithms.scoring import predict_pairs
+from marquee.algorithms.state import refuse_diverged
 from marquee.algorithms.trainset import Testset, Trainset
 from marquee.metrics import mae, rmse
 
@@ -43,7 +44,12 @@ def score_fitted(algorithm: Algorithm, name: str, testset: Testset) -> TestScore
 def score_candidate(
     name: str, parameters: Parameters, seed: int, trainset: Trainset, testset: Testset
 ) -> TestScore:
-    """Fit a candidate on the training part and score it."""
+    """Fit a candidate on the training part and score it.
+
+    Raises:
+        Diverged: its parameters are not finite.
+    """
     algorithm = candidate(name).make(parameters, seed)
     algorithm.fit(trainset)
+    refuse_diverged(algorithm)
     return score_fitted(algorithm, name, testset)

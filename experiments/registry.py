@@ -20,8 +20,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
-from experiments.tracking import store_lock, tracking_uri
-from marquee.errors import TrackingError
+from experiments.tracking import store_lock, tracking_uri, translated
 from marquee.ratings import USER
 
 CHAMPION, CHALLENGER, DIGEST = "champion", "challenger", "digest"
@@ -53,8 +52,9 @@ class ModelVersion:
 
 def find_version(name: str, digest: str) -> ModelVersion | None:
     """The version with that content, or None."""
-    found = _client().search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
-    return _described(name, min(int(version.version) for version in found)) if found else None
+    with translated(tracking_uri()):
+        found = _client().search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
+        return _described(name, min(int(version.version) for version in found)) if found else None
 
 
 def champion(name: str) -> ModelVersion | None:
@@ -64,13 +64,14 @@ def champion(name: str) -> ModelVersion | None:
         TrackingError: the registry cannot say. That is not the same as None: the pipeline makes a
             champion where there is none.
     """
-    try:
-        version = _client().get_registered_model(name).aliases.get(CHAMPION)
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            return None
-        raise _refused(name, error) from error
-    return None if version is None else _described(name, version)
+    with translated(tracking_uri()):
+        try:
+            version = _client().get_registered_model(name).aliases.get(CHAMPION)
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return None
+            raise
+        return None if version is None else _described(name, version)
 
 
 def register(
@@ -78,21 +79,19 @@ def register(
 ) -> tuple[ModelVersion, bool]:
     """Make a version of a fitted model's folder, unless there is one with the same content.
 
-    Returns the version and whether it is new. Either way it is now the challenger; it becomes
-    champion only where there is none.
+    Returns the version and whether it is new. Either way it is now the challenger. The very first
+    becomes champion; where a later one finds none, somebody took the alias away, and keeps it so.
 
     Raises:
         TrackingError: the registry refused, or what was logged cannot be read back.
     """
-    with store_lock(tracking_uri()):
+    uri = tracking_uri()
+    with store_lock(uri), translated(uri):
         found = find_version(name, digest)
-        try:
-            version = found or _create(name, folder, run_id, {**tags, DIGEST: digest})
-            aliases = [CHALLENGER] if champion(name) else [CHALLENGER, CHAMPION]
-            for alias in aliases:
-                _client().set_registered_model_alias(name, alias, str(version.version))
-        except MlflowException as error:
-            raise _refused(name, error) from error
+        version = found or _create(name, folder, run_id, {**tags, DIGEST: digest})
+        _client().set_registered_model_alias(name, CHALLENGER, str(version.version))
+        if version.version == 1 and champion(name) is None:
+            _client().set_registered_model_alias(name, CHAMPION, str(version.version))
         return _described(name, version.version), found is None
 
 
@@ -125,10 +124,6 @@ def _described(name: str, number: int | str) -> ModelVersion:
     """A version with its aliases, which a search of MLflow's leaves out."""
     full = _client().get_model_version(name, str(number))
     return ModelVersion(name, int(full.version), str(full.run_id), tuple(full.aliases), dict(full.tags))
-
-
-def _refused(name: str, error: MlflowException) -> TrackingError:
-    return TrackingError(f"the registry refused '{name}': {' '.join(str(error).split())}")
 
 
 def _client() -> MlflowClient:

@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -44,7 +45,7 @@ def plan(search: Search, seed: int) -> list[Suggestion]:
 
 
 def run_search(
-    search: Search, source: FoldSource, seed: int, *, on_fold: OnFold, on_trial: OnTrial
+    search: Search, source: FoldSource, seed: int, *, metric: str, on_fold: OnFold, on_trial: OnTrial
 ) -> list[Trial]:
     """Score every planned trial on every fold.
 
@@ -63,7 +64,7 @@ def run_search(
             scores[task.trial][task.fold] = future.result()
             on_fold(task)
             if len(scores[task.trial]) == source.n_folds:
-                trial = _finish(suggestions[task.trial], scores.pop(task.trial), search.metric)
+                trial = _finish(suggestions[task.trial], scores.pop(task.trial), metric)
                 finished[trial.number] = trial
                 on_trial(trial)
     trials = [finished[number] for number in sorted(finished)]
@@ -77,26 +78,31 @@ def _suggest(
     """Parameters of one candidate's trials. An empty space is a grid of one point."""
     if search.sampler == "defaults":
         space = {}
-    sampler = optuna.samplers.RandomSampler(seed=seed)
-    study = optuna.create_study(study_name=name, sampler=sampler, direction="minimize")
-    drawn = search.sampler == "random" and space
-    n_trials = search.n_trials if drawn else _enqueue_grid(study, space)
+    study = optuna.create_study(
+        study_name=name, sampler=optuna.samplers.RandomSampler(seed=seed), direction="minimize"
+    )
+    n_trials = search.n_trials
+    if not any(isinstance(values, Range) for values in space.values()):
+        points = _grid(space)
+        if search.sampler == "random" and n_trials < len(points):
+            points = random.Random(seed).sample(points, n_trials)  # without replacement: no point twice
+        for point in points:
+            study.enqueue_trial(point)
+        n_trials = len(points)
     for _ in range(n_trials):
         asked = study.ask()
         yield study, asked, {key: _value(asked, key, values) for key, values in space.items()}
 
 
-def _enqueue_grid(study: optuna.Study, space: Space) -> int:
-    """Queue every point once; how many there are.
+def _grid(space: Space) -> list[dict[str, object]]:
+    """Every point of a space of lists.
 
-    Not `GridSampler`: it chooses points by what other workers visited and ends its study from
-    within, which `ask` and `tell` do not allow. A queue is complete by construction.
+    Queued for Optuna rather than drawn by its `GridSampler`, which chooses points by what other
+    workers visited and ends its study from within; `ask` and `tell` do not allow that. A queue is
+    complete by construction.
     """
     lists = {key: values for key, values in space.items() if isinstance(values, list)}
-    points = [dict(zip(lists, point, strict=True)) for point in itertools.product(*lists.values())]
-    for point in points:
-        study.enqueue_trial(point)
-    return len(points)
+    return [dict(zip(lists, point, strict=True)) for point in itertools.product(*lists.values())]
 
 
 def _value(

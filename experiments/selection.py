@@ -17,13 +17,14 @@ class Choice:
     over_budget: tuple[str, ...]  # better ones that were refused, each with its why
 
 
-def choose(trials: Sequence[Trial], select: Select, metric: str) -> Choice:
+def choose(trials: Sequence[Trial], select: Select) -> Choice:
     """Apply the rule of params.yaml.
 
     Raises:
         TrackingError: a trial's fit time is not remembered: an unknown cost is no pass.
         MarqueeError: no trial is within the budgets.
     """
+    metric = select.metric
     order = ranked(trials, metric)
     refused: list[str] = []
     for trial in order:

@@ -29,7 +29,12 @@ if TYPE_CHECKING:  # half of the stages draw nothing
     from matplotlib.figure import Figure
 
 PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
+RESTORED, REUSES, OUTCOME = "restored", "reuses_search", "outcome"
 
+log = logging.getLogger(__name__)
+# A server that is not there is said so in seconds; MLflow's own patience is minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # creating tables is no news to a person
 
 
@@ -58,7 +63,7 @@ class Tracker:
     def __init__(self, experiment: str, uri: str | None = None) -> None:
         self.uri = uri or tracking_uri()
         os.environ.setdefault("MLFLOW_TRACKING_URI", self.uri)
-        with _translated(self.uri), store_lock(self.uri):
+        with translated(self.uri), store_lock(self.uri):
             self._client = MlflowClient(self.uri)
             self.experiment_id = self._experiment(experiment)
 
@@ -66,7 +71,7 @@ class Tracker:
         self, name: str, data: DataVersion, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
         """Begin the parent run of a search; its run id."""
-        with _translated(self.uri):
+        with translated(self.uri):
             kind = {"kind": "search", DATA_DIGEST: data.digest, "data_source": data.source}
             run = self._client.create_run(self.experiment_id, run_name=name, tags={**kind, **tags})
             self._client.log_batch(run.info.run_id, params=_params(params))
@@ -77,50 +82,76 @@ class Tracker:
         """Write one finished trial as a child run."""
         named = {PARENT: parent, TRIAL: str(trial.number), "algorithm": trial.algorithm, "kind": "trial"}
         failure = {"failure": trial.failure[:5000]} if trial.failure else {}
-        name = f"{trial.number:02d} {trial.label}"[:250]
-        worked = sum(fold.fit_seconds + fold.predict_seconds for fold in trial.folds)
-        run = self._client.create_run(
-            self.experiment_id,
-            run_name=name,
-            start_time=_now() - int(worked * 1000),  # it is written when done; the UI shows how long it took
-            tags={**named, **failure, **tags},
-        )
         metrics = [] if trial.failure else _metrics(trial.metrics())
         for step, fold in enumerate(trial.folds):
             metrics += [
                 Metric("fold_rmse", fold.rmse, _now(), step),
                 Metric("fold_mae", fold.mae, _now(), step),
             ]
-        params = _params({"algorithm": trial.algorithm, **trial.parameters})
-        self._client.log_batch(run.info.run_id, metrics=metrics, params=params)
-        self._client.set_terminated(run.info.run_id, "FAILED" if trial.failure else "FINISHED")
+        worked = sum(fold.fit_seconds + fold.predict_seconds for fold in trial.folds)
+        with translated(self.uri):
+            run = self._client.create_run(
+                self.experiment_id,
+                run_name=f"{trial.number:02d} {trial.label}"[:250],
+                start_time=_now()
+                - int(worked * 1000),  # it is written when done; the UI shows how long it took
+                tags={**named, **failure, **tags},
+            )
+            params = _params({"algorithm": trial.algorithm, **trial.parameters})
+            self._client.log_batch(run.info.run_id, metrics=metrics, params=params)
+            self._client.set_terminated(run.info.run_id, "FAILED" if trial.failure else "FINISHED")
 
     def end_search(self, run_id: str, key: str) -> None:
         """Mark a search as finished, to be found by its key."""
-        self._client.set_tag(run_id, SEARCH_KEY, key)
-        self._client.set_terminated(run_id, "FINISHED")
+        with translated(self.uri):
+            self._client.set_tag(run_id, SEARCH_KEY, key)
+            self._client.set_terminated(run_id, "FINISHED")
 
     def fail(self, run_id: str, reason: str) -> None:
-        """Mark a run as failed, with the reason."""
-        self._client.set_tag(run_id, "failure", reason[:5000])
-        self._client.set_terminated(run_id, "FAILED")
+        """Mark a run as failed, with the reason; a store that cannot be reached any more is left alone."""
+        try:
+            self._client.set_tag(run_id, "failure", reason[:5000])
+            self._client.set_terminated(run_id, "FAILED")
+        except MlflowException as error:
+            log.warning("run %s cannot be marked as failed: %s", run_id, error)
 
     def find_search(self, key: str) -> str | None:
-        """Run id of the newest search with that key, or None."""
-        with _translated(self.uri):
+        """Run id of the newest search with that key, in whichever experiment, or None."""
+        with translated(self.uri):
+            everywhere = [experiment.experiment_id for experiment in self._client.search_experiments()]
             runs = self._client.search_runs(
-                [self.experiment_id],
+                everywhere,
                 f"tags.{SEARCH_KEY} = '{key}'",
                 order_by=["attributes.start_time DESC"],
                 max_results=1,
             )
         return str(runs[0].info.run_id) if runs else None
 
+    def run_of(self, search: str, outcome: str, data: DataVersion, tags: Mapping[str, str]) -> str:
+        """The run of a pipeline run: the search's own for its first outcome, a run beside it for others.
+
+        A later pipeline run may reuse a search (another budget, another export). It gets a run of its
+        own, which names the search, and the history of the first stays as it was.
+        """
+        with translated(self.uri):
+            first = self._client.get_run(search)
+            if first.data.tags.get(OUTCOME, outcome) == outcome:
+                self._client.set_tag(search, OUTCOME, outcome)
+                return search
+            same = f"tags.{REUSES} = '{search}' and tags.{OUTCOME} = '{outcome}'"
+            found = self._client.search_runs([first.info.experiment_id], same, max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        linked = {**tags, REUSES: search, OUTCOME: outcome}
+        run_id = self.start_search(f"{first.info.run_name}, reused", data, first.data.params, linked)
+        with translated(self.uri):
+            self._client.set_terminated(run_id, "FINISHED")
+        return run_id
+
     def costs(self, run_id: str) -> dict[int, Cost]:
         """Cost of each trial of a search, by its number."""
-        with _translated(self.uri):
-            runs = self._children(run_id)
-        measured = (run for run in runs if "fit_seconds" in run.data.metrics)
+        with translated(self.uri):
+            measured = [run for run in self._children(run_id) if "fit_seconds" in run.data.metrics]
         return {
             int(run.data.tags[TRIAL]): Cost(
                 run.data.metrics["fit_seconds"], run.data.metrics["predict_seconds"]
@@ -136,31 +167,26 @@ class Tracker:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Add figures and facts to a run, finished or not."""
-        with _translated(self.uri):
-            run_tags = [RunTag(key, value[:5000]) for key, value in (tags or {}).items()]
+        run_tags = [RunTag(key, value[:5000]) for key, value in (tags or {}).items()]
+        with translated(self.uri):
             self._client.log_batch(run_id, metrics=_metrics(metrics or {}), tags=run_tags)
 
     def log_figure(self, run_id: str, figure: "Figure", name: str) -> None:
         """Keep a figure with a run."""
-        with _translated(self.uri):
+        with translated(self.uri):
             self._client.log_figure(run_id, figure, f"figures/{name}", save_kwargs={"dpi": 150})
 
     def log_file(self, run_id: str, path: Path) -> None:
         """Keep a file with a run."""
-        with _translated(self.uri):
+        with translated(self.uri):
             self._client.log_artifact(run_id, str(path))
 
-    def metrics(self, run_id: str) -> dict[str, float]:
-        """All metrics of a run."""
-        with _translated(self.uri):
-            return dict(self._client.get_run(run_id).data.metrics)
-
     def recent_searches(self, n: int) -> list[str]:
-        """Run ids of the newest finished searches, newest first."""
-        with _translated(self.uri):
+        """Run ids of the newest finished searches with figures to compare, newest first."""
+        with translated(self.uri):
             runs = self._client.search_runs(
                 [self.experiment_id],
-                "tags.kind = 'search' and attributes.status = 'FINISHED'",
+                "tags.kind = 'search' and attributes.status = 'FINISHED' and metrics.rmse > 0",
                 order_by=["attributes.start_time DESC"],
                 max_results=n,
             )
@@ -168,7 +194,7 @@ class Tracker:
 
     def best_trials(self, run_id: str, metric: str, n: int) -> list[str]:
         """Run ids of the best trials of a search, best first."""
-        with _translated(self.uri):
+        with translated(self.uri):
             runs = [run for run in self._children(run_id) if metric in run.data.metrics]
         return [run.info.run_id for run in sorted(runs, key=lambda run: run.data.metrics[metric])[:n]]
 
@@ -225,7 +251,7 @@ def _dataset_input(data: DataVersion) -> DatasetInput:
 
 
 @contextmanager
-def _translated(uri: str) -> Iterator[None]:
+def translated(uri: str) -> Iterator[None]:
     """MLflow's own errors as one line of ours."""
     try:
         yield

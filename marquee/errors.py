@@ -6,6 +6,7 @@ MarqueeError
 │   ├── SourceError       the source cannot be fetched, opened or unpacked
 │   └── ValidationFailed  too many rows break the rules of the ratings table
 ├── ModelError            a fitted model is missing, foreign or damaged
+│   └── Diverged          training left parameters that are not finite numbers
 └── TrackingError         the tracking store or the registry cannot answer
 
 A message is one line: what is wrong, where, and what to do next. The command line's edge prints it
@@ -39,6 +40,10 @@ class ValidationFailed(DataError):
 
 class ModelError(MarqueeError):
     """A fitted model is missing, was written by another schema, or is damaged."""
+
+
+class Diverged(ModelError):
+    """Training left parameters that are not finite numbers."""
 
 
 class TrackingError(MarqueeError):

@@ -13,6 +13,3 @@ def rmse(actual: Floats, predicted: Floats) -> float:
 def mae(actual: Floats, predicted: Floats) -> float:
     """Mean absolute error, in stars."""
     return float(np.mean(np.abs(actual - predicted)))
-
-
-ERRORS = {"rmse": rmse, "mae": mae}

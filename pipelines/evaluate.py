@@ -1,8 +1,10 @@
 """Score the fitted winner once on the test part, beside the baselines and the current champion.
 
-The champion takes part by its algorithm and parameters, fitted on this training part.
+The champion takes part by its algorithm and parameters, fitted on this training part: its own
+arrays would not do, for this test part may hold ratings that they were trained on.
 """
 
+import hashlib
 from collections.abc import Mapping
 
 import pandas as pd
@@ -12,13 +14,13 @@ from rich.table import Table
 from experiments.config import Params
 from experiments.evaluation import TestScore, score_candidate, score_fitted
 from experiments.registry import ModelVersion, champion
-from experiments.tracking import Tracker
 from marquee.algorithms.state import load_state
-from marquee.algorithms.trainset import testset_of, trainset_of
+from marquee.algorithms.trainset import Testset, Trainset, testset_of, trainset_of
+from marquee.errors import MarqueeError
 from marquee.ratings import CodedRatings
 from marquee.seeds import seed_for
-from pipelines.paths import EVALUATION, FIT, TEST, TRAIN
-from pipelines.provenance import rating_scale, search_run
+from pipelines.paths import CHAMPION, EVALUATION, FIT, TEST, TRAIN
+from pipelines.provenance import rating_scale
 from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
@@ -26,7 +28,7 @@ BASELINES = ("baseline_only", "normal_predictor")
 
 
 def evaluate(params: Params) -> None:
-    """Write results/evaluation.json, and the same figures to the search's run."""
+    """Write results/evaluation.json; and, for this clone alone, how the champion's recipe did."""
     trainset = trainset_of(CodedRatings.from_frame(pd.read_parquet(TRAIN)), rating_scale())
     testset = testset_of(pd.read_parquet(TEST))
     algorithm, head = load_state(FIT, trainset)
@@ -35,28 +37,25 @@ def evaluate(params: Params) -> None:
         scores[name] = score_candidate(name, {}, seed_for(params.seed, "fit", name), trainset, testset)
     write_json(EVALUATION, {name: score.record() for name, score in scores.items()})
     current = champion(params.register_.model)
+    CHAMPION.unlink(missing_ok=True)
     if current is not None:
-        seed = seed_for(params.seed, "fit", current.algorithm)
-        same = (current.algorithm, current.parameters) == (head["algorithm"], head["parameters"])
-        # The champion's own arrays would not do: this test part may hold ratings they were trained on.
-        scores["champion"] = (
-            scores["winner"]
-            if same
-            else score_candidate(current.algorithm, current.parameters, seed, trainset, testset)
-        )
-    _remember(params, scores, current)
+        _meet_champion(current, params.seed, trainset, testset, scores)
     screen().print(_table(scores, current))
 
 
-def _remember(params: Params, scores: Mapping[str, TestScore], current: ModelVersion | None) -> None:
-    tracker = Tracker(params.search.experiment)
-    metrics: dict[str, float] = {}
-    for name, score in scores.items():
-        prefix = "test" if name == "winner" else f"test_{name}"
-        metrics |= {f"{prefix}_rmse": score.rmse, f"{prefix}_mae": score.mae}
-    metrics["test_impossible_share"] = scores["winner"].impossible
-    tags = {"champion_version": str(current.version)} if current else {}
-    tracker.log(search_run(tracker), metrics=metrics, tags=tags)
+def _meet_champion(
+    current: ModelVersion, seed: int, trainset: Trainset, testset: Testset, scores: dict[str, TestScore]
+) -> None:
+    """Add the champion's score. One that cannot be made again is named, and stops nobody."""
+    try:
+        recipe = (current.algorithm, current.parameters, seed_for(seed, "fit", current.algorithm))
+        scores["champion"] = score = score_candidate(*recipe, trainset, testset)
+    except (MarqueeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        screen().print(f"Champion v{current.version} cannot be fitted here: {type(error).__name__}: {error}")
+        return
+    evaluation = hashlib.sha256(EVALUATION.read_bytes()).hexdigest()
+    told = {"version": current.version, "evaluation": evaluation, "rmse": score.rmse, "mae": score.mae}
+    write_json(CHAMPION, told)
 
 
 def _table(scores: Mapping[str, TestScore], current: ModelVersion | None) -> Table:

@@ -10,7 +10,7 @@ from experiments.config import Params
 from experiments.tracking import Tracker
 from experiments.trials import MEGABYTE, Trial, from_record, ranked
 from pipelines.paths import CHOICE, SEARCH
-from pipelines.provenance import data_version, search_run
+from pipelines.provenance import data_version, search_key
 from pipelines.screen import screen
 from pipelines.stage import read_json
 
@@ -26,35 +26,37 @@ def leaderboard_table(params: Params, *, best_of_each: bool = False) -> Table:
     `best_of_each` keeps one trial an algorithm (and the chosen one), for a first look.
     """
     trials, chosen = last_trials(params), read_json(CHOICE)["trial"]
-    shown = ranked(trials, params.search.metric)
+    shown = ranked(trials, params.select.metric)
     title = f"Leaderboard: cross-validation on {data_version().source}, {len(trials)} trials"
     if best_of_each:
         best = {trial.algorithm: trial.number for trial in reversed(shown)}
         shown = [trial for trial in shown if trial.number in {*best.values(), chosen}]
         title += ", the best of each algorithm\n(all of them: marquee leaderboard)"
     rows = {t.number: ("▶" if t.number == chosen else str(i), *_cells(t)) for i, t in enumerate(shown, 1)}
-    failed = [trial for trial in trials if trial.failure is not None]
     table = _empty(title, rows.values())
     for number, row in rows.items():
         table.add_row(*_fitting(row), style="bold green" if number == chosen else None)
-    for trial in failed:
-        row = ("✗", trial.title, *[""] * 6, f"{trial.settings}: {trial.failure}")
-        table.add_row(*_fitting(row), style="red")
+    for trial in trials:
+        if trial.failure is not None:
+            table.add_row(*_fitting(_failed_row(trial)), style="red")
     return table
 
 
 def leaderboard_markdown(params: Params) -> str:
     """The same as a Markdown table."""
     rule = [":--" if column in LEFT else "--:" for column in COLUMNS]
-    ranking = ranked(last_trials(params), params.search.metric)
+    trials = last_trials(params)
+    ranking = ranked(trials, params.select.metric)
     rows = [(str(place), *_cells(trial)) for place, trial in enumerate(ranking, start=1)]
+    rows += [_failed_row(trial) for trial in trials if trial.failure is not None]
     return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows))
 
 
 def last_trials(params: Params) -> list[Trial]:
-    """The trials of results/search.json, with the costs that the tracking store remembers."""
+    """The trials of results/search.json, with their costs where the tracking store remembers them."""
     tracker = Tracker(params.search.experiment)
-    costs = tracker.costs(search_run(tracker))
+    found = tracker.find_search(search_key())
+    costs = tracker.costs(found) if found else {}
     return [from_record(record, costs.get(record["number"])) for record in read_json(SEARCH)["trials"]]
 
 
@@ -76,6 +78,10 @@ def _fitting(row: tuple[str, ...]) -> tuple[str, ...]:
         return row
     cells = zip(COLUMNS, row, strict=True)
     return tuple(cell for column, cell in cells if column not in LEFT_OUT_WHEN_NARROW)
+
+
+def _failed_row(trial: Trial) -> tuple[str, ...]:
+    return ("✗", trial.title, *[""] * 6, f"{trial.settings}: {trial.failure}")
 
 
 def _cells(trial: Trial) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import yaml
 from experiments.config import Params
 from experiments.registry import ModelVersion, find_version
 from marquee.errors import MarqueeError, TrackingError
-from marquee.manifest import sha256_of
+from marquee.manifest import read_manifest, sha256_of
 from marquee.model import load_model
 from pipelines.paths import BENTO, FITTED, PACKAGED
 from pipelines.provenance import git_commit
@@ -49,8 +50,15 @@ def package(params: Params) -> None:
         _build(tag, provenance)
     write_json(BENTO, {"bento": params.package.bento, "model_digest": model.digest, "code_digest": code})
     first_user = model.arrays.users[0]  # somebody to try it with
-    write_json(PACKAGED, {"tag": tag, "version": version.version, "user": first_user})
+    told = {"tag": tag, "model_digest": model.digest, "version": version.version, "run_id": version.run_id}
+    write_json(PACKAGED, {**told, "user": first_user})
     screen().print(f"Bento {tag}")
+
+
+def is_current(packaged: Mapping[str, Any]) -> bool:
+    """Whether what was packaged last is the model that lies here, and its Bento still there."""
+    digest = read_manifest(FITTED).digest
+    return packaged.get("model_digest") == digest and bento_exists(packaged["tag"])
 
 
 def bento_exists(tag: str) -> bool:

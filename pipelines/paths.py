@@ -21,7 +21,9 @@ EVALUATION = Path("results/evaluation.json")
 FITTED = Path("models/fitted")
 REGISTERED = Path("models/registered.json")
 BENTO = Path("models/bento.json")
+RECORDED = Path("results/recorded.json")
 
-STATE = Path(".marquee")  # what this clone alone knows: stage timings, the last Bento; never versioned
+STATE = Path(".marquee")  # what this clone alone knows: stage timings, champion, last Bento; never versioned
 TIMINGS = STATE / "timings.json"
 PACKAGED = STATE / "packaged.json"
+CHAMPION = STATE / "champion.json"

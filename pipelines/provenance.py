@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 from functools import lru_cache
 
-from experiments.tracking import DataVersion, Tracker
+from experiments.tracking import RESTORED, DataVersion, Tracker
 from marquee.arrays import Scale
 from pipelines.paths import SEARCH, SOURCE
 from pipelines.stage import read_json
@@ -30,11 +30,15 @@ def search_key() -> str:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str | None:
-    """The commit checked out, with `-dirty` where tracked files differ from it; None outside git."""
+    """The commit checked out, with `-dirty` where tracked files differ from it; None outside git.
+
+    dvc.lock does not count: DVC writes it while the pipeline runs.
+    """
     head = _git("rev-parse", "HEAD")
     if head is None:
         return None
-    return f"{head}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else head
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    return f"{head}-dirty" if changed else head
 
 
 def code_tags() -> dict[str, str]:
@@ -47,14 +51,12 @@ def search_run(tracker: Tracker) -> str:
     """The run of the search whose results lie here.
 
     Where results came from a cache or a remote, this store never saw the search. A run that says
-    so is made then, for the later stages to write to.
+    so is made then, for the later stages to refer to; it names no commit, for none made it here.
     """
     found = tracker.find_search(search_key())
     if found is not None:
         return found
-    restored = tracker.start_search(
-        "restored search", data_version(), {}, {**code_tags(), "restored": "true"}
-    )
+    restored = tracker.start_search("restored search", data_version(), {}, {RESTORED: "true"})
     tracker.log_file(restored, SEARCH)
     tracker.end_search(restored, search_key())
     return restored

@@ -7,7 +7,7 @@ from experiments.registry import register as register_version
 from experiments.tracking import Tracker
 from marquee.model import FittedModel, load_model
 from pipelines.paths import FITTED, REGISTERED
-from pipelines.provenance import code_tags, data_version, git_commit, search_key, search_run
+from pipelines.provenance import data_version, git_commit, search_key, search_run
 from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
@@ -15,15 +15,10 @@ from pipelines.stage import run, write_json
 def register(params: Params) -> None:
     """Write models/registered.json: name and digest. The version's number differs between clones."""
     model = load_model(FITTED)
-    tracker = Tracker(params.search.experiment)
-    parent = search_run(tracker)
+    parent = search_run(Tracker(params.search.experiment))
     name = params.register_.model
     version, new = register_version(name, FITTED, model.digest, parent, _tags(model))
     write_json(REGISTERED, {"model": name, "digest": model.digest})
-    tracker.log(
-        parent,
-        tags={**code_tags(), "model_version": f"{name} {version.version}", "model_digest": model.digest},
-    )
     made = "is new" if new else "was there already, with the same content"
     aliases = ", ".join(sorted(version.aliases))
     screen().print(f"{name} version {version.version} {made}; aliases: {aliases}")

@@ -4,7 +4,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.config import Params
 from experiments.crossval import FoldSource, Task
-from experiments.figures import accuracy_against_time
 from experiments.search import check_candidates, plan, run_search
 from experiments.tracking import Tracker
 from experiments.trials import Trial, ranked, to_record
@@ -46,7 +45,7 @@ def _run(tracker: Tracker, parent: str, params: Params) -> list[Trial]:
     """The search itself, with a bar that moves by the fold and a line for each finished trial."""
     source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
     n_tasks = len(plan(params.search, params.seed)) * params.split.folds
-    metric, best = params.search.metric, float("inf")
+    metric, best = params.select.metric, float("inf")
     console = screen()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -63,7 +62,9 @@ def _run(tracker: Tracker, parent: str, params: Params) -> list[Trial]:
             progress.update(bar, description=f"search, best {metric.upper()} {best:.4f}")
             progress.print(_line(trial, metric))
 
-        return run_search(params.search, source, params.seed, on_fold=on_fold, on_trial=on_trial)
+        return run_search(
+            params.search, source, params.seed, metric=metric, on_fold=on_fold, on_trial=on_trial
+        )
 
 
 def _line(trial: Trial, metric: str) -> str:
@@ -76,7 +77,6 @@ def _line(trial: Trial, metric: str) -> str:
 
 def _record(params: Params, trials: list[Trial]) -> dict[str, object]:
     return {
-        "metric": params.search.metric,
         "data_digest": data_version().digest,
         "folds": params.split.folds,
         "seed": params.seed,
@@ -86,11 +86,10 @@ def _record(params: Params, trials: list[Trial]) -> dict[str, object]:
 
 def _summarise(tracker: Tracker, parent: str, params: Params, trials: list[Trial]) -> None:
     """Give the parent the figures of its best trial: the UI's compare page shows parents."""
-    best, *_ = ranked(trials, params.search.metric)
+    best, *_ = ranked(trials, params.select.metric)
     failed = sum(trial.failure is not None for trial in trials)
     counts = {"n_trials": float(len(trials)), "n_failed": float(failed)}
     tracker.log(parent, metrics={**best.metrics(), **counts}, tags={"best": best.label})
-    tracker.log_figure(parent, accuracy_against_time(trials, params.search.metric, best), "accuracy_time.png")
     tracker.log_file(parent, SEARCH)
     tracker.end_search(parent, search_key())
 

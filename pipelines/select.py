@@ -1,29 +1,19 @@
 """Choose the winner by the rule in params.yaml, and say why."""
 
 from experiments.config import Params
-from experiments.figures import accuracy_against_time
 from experiments.selection import Choice, choose
-from experiments.tracking import Tracker
-from experiments.trials import from_record
-from pipelines.paths import CHOICE, SEARCH
-from pipelines.provenance import search_run
+from pipelines.leaderboard import last_trials
+from pipelines.paths import CHOICE
 from pipelines.screen import screen
-from pipelines.stage import read_json, run, write_json
+from pipelines.stage import run, write_json
 
 
 def select(params: Params) -> None:
-    """Write results/choice.json; print and log the reason."""
-    tracker = Tracker(params.search.experiment)
-    parent = search_run(tracker)
-    costs = tracker.costs(parent)
-    found = read_json(SEARCH)
-    trials = [from_record(record, costs.get(record["number"])) for record in found["trials"]]
-    choice = choose(trials, params.select, found["metric"])
+    """Write results/choice.json, and print the reason."""
+    choice = choose(last_trials(params), params.select)
     write_json(CHOICE, _record(choice))
-    _remember(tracker, parent, choice)
-    tracker.log_figure(
-        parent, accuracy_against_time(trials, found["metric"], choice.winner), "accuracy_time.png"
-    )
+    for refused in choice.over_budget:
+        screen().print(f"Over budget: {refused}.")
     screen().print(f"Chosen: {choice.reason}.")
 
 
@@ -35,14 +25,6 @@ def _record(choice: Choice) -> dict[str, object]:
         "trial": winner.number,
         "reason": choice.reason,
     }
-
-
-def _remember(tracker: Tracker, parent: str, choice: Choice) -> None:
-    """The parent's headline becomes the winner's, should a budget have refused the best trial."""
-    tags = {"choice": choice.winner.label, "choice_reason": choice.reason}
-    if choice.over_budget:
-        tags["over_budget"] = "; ".join(choice.over_budget)
-    tracker.log(parent, metrics=choice.winner.metrics(), tags=tags)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from marquee.errors import MarqueeError
-from pipelines.package import bento_exists
+from pipelines.package import is_current
 from pipelines.paths import PACKAGED
 from pipelines.screen import screen
 from pipelines.servers import become, refuse_taken
@@ -20,8 +20,8 @@ def serve(*, host: str, port: int) -> None:
         raise MarqueeError("nothing is packaged in this clone yet: run `make repro` first")
     packaged = read_json(PACKAGED)
     tag = packaged["tag"]
-    if not bento_exists(tag):
-        raise MarqueeError(f"the Bento store has no {tag} any more: run `make repro` again")
+    if not is_current(packaged):
+        raise MarqueeError(f"{tag} is not the model that lies here, or is gone: run `make repro` again")
     refuse_taken(port, host)
     base = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
     console = screen()

@@ -3,21 +3,22 @@
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from rich.console import Console
 
 from experiments.config import Params, load_params
 from marquee.errors import MarqueeError
+from pipelines import STARTED
 from pipelines.paths import TIMINGS
-from pipelines.screen import screen
 
 Stage = Callable[[Params], None]
-HEADINGS = "MARQUEE_HEADINGS"  # set where no other tool names the stage before it runs
 
 
 def run(stage: Stage, name: str) -> None:
@@ -27,9 +28,8 @@ def run(stage: Stage, name: str) -> None:
     its traceback is what the developer needs.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    if os.environ.get(HEADINGS):
-        screen().print(f"[bold cyan]{name}[/]")
-    started = time.perf_counter()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         stage(load_params())
     except MarqueeError as error:
@@ -38,13 +38,22 @@ def run(stage: Stage, name: str) -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    record_seconds(name, time.perf_counter() - started)
+    _record_seconds(name)
 
 
-def record_seconds(name: str, seconds: float) -> None:
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    """End by an exception, so that whoever holds workers or an unfinished run can let go of them."""
+    sys.exit(128 + number)
+
+
+def _record_seconds(name: str) -> None:
     """Keep a stage's wall time beside the pipeline: a time in a versioned output would never repeat."""
-    timings = read_json(TIMINGS) if TIMINGS.exists() else {}
-    write_json(TIMINGS, {**timings, name: {"seconds": round(seconds, 2), "ended": round(time.time(), 2)}})
+    now = time.time()
+    try:
+        timings = read_json(TIMINGS) if TIMINGS.exists() else {}
+    except MarqueeError:
+        timings = {}  # times of earlier runs are no reason to fail
+    write_json(TIMINGS, {**timings, name: {"seconds": round(now - STARTED, 2), "ended": round(now, 2)}})
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -57,10 +66,15 @@ def read_json(path: Path) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MarqueeError(f"{path} is missing: run the pipeline with `make repro`") from None
+    except ValueError as error:
+        raise MarqueeError(f"{path} is damaged ({error}): delete it and run `make repro`") from None
     return tree
 
 
 def write_json(path: Path, tree: Any) -> None:
-    """Write JSON with sorted keys, so that equal content is equal bytes."""
+    """Write JSON with sorted keys, so that equal content is equal bytes; all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    text = json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False)
+    half.write_text(f"{text}\n", encoding="utf-8")
+    half.replace(path)

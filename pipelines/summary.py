@@ -1,5 +1,6 @@
 """What a person wants to see at the end: who won, what it is called, how long it took, what to do next."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from pipelines.screen import screen
 from pipelines.stage import read_json
 
 STAGES = tuple(
-    "fetch ingest validate split search select fit evaluate export register package".split()  # noqa: SIM905
+    "fetch ingest validate split search select fit evaluate export register package record".split()  # noqa: SIM905
 )
 
 
@@ -52,8 +53,8 @@ def _times(timings: Mapping[str, Any], started: float) -> str:
         timing = timings.get(stage)
         ran = timing is not None and timing["ended"] >= started
         parts.append(f"{stage} {timing['seconds']:.1f}" if timing and ran else f"[dim]{stage} up to date[/]")
-    total = sum(t["seconds"] for t in timings.values() if t["ended"] >= started)
-    return f"[bold]Seconds[/] {' · '.join(parts)} · [bold]total {total:.1f}[/]"
+    total = time.time() - started
+    return f"[bold]Seconds[/] {' · '.join(parts)} · [bold]in all {total:.0f}[/]"
 
 
 def _next_steps(user: str) -> str:

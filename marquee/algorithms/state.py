@@ -15,7 +15,7 @@ import surprise
 from surprise import Trainset
 
 from marquee.algorithms.catalogue import Parameters, candidate
-from marquee.errors import ModelError
+from marquee.errors import Diverged, ModelError
 
 STATE = "state.json"
 
@@ -25,13 +25,17 @@ def model_bytes(algorithm: surprise.AlgoBase) -> int:
     return sum(array.nbytes for array in _arrays(algorithm).values())
 
 
-def diverged(algorithm: surprise.AlgoBase) -> bool:
-    """Whether a learned parameter is not a finite number.
+def refuse_diverged(algorithm: surprise.AlgoBase) -> None:
+    """Refuse a model with a learned parameter that is not a finite number.
 
     Predictions cannot tell: clipping in Surprise turns NaN into the top of the scale.
+
+    Raises:
+        Diverged: stochastic gradient descent took too large a step.
     """
     learned = (getattr(algorithm, name, None) for name in ("bu", "bi", "pu", "qi", "yj"))
-    return any(not np.isfinite(array).all() for array in learned if array is not None)
+    if any(not np.isfinite(array).all() for array in learned if array is not None):
+        raise Diverged("the parameters are not finite: lower the learning rates or raise the regularisation")
 
 
 def save_state(

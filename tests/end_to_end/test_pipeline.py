@@ -10,20 +10,9 @@ import pytest
 import yaml
 from clones import Change, Clone, copy_of, ran
 
+from pipelines.summary import STAGES
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones")]  # all of them share one run
-STAGES = [
-    "fetch",
-    "ingest",
-    "validate",
-    "split",
-    "search",
-    "select",
-    "fit",
-    "evaluate",
-    "export",
-    "register",
-    "package",
-]
 
 
 def test_repro_ends_with_leaderboard_version_bento_times_and_next_commands(reproduced: Clone) -> None:
@@ -71,18 +60,39 @@ def test_two_clones_of_one_commit_end_with_the_same_lock(reproduced: Clone, seco
 
 def test_a_changed_parameter_reruns_only_what_depends_on_it(reproduced: Clone, tmp_path: Path) -> None:
     clone = copy_of(reproduced, tmp_path / "clone")
-    clone.change(lambda t: t["export"].update(top_n=7))
-    assert ran(clone.dvc("repro").stdout) == ["export", "register", "package"]
     clone.change(lambda t: t["select"].update(max_fit_seconds=500))
-    assert ran(clone.dvc("repro").stdout) == ["select"]  # the same winner: nothing after it
+    assert ran(clone.dvc("repro").stdout) == ["select", "record"]  # the same winner
     clone.change(lambda t: t["search"].update(workers=1))
     assert ran(clone.dvc("repro").stdout) == []
 
 
+RUNS = """
+import json
+from mlflow import MlflowClient
+from experiments.tracking import Tracker
+tracker = Tracker("marquee")
+client = MlflowClient(tracker.uri)
+print(json.dumps([client.get_run(run).data.to_dictionary() for run in tracker.recent_searches(5)]))
+"""
+
+
+def test_a_pipeline_that_reuses_a_search_gets_a_run_of_its_own(reproduced: Clone, tmp_path: Path) -> None:
+    clone = copy_of(reproduced, tmp_path / "clone")
+    clone.change(lambda t: t["export"].update(top_n=6))
+    clone.run("git", "commit", "-qam", "fewer")
+    assert ran(clone.dvc("repro").stdout) == ["export", "register", "package", "record"]
+    second, first = json.loads(clone.python("-c", RUNS).stdout)
+    assert (first["tags"]["model_version"], second["tags"]["model_version"]) == ("marquee 1", "marquee 2")
+    assert second["metrics"]["test_rmse"] == first["metrics"]["test_rmse"]
+    head = clone.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert second["tags"]["mlflow.source.git.commit"] == head
+    assert first["tags"]["mlflow.source.git.commit"] == clone.run("git", "rev-parse", "HEAD~2").stdout.strip()
+
+
 def test_a_new_version_becomes_challenger_and_the_champion_stays(second: Clone) -> None:
     second.change(lambda t: t["search"].update(candidates={"svd": {"n_factors": [5]}}))
-    output = second.marquee("repro").stdout
-    assert "marquee version 2 (challenger)" in output
+    output = second.dvc("repro").stdout
+    assert "marquee version 2 is new; aliases: challenger\n" in output
     assert "champion v1, refitted here" in output
     script = "from experiments.registry import champion; print(champion('marquee').version)"
     assert second.python("-c", script).stdout.strip() == "1"
@@ -101,7 +111,7 @@ def test_an_experiment_on_another_source_runs_by_its_parameters_alone(
     source = tmp_path / "mine.csv"
     rows = [f"u{u},i{i},{1 + (u * i + u) % 5}" for u in range(40) for i in range(30) if (u + i) % 3]
     source.write_text("user,item,rating\n" + "\n".join(rows) + "\n")
-    clone.dvc("exp", "run", "-S", "data.source=file", "-S", f"data.path={source}", "--name", "mine", "select")
+    clone.dvc("exp", "run", "-S", "data.source=file", "-S", f"data.path={source}", "--name", "mine", "split")
     assert json.loads((clone.folder / "data/source.json").read_text())["source"] == "file"
     assert "mine" in clone.dvc("exp", "show", "--csv").stdout
 
@@ -175,7 +185,11 @@ def test_repro_after_a_pull_mends_registry_and_bento_store_and_says_so(
         shutil.rmtree(store) if store.is_dir() else store.unlink()
     output = clone.marquee("repro").stdout
     assert "not the register stage's store: running it again" in output
+    assert "not the package stage's store: running it again" in output
     assert "marquee version 1 (challenger, champion)" in output
+    script = "from experiments.registry import champion; print(champion('marquee').run_id)"
+    packaged = json.loads((clone.folder / ".marquee/packaged.json").read_text())
+    assert clone.python("-c", script).stdout.strip() == packaged["run_id"]
 
 
 def test_a_failing_stage_is_one_line_of_ours_and_exit_code_1(reproduced: Clone, tmp_path: Path) -> None:
@@ -187,6 +201,7 @@ def test_a_failing_stage_is_one_line_of_ours_and_exit_code_1(reproduced: Clone, 
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     assert "validate: " in done.stderr
+    assert "stopped, for the reason above" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -81,5 +81,5 @@ def test_a_registry_that_cannot_answer_is_not_one_without_a_champion(
             raise mlflow.exceptions.MlflowException("the database is locked")
 
     monkeypatch.setattr(registry, "_client", Silent)
-    with pytest.raises(TrackingError, match="the registry refused 'films': the database is locked"):
+    with pytest.raises(TrackingError, match="refused: the database is locked"):
         champion("films")

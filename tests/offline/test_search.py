@@ -3,6 +3,7 @@
 import itertools
 import math
 import multiprocessing
+import time
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ N_RATINGS = 400
 
 
 def search_of(candidates: dict[str, Any], **changes: Any) -> Search:
-    block = {"sampler": "grid", "n_trials": 3, "workers": 2, "metric": "rmse", "experiment": "test"}
+    block = {"sampler": "grid", "n_trials": 3, "workers": 2, "experiment": "test"}
     return Search.model_validate({**block, "candidates": candidates, **changes})
 
 
@@ -45,7 +46,7 @@ def source(ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> F
 
 
 def run(search: Search, source: FoldSource) -> list[Trial]:
-    return run_search(search, source, seed=42, on_fold=lambda _: None, on_trial=lambda _: None)
+    return run_search(search, source, seed=42, metric="rmse", on_fold=lambda _: None, on_trial=lambda _: None)
 
 
 def test_a_grid_is_complete_and_repeats_no_point() -> None:
@@ -105,6 +106,26 @@ def test_a_diverging_trial_is_kept_with_its_reason_and_the_others_go_on(source: 
     assert "the parameters are not finite: lower the learning rates" in str(failed[0].failure)
 
 
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [({"knn_basic": {"similarity": ["cosin"]}}, "NameError"), ({"svd": {"n_factors": ["ten"]}}, "TypeError")],
+)
+def test_a_parameter_that_the_algorithm_chokes_on_is_one_failed_trial(
+    source: FoldSource, candidate: dict[str, Any], reason: str
+) -> None:
+    trials = run(search_of({**candidate, "baseline_only": {}}), source)
+    assert str(trials[0].failure).startswith(reason)
+    assert trials[1].failure is None
+
+
+def test_random_sampling_from_lists_draws_no_point_twice() -> None:
+    space = {"svd": {"n_factors": [1, 2, 3], "biased": [True, False]}, "svdpp": {"n_factors": [20]}}
+    planned = [t for _, _, t in plan(search_of(space, sampler="random", n_trials=4), seed=1)]
+    points = [str(trial.parameters) for trial in planned if trial.algorithm == "svd"]
+    assert len(points) == len(set(points)) == 4
+    assert sum(trial.algorithm == "svdpp" for trial in planned) == 1
+
+
 def test_a_search_in_which_all_fail_ends_with_one_clear_error(source: FoldSource) -> None:
     with pytest.raises(
         MarqueeError, match=r"all 1 trials failed; the first, SVD \(lr_all=1000000.0\): Diverged"
@@ -120,7 +141,7 @@ def test_a_killed_worker_ends_the_search_with_what_to_do(source: FoldSource) -> 
     with pytest.raises(MarqueeError, match=r"a worker process was killed.*set search\.workers lower"):
         run_search(
             search_of({"svd": {"n_epochs": [300], "n_factors": [200, 201, 202]}}),
-            source, seed=1, on_fold=kill_all, on_trial=lambda _: None,
+            source, seed=1, metric="rmse", on_fold=kill_all, on_trial=lambda _: None,
         )  # fmt: skip
 
 
@@ -130,7 +151,8 @@ def test_an_interrupted_search_leaves_no_worker_behind(source: FoldSource) -> No
 
     search = search_of({"svd": {"n_epochs": [300], "n_factors": [200, 201, 202]}})
     with pytest.raises(KeyboardInterrupt):
-        run_search(search, source, seed=1, on_fold=interrupt, on_trial=lambda _: None)
-    for worker in multiprocessing.active_children():
-        worker.join(10)
+        run_search(search, source, seed=1, metric="rmse", on_fold=interrupt, on_trial=lambda _: None)
+    deadline = time.monotonic() + 10
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert multiprocessing.active_children() == []
