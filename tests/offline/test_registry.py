@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from described import DESCRIPTION
+from mlflow import MlflowClient
 
 from experiments import registry
 from experiments.registry import champion, find_version, register
@@ -62,14 +63,26 @@ def test_the_first_version_is_challenger_and_champion_the_next_only_challenger(
     assert (current.version, current.algorithm, current.parameters) == (1, "svd", {"n_factors": 2})
 
 
-def test_the_same_content_is_the_same_version_and_challenger_again(run_id: str, tmp_path: Path) -> None:
-    again, new = register("films", tmp_path / "a", small_model(tmp_path / "a", "Alpha"), run_id, TAGS)
-    assert (again.version, new) == (1, False)
-    assert set(again.aliases) == {"challenger", "champion"}
+def test_the_same_content_is_the_same_version(run_id: str, tmp_path: Path) -> None:
+    digest = small_model(tmp_path / "a", "Alpha")
+    first, _ = register("books", tmp_path / "a", digest, run_id, TAGS)
+    again, new = register("books", tmp_path / "a", digest, run_id, TAGS)
+    assert (again, new) == (first, False)
+    assert find_version("books", digest) == first
 
 
-def test_a_registered_version_answers_through_mlflow(run_id: str) -> None:
-    model = mlflow.pyfunc.load_model("models:/films/1")
+def test_a_champion_that_somebody_took_away_stays_away(run_id: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        register("songs", tmp_path / name, small_model(tmp_path / name, name), run_id, TAGS)
+    MlflowClient().delete_registered_model_alias("songs", "champion")
+    version, _ = register("songs", tmp_path / "b", small_model(tmp_path / "b", "b"), run_id, TAGS)
+    assert version.aliases == ("challenger",)
+    assert champion("songs") is None
+
+
+def test_a_registered_version_answers_through_mlflow(run_id: str, tmp_path: Path) -> None:
+    register("plays", tmp_path / "a", small_model(tmp_path / "a", "Alpha"), run_id, TAGS)
+    model = mlflow.pyfunc.load_model("models:/plays/1")
     assert model.predict(pd.DataFrame({"user": ["ann", "nobody"]})) == [["i1"], ["i0", "i1"]]
 
 
