@@ -4,11 +4,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from experiments.config import load_params
-from marquee.errors import MarqueeError
-from pipelines.screen import screen
+from pipelines.screen import MENDABLE, give_up, screen
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,10 +60,8 @@ def main() -> None:
     """Entry point: one line where something is wrong, and the error's own exit code."""
     try:
         cli.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
-    except MarqueeError as error:
-        Console(stderr=True, highlight=False).print("[red]marquee:[/] ", end="")
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
+    except MENDABLE as error:
+        give_up("marquee", error)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -11,31 +11,24 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rich.console import Console
-
 from experiments.config import Params, load_params
 from marquee.errors import MarqueeError
 from pipelines import STARTED
 from pipelines.paths import TIMINGS
+from pipelines.screen import MENDABLE, give_up
 
 Stage = Callable[[Params], None]
 
 
 def run(stage: Stage, name: str) -> None:
-    """Run one stage with params.yaml and end the process: 0, or the error's own exit code and line.
-
-    Only `MarqueeError` is caught: it is what a person can mend. Anything else is a defect, and
-    its traceback is what the developer needs.
-    """
+    """Run one stage with params.yaml and end the process: 0, or the error's own exit code and line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
         stage(load_params())
-    except MarqueeError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{name}:[/] ", end="")
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
+    except MENDABLE as error:
+        give_up(name, error)
     except KeyboardInterrupt:
         sys.exit(130)
     _record_seconds(name)

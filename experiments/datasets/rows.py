@@ -85,7 +85,9 @@ def _column(column: Any, ours: str) -> Any:
         if pa.types.is_date(column.type):
             column = pc.cast(column, pa.timestamp("s"))
         return column if any(is_kind(column.type) for is_kind in NUMERIC) else pc.cast(column, pa.string())
-    if pa.types.is_floating(column.type):
-        column = pc.cast(column, pa.int64())
+    if pa.types.is_floating(column.type):  # as pandas makes ids with gaps: 7.0 is 7, and no number is no id
+        column = pc.if_else(pc.is_nan(column), None, column)
+        if pc.all(pc.equal(column, pc.floor(column))).as_py() is not False:
+            column = pc.cast(column, pa.int64())
     column = pc.cast(column, pa.string())
     return pc.coalesce(column, "") if ours in (USER, ITEM) else column

@@ -194,6 +194,12 @@ def test_parquet_of_other_types_and_dates(tmp_path):
     assert raw == '{"user": null, "item": "y", "rating": "many", "timestamp": null}'
 
 
+def test_parquet_ids_as_floats_are_numbers_where_they_are_whole_and_text_where_not(tmp_path):
+    table = pa.table({"user": [7.0, float("nan"), 9.0], "item": [2.5, 3.0, 4.0], "rating": [3.0, 4.0, 5.0]})
+    pq.write_table(table, tmp_path / "r.parquet")
+    assert [row[1:3] for row in rows(tmp_path / "r.parquet")] == [("7", "2.5"), ("", "3"), ("9", "4")]
+
+
 def test_parquet_with_a_column_of_lists_is_one_line(tmp_path):
     table = pa.table({"user": ["a"], "item": ["x"], "rating": pa.array([[3.0]])})
     pq.write_table(table, tmp_path / "r.parquet")
