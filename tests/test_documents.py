@@ -103,13 +103,13 @@ def test_the_entry_points_of_the_project_are_commands_that_exist() -> None:
         assert all(word in DVC["stages"] for word in rest if program == "dvc")
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [r"index-url", r'"resolved": *"http', r"files\.pythonhosted\.org", r"pypi\.org/simple", r"/root/"],
-)
+HERE = [f"{re.escape(str(path))}/" for path in (ROOT, Path.home()) if len(path.parts) > 1]
+
+
+@pytest.mark.parametrize("pattern", [r"index" r"-url", r"https?://[^ ]*/simple\b", *HERE])
 def test_no_file_names_a_registry_or_a_path_of_one_machine(pattern: str) -> None:
     found = subprocess.run(
-        ["git", "grep", "-nIE", pattern, "--", ".", ":!tests/test_documents.py"],
+        ["git", "grep", "-nIE", pattern, "--", ".", ":!*.lock"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.stdout == ""
