@@ -78,8 +78,8 @@ class FoldScorer:
     def __call__(self, task: Task) -> FoldScore | str:
         """The score, or the reason why there is none: one bad trial must not end a search."""
         trainset, testset = self._fold(task.fold)
-        algorithm = candidate(task.algorithm).make(task.parameters, task.seed)
         try:
+            algorithm = candidate(task.algorithm).make(task.parameters, task.seed)
             with np.errstate(all="ignore"):
                 return score(algorithm, trainset, testset)
         except Exception as error:

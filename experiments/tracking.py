@@ -93,8 +93,7 @@ class Tracker:
             run = self._client.create_run(
                 self.experiment_id,
                 run_name=f"{trial.number:02d} {trial.label}"[:250],
-                start_time=_now()
-                - int(worked * 1000),  # it is written when done; the UI shows how long it took
+                start_time=_now() - int(worked * 1000),  # it is written when done
                 tags={**named, **failure, **tags},
             )
             params = _params({"algorithm": trial.algorithm, **trial.parameters})
@@ -199,10 +198,11 @@ class Tracker:
         return [run.info.run_id for run in sorted(runs, key=lambda run: run.data.metrics[metric])[:n]]
 
     def _children(self, run_id: str) -> Iterator[Run]:
+        home = self._client.get_run(run_id).info.experiment_id  # a search is found in any experiment
         token = None
         while True:
             page = self._client.search_runs(
-                [self.experiment_id], f"tags.{PARENT} = '{run_id}'", page_token=token, max_results=1000
+                [home], f"tags.{PARENT} = '{run_id}'", page_token=token, max_results=1000
             )
             yield from page
             token = page.token
@@ -261,7 +261,7 @@ def translated(uri: str) -> Iterator[None]:
 
 @contextmanager
 def store_lock(uri: str) -> Iterator[None]:
-    """One process at a time creates a SQLite store: two at once break it."""
+    """One process at a time creates a SQLite store (two at once break it) or registers in it."""
     if not uri.startswith("sqlite:///"):
         yield
         return

@@ -58,7 +58,6 @@ class FittedModel:
         self.manifest = manifest
         self.arrays = arrays
         self._user_numbers = arrays.users.numbers()
-        self._item_numbers = arrays.items.numbers()
 
     @property
     def digest(self) -> str:
@@ -68,10 +67,6 @@ class FittedModel:
     def user_number(self, user: str) -> int | None:
         """Number of a known user, or None."""
         return self._user_numbers.get(user)
-
-    def item_number(self, item: str) -> int | None:
-        """Number of a known item, or None."""
-        return self._item_numbers.get(item)
 
     def personal(self, user: int) -> list[tuple[int, float]]:
         """Item numbers and scores of a known user's stored list, best first."""

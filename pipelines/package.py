@@ -111,19 +111,9 @@ def _build(tag: str, provenance: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="marquee-bento-") as folder:
         root = Path(folder)
         _lay_out(root, provenance)
-        command = [
-            sys.executable,
-            "-m",
-            "bentoml",
-            "build",
-            "--name",
-            name,
-            "--version",
-            version,
-            "--output",
-            "tag",
-        ]
-        environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "true", "PYTHONPATH": folder}
+        options = ["--name", name, "--version", version, "--output", "tag"]
+        command = [sys.executable, "-m", "bentoml", "build", *options]
+        environment = {**os.environ, "PYTHONPATH": folder}
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]

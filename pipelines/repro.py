@@ -16,8 +16,6 @@ from pipelines.screen import screen
 from pipelines.stage import read_json
 from pipelines.summary import print_summary
 
-QUIET = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "BENTOML_DO_NOT_TRACK": "true"}
-
 
 def repro(params: Params, *, force: bool = False) -> None:
     """Run the DVC graph, then check that registry and Bento store hold what it promises.
@@ -61,11 +59,7 @@ def _unpackaged(params: Params) -> bool:
 def _dvc(*arguments: str) -> None:
     """Run DVC in this environment, its output and that of the stages straight to the terminal."""
     own = Path(sys.executable).parent
-    environment = {
-        **os.environ,
-        **QUIET,
-        "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
+    environment = {**os.environ, "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would make every stage compile its imports anew
     done = subprocess.run([str(own / "dvc"), *arguments], env=environment, check=False)
     if done.returncode != 0:

@@ -30,5 +30,4 @@ def serve(*, host: str, port: int) -> None:
     console.print(f"  curl {base}/recommend/{user}")
     console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/{user}?n=5'")
     console.print(f"  curl {base}/version")
-    settings = {"BENTOML_DO_NOT_TRACK": "true"}
-    become("bentoml", "serve", tag, "--host", host, "--port", str(port), environment=settings)
+    become("bentoml", "serve", tag, "--host", host, "--port", str(port))

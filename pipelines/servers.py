@@ -26,11 +26,11 @@ def refuse_taken(port: int, host: str) -> None:
             ) from None
 
 
-def become(program: str, *arguments: str, environment: Mapping[str, str]) -> NoReturn:
+def become(program: str, *arguments: str, environment: Mapping[str, str] | None = None) -> NoReturn:
     """Replace this process by a program of this environment.
 
     Not a child: a signal to us would leave the server behind, on a port that then is not free.
     """
     path = str(Path(sys.executable).with_name(program))
     sys.stdout.flush()  # what was printed goes with this process's memory otherwise
-    os.execve(path, [path, *arguments], {**os.environ, **environment})
+    os.execve(path, [path, *arguments], {**os.environ, **(environment or {})})

@@ -38,7 +38,7 @@ def ui(params: Params, *, port: int) -> None:
     if local:
         console.print("Ctrl-C ends it.")
         # One worker and no job execution: two processes and a fifth of the memory of the default.
-        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         arguments = (
             "--workers",
             "1",

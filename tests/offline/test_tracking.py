@@ -59,6 +59,13 @@ def test_costs_come_back_by_trial_number_and_failed_trials_have_none(tracker: Tr
     assert tracker.costs(parent) == {0: Cost(1.5, 0.2)}
 
 
+def test_a_search_and_its_costs_are_found_from_another_experiment(tracker: Tracker) -> None:
+    parent = finished_search(tracker, "key-elsewhere")
+    other = Tracker("another")
+    assert other.find_search("key-elsewhere") == parent
+    assert other.costs(parent) == {0: Cost(1.5, 0.2)}
+
+
 def test_a_parent_names_data_seed_and_commit(tracker: Tracker, uri: str) -> None:
     run = MlflowClient(uri).get_run(finished_search(tracker, "key-4"))
     assert run.inputs.dataset_inputs[0].dataset.digest == DATA.digest
