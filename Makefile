@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.ready
+PEERS := .venv-peers
 # Nothing that we run phones home, and nothing recompiles Python on every start.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -9,7 +10,7 @@ export BENTOML_DO_NOT_TRACK := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help repro test check serve ui lint types lock format clean
+.PHONY: help repro test check serve ui bench bench-peers lint types lock format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -21,6 +22,13 @@ $(ENV): requirements/bootstrap.txt requirements/all.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/all.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m marquee.algorithms.warm
+	@touch $@
+
+$(PEERS): $(ENV) requirements/peers.txt
+	@echo "Making the peers' environment in $(PEERS) (some gigabytes the first time) ..."
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes -r requirements/peers.txt
 	@touch $@
 
 repro: $(ENV) ## run the whole pipeline on the data set of params.yaml
@@ -34,6 +42,12 @@ serve: $(ENV) ## serve the packaged model on port 3000
 
 test: $(ENV) ## the tests, under five minutes on two cores
 	@python -m pytest -n 2 --dist loadgroup
+
+bench: $(ENV) ## the engine beside scikit-surprise on MovieLens 1M (MARQUEE_DATA_DIR), about half an hour
+	@python -m benchmarks.table $(BENCH)
+
+bench-peers: $(PEERS) ## the same with Cornac, LensKit and implicit
+	@python -m benchmarks.table --peers $(BENCH)
 
 lint: $(ENV) ## ruff: format and rules
 	@ruff format --check . && ruff check .
@@ -49,6 +63,7 @@ format: $(ENV) ## format the code
 lock: $(ENV) ## write the hash-locked requirements anew
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra offline --extra dev pyproject.toml -o requirements/all.txt
+	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra peers pyproject.toml -o requirements/peers.txt
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header -c requirements/all.txt pyproject.toml -o requirements/service.txt
 
 clean: ## remove the environment (data, models and runs stay)

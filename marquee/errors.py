@@ -2,11 +2,12 @@
 
 MarqueeError
 ├── ConfigError           params.yaml or an argument is wrong
+│   └── ParameterError    an algorithm was given a value that it cannot use
 ├── DataError             the ratings or items cannot be used
 │   ├── SourceError       the source cannot be fetched, opened or unpacked
 │   └── ValidationFailed  too many rows break the rules of the ratings table
 ├── ModelError            a fitted model is missing, foreign or damaged
-│   └── Diverged          training left parameters that are not finite numbers
+│   └── DivergedError     training left parameters that are not finite numbers
 └── TrackingError         the tracking store or the registry cannot answer
 
 A message is one line: what is wrong, where, and what to do next. The command line's edge prints it
@@ -26,6 +27,10 @@ class ConfigError(MarqueeError):
     exit_code = 2
 
 
+class ParameterError(ConfigError, ValueError):
+    """An algorithm was given a value that it cannot use; scikit-surprise raises ValueError for some."""
+
+
 class DataError(MarqueeError):
     """The ratings or the items cannot be used as they are."""
 
@@ -42,7 +47,7 @@ class ModelError(MarqueeError):
     """A fitted model is missing, was written by another schema, or is damaged."""
 
 
-class Diverged(ModelError):
+class DivergedError(ModelError, ArithmeticError):
     """Training left parameters that are not finite numbers."""
 
 

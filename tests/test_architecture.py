@@ -16,7 +16,10 @@ MAY_IMPORT = {
 }
 DOORWAYS = {
     "numba": ("marquee/algorithms/kernels",),
+    "llvmlite": ("marquee/algorithms/kernels",),
     "surprise": ("marquee/algorithms/",),
+    "implicit": ("marquee/algorithms/implicit_feedback.py",),
+    "scipy": ("marquee/algorithms/",),
     "optuna": ("experiments/search.py",),
     "mlflow": ("experiments/tracking.py", "experiments/registry.py", "experiments/registered_model.py"),
     "bentoml": ("service/app.py", "pipelines/package.py"),

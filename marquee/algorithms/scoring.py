@@ -4,17 +4,27 @@ Scores of all items are the algorithm's own estimates, unclipped (clipping to th
 the best items). An impossible estimate is the global mean, as in `AlgoBase.predict`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import surprise
-from surprise.prediction_algorithms.knns import SymmetricAlgo
 
-from marquee.algorithms.neighbours import score_neighbours
-from marquee.algorithms.trainset import Testset
+from marquee.algorithms.algorithm import UNKNOWN, Algorithm
+from marquee.algorithms.svd import FactorModel
 from marquee.arrays import Floats, Integers, Mask, ScoreBlock
+from marquee.errors import DivergedError
+from marquee.ratings import ITEM, RATING, USER, CodedRatings, Ids, RatingMatrix
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Ratings to be predicted, with users and items numbered as in the training matrix."""
+
+    users: Integers  # (n,); UNKNOWN where training saw no such user
+    items: Integers  # (n,); UNKNOWN where training saw no such item
+    actual: Floats  # (n,)
 
 
 @dataclass(frozen=True)
@@ -26,100 +36,81 @@ class Predictions:
     impossible: Mask  # where the global mean stands in for an estimate
 
 
-def predict_pairs(algorithm: surprise.AlgoBase, testset: Testset) -> Predictions:
-    """Predict every pair of a test set, in its order."""
-    predictions = algorithm.test(testset)
+def pairs_of(ratings: pd.DataFrame, matrix: RatingMatrix) -> Pairs:
+    """The rows of a ratings table as pairs of that matrix's users and items."""
+    users = pd.Index(matrix.user_ids).get_indexer(pd.Index(ratings[USER]))
+    items = pd.Index(matrix.item_ids).get_indexer(pd.Index(ratings[ITEM]))
+    values = ratings[RATING].to_numpy(dtype=np.float64)
+    return Pairs(users.astype(np.int32), items.astype(np.int32), values)
+
+
+def pairs_of_coded(ratings: CodedRatings, matrix: RatingMatrix) -> Pairs:
+    """The same, of ratings that were numbered otherwise: the ids are looked up once, not row by row."""
+    users = _translation(ratings.user_ids, matrix.user_ids)[ratings.users]
+    items = _translation(ratings.item_ids, matrix.item_ids)[ratings.items]
+    return Pairs(users, items, ratings.values)
+
+
+def predict_pairs(algorithm: surprise.AlgoBase, pairs: Pairs) -> Predictions:
+    """Predict every pair, in their order.
+
+    Raises:
+        DivergedError: a prediction is not a finite number.
+    """
+    if isinstance(algorithm, Algorithm):
+        estimates = algorithm.estimates(pairs.users, pairs.items)
+        values = np.clip(estimates.values, *algorithm.trainset.rating_scale)
+        impossible = estimates.impossible
+    else:
+        values, impossible = _predict_each(algorithm, pairs)
+    if not np.isfinite(values).all():
+        raise DivergedError(f"{type(algorithm).__name__} predicts ratings that are not finite numbers")
     return Predictions(
-        np.array([p.r_ui for p in predictions], dtype=np.float64),
-        np.array([p.est for p in predictions], dtype=np.float64),
-        np.array([p.details["was_impossible"] for p in predictions], dtype=np.bool_),
+        pairs.actual, values, np.zeros(len(values), bool) if impossible is None else impossible
     )
 
 
 def score_all(algorithm: surprise.AlgoBase) -> ScoreBlock:
     """A function from inner user ids, shape (n,), to scores, shape (n, n_items)."""
-    for kind, score in _SCORERS.items():
-        if isinstance(algorithm, kind):
-            return partial(score, algorithm)
-    return partial(_estimate_each, algorithm)
+    return algorithm.score_all if isinstance(algorithm, Algorithm) else partial(_estimate_all, algorithm)
 
 
 def item_space(algorithm: surprise.AlgoBase) -> tuple[Floats, Floats] | None:
     """Item factors (n_items, k) and item biases (n_items,) of a factor model; None for the others."""
-    if not isinstance(algorithm, surprise.SVD | surprise.SVDpp | surprise.NMF):
+    if not isinstance(algorithm, FactorModel):
         return None
-    factors = np.asarray(algorithm.qi)
-    biases = np.asarray(algorithm.bi) if getattr(algorithm, "biased", True) else np.zeros(len(factors))
-    return factors, biases
+    factors = np.asarray(algorithm.qi, dtype=np.float64)
+    return factors, np.asarray(algorithm.bi, np.float64) if algorithm.biased else np.zeros(len(factors))
 
 
-def _score_factors(algorithm: surprise.AlgoBase, users: Integers) -> Floats:
-    scores = algorithm.pu[users] @ algorithm.qi.T
-    if getattr(algorithm, "biased", True):
-        scores += algorithm.trainset.global_mean + algorithm.bu[users][:, None] + algorithm.bi
-    return np.asarray(scores)
+def _translation(old: Ids, new: Ids) -> Integers:
+    """For each old number the new number of the same id, or UNKNOWN."""
+    numbers = {raw: number for number, raw in enumerate(new)}
+    return np.array([numbers.get(raw, UNKNOWN) for raw in old], dtype=np.int32)
 
 
-def _score_svdpp(algorithm: surprise.SVDpp, users: Integers) -> Floats:
-    """A user's vector is `pu` plus the mean-scaled sum of the `yj` of the rated items (Koren 2008)."""
-    implicit = np.zeros((len(users), algorithm.yj.shape[1]))
-    for row, user in enumerate(users.tolist()):
-        rated = [item for item, _ in algorithm.trainset.ur[user]]
-        implicit[row] = algorithm.yj[rated].sum(axis=0) / np.sqrt(len(rated))
-    scores = (algorithm.pu[users] + implicit) @ algorithm.qi.T
-    return np.asarray(scores + algorithm.trainset.global_mean + algorithm.bu[users][:, None] + algorithm.bi)
-
-
-def _score_baseline(algorithm: surprise.BaselineOnly, users: Integers) -> Floats:
-    return np.asarray(algorithm.trainset.global_mean + algorithm.bu[users][:, None] + algorithm.bi)
-
-
-def _score_slope_one(algorithm: surprise.SlopeOne, users: Integers) -> Floats:
-    """User mean plus the mean deviation from the rated items that share a user with the target."""
-    scores = np.empty((len(users), algorithm.trainset.n_items))
-    for row, user in enumerate(users.tolist()):
-        rated = [item for item, _ in algorithm.trainset.ur[user]]
-        shared = algorithm.freq[:, rated] > 0
-        total = np.where(shared, algorithm.dev[:, rated], 0.0).sum(axis=1)
-        count = shared.sum(axis=1)
-        scores[row] = algorithm.user_mean[user] + total / np.maximum(count, 1)
-    return scores
-
-
-def _score_co_clusters(algorithm: surprise.CoClustering, users: Integers) -> Floats:
-    of_user, of_item = algorithm.cltr_u[users], algorithm.cltr_i
-    user_part = algorithm.user_mean[users] - algorithm.avg_cltr_u[of_user]
-    item_part = algorithm.item_mean - algorithm.avg_cltr_i[of_item]
-    return np.asarray(algorithm.avg_cocltr[np.ix_(of_user, of_item)] + user_part[:, None] + item_part)
-
-
-def _score_random(algorithm: surprise.NormalPredictor, users: Integers) -> Floats:
-    """One draw a pair."""
-    return np.asarray([[algorithm.estimate() for _ in range(algorithm.trainset.n_items)] for _ in users])
-
-
-def _estimate_each(algorithm: surprise.AlgoBase, users: Integers) -> Floats:
+def _predict_each(algorithm: surprise.AlgoBase, pairs: Pairs) -> tuple[Floats, Mask]:
     """The slow way, for an algorithm of which only `estimate` is known."""
-    return np.asarray(
-        [[_estimate(algorithm, u, i) for i in algorithm.trainset.all_items()] for u in users.tolist()]
-    )
+    estimates = [_estimate(algorithm, u, i) for u, i in zip(pairs.users, pairs.items, strict=True)]
+    impossible = np.array([estimate is None for estimate in estimates])
+    values = [algorithm.default_prediction() if estimate is None else estimate for estimate in estimates]
+    return np.clip(np.array(values), *algorithm.trainset.rating_scale), impossible
 
 
-def _estimate(algorithm: surprise.AlgoBase, user: int, item: int) -> float:
+def _estimate_all(algorithm: surprise.AlgoBase, users: Integers) -> Floats:
+    """As `_predict_each`, for every item and unclipped."""
+    items = range(algorithm.trainset.n_items)
+    rows = [[_estimate(algorithm, user, item) for item in items] for user in users.tolist()]
+    default = algorithm.default_prediction()
+    return np.array([[default if score is None else score for score in row] for row in rows])
+
+
+def _estimate(algorithm: surprise.AlgoBase, user: int, item: int) -> float | None:
+    """What the algorithm estimates, or None where it says that it cannot."""
+    known_user = int(user) if user != UNKNOWN else "UKN__"
+    known_item = int(item) if item != UNKNOWN else "UKN__"
     try:
-        estimate = algorithm.estimate(user, item)
+        estimate = algorithm.estimate(known_user, known_item)
     except surprise.PredictionImpossible:
-        return float(algorithm.trainset.global_mean)
+        return None
     return float(estimate[0] if isinstance(estimate, tuple) else estimate)
-
-
-_SCORERS: dict[type, Callable[[surprise.AlgoBase, Integers], Floats]] = {
-    surprise.SVD: _score_factors,
-    surprise.NMF: _score_factors,
-    surprise.SVDpp: _score_svdpp,
-    surprise.BaselineOnly: _score_baseline,
-    surprise.SlopeOne: _score_slope_one,
-    surprise.CoClustering: _score_co_clusters,
-    surprise.NormalPredictor: _score_random,
-    SymmetricAlgo: score_neighbours,
-}

@@ -3,7 +3,7 @@
     state.json       algorithm, parameters, seed, and the scalar attributes
     NAME.npy         one array an attribute (`pu`, `qi`, `bu`, `bi`, `sim`, ...)
 
-What an algorithm holds besides (the training set and views of it) is bound again on loading.
+What an algorithm holds besides is the training set, which is given again on loading.
 """
 
 import json
@@ -15,7 +15,7 @@ import surprise
 from surprise import Trainset
 
 from marquee.algorithms.catalogue import Parameters, candidate
-from marquee.errors import Diverged, ModelError
+from marquee.errors import ModelError
 
 STATE = "state.json"
 
@@ -23,19 +23,6 @@ STATE = "state.json"
 def model_bytes(algorithm: surprise.AlgoBase) -> int:
     """Bytes of what fitting computed: all arrays, without the training set."""
     return sum(array.nbytes for array in _arrays(algorithm).values())
-
-
-def refuse_diverged(algorithm: surprise.AlgoBase) -> None:
-    """Refuse a model with a learned parameter that is not a finite number.
-
-    Predictions cannot tell: clipping in Surprise turns NaN into the top of the scale.
-
-    Raises:
-        Diverged: stochastic gradient descent took too large a step.
-    """
-    learned = (getattr(algorithm, name, None) for name in ("bu", "bi", "pu", "qi", "yj"))
-    if any(not np.isfinite(array).all() for array in learned if array is not None):
-        raise Diverged("the parameters are not finite: lower the learning rates or raise the regularisation")
 
 
 def save_state(
@@ -65,7 +52,6 @@ def load_state(folder: Path, trainset: Trainset) -> tuple[surprise.AlgoBase, dic
         setattr(algorithm, path.stem, np.load(path, allow_pickle=False))
     for key, value in head["scalars"].items():
         setattr(algorithm, key, value)
-    _bind(algorithm, trainset)
     return algorithm, head
 
 
@@ -91,14 +77,3 @@ def _scalars(algorithm: surprise.AlgoBase) -> dict[str, float]:
         for key, value in vars(algorithm).items()
         if isinstance(value, float | np.floating) and key not in fresh
     }
-
-
-def _bind(algorithm: surprise.AlgoBase, trainset: Trainset) -> None:
-    """Give neighbourhood models back their views of the training set, and random ones their generator."""
-    if hasattr(algorithm, "switch"):
-        algorithm.n_x, algorithm.n_y = algorithm.switch(trainset.n_users, trainset.n_items)
-        algorithm.xr, algorithm.yr = algorithm.switch(trainset.ur, trainset.ir)
-    if hasattr(algorithm, "bx"):
-        algorithm.bx, algorithm.by = algorithm.switch(algorithm.bu, algorithm.bi)
-    if hasattr(algorithm, "reset"):
-        algorithm.reset()

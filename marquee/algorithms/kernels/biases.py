@@ -1,0 +1,55 @@
+"""The biases of users and items: one side's least squares, and an epoch of gradient descent."""
+
+from marquee.algorithms.kernels.compiled import exact_kernel, kernel
+from marquee.arrays import Floats, Indices, Integers, Real
+
+
+@exact_kernel
+def least_squares_biases(
+    indptr: Indices,
+    others: Integers,
+    values: Floats,
+    start: int,
+    stop: int,
+    mean: float,
+    reg: float,
+    other_biases: Real,
+    out: Real,
+) -> None:
+    """Solve for the biases of the groups from `start` to `stop`, those of the other side being given.
+
+    Written order: adding up in vector registers would need gathers, which took three times as long.
+    """
+    for g in range(start, stop):
+        residuals = 0.0
+        for t in range(indptr[g], indptr[g + 1]):
+            residuals += values[t] - mean - other_biases[others[t]]
+        out[g] = residuals / (reg + (indptr[g + 1] - indptr[g]))
+
+
+@kernel
+def bias_epoch(
+    indptr: Indices,
+    items: Integers,
+    values: Floats,
+    mean: float,
+    rate: float,
+    decay: float,
+    bu: Real,
+    bi: Real,
+) -> float:
+    """Visit every rating once, user by user; return the sum of the squared errors met.
+
+    A step is b <- decay b + rate e, with decay = 1 - rate * regularisation.
+    """
+    total = 0.0
+    for u in range(len(indptr) - 1):
+        b = bu[u]
+        for t in range(indptr[u], indptr[u + 1]):
+            i = items[t]
+            err = values[t] - mean - bi[i] - b
+            total += err * err
+            b = decay * b + rate * err
+            bi[i] = decay * bi[i] + rate * err
+        bu[u] = b
+    return total

@@ -1,0 +1,45 @@
+"""A hint to the processor: this row will be needed soon, begin to fetch it."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils as untyped_cgutils
+from numba.extending import intrinsic
+
+cgutils: Any = untyped_cgutils
+CACHE_LINE = 64  # bytes
+_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
+_WRITE, _KEEP, _DATA = (ir.Constant(_INT32, value) for value in (1, 3, 1))
+
+
+def _prefetch_row(_: Any, matrix: Any, row: Any) -> Any:
+    """Begin to fetch row `row` of a two-dimensional array for writing; computes nothing.
+
+    Item factors are visited in no order that a processor foresees. Where they outgrow its second cache,
+    asking some ratings ahead takes a third off the time of an epoch.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        array = context.make_array(kind)(context, builder, arguments[0])
+        number = context.cast(builder, arguments[1], signature.args[1], types.intp)
+        row_bytes, item_bytes = cgutils.unpack_tuple(builder, array.strides)
+        width = builder.mul(cgutils.unpack_tuple(builder, array.shape)[1], item_bytes)
+        start = builder.add(builder.ptrtoint(array.data, _INT64), builder.mul(number, row_bytes))
+        pointer = ir.PointerType(ir.IntType(8))
+        hint = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32]),
+            "llvm.prefetch.p0",
+        )
+        zero, step = ir.Constant(_INT64, 0), ir.Constant(_INT64, CACHE_LINE)
+        with cgutils.for_range_slice(builder, zero, width, step) as (offset, _count):
+            line = builder.inttoptr(builder.add(start, offset), pointer)
+            builder.call(hint, [line, _WRITE, _KEEP, _DATA])
+        return context.get_dummy_value()
+
+    return types.void(matrix, row), generate
+
+
+prefetch_row: Any = intrinsic(_prefetch_row)
