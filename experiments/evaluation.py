@@ -2,10 +2,10 @@
 
 from dataclasses import asdict, dataclass
 
-from marquee.algorithms.catalogue import Algorithm, Parameters, candidate
-from marquee.algorithms.scoring import predict_pairs
-from marquee.algorithms.state import refuse_diverged
-from marquee.algorithms.trainset import Testset, Trainset
+from marquee.algorithms.algorithm import Algorithm
+from marquee.algorithms.catalogue import Parameters, candidate
+from marquee.algorithms.scoring import Pairs, predict_pairs
+from marquee.algorithms.trainset import Trainset
 from marquee.metrics import mae, rmse
 
 
@@ -30,26 +30,29 @@ class TestScore:
         return asdict(self)
 
 
-def score_fitted(algorithm: Algorithm, name: str, testset: Testset) -> TestScore:
-    """Score a model that is fitted already."""
-    pairs = predict_pairs(algorithm, testset)
+def score_fitted(algorithm: Algorithm, name: str, pairs: Pairs) -> TestScore:
+    """Score a model that is fitted already.
+
+    Raises:
+        DivergedError: a prediction is not a finite number.
+    """
+    predictions = predict_pairs(algorithm, pairs)
     return TestScore(
         name,
-        rmse(pairs.actual, pairs.estimated),
-        mae(pairs.actual, pairs.estimated),
-        float(pairs.impossible.mean()),
+        rmse(predictions.actual, predictions.estimated),
+        mae(predictions.actual, predictions.estimated),
+        float(predictions.impossible.mean()),
     )
 
 
 def score_candidate(
-    name: str, parameters: Parameters, seed: int, trainset: Trainset, testset: Testset
+    name: str, parameters: Parameters, seed: int, trainset: Trainset, pairs: Pairs
 ) -> TestScore:
     """Fit a candidate on the training part and score it.
 
     Raises:
-        Diverged: its parameters are not finite.
+        DivergedError: a parameter or a prediction is not finite.
     """
     algorithm = candidate(name).make(parameters, seed)
     algorithm.fit(trainset)
-    refuse_diverged(algorithm)
-    return score_fitted(algorithm, name, testset)
+    return score_fitted(algorithm, name, pairs)

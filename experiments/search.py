@@ -14,7 +14,7 @@ from experiments.config import Range, Search, Space
 from experiments.crossval import FoldSource, Task, score_task, start_worker
 from experiments.trials import FoldScore, Trial, cost_of
 from marquee.algorithms.catalogue import candidate
-from marquee.errors import MarqueeError
+from marquee.errors import ConfigError, MarqueeError
 from marquee.seeds import seed_for
 
 Suggestion = tuple[optuna.Study, optuna.trial.Trial, Trial]
@@ -25,9 +25,18 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def check_candidates(search: Search) -> None:
-    """Refuse a candidate or a parameter that the catalogue does not have, before any work is done."""
+    """Refuse what the catalogue does not have, and what RMSE cannot judge, before any work is done.
+
+    Raises:
+        ConfigError: names the candidate or the parameter.
+    """
     for name, space in search.candidates.items():
         candidate(name).check(space)
+        if candidate(name).factory.ranks:
+            raise ConfigError(
+                f"search.candidates.{name}: {candidate(name).title} ranks items and predicts no rating, so "
+                "that no RMSE could judge it: remove it"
+            )
 
 
 def plan(search: Search, seed: int) -> list[Suggestion]:

@@ -14,10 +14,10 @@ from rich.table import Table
 from experiments.config import Params
 from experiments.evaluation import TestScore, score_candidate, score_fitted
 from experiments.registry import ModelVersion, champion
+from marquee.algorithms.scoring import Pairs, pairs_of
 from marquee.algorithms.state import load_state
-from marquee.algorithms.trainset import Testset, Trainset, testset_of, trainset_of
+from marquee.algorithms.trainset import Trainset, trainset_of
 from marquee.errors import MarqueeError
-from marquee.ratings import CodedRatings
 from marquee.seeds import seed_for
 from pipelines.paths import CHAMPION, EVALUATION, FIT, TEST, TRAIN
 from pipelines.provenance import rating_scale
@@ -29,27 +29,27 @@ BASELINES = ("baseline_only", "normal_predictor")
 
 def evaluate(params: Params) -> None:
     """Write results/evaluation.json; and, for this clone alone, how the champion's recipe did."""
-    trainset = trainset_of(CodedRatings.from_frame(pd.read_parquet(TRAIN)), rating_scale())
-    testset = testset_of(pd.read_parquet(TEST))
+    trainset = trainset_of(pd.read_parquet(TRAIN), rating_scale())
+    pairs = pairs_of(pd.read_parquet(TEST), trainset.matrix)
     algorithm, head = load_state(FIT, trainset)
-    scores = {"winner": score_fitted(algorithm, head["algorithm"], testset)}
+    scores = {"winner": score_fitted(algorithm, head["algorithm"], pairs)}
     for name in BASELINES:
-        scores[name] = score_candidate(name, {}, seed_for(params.seed, "fit", name), trainset, testset)
+        scores[name] = score_candidate(name, {}, seed_for(params.seed, "fit", name), trainset, pairs)
     write_json(EVALUATION, {name: score.record() for name, score in scores.items()})
     current = champion(params.register_.model)
     CHAMPION.unlink(missing_ok=True)
     if current is not None:
-        _meet_champion(current, params.seed, trainset, testset, scores)
+        _meet_champion(current, params.seed, trainset, pairs, scores)
     screen().print(_table(scores, current))
 
 
 def _meet_champion(
-    current: ModelVersion, seed: int, trainset: Trainset, testset: Testset, scores: dict[str, TestScore]
+    current: ModelVersion, seed: int, trainset: Trainset, pairs: Pairs, scores: dict[str, TestScore]
 ) -> None:
     """Add the champion's score. One that cannot be made again is named, and stops nobody."""
     try:
         recipe = (current.algorithm, current.parameters, seed_for(seed, "fit", current.algorithm))
-        scores["champion"] = score = score_candidate(*recipe, trainset, testset)
+        scores["champion"] = score = score_candidate(*recipe, trainset, pairs)
     except (MarqueeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         screen().print(f"Champion v{current.version} cannot be fitted here: {type(error).__name__}: {error}")
         return

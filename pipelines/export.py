@@ -10,7 +10,7 @@ from marquee.algorithms.scoring import item_space, score_all
 from marquee.algorithms.state import load_state
 from marquee.algorithms.trainset import trainset_of
 from marquee.model import ModelArrays, write_model
-from marquee.ratings import GENRES, ITEM, TITLE, CodedRatings, RatingMatrix
+from marquee.ratings import GENRES, ITEM, TITLE, RatingMatrix
 from marquee.strings import StringTable
 from marquee.topn import top_n
 from pipelines.paths import EVALUATION, FIT, FITTED, ITEMS, TRAIN
@@ -22,9 +22,9 @@ LIBRARIES = ("numpy", "scikit-surprise")
 
 def export(params: Params) -> None:
     """Write models/fitted."""
-    coded = CodedRatings.from_frame(pd.read_parquet(TRAIN))
-    algorithm, head = load_state(FIT, trainset_of(coded, rating_scale()))
-    matrix = RatingMatrix.from_coded(coded)
+    trainset = trainset_of(pd.read_parquet(TRAIN), rating_scale())
+    algorithm, head = load_state(FIT, trainset)
+    matrix = trainset.matrix
     items, scores = top_n(
         score_all(algorithm), matrix.indptr, matrix.items, matrix.n_items, params.export.top_n
     )

@@ -4,9 +4,8 @@ import pandas as pd
 
 from experiments.config import Params
 from marquee.algorithms.catalogue import candidate
-from marquee.algorithms.state import refuse_diverged, save_state
+from marquee.algorithms.state import save_state
 from marquee.algorithms.trainset import trainset_of
-from marquee.ratings import CodedRatings
 from marquee.seeds import seed_for
 from pipelines.paths import CHOICE, FIT, TRAIN
 from pipelines.provenance import rating_scale
@@ -18,10 +17,9 @@ def fit(params: Params) -> None:
     choice = read_json(CHOICE)
     name, parameters = choice["algorithm"], choice["parameters"]
     seed = seed_for(params.seed, "fit", name)
-    trainset = trainset_of(CodedRatings.from_frame(pd.read_parquet(TRAIN)), rating_scale())
+    trainset = trainset_of(pd.read_parquet(TRAIN), rating_scale())
     algorithm = candidate(name).make(parameters, seed)
     algorithm.fit(trainset)
-    refuse_diverged(algorithm)
     save_state(algorithm, FIT, name=name, parameters=parameters, seed=seed)
 
 

@@ -7,17 +7,24 @@ To add one, write the class and add its line here.
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-import surprise
-
+from marquee.algorithms.algorithm import Algorithm
+from marquee.algorithms.baseline_only import BaselineOnly
+from marquee.algorithms.co_clustering import CoClustering
+from marquee.algorithms.ease import EASE
+from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
+from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
+from marquee.algorithms.nmf import NMF
 from marquee.algorithms.normal import NormalPredictor
+from marquee.algorithms.popularity import Popularity
+from marquee.algorithms.slope_one import SlopeOne
+from marquee.algorithms.svd import PMF, SVD, SVDpp
 from marquee.errors import ConfigError
 
 Parameters = Mapping[str, Any]
-Algorithm: TypeAlias = surprise.AlgoBase
 
 # Surprise nests these in dictionaries; a search space is flat.
 SIMILARITY_OPTIONS = {
@@ -38,7 +45,7 @@ class Candidate:
 
     name: str
     title: str
-    factory: Callable[..., Any]
+    factory: type[Algorithm]
     options: tuple[str, ...] = ()  # accepted beside the constructor's own arguments
     fixed: tuple[tuple[str, Any], ...] = ()  # always passed; changes speed, never the result
 
@@ -94,20 +101,22 @@ QUIET = (("verbose", False),)
 CATALOGUE: dict[str, Candidate] = {
     candidate.name: candidate
     for candidate in (
-        Candidate("svd", "SVD", surprise.SVD),
-        # The cache trades memory for the sparse rows that Surprise would look up at each epoch.
-        Candidate("svdpp", "SVD++", surprise.SVDpp, fixed=(("cache_ratings", True),)),
-        Candidate("nmf", "NMF", surprise.NMF),
-        Candidate("slope_one", "Slope One", surprise.SlopeOne),
-        Candidate("knn_basic", "k-NN", surprise.KNNBasic, NEIGHBOURS, QUIET),
-        Candidate("knn_with_means", "Centered k-NN", surprise.KNNWithMeans, NEIGHBOURS, QUIET),
-        Candidate("knn_with_z_score", "z-score k-NN", surprise.KNNWithZScore, NEIGHBOURS, QUIET),
-        Candidate(
-            "knn_baseline", "k-NN Baseline", surprise.KNNBaseline, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET
-        ),
-        Candidate("co_clustering", "Co-Clustering", surprise.CoClustering),
-        Candidate("baseline_only", "Baseline", surprise.BaselineOnly, BASELINE_OPTIONS, QUIET),
+        Candidate("svd", "SVD", SVD),
+        Candidate("pmf", "PMF", PMF),
+        Candidate("svdpp", "SVD++", SVDpp),
+        Candidate("nmf", "NMF", NMF),
+        Candidate("slope_one", "Slope One", SlopeOne),
+        Candidate("knn_basic", "k-NN", KNNBasic, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
+        Candidate("knn_with_means", "Centered k-NN", KNNWithMeans, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
+        Candidate("knn_with_z_score", "z-score k-NN", KNNWithZScore, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
+        Candidate("knn_baseline", "k-NN Baseline", KNNBaseline, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
+        Candidate("co_clustering", "Co-Clustering", CoClustering),
+        Candidate("baseline_only", "Baseline", BaselineOnly, BASELINE_OPTIONS, QUIET),
         Candidate("normal_predictor", "Random", NormalPredictor),
+        Candidate("popularity", "Popularity", Popularity),
+        Candidate("ease", "EASE", EASE),
+        Candidate("implicit_als", "Implicit ALS", ImplicitALS),
+        Candidate("implicit_bpr", "Implicit BPR", ImplicitBPR),
     )
 }
 

@@ -14,7 +14,7 @@ from surprise.model_selection import KFold, cross_validate
 
 from experiments.config import Search
 from experiments.crossval import FoldScorer, FoldSource, Task
-from experiments.search import plan, run_search
+from experiments.search import check_candidates, plan, run_search
 from experiments.trials import Trial
 from marquee.errors import ConfigError, MarqueeError
 from marquee.split import shuffled
@@ -75,6 +75,11 @@ def test_the_defaults_sampler_tries_each_candidate_once_as_surprise_ships_it() -
     assert [(t.algorithm, t.parameters) for _, _, t in planned] == [("svd", {}), ("nmf", {})]
 
 
+def test_a_ranker_is_refused_where_errors_of_ratings_decide() -> None:
+    with pytest.raises(ConfigError, match=r"candidates\.ease: EASE ranks items and predicts no rating"):
+        check_candidates(search_of({"ease": {}}))
+
+
 def test_an_unknown_parameter_is_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match="svd has no parameter 'n_factor'; did you mean 'n_factors'"):
         plan(search_of({"svd": {"n_factor": [1]}}), seed=1)
@@ -103,12 +108,18 @@ def test_a_diverging_trial_is_kept_with_its_reason_and_the_others_go_on(source: 
     failed = [trial for trial in trials if trial.failure]
     assert len(trials) == 3
     assert [trial.parameters for trial in failed] == [{"lr_all": 1e6}]
-    assert "the parameters are not finite: lower the learning rates" in str(failed[0].failure)
+    assert "DivergedError: SVD diverged in epoch 1 with lr_bu=1000000.0" in str(failed[0].failure)
 
 
 @pytest.mark.parametrize(
     ("candidate", "reason"),
-    [({"knn_basic": {"similarity": ["cosin"]}}, "NameError"), ({"svd": {"n_factors": ["ten"]}}, "TypeError")],
+    [
+        (
+            {"knn_basic": {"similarity": ["cosin"]}},
+            "ParameterError: sim_options: name='cosin' must be one of",
+        ),
+        ({"svd": {"n_factors": ["ten"]}}, "ParameterError: SVD: n_factors='ten' must be a whole number"),
+    ],
 )
 def test_a_parameter_that_the_algorithm_chokes_on_is_one_failed_trial(
     source: FoldSource, candidate: dict[str, Any], reason: str
@@ -128,7 +139,7 @@ def test_random_sampling_from_lists_draws_no_point_twice() -> None:
 
 def test_a_search_in_which_all_fail_ends_with_one_clear_error(source: FoldSource) -> None:
     with pytest.raises(
-        MarqueeError, match=r"all 1 trials failed; the first, SVD \(lr_all=1000000.0\): Diverged"
+        MarqueeError, match=r"all 1 trials failed; the first, SVD \(lr_all=1000000.0\): DivergedError"
     ):
         run(search_of({"svd": {"lr_all": [1e6]}}), source)
 

@@ -36,7 +36,7 @@ def trial(number: int, algorithm: str = "svd", rmse: float = 0.9) -> Trial:
 def finished_search(tracker: Tracker, key: str) -> str:
     parent = tracker.start_search("test", DATA, {"seed": 42}, {"mlflow.source.git.commit": "c0ffee"})
     tracker.log_trial(parent, trial(0), {})
-    tracker.log_trial(parent, Trial(1, "nmf", {}, failure="Diverged: the parameters are not finite"), {})
+    tracker.log_trial(parent, Trial(1, "nmf", {}, failure="DivergedError: the parameters are not finite"), {})
     tracker.log(parent, metrics={"rmse": 0.91})
     tracker.end_search(parent, key)
     return parent
@@ -84,7 +84,7 @@ def test_a_child_carries_every_figure_and_its_parameters(tracker: Tracker, uri: 
     assert expected <= set(scored.data.metrics)
     assert scored.data.params == {"algorithm": "svd", "n_factors": "8"}
     assert failed.info.status == "FAILED"
-    assert failed.data.tags["failure"] == "Diverged: the parameters are not finite"
+    assert failed.data.tags["failure"] == "DivergedError: the parameters are not finite"
 
 
 def test_a_figure_is_kept_with_its_run(tracker: Tracker, uri: str) -> None:
