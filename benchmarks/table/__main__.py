@@ -22,8 +22,8 @@ from benchmarks.table.rows import END_TO_END, PREDICT, Row, read, write
 from marquee.errors import ConfigError, MarqueeError
 
 QUICK_TESTS = 20_000  # rows of the test part that are predicted with --quick
-PARTS = ("twins", "fit", "folds", "whole", "compile")
-NOT_QUICK = ("folds", "whole")
+PARTS = ("twins", "fit", "folds", "whole", "further", "compile")
+NOT_QUICK = ("folds", "whole", "further")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,6 +104,7 @@ def _all_rows(options: argparse.Namespace, settings: Settings) -> Iterator[Row]:
         "fit": lambda: plan.fit_alone(settings, ahead.get("SVD")),
         "folds": lambda: plan.five_folds(settings),
         "whole": lambda: plan.whole_table(settings),
+        "further": lambda: plan.further(settings),
         "compile": lambda: plan.compiling(settings),
     }
     for name, measured in specials.items():

@@ -8,11 +8,12 @@ from queue import SimpleQueue
 from statistics import mean, pstdev
 from tempfile import TemporaryDirectory
 
+from benchmarks.folds import FOLDS
 from benchmarks.measure import Job, cores
 from benchmarks.table import contenders as those
 from benchmarks.table.contenders import Contest, Twin
 from benchmarks.table.duels import LAPS, REPEATS, SURPRISE, Duel, Settings, Side, fight, quickly
-from benchmarks.table.rows import END_TO_END, FIT, PREDICT, Row
+from benchmarks.table.rows import END_TO_END, FIT, FOLDS_FIT, FOLDS_PREDICT, PREDICT, Row, Target
 
 PEERS = ("-m", "benchmarks.peers")
 
@@ -77,8 +78,31 @@ def whole_table(settings: Settings) -> Iterator[Row]:
     yield Duel("the talk's whole table, 5 folds", ours, Side(), "").timed(END_TO_END, those.WHOLE_TABLE)
     for title, errors in (ours.results[0]["table"] if ours.results else {}).items():
         for key in ("rmse", "mae"):
-            values, spread = errors[key], pstdev(errors[key])
-            yield Row(title, f"{key.upper()}, 5 folds", mean(values), None, "stars", len(values), "", spread)
+            yield _of_five(title, key, errors[key])
+
+
+def further(settings: Settings) -> Iterator[Row]:
+    """Models past the talk's table on five folds: their errors and what they cost."""
+    for model in those.FURTHER:
+        job = Job("fold", settings.folder, "marquee", model.name, model.parameters, cores=cores(2))
+        side = Side()
+        for number in range(FOLDS):
+            side.run(replace(job, fold=number))
+        for key, aim in (("rmse", model.error), ("mae", None)):
+            values = side.figures(key)
+            if values:
+                yield _of_five(model.title, key, values, aim)
+        for measure, name in ((FIT, FOLDS_FIT), (PREDICT, FOLDS_PREDICT)):
+            timed = Duel(model.title, side, Side(), "").timed(measure)
+            yield replace(timed, measure=name)
+
+
+def _of_five(title: str, key: str, values: list[float], target: Target | None = None) -> Row:
+    """An error as its mean over five folds, and its standard deviation."""
+    return Row(
+        title, f"{key.upper()}, 5 folds", mean(values), None, "stars", len(values), "", pstdev(values),
+        target=target,
+    )  # fmt: skip
 
 
 def compiling(settings: Settings) -> Iterator[Row]:

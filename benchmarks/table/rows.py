@@ -9,6 +9,8 @@ from typing import Any
 ACCURACY = ("RMSE", "MAE")
 END_TO_END, FIT, PREDICT, DATA, PEAK = "end to end", "fit", "predict", "data", "peak memory"
 WAITED = "waiting for a core"
+FOLDS_RMSE, FOLDS_MAE = "RMSE, 5 folds", "MAE, 5 folds"
+FOLDS_FIT, FOLDS_PREDICT = "fit, one of 5 folds", "predict, one of 5 folds"
 BEFORE, RMSE_DIFFERENCE, DIFFERENCE = (
     "memory before",
     "difference of RMSE",

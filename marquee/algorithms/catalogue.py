@@ -13,6 +13,7 @@ from typing import Any
 
 from marquee.algorithms.algorithm import Algorithm
 from marquee.algorithms.baseline_only import BaselineOnly
+from marquee.algorithms.bayesian import BayesianMF
 from marquee.algorithms.co_clustering import CoClustering
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
@@ -104,6 +105,7 @@ CATALOGUE: dict[str, Candidate] = {
         Candidate("svd", "SVD", SVD),
         Candidate("pmf", "PMF", PMF),
         Candidate("svdpp", "SVD++", SVDpp),
+        Candidate("bayesian_mf", "Bayesian MF", BayesianMF),
         Candidate("nmf", "NMF", NMF),
         Candidate("slope_one", "Slope One", SlopeOne),
         Candidate("knn_basic", "k-NN", KNNBasic, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),

@@ -111,7 +111,7 @@ def svdpp_epoch(
         root = np.sqrt(pu.dtype.type(len(rated)))
         literal = _marks_twice(rated, last_rater, u)
         _implicit(rated, yj, root, w)
-        w_start[:] = w
+        _copy(w, w_start)
         for t in range(len(rated)):
             i = rated[t]
             q = qi[i]
@@ -178,6 +178,13 @@ def _implicit(rated: Integers, yj: Real, root: np.floating[Any], out: Real) -> N
             out[f] += y[f]
     for f in range(len(out)):
         out[f] /= root
+
+
+@kernel
+def _copy(a: Real, out: Real) -> None:
+    """As `out[:] = a`, which would take seconds longer to compile."""
+    for f in range(len(a)):
+        out[f] = a[f]
 
 
 @kernel

@@ -1,0 +1,156 @@
+"""Which items a user rated, and by whom an item was rated, as side information of a factor model.
+
+The prior mean of a row is a weighted sum over what it is rated with: M = X B, a matrix of the rows' own.
+"""
+
+from functools import partial
+
+import numpy as np
+from scipy.linalg import lapack
+
+from marquee.algorithms.kernels.bayesian import co_occurrences, sum_rows
+from marquee.algorithms.threads import share_out
+from marquee.arrays import Floats, Scores
+from marquee.errors import DivergedError
+from marquee.ratings import Grouped
+
+BLOCK = 256  # rows that one thread works on at a time
+LARGEST = 12_000  # rows of a matrix that is factorised: 0.6 GB; past that the steps are iterative
+STEPS, CLOSE = 60, 1e-3  # of conjugate gradients: at most so many, until the residual is so small a part
+
+
+class Link:
+    r"""The regression :math:`M = X B` of the rows T of one side on what they are rated with.
+
+    .. math:: X_{nf} = \frac{[f \in N(n)]}{\sqrt{|N(n)|}}, \qquad
+        T \mid M, L \sim \mathcal N(M, L^{-1}), \qquad B_f \sim \mathcal N(0, (\lambda L)^{-1})
+
+    B is drawn by Matheron's rule: a draw :math:`B_0` of the prior, corrected by what the rows are off,
+
+    .. math:: B = B_0 + X^T (X X^T + \lambda I)^{-1} (T - X B_0 - \varepsilon),
+        \qquad \varepsilon \sim \mathcal N(0, L^{-1})
+
+    or by the same with :math:`X^T X` where there are fewer features than rows. What is inverted depends on
+    the ratings alone and is factorised once; where even the shorter side is too long for that, systems
+    are solved by conjugate gradients. Simm and others (2017), Macau, section 3.
+
+    Args:
+        rows: the lists of features of each row.
+        features: the lists of rows of each feature.
+        reg: :math:`\lambda`, above 0: how little a single feature can do.
+        largest: the longest matrix that is factorised.
+
+    Raises:
+        DivergedError: the regularisation is too low for the precision.
+    """
+
+    def __init__(self, rows: Grouped, features: Grouped, reg: float, largest: int = LARGEST) -> None:
+        self._rows, self._features, self._reg = rows, features, np.float32(reg)
+        self.n_rows, self.n_features = len(rows.indptr) - 1, len(features.indptr) - 1
+        self._weights: Scores = (1 / np.sqrt(np.maximum(rows.counts, 1))).astype(np.float32)
+        self._ones: Scores = np.ones(self.n_features, dtype=np.float32)
+        self._by_feature = self.n_features <= self.n_rows
+        self._factor = self._factorised() if min(self.n_rows, self.n_features) <= largest else None
+
+    def draw(self, T: Scores, half: Scores, noise: np.random.Generator) -> tuple[Scores, Floats]:
+        """A draw of M given the rows, both (n_rows, n_dims), and reg B'B of the same draw.
+
+        Args:
+            T: the rows less their common mean.
+            half: H with H'H the inverse of L, (n_dims, n_dims).
+            noise: where standard normal numbers come from.
+        """
+        n_dims = T.shape[1]
+        B = noise.standard_normal((self.n_features, n_dims), dtype=np.float32) @ half
+        B /= np.sqrt(self._reg)
+        drawn = self._of_rows(B)
+        off = noise.standard_normal((self.n_rows, n_dims), dtype=np.float32) @ half
+        np.subtract(T, off, out=off)
+        off -= drawn
+        if self._by_feature:
+            change = self._solve(self._of_features(off))
+            drawn += self._of_rows(change)
+        else:
+            solved = self._solve(off)
+            change = self._of_features(solved)
+            drawn += off
+            drawn -= self._reg * solved  # X X' = (X X' + reg I) - reg I
+        B += change
+        return drawn, (B.T @ B).astype(np.float64) * float(self._reg)
+
+    def _of_rows(self, B: Scores) -> Scores:
+        """X B."""
+        return _sums(self._rows, self._weights, B)
+
+    def _of_features(self, T: Scores) -> Scores:
+        """X'T."""
+        return _sums(self._features, self._ones, T * self._weights[:, None])
+
+    def _factorised(self) -> Scores:
+        """The Cholesky factor of X'X + reg I or X X' + reg I, in LAPACK's order."""
+        if self._by_feature:
+            square = _products(self._features, self._rows, self._weights**2)
+        else:
+            square = _products(self._rows, self._features, self._ones)
+            square *= self._weights
+            square *= self._weights[:, None]
+        square.reshape(-1)[:: len(square) + 1] += self._reg
+        factor, failed = lapack.spotrf(square.T, lower=1, clean=0, overwrite_a=1)
+        if failed:
+            raise DivergedError(
+                f"links of items and users with a regularisation of {self._reg:g} have no solution in single "
+                "precision: raise reg_user and reg_item"
+            )
+        return np.asarray(factor)
+
+    def _solve(self, V: Scores) -> Scores:
+        """The inverse of what `_factorised` factorises, times V."""
+        if self._factor is None:
+            return self._solve_by_steps(V)
+        solved, _ = lapack.spotrs(self._factor, V, lower=1)
+        return np.ascontiguousarray(solved)
+
+    def _solve_by_steps(self, V: Scores) -> Scores:
+        """Conjugate gradients, all columns side by side; the matrix is never made."""
+        solved, residual = np.zeros_like(V), V.copy()
+        direction, size = residual.copy(), _column_sums(residual, residual)
+        goal = CLOSE**2 * size
+        for _ in range(STEPS):
+            if (size <= goal).all():
+                break
+            image = self._times(direction)
+            step = size / np.maximum(_column_sums(direction, image), np.finfo(np.float32).tiny)
+            solved += step * direction
+            residual -= step * image
+            size, before = _column_sums(residual, residual), size
+            direction *= size / np.maximum(before, np.finfo(np.float32).tiny)
+            direction += residual
+        return solved
+
+    def _times(self, V: Scores) -> Scores:
+        there = (
+            self._of_features(self._of_rows(V)) if self._by_feature else self._of_rows(self._of_features(V))
+        )
+        return there + self._reg * V
+
+
+def _column_sums(a: Scores, b: Scores) -> Scores:
+    return np.asarray(np.einsum("nf,nf->f", a, b))
+
+
+def _sums(lists: Grouped, weights: Scores, table: Scores) -> Scores:
+    """Weighted sums over each list of the table's rows that it names."""
+    out = np.empty((len(lists.indptr) - 1, table.shape[1]), dtype=np.float32)
+    table = np.ascontiguousarray(table)
+    work = partial(sum_rows, lists.indptr, lists.others, weights, table, out)
+    share_out(work, len(out), BLOCK)
+    return out
+
+
+def _products(lists: Grouped, back: Grouped, weights: Scores) -> Scores:
+    """Sums of `weights` over what each two lists share, shape (n_lists, n_lists)."""
+    n = len(lists.indptr) - 1
+    square = np.zeros((n, n), dtype=np.float32)
+    work = partial(co_occurrences, lists.indptr, lists.others, back.indptr, back.others, weights, square)
+    share_out(work, n, BLOCK)
+    return square
