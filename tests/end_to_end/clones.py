@@ -79,12 +79,19 @@ def make_clone(folder: Path, home: Path) -> Clone:
         if (ROOT / name).is_file() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    bring_compiled(folder)
     clone = Clone(folder, home)
     clone.change(shrink)
     clone.run("git", "init", "-q")
     clone.run("git", "add", "-A")
     clone.run("git", "commit", "-qm", "start")
     return clone
+
+
+def bring_compiled(folder: Path) -> None:
+    """Copy the compiled kernels too, which `make` has made: they are valid for sources of the same time."""
+    for cache in (ROOT / "marquee").rglob("__pycache__"):
+        shutil.copytree(cache, folder / cache.relative_to(ROOT), dirs_exist_ok=True)
 
 
 def shrink(tree: dict[str, Any]) -> None:
