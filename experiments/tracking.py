@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,6 +21,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from experiments.data_version import DataVersion
 from experiments.trials import Cost, Trial
 from marquee.errors import TrackingError
 
@@ -36,15 +36,6 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # creating tables is no news to a person
-
-
-@dataclass(frozen=True)
-class DataVersion:
-    """Which data a run saw: the source's name and the digest that dvc.lock has of it."""
-
-    source: str
-    digest: str
-    path: str
 
 
 def project_root() -> Path:

@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 from functools import lru_cache
 
-from experiments.tracking import RESTORED, DataVersion, Tracker
+from experiments.data_version import DataVersion
 from marquee.arrays import Scale
 from pipelines.paths import SEARCH, SOURCE
 from pipelines.stage import read_json
@@ -45,21 +45,6 @@ def code_tags() -> dict[str, str]:
     """MLflow's tag for the commit, where there is one."""
     commit = git_commit()
     return {"mlflow.source.git.commit": commit, "mlflow.source.name": "dvc repro"} if commit else {}
-
-
-def search_run(tracker: Tracker) -> str:
-    """The run of the search whose results lie here.
-
-    Where results came from a cache or a remote, this store never saw the search. A run that says
-    so is made then, for the later stages to refer to; it names no commit, for none made it here.
-    """
-    found = tracker.find_search(search_key())
-    if found is not None:
-        return found
-    restored = tracker.start_search("restored search", data_version(), {}, {RESTORED: "true"})
-    tracker.log_file(restored, SEARCH)
-    tracker.end_search(restored, search_key())
-    return restored
 
 
 def _git(*arguments: str) -> str | None:

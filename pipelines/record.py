@@ -14,7 +14,8 @@ from experiments.tracking import Tracker
 from experiments.trials import Trial
 from pipelines.leaderboard import last_trials
 from pipelines.paths import BENTO, CHAMPION, CHOICE, EVALUATION, PACKAGED, RECORDED, REGISTERED
-from pipelines.provenance import code_tags, data_version, search_key, search_run
+from pipelines.provenance import code_tags, data_version, search_key
+from pipelines.searches import search_run
 from pipelines.stage import read_json, run, write_json
 
 OUTCOME = (CHOICE, EVALUATION, REGISTERED, BENTO)

@@ -7,8 +7,9 @@ from experiments.registry import register as register_version
 from experiments.tracking import Tracker
 from marquee.model import FittedModel, load_model
 from pipelines.paths import FITTED, REGISTERED
-from pipelines.provenance import data_version, git_commit, search_key, search_run
+from pipelines.provenance import data_version, git_commit, search_key
 from pipelines.screen import screen
+from pipelines.searches import search_run
 from pipelines.stage import run, write_json
 
 

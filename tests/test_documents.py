@@ -20,8 +20,11 @@ MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
 
 # Imported by stages, but no cause of what they write: the edge, the tracker, names of types and errors.
 NO_CAUSE = {
-    *(f"pipelines/{name}.py" for name in ("__init__", "stage", "paths", "provenance", "screen")),
-    *(f"experiments/{name}.py" for name in ("__init__", "config", "tracking", "figures", "registry")),
+    *(f"pipelines/{name}.py" for name in ("__init__", "stage", "paths", "provenance", "screen", "searches")),
+    *(
+        f"experiments/{name}.py"
+        for name in ("__init__", "config", "data_version", "tracking", "figures", "registry")
+    ),
     *(f"marquee/{name}.py" for name in ("__init__", "arrays", "errors")),
 }
 

@@ -9,21 +9,14 @@ import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from marquee.algorithms.algorithm import Algorithm
-from marquee.algorithms.baseline_only import BaselineOnly
-from marquee.algorithms.bayesian import BayesianMF
-from marquee.algorithms.co_clustering import CoClustering
-from marquee.algorithms.ease import EASE
-from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
-from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
-from marquee.algorithms.nmf import NMF
-from marquee.algorithms.normal import NormalPredictor
-from marquee.algorithms.popularity import Popularity
-from marquee.algorithms.slope_one import SlopeOne
-from marquee.algorithms.svd import PMF, SVD, SVDpp
 from marquee.errors import ConfigError
+
+if TYPE_CHECKING:
+    from marquee.algorithms.algorithm import Algorithm
 
 Parameters = Mapping[str, Any]
 
@@ -46,9 +39,16 @@ class Candidate:
 
     name: str
     title: str
-    factory: type[Algorithm]
+    home: str  # the module in marquee.algorithms and the class in it
     options: tuple[str, ...] = ()  # accepted beside the constructor's own arguments
     fixed: tuple[tuple[str, Any], ...] = ()  # always passed; changes speed, never the result
+
+    @cached_property
+    def factory(self) -> "type[Algorithm]":
+        """Its class. Its module, and what that compiles and loads, is imported when this is asked for."""
+        module, name = self.home.split(".")
+        found: type[Algorithm] = getattr(import_module(f"marquee.algorithms.{module}"), name)
+        return found
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Candidate:
         fixed = {name for name, _ in self.fixed}
         return (*(name for name in own if name not in NOT_SEARCHED | fixed), *self.options)
 
-    def make(self, parameters: Parameters, seed: int) -> Algorithm:
+    def make(self, parameters: Parameters, seed: int) -> "Algorithm":
         """The algorithm with these parameters; those left out keep Surprise's defaults.
 
         Raises:
@@ -96,29 +96,29 @@ def _hint(name: str, known: tuple[str, ...]) -> str:
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
-NEIGHBOURS = tuple(SIMILARITY_OPTIONS)
+NEIGHBOURS = (*SIMILARITY_OPTIONS, *BASELINE_OPTIONS)
 QUIET = (("verbose", False),)
 
 CATALOGUE: dict[str, Candidate] = {
     candidate.name: candidate
     for candidate in (
-        Candidate("svd", "SVD", SVD),
-        Candidate("pmf", "PMF", PMF),
-        Candidate("svdpp", "SVD++", SVDpp),
-        Candidate("bayesian_mf", "Bayesian MF", BayesianMF),
-        Candidate("nmf", "NMF", NMF),
-        Candidate("slope_one", "Slope One", SlopeOne),
-        Candidate("knn_basic", "k-NN", KNNBasic, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
-        Candidate("knn_with_means", "Centered k-NN", KNNWithMeans, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
-        Candidate("knn_with_z_score", "z-score k-NN", KNNWithZScore, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
-        Candidate("knn_baseline", "k-NN Baseline", KNNBaseline, (*NEIGHBOURS, *BASELINE_OPTIONS), QUIET),
-        Candidate("co_clustering", "Co-Clustering", CoClustering),
-        Candidate("baseline_only", "Baseline", BaselineOnly, BASELINE_OPTIONS, QUIET),
-        Candidate("normal_predictor", "Random", NormalPredictor),
-        Candidate("popularity", "Popularity", Popularity),
-        Candidate("ease", "EASE", EASE),
-        Candidate("implicit_als", "Implicit ALS", ImplicitALS),
-        Candidate("implicit_bpr", "Implicit BPR", ImplicitBPR),
+        Candidate("svd", "SVD", "svd.SVD"),
+        Candidate("pmf", "PMF", "svd.PMF"),
+        Candidate("svdpp", "SVD++", "svd.SVDpp"),
+        Candidate("bayesian_mf", "Bayesian MF", "bayesian.BayesianMF"),
+        Candidate("nmf", "NMF", "nmf.NMF"),
+        Candidate("slope_one", "Slope One", "slope_one.SlopeOne"),
+        Candidate("knn_basic", "k-NN", "knn.KNNBasic", NEIGHBOURS, QUIET),
+        Candidate("knn_with_means", "Centered k-NN", "knn.KNNWithMeans", NEIGHBOURS, QUIET),
+        Candidate("knn_with_z_score", "z-score k-NN", "knn.KNNWithZScore", NEIGHBOURS, QUIET),
+        Candidate("knn_baseline", "k-NN Baseline", "knn.KNNBaseline", NEIGHBOURS, QUIET),
+        Candidate("co_clustering", "Co-Clustering", "co_clustering.CoClustering"),
+        Candidate("baseline_only", "Baseline", "baseline_only.BaselineOnly", BASELINE_OPTIONS, QUIET),
+        Candidate("normal_predictor", "Random", "normal.NormalPredictor"),
+        Candidate("popularity", "Popularity", "popularity.Popularity"),
+        Candidate("ease", "EASE", "ease.EASE"),
+        Candidate("implicit_als", "Implicit ALS", "implicit_feedback.ImplicitALS"),
+        Candidate("implicit_bpr", "Implicit BPR", "implicit_feedback.ImplicitBPR"),
     )
 }
 

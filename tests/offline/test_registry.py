@@ -11,8 +11,9 @@ from described import DESCRIPTION
 from mlflow import MlflowClient
 
 from experiments import registry
+from experiments.data_version import DataVersion
 from experiments.registry import champion, find_version, register
-from experiments.tracking import DataVersion, Tracker
+from experiments.tracking import Tracker
 from marquee.errors import TrackingError
 from marquee.model import ModelArrays, write_model
 from marquee.strings import StringTable

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 import pytest
 from mlflow import MlflowClient
 
+from experiments.data_version import DataVersion
 from experiments.figures import accuracy_against_time
-from experiments.tracking import DataVersion, Tracker, compare_path
+from experiments.tracking import Tracker, compare_path
 from experiments.trials import Cost, FoldScore, Trial
 from marquee.errors import TrackingError
 
