@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help repro test check serve ui bench bench-peers lint types lock format clean
+.PHONY: help repro test test-all check serve ui bench bench-peers lint types lock format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ serve: $(ENV) ## serve the packaged model on port 3000
 	@marquee serve
 
 test: $(ENV) ## the tests, under five minutes on two cores
+	@python -m pytest -n 2 --dist loadgroup -m "not database"
+
+test-all: $(ENV) ## those that need a PostgreSQL too (apt-get install postgresql)
 	@python -m pytest -n 2 --dist loadgroup
 
 bench: $(ENV) ## the engine beside scikit-surprise on MovieLens 1M (MARQUEE_DATA_DIR), about half an hour
@@ -55,7 +58,7 @@ lint: $(ENV) ## ruff: format and rules
 types: $(ENV) ## mypy, strict
 	@mypy
 
-check: lint types test ## what CI runs: lint, types, and every test
+check: lint types test-all ## what CI runs: lint, types, and every test
 
 format: $(ENV) ## format the code
 	@ruff format . && ruff check --fix .

@@ -124,10 +124,15 @@ Space = dict[str, Values]
 class Search(Block):
     """Which candidates are tried, and how."""
 
-    sampler: Literal["grid", "random", "defaults"]
+    sampler: Literal["grid", "random", "tpe", "defaults"]
+    order: Literal["baseline-first", "listed"] = "baseline-first"
     n_trials: int = Field(ge=1)
-    workers: int = Field(ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    pruner: Literal["none", "median", "hyperband"] = "none"
+    workers: int = Field(ge=0)
+    storage: str = "journal"
     experiment: str = Field(min_length=1)
+    logged_trials: int = Field(default=100, ge=0)
     candidates: dict[str, Space] = Field(min_length=1)
 
     @model_validator(mode="after")

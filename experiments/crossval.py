@@ -1,29 +1,33 @@
-"""One candidate fitted and scored on one fold: in a worker process that keeps the folds, or in threads."""
+"""Candidates on folds: one training on all folds side by side, in threads on shared arrays.
 
-import os
-import signal
+The kernels hold no lock while they run, so folds need no processes; each has one thread.
+"""
+
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from experiments.trials import FoldScore
-from marquee.algorithms.algorithm import Algorithm
 from marquee.algorithms.catalogue import Parameters, candidate
 from marquee.algorithms.scoring import Pairs, pairs_of_coded, predict_pairs
 from marquee.algorithms.state import model_bytes
-from marquee.algorithms.threads import VARIABLE, threads
-from marquee.algorithms.trainset import as_trainset
+from marquee.algorithms.sweep import Stop, sweep
+from marquee.algorithms.threads import threads
 from marquee.arrays import Indices, Scale
 from marquee.metrics import mae, rmse
 from marquee.ratings import CodedRatings, RatingMatrix
+from marquee.seeds import seed_for
 from marquee.split import Fold, folds_of
+
+Part = tuple[RatingMatrix, Pairs]
+Seeds = Callable[[int], int]  # the seed of a fold
+Stopped = tuple[Stop, FoldScore]
 
 
 @dataclass(frozen=True)
@@ -35,105 +39,100 @@ class FoldSource:
     n_folds: int
     scale: Scale
 
+    def parts(self) -> "Parts":
+        """Read them."""
+        coded = CodedRatings.from_frame(pd.read_parquet(self.train))
+        return Parts(coded, np.load(self.order), self.n_folds, self.scale)
+
+
+class Parts:
+    """The folds of a ratings table: each has what is learned from, and what is predicted then."""
+
+    def __init__(self, coded: CodedRatings, order: Indices, n_folds: int, scale: Scale) -> None:
+        self._parts = [fold_data(coded, fold, scale) for fold in folds_of(order, n_folds)]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, fold: int) -> Part:
+        return self._parts[fold]
+
 
 @dataclass(frozen=True)
-class Task:
-    """One candidate on one fold."""
+class Step:
+    """What every fold has come to at one stop of a training."""
 
-    trial: int
-    algorithm: str
-    parameters: Parameters
-    fold: int
-    seed: int
+    points: tuple[int, ...]
+    epoch: int | None
+    folds: tuple[FoldScore, ...]  # one each
 
 
-def fold_data(coded: CodedRatings, fold: Fold, scale: Scale) -> tuple[RatingMatrix, Pairs]:
+def fold_data(coded: CodedRatings, fold: Fold, scale: Scale) -> Part:
     """The training matrix of a fold, and its test pairs numbered as in it."""
     matrix = RatingMatrix.from_coded(coded.take(fold.train), scale)
     return matrix, pairs_of_coded(coded.take(fold.test), matrix)
 
 
-def score(algorithm: Algorithm, matrix: RatingMatrix, pairs: Pairs) -> FoldScore:
-    """Fit on the one, predict the other, and time both.
+def fold_seeds(root: int, name: str) -> Seeds:
+    """The seeds of a candidate's folds, shared by all its trials: they differ in parameters alone."""
+    return partial(seed_for, root, "search", name)
+
+
+def steps(
+    name: str,
+    points: Sequence[Parameters],
+    parts: Parts,
+    seeds: Seeds,
+    pool: ThreadPoolExecutor,
+    *,
+    looks: Collection[int] = (),
+) -> Iterator[Step]:
+    """Train once a fold and score every point on the way, all folds in step.
+
+    Args:
+        name: of the candidate.
+        points: parameters that differ in what one training answers for.
+        parts: the folds.
+        seeds: of each fold.
+        pool: threads that the folds are given to.
+        looks: epochs after which to stop besides.
 
     Raises:
-        DivergedError: a parameter or a prediction is not finite.
+        Exception: whatever training or scoring raises in any of the folds.
     """
-    started = time.perf_counter()
-    algorithm.fit(as_trainset(matrix))
-    fitted = time.perf_counter()
-    predictions = predict_pairs(algorithm, pairs)
+    walks = [_walk(name, points, parts[fold], seeds(fold), looks) for fold in range(len(parts))]
+    while stops := [stop for stop in pool.map(_advance, walks) if stop is not None]:
+        first = stops[0][0]
+        yield Step(first.points, first.epoch, tuple(score for _, score in stops))
+
+
+def _walk(
+    name: str, points: Sequence[Parameters], part: Part, seed: int, looks: Collection[int]
+) -> Iterator[Stopped]:
+    matrix, pairs = part
+    for stop in sweep(candidate(name), points, seed, matrix, looks):
+        yield stop, _scored(stop, pairs)
+
+
+def _advance(walk: Iterator[Stopped]) -> Stopped | None:
+    with threads(1), np.errstate(all="ignore"):
+        return next(walk, None)
+
+
+def _scored(stop: Stop, pairs: Pairs) -> FoldScore:
+    """How well a model predicts, and what it cost.
+
+    Raises:
+        DivergedError: a prediction is not finite.
+    """
+    began = time.perf_counter()
+    predictions = predict_pairs(stop.algorithm, pairs)
     predicted = time.perf_counter()
     return FoldScore(
         rmse=rmse(predictions.actual, predictions.estimated),
         mae=mae(predictions.actual, predictions.estimated),
         impossible=float(predictions.impossible.mean()),
-        model_bytes=model_bytes(algorithm),
-        fit_seconds=fitted - started,
-        predict_seconds=predicted - fitted,
+        model_bytes=model_bytes(stop.algorithm),
+        fit_seconds=stop.seconds,
+        predict_seconds=predicted - began,
     )
-
-
-def score_folds(
-    make: Callable[[], Algorithm],
-    coded: CodedRatings,
-    order: Indices,
-    n_folds: int,
-    scale: Scale,
-    *,
-    workers: int,
-) -> list[FoldScore]:
-    """Score an algorithm on every fold, side by side in threads on shared arrays.
-
-    `make` gives an unfitted algorithm for each fold. The kernels hold no lock while they run, so the
-    folds need no processes; each has one thread.
-    """
-
-    def one(fold: Fold) -> FoldScore:
-        with threads(1):
-            return score(make(), *fold_data(coded, fold, scale))
-
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(one, folds_of(order, n_folds)))
-
-
-class FoldScorer:
-    """Scores tasks on the folds of one source; built once a worker process."""
-
-    def __init__(self, source: FoldSource) -> None:
-        self._coded = CodedRatings.from_frame(pd.read_parquet(source.train))
-        self._scale = source.scale
-        self._folds: list[Fold] = list(folds_of(np.load(source.order), source.n_folds))
-        self._fold: Callable[[int], tuple[RatingMatrix, Pairs]] = cache(self._load)
-
-    def __call__(self, task: Task) -> FoldScore | str:
-        """The score, or the reason why there is none: one bad trial must not end a search."""
-        matrix, pairs = self._fold(task.fold)
-        try:
-            algorithm = candidate(task.algorithm).make(task.parameters, task.seed)
-            with np.errstate(all="ignore"):
-                return score(algorithm, matrix, pairs)
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-
-    def _load(self, number: int) -> tuple[RatingMatrix, Pairs]:
-        return fold_data(self._coded, self._folds[number], self._scale)
-
-
-_scorer: FoldScorer | None = None
-
-
-def start_worker(source: FoldSource) -> None:
-    """Prepare this process to score tasks: one thread each, for the folds share the cores already."""
-    global _scorer  # noqa: PLW0603  a process pool offers no other place for its state
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which ends its workers
-    os.environ[VARIABLE] = "1"
-    threadpool_limits(1)
-    _scorer = FoldScorer(source)
-
-
-def score_task(task: Task) -> FoldScore | str:
-    """Score one task in a prepared process."""
-    if _scorer is None:
-        raise RuntimeError("start_worker was not called in this process")
-    return _scorer(task)

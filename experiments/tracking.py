@@ -10,9 +10,11 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -22,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from experiments.data_version import DataVersion
-from experiments.trials import Cost, Trial
+from experiments.trials import Cost, Trial, ranked
 from marquee.errors import TrackingError
 
 if TYPE_CHECKING:  # half of the stages draw nothing
@@ -30,6 +32,7 @@ if TYPE_CHECKING:  # half of the stages draw nothing
 
 PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
 RESTORED, REUSES, OUTCOME = "restored", "reuses_search", "outcome"
+COSTS = "costs.json"  # an artefact of the search: seconds of every trial, by its number
 
 log = logging.getLogger(__name__)
 # A server that is not there is said so in seconds; MLflow's own patience is minutes.
@@ -69,11 +72,32 @@ class Tracker:
             self._client.log_inputs(run.info.run_id, [_dataset_input(data)])
             return str(run.info.run_id)
 
-    def log_trial(self, parent: str, trial: Trial, tags: Mapping[str, str]) -> None:
-        """Write one finished trial as a child run."""
+    def log_trials(
+        self, parent: str, trials: Sequence[Trial], tags: Mapping[str, str], *, runs: int, metric: str
+    ) -> None:
+        """Remember a search's trials: what each cost, and the best and the failed ones as child runs.
+
+        Args:
+            parent: the search's run.
+            trials: all of them.
+            tags: of every child.
+            runs: children at most, for over a hundred the UI compares slowly.
+            metric: by which they are the best.
+        """
+        costs = {str(trial.number): asdict(trial.cost) for trial in trials if trial.cost}
+        with translated(self.uri):
+            self._client.log_dict(parent, costs, COSTS)
+        order = [*ranked(trials, metric), *(trial for trial in trials if not trial.folds)]
+        for trial in sorted(order[:runs], key=lambda trial: trial.number):
+            self._log_trial(parent, trial, tags)
+
+    def _log_trial(self, parent: str, trial: Trial, tags: Mapping[str, str]) -> None:
+        """Write one trial as a child run, with the error after each epoch that was looked at."""
         named = {PARENT: parent, TRIAL: str(trial.number), "algorithm": trial.algorithm, "kind": "trial"}
-        failure = {"failure": trial.failure[:5000]} if trial.failure else {}
-        metrics = [] if trial.failure else _metrics(trial.metrics())
+        reasons = {"failure": trial.failure, "pruned": trial.pruned}
+        failure = {key: reason[:5000] for key, reason in reasons.items() if reason}
+        metrics = _metrics(trial.metrics()) if trial.folds else []
+        metrics += [Metric("epoch_error", error, _now(), epoch) for epoch, error in trial.curve]
         for step, fold in enumerate(trial.folds):
             metrics += [
                 Metric("fold_rmse", fold.rmse, _now(), step),
@@ -139,15 +163,13 @@ class Tracker:
         return run_id
 
     def costs(self, run_id: str) -> dict[int, Cost]:
-        """Cost of each trial of a search, by its number."""
-        with translated(self.uri):
-            measured = [run for run in self._children(run_id) if "fit_seconds" in run.data.metrics]
-        return {
-            int(run.data.tags[TRIAL]): Cost(
-                run.data.metrics["fit_seconds"], run.data.metrics["predict_seconds"]
-            )
-            for run in measured
-        }
+        """Cost of each trial of a search, by its number; none where the store did not measure it."""
+        with translated(self.uri), TemporaryDirectory() as folder:
+            if COSTS not in {file.path for file in self._client.list_artifacts(run_id)}:
+                return {}
+            path = Path(self._client.download_artifacts(run_id, COSTS, folder))
+            costs = json.loads(path.read_text(encoding="utf-8"))
+        return {int(number): Cost(**cost) for number, cost in costs.items()}
 
     def log(
         self,

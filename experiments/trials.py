@@ -40,6 +40,8 @@ class Trial:
     folds: tuple[FoldScore, ...] = ()
     failure: str | None = None
     cost: Cost | None = field(default=None, compare=False)
+    pruned: str | None = None  # given up before its end, and where
+    curve: tuple[tuple[int, float], ...] = field(default=(), compare=False)  # (epoch, mean error)
 
     @property
     def label(self) -> str:
@@ -87,7 +89,7 @@ def cost_of(folds: Sequence[FoldScore]) -> Cost:
 
 def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """Finished trials, best first; equals in the order in which they were asked for."""
-    finished = [trial for trial in trials if trial.failure is None]
+    finished = [trial for trial in trials if trial.folds]
     return sorted(finished, key=lambda trial: (trial.mean(metric), trial.number))
 
 
@@ -100,6 +102,8 @@ def to_record(trial: Trial) -> dict[str, Any]:
     }
     if trial.failure is not None:
         return {**record, "failure": trial.failure}
+    if trial.pruned is not None:
+        return {**record, "pruned": trial.pruned}
     scores = [{"rmse": f.rmse, "mae": f.mae, "impossible": f.impossible} for f in trial.folds]
     summary = {key: value for key, value in trial.metrics().items() if not key.endswith("_seconds")}
     return {**record, **summary, "model_bytes": trial.model_bytes, "folds": scores}
@@ -113,5 +117,11 @@ def from_record(record: Mapping[str, Any], cost: Cost | None = None) -> Trial:
         for score in record.get("folds", ())
     )
     return Trial(
-        record["number"], record["algorithm"], record["parameters"], folds, record.get("failure"), cost
+        record["number"],
+        record["algorithm"],
+        record["parameters"],
+        folds,
+        record.get("failure"),
+        cost,
+        record.get("pruned"),
     )

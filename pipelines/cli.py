@@ -38,6 +38,15 @@ def leaderboard(*, markdown: bool) -> None:
 
 
 @cli.command()
+@click.option("--patience", default=600.0, show_default=True, help="Seconds to wait for the search to begin.")
+def search_worker(*, patience: float) -> None:
+    """Join the search that params.yaml describes; leave by Ctrl-C, at any time."""
+    from pipelines.search_worker import search_worker as run_worker
+
+    run_worker(load_params(), patience=patience)
+
+
+@cli.command()
 @click.option("--port", default=5000, show_default=True, help="Where the UI listens, on this machine only.")
 def ui(port: int) -> None:
     """Open the runs in the MLflow UI."""

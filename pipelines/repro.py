@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.config import Params
 from experiments.registry import find_version
-from experiments.search import check_candidates
+from experiments.search.space import check_candidates
 from marquee.errors import MarqueeError, SourceError
 from pipelines.package import is_current
 from pipelines.paths import PACKAGED, REGISTERED

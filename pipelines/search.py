@@ -3,12 +3,14 @@
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.config import Params
-from experiments.crossval import FoldSource, Task
-from experiments.search import check_candidates, plan, run_search
+from experiments.search.run import Asking, forget_search, run_search
+from experiments.search.space import check_candidates
+from experiments.search.studies import check_storage
 from experiments.tracking import Tracker
 from experiments.trials import Trial, ranked, to_record
-from pipelines.paths import FOLDS, SEARCH, TRAIN
-from pipelines.provenance import code_tags, data_version, rating_scale, search_key
+from pipelines.asking import asking
+from pipelines.paths import SEARCH
+from pipelines.provenance import code_tags, data_version, search_key
 from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
@@ -16,15 +18,21 @@ from pipelines.stage import run, write_json
 def search(params: Params) -> None:
     """Write results/search.json, and a parent run with one child a trial."""
     check_candidates(params.search)
+    check_storage(params.search.storage)
     tracker = Tracker(params.search.experiment)
     parent = _start(tracker, params)
     try:
-        trials = _run(tracker, parent, params)
+        asked = asking(params)
+        trials = _run(asked)
+        tracker.log_trials(
+            parent, trials, code_tags(), runs=params.search.logged_trials, metric=params.select.metric
+        )
     except BaseException as error:
         tracker.fail(parent, f"{type(error).__name__}: {error}")
         raise
     write_json(SEARCH, _record(params, trials))
     _summarise(tracker, parent, params, trials)
+    forget_search(asked)
 
 
 def _start(tracker: Tracker, params: Params) -> str:
@@ -41,35 +49,30 @@ def _start(tracker: Tracker, params: Params) -> str:
     return tracker.start_search(name, data, settings, code_tags())
 
 
-def _run(tracker: Tracker, parent: str, params: Params) -> list[Trial]:
-    """The search itself, with a bar that moves by the fold and a line for each finished trial."""
-    source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
-    n_tasks = len(plan(params.search, params.seed)) * params.split.folds
-    metric, best = params.select.metric, float("inf")
-    console = screen()
+def _run(asking: Asking) -> list[Trial]:
+    """The search itself, with a bar that moves by the training and a line for each finished trial."""
+    metric, best = asking.metric, float("inf")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("search", total=n_tasks)
+    with Progress(*columns, console=screen(), transient=True) as progress:
+        bar = progress.add_task("search")
 
-        def on_fold(_: Task) -> None:
-            progress.advance(bar)
-
-        def on_trial(trial: Trial) -> None:
+        def on_training(trials: list[Trial], done: int, known: int) -> None:
             nonlocal best
-            tracker.log_trial(parent, trial, code_tags())
-            if trial.failure is None:
-                best = min(best, trial.mean(metric))
-            progress.update(bar, description=f"search, best {metric.upper()} {best:.4f}")
-            progress.print(_line(trial, metric))
+            best = min([best, *(trial.mean(metric) for trial in trials if trial.folds)])
+            progress.update(
+                bar, description=f"search, best {metric.upper()} {best:.4f}", completed=done, total=known
+            )
+            for trial in trials:
+                progress.print(_line(trial, metric))
 
-        return run_search(
-            params.search, source, params.seed, metric=metric, on_fold=on_fold, on_trial=on_trial
-        )
+        return run_search(asking, on_training)
 
 
 def _line(trial: Trial, metric: str) -> str:
     if trial.failure is not None:
         return f"  [red]failed[/] {trial.label}: {trial.failure}"
+    if trial.pruned is not None:
+        return f"  [dim]pruned  {trial.label}: {trial.pruned}[/]"
     seconds = f"{trial.cost.fit_seconds:7.2f} s" if trial.cost else ""
     error = f"{trial.mean(metric):.4f} ± {trial.spread(metric):.4f}"
     return f"  {error} {seconds}  {trial.title} [dim]{trial.settings}[/]"
@@ -88,7 +91,8 @@ def _summarise(tracker: Tracker, parent: str, params: Params, trials: list[Trial
     """Give the parent the figures of its best trial: the UI's compare page shows parents."""
     best, *_ = ranked(trials, params.select.metric)
     failed = sum(trial.failure is not None for trial in trials)
-    counts = {"n_trials": float(len(trials)), "n_failed": float(failed)}
+    pruned = sum(trial.pruned is not None for trial in trials)
+    counts = {"n_trials": float(len(trials)), "n_failed": float(failed), "n_pruned": float(pruned)}
     tracker.log(parent, metrics={**best.metrics(), **counts}, tags={"best": best.label})
     tracker.log_file(parent, SEARCH)
     tracker.end_search(parent, search_key())

@@ -20,7 +20,7 @@ DOORWAYS = {
     "surprise": ("marquee/algorithms/",),
     "implicit": ("marquee/algorithms/implicit_feedback.py",),
     "scipy": ("marquee/algorithms/",),
-    "optuna": ("experiments/search.py",),
+    "optuna": ("experiments/search/studies.py", "experiments/search/journal.py"),
     "mlflow": ("experiments/tracking.py", "experiments/registry.py", "experiments/registered_model.py"),
     "bentoml": ("service/app.py", "pipelines/package.py"),
     "pandera": ("marquee/checks.py",),

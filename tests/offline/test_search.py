@@ -1,169 +1,351 @@
-"""The search asks for every point once, scores it as Surprise would, and survives a bad trial."""
+"""The search scores as Surprise would, shares work, and survives bad trainings, dead workers, full disks."""
 
-import itertools
+import json
 import math
 import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import surprise
+from searches import LONG, asking_of, begin, records, run, search_of
 from surprise.model_selection import KFold, cross_validate
 
-from experiments.config import Search
-from experiments.crossval import FoldScorer, FoldSource, Task
-from experiments.search import check_candidates, plan, run_search
-from experiments.trials import Trial
-from marquee.errors import ConfigError, MarqueeError
-from marquee.split import shuffled
-
-N_RATINGS = 400
-
-
-def search_of(candidates: dict[str, Any], **changes: Any) -> Search:
-    block = {"sampler": "grid", "n_trials": 3, "workers": 2, "experiment": "test"}
-    return Search.model_validate({**block, "candidates": candidates, **changes})
+from experiments.crossval import FoldSource, Parts
+from experiments.search.journal import JournalFile
+from experiments.search.run import forget_search, run_search
+from experiments.search.training import train
+from experiments.search.worker import is_gone, own_name, work
+from marquee.errors import MarqueeError
 
 
 @pytest.fixture(scope="module")
-def ratings() -> pd.DataFrame:
-    rng = np.random.default_rng(5)
-    pairs = rng.choice(40 * 30, size=N_RATINGS, replace=False)
-    users, items = pairs // 30, pairs % 30
-    taste = np.clip(np.round(3 + np.sin(users) + np.cos(items) + rng.normal(0, 0.5, N_RATINGS)), 1, 5)
-    frame = pd.DataFrame({"user": users.astype(str), "item": items.astype(str), "rating": taste})
-    return frame.astype({"rating": np.float32})
+def parts(source: FoldSource) -> Parts:
+    return source.parts()
 
 
-@pytest.fixture(scope="module")
-def source(ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> FoldSource:
-    folder = tmp_path_factory.mktemp("split")
-    ratings.to_parquet(folder / "train.parquet", index=False)
-    np.save(folder / "folds.npy", shuffled(N_RATINGS, seed=11))
-    return FoldSource(folder / "train.parquet", folder / "folds.npy", 3, (1.0, 5.0))
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(3) as pool:
+        yield pool
 
 
-def run(search: Search, source: FoldSource) -> list[Trial]:
-    return run_search(search, source, seed=42, metric="rmse", on_fold=lambda _: None, on_trial=lambda _: None)
+def same_seed(_: int) -> int:
+    return 3
 
 
-def test_a_grid_is_complete_and_repeats_no_point() -> None:
-    space = {"n_factors": [2, 4, 8], "reg_all": [0.02, 0.1], "biased": [True, False]}
-    planned = [trial.parameters for _, _, trial in plan(search_of({"svd": space}), seed=1)]
-    expected = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
-    assert len(planned) == 12
-    assert all(point in planned for point in expected)
+# One training
 
 
-def test_the_plan_is_the_same_for_the_same_seed_and_differs_for_another() -> None:
-    search = search_of({"svd": {"lr_all": {"low": 0.001, "high": 0.1, "log": True}}}, sampler="random")
-    plans = [[t.parameters["lr_all"] for _, _, t in plan(search, seed)] for seed in (1, 1, 2)]
-    assert plans[0] == plans[1] != plans[2]
-    assert len(plans[0]) == 3
-    assert all(0.001 <= value <= 0.1 for value in plans[0])
-
-
-def test_a_range_between_integers_draws_integers() -> None:
-    search = search_of({"svd": {"n_factors": {"low": 2, "high": 9}}}, sampler="random")
-    assert all(isinstance(t.parameters["n_factors"], int) for _, _, t in plan(search, 1))
-
-
-def test_the_defaults_sampler_tries_each_candidate_once_as_surprise_ships_it() -> None:
-    planned = plan(search_of({"svd": {"n_factors": [1, 2]}, "nmf": {}}, sampler="defaults"), seed=1)
-    assert [(t.algorithm, t.parameters) for _, _, t in planned] == [("svd", {}), ("nmf", {})]
-
-
-def test_a_ranker_is_refused_where_errors_of_ratings_decide() -> None:
-    with pytest.raises(ConfigError, match=r"candidates\.ease: EASE ranks items and predicts no rating"):
-        check_candidates(search_of({"ease": {}}))
-
-
-def test_an_unknown_parameter_is_refused_before_any_work() -> None:
-    with pytest.raises(ConfigError, match="svd has no parameter 'n_factor'; did you mean 'n_factors'"):
-        plan(search_of({"svd": {"n_factor": [1]}}), seed=1)
-
-
-def test_scores_are_those_of_surprise_on_the_same_folds(ratings: pd.DataFrame, source: FoldSource) -> None:
+def test_scores_are_those_of_surprise_on_the_same_folds(
+    ratings: pd.DataFrame, parts: Parts, pool: ThreadPoolExecutor
+) -> None:
     data = surprise.Dataset.load_from_df(ratings, surprise.Reader(rating_scale=(1, 5)))
-    scorer = FoldScorer(source)
-    for name, twin in (("svd", surprise.SVD(random_state=3)), ("slope_one", surprise.SlopeOne())):
-        theirs = cross_validate(twin, data, ["rmse", "mae"], KFold(3, random_state=11))
-        for fold in range(3):
-            ours = scorer(Task(0, name, {}, fold, seed=3))
-            assert not isinstance(ours, str)
-            assert math.isclose(ours.rmse, theirs["test_rmse"][fold], rel_tol=1e-12)
-            assert math.isclose(ours.mae, theirs["test_mae"][fold], rel_tol=1e-12)
+    twins: dict[str, tuple[list[dict[str, Any]], list[surprise.AlgoBase]]] = {
+        "svd": (
+            [{"n_epochs": 3}, {}],
+            [surprise.SVD(n_epochs=3, random_state=3), surprise.SVD(random_state=3)],
+        ),
+        "slope_one": ([{}], [surprise.SlopeOne()]),
+        "knn_basic": ([{"k": 2}, {"k": 9}], [surprise.KNNBasic(k=k, verbose=False) for k in (2, 9)]),
+    }
+    for name, (points, algorithms) in twins.items():
+        outcome = train(name, points, parts, same_seed, pool, metric="rmse")
+        for point, twin in zip(outcome.points, algorithms, strict=True):
+            theirs = cross_validate(twin, data, ["rmse", "mae"], KFold(3, random_state=11))
+            for fold in range(3):
+                assert math.isclose(point.folds[fold].rmse, theirs["test_rmse"][fold], rel_tol=1e-9)
+                assert math.isclose(point.folds[fold].mae, theirs["test_mae"][fold], rel_tol=1e-9)
 
 
-def test_the_result_does_not_depend_on_the_number_of_workers(source: FoldSource) -> None:
-    space = {"svd": {"n_factors": [2, 5]}, "knn_basic": {"k": [3]}}
-    one, two = (run(search_of(space, workers=n), source) for n in (1, 2))
-    assert [(t.parameters, t.mean("rmse")) for t in one] == [(t.parameters, t.mean("rmse")) for t in two]
+def test_points_of_one_training_score_as_alone(parts: Parts, pool: ThreadPoolExecutor) -> None:
+    points = [{"n_epochs": n, "n_factors": 5} for n in (2, 7, 4)]
+    together = train("svd", points, parts, same_seed, pool, metric="rmse")
+    assert [epoch for epoch, _ in together.curve] == [2, 4, 7]
+    for point, shared in zip(points, together.points, strict=True):
+        (alone,) = train("svd", [point], parts, same_seed, pool, metric="rmse").points
+        assert [fold.rmse for fold in alone.folds] == [fold.rmse for fold in shared.folds]
 
 
-def test_a_diverging_trial_is_kept_with_its_reason_and_the_others_go_on(source: FoldSource) -> None:
-    trials = run(search_of({"svd": {"lr_all": [0.005, 1e6]}, "baseline_only": {}}), source)
+def test_a_parameter_that_the_algorithm_chokes_on_fails_alone(parts: Parts, pool: ThreadPoolExecutor) -> None:
+    points: list[dict[str, Any]] = [{"k": 3}, {"k": 0}, {"k": 3, "similarity": "cosin"}, {"k": "ten"}]
+    first, *others = train("knn_basic", points, parts, same_seed, pool, metric="rmse").points
+    assert len(first.folds) == 3
+    told = [str(other.failure) for other in others]
+    assert told[0] == "ParameterError: KNNBasic: k=0 must be a whole number of 1 or more"
+    assert told[1].startswith("ParameterError: sim_options: name='cosin' must be one of")
+    assert told[2].startswith("ParameterError: KNNBasic: k='ten'")
+
+
+def test_points_before_a_divergence_keep_their_scores(parts: Parts, pool: ThreadPoolExecutor) -> None:
+    points = [{"n_epochs": n, "lr_all": 0.4, "reg_all": 0.0} for n in (1, 4000)]
+    first, last = train("svd", points, parts, same_seed, pool, metric="rmse").points
+    assert first.folds
+    assert "DivergedError: SVD diverged in epoch" in str(last.failure)
+
+
+def test_a_training_may_be_given_up_between_its_points(parts: Parts, pool: ThreadPoolExecutor) -> None:
+    points = [{"n_epochs": n} for n in (2, 27)]
+    looked: list[int] = []
+
+    def report(epoch: int, _: float) -> bool:
+        looked.append(epoch)
+        return epoch >= 3
+
+    outcome = train("svd", points, parts, same_seed, pool, metric="rmse", report=report)
+    assert looked == [1, 2, 3]
+    assert len(outcome.points[0].folds) == 3
+    assert str(outcome.points[1].pruned).startswith("given up after epoch 3 with RMSE")
+
+
+# The whole search
+
+
+def test_the_result_does_not_depend_on_the_number_of_workers(source: FoldSource, tmp_path: Path) -> None:
+    space = {"svd": {"n_factors": [2, 5], "n_epochs": [2, 4]}, "knn_basic": {"k": [3]}, "baseline_only": {}}
+    one, two = (run(search_of(space, workers=n), source, tmp_path) for n in (1, 2))
+    assert records(one) == records(two)
+    assert [trial.number for trial in one] == list(range(6))
+    assert [trial.algorithm for trial in one] == ["svd"] * 4 + ["knn_basic", "baseline_only"]
+    assert list(tmp_path.iterdir()) == []  # a search that is done leaves nothing
+
+
+def test_a_diverging_trial_is_kept_with_its_reason_and_the_others_go_on(
+    source: FoldSource, tmp_path: Path
+) -> None:
+    trials = run(search_of({"svd": {"lr_all": [0.005, 1e6]}, "baseline_only": {}}), source, tmp_path)
     failed = [trial for trial in trials if trial.failure]
     assert len(trials) == 3
     assert [trial.parameters for trial in failed] == [{"lr_all": 1e6}]
     assert "DivergedError: SVD diverged in epoch 1 with lr_bu=1000000.0" in str(failed[0].failure)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "reason"),
-    [
-        (
-            {"knn_basic": {"similarity": ["cosin"]}},
-            "ParameterError: sim_options: name='cosin' must be one of",
-        ),
-        ({"svd": {"n_factors": ["ten"]}}, "ParameterError: SVD: n_factors='ten' must be a whole number"),
-    ],
-)
-def test_a_parameter_that_the_algorithm_chokes_on_is_one_failed_trial(
-    source: FoldSource, candidate: dict[str, Any], reason: str
-) -> None:
-    trials = run(search_of({**candidate, "baseline_only": {}}), source)
-    assert str(trials[0].failure).startswith(reason)
-    assert trials[1].failure is None
-
-
-def test_random_sampling_from_lists_draws_no_point_twice() -> None:
-    space = {"svd": {"n_factors": [1, 2, 3], "biased": [True, False]}, "svdpp": {"n_factors": [20]}}
-    planned = [t for _, _, t in plan(search_of(space, sampler="random", n_trials=4), seed=1)]
-    points = [str(trial.parameters) for trial in planned if trial.algorithm == "svd"]
-    assert len(points) == len(set(points)) == 4
-    assert sum(trial.algorithm == "svdpp" for trial in planned) == 1
-
-
-def test_a_search_in_which_all_fail_ends_with_one_clear_error(source: FoldSource) -> None:
+def test_a_search_in_which_all_fail_ends_with_one_clear_error(source: FoldSource, tmp_path: Path) -> None:
     with pytest.raises(
         MarqueeError, match=r"all 1 trials failed; the first, SVD \(lr_all=1000000.0\): DivergedError"
     ):
-        run(search_of({"svd": {"lr_all": [1e6]}}), source)
+        run(search_of({"svd": {"lr_all": [1e6]}}), source, tmp_path)
 
 
-def test_a_killed_worker_ends_the_search_with_what_to_do(source: FoldSource) -> None:
-    def kill_all(_: Task) -> None:
-        for worker in multiprocessing.active_children():
+def test_an_adaptive_search_learns_where_it_is_good(source: FoldSource, tmp_path: Path) -> None:
+    space = {"svd": {"reg_all": {"low": 0.001, "high": 10.0, "log": True}, "n_epochs": [2, 5]}}
+    search = search_of({**space, "normal_predictor": {}}, sampler="tpe", n_trials=14, workers=1)
+    trials = run(search, source, tmp_path)
+    svd = [trial for trial in trials if trial.algorithm == "svd"]
+    assert (len(svd), len(trials)) == (26, 27)
+    assert len({trial.parameters["reg_all"] for trial in svd}) == 13
+
+
+def test_pruning_gives_up_what_is_worse_and_keeps_the_best(source: FoldSource, tmp_path: Path) -> None:
+    space = {"svd": {"lr_all": [0.01, 0.0005, 0.0004, 0.0003, 0.0002, 0.0001], "n_epochs": [27]}}
+    every = run(search_of(space, workers=1), source, tmp_path)
+    some = run(search_of(space, workers=1, pruner="median"), source, tmp_path)
+    assert min(t.mean("rmse") for t in some if t.folds) == min(t.mean("rmse") for t in every)
+    assert any(trial.pruned for trial in some)
+    assert all(not trial.pruned for trial in every)
+
+
+def test_minutes_end_a_search_with_what_it_has(source: FoldSource, tmp_path: Path) -> None:
+    space = {"svd": {"reg_all": {"low": 0.001, "high": 1.0}, "n_epochs": [500]}}
+    began = time.monotonic()
+    trials = run(search_of(space, sampler="random", n_trials=10**6, minutes=0.1, workers=1), source, tmp_path)
+    assert 0 < len(trials) < 10**6
+    assert time.monotonic() - began < 60
+
+
+# Faults
+
+
+def test_a_killed_worker_is_replaced_and_what_it_had_is_done_again(
+    source: FoldSource, tmp_path: Path
+) -> None:
+    space = {"svd": {"n_factors": [2, 3, 4, 5], "n_epochs": [40]}, "baseline_only": {}}
+    killed = []
+
+    def kill_one(*_: object) -> None:
+        if not killed:
+            worker = multiprocessing.active_children()[0]
             worker.kill()
+            killed.append(worker.pid)
 
-    with pytest.raises(MarqueeError, match=r"a worker process was killed.*set search\.workers lower"):
-        run_search(
-            search_of({"svd": {"n_epochs": [300], "n_factors": [200, 201, 202]}}),
-            source, seed=1, metric="rmse", on_fold=kill_all, on_trial=lambda _: None,
-        )  # fmt: skip
+    faulty = run_search(asking_of(search_of(space), source, tmp_path / "faulty"), kill_one)
+    assert killed
+    assert records(faulty) == records(run(search_of(space), source, tmp_path))
 
 
-def test_an_interrupted_search_leaves_no_worker_behind(source: FoldSource) -> None:
-    def interrupt(_: Task) -> None:
-        raise KeyboardInterrupt
+def test_a_search_is_kept_until_its_trials_are_safe(source: FoldSource, tmp_path: Path) -> None:
+    asking = asking_of(search_of({"slope_one": {}, "baseline_only": {}}), source, tmp_path)
+    first = run_search(asking, lambda *_: None)
+    again = run_search(asking, lambda *_: None)  # the stage died before it wrote them down
+    assert [trial.cost for trial in again] == [trial.cost for trial in first]
+    forget_search(asking)
+    assert list(tmp_path.iterdir()) == []
 
-    search = search_of({"svd": {"n_epochs": [300], "n_factors": [200, 201, 202]}})
-    with pytest.raises(KeyboardInterrupt):
-        run_search(search, source, seed=1, metric="rmse", on_fold=interrupt, on_trial=lambda _: None)
-    deadline = time.monotonic() + 10
-    while multiprocessing.active_children() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert multiprocessing.active_children() == []
+
+def test_a_training_that_kills_its_workers_is_given_up(source: FoldSource, tmp_path: Path) -> None:
+    space = {"svd": {"n_epochs": [10**6]}, "baseline_only": {}}  # svd would take minutes
+    asking = asking_of(search_of(space, workers=1), source, tmp_path)
+    done = threading.Event()
+
+    def kill_whoever_has_svd() -> None:  # as the kernel does to who takes too much memory
+        path, killed = asking.assignment().journal, 1  # the first to be named took the baseline
+        while not done.wait(0.05):
+            taken = path.read_text().count('"worker":') if path.exists() else 0
+            if taken > killed:
+                killed = taken
+                for worker in multiprocessing.active_children():
+                    worker.kill()
+
+    killer = threading.Thread(target=kill_whoever_has_svd)
+    killer.start()
+    trials = run_search(asking, lambda *_: None)
+    done.set()
+    killer.join()
+    svd, baseline = trials
+    assert svd.failure == "its worker was killed 3 times, perhaps for want of memory"
+    assert baseline.folds
+
+
+def test_a_killed_search_goes_on_where_it_was(source: FoldSource, tmp_path: Path) -> None:
+    space = {"svd": {"n_factors": [2, 3, 4, 5, 6, 7], "n_epochs": [60]}, "slope_one": {}}
+    search = search_of(space, workers=1)
+    first = begin(search, source, tmp_path)
+    assert first.stdout
+    before = [first.stdout.readline() for _ in range(3)]
+    first.kill()
+    before += first.stdout.readlines()
+    first.wait()
+    again = begin(search, source, tmp_path)
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    *told, done = output.splitlines()
+    assert {line.strip() for line in before} <= set(told)
+    assert json.loads(done.removeprefix("done ")) == records(run(search, source, tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_leaves_no_worker_behind(
+    source: FoldSource, tmp_path: Path, number: signal.Signals
+) -> None:
+    search = begin(search_of(LONG), source, tmp_path, start_new_session=True)
+    group = os.getpgid(search.pid)
+    time.sleep(6)
+    search.send_signal(number)
+    search.communicate(timeout=30)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _group_lives(group):
+        time.sleep(0.1)
+    assert not _group_lives(group)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_full_disk_is_one_line_and_the_search_goes_on_afterwards(
+    source: FoldSource, tmp_path: Path
+) -> None:
+    search = search_of({"svd": {"n_factors": list(range(2, 12)), "n_epochs": [3]}}, workers=1)
+
+    def limit() -> None:  # what a full disk does: writes past that are refused
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
+
+    full = begin(search, source, tmp_path, preexec_fn=limit)
+    _, errors = full.communicate(timeout=120)
+    assert full.returncode != 0
+    assert "cannot write to" in errors
+    assert "make room, and run it again" in errors
+    lines = next(tmp_path.glob("*.journal")).read_text().splitlines()
+    assert all(json.loads(line) for line in lines)
+    assert records(run(search, source, tmp_path)) == records(run(search, source, tmp_path / "whole"))
+
+
+def test_a_worker_may_join_and_leave(source: FoldSource, tmp_path: Path) -> None:
+    search = search_of({"svd": {"n_factors": list(range(2, 14)), "n_epochs": [60]}}, workers=0)
+    asking = asking_of(search, source, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(run_search, asking, lambda *_: None)
+        time.sleep(1)
+        left = []
+        assert work(asking.assignment(), leave=lambda: len(left) >= 3 or left.append(1) is not None) == 3  # type: ignore[func-returns-value]
+        assert not searching.done()
+        assert work(asking.assignment(), leave=lambda: False) == 9
+        assert records(searching.result()) == records(
+            run(search.model_copy(update={"workers": 1}), source, tmp_path / "whole")
+        )
+
+
+# Who is alive
+
+
+def test_a_process_that_is_no_more_is_gone_at_once_and_another_host_after_a_minute() -> None:
+    here, pid, started = own_name().split()
+    assert not is_gone(own_name(), 0.0)
+    assert is_gone(f"{here} {pid} {int(started) + 1}", time.time())  # the number came back to another
+    assert is_gone(f"{here} 999999999 1", time.time())
+    assert not is_gone("elsewhere 1 1", time.time() - 30)
+    assert is_gone("elsewhere 1 1", time.time() - 61)
+    assert not is_gone("", time.time())
+    assert is_gone("", time.time() - 6)
+
+
+# The journal
+
+
+def test_a_cut_line_is_cut_off_before_the_next_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = JournalFile(path)
+    journal.append_logs([{"op": 1}, {"op": 2}])
+    with path.open("ab") as file:
+        file.write(b'{"op": 3, "half')
+    assert [log["op"] for log in JournalFile(path).read_logs(0)] == [1, 2]
+    journal.append_logs([{"op": 4}])
+    assert [log["op"] for log in journal.read_logs(0)] == [1, 2, 4]
+    assert [log["op"] for log in journal.read_logs(2)] == [4]
+    assert path.read_bytes().count(b"\n") == 3
+
+
+def test_a_journal_of_nothing_but_half_a_line_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(b'{"op"' * 2000)
+    journal = JournalFile(path)
+    journal.append_logs([{"op": 1}])
+    assert path.read_bytes() == b'{"op":1}\n'
+
+
+def test_many_processes_write_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    script = (
+        "import sys; from pathlib import Path; from experiments.search.journal import JournalFile\n"
+        "journal = JournalFile(Path(sys.argv[1]))\n"
+        "for n in range(200): journal.append_logs([{'who': sys.argv[2], 'n': n}])"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(path), str(n)]) for n in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    logs = list(JournalFile(path).read_logs(0))
+    assert len(logs) == 600
+    for who in "012":
+        assert [log["n"] for log in logs if log["who"] == who] == list(range(200))
+
+
+def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    journal = JournalFile(tmp_path / "journal")
+    (tmp_path / "journal").unlink()
+    (tmp_path / "journal").mkdir()
+    with pytest.raises(MarqueeError, match="cannot write to"):
+        journal.append_logs([{"op": 1}])

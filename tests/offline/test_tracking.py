@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -36,8 +37,8 @@ def trial(number: int, algorithm: str = "svd", rmse: float = 0.9) -> Trial:
 
 def finished_search(tracker: Tracker, key: str) -> str:
     parent = tracker.start_search("test", DATA, {"seed": 42}, {"mlflow.source.git.commit": "c0ffee"})
-    tracker.log_trial(parent, trial(0), {})
-    tracker.log_trial(parent, Trial(1, "nmf", {}, failure="DivergedError: the parameters are not finite"), {})
+    failed = Trial(1, "nmf", {}, failure="DivergedError: the parameters are not finite")
+    tracker.log_trials(parent, [trial(0), failed], {}, runs=10, metric="rmse")
     tracker.log(parent, metrics={"rmse": 0.91})
     tracker.end_search(parent, key)
     return parent
@@ -88,6 +89,26 @@ def test_a_child_carries_every_figure_and_its_parameters(tracker: Tracker, uri: 
     assert failed.data.tags["failure"] == "DivergedError: the parameters are not finite"
 
 
+def test_only_the_best_trials_get_a_run_and_every_cost_is_kept(tracker: Tracker, uri: str) -> None:
+    parent = tracker.start_search("search", DATA, {}, {})
+    errors = (0.95, 0.90, 0.99, 0.91)
+    tracker.log_trials(parent, [trial(n, "svd", e) for n, e in enumerate(errors)], {}, runs=2, metric="rmse")
+    tracker.end_search(parent, "key-9")
+    assert len(tracker.best_trials(parent, "rmse", 9)) == 2
+    best = MlflowClient(uri).get_run(tracker.best_trials(parent, "rmse", 1)[0])
+    assert best.data.tags["trial"] == "1"
+    assert sorted(tracker.costs(parent)) == [0, 1, 2, 3]
+
+
+def test_the_error_after_each_epoch_is_a_curve(tracker: Tracker, uri: str) -> None:
+    parent = tracker.start_search("search", DATA, {}, {})
+    told = replace(trial(0), curve=((1, 1.2), (10, 0.95)))
+    tracker.log_trials(parent, [told], {}, runs=2, metric="rmse")
+    (run,) = tracker.best_trials(parent, "rmse", 1)
+    history = MlflowClient(uri).get_metric_history(run, "epoch_error")
+    assert [(point.step, point.value) for point in history] == [(1, 1.2), (10, 0.95)]
+
+
 def test_a_figure_is_kept_with_its_run(tracker: Tracker, uri: str) -> None:
     parent = finished_search(tracker, "key-6")
     trials = [trial(0), trial(1, "svdpp", 0.88), trial(2, "knn_basic", 0.95)]
@@ -109,7 +130,7 @@ def test_the_address_that_compares_runs_is_the_one_of_the_ui() -> None:
 
 def test_the_best_trials_come_best_first_without_the_failed(tracker: Tracker, uri: str) -> None:
     parent = finished_search(tracker, "key-7")
-    tracker.log_trial(parent, trial(2, "svdpp", 0.8), {})
+    tracker.log_trials(parent, [trial(2, "svdpp", 0.8)], {}, runs=10, metric="rmse")
     best = tracker.best_trials(parent, "rmse", 5)
     assert [MlflowClient(uri).get_run(run).data.tags["trial"] for run in best] == ["2", "0"]
 

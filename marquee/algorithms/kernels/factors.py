@@ -12,7 +12,7 @@ from marquee.algorithms.kernels.compiled import kernel
 from marquee.algorithms.kernels.prefetch import prefetch_row
 from marquee.arrays import Floats, Indices, Integers, Real
 
-AHEAD = 4  # ratings between asking for an item's factors and using them
+AHEAD = 8  # ratings between asking for an item's factors and using them
 
 
 @kernel

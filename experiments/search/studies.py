@@ -1,0 +1,285 @@
+"""What the search has asked, given out and been told: one Optuna study a candidate, in one storage.
+
+asked (waiting)  ── claim ──►  given out (running)  ── finish ──►  told (complete, pruned, failed)
+      ▲                                │
+      └───────── ask again ── retire ──┘   its worker is no more
+
+A trial of Optuna is one training. Its slot, in the user attributes, says which of the candidate's it is; what
+came of it stands there too. One that ended without an outcome was retired, and its slot asked again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from experiments.config import Range, Space
+from experiments.search.journal import JournalFile
+from experiments.search.outcome import Outcome
+from experiments.search.space import Axes
+from marquee.algorithms.catalogue import Parameters
+from marquee.errors import ConfigError, TrackingError
+
+SLOT, ORDER, WORKER, SEEN, OUTCOME, CLOSED = "slot", "order", "worker", "seen", "outcome", "closed"
+GONE = (KeyError, FileNotFoundError)  # what a storage says where the search is over and was cleared away
+MOST_DEATHS = 3  # of workers on one training: after that it is what kills them
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+Slot = tuple[str, int]  # candidate, number of the training
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A training that was given to a worker."""
+
+    candidate: str
+    slot: int
+    training: Parameters
+    trial: optuna.trial.Trial
+
+    def report(self, epoch: int, error: float) -> bool:
+        """Tell the error after an epoch; True: the others were better by then, it may be given up."""
+        self.trial.report(error, epoch)
+        return self.trial.should_prune()
+
+    def seen(self, now: float) -> None:
+        """Say that the worker is alive."""
+        self.trial.set_user_attr(SEEN, now)
+
+
+class StudiesMissing(TrackingError):
+    """The search has not begun, or is over."""
+
+
+class Studies:
+    """The studies of one search. Any number of processes may have them open.
+
+    Args:
+        storage: "journal", or the address of a database that Optuna can use.
+        journal: the journal's file.
+        key: of the search; in a database, searches of many keys live side by side.
+        axes: of every candidate.
+        sampler: "grid", "random" or "tpe"; it only draws where a training is asked for without parameters.
+        pruner: "none", "median" or "hyperband".
+        seed: of the sampler; another for each worker.
+        create: make what is not there yet. One process does that, before the others come.
+
+    Raises:
+        StudiesMissing: they are not there.
+        TrackingError: the storage cannot be reached.
+    """
+
+    def __init__(
+        self,
+        storage: str,
+        journal: Path,
+        key: str,
+        axes: Mapping[str, Axes],
+        *,
+        sampler: str,
+        pruner: str,
+        seed: int,
+        create: bool = False,
+    ) -> None:
+        if storage == "journal" and not create and not journal.exists():
+            raise StudiesMissing(f"there is no {journal}")
+        self._storage = _opened(storage, journal)
+        self._key = key
+        self._distributions = {name: _distributions(one.trained) for name, one in axes.items()}
+        if create:
+            for name in axes:
+                optuna.create_study(
+                    storage=self._storage,
+                    study_name=f"{key}/{name}",
+                    direction="minimize",
+                    load_if_exists=True,
+                )
+        try:
+            self._studies = {
+                name: optuna.load_study(
+                    storage=self._storage,
+                    study_name=f"{key}/{name}",
+                    sampler=_sampler(sampler, seed),
+                    pruner=_pruner(pruner, one),
+                )
+                for name, one in axes.items()
+            }
+        except KeyError:
+            raise StudiesMissing(f"no search {key} has begun in {storage}") from None
+
+    def ask(self, slot: Slot, order: int, training: Parameters | None) -> None:
+        """Ask for a training; without parameters the sampler of whoever claims it draws them."""
+        name, number = slot
+        self._studies[name].enqueue_trial(dict(training or {}), user_attrs={SLOT: number, ORDER: order})
+
+    def claim(self, worker: str) -> Claim | None:
+        """Take the training that was asked for first, of all candidates; None where all are given out."""
+        while waiting := self._waiting():
+            name = min(waiting, key=waiting.__getitem__)
+            trial = self._studies[name].ask(self._distributions[name])
+            if SLOT not in trial.user_attrs:  # somebody was faster, and Optuna made one that nobody asked for
+                self._studies[name].tell(trial, state=TrialState.FAIL)
+                continue
+            trial.set_user_attr(WORKER, worker)
+            return Claim(name, int(trial.user_attrs[SLOT]), dict(trial.params), trial)
+        return None
+
+    def finish(self, claim: Claim, outcome: Outcome, metric: str) -> None:
+        """Tell what came of a training, unless it was retired meanwhile or the search is over."""
+        value = outcome.best(metric)
+        pruned = any(point.pruned for point in outcome.points)
+        state = TrialState.PRUNED if pruned else TrialState.FAIL if value is None else TrialState.COMPLETE
+        told = value if state == TrialState.COMPLETE else None
+        with suppress(*GONE, optuna.exceptions.UpdateFinishedTrialError):
+            claim.trial.set_user_attr(OUTCOME, outcome.to_plain())
+            self._studies[claim.candidate].tell(claim.trial, told, state=state, skip_if_finished=True)
+
+    def told(self, known: Container[Slot] = ()) -> dict[Slot, Outcome]:
+        """Every outcome so far, but for those that are known already."""
+        return {
+            slot: Outcome.from_plain(trial.user_attrs[OUTCOME])
+            for name, trial in self._trials()
+            if trial.state.is_finished()
+            and OUTCOME in trial.user_attrs
+            and (slot := (name, int(trial.user_attrs[SLOT]))) not in known
+        }
+
+    def open_slots(self) -> set[Slot]:
+        """Which trainings are waiting or given out."""
+        return {
+            (name, int(trial.user_attrs[SLOT]))
+            for name, trial in self._trials()
+            if not trial.state.is_finished()
+        }
+
+    def retire(self, is_gone: Callable[[str, float], bool]) -> list[tuple[Slot, Parameters]]:
+        """End what was given to workers that are no more, and ask for it again.
+
+        Args:
+            is_gone: whether a worker is, by its name and when it last said that it is alive.
+
+        Returns:
+            Trainings that have now killed `MOST_DEATHS` workers, with their parameters: they are not asked
+            for again.
+        """
+        deadly: list[tuple[Slot, Parameters]] = []
+        for name, trial in self._trials():
+            if trial.state != TrialState.RUNNING or not is_gone(*_last_seen(trial)):
+                continue
+            self._studies[name].tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            slot = (name, int(trial.user_attrs[SLOT]))
+            deaths = Counter(
+                int(other.user_attrs[SLOT])
+                for which, other in self._trials()
+                if which == name and other.state == TrialState.FAIL and OUTCOME not in other.user_attrs
+            )
+            if deaths[slot[1]] >= MOST_DEATHS:
+                deadly.append((slot, dict(trial.params)))
+            else:
+                self.ask(slot, int(trial.user_attrs[ORDER]), trial.params or None)
+        return deadly
+
+    def close(self, *, closed: bool = True) -> None:
+        """Say that nothing more will be asked, so that workers may leave, or that there will be."""
+        for study in self._studies.values():
+            study.set_user_attr(CLOSED, closed)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more will be asked: it was said so, or the studies are there no more."""
+        try:
+            return all(study.user_attrs.get(CLOSED) for study in self._studies.values())
+        except GONE:
+            return True
+
+    def forget(self) -> None:
+        """Remove the studies: the search is done, and its results stand elsewhere."""
+        for study in self._studies.values():
+            optuna.delete_study(study_name=study.study_name, storage=self._storage)
+
+    def _waiting(self) -> dict[str, int]:
+        """Candidates with trainings that wait, and the place in the order of the first of each."""
+        try:
+            return {
+                name: min(int(trial.user_attrs[ORDER]) for trial in trials)
+                for name, study in self._studies.items()
+                if (trials := study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+            }
+        except GONE:
+            return {}
+
+    def _trials(self) -> list[tuple[str, FrozenTrial]]:
+        return [
+            (name, trial)
+            for name, study in self._studies.items()
+            for trial in study.get_trials(deepcopy=False)
+            if SLOT in trial.user_attrs
+        ]
+
+
+def _opened(storage: str, journal: Path) -> optuna.storages.BaseStorage:
+    if storage == "journal":
+        return optuna.storages.JournalStorage(JournalFile(journal))
+    if storage.startswith("postgresql://"):
+        storage = storage.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver that we bring
+    try:
+        return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+    except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
+        raise TrackingError(f"search.storage cannot be used: {' '.join(str(error).split())[:300]}") from error
+    except Exception as error:  # SQLAlchemy's own, by whichever driver
+        if type(error).__module__.startswith("sqlalchemy"):
+            what = " ".join(str(error.__cause__ or error).split())[:300]
+            raise TrackingError(f"search.storage cannot be reached: {what}") from error
+        raise
+
+
+def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    if name == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _pruner(name: str, axes: Axes) -> optuna.pruners.BasePruner:
+    longest = max((int(point.get("n_epochs") or 0) for point in axes.swept), default=0)
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(max(1, longest // 9), max(longest, 1), 3)
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=4)
+    return optuna.pruners.NopPruner()
+
+
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
+    return {key: _distribution(values) for key, values in space.items()}
+
+
+def _distribution(values: Any) -> BaseDistribution:
+    if not isinstance(values, Range):
+        return CategoricalDistribution(values)
+    if isinstance(values.low, int) and isinstance(values.high, int):
+        return IntDistribution(values.low, values.high, log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _last_seen(trial: FrozenTrial) -> tuple[str, float]:
+    """The worker's name, and when it was last known to be alive, in seconds since 1970."""
+    started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    return str(trial.user_attrs.get(WORKER, "")), float(trial.user_attrs.get(SEEN, started))
+
+
+def check_storage(storage: str) -> None:
+    """Refuse a storage that cannot be meant.
+
+    Raises:
+        ConfigError: it is neither `journal` nor an address.
+    """
+    if storage != "journal" and "://" not in storage:
+        raise ConfigError(
+            f"search.storage: '{storage}' is neither journal nor an address such as postgresql://host/database"
+        )

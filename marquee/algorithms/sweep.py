@@ -1,0 +1,124 @@
+"""One training that answers for many parameters: every smaller `n_epochs`, every k of the same neighbours.
+
+points of one candidate that differ in nothing but what `swept` names
+    └── sweep ──► Stop, Stop, ...   a model ready to predict, and the points that it is the model of
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+
+from marquee.algorithms.algorithm import Algorithm, EpochAlgorithm
+from marquee.algorithms.catalogue import Candidate, Parameters
+from marquee.algorithms.symmetric import SymmetricAlgorithm
+from marquee.ratings import RatingMatrix
+
+NEIGHBOURS = ("similarity", "k", "min_k")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A model on the way. It is good until the next one is asked for."""
+
+    algorithm: Algorithm
+    points: tuple[int, ...]  # which of the points it is the model of; none where somebody only looks in
+    epoch: int | None  # None: it does not train by epochs
+    seconds: float  # that training took until here; what was done with the models before is not counted
+
+
+def swept(candidate: Candidate) -> tuple[str, ...]:
+    """Parameters of which one training answers for every value."""
+    if issubclass(candidate.factory, EpochAlgorithm):
+        return ("n_epochs",)
+    return NEIGHBOURS if issubclass(candidate.factory, SymmetricAlgorithm) else ()
+
+
+def check_point(candidate: Candidate, point: Parameters) -> None:
+    """Refuse a point that cannot be used, before any training.
+
+    Raises:
+        ParameterError, ConfigError: names the parameter.
+    """
+    candidate.make(point, 0)._check_parameters()
+
+
+def sweep(
+    candidate: Candidate,
+    points: Sequence[Parameters],
+    seed: int,
+    matrix: RatingMatrix,
+    looks: Collection[int] = (),
+) -> Iterator[Stop]:
+    """Train once, and stop at the model of every point: the one that fitting it alone would give.
+
+    Args:
+        candidate: which algorithm.
+        points: parameters that differ in `swept` ones only.
+        seed: of all of them.
+        matrix: the ratings.
+        looks: epochs after which to stop besides, where it trains by epochs.
+
+    Raises:
+        ParameterError, DivergedError, DataError: as fitting does.
+    """
+    if issubclass(candidate.factory, EpochAlgorithm):
+        return _by_epochs(candidate, points, seed, matrix, looks)
+    if issubclass(candidate.factory, SymmetricAlgorithm):
+        return _by_neighbours(candidate, points, seed, matrix)
+    return _alone(candidate, points, seed, matrix)
+
+
+def _alone(
+    candidate: Candidate, points: Sequence[Parameters], seed: int, matrix: RatingMatrix
+) -> Iterator[Stop]:
+    for number, point in enumerate(points):
+        algorithm, began = candidate.make(point, seed), time.perf_counter()
+        algorithm.fit(matrix)
+        yield Stop(algorithm, (number,), None, time.perf_counter() - began)
+
+
+def _by_epochs(
+    candidate: Candidate,
+    points: Sequence[Parameters],
+    seed: int,
+    matrix: RatingMatrix,
+    looks: Collection[int],
+) -> Iterator[Stop]:
+    """The longest training, left open at each point's last epoch."""
+    at: dict[int, list[int]] = defaultdict(list)
+    for number, point in enumerate(points):
+        check_point(candidate, point)  # a wrong number of epochs is no key to sort by
+        at[candidate.make(point, seed).n_epochs].append(number)
+    untrained = tuple(at.pop(0, ()))
+    for stop in _alone(candidate, [points[number] for number in untrained[:1]], seed, matrix):
+        yield replace(stop, points=untrained, epoch=0)
+    if not at:
+        return
+    longest = candidate.make(points[at[max(at)][0]], seed)
+    stops, seconds, last = {*looks, *at}, 0.0, time.perf_counter()
+    for epoch in longest.epochs(matrix):
+        seconds += time.perf_counter() - last
+        if epoch.number in stops:
+            yield Stop(longest, tuple(at.get(epoch.number, ())), epoch.number, seconds)
+        last = time.perf_counter()
+
+
+def _by_neighbours(
+    candidate: Candidate, points: Sequence[Parameters], seed: int, matrix: RatingMatrix
+) -> Iterator[Stop]:
+    """A pass over the ratings for each similarity, and its matrix for every k."""
+    models = [candidate.make(point, seed) for point in points]
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, model in enumerate(models):
+        check_point(candidate, points[number])
+        groups[str(model.sim_options.get("name", "msd")).lower()].append(number)
+    for numbers in groups.values():
+        fitted, began = models[numbers[0]], time.perf_counter()
+        fitted.fit(matrix)
+        seconds = time.perf_counter() - began
+        for number in numbers:
+            again = copy(fitted)
+            again.k, again.min_k = models[number].k, models[number].min_k
+            yield Stop(again, (number,), None, seconds)
