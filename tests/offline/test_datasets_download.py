@@ -67,8 +67,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         body = content[start:][: self.server.break_off_after]
-        self.wfile.write(body)
+        # Counted first: a client that has the last byte may look before this thread goes on.
         self.server.sent += len(body)
+        self.wfile.write(body)
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError, ssl.SSLError):
