@@ -26,7 +26,8 @@ from experiments.search.space import Axes
 from marquee.algorithms.catalogue import Parameters
 from marquee.errors import ConfigError, TrackingError
 
-SLOT, ORDER, WORKER, SEEN, OUTCOME, CLOSED = "slot", "order", "worker", "seen", "outcome", "closed"
+SLOT, ORDER, TRAINING, WORKER, SEEN = "slot", "order", "training", "worker", "seen"
+OUTCOME, CLOSED = "outcome", "closed"
 GONE = (KeyError, FileNotFoundError)  # what a storage says where the search is over and was cleared away
 MOST_DEATHS = 3  # of workers on one training: after that it is what kills them
 
@@ -117,7 +118,8 @@ class Studies:
     def ask(self, slot: Slot, order: int, training: Parameters | None) -> None:
         """Ask for a training; without parameters the sampler of whoever claims it draws them."""
         name, number = slot
-        self._studies[name].enqueue_trial(dict(training or {}), user_attrs={SLOT: number, ORDER: order})
+        given = dict(training or {})
+        self._studies[name].enqueue_trial(given, user_attrs={SLOT: number, ORDER: order, TRAINING: given})
 
     def claim(self, worker: str) -> Claim | None:
         """Take the training that was asked for first, of all candidates; None where all are given out."""
@@ -181,9 +183,9 @@ class Studies:
                 if which == name and other.state == TrialState.FAIL and OUTCOME not in other.user_attrs
             )
             if deaths[slot[1]] >= MOST_DEATHS:
-                deadly.append((slot, dict(trial.params)))
+                deadly.append((slot, _training(trial)))
             else:
-                self.ask(slot, int(trial.user_attrs[ORDER]), trial.params or None)
+                self.ask(slot, int(trial.user_attrs[ORDER]), _training(trial))
         return deadly
 
     def close(self, *, closed: bool = True) -> None:
@@ -265,6 +267,11 @@ def _distribution(values: Any) -> BaseDistribution:
     if isinstance(values.low, int) and isinstance(values.high, int):
         return IntDistribution(values.low, values.high, log=values.log)
     return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _training(trial: FrozenTrial) -> Parameters:
+    """What was asked for or drawn. Its worker may have died before Optuna wrote all of it as parameters."""
+    return {**trial.user_attrs[TRAINING], **trial.params}
 
 
 def _last_seen(trial: FrozenTrial) -> tuple[str, float]:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 import surprise
@@ -24,6 +25,7 @@ from surprise.model_selection import KFold, cross_validate
 from experiments.crossval import FoldSource, Parts
 from experiments.search.journal import JournalFile
 from experiments.search.run import forget_search, run_search
+from experiments.search.space import axes_of_all
 from experiments.search.training import train
 from experiments.search.worker import is_gone, own_name, work
 from marquee.errors import MarqueeError
@@ -181,6 +183,25 @@ def test_a_killed_worker_is_replaced_and_what_it_had_is_done_again(
     faulty = run_search(asking_of(search_of(space), source, tmp_path / "faulty"), kill_one)
     assert killed
     assert records(faulty) == records(run(search_of(space), source, tmp_path))
+
+
+def test_a_training_whose_worker_died_before_its_parameters_were_written_is_asked_as_it_was(
+    source: FoldSource, tmp_path: Path
+) -> None:
+    asking = asking_of(search_of({"svd": {"n_factors": [2, 3, 4], "n_epochs": [3]}}), source, tmp_path)
+    axes = axes_of_all(asking.search)
+    studies = asking.assignment().studies(axes, 1, create=True)
+    asked = {"n_factors": 4}
+    studies.ask(("svd", 2), 2, asked)
+    storage = optuna.storages.JournalStorage(JournalFile(asking.assignment().journal))
+    (study,) = storage.get_all_studies()
+    (waiting,) = storage.get_all_trials(study._study_id)
+    storage.set_trial_state_values(waiting._trial_id, optuna.trial.TrialState.RUNNING)  # and then, kill -9
+    assert studies.claim("other") is None
+    assert studies.retire(lambda *_: True) == []
+    claim = studies.claim("other")
+    assert claim is not None
+    assert (claim.slot, claim.training) == (2, asked)
 
 
 def test_a_search_is_kept_until_its_trials_are_safe(source: FoldSource, tmp_path: Path) -> None:
