@@ -19,6 +19,12 @@ Source = Literal[
 ]
 Choice = bool | int | float | str | None
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Metric = Literal[
+    "rmse", "mae",
+    "ndcg", "recall", "precision", "map", "mrr", "hit_rate",
+    "coverage", "personalisation", "diversity", "novelty", "gini",
+]  # fmt: skip
 
 
 class Block(BaseModel):
@@ -131,6 +137,7 @@ class Search(Block):
     pruner: Literal["none", "median", "hyperband"] = "none"
     workers: int = Field(ge=0)
     storage: str = "journal"
+    metric: Literal["rmse", "mae"] = "rmse"
     experiment: str = Field(min_length=1)
     logged_trials: int = Field(default=100, ge=0)
     candidates: dict[str, Space] = Field(min_length=1)
@@ -145,12 +152,32 @@ class Search(Block):
         return self
 
 
-class Select(Block):
-    """The metric by which the best candidate is chosen, and the budgets within which it must be."""
+class Measure(Block):
+    """What is measured of the best trial of each candidate, beyond its error."""
 
-    metric: Literal["rmse", "mae"]
-    max_fit_seconds: float = Field(gt=0)
-    max_model_megabytes: float = Field(gt=0)
+    top_n: int = Field(ge=1)
+    relevant_from: float | None = None
+    leakage: bool
+
+
+class Select(Block):
+    """What the best candidate is chosen by, and the budgets within which it must be."""
+
+    objective: Metric | Annotated[dict[Metric, PositiveFloat], Field(min_length=1)]
+    rule: Literal["best", "one_standard_error"]
+    cheaper: Literal["model_bytes", "fit_seconds"]
+    max_fit_seconds: PositiveFloat
+    max_model_megabytes: PositiveFloat
+    max_predict_microseconds: PositiveFloat | None = None
+    max_peak_megabytes: PositiveFloat | None = None
+    max_top_n_seconds: PositiveFloat | None = None
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The objective as a set of metrics and what each counts."""
+        if isinstance(self.objective, str):
+            return {self.objective: 1.0}
+        return {str(metric): weight for metric, weight in self.objective.items()}
 
 
 class Export(Block):
@@ -179,6 +206,7 @@ class Params(Block):
     validation: Validate = Field(alias="validate")
     split: Split
     search: Search
+    measure: Measure
     select: Select
     export: Export
     register_: Register = Field(alias="register")

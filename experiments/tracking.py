@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from mlflow import MlflowClient
@@ -24,15 +24,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from experiments.data_version import DataVersion
-from experiments.trials import Cost, Trial, ranked
+from experiments.trials import Trial, ranked
 from marquee.errors import TrackingError
-
-if TYPE_CHECKING:  # half of the stages draw nothing
-    from matplotlib.figure import Figure
 
 PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
 RESTORED, REUSES, OUTCOME = "restored", "reuses_search", "outcome"
-COSTS = "costs.json"  # an artefact of the search: seconds of every trial, by its number
+COSTS, MEASURED_COSTS = "costs.json", "measured_costs.json"  # artefacts of the search, by a trial's number
+
+MOST_METRICS = 1000  # of one batch, by MLflow's own limit
 
 log = logging.getLogger(__name__)
 # A server that is not there is said so in seconds; MLflow's own patience is minutes.
@@ -85,8 +84,7 @@ class Tracker:
             metric: by which they are the best.
         """
         costs = {str(trial.number): asdict(trial.cost) for trial in trials if trial.cost}
-        with translated(self.uri):
-            self._client.log_dict(parent, costs, COSTS)
+        self.log_json(parent, costs, COSTS)
         order = [*ranked(trials, metric), *(trial for trial in trials if not trial.folds)]
         for trial in sorted(order[:runs], key=lambda trial: trial.number):
             self._log_trial(parent, trial, tags)
@@ -162,14 +160,19 @@ class Tracker:
             self._client.set_terminated(run_id, "FINISHED")
         return run_id
 
-    def costs(self, run_id: str) -> dict[int, Cost]:
-        """Cost of each trial of a search, by its number; none where the store did not measure it."""
+    def log_json(self, run_id: str, tree: Mapping[str, Any], name: str) -> None:
+        """Keep what belongs to a run and to no versioned file, such as times."""
+        with translated(self.uri):
+            self._client.log_dict(run_id, dict(tree), name)
+
+    def logged_json(self, run_id: str, name: str) -> dict[str, Any]:
+        """What `log_json` kept; empty where this store has none."""
         with translated(self.uri), TemporaryDirectory() as folder:
-            if COSTS not in {file.path for file in self._client.list_artifacts(run_id)}:
+            if name not in {file.path for file in self._client.list_artifacts(run_id)}:
                 return {}
-            path = Path(self._client.download_artifacts(run_id, COSTS, folder))
-            costs = json.loads(path.read_text(encoding="utf-8"))
-        return {int(number): Cost(**cost) for number, cost in costs.items()}
+            path = Path(self._client.download_artifacts(run_id, name, folder))
+            tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return tree
 
     def log(
         self,
@@ -183,15 +186,19 @@ class Tracker:
         with translated(self.uri):
             self._client.log_batch(run_id, metrics=_metrics(metrics or {}), tags=run_tags)
 
-    def log_figure(self, run_id: str, figure: "Figure", name: str) -> None:
-        """Keep a figure with a run."""
+    def log_curves(self, run_id: str, curves: Mapping[str, Iterable[tuple[int, float]]]) -> None:
+        """Add values by epoch to a run."""
+        points = [
+            Metric(key, value, _now(), epoch) for key, curve in curves.items() for epoch, value in curve
+        ]
         with translated(self.uri):
-            self._client.log_figure(run_id, figure, f"figures/{name}", save_kwargs={"dpi": 150})
+            for start in range(0, len(points), MOST_METRICS):
+                self._client.log_batch(run_id, metrics=points[start : start + MOST_METRICS])
 
-    def log_file(self, run_id: str, path: Path) -> None:
+    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Keep a file with a run."""
         with translated(self.uri):
-            self._client.log_artifact(run_id, str(path))
+            self._client.log_artifact(run_id, str(path), folder)
 
     def recent_searches(self, n: int) -> list[str]:
         """Run ids of the newest finished searches with figures to compare, newest first."""

@@ -65,13 +65,14 @@ class Trial:
 
     def mean(self, name: str) -> float:
         """Mean of a fold measure."""
-        return fmean(self._values(name))
+        return fmean(self.values(name))
 
     def spread(self, name: str) -> float:
         """Sample standard deviation of a fold measure over the folds."""
-        return stdev(self._values(name))
+        return stdev(self.values(name))
 
-    def _values(self, name: str) -> list[float]:
+    def values(self, name: str) -> list[float]:
+        """A fold measure on each fold."""
         return [getattr(fold, name) for fold in self.folds]
 
     def metrics(self) -> dict[str, float]:

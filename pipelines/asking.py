@@ -10,4 +10,4 @@ from pipelines.provenance import rating_scale
 def asking(params: Params) -> Asking:
     """What is to be searched, by which ratings and folds, and where its journal lies."""
     source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
-    return Asking(params.search, source, params.seed, params.select.metric, STATE)
+    return Asking(params.search, source, params.seed, params.search.metric, STATE)

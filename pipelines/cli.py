@@ -38,6 +38,14 @@ def leaderboard(*, markdown: bool) -> None:
 
 
 @cli.command()
+def report() -> None:
+    """Write reports/search.html about the last search: one file, to be opened or sent."""
+    from pipelines.report import report as write
+
+    screen().print(f"Wrote {write(load_params())}")
+
+
+@cli.command()
 @click.option("--patience", default=600.0, show_default=True, help="Seconds to wait for the search to begin.")
 def search_worker(*, patience: float) -> None:
     """Join the search that params.yaml describes; leave by Ctrl-C, at any time."""

@@ -7,11 +7,11 @@ from rich.console import JustifyMethod
 from rich.table import Table
 
 from experiments.config import Params
-from experiments.tracking import Tracker
-from experiments.trials import MEGABYTE, Trial, from_record, ranked
-from pipelines.paths import CHOICE, SEARCH
-from pipelines.provenance import data_version, search_key
+from experiments.trials import MEGABYTE, Trial, ranked
+from pipelines.paths import CHOICE
+from pipelines.provenance import data_version
 from pipelines.screen import screen
+from pipelines.searches import last_trials
 from pipelines.stage import read_json
 
 COLUMNS = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
@@ -26,7 +26,7 @@ def leaderboard_table(params: Params, *, best_of_each: bool = False) -> Table:
     `best_of_each` keeps one trial an algorithm (and the chosen one), for a first look.
     """
     trials, chosen = last_trials(params), read_json(CHOICE)["trial"]
-    shown = ranked(trials, params.select.metric)
+    shown = ranked(trials, params.search.metric)
     title = f"Leaderboard: cross-validation on {data_version().source}, {len(trials)} trials"
     if best_of_each:
         best = {trial.algorithm: trial.number for trial in reversed(shown)}
@@ -46,18 +46,10 @@ def leaderboard_markdown(params: Params) -> str:
     """The same as a Markdown table."""
     rule = [":--" if column in LEFT else "--:" for column in COLUMNS]
     trials = last_trials(params)
-    ranking = ranked(trials, params.select.metric)
+    ranking = ranked(trials, params.search.metric)
     rows = [(str(place), *_cells(trial)) for place, trial in enumerate(ranking, start=1)]
     rows += [_failed_row(trial) for trial in trials if trial.failure is not None]
     return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows))
-
-
-def last_trials(params: Params) -> list[Trial]:
-    """The trials of results/search.json, with their costs where the tracking store remembers them."""
-    tracker = Tracker(params.search.experiment)
-    found = tracker.find_search(search_key())
-    costs = tracker.costs(found) if found else {}
-    return [from_record(record, costs.get(record["number"])) for record in read_json(SEARCH)["trials"]]
 
 
 def _empty(title: str, rows: Iterable[tuple[str, ...]]) -> Table:

@@ -15,6 +15,7 @@ TEST = Path("data/split/test.parquet")
 FOLDS = Path("data/split/folds.npy")
 SPLIT = Path("results/split.json")
 SEARCH = Path("results/search.json")
+MEASURES = Path("results/measures.json")
 CHOICE = Path("results/choice.json")
 FIT = Path("models/fit")
 EVALUATION = Path("results/evaluation.json")
@@ -22,6 +23,9 @@ FITTED = Path("models/fitted")
 REGISTERED = Path("models/registered.json")
 BENTO = Path("models/bento.json")
 RECORDED = Path("results/recorded.json")
+
+REPORT = Path("reports/search.html")  # times are in it, so it is no output of a stage
+FIGURES = Path("reports/figures")
 
 STATE = Path(".marquee")  # what this clone alone knows: stage timings, champion, last Bento; never versioned
 TIMINGS = STATE / "timings.json"

@@ -7,55 +7,56 @@ and the run of a search whose winner is the old one would have no figures to com
 import hashlib
 
 from experiments.config import Params
-from experiments.figures import accuracy_against_time
+from experiments.findings import OF_LISTS, Findings
+from experiments.measures import BEYOND
 from experiments.registry import find_version
 from experiments.selection import choose
 from experiments.tracking import Tracker
 from experiments.trials import Trial
-from pipelines.leaderboard import last_trials
-from pipelines.paths import BENTO, CHAMPION, CHOICE, EVALUATION, PACKAGED, RECORDED, REGISTERED
+from pipelines.evaluated import champion_score, scores
+from pipelines.paths import BENTO, CHOICE, EVALUATION, PACKAGED, RECORDED, REGISTERED, REPORT
 from pipelines.provenance import code_tags, data_version, search_key
-from pipelines.searches import search_run
+from pipelines.report import write_report
+from pipelines.searches import last_findings, search_run
 from pipelines.stage import read_json, run, write_json
 
 OUTCOME = (CHOICE, EVALUATION, REGISTERED, BENTO)
 
 
 def record(params: Params) -> None:
-    """Write results/recorded.json and the headline of this pipeline's run."""
+    """Write results/recorded.json, the report, and the headline of this pipeline's run."""
     tracker = Tracker(params.search.experiment)
     outcome = hashlib.sha256(b"".join(path.read_bytes() for path in OUTCOME)).hexdigest()[:16]
     run_id = tracker.run_of(search_run(tracker), outcome, data_version(), code_tags())
-    trials, choice = last_trials(params), read_json(CHOICE)
-    winner = next(trial for trial in trials if trial.number == choice["trial"])
-    tracker.log(run_id, metrics=_metrics(winner), tags=_tags(params, trials, winner))
-    if winner.cost is not None:
-        figure = accuracy_against_time(trials, params.select.metric, winner)
-        tracker.log_figure(run_id, figure, "accuracy_time.png")
+    findings = last_findings(params)
+    winner = findings.by_number[read_json(CHOICE)["trial"]]
+    tracker.log(run_id, metrics=_metrics(winner, findings), tags=_tags(params, findings, winner))
+    curves = {f"epoch_{findings.metric}/{one.algorithm}": one.curve for one in findings.leaders if one.curve}
+    tracker.log_curves(run_id, curves)
+    for path in write_report(params, findings, winner):
+        tracker.log_file(run_id, path, "report" if path == REPORT else "figures")
     digest = read_json(REGISTERED)["digest"]
     write_json(RECORDED, {"search_key": search_key(), "outcome": outcome, "model_digest": digest})
 
 
-def _metrics(winner: Trial) -> dict[str, float]:
+def _metrics(winner: Trial, findings: Findings) -> dict[str, float]:
     """The winner's figures in cross-validation and on the test part, beside baselines and champion."""
     metrics = winner.metrics()
-    for name, score in read_json(EVALUATION).items():
+    measured = findings.measured.get(winner.number)
+    if measured is not None and measured.folds:
+        metrics |= {f"{name}_at_{findings.n}": measured.mean(name) for name in OF_LISTS}
+        metrics |= {name: measured.mean(name) for name in BEYOND}
+    for name, score in scores().items():
         prefix = "test" if name == "winner" else f"test_{name}"
         metrics |= {f"{prefix}_{metric}": score[metric] for metric in ("rmse", "mae", "impossible")}
-    return metrics | {
-        f"test_champion_{name}": value for name, value in _champion().items() if name != "version"
-    }
+    champion = champion_score()
+    metrics |= {f"test_champion_{name}": value for name, value in champion.items() if name != "version"}
+    if champion:  # negative: the challenger is better
+        metrics["test_rmse_minus_champion"] = metrics["test_rmse"] - champion["rmse"]
+    return metrics
 
 
-def _champion() -> dict[str, float]:
-    """How the champion's recipe did in the very evaluation that lies here; empty if it was another."""
-    told = read_json(CHAMPION) if CHAMPION.exists() else {}
-    if told.pop("evaluation", None) != hashlib.sha256(EVALUATION.read_bytes()).hexdigest():
-        return {}
-    return told
-
-
-def _tags(params: Params, trials: list[Trial], winner: Trial) -> dict[str, str]:
+def _tags(params: Params, findings: Findings, winner: Trial) -> dict[str, str]:
     registered = read_json(REGISTERED)
     version = find_version(registered["model"], registered["digest"])
     tags = {
@@ -66,8 +67,8 @@ def _tags(params: Params, trials: list[Trial], winner: Trial) -> dict[str, str]:
         "bento": read_json(PACKAGED)["tag"],
     }
     if winner.cost is not None:
-        tags["over_budget"] = "; ".join(choose(trials, params.select).over_budget)
-    if champion := _champion():
+        tags["over_budget"] = "; ".join(choose(findings, params.select).over_budget)
+    if champion := champion_score():
         tags["champion_version"] = str(champion["version"])
     return {name: value for name, value in tags.items() if value}
 

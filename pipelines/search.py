@@ -25,7 +25,7 @@ def search(params: Params) -> None:
         asked = asking(params)
         trials = _run(asked)
         tracker.log_trials(
-            parent, trials, code_tags(), runs=params.search.logged_trials, metric=params.select.metric
+            parent, trials, code_tags(), runs=params.search.logged_trials, metric=params.search.metric
         )
     except BaseException as error:
         tracker.fail(parent, f"{type(error).__name__}: {error}")
@@ -89,7 +89,7 @@ def _record(params: Params, trials: list[Trial]) -> dict[str, object]:
 
 def _summarise(tracker: Tracker, parent: str, params: Params, trials: list[Trial]) -> None:
     """Give the parent the figures of its best trial: the UI's compare page shows parents."""
-    best, *_ = ranked(trials, params.select.metric)
+    best, *_ = ranked(trials, params.search.metric)
     failed = sum(trial.failure is not None for trial in trials)
     pruned = sum(trial.pruned is not None for trial in trials)
     counts = {"n_trials": float(len(trials)), "n_failed": float(failed), "n_pruned": float(pruned)}

@@ -26,7 +26,7 @@ def ui(params: Params, *, port: int) -> None:
         refuse_taken(port, LOCAL)
     base = f"http://{LOCAL}:{port}" if local else tracker.uri.rstrip("/")
     experiment = tracker.experiment_id
-    trials = tracker.best_trials(runs[0], params.select.metric, N_TRIALS)
+    trials = tracker.best_trials(runs[0], params.search.metric, N_TRIALS)
     console = screen()
     console.print(f"[bold]All runs[/]\n  {base}{runs_path(experiment)}")
     console.print(f"[bold]Compare the best {len(trials)} trials of the last search[/]")

@@ -1,0 +1,105 @@
+"""The leakage meter: how much better, and in what other order, candidates look when the future is known.
+
+A random split lets a model learn from ratings that were given after those it is tested on. A split at a point
+in time does not. Both hold out the same share of the same ratings; what differs is leaked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from experiments.crossval import Part, fold_data
+from experiments.judging import Rule, judged, recommend
+from experiments.measures import LOWER_IS_BETTER, AcrossTime, Figures, Measures
+from experiments.trials import Trial
+from marquee.algorithms.catalogue import candidate
+from marquee.algorithms.scoring import predict_pairs
+from marquee.arrays import Indices, Integers, Scale
+from marquee.errors import DataError
+from marquee.ratings import TIMESTAMP, CodedRatings
+from marquee.split import random_holdout, time_holdout
+from marquee.topn import NONE
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The ratings held out in both ways."""
+
+    random: Part
+    time: Part
+    moment: int  # UTC seconds; what was rated from then on is held out in time
+    first_rated: Indices  # of each item of the random part's training matrix, UTC seconds
+
+    @classmethod
+    def of(cls, ratings: pd.DataFrame, test_share: float, seed: int, scale: Scale) -> "Crossing":
+        """Split a ratings table at random and at a point in time.
+
+        Raises:
+            DataError: there are no timestamps, or no point in time separates anything.
+        """
+        if TIMESTAMP not in ratings:
+            raise DataError("the ratings have no timestamps: what a random split leaks cannot be told")
+        coded, times = CodedRatings.from_frame(ratings), ratings[TIMESTAMP].to_numpy(dtype=np.int64)
+        by_time = time_holdout(times, test_share)
+        at_random = random_holdout(len(times), len(by_time.test) / len(times), seed)
+        random = fold_data(coded, at_random, scale)
+        first = dict(zip(coded.item_ids, _firsts(coded.items, times, len(coded.item_ids)), strict=True))
+        return cls(
+            random,
+            fold_data(coded, by_time, scale),
+            int(times[by_time.test].min()),
+            np.array([first[item] for item in random[0].item_ids], dtype=np.int64),
+        )
+
+    def measure(self, trial: Trial, seed: int, rule: Rule) -> AcrossTime:
+        """Train a trial's candidate on both, and compare."""
+        at_random, lists = _judged(trial, seed, self.random, rule)
+        in_time, _ = _judged(trial, seed, self.time, rule)
+        return AcrossTime(at_random, in_time, self._not_yet(lists))
+
+    def _not_yet(self, lists: Integers) -> float:
+        """Share of the recommended items that nobody had rated by the point in time."""
+        shown = lists[lists != NONE]
+        return float((self.first_rated[shown] >= self.moment).mean()) if len(shown) else 0.0
+
+
+@dataclass(frozen=True)
+class OrderChange:
+    """The candidates in order under both splits, best first, and how alike the orders are."""
+
+    random: tuple[str, ...]
+    time: tuple[str, ...]
+    tau: float  # Kendall's: 1 the same order, 0 unrelated, -1 reversed
+
+
+def order_change(measured: Sequence[Measures], metric: str) -> OrderChange | None:
+    """How the order of candidates changes; None where fewer than two were measured across time."""
+    told = [(one.algorithm, one.across_time) for one in measured if one.across_time]
+    if len(told) < 2:
+        return None
+    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+    random = {name: sign * across.random[metric] for name, across in told}
+    time = {name: sign * across.time[metric] for name, across in told}
+    tau = kendalltau([random[name] for name, _ in told], [time[name] for name, _ in told]).statistic
+    return OrderChange(
+        tuple(sorted(random, key=random.__getitem__)),
+        tuple(sorted(time, key=time.__getitem__)),
+        0.0 if np.isnan(tau) else float(tau),  # all are equal: there is no order
+    )
+
+
+def _judged(trial: Trial, seed: int, part: Part, rule: Rule) -> tuple[Figures, Integers]:
+    """The figures of a trial's candidate that is trained on a part, and the lists that it gives."""
+    algorithm = candidate(trial.algorithm).make(trial.parameters, seed)
+    algorithm.fit(part[0])
+    lists = recommend(algorithm, part[0], rule.n)
+    return judged(predict_pairs(algorithm, part[1]), lists, part, rule).figures, lists
+
+
+def _firsts(items: Integers, times: Indices, n_items: int) -> Indices:
+    firsts = np.full(n_items, np.iinfo(np.int64).max)
+    np.minimum.at(firsts, items, times)
+    return firsts

@@ -1,0 +1,183 @@
+"""Fills the page: tables with intervals, figures as SVG, words on how to read each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import isinf
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from experiments.figures.curves import learning_curves
+from experiments.figures.groups import groups
+from experiments.figures.leakage import leakage
+from experiments.figures.pareto import pareto
+from experiments.figures.space import importance, parallel_coordinates
+from experiments.figures.style import drawn, to_svg
+from experiments.findings import OF_LISTS, Findings
+from experiments.intervals import Interval, interval, paired
+from experiments.measures import BEYOND, HIGHER_IS_BETTER, LOWER_IS_BETTER, Measures
+from experiments.trials import MEGABYTE, Trial, ranked
+
+TEMPLATE = Path(__file__).with_name("page.html")
+PERCENT = {"coverage", "popularity_lift", "impossible"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a page says beside the findings."""
+
+    source: str
+    reason: str  # the paragraph of the choice
+    facts: Mapping[str, str]  # name and value, for the foot of the page
+    tested: Sequence[Mapping[str, Any]]  # rows: model, rmse, mae on the test part
+    shares: Mapping[str, Mapping[str, float]]  # importance of parameters, by the candidate's title
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of a table: what is shown, its interval in small, and whether it is the column's best."""
+
+    text: str
+    note: str = ""
+    best: bool = False
+
+
+def render(findings: Findings, winner: Trial, told: Told) -> str:
+    """The page as HTML."""
+    return str(
+        _template().render(
+            told=told,
+            findings=findings,
+            winner=winner,
+            leaders=_leaders(findings, winner),
+            ranking=_table(findings, OF_LISTS),
+            promised=_table(findings, BEYOND),
+            costs=_costs(findings),
+            trials=ranked(findings.trials, findings.metric),
+            unfinished=[trial for trial in findings.trials if not trial.folds],
+            unmeasured=[one for one in findings.measured.values() if one.failure],
+            figures=_figures(findings, winner, told),
+            leak=_leak(findings),
+        )
+    )
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _figures(findings: Findings, winner: Trial, told: Told) -> dict[str, Markup | None]:
+    """Each figure by its name; None where there is nothing to draw."""
+    with drawn():
+        made = {
+            "pareto": pareto(findings, winner),
+            "curves": learning_curves(findings),
+            "groups": groups(findings),
+            "leakage": leakage(findings),
+            "importance": importance(told.shares),
+            "coordinates": parallel_coordinates(findings),
+        }
+    return {name: figure and Markup(to_svg(figure)) for name, figure in made.items()}
+
+
+def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:
+    """Errors with their intervals, and how far each is from the first on the same folds."""
+    first = findings.leaders[0]
+    rows = []
+    for one in findings.leaders:
+        trial = findings.trial(one)
+        difference = None
+        if one is not first:
+            difference = paired(one.values(findings.metric), first.values(findings.metric))
+        rows.append(
+            {
+                "title": trial.title,
+                "settings": trial.settings,
+                "chosen": trial.number == winner.number,
+                "errors": [_with_interval(interval(one.values(m)), f"{{:.{4}f}}") for m in ("rmse", "mae")],
+                "difference": _difference(difference),
+                "impossible": f"{one.mean('impossible'):.2%}",
+                "gain": _difference(paired(one.defaults, one.values(findings.metric))),
+            }
+        )
+    return rows
+
+
+def _difference(told: Interval | None) -> Cell:
+    if told is None:
+        return Cell("-")
+    note = "" if told.excludes_zero else "not told from 0"
+    return Cell(f"{told.mean:+.4f}", f"{_bounds(told, '{:+.4f}')}{'; ' if note else ''}{note}")
+
+
+def _with_interval(told: Interval, form: str) -> Cell:
+    return Cell(form.format(told.mean), _bounds(told, form))
+
+
+def _bounds(told: Interval, form: str) -> str:
+    return "" if isinf(told.low) else f"{form.format(told.low)} to {form.format(told.high)}"
+
+
+def _table(findings: Findings, metrics: Sequence[str]) -> dict[str, Any]:
+    """A row a candidate, a column a metric, the best of each column marked."""
+    best = {
+        metric: (min if metric in LOWER_IS_BETTER else max)(one.mean(metric) for one in findings.leaders)
+        for metric in metrics
+        if metric in LOWER_IS_BETTER + HIGHER_IS_BETTER
+    }
+    rows = [
+        (findings.trial(one).title, [_cell(one, metric, best.get(metric)) for metric in metrics])
+        for one in findings.leaders
+    ]
+    return {"columns": [findings.name(metric) for metric in metrics], "rows": rows}
+
+
+def _cell(one: Measures, metric: str, best: float | None) -> Cell:
+    form = "{:.1%}" if metric in PERCENT else "{:.4f}" if metric in OF_LISTS else "{:.3f}"
+    told = interval(one.values(metric))
+    return Cell(form.format(told.mean), _bounds(told, form), best is not None and told.mean == best)
+
+
+def _costs(findings: Findings) -> list[tuple[str, list[str]]]:
+    rows = []
+    for one in findings.leaders:
+        size = f"{findings.trial(one).model_bytes / MEGABYTE:.2f}"
+        cost = one.cost
+        if cost is None:
+            rows.append((findings.trial(one).title, ["?", "?", "?", "?", size]))
+            continue
+        peak = "?" if cost.peak_bytes is None else f"{cost.peak_bytes / MEGABYTE:.1f}"
+        figures = [f"{cost.fit_seconds:.3f}", f"{cost.predict_microseconds:.2f}", f"{cost.top_n_seconds:.3f}"]
+        rows.append((findings.trial(one).title, [*figures, peak, size]))
+    return rows
+
+
+def _leak(findings: Findings) -> dict[str, Any] | None:
+    """The orders under both splits, by title."""
+    if not findings.leakage:
+        return None
+    titles = {one.algorithm: findings.trial(one).title for one in findings.leaders}
+    return {
+        "moment": str(findings.leakage["moment"])[:10],
+        "orders": [
+            {
+                "name": findings.name(metric),
+                "tau": f"{order['tau']:.2f}",
+                "rows": list(
+                    zip(
+                        [titles[name] for name in order["random"]],
+                        [titles[name] for name in order["time"]],
+                        strict=True,
+                    )
+                ),
+            }
+            for metric, order in findings.leakage["order"].items()
+        ],
+    }

@@ -1,0 +1,81 @@
+"""Measure the best trial of each candidate beyond its error: lists, groups, cost, and what a split leaks."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import pandas as pd
+from rich.progress import track
+
+from experiments.config import Params
+from experiments.crossval import FoldSource
+from experiments.judging import Rule
+from experiments.leakage import Crossing, order_change
+from experiments.measures import Measures, leaders
+from experiments.measuring import Setting
+from experiments.measuring import measure as measure_trial
+from experiments.tracking import Tracker
+from marquee.errors import DataError
+from marquee.seeds import seed_for
+from pipelines.paths import FOLDS, MEASURES, TRAIN
+from pipelines.provenance import rating_scale
+from pipelines.screen import screen
+from pipelines.searches import last_trials, remember_costs, search_run
+from pipelines.stage import run, write_json
+
+
+def measure(params: Params) -> None:
+    """Write results/measures.json; keep the costs with the search's run."""
+    setting = _setting(params)
+    best = leaders(last_trials(params), params.search.metric)
+    measured = [
+        measure_trial(trial, setting) for trial in track(best, "measuring", console=screen(), transient=True)
+    ]
+    for one in measured:
+        if one.failure:
+            screen().print(f"[red]not measured[/] {one.algorithm}: {one.failure}")
+    tracker = Tracker(params.search.experiment)
+    remember_costs(tracker, search_run(tracker), measured)
+    write_json(MEASURES, _record(setting, measured))
+
+
+def _setting(params: Params) -> Setting:
+    source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
+    rule = Rule.of(params.measure.top_n, params.measure.relevant_from, source.scale)
+    return Setting(source.parts(), _crossing(params, source), rule, params.search.metric, params.seed)
+
+
+def _crossing(params: Params, source: FoldSource) -> Crossing | None:
+    """The training part held out at random and in time; None, and a line, where that cannot be."""
+    if not params.measure.leakage:
+        return None
+    seed = seed_for(params.seed, "leakage")
+    try:
+        return Crossing.of(pd.read_parquet(TRAIN), params.split.test_share, seed, source.scale)
+    except DataError as error:
+        screen().print(f"[yellow]No leakage meter[/]: {error}.")
+        return None
+
+
+def _record(setting: Setting, measured: list[Measures]) -> dict[str, object]:
+    return {
+        "n": setting.rule.n,
+        "relevant_from": setting.rule.relevant_from,
+        "metric": setting.metric,
+        "candidates": [one.record() for one in measured],
+        "leakage": _leakage(setting, measured),
+    }
+
+
+def _leakage(setting: Setting, measured: list[Measures]) -> dict[str, object] | None:
+    """The order of the candidates under both splits, by error and by lists."""
+    if setting.crossing is None:
+        return None
+    changes = {metric: order_change(measured, metric) for metric in (setting.metric, "ndcg")}
+    return {
+        "moment": datetime.fromtimestamp(setting.crossing.moment, UTC).isoformat(),
+        "order": {metric: asdict(change) for metric, change in changes.items() if change},
+    }
+
+
+if __name__ == "__main__":
+    run(measure, "measure")

@@ -1,0 +1,94 @@
+"""Write the page about the last search: reports/search.html, and its figures beside it for `dvc plots`."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from experiments.config import Params
+from experiments.figures.curves import learning_curves
+from experiments.figures.groups import groups
+from experiments.figures.leakage import leakage
+from experiments.figures.pareto import pareto
+from experiments.figures.space import importance, parallel_coordinates, varied
+from experiments.figures.style import drawn, save_png
+from experiments.findings import Findings
+from experiments.report.page import Told, render
+from experiments.search.importance import importances
+from experiments.trials import Trial
+from marquee.algorithms.catalogue import candidate
+from marquee.seeds import seed_for
+from pipelines.evaluated import champion_score, scores
+from pipelines.paths import CHOICE, FIGURES, REPORT
+from pipelines.provenance import data_version, git_commit, search_key
+from pipelines.searches import last_findings
+from pipelines.stage import read_json
+
+
+def report(params: Params) -> Path:
+    """Write the page of what lies here; its path."""
+    findings = last_findings(params)
+    page, *_ = write_report(params, findings, findings.by_number[read_json(CHOICE)["trial"]])
+    return page
+
+
+def write_report(params: Params, findings: Findings, winner: Trial) -> list[Path]:
+    """Write the page and the figures; their paths, the page first."""
+    shares = _shares(params, findings)
+    told = Told(
+        data_version().source, read_json(CHOICE)["reason"], _facts(params), list(_tested(winner)), shares
+    )
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(render(findings, winner, told), encoding="utf-8")
+    with drawn():
+        made = {
+            "pareto": pareto(findings, winner),
+            "learning_curves": learning_curves(findings),
+            "groups": groups(findings),
+            "leakage": leakage(findings),
+            "importance": importance(shares),
+            "parallel_coordinates": parallel_coordinates(findings),
+        }
+        written = [REPORT]
+        for name, figure in made.items():
+            path = FIGURES / f"{name}.png"
+            path.unlink(missing_ok=True)  # of an earlier search
+            if figure is not None:
+                save_png(figure, path)
+                written.append(path)
+    return written
+
+
+def _shares(params: Params, findings: Findings) -> dict[str, dict[str, float]]:
+    """Importance of the parameters of every candidate that was searched in more than one."""
+    shares = {}
+    for one in findings.leaders:
+        trials = [trial for trial in findings.trials if trial.algorithm == one.algorithm and trial.folds]
+        names = varied(trials)
+        if len(names) > 1:
+            seed = seed_for(params.seed, "importance", one.algorithm)
+            shares[findings.trial(one).title] = importances(trials, names, findings.metric, seed)
+    return shares
+
+
+def _tested(winner: Trial) -> Iterator[dict[str, Any]]:
+    """Errors on the test part: winner, champion where there was one in this evaluation, baselines."""
+    for name, score in scores().items():
+        title = f"{winner.title} (winner)" if name == "winner" else candidate(score["algorithm"]).title
+        yield {"model": title, "rmse": score["rmse"], "mae": score["mae"]}
+    if champion := champion_score():
+        yield {"model": f"champion, version {champion['version']}, refitted here", **champion}
+
+
+def _facts(params: Params) -> dict[str, str]:
+    data = data_version()
+    libraries = ("marquee", "numpy", "numba", "scikit-surprise", "optuna")
+    return {
+        "data": f"{data.source}, digest {data.digest}",
+        "commit": git_commit() or "not in git",
+        "search": f"{params.search.sampler}, {params.split.folds} folds, seed {params.seed}",
+        "search key": search_key(),
+        "split": f"{params.split.strategy}, {params.split.test_share:.0%} held out for the test",
+        "chosen by": f"{params.select.objective}, rule {params.select.rule}",
+        "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
+    }
