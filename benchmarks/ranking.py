@@ -35,7 +35,8 @@ from marquee.algorithms.scoring import pairs_of
 from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.threads import n_threads
 from marquee.arrays import Integers
-from marquee.ranking import Relevant, coverage, judge, ndcg, recall
+from marquee.lists import coverage
+from marquee.ranking import Relevant, judge, ndcg, recall
 from marquee.ratings import RatingMatrix
 from marquee.split import random_holdout
 from marquee.topn import top_n

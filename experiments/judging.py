@@ -8,14 +8,22 @@ list: they count in the errors alone.
 from dataclasses import dataclass
 
 import numpy as np
-from marquee.groups import item_groups, user_groups
-from marquee.lists import coverage, diversity, gini, novelty, personalisation, popularity_lift
 
 from experiments.crossval import Part
 from experiments.measures import Figures
 from marquee.algorithms.algorithm import UNKNOWN, Algorithm
 from marquee.algorithms.scoring import Predictions, predict_pairs, score_all
 from marquee.arrays import Integers, Mask, Scale
+from marquee.groups import Groups
+from marquee.lists import (
+    coverage,
+    diversity,
+    gini,
+    novelty,
+    personalisation,
+    popularity_lift,
+    profile_popularity,
+)
 from marquee.metrics import mae, rmse
 from marquee.ranking import METRICS, Relevant, judge, recall
 from marquee.ratings import RatingMatrix
@@ -72,6 +80,7 @@ class _Judging:
         self._matrix, self._pairs = part
         self._predictions, self._lists, self._rule = predictions, lists, rule
         self._popularity = self._matrix.item_counts()
+        self._profiles = profile_popularity(self._matrix)
         liked = self._pairs.actual >= rule.relevant_from
         judged = judge(lists, self._relevant(liked))
         self._judged_users = judged.users
@@ -85,8 +94,13 @@ class _Judging:
             **self._rankings(everybody),
             **self._beyond(everybody),
         }
-        groups = {name: self._of_users(mask) for name, mask in user_groups(self._matrix).masks.items()}
-        groups |= {name: self._of_items(mask) for name, mask in item_groups(self._matrix).masks.items()}
+        groups = {
+            name: self._of_users(mask)
+            for name, mask in Groups.of_users(self._matrix.by_user.counts).masks.items()
+        }
+        groups |= {
+            name: self._of_items(mask) for name, mask in Groups.of_items(self._popularity).masks.items()
+        }
         return Judgement(figures, groups)
 
     def _of_users(self, group: Mask) -> Figures:
@@ -129,15 +143,17 @@ class _Judging:
         return {name: float(values[members].mean()) for name, values in self._ranking.items()}
 
     def _beyond(self, group: Mask) -> dict[str, float]:
+        """What the group's lists are like, whatever was held out; figures that they define."""
         matrix, lists, n = self._matrix, self._lists[group], self._rule.n
-        return {
+        figures = {
             "personalisation": personalisation(lists, n),
             "coverage": coverage(lists, matrix.n_items, n),
             "diversity": diversity(lists, matrix, n),
             "novelty": novelty(lists, self._popularity, matrix.n_users, n),
-            "popularity_lift": popularity_lift(lists, matrix, n, group),
+            "popularity_lift": popularity_lift(lists, self._popularity, self._profiles[group], n),
             "gini": gini(lists, matrix.n_items, n),
         }
+        return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
 def _holds(group: Mask, numbers: Integers) -> Mask:

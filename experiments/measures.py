@@ -7,6 +7,7 @@ personalisation coverage diversity novelty popularity_lift gini   of the same li
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import nan
 from statistics import fmean
 from typing import Any
 
@@ -21,7 +22,6 @@ HIGHER_IS_BETTER = (
 )  # fmt: skip
 ERRORS = ("rmse", "mae")
 BEYOND = ("personalisation", "coverage", "diversity", "novelty", "popularity_lift", "gini")
-USER_GROUPS, ITEM_GROUPS = ("cold", "warm", "hot"), ("head", "tail")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Measures:
     cost: MeasuredCost | None = field(default=None, compare=False)
 
     def values(self, metric: str) -> list[float]:
-        """A metric on each fold."""
-        return [fold[metric] for fold in self.folds]
+        """A metric on each fold; NaN where its lists do not define it."""
+        return [fold.get(metric, nan) for fold in self.folds]
 
     def mean(self, metric: str) -> float:
         """Mean of a metric over the folds."""

@@ -18,13 +18,12 @@ from experiments.footprint import footprint
 from experiments.judging import Judgement, Rule, judge_model, recommend
 from experiments.leakage import Crossing
 from experiments.measures import AcrossTime, Figures, MeasuredCost, Measures
-from experiments.search.training import reason_of
-from experiments.trials import Trial
+from experiments.trials import Trial, reason_of
 from marquee.algorithms.algorithm import Algorithm, EpochAlgorithm
 from marquee.algorithms.catalogue import candidate
 from marquee.algorithms.scoring import predict_pairs
 from marquee.algorithms.sweep import sweep
-from marquee.algorithms.threads import n_threads, threads
+from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads, threads
 from marquee.errors import DataError
 from marquee.metrics import mae, rmse
 from marquee.seeds import seed_for
@@ -50,7 +49,7 @@ def measure(trial: Trial, setting: Setting) -> Measures:
     Raises:
         DataError: nobody has a relevant held-out item: no candidate can be measured.
     """
-    with ThreadPoolExecutor(n_threads()) as pool, np.errstate(all="ignore"):
+    with ONE_BLAS_THREAD, ThreadPoolExecutor(n_threads()) as pool, np.errstate(all="ignore"):
         try:
             return _measured(trial, setting, pool)
         except DataError:
@@ -108,6 +107,8 @@ def _on_fold(trial: Trial, setting: Setting, fold: int) -> tuple[Judgement, Curv
 
 def _with_defaults(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> tuple[float, ...]:
     """The error on each fold with the parameters that the algorithm has where none are given."""
+    if candidate(trial.algorithm).is_default(trial.parameters):
+        return tuple(trial.values(setting.metric))
     seeds = _seeds(trial, setting)
     (step,) = steps(trial.algorithm, [{}], setting.parts, seeds, pool)
     return tuple(getattr(fold, setting.metric) for fold in step.folds)

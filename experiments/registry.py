@@ -20,7 +20,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
-from experiments.tracking import store_lock, tracking_uri, translated
+from experiments.tracking_store import store_lock, tracking_uri, translated
 from marquee.ratings import USER
 
 CHAMPION, CHALLENGER, DIGEST = "champion", "challenger", "digest"

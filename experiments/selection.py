@@ -8,6 +8,7 @@ search has scored them all. Else those do that were measured: the best trial of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from statistics import fmean
 
 from experiments.config import Select
@@ -70,7 +71,11 @@ def choose(findings: Findings, select: Select) -> Choice:
 def _contenders(findings: Findings, select: Select) -> list[Contender]:
     able = [trial for trial in findings.trials if trial.folds]
     if _needs_measures(select):
-        able = [findings.trial(one) for one in findings.leaders]
+        able = [
+            findings.trial(one)
+            for one in findings.leaders
+            if not any(isnan(one.mean(metric)) for metric in select.weights)
+        ]
         if not able:
             raise ConfigError("select: no candidate could be measured; results/measures.json has the reasons")
     values = {trial.number: {m: findings.values(trial, m) for m in select.weights} for trial in able}

@@ -4,14 +4,11 @@ The key is a digest of the search's result file. It is the same in every clone, 
 not, so that a later stage finds its run without a run id in a versioned file.
 """
 
-import fcntl
 import json
 import logging
 import os
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +21,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from experiments.data_version import DataVersion
+from experiments.tracking_store import let_readers_in, project_root, store_lock, tracking_uri, translated
 from experiments.trials import Trial, ranked
-from marquee.errors import TrackingError
 
 PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
 RESTORED, REUSES, OUTCOME = "restored", "reuses_search", "outcome"
@@ -34,20 +31,7 @@ COSTS, MEASURED_COSTS = "costs.json", "measured_costs.json"  # artefacts of the 
 MOST_METRICS = 1000  # of one batch, by MLflow's own limit
 
 log = logging.getLogger(__name__)
-# A server that is not there is said so in seconds; MLflow's own patience is minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # creating tables is no news to a person
-
-
-def project_root() -> Path:
-    """The project's folder; the one an experiment was started from, where DVC runs it in a copy."""
-    return Path(os.environ.get("DVC_ROOT", Path.cwd())).resolve()
-
-
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI where set, else a SQLite file in the project's folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
 
 
 class Tracker:
@@ -238,14 +222,8 @@ class Tracker:
         location = (root / name).as_uri() if root else None
         created = str(self._client.create_experiment(name, artifact_location=location, tags=tags))
         if root is not None:
-            _let_readers_in(Path(self.uri.removeprefix("sqlite:///")))
+            let_readers_in(Path(self.uri.removeprefix("sqlite:///")))
         return created
-
-
-def _let_readers_in(database: Path) -> None:
-    """Write-ahead logging, once: the UI reads while a search writes."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _params(params: Mapping[str, Any]) -> list[Param]:
@@ -268,28 +246,6 @@ def _dataset_input(data: DataVersion) -> DatasetInput:
     source = json.dumps({"uri": data.path})
     dataset = Dataset(name=data.source, digest=data.digest, source_type="local", source=source)
     return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
-
-
-@contextmanager
-def translated(uri: str) -> Iterator[None]:
-    """MLflow's own errors as one line of ours."""
-    try:
-        yield
-    except MlflowException as error:
-        raise TrackingError(f"the tracking store {uri} refused: {' '.join(str(error).split())}") from error
-
-
-@contextmanager
-def store_lock(uri: str) -> Iterator[None]:
-    """One process at a time creates a SQLite store (two at once break it) or registers in it."""
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    path = Path(uri.removeprefix("sqlite:///") + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def runs_path(experiment_id: str) -> str:

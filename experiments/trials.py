@@ -94,6 +94,11 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     return sorted(finished, key=lambda trial: (trial.mean(metric), trial.number))
 
 
+def reason_of(error: Exception) -> str:
+    """An error as one line of a record."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def to_record(trial: Trial) -> dict[str, Any]:
     """A trial without its times: the same search always gives the same record."""
     record: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """How good lists are for those who get them: per user first, then the mean. Higher is better.
 
     top-N lists (marquee.topn)   ──┐
-    held-out relevant items      ──┴─ judge ──► Judged ──► ndcg, recall, precision, hit_rate, reciprocal_rank
+    held-out relevant items      ──┴─ judge ──► Judged ──► ndcg, average_precision, recall, precision,
+                                                           hit_rate, reciprocal_rank
 
 Relevance is yes or no. Users without a relevant held-out item are not counted, for no list could please
 or fail them. An item that training did not see is in no list: where it is relevant, it is missed.
@@ -14,6 +15,7 @@ import numpy as np
 
 from marquee.arrays import Floats, Indices, Integers, Mask
 from marquee.errors import DataError
+from marquee.lists import named_twice, refuse_short
 from marquee.topn import NONE
 
 
@@ -88,6 +90,18 @@ def ndcg(judged: Judged, n: int) -> Floats:
     return np.asarray((_first(judged, n, "ndcg") * gains).sum(axis=1) / best)
 
 
+def average_precision(judged: Judged, n: int) -> Floats:
+    """Each user's average precision of the first n places; the mean of it is the MAP.
+
+    The precision at the place of each hit, summed and divided by min(n, relevant), so that the best
+    possible list has 1. Manning, Raghavan and Schütze (2008), section 8.4; there, and in trec_eval, the
+    lists have no end and the divisor is the number of relevant items, more than n places can hold.
+    """
+    hits = _first(judged, n, "map")
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, n + 1)
+    return np.asarray((precisions * hits).sum(axis=1) / np.minimum(judged.n_relevant, n))
+
+
 def recall(judged: Judged, n: int) -> Floats:
     """Which share of each user's relevant items is in the first n places."""
     return np.asarray(_first(judged, n, "recall").sum(axis=1) / judged.n_relevant)
@@ -111,6 +125,7 @@ def reciprocal_rank(judged: Judged, n: int) -> Floats:
 
 METRICS: dict[str, Callable[[Judged, int], Floats]] = {
     "ndcg": ndcg,
+    "map": average_precision,
     "recall": recall,
     "precision": precision,
     "hit_rate": hit_rate,
@@ -123,21 +138,9 @@ def means(judged: Judged, n: int) -> dict[str, float]:
     return {f"{name}@{n}": float(metric(judged, n).mean()) for name, metric in METRICS.items()}
 
 
-def coverage(lists: Integers, n_items: int, n: int) -> float:
-    """Which share of the items stands in the first n places of somebody's list."""
-    _refuse_short(lists.shape[1], n, "coverage")
-    shown = np.unique(lists[:, :n])
-    return float(np.count_nonzero(shown != NONE) / n_items)
-
-
 def _first(judged: Judged, n: int, metric: str) -> Mask:
-    _refuse_short(judged.hits.shape[1], n, metric)
+    refuse_short(judged.hits.shape[1], n, metric)
     return judged.hits[:, :n]
-
-
-def _refuse_short(length: int, n: int, metric: str) -> None:
-    if not 1 <= n <= length:
-        raise DataError(f"{metric}@{n} cannot be taken of lists of {length} items: make longer ones")
 
 
 def _refuse_unusable(judged: Integers, users: Indices, owners: Indices) -> None:
@@ -148,7 +151,6 @@ def _refuse_unusable(judged: Integers, users: Indices, owners: Indices) -> None:
             f"{empty.sum()} users with relevant items have nothing in their lists, the first is user "
             f"{users[empty][0]}: score every item for them"
         )
-    ordered = np.sort(judged, axis=1)
-    twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NONE)).any(axis=1)
+    twice = named_twice(judged)
     if twice.any():
         raise DataError(f"the list of user {users[twice][0]} names an item twice: each item may stand once")

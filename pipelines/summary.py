@@ -13,7 +13,7 @@ from pipelines.screen import screen
 from pipelines.stage import read_json
 
 STAGES = tuple(
-    "fetch ingest validate split search select fit evaluate export register package record".split()  # noqa: SIM905
+    "fetch ingest validate split search measure select fit evaluate export register package record".split()  # noqa: SIM905
 )
 
 
@@ -23,7 +23,7 @@ def print_summary(params: Params, started: float) -> None:
     choice = read_json(CHOICE)
     console.print()
     console.print(leaderboard_table(params, best_of_each=True))
-    console.print(f"[bold]Chosen[/]  {choice['reason']}.")
+    console.print(f"[bold]Chosen[/]  {choice['reason']}")
     console.print(_outcome())
     console.print(_times(read_json(TIMINGS), started))
     console.print(_next_steps(read_json(PACKAGED)["user"]))

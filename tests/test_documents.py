@@ -23,7 +23,7 @@ NO_CAUSE = {
     *(f"pipelines/{name}.py" for name in ("__init__", "stage", "paths", "provenance", "screen", "searches")),
     *(
         f"experiments/{name}.py"
-        for name in ("__init__", "config", "data_version", "tracking", "figures", "registry")
+        for name in ("__init__", "config", "data_version", "tracking", "tracking_store", "registry")
     ),
     *(f"marquee/{name}.py" for name in ("__init__", "arrays", "errors")),
 }

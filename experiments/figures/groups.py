@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import COLOURS, FAINT
 from experiments.findings import Findings
-from experiments.measures import ITEM_GROUPS, USER_GROUPS, Measures
+from experiments.measures import Measures
+from marquee.groups import ITEM_GROUPS, USER_GROUPS
 
 Dots = tuple[tuple[str, str], ...]  # (group, figure)
 

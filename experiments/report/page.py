@@ -84,7 +84,7 @@ def _figures(findings: Findings, winner: Trial, told: Told) -> dict[str, Markup 
             "importance": importance(told.shares),
             "coordinates": parallel_coordinates(findings),
         }
-    return {name: figure and Markup(to_svg(figure)) for name, figure in made.items()}
+    return {name: Markup(to_svg(figure)) if figure else None for name, figure in made.items()}
 
 
 def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:

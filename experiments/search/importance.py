@@ -10,6 +10,8 @@ from optuna.importance import FanovaImportanceEvaluator
 
 from experiments.trials import Trial
 
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # a study in memory is no news
+
 FEWEST = 4  # trials; of fewer nothing can be told
 
 

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from experiments.crossval import Parts, Seeds, Step, steps
 from experiments.search.outcome import Outcome, PointOutcome
-from experiments.trials import FoldScore
+from experiments.trials import FoldScore, reason_of
 from marquee.algorithms.catalogue import Parameters, candidate
 from marquee.algorithms.sweep import check_point
 
@@ -93,11 +93,6 @@ class _Training:
             return False
         self._pruned = f"given up after epoch {epoch} with {self._metric.upper()} {error:.4f}"
         return True
-
-
-def reason_of(error: Exception) -> str:
-    """An error as one line of a record."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _refusal(name: str, point: Parameters) -> str | None:

@@ -22,7 +22,7 @@ from experiments.search.outcome import Outcome
 from experiments.search.space import Axes, axes_of_all
 from experiments.search.studies import Claim, Studies
 from experiments.search.training import train
-from marquee.algorithms.threads import n_threads
+from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads
 from marquee.errors import MarqueeError
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def work(assignment: Assignment, *, leave: Callable[[], bool], n: int | None = N
     axes = axes_of_all(assignment.search)
     studies = assignment.studies(axes, os.getpid() % 2**31)
     parts, done = assignment.source.parts(), 0
-    with ThreadPoolExecutor(min(n or n_threads(), len(parts))) as pool:
+    # Once for all: to limit BLAS for each model wakes its idle threads, and they spin on the folds' cores.
+    with ONE_BLAS_THREAD, ThreadPoolExecutor(min(n or n_threads(), len(parts))) as pool:
         while not leave():
             claim = studies.claim(own_name())
             if claim is None:

@@ -69,6 +69,11 @@ class Candidate:
             arguments["random_state"] = seed
         return self.factory(**arguments, **dict(self.fixed), **self._nested(parameters))
 
+    def is_default(self, parameters: Parameters) -> bool:
+        """Whether these are, as far as its constructor tells, what it has where none are given."""
+        own = inspect.signature(self.factory).parameters
+        return all(key in own and own[key].default == value for key, value in parameters.items())
+
     def check(self, names: Parameters) -> None:
         """Refuse a parameter that the algorithm does not have, naming the nearest that it has."""
         for name in names:

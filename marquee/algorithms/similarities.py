@@ -1,7 +1,7 @@
 """How alike users (or items) are, by what both rated: cosine, msd, pearson and pearson_baseline."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -88,7 +88,6 @@ def similarities(
         DataError: a matrix of that size does not fit into memory.
     """
     side = _ascending(matrix, options.user_based)
-    n_x = matrix.n_users if options.user_based else matrix.n_items
     values, min_support, shrinkage = side.values, options.min_support, 0.0
     if options.needs_baselines:
         if baselines is None:
@@ -96,20 +95,71 @@ def similarities(
         bx, by = baselines if options.user_based else baselines[::-1]
         values = values - (np.repeat(mean + by, side.counts) + bx[side.others])
         min_support, shrinkage = max(2, min_support), float(options.shrinkage)
-    things = "users" if options.user_based else "items"
-    remedy = "compare the other side (user_based), or take dtype float32"
-    sim: Real = room((n_x, n_x), dtype, f"similarities of {n_x:,} {things}", remedy)
+    side = replace(side, values=values)
     measure = MEASURES[options.name]
-    n_sums = SUMS[measure]
+    sim: Real
+    (sim,) = _all_pairs(matrix, side, options.user_based, measure, [measure], min_support, shrinkage, dtype)
+    return sim
+
+
+def shared_similarities(
+    matrix: RatingMatrix, names: Sequence[str], options: SimilarityOptions, *, dtype: str = "float64"
+) -> dict[str, Real]:
+    """Matrices of several measures, the same to the bit as `similarities` gives one by one.
+
+    One pass over the ratings gathers the sums of all of them. That they are the same needs sums that are
+    exact, as they are of whole, half and quarter stars; of other ratings each measure gets its own pass.
+
+    Args:
+        matrix: the ratings.
+        names: among cosine, msd and pearson; pearson_baseline compares other numbers.
+        options: the side and `min_support` of all of them; its own name does not count.
+        dtype: of the results.
+
+    Raises:
+        DataError: that many matrices do not fit into memory.
+    """
+    if len(names) < 2 or not _sums_are_exact(matrix.values):
+        return {name: similarities(matrix, replace(options, name=name), dtype=dtype) for name in names}
+    side = _ascending(matrix, options.user_based)
+    measures = [MEASURES[name] for name in names]
+    sims = _all_pairs(
+        matrix, side, options.user_based, PEARSON, measures, options.min_support, 0.0, dtype
+    )  # fmt: skip
+    return dict(zip(names, sims, strict=True))
+
+
+def _all_pairs(
+    matrix: RatingMatrix,
+    side: Grouped,
+    user_based: bool,
+    gathered: int,
+    measures: Sequence[int],
+    min_support: int,
+    shrinkage: float,
+    dtype: str,
+) -> Real:
+    """A matrix for each measure, shape (n_measures, n_x, n_x), from the sums of the measure `gathered`."""
+    n_x, things = (matrix.n_users, "users") if user_based else (matrix.n_items, "items")
+    remedy = "compare the other side (user_based), or take dtype float32"
+    shape = (len(measures), n_x, n_x)
+    sims: Real = room(shape, dtype, f"similarities of {n_x:,} {things}", remedy)
+    n_sums = SUMS[gathered]
 
     def work(start: int, stop: int) -> None:
         similar_rows(
-            side.indptr, side.others, values, start, stop,
-            measure, n_sums, ROOM // n_sums, min_support, shrinkage, sim,
+            side.indptr, side.others, side.values, start, stop, gathered, n_sums, ROOM // n_sums,
+            np.array(measures), min_support, shrinkage, sims,
         )  # fmt: skip
 
     share_out(work, n_x, BLOCK)
-    return sim
+    return sims
+
+
+def _sums_are_exact(values: Floats) -> bool:
+    """Whether sums of products of these have no rounding: quarters, and few enough for 53 bits."""
+    quarters = 4 * values
+    return bool((quarters == np.rint(quarters)).all() and len(values) * np.abs(quarters).max() ** 2 < 2**50)
 
 
 def _ascending(matrix: RatingMatrix, user_based: bool) -> Grouped:

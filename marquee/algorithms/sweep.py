@@ -10,12 +10,19 @@ from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from marquee.algorithms.algorithm import Algorithm, EpochAlgorithm
 from marquee.algorithms.catalogue import Candidate, Parameters
+from marquee.algorithms.memory import physical_memory
+from marquee.algorithms.similarities import SimilarityOptions, shared_similarities
 from marquee.algorithms.symmetric import SymmetricAlgorithm
+from marquee.arrays import Real
 from marquee.ratings import RatingMatrix
 
 NEIGHBOURS = ("similarity", "k", "min_k")
+TOGETHER = ("cosine", "msd", "pearson")  # similarities that one pass over the ratings gives
+SHARE = 1 / 16  # of memory, that they may take on one fold
 
 
 @dataclass(frozen=True)
@@ -108,17 +115,34 @@ def _by_epochs(
 def _by_neighbours(
     candidate: Candidate, points: Sequence[Parameters], seed: int, matrix: RatingMatrix
 ) -> Iterator[Stop]:
-    """A pass over the ratings for each similarity, and its matrix for every k."""
+    """One pass over the ratings for the similarities that can share it, and each matrix for every k."""
     models = [candidate.make(point, seed) for point in points]
     groups: dict[str, list[int]] = defaultdict(list)
     for number, model in enumerate(models):
         check_point(candidate, points[number])
-        groups[str(model.sim_options.get("name", "msd")).lower()].append(number)
-    for numbers in groups.values():
+        groups[SimilarityOptions.read(model.sim_options).name].append(number)
+    began = time.perf_counter()
+    shared = _shared(models[0], list(groups), matrix)
+    passed = time.perf_counter() - began
+    for name, numbers in groups.items():
         fitted, began = models[numbers[0]], time.perf_counter()
-        fitted.fit(matrix)
+        if name in shared:
+            began -= passed  # alone it would take no less
+            fitted.fit_similar(matrix, shared.pop(name))
+        else:
+            fitted.fit(matrix)
         seconds = time.perf_counter() - began
         for number in numbers:
             again = copy(fitted)
             again.k, again.min_k = models[number].k, models[number].min_k
             yield Stop(again, (number,), None, seconds)
+
+
+def _shared(model: SymmetricAlgorithm, names: Sequence[str], matrix: RatingMatrix) -> dict[str, Real]:
+    """The similarities of which one pass gives several, unless they take too much memory at once."""
+    options = SimilarityOptions.read(model.sim_options)
+    able = [name for name in names if name in TOGETHER]
+    n_x = matrix.n_users if options.user_based else matrix.n_items
+    if len(able) < 2 or len(able) * n_x**2 * np.dtype(model.dtype).itemsize > physical_memory() * SHARE:
+        return {}
+    return shared_similarities(matrix, able, options, dtype=model.dtype)

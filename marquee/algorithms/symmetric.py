@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from marquee.algorithms.kernels.neighbours import average_pairs
 from marquee.algorithms.parameters import DTYPES, require_choice, require_whole
 from marquee.algorithms.similarities import SimilarityOptions, similarities
 from marquee.algorithms.threads import share_out
-from marquee.algorithms.trainset import Lists
+from marquee.algorithms.trainset import Lists, Trainset
 from marquee.arrays import Floats, Indices, Integers, Real
 from marquee.ratings import Grouped, RatingMatrix, stable_order
 
@@ -88,6 +88,11 @@ class SymmetricAlgorithm(Algorithm):
             print("Done computing similarity matrix.")  # noqa: T201
         return sim
 
+    def fit_similar(self, data: Trainset | RatingMatrix, sim: Real) -> Self:
+        """As `fit`, with the similarities that `compute_similarities` would give, computed beforehand."""
+        self._learn_with(self._begin(data), sim)
+        return self
+
     def score_all(self, users: Integers) -> Floats:
         """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
         scores = np.empty((len(users), self.trainset.n_items))
@@ -107,9 +112,12 @@ class SymmetricAlgorithm(Algorithm):
         SimilarityOptions.read(self.sim_options)
 
     def _learn(self, matrix: RatingMatrix) -> None:
+        self._learn_with(matrix, None)
+
+    def _learn_with(self, matrix: RatingMatrix, sim: Real | None) -> None:
         self.__dict__.pop("_offsets", None)
         self._learn_bases(matrix)
-        self.sim = self.compute_similarities()
+        self.sim = self.compute_similarities() if sim is None else sim
 
     def _learn_bases(self, matrix: RatingMatrix) -> None:
         """Compute what ratings are seen from."""

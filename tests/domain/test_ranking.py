@@ -12,7 +12,7 @@ from marquee.ranking import (
     METRICS,
     Judged,
     Relevant,
-    coverage,
+    average_precision,
     hit_rate,
     judge,
     means,
@@ -53,6 +53,17 @@ def test_ndcg_divides_by_the_best_list_that_could_be() -> None:
     assert ndcg(judged(), 1).tolist() == [0, 1, 0]
 
 
+def test_average_precision_takes_the_precision_at_each_hit() -> None:
+    third = (1 / 1 + 2 / 3) / min(3, 4)  # hits in places 1 and 3
+    assert average_precision(judged(), 3).tolist() == pytest.approx([(1 / 2) / min(3, 2), third, 0])
+    assert average_precision(judged(), 2).tolist() == [(1 / 2) / min(2, 2), (1 / 1) / min(2, 4), 0]
+    assert average_precision(judged(), 1).tolist() == [0, (1 / 1) / min(1, 4), 0]
+
+
+def test_a_list_of_relevant_items_alone_has_average_precision_one_however_many_more_there_are() -> None:
+    assert average_precision(judged([[3, 1], [2, 0]], [[0, 1, 2, 3], [2]]), 2).tolist() == [1, 1]
+
+
 def test_recall_divides_by_what_is_relevant() -> None:
     assert recall(judged(), 3).tolist() == [1 / 2, 2 / 4, 0]
 
@@ -86,12 +97,6 @@ def test_a_relevant_item_that_training_did_not_see_is_missed_and_never_matches_p
     got = judged([[2, NONE, NONE]], [[-1, 2]])
     assert got.hits.tolist() == [[True, False, False]]
     assert recall(got, 3).tolist() == [1 / 2]
-
-
-def test_coverage_counts_each_item_shown_once() -> None:
-    lists = np.array(LISTS, dtype=np.int32)
-    assert coverage(lists, 6, 1) == 4 / 6  # 4, 1, 5, 2
-    assert coverage(lists, 12, 3) == 6 / 12
 
 
 @pytest.mark.parametrize("metric", METRICS.values())
@@ -142,6 +147,10 @@ def test_metrics_are_those_of_plain_loops(data: st.DataObject) -> None:
     got = judged(lists, relevant)
     gains = [sum(1 / log2(k + 1) for k in hits) for hits in places]
     assert ndcg(got, n).tolist() == pytest.approx([g / b for g, b in zip(gains, best, strict=True)])
+    precisions = [sum(hit / place for hit, place in enumerate(hits, 1)) for hits in places]
+    assert average_precision(got, n).tolist() == pytest.approx(
+        [total / min(n, len(liked)) for total, (_, liked) in zip(precisions, counted, strict=True)]
+    )
     assert recall(got, n).tolist() == [
         len(h) / len(liked) for h, (_, liked) in zip(places, counted, strict=True)
     ]

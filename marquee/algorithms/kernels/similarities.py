@@ -1,7 +1,8 @@
 """Similarities of all pairs of rows from sums over what both rated: one triangle, a tile at a time.
 
-A tile's sums stay in the cache. Every sum runs in the order of y, as scikit-surprise's do, and each formula
-is evaluated in its order: the bits are the same whatever the ratings, so ties are the same.
+One pass fills the matrices of as many measures as its sums will do for. A tile's sums stay in the cache.
+Every sum runs in the order of y, as scikit-surprise's do, and each formula is evaluated in its order: the
+bits are the same whatever the ratings, so ties are the same.
 """
 
 from math import sqrt
@@ -12,7 +13,7 @@ from marquee.algorithms.kernels.compiled import exact_kernel
 from marquee.arrays import Floats, Indices, Integers, Real
 
 COSINE, MSD, PEARSON = range(3)
-SUMS = (4, 2, 6)  # how many sums each needs, of COSINE, MSD, PEARSON
+SUMS = (4, 2, 6)  # how many sums each gathers, of COSINE, MSD, PEARSON; PEARSON's will do for all three
 
 
 @exact_kernel
@@ -22,20 +23,21 @@ def similar_rows(
     values: Floats,
     start: int,
     stop: int,
-    measure: int,
+    gathered: int,
     n_sums: int,
     width: int,
+    measures: Indices,
     min_support: int,
     shrinkage: float,
-    sim: Real,
+    sims: Real,
 ) -> None:
-    """Fill `sim` for every pair of one of the rows start..stop and a later one, both ways.
+    """Fill `sims[m]` by `measures[m]` for each pair of a row of start..stop and a later one, both ways.
 
-    y was rated by `raters[indptr[y]:indptr[y + 1]]`, in ascending order, with `values` beside them. Tiles are
-    `width` columns wide. Pairs with fewer than `min_support` common ratings have similarity 0. A `shrinkage`
-    of 0 shrinks nothing.
+    The sums are those of the measure `gathered`. y was rated by `raters[indptr[y]:indptr[y + 1]]`, in
+    ascending order, with `values` beside them. Tiles are `width` columns wide. Pairs with fewer than
+    `min_support` common ratings have similarity 0. A `shrinkage` of 0 shrinks nothing.
     """
-    n_x, n_y = len(sim), len(indptr) - 1
+    n_x, n_y = sims.shape[1], len(indptr) - 1
     first, last, here = np.empty(n_y, np.int64), np.empty(n_y, np.int64), np.empty(n_y, np.int64)
     for y in range(n_y):  # of y's list, the part that these rows are in
         first[y] = here[y] = _position(raters, indptr[y], indptr[y + 1], start)
@@ -49,15 +51,18 @@ def similar_rows(
                 continue
             begin = here[y]
             end = here[y] = _position(raters, begin, indptr[y + 1], right)
-            if measure == MSD:
+            if gathered == MSD:
                 _add_differences(raters, values, first[y], last[y], begin, end, start, left, sums)
-            elif measure == COSINE:
+            elif gathered == COSINE:
                 _add_products(raters, values, first[y], last[y], begin, end, start, left, sums)
             else:
                 _add_moments(raters, values, first[y], last[y], begin, end, start, left, sums)
-        _write(sums, start, stop, left, right, measure, n_sums, min_support, shrinkage, sim)
+        for m in range(len(measures)):
+            _write(
+                sums, start, stop, left, right, gathered, n_sums, measures[m], min_support, shrinkage, sims[m]
+            )  # fmt: skip
     for x in range(start, stop):
-        sim[x, x] = 1
+        sims[:, x, x] = 1
 
 
 @exact_kernel
@@ -67,8 +72,9 @@ def _write(
     stop: int,
     left: int,
     right: int,
-    measure: int,
+    gathered: int,
     n_sums: int,
+    measure: int,
     min_support: int,
     shrinkage: float,
     sim: Real,
@@ -79,7 +85,7 @@ def _write(
             at = n_sums * (other - left)
             n, similarity = sums[x - start, at], 0.0
             if n >= max(min_support, 1):
-                similarity = _similarity(sums[x - start, at : at + n_sums], measure)
+                similarity = _similarity(sums[x - start, at : at + n_sums], gathered, measure)
                 if shrinkage > 0:
                     similarity *= (n - 1) / (n - 1 + shrinkage)
             sim[x, other] = similarity if np.isfinite(similarity) else 0.0
@@ -180,12 +186,12 @@ def _add_moments(
 
 
 @exact_kernel
-def _similarity(sums: Floats, measure: int) -> float:
+def _similarity(sums: Floats, gathered: int, measure: int) -> float:
     """The similarity that a pair's sums give; not finite where it is not defined."""
     n: float = sums[0]
     if measure == MSD:
-        differs: float = sums[1] / n
-        return 1 / (differs + 1)
+        squares: float = sums[1] if gathered == MSD else sums[2] - 2 * sums[1] + sums[3]
+        return 1 / (squares / n + 1)
     if measure == COSINE:
         product: float = sums[1]
         return product / sqrt(sums[2] * sums[3])

@@ -1,5 +1,7 @@
 """Similarities: the bits of Surprise's, hand-worked cases, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,12 @@ from hypothesis import strategies as st
 
 from marquee.algorithms import memory
 from marquee.algorithms import similarities as module
-from marquee.algorithms.similarities import MEASURES, SimilarityOptions, similarities
+from marquee.algorithms.similarities import (
+    MEASURES,
+    SimilarityOptions,
+    shared_similarities,
+    similarities,
+)
 from marquee.algorithms.threads import threads
 from marquee.arrays import Floats
 from marquee.errors import DataError, ParameterError
@@ -171,3 +178,23 @@ def test_a_matrix_that_cannot_be_held_is_refused_with_its_size(
     with pytest.raises(DataError, match=r"similarities of 3 users take 0\.0 GB, more memory than there is"):
         similarities(three, SimilarityOptions("msd"))
     assert similarities(three, SimilarityOptions("msd"), dtype="float32").nbytes == 36
+
+
+@pytest.mark.parametrize("step", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize("user_based", [True, False])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_pass_for_several_measures_gives_the_same_bits(step: float, user_based: bool, dtype: str) -> None:
+    rng = np.random.default_rng(7)
+    cells = rng.choice(60 * 45, size=1200, replace=False)
+    frame = pd.DataFrame(
+        {"user": cells // 45, "item": cells % 45, "rating": step * rng.integers(1, 11, 1200)}
+    )
+    matrix = RatingMatrix.from_frame(frame)
+    options = SimilarityOptions(user_based=user_based, min_support=3)
+    names = ("cosine", "msd", "pearson")
+    shared = shared_similarities(matrix, names, options, dtype=dtype)
+    assert tuple(shared) == names
+    for name in names:
+        alone = similarities(matrix, replace(options, name=name), dtype=dtype)
+        np.testing.assert_array_equal(shared[name], alone)
+    assert list(shared_similarities(matrix, ["msd"], options)) == ["msd"]
