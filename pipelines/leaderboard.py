@@ -7,9 +7,8 @@ from rich.console import JustifyMethod
 from rich.table import Table
 
 from experiments.config import Params
-from experiments.tracking import Tracker
-from experiments.trials import MEGABYTE, Trial, from_record, ranked
-from pipelines.paths import CHOICE, SEARCH
+from experiments.trials import MEGABYTE, Cost, Trial, from_record, ranked
+from pipelines.paths import CHOICE, COSTS, SEARCH
 from pipelines.provenance import data_version, search_key
 from pipelines.screen import screen
 from pipelines.stage import read_json
@@ -53,11 +52,25 @@ def leaderboard_markdown(params: Params) -> str:
 
 
 def last_trials(params: Params) -> list[Trial]:
-    """The trials of results/search.json, with their costs where the tracking store remembers them."""
+    """The trials of results/search.json, with their costs where this clone or the store remembers them."""
+    costs = _costs_here() or _costs_in_store(params)
+    return [from_record(record, costs.get(record["number"])) for record in read_json(SEARCH)["trials"]]
+
+
+def _costs_here() -> dict[int, Cost]:
+    """What the search stage noted, if the last one of this clone made the results that lie here."""
+    told = read_json(COSTS) if COSTS.exists() else {}
+    if told.get("search_key") != search_key():
+        return {}
+    return {int(number): Cost(**cost) for number, cost in told["costs"].items()}
+
+
+def _costs_in_store(params: Params) -> dict[int, Cost]:
+    from experiments.tracking import Tracker
+
     tracker = Tracker(params.search.experiment)
     found = tracker.find_search(search_key())
-    costs = tracker.costs(found) if found else {}
-    return [from_record(record, costs.get(record["number"])) for record in read_json(SEARCH)["trials"]]
+    return tracker.costs(found) if found else {}
 
 
 def _empty(title: str, rows: Iterable[tuple[str, ...]]) -> Table:

@@ -23,7 +23,8 @@ REGISTERED = Path("models/registered.json")
 BENTO = Path("models/bento.json")
 RECORDED = Path("results/recorded.json")
 
-STATE = Path(".marquee")  # what this clone alone knows: stage timings, champion, last Bento; never versioned
+STATE = Path(".marquee")  # what this clone alone knows: times, costs, champion, last Bento; never versioned
 TIMINGS = STATE / "timings.json"
+COSTS = STATE / "costs.json"
 PACKAGED = STATE / "packaged.json"
 CHAMPION = STATE / "champion.json"
