@@ -16,12 +16,13 @@ from marquee.algorithms.threads import n_threads
 from marquee.errors import MarqueeError
 
 CONTEXT = multiprocessing.get_context("forkserver")  # a fork of this process would copy threads and locks
+LOADED = "marquee.algorithms.kernels.loaded"
 
 
 def prepare(candidates: Iterable[str]) -> None:
     """Begin to import what workers on these candidates need; this process may do something else meanwhile."""
     homes = {f"marquee.algorithms.{candidate(name).home.split('.')[0]}" for name in candidates}
-    CONTEXT.set_forkserver_preload([start_worker.__module__, *sorted(homes)])
+    CONTEXT.set_forkserver_preload([start_worker.__module__, LOADED, *sorted(homes)])
     forkserver.ensure_running()
 
 
