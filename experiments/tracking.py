@@ -26,7 +26,7 @@ from experiments.trials import Trial, ranked
 
 PARENT, TRIAL, SEARCH_KEY, DATA_DIGEST = "mlflow.parentRunId", "trial", "search_key", "data_digest"
 RESTORED, REUSES, OUTCOME = "restored", "reuses_search", "outcome"
-COSTS, MEASURED_COSTS = "costs.json", "measured_costs.json"  # artefacts of the search, by a trial's number
+COSTS = "costs.json"  # an artefact of the search: what every trial cost, by its number
 
 MOST_METRICS = 1000  # of one batch, by MLflow's own limit
 

@@ -8,10 +8,10 @@ from rich.table import Table
 
 from experiments.config import Params
 from experiments.trials import MEGABYTE, Trial, ranked
+from pipelines.found import last_trials
 from pipelines.paths import CHOICE
 from pipelines.provenance import data_version
 from pipelines.screen import screen
-from pipelines.searches import last_trials
 from pipelines.stage import read_json
 
 COLUMNS = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")

@@ -13,18 +13,17 @@ from experiments.leakage import Crossing, order_change
 from experiments.measures import Measures, leaders
 from experiments.measuring import Setting
 from experiments.measuring import measure as measure_trial
-from experiments.tracking import Tracker
 from marquee.errors import DataError
 from marquee.seeds import seed_for
-from pipelines.paths import FOLDS, MEASURES, TRAIN
+from pipelines.found import last_trials, note_costs
+from pipelines.paths import FOLDS, MEASURED_COSTS, MEASURES, TRAIN
 from pipelines.provenance import rating_scale
 from pipelines.screen import screen
-from pipelines.searches import last_trials, remember_costs, search_run
 from pipelines.stage import run, write_json
 
 
 def measure(params: Params) -> None:
-    """Write results/measures.json; keep the costs with the search's run."""
+    """Write results/measures.json, and note the costs."""
     setting = _setting(params)
     best = leaders(last_trials(params), params.search.metric)
     measured = [
@@ -33,8 +32,7 @@ def measure(params: Params) -> None:
     for one in measured:
         if one.failure:
             screen().print(f"[red]not measured[/] {one.algorithm}: {one.failure}")
-    tracker = Tracker(params.search.experiment)
-    remember_costs(tracker, search_run(tracker), measured)
+    note_costs(MEASURED_COSTS, {one.trial: one.cost for one in measured})
     write_json(MEASURES, _record(setting, measured))
 
 

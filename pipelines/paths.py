@@ -27,7 +27,8 @@ RECORDED = Path("results/recorded.json")
 REPORT = Path("reports/search.html")  # times are in it, so it is no output of a stage
 FIGURES = Path("reports/figures")
 
-STATE = Path(".marquee")  # what this clone alone knows: stage timings, champion, last Bento; never versioned
+STATE = Path(".marquee")  # what this clone alone knows: times, costs, champion, last Bento; never versioned
 TIMINGS = STATE / "timings.json"
+COSTS, MEASURED_COSTS = "costs.json", "measured_costs.json"  # in STATE, and artefacts of the search's run
 PACKAGED = STATE / "packaged.json"
 CHAMPION = STATE / "champion.json"

@@ -14,10 +14,11 @@ from experiments.selection import choose
 from experiments.tracking import Tracker
 from experiments.trials import Trial
 from pipelines.evaluated import champion_score, scores
-from pipelines.paths import BENTO, CHOICE, EVALUATION, PACKAGED, RECORDED, REGISTERED, REPORT
+from pipelines.found import last_findings, remembered
+from pipelines.paths import BENTO, CHOICE, EVALUATION, MEASURED_COSTS, PACKAGED, RECORDED, REGISTERED, REPORT
 from pipelines.provenance import code_tags, data_version, search_key
 from pipelines.report import write_report
-from pipelines.searches import last_findings, search_run
+from pipelines.searches import search_run
 from pipelines.stage import read_json, run, write_json
 
 OUTCOME = (CHOICE, EVALUATION, REGISTERED, BENTO)
@@ -31,6 +32,7 @@ def record(params: Params) -> None:
     findings = last_findings(params)
     winner = findings.by_number[read_json(CHOICE)["trial"]]
     tracker.log(run_id, metrics=_metrics(winner, findings), tags=_tags(params, findings, winner))
+    tracker.log_json(run_id, remembered(params, MEASURED_COSTS), MEASURED_COSTS)
     curves = {f"epoch_{findings.metric}/{one.algorithm}": one.curve for one in findings.leaders if one.curve}
     tracker.log_curves(run_id, curves)
     for path in write_report(params, findings, winner):

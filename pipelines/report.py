@@ -19,9 +19,9 @@ from experiments.trials import Trial
 from marquee.algorithms.catalogue import candidate
 from marquee.seeds import seed_for
 from pipelines.evaluated import champion_score, scores
+from pipelines.found import last_findings
 from pipelines.paths import CHOICE, FIGURES, REPORT
 from pipelines.provenance import data_version, git_commit, search_key
-from pipelines.searches import last_findings
 from pipelines.stage import read_json
 
 

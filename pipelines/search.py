@@ -1,25 +1,32 @@
 """Score every candidate by cross-validation on the training part, and remember each trial."""
 
+from typing import TYPE_CHECKING
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.config import Params
+from experiments.search.crew import prepare
 from experiments.search.run import Asking, forget_search, run_search
 from experiments.search.space import check_candidates
 from experiments.search.studies import check_storage
-from experiments.tracking import Tracker
 from experiments.trials import Trial, ranked, to_record
 from pipelines.asking import asking
-from pipelines.paths import SEARCH
+from pipelines.found import note_costs
+from pipelines.paths import COSTS, SEARCH
 from pipelines.provenance import code_tags, data_version, search_key
 from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
+if TYPE_CHECKING:  # every worker imports this module, and needs none
+    from experiments.tracking import Tracker
+
 
 def search(params: Params) -> None:
     """Write results/search.json, and a parent run with one child a trial."""
-    check_candidates(params.search)
     check_storage(params.search.storage)
-    tracker = Tracker(params.search.experiment)
+    prepare(params.search.candidates)  # their imports and ours, MLflow's, go on side by side
+    check_candidates(params.search)
+    tracker = _tracker(params)
     parent = _start(tracker, params)
     try:
         asked = asking(params)
@@ -31,11 +38,18 @@ def search(params: Params) -> None:
         tracker.fail(parent, f"{type(error).__name__}: {error}")
         raise
     write_json(SEARCH, _record(params, trials))
+    note_costs(COSTS, {trial.number: trial.cost for trial in trials})
     _summarise(tracker, parent, params, trials)
     forget_search(asked)
 
 
-def _start(tracker: Tracker, params: Params) -> str:
+def _tracker(params: Params) -> "Tracker":
+    from experiments.tracking import Tracker
+
+    return Tracker(params.search.experiment)
+
+
+def _start(tracker: "Tracker", params: Params) -> str:
     data = data_version()
     name = f"{data.source} {params.search.sampler} search"
     settings = {
@@ -87,7 +101,7 @@ def _record(params: Params, trials: list[Trial]) -> dict[str, object]:
     }
 
 
-def _summarise(tracker: Tracker, parent: str, params: Params, trials: list[Trial]) -> None:
+def _summarise(tracker: "Tracker", parent: str, params: Params, trials: list[Trial]) -> None:
     """Give the parent the figures of its best trial: the UI's compare page shows parents."""
     best, *_ = ranked(trials, params.search.metric)
     failed = sum(trial.failure is not None for trial in trials)

@@ -3,9 +3,9 @@
 from experiments.config import Params
 from experiments.explanation import explain
 from experiments.selection import Choice, choose
+from pipelines.found import last_findings
 from pipelines.paths import CHOICE
 from pipelines.screen import screen
-from pipelines.searches import last_findings
 from pipelines.stage import run, write_json
 
 

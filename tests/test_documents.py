@@ -20,7 +20,10 @@ MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
 
 # Imported by stages, but no cause of what they write: the edge, the tracker, names of types and errors.
 NO_CAUSE = {
-    *(f"pipelines/{name}.py" for name in ("__init__", "stage", "paths", "provenance", "screen", "searches")),
+    *(
+        f"pipelines/{name}.py"
+        for name in ("__init__", "stage", "paths", "provenance", "screen", "searches", "found")
+    ),
     *(
         f"experiments/{name}.py"
         for name in ("__init__", "config", "data_version", "tracking", "tracking_store", "registry")

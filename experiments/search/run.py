@@ -1,28 +1,24 @@
-"""The search: asks for trainings round by round, keeps its workers alive, and gathers what they found."""
+"""The search: asks for trainings round by round, and gathers what its workers found."""
 
 import hashlib
 import json
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import marquee
 from experiments.config import Search
 from experiments.crossval import FoldSource
+from experiments.search.crew import crew
 from experiments.search.outcome import Outcome
 from experiments.search.planner import Planner
 from experiments.search.space import Axes, axes_of_all
 from experiments.search.studies import MOST_DEATHS, Slot, Studies
-from experiments.search.worker import Assignment, is_gone, start_worker
+from experiments.search.worker import Assignment, is_gone
 from experiments.trials import Trial, cost_of
 from marquee.algorithms.catalogue import Parameters
-from marquee.algorithms.threads import n_threads
 from marquee.errors import MarqueeError
 
 POLL = 0.05  # seconds between looks at the storage
@@ -82,7 +78,7 @@ def run_search(asking: Asking, on_training: OnTraining) -> list[Trial]:
     gathered = _Gathered(studies, axes, on_training, planner.n_known)
     settled: dict[Slot, Outcome] = {}  # by the rounds that are over, so that one that goes on asks the same
     studies.close(closed=False)
-    with _crew(assignment) as keep_up:
+    with crew(assignment) as keep_up:
         gathered.look()
         while not watch.is_over and (asked := planner.round(settled)):
             known = studies.open_slots() | gathered.told.keys()
@@ -173,40 +169,6 @@ def _trials_of(slot: Slot, outcome: Outcome, first: int) -> list[Trial]:
         )
         for number, point in enumerate(outcome.points, first)
     ]
-
-
-@contextmanager
-def _crew(assignment: Assignment) -> Iterator[Callable[[], None]]:
-    """Workers on this machine, `search.workers` of them; what is given replaces those that have died.
-
-    They end with the search, whatever ends it.
-    """
-    context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks
-    n = max(1, n_threads() // max(1, assignment.search.workers))
-    crew: list[BaseProcess] = []
-    last_words = context.SimpleQueue()
-
-    def keep_up() -> None:
-        if not last_words.empty():
-            raise MarqueeError(last_words.get())
-        crew[:] = [worker for worker in crew if worker.is_alive()]
-        for _ in range(assignment.search.workers - len(crew)):
-            worker = context.Process(
-                target=start_worker, args=(assignment, os.getpid(), n, last_words), daemon=True
-            )
-            worker.start()
-            crew.append(worker)
-
-    keep_up()
-    try:
-        yield keep_up
-    except BaseException:
-        for worker in crew:
-            worker.terminate()  # nobody waits for a fit of minutes
-        raise
-    finally:
-        for worker in crew:
-            worker.join()
 
 
 def _digest(path: Path) -> str:

@@ -4,6 +4,7 @@ Workers of this machine are started by the search; others join by `marquee searc
 of each other: each reads the ratings for itself and speaks to the storage alone.
 """
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
 IDLE = 0.05  # seconds between looks at a storage where nothing is to be done
-ORPHANED = 0.5  # seconds between looks for the search's process
 BEAT = 10.0  # seconds between signs of life
 SILENT = 60.0  # seconds without one after which a worker of another machine is taken for dead
 UNNAMED = 5.0  # seconds that a training may be without the name of who took it
@@ -100,17 +100,16 @@ def is_gone(worker: str, seen: float) -> bool:
     return time.time() - seen > SILENT
 
 
-def start_worker(assignment: Assignment, parent: int, n: int, last_words: "SimpleQueue[str]") -> None:
-    """The whole life of a worker that the search has started.
+def start_worker(assignment: Assignment, n: int, last_words: "SimpleQueue[str]") -> None:
+    """The whole life of a worker that the search has started; it dies when the search's process does.
 
     Args:
         assignment: what to work on.
-        parent: the search's process; when it dies, so does this one.
         n: threads for the folds.
         last_words: gets the reason, where it cannot go on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which ends its workers
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_die_with_the_search, daemon=True).start()
     try:
         work(assignment, leave=lambda: False, n=n)
     except MarqueeError as error:
@@ -120,9 +119,10 @@ def start_worker(assignment: Assignment, parent: int, n: int, last_words: "Simpl
         raise
 
 
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(ORPHANED)
+def _die_with_the_search() -> None:
+    search = multiprocessing.parent_process()  # who asked for this one, not who forked it
+    if search is not None:
+        search.join()
     os._exit(1)  # in the middle of a training, which is asked again
 
 

@@ -1,38 +1,57 @@
 """The clones that the tests of the whole loop share: a run takes half a minute."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 from clones import Clone, copy_of, make_clone
 from moto.server import ThreadedMotoServer
 
+DONE = "output"  # of the run that made them; there when they are
+
 
 @pytest.fixture(scope="session")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
-    """Two clones of one commit, reproduced side by side: by `marquee repro`, and by DVC alone."""
-    folder = tmp_path_factory.mktemp("clones")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clones of one commit, reproduced side by side: by `marquee repro`, and by DVC alone.
+
+    The first test process that wants them makes them, on both cores; the others wait. Nobody changes them.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of the whole session
+    with (folder / "clones.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "clones" / DONE).exists():
+            make_both(folder / "clones")
+    return folder / "clones"
+
+
+def make_both(folder: Path) -> None:
     first, second = (make_clone(folder / name, folder / "home") for name in ("first", "second"))
     with ThreadPoolExecutor(2) as pool:
         runs = pool.submit(first.marquee, "repro"), pool.submit(second.dvc, "repro")
-        first.output, second.output = (run.result().stdout for run in runs)
-    return first, second
+        output, _ = (run.result().stdout for run in runs)
+    first.run("git", "add", "-A")
+    first.run("git", "commit", "-qm", "reproduced")
+    (folder / DONE).write_text(output)
 
 
 @pytest.fixture(scope="session")
-def reproduced(both: tuple[Clone, Clone]) -> Clone:
+def reproduced(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which `marquee repro` has run once. Tests leave it as they found it."""
-    clone = both[0]
-    clone.run("git", "add", "-A")
-    clone.run("git", "commit", "-qm", "reproduced")
+    clone = copy_of(Clone(shared / "first", shared / "home"), tmp_path_factory.mktemp("reproduced") / "clone")
+    clone.output = (shared / DONE).read_text()
     return clone
 
 
 @pytest.fixture(scope="session")
-def second(both: tuple[Clone, Clone]) -> Clone:
+def second(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """Another clone of the same commit, reproduced by DVC alone. Its tests run in order and may change it."""
-    return both[1]
+    return copy_of(Clone(shared / "second", shared / "home"), tmp_path_factory.mktemp("second") / "clone")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What is measured of a candidate: the model of the trial, by hand where that is possible, and across time."""
+"""What is measured of a candidate: the model of the trial, by hand where possible, and across time."""
 
 from dataclasses import replace
 from math import isclose
@@ -125,7 +125,7 @@ def test_a_rating_three_quarters_up_the_scale_is_a_hit_where_none_is_named() -> 
 
 @pytest.fixture
 def part() -> tuple[RatingMatrix, pd.DataFrame]:
-    """Items x (a b c), y (a b), z (c), w (c): x and y are the head. Users a and b have two ratings, c three."""
+    """Items x (a b c), y (a b), z (c), w (c): x and y are the head. Users a, b have two ratings, c three."""
     rows = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x"), ("c", "z"), ("c", "w")]
     matrix = RatingMatrix.from_frame(pd.DataFrame(rows, columns=["user", "item"]).assign(rating=3.0))
     held = [("a", "z", 5.0), ("a", "w", 1.0), ("c", "y", 4.0), ("d", "x", 2.0), ("a", "new", 4.0)]

@@ -260,13 +260,20 @@ def test_an_interrupted_search_leaves_no_worker_behind(
 ) -> None:
     search = begin(search_of(LONG), source, tmp_path, start_new_session=True)
     group = os.getpgid(search.pid)
-    time.sleep(6)
+    _wait_for_a_training(tmp_path)
     search.send_signal(number)
     search.communicate(timeout=30)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and _group_lives(group):
         time.sleep(0.1)
     assert not _group_lives(group)
+
+
+def _wait_for_a_training(home: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not any('"worker":' in path.read_text() for path in home.glob("*.journal")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _group_lives(group: int) -> bool:

@@ -10,8 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.data_version import DataVersion
-from experiments.figures import accuracy_against_time
-from experiments.tracking import Tracker, compare_path
+from experiments.tracking import COSTS, Tracker, compare_path
 from experiments.trials import Cost, FoldScore, Trial
 from marquee.errors import TrackingError
 
@@ -58,14 +57,14 @@ def test_of_two_searches_with_one_key_the_newest_is_found(tracker: Tracker) -> N
 
 def test_costs_come_back_by_trial_number_and_failed_trials_have_none(tracker: Tracker) -> None:
     parent = finished_search(tracker, "key-3")
-    assert tracker.costs(parent) == {0: Cost(1.5, 0.2)}
+    assert tracker.logged_json(parent, COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
 
 
 def test_a_search_and_its_costs_are_found_from_another_experiment(tracker: Tracker) -> None:
     parent = finished_search(tracker, "key-elsewhere")
     other = Tracker("another")
     assert other.find_search("key-elsewhere") == parent
-    assert other.costs(parent) == {0: Cost(1.5, 0.2)}
+    assert other.logged_json(parent, COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
 
 
 def test_a_parent_names_data_seed_and_commit(tracker: Tracker, uri: str) -> None:
@@ -97,7 +96,7 @@ def test_only_the_best_trials_get_a_run_and_every_cost_is_kept(tracker: Tracker,
     assert len(tracker.best_trials(parent, "rmse", 9)) == 2
     best = MlflowClient(uri).get_run(tracker.best_trials(parent, "rmse", 1)[0])
     assert best.data.tags["trial"] == "1"
-    assert sorted(tracker.costs(parent)) == [0, 1, 2, 3]
+    assert sorted(tracker.logged_json(parent, COSTS)) == ["0", "1", "2", "3"]
 
 
 def test_the_error_after_each_epoch_is_a_curve(tracker: Tracker, uri: str) -> None:
@@ -109,13 +108,23 @@ def test_the_error_after_each_epoch_is_a_curve(tracker: Tracker, uri: str) -> No
     assert [(point.step, point.value) for point in history] == [(1, 1.2), (10, 0.95)]
 
 
-def test_a_figure_is_kept_with_its_run(tracker: Tracker, uri: str) -> None:
+def test_a_file_is_kept_with_its_run(tracker: Tracker, uri: str, tmp_path: Path) -> None:
     parent = finished_search(tracker, "key-6")
-    trials = [trial(0), trial(1, "svdpp", 0.88), trial(2, "knn_basic", 0.95)]
-    tracker.log_figure(parent, accuracy_against_time(trials, "rmse", trials[1]), "accuracy_time.png")
-    assert [f.path for f in MlflowClient(uri).list_artifacts(parent, "figures")] == [
-        "figures/accuracy_time.png"
-    ]
+    (tmp_path / "pareto.png").write_bytes(b"png")
+    tracker.log_file(parent, tmp_path / "pareto.png", "figures")
+    assert [f.path for f in MlflowClient(uri).list_artifacts(parent, "figures")] == ["figures/pareto.png"]
+
+
+def test_curves_of_any_length_are_kept_by_epoch(tracker: Tracker, uri: str) -> None:
+    parent = finished_search(tracker, "key-7")
+    curve = [(epoch, 1 / epoch) for epoch in range(1, 1502)]
+    tracker.log_curves(parent, {"epoch_rmse/svd": curve, "epoch_rmse/nmf": [(1, 0.9)]})
+    history = MlflowClient(uri).get_metric_history(parent, "epoch_rmse/svd")
+    assert sorted((point.step, point.value) for point in history) == curve
+
+
+def test_what_this_store_never_saw_is_empty(tracker: Tracker) -> None:
+    assert tracker.logged_json(finished_search(tracker, "key-8"), "measured_costs.json") == {}
 
 
 def test_recent_searches_are_newest_first_and_finished_only(tracker: Tracker) -> None:
