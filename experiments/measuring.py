@@ -1,7 +1,7 @@
 """Measures the best trial of each candidate on the folds of the search.
 
-Its cost is taken first, with nothing beside it; then the folds go side by side. A candidate that cannot
-be measured (for want of memory, mostly) is kept with its reason, and the others go on.
+The folds go side by side; its cost is taken then, with nothing beside it and everything loaded. A candidate
+that cannot be measured (for want of memory, mostly) is kept with its reason, and the others go on.
 """
 
 import time
@@ -59,7 +59,6 @@ def measure(trial: Trial, setting: Setting) -> Measures:
 
 
 def _measured(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> Measures:
-    cost = _cost(trial, setting)
     folds = list(pool.map(partial(_on_fold, trial, setting), range(len(setting.parts))))
     return Measures(
         trial.number,
@@ -69,7 +68,7 @@ def _measured(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> Measu
         _mean_curve([curve for _, curve in folds]),
         _with_defaults(trial, setting, pool),
         _across_time(trial, setting),
-        cost=cost,
+        cost=_cost(trial, setting),
     )
 
 

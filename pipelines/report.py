@@ -73,11 +73,12 @@ def _shares(params: Params, findings: Findings) -> dict[str, dict[str, float]]:
 
 def _tested(winner: Trial) -> Iterator[dict[str, Any]]:
     """Errors on the test part: winner, champion where there was one in this evaluation, baselines."""
-    for name, score in scores().items():
-        title = f"{winner.title} (winner)" if name == "winner" else candidate(score["algorithm"]).title
-        yield {"model": title, "rmse": score["rmse"], "mae": score["mae"]}
+    tested = scores()
+    yield {"model": f"{winner.title} (winner)", **tested.pop("winner")}
     if champion := champion_score():
         yield {"model": f"champion, version {champion['version']}, refitted here", **champion}
+    for score in tested.values():
+        yield {"model": candidate(score["algorithm"]).title, **score}
 
 
 def _facts(params: Params) -> dict[str, str]:

@@ -12,21 +12,21 @@ def learning_curves(findings: Findings) -> Figure | None:
     if not shown:
         return None
     look = looks(one.algorithm for one in findings.leaders)
-    figure = Figure(figsize=(9, 4.8), layout="constrained")
+    figure = Figure(figsize=(11.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for one in shown:
         epochs, errors = zip(*one.curve, strict=True)
-        colour, _ = look[one.algorithm]
+        colour = look[one.algorithm].colour
         best = min(range(len(errors)), key=errors.__getitem__)
-        axes.plot(epochs, errors, color=colour, linewidth=1.8)
+        axes.plot(epochs, errors, color=colour, linewidth=1.8, linestyle=look[one.algorithm].line)
         axes.scatter(epochs[best], errors[best], color=colour, s=28, zorder=3)
     low, high = _view([one.curve for one in shown])
     axes.set_ylim(low, high)
-    ends = spread([min(max(one.curve[-1][1], low), high) for one in shown], 0.055 * (high - low))
+    ends = spread([min(max(one.curve[-1][1], low), high) for one in shown], 0.055 * (high - low), low, high)
     longest = max(one.curve[-1][0] for one in shown)
     for one, place in zip(shown, ends, strict=True):
         axes.annotate(f"{findings.trial(one).title}  {one.curve[-1][1]:.4f}", (longest, place), (10, 0),
-                      textcoords="offset points", va="center", color=look[one.algorithm][0],
+                      textcoords="offset points", va="center", color=look[one.algorithm].colour,
                       annotation_clip=False)  # fmt: skip
     axes.set_xlim(1, longest)
     axes.set_xlabel("epoch")

@@ -10,12 +10,13 @@ from experiments.findings import Findings
 from experiments.measures import Measures
 from marquee.groups import ITEM_GROUPS, USER_GROUPS
 
+RANDOM = "normal_predictor"  # it errs so much that the others would be flattened
 Dots = tuple[tuple[str, str], ...]  # (group, figure)
 
 
 def groups(findings: Findings) -> Figure:
     """A row a candidate, best first; a panel a question; a dot a group."""
-    shown = findings.leaders
+    shown = [one for one in findings.leaders if one.algorithm != RANDOM]
     error = findings.name(findings.metric)
     panels: list[tuple[str, str, Dots]] = [
         (f"{error} in stars, by user", "lower is better", tuple((g, findings.metric) for g in USER_GROUPS)),
@@ -35,8 +36,13 @@ def groups(findings: Findings) -> Figure:
         axes.set_xlabel(direction)
     every[0].set_yticks(range(len(shown)), [findings.trial(one).title for one in shown])
     every[0].invert_yaxis()
-    for axes in (every[1], every[3]):
-        axes.legend(loc="upper center", bbox_to_anchor=(-0.05, -0.16), ncols=3, handletextpad=0.2)
+    for axes, place in ((every[0], 0.33), (every[2], 0.78)):
+        figure.legend(
+            *axes.get_legend_handles_labels(),
+            loc="outside lower center",
+            bbox_to_anchor=(place, 0.0),
+            ncols=3,
+        )
     return figure
 
 

@@ -27,12 +27,14 @@ def _slopes(axes: Axes, shown: list[Measures], findings: Findings, metric: str) 
     look = looks(one.algorithm for one in findings.leaders)
     pairs = [(a.random[metric], a.time[metric]) for one in shown if (a := one.across_time)]
     values = [value for pair in pairs for value in pair]
-    gap = 0.055 * (max(values) - min(values) or 1.0) * max(1.0, len(shown) / 14)
+    low, high = min(values), max(values)
+    ends = spread([pair[1] for pair in pairs], min(0.075, 1 / len(shown)) * (high - low or 1.0), low, high)
     for one, pair in zip(shown, pairs, strict=True):
-        axes.plot((0, 1), pair, color=look[one.algorithm][0], linewidth=1.6, marker="o", markersize=4)
-    for one, place in zip(shown, spread([pair[1] for pair in pairs], gap), strict=True):
+        axes.plot((0, 1), pair, color=look[one.algorithm].colour, linestyle=look[one.algorithm].line,
+                  linewidth=1.6, marker="o", markersize=4)  # fmt: skip
+    for one, place in zip(shown, ends, strict=True):
         axes.annotate(findings.trial(one).title, (1, place), (8, 0), textcoords="offset points", va="center",
-                      color=look[one.algorithm][0], annotation_clip=False, fontsize=9)  # fmt: skip
+                      color=look[one.algorithm].colour, annotation_clip=False, fontsize=9)  # fmt: skip
     axes.set_xlim(-0.08, 1.02)
     axes.set_xticks((0, 1), ("random split", "split in time"))
     better = "lower" if metric in LOWER_IS_BETTER else "higher"
@@ -52,6 +54,6 @@ def _future(axes: Axes, shown: list[Measures], findings: Findings) -> None:
     axes.set_yticks(rows, [findings.trial(one).title for one in shown], fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set_title("Recommended by the random split\nthough nobody had rated it yet")
-    axes.set_xlabel("% of list places")
+    axes.set_title("Recommended too early")
+    axes.set_xlabel("% of the list places of the random split\nhold what nobody had rated by then")
     axes.tick_params(axis="y", length=0)

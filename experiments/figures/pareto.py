@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.style import FAINT, INK, looks, plain_numbers
+from experiments.figures.style import FAINT, INK, Look, looks, plain_numbers
 from experiments.findings import Findings
 from experiments.measures import Measures
 from experiments.trials import MEGABYTE, Trial
@@ -26,7 +26,7 @@ def pareto(findings: Findings, winner: Trial) -> Figure | None:
     _panel(left, shown, findings, look, _seconds)
     _panel(right, shown, findings, look, _megabytes)
     left.set_xlabel("time of one fit in seconds (logarithmic)")
-    right.set_xlabel("memory that a fit takes at its highest in MB (logarithmic)")
+    right.set_xlabel("peak memory of one fit in MB (logarithmic)")
     left.set_ylabel(f"{findings.name(findings.metric)} in stars, mean over folds")
     left.set_title("Accuracy against time")
     right.set_title("Accuracy against space")
@@ -50,15 +50,15 @@ def _panel(
     axes: Axes,
     shown: Sequence[Measures],
     findings: Findings,
-    look: dict[str, tuple[str, str]],
+    look: dict[str, Look],
     cost: Callable[[Measures], float],
 ) -> None:
     points = [(cost(one), one.mean(findings.metric)) for one in shown]
     edge = front(points)
     axes.step(*zip(*edge, strict=True), where="post", color=FAINT, linewidth=1.2, zorder=1)
     for one, (x, y) in zip(shown, points, strict=True):
-        colour, marker = look[one.algorithm]
-        axes.scatter(x, y, c=colour, marker=marker, s=70, edgecolors="none", zorder=3,
+        own = look[one.algorithm]
+        axes.scatter(x, y, c=own.colour, marker=own.marker, s=70, edgecolors="none", zorder=3,
                      label=f"{findings.trial(one).title}  {y:.4f}")  # fmt: skip
     axes.set_xscale("log")
     plain_numbers(axes)

@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.collections import LineCollection
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.style import COLOURS, INK
+from experiments.figures.style import COLOURS, FAINT, INK
 from experiments.findings import Findings
 from experiments.trials import Trial
 
 FEWEST = 4  # trials of a candidate from which parallel lines say something
+BEST = 0.25  # of the trials, in colour
+JITTER = 0.05  # of an axis, over which lines with equal values are spread
+FEW = 6  # values that are all named, at equal distances
+WIDE = 30  # times the lowest value, from which an axis is logarithmic
 
 
 def importance(shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
@@ -21,7 +24,7 @@ def importance(shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
     if not shown:
         return None
     figure = Figure(
-        figsize=(9, 0.9 + sum(0.5 + 0.3 * len(share) for share in shown.values())), layout="constrained"
+        figsize=(11.5, 0.9 + sum(0.5 + 0.3 * len(share) for share in shown.values())), layout="constrained"
     )
     panels = figure.subplots(
         len(shown), 1, sharex=True, squeeze=False, height_ratios=[1 + len(s) for s in shown.values()]
@@ -41,31 +44,38 @@ def importance(shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
 
 
 def parallel_coordinates(findings: Findings) -> Figure | None:
-    """Every trial of the most searched candidate as a line through its values, the best ones dark."""
+    """Every trial of the most searched candidate as a line through its values, the best ones in colour."""
     trials, names = _most_searched(findings)
     if not trials:
         return None
-    errors = np.array([trial.mean(findings.metric) for trial in trials])
-    figure = Figure(figsize=(2.2 + 1.9 * len(names), 4.6), layout="constrained")
+    ranking = np.argsort([trial.mean(findings.metric) for trial in trials], kind="stable")
+    n_best = max(1, round(len(trials) * BEST))
+    figure = Figure(figsize=(max(8.0, 2.2 + 1.9 * len(names)), 4.6), layout="constrained")
     axes = figure.add_subplot()
-    places = np.column_stack(
-        [_axis(axes, x, [t.parameters[name] for t in trials]) for x, name in enumerate(names)]
+    for place, row in reversed(list(enumerate(ranking))):
+        shift = JITTER * (place / max(1, len(trials) - 1) - 0.5)  # else equal values would hide each other
+        colour, width, alpha = (FAINT, 1.0, 0.5) if place >= n_best else (COLOURS[0], 1.8, 1.0)
+        if place == 0:
+            colour, width = COLOURS[1], 3.5
+        heights = [_height(name, trials, trials[row]) + shift for name in names]
+        axes.plot(range(len(names)), heights, color=colour, linewidth=width, alpha=alpha)
+    for x, name in enumerate(names):
+        _name_values(axes, x, name, trials)
+    for label, colour, trial in (
+        ("best", COLOURS[1], trials[ranking[0]]),
+        ("best quarter, to", COLOURS[0], trials[ranking[n_best - 1]]),
+        ("the others, to", FAINT, trials[ranking[-1]]),
+    ):
+        axes.plot([], [], color=colour, linewidth=2, label=f"{label} {trial.mean(findings.metric):.4f}")
+    axes.legend(
+        title=findings.name(findings.metric), alignment="left", loc="upper left", bbox_to_anchor=(1.0, 1.0)
     )
-    order = np.argsort(-errors, kind="stable")
-    lines = LineCollection(
-        [np.column_stack([np.arange(len(names)), places[row]]) for row in order],
-        cmap=mpl.colormaps["cividis"],
-        array=errors[order],
-        linewidths=np.where(order == errors.argmin(), 3.5, 1.4),
-    )
-    axes.add_collection(lines)
-    axes.set_xlim(-0.15, len(names) - 0.85 + 0.35)
-    axes.set_ylim(-0.06, 1.06)
+    axes.set_xlim(-0.15, len(names) - 0.6)
+    axes.set_ylim(-0.08, 1.08)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    figure.colorbar(lines, ax=axes, label=f"{findings.name(findings.metric)} in stars, mean over folds")
-    axes.set_title(f"{len(trials)} trials of {trials[0].title} (thick: the best)")
+    axes.set_title(f"{len(trials)} trials of {trials[0].title}")
     return figure
 
 
@@ -90,23 +100,33 @@ def varied(trials: Sequence[Trial]) -> list[str]:
     return [name for name in names if len({repr(trial.parameters[name]) for trial in trials}) > 1]
 
 
-def _axis(axes: Any, x: int, values: list[Any]) -> Any:
-    """Heights in [0, 1] of a parameter's values, with ticks that name them."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        levels = sorted(set(values))
-        numbers = np.array(values, dtype=float)
-        scaled = np.log(numbers) if min(levels) > 0 and max(levels) > 30 * min(levels) else numbers
-        if len(levels) <= 6:
-            scaled = np.array([levels.index(value) for value in values], dtype=float)
-    else:
-        levels = sorted(set(values), key=repr)
-        scaled = np.array([levels.index(value) for value in values], dtype=float)
-    span = np.ptp(scaled) or 1.0
-    heights = (scaled - scaled.min()) / span
+def _levels(name: str, trials: Sequence[Trial]) -> list[Any]:
+    """The values of a parameter: numbers in their order, others by name."""
+    values = {repr(trial.parameters[name]): trial.parameters[name] for trial in trials}.values()
+    return sorted(values) if all(_is_number(value) for value in values) else sorted(values, key=repr)
+
+
+def _height(name: str, trials: Sequence[Trial], one: Trial) -> float:
+    """Where a trial's value lies on the parameter's axis, 0 to 1: by rank, or by number where there are many."""
+    levels, value = _levels(name, trials), one.parameters[name]
+    if len(levels) <= FEW or not _is_number(value):
+        return levels.index(value) / (len(levels) - 1)
+    low, high = levels[0], levels[-1]
+    if low > 0 and high > WIDE * low:
+        return float(np.log(value / low) / np.log(high / low))
+    return float((value - low) / (high - low))
+
+
+def _name_values(axes: Axes, x: int, name: str, trials: Sequence[Trial]) -> None:
+    """The axis of a parameter, with its values; where there are many, the lowest and the highest."""
     axes.axvline(x, color=INK, linewidth=0.8, zorder=0)
-    named = levels if len(levels) <= 6 else [levels[0], levels[-1]]
-    for level in named:
-        height = heights[values.index(level)]
-        axes.annotate(f"{level:g}" if isinstance(level, float) else str(level), (x, height), (5, 0),
-                      textcoords="offset points", va="center", fontsize=9)  # fmt: skip
-    return heights
+    levels = _levels(name, trials)
+    for level in levels if len(levels) <= FEW else (levels[0], levels[-1]):
+        one = next(trial for trial in trials if trial.parameters[name] == level)
+        text = f"{level:.4g}" if isinstance(level, float) else str(level)
+        axes.annotate(text, (x, _height(name, trials, one)),
+                      xytext=(6, 8), textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

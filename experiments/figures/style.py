@@ -8,7 +8,9 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise, product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from matplotlib.ticker import FuncFormatter
 
 # Okabe-Ito without its black and yellow: told apart by every kind of colour vision, on white and on black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-MARKERS = "os^DvP"
+MARKERS, LINES = "os^", ("-", "--", ":")
 INK, FAINT = "#1a1b1c", "#8a8b8c"  # also what is searched for in the SVG: no other element has these
 STYLE: dict[Any, Any] = {
     "text.color": INK,
@@ -48,26 +50,32 @@ def drawn() -> Iterator[None]:
         yield
 
 
-def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each candidate; the same names in the same order get the same ones."""
-    pairs = ((colour, marker) for marker, colour in product(MARKERS, COLOURS))
-    return dict(zip(names, pairs, strict=False))
+@dataclass(frozen=True)
+class Look:
+    """How one candidate is drawn, in every figure."""
+
+    colour: str
+    marker: str
+    line: str
 
 
-def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Places for labels, near where they belong and at least a gap apart, in the same order."""
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each candidate; the same names in the same order get the same ones."""
+    forms = zip(MARKERS, LINES, strict=True)
+    every = (Look(colour, marker, line) for (marker, line), colour in product(forms, COLOURS))
+    return dict(zip(names, every, strict=False))
+
+
+def spread(places: Sequence[float], gap: float, low: float = -inf, high: float = inf) -> list[float]:
+    """Places for labels between the bounds: near where they belong, a gap apart if possible, in order."""
     order = sorted(range(len(places)), key=places.__getitem__)
     placed = list(places)
-    for _ in range(200):
-        moved = False
+    for _ in range(500):
         for lower, upper in pairwise(order):
-            missing = gap - (placed[upper] - placed[lower])
-            if missing > 1e-9 * gap:
-                placed[lower] -= missing / 2
-                placed[upper] += missing / 2
-                moved = True
-        if not moved:
-            break
+            missing = max(0.0, gap - (placed[upper] - placed[lower]))
+            placed[lower] -= missing / 2
+            placed[upper] += missing / 2
+        placed = [min(max(place, low), high) for place in placed]
     return placed
 
 

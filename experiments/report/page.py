@@ -111,10 +111,10 @@ def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:
 
 
 def _difference(told: Interval | None) -> Cell:
-    if told is None:
-        return Cell("-")
-    note = "" if told.excludes_zero else "not told from 0"
-    return Cell(f"{told.mean:+.4f}", f"{_bounds(told, '{:+.4f}')}{'; ' if note else ''}{note}")
+    if told is None or told.mean == told.low == told.high == 0:
+        return Cell("none")
+    note = "" if told.excludes_zero else "; not told from 0"
+    return Cell(f"{told.mean:+.4f}", f"{_bounds(told, '{:+.4f}')}{note}")
 
 
 def _with_interval(told: Interval, form: str) -> Cell:
