@@ -20,6 +20,8 @@ from described import DESCRIPTION
 from marquee.model import ModelArrays, write_model
 from marquee.strings import StringTable
 
+pytestmark = pytest.mark.xdist_group("package")  # all of them share one Bento and one server
+
 ROOT = Path(__file__).parents[2]
 # The stage, in a project whose registry has one version of anything: the registry has its own tests.
 PACKAGE = """
