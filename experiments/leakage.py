@@ -5,7 +5,9 @@ in time does not. Both hold out the same share of the same ratings; what differs
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from experiments.measures import LOWER_IS_BETTER, AcrossTime, Figures, Measures
 from experiments.trials import Trial
 from marquee.algorithms.catalogue import candidate
 from marquee.algorithms.scoring import predict_pairs
+from marquee.algorithms.threads import threads
 from marquee.arrays import Indices, Integers, Scale
 from marquee.errors import DataError
 from marquee.ratings import TIMESTAMP, CodedRatings
@@ -54,10 +57,10 @@ class Crossing:
             np.array([first[item] for item in random[0].item_ids], dtype=np.int64),
         )
 
-    def measure(self, trial: Trial, seed: int, rule: Rule) -> AcrossTime:
-        """Train a trial's candidate on both, and compare."""
-        at_random, lists = _judged(trial, seed, self.random, rule)
-        in_time, _ = _judged(trial, seed, self.time, rule)
+    def measure(self, trial: Trial, seed: int, rule: Rule, pool: ThreadPoolExecutor) -> AcrossTime:
+        """Train a trial's candidate on both, side by side, and compare."""
+        judged_on = partial(_judged, trial, seed, rule)
+        (at_random, lists), (in_time, _) = pool.map(judged_on, (self.random, self.time))
         return AcrossTime(at_random, in_time, self._not_yet(lists))
 
     def _not_yet(self, lists: Integers) -> float:
@@ -91,12 +94,13 @@ def order_change(measured: Sequence[Measures], metric: str) -> OrderChange | Non
     )
 
 
-def _judged(trial: Trial, seed: int, part: Part, rule: Rule) -> tuple[Figures, Integers]:
+def _judged(trial: Trial, seed: int, rule: Rule, part: Part) -> tuple[Figures, Integers]:
     """The figures of a trial's candidate that is trained on a part, and the lists that it gives."""
     algorithm = candidate(trial.algorithm).make(trial.parameters, seed)
-    algorithm.fit(part[0])
-    lists = recommend(algorithm, part[0], rule.n)
-    return judged(predict_pairs(algorithm, part[1]), lists, part, rule).figures, lists
+    with threads(1):
+        algorithm.fit(part[0])
+        lists = recommend(algorithm, part[0], rule.n)
+        return judged(predict_pairs(algorithm, part[1]), lists, part, rule).figures, lists
 
 
 def _firsts(items: Integers, times: Indices, n_items: int) -> Indices:

@@ -67,7 +67,7 @@ def _measured(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> Measu
         _mean_groups([judgement.groups for judgement, _ in folds]),
         _mean_curve([curve for _, curve in folds]),
         _with_defaults(trial, setting, pool),
-        _across_time(trial, setting),
+        _across_time(trial, setting, pool),
         cost=_cost(trial, setting),
     )
 
@@ -113,13 +113,11 @@ def _with_defaults(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> 
     return tuple(getattr(fold, setting.metric) for fold in step.folds)
 
 
-def _across_time(trial: Trial, setting: Setting) -> AcrossTime | None:
+def _across_time(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> AcrossTime | None:
     if setting.crossing is None:
         return None
-    with threads(1):
-        return setting.crossing.measure(
-            trial, seed_for(setting.seed, "leakage", trial.algorithm), setting.rule
-        )
+    seed = seed_for(setting.seed, "leakage", trial.algorithm)
+    return setting.crossing.measure(trial, seed, setting.rule, pool)
 
 
 def _seeds(trial: Trial, setting: Setting) -> Seeds:

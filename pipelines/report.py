@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import Params
-from experiments.figures.curves import learning_curves
-from experiments.figures.groups import groups
-from experiments.figures.leakage import leakage
-from experiments.figures.pareto import pareto
-from experiments.figures.space import importance, parallel_coordinates, varied
-from experiments.figures.style import drawn, save_png
+from experiments.figures import figures_of
+from experiments.figures.space import varied
+from experiments.figures.style import save_png
 from experiments.findings import Findings
 from experiments.report.page import Told, render
 from experiments.search.importance import importances
@@ -34,28 +31,17 @@ def report(params: Params) -> Path:
 
 def write_report(params: Params, findings: Findings, winner: Trial) -> list[Path]:
     """Write the page and the figures; their paths, the page first."""
-    shares = _shares(params, findings)
-    told = Told(
-        data_version().source, read_json(CHOICE)["reason"], _facts(params), list(_tested(winner)), shares
-    )
+    figures = figures_of(findings, winner, _shares(params, findings))
+    told = Told(data_version().source, read_json(CHOICE)["reason"], _facts(params), list(_tested(winner)))
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(render(findings, winner, told), encoding="utf-8")
-    with drawn():
-        made = {
-            "pareto": pareto(findings, winner),
-            "learning_curves": learning_curves(findings),
-            "groups": groups(findings),
-            "leakage": leakage(findings),
-            "importance": importance(shares),
-            "parallel_coordinates": parallel_coordinates(findings),
-        }
-        written = [REPORT]
-        for name, figure in made.items():
-            path = FIGURES / f"{name}.png"
-            path.unlink(missing_ok=True)  # of an earlier search
-            if figure is not None:
-                save_png(figure, path)
-                written.append(path)
+    REPORT.write_text(render(findings, winner, told, figures), encoding="utf-8")
+    written = [REPORT]
+    for name, figure in figures.items():
+        path = FIGURES / f"{name}.png"
+        path.unlink(missing_ok=True)  # of an earlier search
+        if figure is not None:
+            save_png(figure, path)
+            written.append(path)
     return written
 
 

@@ -2,19 +2,25 @@
 
 from experiments.config import Params
 from experiments.explanation import explain
+from experiments.findings import Findings
+from experiments.measures import ERRORS
 from experiments.selection import Choice, choose
+from experiments.trials import MEGABYTE, Trial
 from pipelines.found import last_findings
-from pipelines.paths import CHOICE
+from pipelines.paths import CHOICE, HEADLINE
 from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
+LISTS = ("ndcg", "recall", "coverage", "personalisation", "diversity", "novelty")
+
 
 def select(params: Params) -> None:
-    """Write results/choice.json, and print the reason."""
+    """Write results/choice.json and results/headline.json, and print the reason."""
     findings = last_findings(params)
     choice = choose(findings, params.select)
     reason = explain(choice, findings, params.select)
     write_json(CHOICE, _record(choice, reason))
+    write_json(HEADLINE, _headline(findings, choice.winner))
     for refused in choice.over_budget:
         screen().print(f"Over budget: {refused}.")
     screen().print(reason)
@@ -28,6 +34,15 @@ def _record(choice: Choice, reason: str) -> dict[str, object]:
         "trial": winner.number,
         "reason": reason,
     }
+
+
+def _headline(findings: Findings, winner: Trial) -> dict[str, float]:
+    """The winner's figures that `dvc metrics` and `dvc exp show` compare."""
+    figures = {metric: winner.mean(metric) for metric in ERRORS}
+    measured = findings.measured.get(winner.number)
+    if measured is not None and measured.folds:
+        figures |= {metric: measured.mean(metric) for metric in LISTS}
+    return figures | {"model_megabytes": winner.model_bytes / MEGABYTE}
 
 
 if __name__ == "__main__":

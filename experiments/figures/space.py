@@ -107,7 +107,7 @@ def _levels(name: str, trials: Sequence[Trial]) -> list[Any]:
 
 
 def _height(name: str, trials: Sequence[Trial], one: Trial) -> float:
-    """Where a trial's value lies on the parameter's axis, 0 to 1: by rank, or by number where there are many."""
+    """Where a trial's value lies on the parameter's axis, 0 to 1: by rank, by number where there are many."""
     levels, value = _levels(name, trials), one.parameters[name]
     if len(levels) <= FEW or not _is_number(value):
         return levels.index(value) / (len(levels) - 1)

@@ -89,7 +89,7 @@ def plain_numbers(axes: Axes, which: str = "x") -> None:
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure on a white ground."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, facecolor="white")
+    figure.savefig(path, dpi=130, facecolor="white")
 
 
 def to_svg(figure: Figure) -> str:

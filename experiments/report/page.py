@@ -9,13 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from experiments.figures.curves import learning_curves
-from experiments.figures.groups import groups
-from experiments.figures.leakage import leakage
-from experiments.figures.pareto import pareto
-from experiments.figures.space import importance, parallel_coordinates
-from experiments.figures.style import drawn, to_svg
+from experiments.figures.style import to_svg
 from experiments.findings import OF_LISTS, Findings
 from experiments.intervals import Interval, interval, paired
 from experiments.measures import BEYOND, HIGHER_IS_BETTER, LOWER_IS_BETTER, Measures
@@ -33,7 +29,6 @@ class Told:
     reason: str  # the paragraph of the choice
     facts: Mapping[str, str]  # name and value, for the foot of the page
     tested: Sequence[Mapping[str, Any]]  # rows: model, rmse, mae on the test part
-    shares: Mapping[str, Mapping[str, float]]  # importance of parameters, by the candidate's title
 
 
 @dataclass(frozen=True)
@@ -45,8 +40,8 @@ class Cell:
     best: bool = False
 
 
-def render(findings: Findings, winner: Trial, told: Told) -> str:
-    """The page as HTML."""
+def render(findings: Findings, winner: Trial, told: Told, figures: Mapping[str, Figure | None]) -> str:
+    """The page as HTML, with those of the figures that could be drawn."""
     return str(
         _template().render(
             told=told,
@@ -59,7 +54,7 @@ def render(findings: Findings, winner: Trial, told: Told) -> str:
             trials=ranked(findings.trials, findings.metric),
             unfinished=[trial for trial in findings.trials if not trial.folds],
             unmeasured=[one for one in findings.measured.values() if one.failure],
-            figures=_figures(findings, winner, told),
+            figures={name: Markup(to_svg(one)) if one else None for name, one in figures.items()},
             leak=_leak(findings),
         )
     )
@@ -71,20 +66,6 @@ def _template() -> Any:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-
-
-def _figures(findings: Findings, winner: Trial, told: Told) -> dict[str, Markup | None]:
-    """Each figure by its name; None where there is nothing to draw."""
-    with drawn():
-        made = {
-            "pareto": pareto(findings, winner),
-            "curves": learning_curves(findings),
-            "groups": groups(findings),
-            "leakage": leakage(findings),
-            "importance": importance(told.shares),
-            "coordinates": parallel_coordinates(findings),
-        }
-    return {name: Markup(to_svg(figure)) if figure else None for name, figure in made.items()}
 
 
 def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:

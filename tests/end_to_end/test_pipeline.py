@@ -31,6 +31,18 @@ def test_repro_ends_with_leaderboard_version_bento_times_and_next_commands(repro
     assert all(command in output for command in ("make ui", "make serve", "dvc exp run -S"))
 
 
+def test_the_report_is_one_file_and_dvc_shows_metrics_and_plots(reproduced: Clone, tmp_path: Path) -> None:
+    page = (reproduced.folder / "reports/search.html").read_text()
+    assert "was chosen on demo" in page
+    assert json.loads((reproduced.folder / "results/choice.json").read_text())["reason"] in html.unescape(page)
+    metrics = json.loads(reproduced.dvc("metrics", "show", "--json").stdout)[""]["data"]
+    assert {"rmse", "ndcg", "coverage"} <= metrics["results/headline.json"]["data"].keys()
+    reproduced.dvc("plots", "show", "--out", str(tmp_path))
+    shown = (tmp_path / "index.html").read_text()
+    for name in ("pareto", "groups", "leakage", "learning_curves"):
+        assert re.search(rf'<img[^>]* src="[^"]*{name}.png"', shown.replace("\n", " "))
+
+
 def test_a_second_repro_does_nothing(reproduced: Clone) -> None:
     before = reproduced.lock()
     assert ran(reproduced.dvc("repro").stdout) == []

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from found import findings
 from matplotlib.figure import Figure
 
+from experiments.figures import figures_of
 from experiments.figures.curves import learning_curves
 from experiments.figures.leakage import leakage
 from experiments.figures.pareto import front
@@ -18,7 +19,7 @@ from experiments.search.importance import importances
 
 TOLD = Told(
     "demo <x>", "It wins because of 1 < 2.", {"commit": "abc"},
-    [{"model": "SVD++ (winner)", "rmse": 0.85, "mae": 0.66}], {"SVD": {"n_factors": 0.9, "reg_all": 0.1}},
+    [{"model": "SVD++ (winner)", "rmse": 0.85, "mae": 0.66}],
 )  # fmt: skip
 
 
@@ -56,7 +57,8 @@ def whole_page() -> str:
 
 def page(**changes: object) -> str:
     found = replace(findings(), **changes)  # type: ignore[arg-type]
-    return render(found, found.by_number[4], TOLD)
+    winner = found.by_number[4]
+    return render(found, winner, TOLD, figures_of(found, winner, {"SVD": {"n_factors": 0.9, "reg_all": 0.1}}))
 
 
 def read(html: str) -> Reader:
