@@ -69,6 +69,12 @@ def judged(predictions: Predictions, lists: Integers, part: Part, rule: Rule) ->
     return _Judging(predictions, lists, part, rule).judgement()
 
 
+def has_hits(part: Part, rule: Rule) -> bool:
+    """Whether any user whom training knows has a relevant held-out rating, so that lists can be judged."""
+    _, pairs = part
+    return bool((pairs.actual[pairs.users != UNKNOWN] >= rule.relevant_from).any())
+
+
 def judge_model(algorithm: Algorithm, part: Part, rule: Rule) -> Judgement:
     """Let a fitted model predict and recommend, and judge both."""
     matrix, pairs = part

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.crossval import Part, Parts, Seeds, fold_seeds, steps
 from experiments.footprint import footprint
-from experiments.judging import Judgement, Rule, judge_model, recommend
+from experiments.judging import Judgement, Rule, has_hits, judge_model, recommend
 from experiments.leakage import Crossing
 from experiments.measures import AcrossTime, Figures, MeasuredCost, Measures
 from experiments.trials import Trial, reason_of
@@ -42,18 +42,26 @@ class Setting:
     metric: str  # rmse or mae: of the curves, and of what default parameters come to
     seed: int  # the root
 
+    def check(self) -> None:
+        """Refuse a rule by which lists cannot be judged.
+
+        Raises:
+            DataError: on some fold, or across time, nobody has a relevant held-out item.
+        """
+        crossed = (self.crossing.random, self.crossing.time) if self.crossing else ()
+        folds = (self.parts[fold] for fold in range(len(self.parts)))
+        if not all(has_hits(part, self.rule) for part in (*folds, *crossed)):
+            raise DataError(
+                f"nobody has a held-out rating of {self.rule.relevant_from:g} or more, by which lists are "
+                "judged: lower measure.relevant_from in params.yaml"
+            )
+
 
 def measure(trial: Trial, setting: Setting) -> Measures:
-    """Train a trial's candidate again on every fold, and measure all that there is.
-
-    Raises:
-        DataError: nobody has a relevant held-out item: no candidate can be measured.
-    """
+    """Train a trial's candidate again on every fold, and measure all that there is."""
     with ONE_BLAS_THREAD, ThreadPoolExecutor(n_threads()) as pool, np.errstate(all="ignore"):
         try:
             return _measured(trial, setting, pool)
-        except DataError:
-            raise
         except Exception as error:
             return Measures(trial.number, trial.algorithm, failure=reason_of(error))
 

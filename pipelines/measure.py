@@ -25,6 +25,7 @@ from pipelines.stage import run, write_json
 def measure(params: Params) -> None:
     """Write results/measures.json, and note the costs."""
     setting = _setting(params)
+    setting.check()
     best = leaders(last_trials(params), params.search.metric)
     measured = [
         measure_trial(trial, setting) for trial in track(best, "measuring", console=screen(), transient=True)

@@ -50,11 +50,12 @@ def _metrics(winner: Trial, findings: Findings) -> dict[str, float]:
         metrics |= {name: measured.mean(name) for name in BEYOND}
     for name, score in scores().items():
         prefix = "test" if name == "winner" else f"test_{name}"
-        metrics |= {f"{prefix}_{metric}": score[metric] for metric in ("rmse", "mae", "impossible")}
+        metrics |= {f"{prefix}_{metric}": value for metric, value in score.items() if metric != "algorithm"}
     champion = champion_score()
     metrics |= {f"test_champion_{name}": value for name, value in champion.items() if name != "version"}
-    if champion:  # negative: the challenger is better
-        metrics["test_rmse_minus_champion"] = metrics["test_rmse"] - champion["rmse"]
+    for metric in ("rmse", "ndcg"):
+        if metric in champion:
+            metrics[f"test_{metric}_minus_champion"] = metrics[f"test_{metric}"] - champion[metric]
     return metrics
 
 

@@ -34,7 +34,9 @@ def test_repro_ends_with_leaderboard_version_bento_times_and_next_commands(repro
 def test_the_report_is_one_file_and_dvc_shows_metrics_and_plots(reproduced: Clone, tmp_path: Path) -> None:
     page = (reproduced.folder / "reports/search.html").read_text()
     assert "was chosen on demo" in page
-    assert json.loads((reproduced.folder / "results/choice.json").read_text())["reason"] in html.unescape(page)
+    assert json.loads((reproduced.folder / "results/choice.json").read_text())["reason"] in html.unescape(
+        page
+    )
     metrics = json.loads(reproduced.dvc("metrics", "show", "--json").stdout)[""]["data"]
     assert {"rmse", "ndcg", "coverage"} <= metrics["results/headline.json"]["data"].keys()
     reproduced.dvc("plots", "show", "--out", str(tmp_path))

@@ -107,11 +107,10 @@ def test_one_that_cannot_be_measured_is_kept_with_its_reason(setting: Setting) -
     assert str(failed.failure).startswith("DivergedError: SVD diverged in epoch 1")
 
 
-def test_where_nobody_has_a_relevant_item_it_says_what_to_change(
-    trials: list[Trial], setting: Setting
-) -> None:
-    with pytest.raises(DataError, match="lower the rating that counts as relevant"):
-        measure(trials[0], replace(setting, rule=Rule(5, 5.5)))
+def test_where_nobody_has_a_relevant_item_it_says_what_to_change(setting: Setting) -> None:
+    setting.check()
+    with pytest.raises(DataError, match=r"nobody has a held-out rating of 5\.5 or more"):
+        replace(setting, rule=Rule(5, 5.5)).check()
 
 
 def test_a_rating_three_quarters_up_the_scale_is_a_hit_where_none_is_named() -> None:
