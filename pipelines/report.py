@@ -8,7 +8,7 @@ from typing import Any
 from experiments.config import Params
 from experiments.figures import figures_of
 from experiments.figures.space import varied
-from experiments.figures.style import save_png
+from experiments.figures.style import save_png, to_svg
 from experiments.findings import Findings
 from experiments.report.page import Told, render
 from experiments.search.importance import importances
@@ -33,8 +33,9 @@ def write_report(params: Params, findings: Findings, winner: Trial) -> list[Path
     """Write the page and the figures; their paths, the page first."""
     figures = figures_of(findings, winner, _shares(params, findings))
     told = Told(data_version().source, read_json(CHOICE)["reason"], _facts(params), list(_tested(winner)))
+    drawn = {name: to_svg(figure) if figure else None for name, figure in figures.items()}
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(render(findings, winner, told, figures), encoding="utf-8")
+    REPORT.write_text(render(findings, winner, told, drawn), encoding="utf-8")
     written = [REPORT]
     for name, figure in figures.items():
         path = FIGURES / f"{name}.png"

@@ -9,9 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from experiments.figures.style import to_svg
 from experiments.findings import OF_LISTS, Findings
 from experiments.intervals import Interval, interval, paired
 from experiments.measures import BEYOND, HIGHER_IS_BETTER, LOWER_IS_BETTER, Measures
@@ -40,8 +38,8 @@ class Cell:
     best: bool = False
 
 
-def render(findings: Findings, winner: Trial, told: Told, figures: Mapping[str, Figure | None]) -> str:
-    """The page as HTML, with those of the figures that could be drawn."""
+def render(findings: Findings, winner: Trial, told: Told, figures: Mapping[str, str | None]) -> str:
+    """The page as HTML, with those of the figures that there are, as SVG elements."""
     return str(
         _template().render(
             told=told,
@@ -54,7 +52,7 @@ def render(findings: Findings, winner: Trial, told: Told, figures: Mapping[str, 
             trials=ranked(findings.trials, findings.metric),
             unfinished=[trial for trial in findings.trials if not trial.folds],
             unmeasured=[one for one in findings.measured.values() if one.failure],
-            figures={name: Markup(to_svg(one)) if one else None for name, one in figures.items()},
+            figures={name: svg and Markup(svg) for name, svg in figures.items()},
             leak=_leak(findings),
         )
     )

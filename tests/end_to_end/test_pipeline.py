@@ -1,5 +1,6 @@
 """The whole loop in a fresh clone: it runs, it repeats, it reruns only what changed."""
 
+import html
 import json
 import os
 import re
@@ -34,9 +35,8 @@ def test_repro_ends_with_leaderboard_version_bento_times_and_next_commands(repro
 def test_the_report_is_one_file_and_dvc_shows_metrics_and_plots(reproduced: Clone, tmp_path: Path) -> None:
     page = (reproduced.folder / "reports/search.html").read_text()
     assert "was chosen on demo" in page
-    assert json.loads((reproduced.folder / "results/choice.json").read_text())["reason"] in html.unescape(
-        page
-    )
+    choice = json.loads((reproduced.folder / "results/choice.json").read_text())
+    assert choice["reason"] in html.unescape(page)
     metrics = json.loads(reproduced.dvc("metrics", "show", "--json").stdout)[""]["data"]
     assert {"rmse", "ndcg", "coverage"} <= metrics["results/headline.json"]["data"].keys()
     reproduced.dvc("plots", "show", "--out", str(tmp_path))

@@ -58,7 +58,8 @@ def whole_page() -> str:
 def page(**changes: object) -> str:
     found = replace(findings(), **changes)  # type: ignore[arg-type]
     winner = found.by_number[4]
-    return render(found, winner, TOLD, figures_of(found, winner, {"SVD": {"n_factors": 0.9, "reg_all": 0.1}}))
+    figures = figures_of(found, winner, {"SVD": {"n_factors": 0.9, "reg_all": 0.1}})
+    return render(found, winner, TOLD, {name: to_svg(one) if one else None for name, one in figures.items()})
 
 
 def read(html: str) -> Reader:
