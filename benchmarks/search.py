@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,12 +102,17 @@ def ratings_of(data: str) -> pd.DataFrame:
 def ours(search: Search, ratings: pd.DataFrame) -> tuple[list[Trial], float]:
     """The trials of our search, and its seconds."""
     with TemporaryDirectory() as home:
-        folder, began = Path(home), time.perf_counter()
-        ratings.to_parquet(folder / "train.parquet", index=False)
-        np.save(folder / "folds.npy", shuffled(len(ratings), SEED))
-        source = FoldSource(folder / "train.parquet", folder / "folds.npy", FOLDS, SCALE)
-        trials = run_search(Asking(search, source, SEED, "rmse", folder), lambda *_: None)
+        began = time.perf_counter()
+        trials = run_search(asking_of(search, ratings, Path(home)), lambda *_: None)
         return trials, time.perf_counter() - began
+
+
+def asking_of(search: Search, ratings: pd.DataFrame, folder: Path) -> Asking:
+    """A search on these ratings, which are written to the folder."""
+    ratings.to_parquet(folder / "train.parquet", index=False)
+    np.save(folder / "folds.npy", shuffled(len(ratings), SEED))
+    source = FoldSource(folder / "train.parquet", folder / "folds.npy", FOLDS, SCALE)
+    return Asking(search, source, SEED, "rmse", folder)
 
 
 def search_of(candidates: dict[str, Any], **changes: Any) -> Search:
@@ -159,7 +164,7 @@ def grids(chosen: Sequence[Grid], share: float, repeats: int) -> list[Row]:
     """Each grid on both sides: ours as often as said, Surprise once."""
     rows = []
     for grid in chosen:
-        ratings = _sampled(ratings_of(grid.data), share)
+        ratings = sampled(ratings_of(grid.data), share)
         runs = [ours(search_of({grid.name: grid.space}), ratings) for _ in range(repeats)]
         best = ranked(runs[0][0], "rmse")[0]
         parameters, error, took = theirs(grid, ratings)
@@ -219,7 +224,7 @@ def _journal(path: str) -> optuna.storages.JournalStorage:
 
 def candidates_row(share: float) -> Row:
     """Trials a minute over the default candidates, ours against Optuna that drives Surprise."""
-    ratings = _sampled(ratings_of("ml-100k"), share)
+    ratings = sampled(ratings_of("ml-100k"), share)
     space = {
         name: axes
         for name, axes in load_params().search.model_dump()["candidates"].items()
@@ -244,15 +249,6 @@ def candidates_row(share: float) -> Row:
     )
 
 
-def scaling_row(share: float) -> Row:
-    """Two workers against one, on trainings that fill their time."""
-    ratings = _sampled(ratings_of("ml-1m"), share)
-    space = {"svd": {"n_factors": [50, 60, 70, 80, 90, 100, 110, 120], "n_epochs": [40]}}
-    seconds = {n: ours(search_of(space, workers=n), ratings)[1] for n in (2, 1)}
-    ratio = seconds[1] / seconds[2]
-    return Row("two workers against one, SVD, ml-1m", seconds[2], seconds[1], ratio, "s", 1, "target 1.9x")
-
-
 def line(row: Row) -> str:
     """A row as a person reads it."""
     peer = "" if row.peer is None else f" against {row.peer:.4g} {row.unit}"
@@ -260,32 +256,30 @@ def line(row: Row) -> str:
     return f"{row.what}: {row.ours:.4g} {row.unit}{peer}{ratio} ({row.note})"
 
 
-def _sampled(ratings: pd.DataFrame, share: float) -> pd.DataFrame:
+def sampled(ratings: pd.DataFrame, share: float) -> pd.DataFrame:
+    """A share of the ratings, in their order."""
     rows = np.sort(shuffled(len(ratings), SEED)[: round(share * len(ratings))])
     return ratings.iloc[rows].reset_index(drop=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line a figure; with --json, write the rows too."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.search", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="a tenth of the ratings, everything once")
-    parts: dict[str, Callable[[float], list[Row]]] = {
-        "grids": lambda share: grids(GRIDS, share, 1 if options.quick else 3),
-        "candidates": lambda share: _told(candidates_row(share)),
-        "workers": lambda share: _told(scaling_row(share)),
-    }
+def run(program: str, doc: str | None, parts: Mapping[str, Callable[[float], list[Row]]]) -> int:
+    """The command line: print a line a figure; with --json, write the rows too."""
+    parser = argparse.ArgumentParser(prog=program, description=(doc or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the ratings")
     parser.add_argument(
         "--only", action="append", default=[], choices=parts, help="this part; may be repeated"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     share = QUICK_SHARE if options.quick else 1.0
-    sampled = ", a tenth of the ratings" if options.quick else ""
-    print(f"{describe_machine()}; {WORKERS} workers, {FOLDS} folds{sampled}.\n")
+    shown = ", a tenth of the ratings" if options.quick else ""
+    print(f"{describe_machine()}; {WORKERS} workers, {FOLDS} folds{shown}.\n")
+    rows: list[Row] = []
     try:
-        rows = [row for name in options.only or parts for row in parts[name](share)]
+        for name in options.only or parts:
+            for row in parts[name](share):
+                print(line(row), flush=True)
+                rows.append(row)
     except MarqueeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -295,10 +289,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _told(row: Row) -> list[Row]:
-    print(line(row), flush=True)
-    return [row]
-
+PARTS: dict[str, Callable[[float], list[Row]]] = {
+    "grids": lambda share: grids(GRIDS, share, 3 if share == 1.0 else 1),
+    "candidates": lambda share: [candidates_row(share)],
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("python -m benchmarks.search", __doc__, PARTS))
