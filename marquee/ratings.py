@@ -43,10 +43,16 @@ class CodedRatings:
         """Number the users and items of a ratings table.
 
         Raises:
-            DataError: the table has no rows, or a rating that is not a finite number.
+            DataError: the table has no rows, a rating that is not a finite number, or no user or item.
         """
         users, user_ids = pd.factorize(ratings[USER])
         items, item_ids = pd.factorize(ratings[ITEM])
+        nobody = np.flatnonzero((users < 0) | (items < 0))
+        if len(nobody):
+            raise DataError(
+                f"{len(nobody)} of {len(users)} ratings name no user or no item, the first in row "
+                f"{nobody[0]}: remove them (the validate stage does)"
+            )
         values = ratings[RATING].to_numpy(dtype=np.float64)
         check_values(values)
         return cls(users.astype(np.int32), items.astype(np.int32), values, tuple(user_ids), tuple(item_ids))
@@ -104,7 +110,7 @@ class RatingMatrix:
         """Number, check and group a ratings table.
 
         Raises:
-            DataError: the table has no rows, or a rating that is not a finite number.
+            DataError: the table has no rows, a rating that is not a finite number, or no user or item.
         """
         return cls.from_coded(CodedRatings.from_frame(ratings), scale)
 

@@ -23,7 +23,7 @@ from marquee.algorithms.parameters import require_number, require_whole
 from marquee.algorithms.trainset import Testset, Trainset, as_trainset, matrix_of
 from marquee.arrays import Floats, Integers, Mask
 from marquee.errors import DivergedError
-from marquee.ratings import RatingMatrix
+from marquee.ratings import RatingMatrix, check_values
 
 UNKNOWN = -1  # the number of a user or item that the training set does not have
 
@@ -65,7 +65,9 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
 
         There `default_prediction()` stands in, as in `predict`.
         """
-        estimates = self._estimate_pairs(as_numbers(users), as_numbers(items))
+        estimates = self._estimate_pairs(
+            inner_ids(users, self.trainset.n_users), inner_ids(items, self.trainset.n_items)
+        )
         return replace(estimates, values=self._with_defaults(estimates))
 
     def score(self, users: Integers, items: Integers) -> Floats:
@@ -74,15 +76,26 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
 
     def score_all(self, users: Integers) -> Floats:
         """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
+        users, n_items = inner_ids(users, self.trainset.n_users), self.trainset.n_items
+        known = users != UNKNOWN
+        if known.all():
+            return self._score_all(users)
+        scores = np.empty((len(users), n_items))
+        scores[known] = self._score_all(users[known])
+        scores[~known] = self.score(np.full(n_items, UNKNOWN), np.arange(n_items))
+        return scores
+
+    def _score_all(self, users: Integers) -> Floats:
+        """The same for known users."""
         n_items = self.trainset.n_items
-        users = np.asarray(users, dtype=np.int32)
         items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
         return self.score(np.repeat(users, n_items), items).reshape(len(users), n_items)
 
     def test(self, testset: Testset, verbose: bool = False) -> list[Prediction]:
         """Predict every (raw user, raw item, true rating) of a test set, all at once."""
-        if type(self).estimate is not Algorithm.estimate or not testset:
-            return list(super().test(testset, verbose=verbose))  # a subclass estimates in its own way
+        own = type(self).estimate is not Algorithm.estimate or type(self).predict is not AlgoBase.predict
+        if own or not testset:
+            return list(super().test(testset, verbose=verbose))  # a subclass predicts in its own way
         raw_users, raw_items, actual = zip(*testset, strict=True)
         users = to_inner(raw_users, self.trainset._raw2inner_id_users)
         items = to_inner(raw_items, self.trainset._raw2inner_id_items)
@@ -102,8 +115,8 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         Raises:
             PredictionImpossible: there is nothing to base an estimate on.
         """
-        users = np.array([UNKNOWN if isinstance(u, str) else u], dtype=np.int32)
-        items = np.array([UNKNOWN if isinstance(i, str) else i], dtype=np.int32)
+        users = inner_ids([UNKNOWN if isinstance(u, str) else u], self.trainset.n_users)
+        items = inner_ids([UNKNOWN if isinstance(i, str) else i], self.trainset.n_items)
         estimates = self._estimate_pairs(users, items)
         if estimates.impossible is not None and estimates.impossible[0]:
             raise PredictionImpossible(self._reason(users[0], items[0]))
@@ -131,8 +144,11 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     def _begin(self, data: Trainset | RatingMatrix) -> RatingMatrix:
         """Take a training set as `AlgoBase.fit` does, and give its arrays."""
         self._check_parameters()
-        AlgoBase.fit(self, as_trainset(data))
-        return matrix_of(self.trainset)
+        trainset = as_trainset(data)
+        matrix = matrix_of(trainset)
+        check_values(matrix.values)
+        AlgoBase.fit(self, trainset)  # forgets what was learned: not before the new ratings are known to do
+        return matrix
 
     def _check_parameters(self) -> None:
         """Refuse constructor arguments that cannot be used."""
@@ -241,6 +257,14 @@ class EpochAlgorithm(Algorithm):
 def as_numbers(ids: object) -> Integers:
     """Inner ids as the kernels take them."""
     return np.ascontiguousarray(ids, dtype=np.int32)
+
+
+def inner_ids(ids: object, n: int) -> Integers:
+    """Inner ids as the kernels take them: what is none of the n is `UNKNOWN`, for kernels check no bounds."""
+    ids = np.asarray(ids)
+    if ids.size and (ids.min() < 0 or ids.max() >= n):
+        ids = np.where((ids >= 0) & (ids < n), ids, UNKNOWN)
+    return as_numbers(ids)
 
 
 def to_inner(raw_ids: Sequence[Any], numbers: Mapping[Any, int]) -> Integers:

@@ -44,8 +44,7 @@ class BaselineOnly(EpochAlgorithm):
         """Number of epochs, which `bsl_options` gives."""
         return BiasOptions.read(self.bsl_options).n_epochs
 
-    def score_all(self, users: Integers) -> Floats:
-        """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
+    def _score_all(self, users: Integers) -> Floats:
         scores: Floats = self.trainset.global_mean + self.bu[users].astype(np.float64)[:, None] + self.bi
         return scores
 

@@ -117,9 +117,10 @@ class BayesianMF(FactorModel):
         return self._compact()[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds: the attributes, not the draws."""
-        self._settle()
-        return self.__dict__
+        """What a pickle holds: the attributes, not the draws. Training that is under way goes on."""
+        if self._draws is not None:
+            self._compact()
+        return {**self.__dict__, "_draws": None}
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

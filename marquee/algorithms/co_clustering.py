@@ -61,8 +61,7 @@ class CoClustering(EpochAlgorithm):
         self.n_cltr_u, self.n_cltr_i, self.n_epochs = n_cltr_u, n_cltr_i, n_epochs
         self.random_state, self.verbose = random_state, verbose
 
-    def score_all(self, users: Integers) -> Floats:
-        """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
+    def _score_all(self, users: Integers) -> Floats:
         by_cluster = self.avg_cocltr[:, self.cltr_i] + (self.item_mean - self.avg_cltr_i[self.cltr_i])
         of_user = self.cltr_u[users]
         scores: Floats = by_cluster[of_user]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 from scipy.linalg import lapack
 
-from marquee.algorithms.algorithm import as_numbers
+from marquee.algorithms.algorithm import inner_ids
 from marquee.algorithms.memory import room
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number
 from marquee.algorithms.ranker import Ranker
@@ -52,7 +52,7 @@ class EASE(Ranker):
 
     def score_all(self, users: Integers) -> Floats:
         """Sums of weights for each of these users, shape (len(users), n_items)."""
-        history = self._history(self.matrix, as_numbers(users), self.dtype)
+        history = self._history(self.matrix, inner_ids(users, self.matrix.n_users), self.dtype)
         return np.asarray(history @ self.weights, dtype=np.float64)
 
     def _check_parameters(self) -> None:

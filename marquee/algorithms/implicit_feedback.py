@@ -11,7 +11,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
-from marquee.algorithms.algorithm import EpochAlgorithm, as_numbers
+from marquee.algorithms.algorithm import EpochAlgorithm, inner_ids
 from marquee.algorithms.parameters import DTYPES, require_choice, require_whole
 from marquee.algorithms.ranker import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads
@@ -32,7 +32,7 @@ class _FactorRanker(Ranker, EpochAlgorithm):
 
     def score_all(self, users: Integers) -> Floats:
         """Products of factors for each of these users, shape (len(users), n_items)."""
-        users = as_numbers(users)
+        users = inner_ids(users, self.trainset.n_users)
         factors = np.where((users >= 0)[:, None], self.pu[users], self.pu.dtype.type(0))
         with ONE_BLAS_THREAD:
             return np.asarray(factors @ self.qi.T, dtype=np.float64)

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import scipy.sparse
 
-from marquee.algorithms.algorithm import Algorithm, Estimates, as_numbers
+from marquee.algorithms.algorithm import Algorithm, Estimates, inner_ids
 from marquee.algorithms.parameters import require_number
 from marquee.arrays import Floats, Integers, Mask
 from marquee.errors import DataError
@@ -38,7 +38,8 @@ class Ranker(Algorithm):
 
     def score(self, users: Integers, items: Integers) -> Floats:
         """Ranking scores of pairs of inner ids, shape (n,): those of `score_all`."""
-        users, items = as_numbers(users), as_numbers(items)
+        users = inner_ids(users, self.trainset.n_users)
+        items = inner_ids(items, self.trainset.n_items)
         scores = np.zeros(len(users))
         known = np.flatnonzero(items >= 0)
         known = known[np.argsort(users[known], kind="stable")]

@@ -63,10 +63,8 @@ class SlopeOne(Algorithm):
         unfold(self.freq_triangle, 0, len(out), 1, out)
         return out
 
-    def score_all(self, users: Integers) -> Floats:
-        """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
+    def _score_all(self, users: Integers) -> Floats:
         matrix = self.matrix
-        users = np.asarray(users, dtype=np.int32)
         scores = np.empty((len(users), matrix.n_items))
 
         def work(start: int, stop: int) -> None:
@@ -122,7 +120,10 @@ class SlopeOne(Algorithm):
                 means[first:end],
             )
 
-        share_out(work, matrix.n_items, WIDTH)
+        if len(known) == 1:  # `predict`: the one item's block, without threads
+            work(int(of_item[0]), int(of_item[0]) + 1)
+        else:
+            share_out(work, matrix.n_items, WIDTH)
         values, impossible = np.zeros(len(users)), np.ones(len(users), dtype=np.bool_)
         values[known], impossible[known] = self.user_mean[of_user] + means, False
         return Estimates(values, impossible)

@@ -36,8 +36,7 @@ class FactorModel(EpochAlgorithm):
         """What the item factors are multiplied by for each of these users, shape (len(users), n_factors)."""
         return self.pu[users]
 
-    def score_all(self, users: Integers) -> Floats:
-        """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
+    def _score_all(self, users: Integers) -> Floats:
         with ONE_BLAS_THREAD:
             scores = np.asarray(self.user_factors(users) @ self.qi.T, dtype=np.float64)
         if self.biased:

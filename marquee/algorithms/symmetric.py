@@ -93,12 +93,11 @@ class SymmetricAlgorithm(Algorithm):
         self._learn_with(self._begin(data), sim)
         return self
 
-    def score_all(self, users: Integers) -> Floats:
-        """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
+    def _score_all(self, users: Integers) -> Floats:
         scores = np.empty((len(users), self.trainset.n_items))
         step = max(1, CELLS // self.trainset.n_items)
         for start in range(0, len(users), step):
-            scores[start : start + step] = super().score_all(users[start : start + step])
+            scores[start : start + step] = super()._score_all(users[start : start + step])
         return scores
 
     def __getstate__(self) -> dict[str, Any]:

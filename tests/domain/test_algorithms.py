@@ -1,6 +1,9 @@
 """Every candidate of the catalogue keeps one contract, whatever its family."""
 
 import inspect
+import pickle
+from copy import copy, deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +188,75 @@ def test_ratings_that_are_no_numbers_are_refused(name: str, value: float) -> Non
     trainset = surprise.Dataset.load_from_df(rows, surprise.Reader()).build_full_trainset()
     with pytest.raises(DataError, match="1 of 2 ratings are not finite"):
         candidate(name).make({}, seed=1).fit(trainset)
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "normal_predictor"])  # it draws
+def test_ids_that_do_not_exist_are_unknown_ones(name: str, data: Drawn) -> None:
+    algorithm = candidate(name).make({}, seed=1).fit(data.matrix)
+    n_users, n_items = data.matrix.n_users, data.matrix.n_items
+    items = np.arange(n_items)
+    for beyond in (n_users, 10**6, 2**40, -5):
+        strangers = algorithm.score(np.full(n_items, beyond), items)
+        np.testing.assert_array_equal(strangers, algorithm.score(np.full(n_items, -1), items))
+        rows = algorithm.score_all(np.array([0, beyond, n_users - 1]))
+        np.testing.assert_array_equal(rows[1], strangers)
+        np.testing.assert_array_equal(rows[[0, 2]], algorithm.score_all(np.array([0, n_users - 1])))
+    users = np.arange(n_users)
+    nowhere = algorithm.score(users, np.full(n_users, n_items + 7))
+    np.testing.assert_array_equal(nowhere, algorithm.score(users, np.full(n_users, -1)))
+
+
+@pytest.mark.parametrize("name", ["svd", "nmf", "knn_basic", "slope_one", "co_clustering"])
+def test_an_estimate_of_an_id_that_does_not_exist_is_that_of_the_twin(name: str, data: Drawn) -> None:
+    algorithm = candidate(name).make({}, seed=1).fit(data.matrix)
+    stranger = algorithm.estimate
+    for pair in ((0, 10**6), (10**6, 0)):
+        unknown = tuple("UKN__" if number else number for number in pair)
+        try:
+            expected = stranger(*unknown)
+        except surprise.PredictionImpossible:
+            with pytest.raises(surprise.PredictionImpossible):
+                stranger(*pair)
+        else:
+            assert stranger(*pair) == expected
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_fit_that_fails_leaves_the_model_as_it_was(name: str, data: Drawn) -> None:
+    algorithm = candidate(name).make({}, seed=1).fit(data.matrix)
+    bad = replace(data.matrix, values=np.full(len(data.matrix.values), np.nan))
+    before = arrays_of(algorithm)
+    with pytest.raises(DataError, match="are not finite numbers"):
+        algorithm.fit(bad)
+    after = arrays_of(algorithm)
+    assert algorithm.trainset.n_users == data.matrix.n_users
+    for key, value in before.items():
+        np.testing.assert_array_equal(after[key], value)
+
+
+@pytest.mark.parametrize("name", BY_EPOCHS)
+def test_a_copy_between_epochs_disturbs_nothing(name: str, data: Drawn) -> None:
+    watched = candidate(name).make({"n_epochs": 3}, seed=4)
+    for _ in watched.epochs(data.matrix):
+        copies = pickle.loads(pickle.dumps(watched)), copy(watched), deepcopy(watched)
+        for other in copies:
+            assert other.test(data.testset) == watched.test(data.testset)
+    alone = candidate(name).make({"n_epochs": 3}, seed=4).fit(data.matrix)
+    assert watched.test(data.testset) == alone.test(data.testset)
+
+
+def test_a_subclass_that_predicts_in_its_own_way_is_tested_by_it(data: Drawn) -> None:
+    class Fixed(candidate("svd").factory):  # type: ignore[misc]
+        def predict(self, uid: object, iid: object, *_: object, **__: object) -> surprise.Prediction:
+            return surprise.Prediction(uid, iid, None, 2.5, {})
+
+    assert {one.est for one in Fixed(n_epochs=1).fit(data.matrix).test(data.testset)} == {2.5}
+
+
+def test_ratings_without_a_user_are_refused() -> None:
+    frame = pd.DataFrame({"user": ["a", None], "item": ["x", "y"], "rating": [4.0, 3.0]})
+    with pytest.raises(DataError, match="1 of 2 ratings name no user or no item, the first in row 1"):
+        RatingMatrix.from_frame(frame)
 
 
 @pytest.mark.parametrize("name", BY_EPOCHS)
