@@ -8,7 +8,7 @@ from typing import Any
 from experiments.config import Params
 from experiments.figures import figures_of
 from experiments.figures.space import varied
-from experiments.figures.style import save_png, to_svg
+from experiments.figures.style import standalone, to_svg
 from experiments.findings import Findings
 from experiments.report.page import Told, render
 from experiments.search.importance import importances
@@ -36,12 +36,13 @@ def write_report(params: Params, findings: Findings, winner: Trial) -> list[Path
     drawn = {name: to_svg(figure) if figure else None for name, figure in figures.items()}
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(render(findings, winner, told, drawn), encoding="utf-8")
+    FIGURES.mkdir(exist_ok=True)
     written = [REPORT]
-    for name, figure in figures.items():
-        path = FIGURES / f"{name}.png"
+    for name, svg in drawn.items():
+        path = FIGURES / f"{name}.svg"
         path.unlink(missing_ok=True)  # of an earlier search
-        if figure is not None:
-            save_png(figure, path)
+        if svg is not None:
+            path.write_text(standalone(svg), encoding="utf-8")
             written.append(path)
     return written
 

@@ -36,13 +36,9 @@ def groups(findings: Findings) -> Figure:
         axes.set_xlabel(direction)
     every[0].set_yticks(range(len(shown)), [findings.trial(one).title for one in shown])
     every[0].invert_yaxis()
-    for axes, place in ((every[0], 0.33), (every[2], 0.78)):
-        figure.legend(
-            *axes.get_legend_handles_labels(),
-            loc="outside lower center",
-            bbox_to_anchor=(place, 0.0),
-            ncols=3,
-        )
+    users, items = (every[number].get_legend_handles_labels() for number in (0, 2))
+    figure.legend(*users, loc="outside lower left", ncols=len(USER_GROUPS))
+    figure.legend(*items, loc="outside lower right", ncols=len(ITEM_GROUPS))
     return figure
 
 

@@ -28,7 +28,7 @@ def _slopes(axes: Axes, shown: list[Measures], findings: Findings, metric: str) 
     pairs = [(a.random[metric], a.time[metric]) for one in shown if (a := one.across_time)]
     values = [value for pair in pairs for value in pair]
     low, high = min(values), max(values)
-    ends = spread([pair[1] for pair in pairs], min(0.075, 1 / len(shown)) * (high - low or 1.0), low, high)
+    ends = spread([pair[1] for pair in pairs], min(0.045, 1 / len(shown)) * (high - low or 1.0), low, high)
     for one, pair in zip(shown, pairs, strict=True):
         axes.plot((0, 1), pair, color=look[one.algorithm].colour, linestyle=look[one.algorithm].line,
                   linewidth=1.6, marker="o", markersize=4)  # fmt: skip
@@ -55,5 +55,5 @@ def _future(axes: Axes, shown: list[Measures], findings: Findings) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.set_title("Recommended too early")
-    axes.set_xlabel("% of the list places of the random split\nhold what nobody had rated by then")
+    axes.set_xlabel("% of places, not rated by then")
     axes.tick_params(axis="y", length=0)

@@ -1,7 +1,7 @@
-"""How every figure looks, and the two forms it leaves in: a PNG for a run, an SVG for a page.
+"""How every figure looks, and the two forms it leaves in: an SVG element for a page, and an SVG file.
 
-The SVG takes its ink and its lines from the page (`--ink`, `--faint`), so that it follows a dark theme; the
-PNG has a white ground of its own. Candidates keep their colour and marker from figure to figure.
+The element takes ink and lines from the page (`--ink`, `--faint`); the file brings its own, and a ground, for
+light and for dark. Candidates keep their colour, marker and line from figure to figure.
 """
 
 import io
@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise, product
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -23,6 +22,10 @@ from matplotlib.ticker import FuncFormatter
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS, LINES = "os^", ("-", "--", ":")
 INK, FAINT = "#1a1b1c", "#8a8b8c"  # also what is searched for in the SVG: no other element has these
+THEMES = (
+    ":root{--ink:#1a1b1c;--faint:#8a8b8c;--paper:#fff;--font:system-ui,'DejaVu Sans',sans-serif}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--faint:#8b929c;--paper:#14171b}}"
+)
 STYLE: dict[Any, Any] = {
     "text.color": INK,
     "axes.edgecolor": FAINT,
@@ -86,12 +89,6 @@ def plain_numbers(axes: Axes, which: str = "x") -> None:
     axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure on a white ground."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, facecolor="white")
-
-
 def to_svg(figure: Figure) -> str:
     """The figure as an SVG element without a ground, in the colours of the page it is put into."""
     file = io.StringIO()
@@ -102,3 +99,11 @@ def to_svg(figure: Figure) -> str:
     svg = re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1var(--font)", svg)
     head, body = svg.split(">", 1)
     return re.sub(r' (width|height)="[^"]*"', "", head) + ">" + body  # as wide as the page lets it be
+
+
+def standalone(svg: str) -> str:
+    """An element of `to_svg` as a file of its own, which follows the theme of whoever looks at it."""
+    head, body = svg.split(">", 1)
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)[0]
+    head += f' width="{width}pt" height="{height}pt"'
+    return f"{head}><style>{THEMES}</style><rect width='100%' height='100%' fill='var(--paper)'/>{body}"

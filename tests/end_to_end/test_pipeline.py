@@ -42,7 +42,7 @@ def test_the_report_is_one_file_and_dvc_shows_metrics_and_plots(reproduced: Clon
     reproduced.dvc("plots", "show", "--out", str(tmp_path))
     shown = (tmp_path / "index.html").read_text()
     for name in ("pareto", "groups", "leakage", "learning_curves"):
-        assert re.search(rf'<img[^>]* src="[^"]*{name}.png"', shown.replace("\n", " "))
+        assert re.search(rf'<img[^>]* src="[^"]*{name}.svg"', shown.replace("\n", " "))
 
 
 def test_a_second_repro_does_nothing(reproduced: Clone) -> None:

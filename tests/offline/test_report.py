@@ -13,7 +13,7 @@ from experiments.figures.curves import learning_curves
 from experiments.figures.leakage import leakage
 from experiments.figures.pareto import front
 from experiments.figures.space import parallel_coordinates, varied
-from experiments.figures.style import FAINT, INK, drawn, spread, to_svg
+from experiments.figures.style import FAINT, INK, drawn, spread, standalone, to_svg
 from experiments.report.page import Told, render
 from experiments.search.importance import importances
 
@@ -141,6 +141,15 @@ def test_an_svg_takes_the_width_of_its_place() -> None:
     assert svg.startswith("<svg")
     assert not re.search(r"<svg[^>]* (width|height)=", svg)
     assert "viewBox" in svg
+
+
+def test_an_svg_file_brings_its_colours_for_light_and_for_dark() -> None:
+    with drawn():
+        svg = to_svg(Figure())
+    file = standalone(svg)
+    assert file.startswith("<svg")
+    assert set(re.findall(r"var\((--[a-z]+)\)", file)) <= set(re.findall(r"(--[a-z]+):", file))
+    assert "prefers-color-scheme:dark" in file
 
 
 def test_the_parameter_that_makes_the_difference_is_the_important_one() -> None:
