@@ -8,6 +8,7 @@ A trial of Optuna is one training. Its slot, in the user attributes, says which 
 came of it stands there too. One that ended without an outcome was retired, and its slot asked again.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
@@ -29,6 +30,8 @@ from marquee.errors import ConfigError, TrackingError
 SLOT, ORDER, TRAINING, WORKER, SEEN = "slot", "order", "training", "worker", "seen"
 OUTCOME, CLOSED = "outcome", "closed"
 GONE = (KeyError, FileNotFoundError)  # what a storage says where the search is over and was cleared away
+ATTEMPTS, PAUSE = 10, 0.3  # to open a database whose tables others are just making; seconds between
+MADE_BY_OTHERS = {"IntegrityError", "ProgrammingError", "InternalError"}  # what that looks like
 MOST_DEATHS = 3  # of workers on one training: after that it is what kills them
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -231,15 +234,22 @@ def _opened(storage: str, journal: Path) -> optuna.storages.BaseStorage:
         return optuna.storages.JournalStorage(JournalFile(journal))
     if storage.startswith("postgresql://"):
         storage = storage.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver that we bring
-    try:
-        return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
-    except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
-        raise TrackingError(f"search.storage cannot be used: {' '.join(str(error).split())[:300]}") from error
-    except Exception as error:  # SQLAlchemy's own, by whichever driver
-        if type(error).__module__.startswith("sqlalchemy"):
+    for patience in range(ATTEMPTS, 0, -1):
+        try:
+            return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+        except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
+            raise TrackingError(
+                f"search.storage cannot be used: {' '.join(str(error).split())[:300]}"
+            ) from error
+        except Exception as error:  # SQLAlchemy's own, by whichever driver
+            if not type(error).__module__.startswith("sqlalchemy"):
+                raise
+            if patience > 1 and type(error).__name__ in MADE_BY_OTHERS:
+                time.sleep(PAUSE)
+                continue
             what = " ".join(str(error.__cause__ or error).split())[:300]
             raise TrackingError(f"search.storage cannot be reached: {what}") from error
-        raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:

@@ -1,6 +1,7 @@
 """A search by a database: workers of several machines share it, and a killed one costs nothing."""
 
 import multiprocessing
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from searches import asking_of, begin, records, run, search_of
 
 from experiments.crossval import FoldSource
 from experiments.search.run import Asking, forget_search, run_search
+from experiments.search.space import axes_of_all
 from experiments.search.studies import StudiesMissing
 from experiments.search.worker import work
 from experiments.trials import Trial
@@ -49,12 +51,28 @@ def test_workers_join_a_search_that_has_none_of_its_own(
     assert records(trials) == records(run(search_of(SPACE), source, tmp_path))
 
 
+def test_whoever_comes_at_once_to_an_empty_database_finds_or_makes_its_tables(
+    source: FoldSource, tmp_path: Path
+) -> None:
+    found = programs()
+    if found is None:
+        pytest.skip("there is no PostgreSQL: apt-get install postgresql, or set MARQUEE_TEST_POSTGRES")
+    with postgres(found) as empty, ThreadPoolExecutor(8) as pool:
+        search = search_of(SPACE, storage=empty)
+        assignment = asking_of(search, source, tmp_path).assignment()
+        axes = axes_of_all(search)
+        opened = [pool.submit(assignment.studies, axes, seed, create=True) for seed in range(8)]
+        assert len({id(one.result(60)) for one in opened}) == 8
+
+
 def _join(asking: Asking) -> int:
-    while True:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             return work(asking.assignment(), leave=lambda: False)
         except StudiesMissing:
-            continue
+            time.sleep(0.1)
+    raise TimeoutError("the search never began")
 
 
 def test_a_killed_worker_and_a_killed_search_lose_nothing(
