@@ -83,8 +83,8 @@ class _Telling:
         others = [one for one in self._serious() if one.algorithm != self._winner.algorithm]
         if own is None or not own.folds or not others:
             return ""
-        parts = []
-        for metric in (self._findings.metric, "ndcg", "coverage", "diversity"):
+        parts, compared = [], (self._findings.metric, "ndcg", "coverage", "diversity")
+        for metric in compared:
             sign = 1 if metric in LOWER_IS_BETTER else -1
             top = min(others, key=lambda one: sign * one.mean(metric))
             if sign * top.mean(metric) < sign * own.mean(metric):
@@ -97,29 +97,28 @@ class _Telling:
         if sizes[least] < self._winner.model_bytes:
             other = self._findings.by_number[least]
             parts.append(f"size ({_size(self._winner)} against {_size(other)} of {other.title})")
-        return (
-            f"It gives up {_listed(parts)}."
-            if parts
-            else "It gives up nothing: no other is better in anything."
-        )
+        if parts:
+            return f"It gives up {_listed(parts)}."
+        return f"No other is better in {', '.join(map(self._findings.name, compared))} or size."
 
     def _gain(self) -> str:
         """What the search found over the parameters that algorithms have where none are given."""
         found = self._findings
         gains = {
-            found.trial(one).title: paired(one.defaults, found.trial(one).values(found.metric))
+            one.trial: paired(one.defaults, found.trial(one).values(found.metric))
             for one in found.leaders
+            if one.defaults
         }
-        own = gains.get(self._winner.title)
+        own = gains.get(self._winner.number)
         if own is None:
             return ""
         text = f"Against default parameters the search {_gained(own)} in the {found.name(found.metric)} of it"
         if len(gains) > 1:
-            most = max(gains, key=lambda title: gains[title].mean)
+            most = max(gains, key=lambda number: gains[number].mean)
             mean = fmean(gain.mean for gain in gains.values())
             text += f", {mean:.4f} on average over {len(gains)} candidates"
-            if most != self._winner.title and gains[most].mean > 0:
-                text += f", most for {most}, {gains[most].mean:.4f}"
+            if most != self._winner.number and gains[most].mean > 0:
+                text += f", most for {found.by_number[most].title}, {gains[most].mean:.4f}"
         return f"{text}."
 
     def _headline(self) -> str:

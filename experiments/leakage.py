@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from experiments.crossval import Part, fold_data
-from experiments.judging import Rule, judged, recommend
+from experiments.judging import Rule, has_hits, judged, recommend
 from experiments.measures import LOWER_IS_BETTER, AcrossTime, Figures, Measures
 from experiments.trials import Trial
 from marquee.algorithms.catalogue import candidate
@@ -56,6 +56,15 @@ class Crossing:
             int(times[by_time.test].min()),
             np.array([first[item] for item in random[0].item_ids], dtype=np.int64),
         )
+
+    def check(self, rule: Rule) -> None:
+        """Refuse parts on which lists cannot be judged.
+
+        Raises:
+            DataError: after the moment, or at random, nobody whom training knows has a relevant rating.
+        """
+        if not (has_hits(self.random, rule) and has_hits(self.time, rule)):
+            raise DataError("nobody whom the past knows has a relevant rating after it: it cannot be judged")
 
     def measure(self, trial: Trial, seed: int, rule: Rule, pool: ThreadPoolExecutor) -> AcrossTime:
         """Train a trial's candidate on both, side by side, and compare."""

@@ -5,11 +5,12 @@ that cannot be measured (for want of memory, mostly) is kept with its reason, an
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from marquee.errors import DataError
 from marquee.metrics import mae, rmse
 from marquee.seeds import seed_for
 
+T = TypeVar("T")
 Curve = tuple[tuple[int, float], ...]  # (epoch, error)
 MICRO = 1e-6
 
@@ -46,11 +48,9 @@ class Setting:
         """Refuse a rule by which lists cannot be judged.
 
         Raises:
-            DataError: on some fold, or across time, nobody has a relevant held-out item.
+            DataError: on some fold nobody has a relevant held-out item.
         """
-        crossed = (self.crossing.random, self.crossing.time) if self.crossing else ()
-        folds = (self.parts[fold] for fold in range(len(self.parts)))
-        if not all(has_hits(part, self.rule) for part in (*folds, *crossed)):
+        if not all(has_hits(self.parts[fold], self.rule) for fold in range(len(self.parts))):
             raise DataError(
                 f"nobody has a held-out rating of {self.rule.relevant_from:g} or more, by which lists are "
                 "judged: lower measure.relevant_from in params.yaml"
@@ -74,8 +74,8 @@ def _measured(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> Measu
         tuple(judgement.figures for judgement, _ in folds),
         _mean_groups([judgement.groups for judgement, _ in folds]),
         _mean_curve([curve for _, curve in folds]),
-        _with_defaults(trial, setting, pool),
-        _across_time(trial, setting, pool),
+        _if_possible(_with_defaults, trial, setting, pool) or (),
+        _if_possible(_across_time, trial, setting, pool),
         cost=_cost(trial, setting),
     )
 
@@ -110,6 +110,19 @@ def _on_fold(trial: Trial, setting: Setting, fold: int) -> tuple[Judgement, Curv
             if stop.points:
                 judgement = judge_model(stop.algorithm, part, setting.rule)
     return judgement, tuple(curve)
+
+
+def _if_possible(
+    work: Callable[[Trial, Setting, ThreadPoolExecutor], T | None],
+    trial: Trial,
+    setting: Setting,
+    pool: ThreadPoolExecutor,
+) -> T | None:
+    """What is told beside the trial; None where that fails: defaults may diverge where the trial does not."""
+    try:
+        return work(trial, setting, pool)
+    except Exception:
+        return None
 
 
 def _with_defaults(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> tuple[float, ...]:

@@ -70,7 +70,7 @@ def choose(findings: Findings, select: Select) -> Choice:
 
 def _contenders(findings: Findings, select: Select) -> list[Contender]:
     able = [trial for trial in findings.trials if trial.folds]
-    if _needs_measures(select):
+    if needs_measures(select):
         able = [
             findings.trial(one)
             for one in findings.leaders
@@ -90,7 +90,7 @@ def _contenders(findings: Findings, select: Select) -> list[Contender]:
     ]
 
 
-def _needs_measures(select: Select) -> bool:
+def needs_measures(select: Select) -> bool:
     """Whether the objective or a budget is of what only the best trial of each candidate was measured for."""
     budgets = (select.max_predict_microseconds, select.max_peak_megabytes, select.max_top_n_seconds)
     return bool(set(select.weights) - set(ERRORS)) or any(budget is not None for budget in budgets)

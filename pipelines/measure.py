@@ -8,11 +8,14 @@ from rich.progress import track
 
 from experiments.config import Params
 from experiments.crossval import FoldSource
+from experiments.findings import Findings
 from experiments.judging import Rule
 from experiments.leakage import Crossing, order_change
 from experiments.measures import Measures, leaders
 from experiments.measuring import Setting
 from experiments.measuring import measure as measure_trial
+from experiments.selection import choose, needs_measures
+from experiments.trials import Trial
 from marquee.errors import DataError
 from marquee.seeds import seed_for
 from pipelines.found import last_trials, note_costs
@@ -26,7 +29,7 @@ def measure(params: Params) -> None:
     """Write results/measures.json, and note the costs."""
     setting = _setting(params)
     setting.check()
-    best = leaders(last_trials(params), params.search.metric)
+    best = _worth_measuring(last_trials(params), params)
     measured = [
         measure_trial(trial, setting) for trial in track(best, "measuring", console=screen(), transient=True)
     ]
@@ -37,22 +40,33 @@ def measure(params: Params) -> None:
     write_json(MEASURES, _record(setting, measured))
 
 
+def _worth_measuring(trials: list[Trial], params: Params) -> list[Trial]:
+    """The best of each candidate; and whom the rule will choose, where it can tell by errors alone."""
+    best = leaders(trials, params.search.metric)
+    if not needs_measures(params.select):
+        winner = choose(Findings(trials, metric=params.search.metric), params.select).winner
+        best += [] if winner in best else [winner]
+    return best
+
+
 def _setting(params: Params) -> Setting:
     source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
     rule = Rule.of(params.measure.top_n, params.measure.relevant_from, source.scale)
-    return Setting(source.parts(), _crossing(params, source), rule, params.search.metric, params.seed)
+    return Setting(source.parts(), _crossing(params, source, rule), rule, params.search.metric, params.seed)
 
 
-def _crossing(params: Params, source: FoldSource) -> Crossing | None:
+def _crossing(params: Params, source: FoldSource, rule: Rule) -> Crossing | None:
     """The training part held out at random and in time; None, and a line, where that cannot be."""
     if not params.measure.leakage:
         return None
     seed = seed_for(params.seed, "leakage")
     try:
-        return Crossing.of(pd.read_parquet(TRAIN), params.split.test_share, seed, source.scale)
+        crossing = Crossing.of(pd.read_parquet(TRAIN), params.split.test_share, seed, source.scale)
+        crossing.check(rule)
     except DataError as error:
         screen().print(f"[yellow]No leakage meter[/]: {error}.")
         return None
+    return crossing
 
 
 def _record(setting: Setting, measured: list[Measures]) -> dict[str, object]:

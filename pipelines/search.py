@@ -8,7 +8,7 @@ from experiments.config import Params
 from experiments.search.crew import prepare
 from experiments.search.run import Asking, forget_search, run_search
 from experiments.search.space import check_candidates
-from experiments.search.studies import check_storage
+from experiments.search.storage import check_storage
 from experiments.trials import Trial, ranked, to_record
 from pipelines.asking import asking
 from pipelines.found import note_costs

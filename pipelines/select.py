@@ -1,5 +1,7 @@
 """Choose the winner by the rule in params.yaml, and say why."""
 
+from math import isnan
+
 from experiments.config import Params
 from experiments.explanation import explain
 from experiments.findings import Findings
@@ -41,7 +43,8 @@ def _headline(findings: Findings, winner: Trial) -> dict[str, float]:
     figures = {metric: winner.mean(metric) for metric in ERRORS}
     measured = findings.measured.get(winner.number)
     if measured is not None and measured.folds:
-        figures |= {metric: measured.mean(metric) for metric in LISTS}
+        means = {metric: measured.mean(metric) for metric in LISTS}
+        figures |= {metric: mean for metric, mean in means.items() if not isnan(mean)}
     return figures | {"model_megabytes": winner.model_bytes / MEGABYTE}
 
 

@@ -14,9 +14,11 @@ RANDOM = "normal_predictor"  # it errs so much that the others would be flattene
 Dots = tuple[tuple[str, str], ...]  # (group, figure)
 
 
-def groups(findings: Findings) -> Figure:
-    """A row a candidate, best first; a panel a question; a dot a group."""
+def groups(findings: Findings) -> Figure | None:
+    """A row a candidate, best first; a panel a question; a dot a group. None where nobody was measured."""
     shown = [one for one in findings.leaders if one.algorithm != RANDOM]
+    if not shown:
+        return None
     error = findings.name(findings.metric)
     panels: list[tuple[str, str, Dots]] = [
         (f"{error} in stars, by user", "lower is better", tuple((g, findings.metric) for g in USER_GROUPS)),

@@ -68,12 +68,12 @@ def _template() -> Any:
 
 def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:
     """Errors with their intervals, and how far each is from the first on the same folds."""
-    first = findings.leaders[0]
-    rows = []
+    rows: list[dict[str, Any]] = []
+    first = next(iter(findings.leaders), None)
     for one in findings.leaders:
         trial = findings.trial(one)
         difference = None
-        if one is not first:
+        if first is not None and one is not first:
             difference = paired(one.values(findings.metric), first.values(findings.metric))
         rows.append(
             {
@@ -83,7 +83,9 @@ def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:
                 "errors": [_with_interval(interval(one.values(m)), f"{{:.{4}f}}") for m in ("rmse", "mae")],
                 "difference": _difference(difference),
                 "impossible": f"{one.mean('impossible'):.2%}",
-                "gain": _difference(paired(one.defaults, one.values(findings.metric))),
+                "gain": _difference(
+                    paired(one.defaults, one.values(findings.metric)) if one.defaults else None
+                ),
             }
         )
     return rows
@@ -91,7 +93,7 @@ def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:
 
 def _difference(told: Interval | None) -> Cell:
     if told is None or told.mean == told.low == told.high == 0:
-        return Cell("none")
+        return Cell("none" if told else "-")
     note = "" if told.excludes_zero else "; not told from 0"
     return Cell(f"{told.mean:+.4f}", f"{_bounds(told, '{:+.4f}')}{note}")
 
@@ -107,7 +109,9 @@ def _bounds(told: Interval, form: str) -> str:
 def _table(findings: Findings, metrics: Sequence[str]) -> dict[str, Any]:
     """A row a candidate, a column a metric, the best of each column marked."""
     best = {
-        metric: (min if metric in LOWER_IS_BETTER else max)(one.mean(metric) for one in findings.leaders)
+        metric: (min if metric in LOWER_IS_BETTER else max)(
+            (one.mean(metric) for one in findings.leaders), default=0.0
+        )
         for metric in metrics
         if metric in LOWER_IS_BETTER + HIGHER_IS_BETTER
     }

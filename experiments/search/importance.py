@@ -26,6 +26,8 @@ def importances(trials: Sequence[Trial], names: Sequence[str], metric: str, seed
     """
     if len(trials) < FEWEST or not names:
         return {}
+    if len({trial.mean(metric) for trial in trials}) == 1:
+        return {}  # nothing to explain
     if len(names) == 1:
         return {names[0]: 1.0}
     space = {name: _distribution([trial.parameters[name] for trial in trials]) for name in names}

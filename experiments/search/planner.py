@@ -96,5 +96,7 @@ class Planner:
         return shuffled_trainings(axes, self._seed, name)
 
     def _size(self, name: str) -> int:
-        listed = self._lists[name]
-        return UNBOUNDED if listed is None else len(listed)
+        listed, axes = self._lists[name], self._axes[name]
+        if listed is None:  # a sampler draws, and may draw one twice: but no more than there are
+            return len(axes.trainings()) if axes.is_finite else UNBOUNDED
+        return len(listed)

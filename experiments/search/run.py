@@ -93,6 +93,7 @@ def run_search(asking: Asking, on_training: OnTraining) -> list[Trial]:
                 gathered.look()
             settled |= {slot: gathered.told[slot] for slot in waited if slot in gathered.told}
         studies.close()
+    gathered.look()  # at what workers were about to end
     trials = gathered.trials()
     _refuse_all_failed(trials)
     return trials
@@ -187,6 +188,8 @@ def _code_digest() -> str:
 
 
 def _refuse_all_failed(trials: list[Trial]) -> None:
+    if not trials:
+        raise MarqueeError("no training ended within search.minutes: give it more, and run it again")
     if all(trial.failure for trial in trials):
         first = trials[0]
         raise MarqueeError(

@@ -8,7 +8,6 @@ A trial of Optuna is one training. Its slot, in the user attributes, says which 
 came of it stands there too. One that ended without an outcome was retired, and its slot asked again.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
@@ -21,17 +20,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.config import Range, Space
-from experiments.search.journal import JournalFile
 from experiments.search.outcome import Outcome
 from experiments.search.space import Axes
+from experiments.search.storage import opened
 from marquee.algorithms.catalogue import Parameters
-from marquee.errors import ConfigError, TrackingError
+from marquee.errors import TrackingError
 
 SLOT, ORDER, TRAINING, WORKER, SEEN = "slot", "order", "training", "worker", "seen"
 OUTCOME, CLOSED = "outcome", "closed"
 GONE = (KeyError, FileNotFoundError)  # what a storage says where the search is over and was cleared away
-ATTEMPTS, PAUSE = 10, 0.3  # to open a database whose tables others are just making; seconds between
-MADE_BY_OTHERS = {"IntegrityError", "ProgrammingError", "InternalError"}  # what that looks like
 MOST_DEATHS = 3  # of workers on one training: after that it is what kills them
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -94,8 +91,11 @@ class Studies:
     ) -> None:
         if storage == "journal" and not create and not journal.exists():
             raise StudiesMissing(f"there is no {journal}")
-        self._storage = _opened(storage, journal)
+        self._storage = opened(storage, journal)
         self._key = key
+        self._deaths: Counter[Slot] = (
+            Counter()
+        )  # seen by this process: one that was interrupted killed nobody
         self._distributions = {name: _distributions(one.trained) for name, one in axes.items()}
         if create:
             for name in axes:
@@ -180,12 +180,8 @@ class Studies:
                 continue
             self._studies[name].tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             slot = (name, int(trial.user_attrs[SLOT]))
-            deaths = Counter(
-                int(other.user_attrs[SLOT])
-                for which, other in self._trials()
-                if which == name and other.state == TrialState.FAIL and OUTCOME not in other.user_attrs
-            )
-            if deaths[slot[1]] >= MOST_DEATHS:
+            self._deaths[slot] += 1
+            if self._deaths[slot] >= MOST_DEATHS:
                 deadly.append((slot, _training(trial)))
             else:
                 self.ask(slot, int(trial.user_attrs[ORDER]), _training(trial))
@@ -229,29 +225,6 @@ class Studies:
         ]
 
 
-def _opened(storage: str, journal: Path) -> optuna.storages.BaseStorage:
-    if storage == "journal":
-        return optuna.storages.JournalStorage(JournalFile(journal))
-    if storage.startswith("postgresql://"):
-        storage = storage.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver that we bring
-    for patience in range(ATTEMPTS, 0, -1):
-        try:
-            return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
-        except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
-            raise TrackingError(
-                f"search.storage cannot be used: {' '.join(str(error).split())[:300]}"
-            ) from error
-        except Exception as error:  # SQLAlchemy's own, by whichever driver
-            if not type(error).__module__.startswith("sqlalchemy"):
-                raise
-            if patience > 1 and type(error).__name__ in MADE_BY_OTHERS:
-                time.sleep(PAUSE)
-                continue
-            what = " ".join(str(error.__cause__ or error).split())[:300]
-            raise TrackingError(f"search.storage cannot be reached: {what}") from error
-    raise AssertionError("the last attempt returns or raises")
-
-
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed)
@@ -288,15 +261,3 @@ def _last_seen(trial: FrozenTrial) -> tuple[str, float]:
     """The worker's name, and when it was last known to be alive, in seconds since 1970."""
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     return str(trial.user_attrs.get(WORKER, "")), float(trial.user_attrs.get(SEEN, started))
-
-
-def check_storage(storage: str) -> None:
-    """Refuse a storage that cannot be meant.
-
-    Raises:
-        ConfigError: it is neither `journal` nor an address.
-    """
-    if storage != "journal" and "://" not in storage:
-        raise ConfigError(
-            f"search.storage: '{storage}' is neither journal nor an address such as postgresql://host/database"
-        )

@@ -70,11 +70,9 @@ def work(assignment: Assignment, *, leave: Callable[[], bool], n: int | None = N
     parts, done = assignment.source.parts(), 0
     # Once for all: to limit BLAS for each model wakes its idle threads, and they spin on the folds' cores.
     with ONE_BLAS_THREAD, ThreadPoolExecutor(min(n or n_threads(), len(parts))) as pool:
-        while not leave():
+        while not (leave() or studies.is_closed):
             claim = studies.claim(own_name())
             if claim is None:
-                if studies.is_closed:
-                    break
                 time.sleep(IDLE)
                 continue
             with _beating(claim):

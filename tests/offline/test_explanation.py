@@ -49,6 +49,16 @@ def test_a_grid_worse_than_the_defaults_is_told_as_a_loss() -> None:
     assert "the search lost 0.0100 (95%: 0.0100 to 0.0100) (its grid leaves the defaults out)" in text
 
 
+def test_the_gain_is_that_of_the_very_trial_that_won() -> None:
+    found = findings()
+    second = replace(
+        found.measured[0], trial=1, defaults=tuple(v + 0.5 for v in found.trials[1].values("rmse"))
+    )
+    told_of = told(replace(found, measured={**found.measured, 1: second}), max_model_megabytes=3)
+    assert told_of.startswith("SVD (n_factors=50, reg_all=0.02) wins")
+    assert "the search gained 0.5000" in told_of
+
+
 def test_a_cheaper_winner_says_what_it_was_preferred_to() -> None:
     text = told(findings(), rule="one_standard_error", max_model_megabytes=4)
     # 0.88 + 0.01 / sqrt(3) = 0.8858 leaves only the first SVD

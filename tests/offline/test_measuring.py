@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from searches import run, search_of
 
+from experiments import measuring
 from experiments.crossval import FoldSource, Parts
 from experiments.footprint import footprint
 from experiments.judging import Rule, judge_model, judged
@@ -17,7 +18,7 @@ from experiments.measuring import Setting, measure
 from experiments.trials import Trial
 from marquee.algorithms.baseline_only import BaselineOnly
 from marquee.algorithms.scoring import Predictions, pairs_of
-from marquee.errors import DataError
+from marquee.errors import DataError, DivergedError
 from marquee.ratings import RatingMatrix
 from marquee.topn import NONE
 
@@ -105,6 +106,19 @@ def test_one_that_cannot_be_measured_is_kept_with_its_reason(setting: Setting) -
     failed = measure(Trial(3, "svd", {"lr_all": 1e6}), setting)
     assert failed.folds == ()
     assert str(failed.failure).startswith("DivergedError: SVD diverged in epoch 1")
+
+
+def test_defaults_that_diverge_cost_nothing_but_the_gain(
+    trials: list[Trial], setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object) -> None:
+        raise DivergedError("SVD diverged")
+
+    monkeypatch.setattr(measuring, "steps", diverge)
+    best = next(trial for trial in leaders(trials, "rmse") if trial.algorithm == "svd")
+    one = measure(best, setting)
+    assert one.defaults == ()
+    assert one.values("rmse") == best.values("rmse")
 
 
 def test_where_nobody_has_a_relevant_item_it_says_what_to_change(setting: Setting) -> None:

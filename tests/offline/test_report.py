@@ -133,6 +133,10 @@ def test_what_cannot_be_drawn_is_left_out() -> None:
     assert parallel_coordinates(replace(found, trials=found.trials[:3])) is None
 
 
+def test_nobody_measured_leaves_a_page_without_their_tables() -> None:
+    read(page(measured={}, leakage=None))
+
+
 def test_an_svg_takes_the_width_of_its_place() -> None:
     with drawn():
         figure = Figure()
@@ -163,3 +167,5 @@ def test_the_parameter_that_makes_the_difference_is_the_important_one() -> None:
     assert next(iter(shares)) == "reg_all"
     assert shares["reg_all"] > 0.9
     assert importances(strong[:3], ["n_factors"], "rmse", 0) == {}
+    level = [replace(t, folds=trials[0].folds) for t in trials]
+    assert importances(level, ["n_factors", "reg_all"], "rmse", 0) == {}

@@ -204,6 +204,33 @@ def test_a_training_whose_worker_died_before_its_parameters_were_written_is_aske
     assert (claim.slot, claim.training) == (2, asked)
 
 
+def test_a_training_that_was_interrupted_often_has_killed_nobody(source: FoldSource, tmp_path: Path) -> None:
+    asking = asking_of(search_of({"svd": {"n_factors": [4], "n_epochs": [3]}}), source, tmp_path)
+    axes = axes_of_all(asking.search)
+    asking.assignment().studies(axes, 1, create=True).ask(("svd", 0), 0, {"n_factors": 4})
+    for _ in range(5):  # each time the search is run again, and ended in the middle
+        studies = asking.assignment().studies(axes, 1)
+        assert studies.claim("other") is not None
+        assert asking.assignment().studies(axes, 1).retire(lambda *_: True) == []
+    deadly = [slot for _ in range(3) if studies.claim("other") for slot, _ in studies.retire(lambda *_: True)]
+    assert deadly == [("svd", 0)]
+
+
+def test_workers_leave_what_waits_when_the_minutes_are_over(source: FoldSource, tmp_path: Path) -> None:
+    asking = asking_of(search_of({"svd": {"n_factors": [3, 4, 5], "n_epochs": [3]}}), source, tmp_path)
+    studies = asking.assignment().studies(axes_of_all(asking.search), 1, create=True)
+    for number in range(3):
+        studies.ask(("svd", number), number, {"n_factors": 3 + number})
+    studies.close()
+    assert work(asking.assignment(), leave=lambda: False) == 0
+
+
+def test_minutes_in_which_nothing_ends_are_said_to_be_too_few(source: FoldSource, tmp_path: Path) -> None:
+    search = search_of({"svd": {"n_epochs": [10**6]}}, workers=0, minutes=0.001)
+    with pytest.raises(MarqueeError, match=r"no training ended within search\.minutes"):
+        run_search(asking_of(search, source, tmp_path), lambda *_: None)
+
+
 def test_a_search_is_kept_until_its_trials_are_safe(source: FoldSource, tmp_path: Path) -> None:
     asking = asking_of(search_of({"slope_one": {}, "baseline_only": {}}), source, tmp_path)
     first = run_search(asking, lambda *_: None)
