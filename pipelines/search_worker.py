@@ -4,7 +4,8 @@ import signal
 import time
 
 from experiments.config import Params
-from experiments.search.studies import StudiesMissing, check_storage
+from experiments.search.storage import check_storage
+from experiments.search.studies import StudiesMissing
 from experiments.search.worker import work
 from marquee.errors import MarqueeError
 from pipelines.asking import asking
