@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -160,9 +160,8 @@ def theirs(grid: Grid, ratings: pd.DataFrame) -> tuple[dict[str, Any], float, fl
     return best, float(found.best_score["rmse"]), seconds
 
 
-def grids(chosen: Sequence[Grid], share: float, repeats: int) -> list[Row]:
+def grids(chosen: Sequence[Grid], share: float, repeats: int) -> Iterator[Row]:
     """Each grid on both sides: ours as often as said, Surprise once."""
-    rows = []
     for grid in chosen:
         ratings = sampled(ratings_of(grid.data), share)
         runs = [ours(search_of({grid.name: grid.space}), ratings) for _ in range(repeats)]
@@ -175,9 +174,7 @@ def grids(chosen: Sequence[Grid], share: float, repeats: int) -> list[Row]:
         reached = f"target {grid.target:g}x {'✓' if ratio >= grid.target else '✗'}"
         title = f"{grid.title}, {grid.data}: GridSearchCV"
         note = f"{reached}; {verdict}: {best.label}, {best.mean('rmse'):.4f}"
-        rows.append(Row(title, seconds, took, ratio, "s", len(runs), note))
-        print(line(rows[-1]), flush=True)
-    return rows
+        yield Row(title, seconds, took, ratio, "s", len(runs), note)
 
 
 def _points(candidates: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -262,7 +259,7 @@ def sampled(ratings: pd.DataFrame, share: float) -> pd.DataFrame:
     return ratings.iloc[rows].reset_index(drop=True)
 
 
-def run(program: str, doc: str | None, parts: Mapping[str, Callable[[float], list[Row]]]) -> int:
+def run(program: str, doc: str | None, parts: Mapping[str, Callable[[float], Iterable[Row]]]) -> int:
     """The command line: print a line a figure; with --json, write the rows too."""
     parser = argparse.ArgumentParser(prog=program, description=(doc or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the ratings")
@@ -289,7 +286,7 @@ def run(program: str, doc: str | None, parts: Mapping[str, Callable[[float], lis
     return 0
 
 
-PARTS: dict[str, Callable[[float], list[Row]]] = {
+PARTS: dict[str, Callable[[float], Iterable[Row]]] = {
     "grids": lambda share: grids(GRIDS, share, 3 if share == 1.0 else 1),
     "candidates": lambda share: [candidates_row(share)],
 }

@@ -8,7 +8,7 @@ Ours alone: no peer has workers, a tracker and pruning in one. The ratings are t
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,23 +57,19 @@ def overhead_row(_: float) -> Row:
     return Row("overhead of a trial, 200 trials", each, None, None, "ms", len(trials), note)
 
 
-def pruning_rows(share: float) -> list[Row]:
+def pruning_rows(share: float) -> Iterator[Row]:
     """What pruning saves and what it costs: epochs trained, and the error of the winner."""
     ratings = sampled(ratings_of("ml-100k"), share)
     rates, decays = [0.002, 0.005, 0.01, 0.02], [0.02, 0.06, 0.1]
     space = {"svd": {"n_factors": [20, 100], "lr_all": rates, "reg_all": decays, "n_epochs": [54]}}
     every, _ = ours(search_of(space), ratings)
     best = ranked(every, "rmse")[0].mean("rmse")
-    rows = []
     for pruner in ("median", "hyperband"):
         some, _ = ours(search_of(space, pruner=pruner), ratings)
         lost = ranked(some, "rmse")[0].mean("rmse") - best
         epochs = sum(trial.curve[-1][0] for trial in some) / (54 * len(some))
         note = f"target 40% {_mark(epochs <= 0.4)} and 0.0005 stars {_mark(lost <= 0.0005)}: {lost:.5f} lost"
-        rows.append(
-            Row(f"epochs with {pruner} pruning, SVD, ml-100k", 100 * epochs, 100, 1 / epochs, "%", 1, note)
-        )
-    return rows
+        yield Row(f"epochs with {pruner} pruning, SVD, ml-100k", 100 * epochs, 100, 1 / epochs, "%", 1, note)
 
 
 def _worked(trials: Sequence[Trial]) -> float:
@@ -85,7 +81,7 @@ def _mark(reached: bool) -> str:
     return "✓" if reached else "✗"
 
 
-PARTS: dict[str, Callable[[float], list[Row]]] = {
+PARTS: dict[str, Callable[[float], Iterable[Row]]] = {
     "workers": lambda share: [scaling_row(share)],
     "overhead": lambda share: [overhead_row(share)],
     "pruning": pruning_rows,

@@ -9,11 +9,10 @@ from statistics import fmean
 from experiments.config import Select
 from experiments.findings import Findings
 from experiments.intervals import Interval, interval, paired
-from experiments.measures import LOWER_IS_BETTER, Measures
+from experiments.measures import GUESSES, LOWER_IS_BETTER, Measures
 from experiments.selection import Choice
 from experiments.trials import MEGABYTE, Trial
 
-NO_RIVAL = "normal_predictor"  # covers everything and costs nothing: nobody gives up anything to it
 SHARES = {"coverage"}
 
 
@@ -128,7 +127,7 @@ class _Telling:
     def _serious(self) -> list[Measures]:
         """Those that predict no worse than the baseline does; Random never."""
         metric = self._findings.metric
-        usable = [one for one in self._findings.leaders if one.algorithm != NO_RIVAL]
+        usable = [one for one in self._findings.leaders if one.algorithm != GUESSES]
         limit = next((one.mean(metric) for one in usable if one.algorithm == "baseline_only"), None)
         return [one for one in usable if limit is None or one.mean(metric) <= limit]
 

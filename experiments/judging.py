@@ -52,6 +52,7 @@ class Judgement:
 
     figures: Figures
     groups: dict[str, Figures]
+    lists: Integers  # (n_users, n), that were judged
 
 
 def recommend(algorithm: Algorithm, matrix: RatingMatrix, n: int) -> Integers:
@@ -107,7 +108,7 @@ class _Judging:
         groups |= {
             name: self._of_items(mask) for name, mask in Groups.of_items(self._popularity).masks.items()
         }
-        return Judgement(figures, groups)
+        return Judgement(figures, groups, self._lists)
 
     def _of_users(self, group: Mask) -> Figures:
         in_group = _holds(group, self._pairs.users)

@@ -14,11 +14,10 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from experiments.crossval import Part, fold_data
-from experiments.judging import Rule, has_hits, judged, recommend
-from experiments.measures import LOWER_IS_BETTER, AcrossTime, Figures, Measures
+from experiments.judging import Judgement, Rule, has_hits, judge_model
+from experiments.measures import LOWER_IS_BETTER, AcrossTime, Measures
 from experiments.trials import Trial
 from marquee.algorithms.catalogue import candidate
-from marquee.algorithms.scoring import predict_pairs
 from marquee.algorithms.threads import threads
 from marquee.arrays import Indices, Integers, Scale
 from marquee.errors import DataError
@@ -69,8 +68,8 @@ class Crossing:
     def measure(self, trial: Trial, seed: int, rule: Rule, pool: ThreadPoolExecutor) -> AcrossTime:
         """Train a trial's candidate on both, side by side, and compare."""
         judged_on = partial(_judged, trial, seed, rule)
-        (at_random, lists), (in_time, _) = pool.map(judged_on, (self.random, self.time))
-        return AcrossTime(at_random, in_time, self._not_yet(lists))
+        at_random, in_time = pool.map(judged_on, (self.random, self.time))
+        return AcrossTime(at_random.figures, in_time.figures, self._not_yet(at_random.lists))
 
     def _not_yet(self, lists: Integers) -> float:
         """Share of the recommended items that nobody had rated by the point in time."""
@@ -103,13 +102,12 @@ def order_change(measured: Sequence[Measures], metric: str) -> OrderChange | Non
     )
 
 
-def _judged(trial: Trial, seed: int, rule: Rule, part: Part) -> tuple[Figures, Integers]:
-    """The figures of a trial's candidate that is trained on a part, and the lists that it gives."""
+def _judged(trial: Trial, seed: int, rule: Rule, part: Part) -> Judgement:
+    """Train a trial's candidate on a part, and judge it there."""
     algorithm = candidate(trial.algorithm).make(trial.parameters, seed)
     with threads(1):
         algorithm.fit(part[0])
-        lists = recommend(algorithm, part[0], rule.n)
-        return judged(predict_pairs(algorithm, part[1]), lists, part, rule).figures, lists
+        return judge_model(algorithm, part, rule)
 
 
 def _firsts(items: Integers, times: Indices, n_items: int) -> Indices:

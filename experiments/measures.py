@@ -11,7 +11,7 @@ from math import nan
 from statistics import fmean
 from typing import Any
 
-from experiments.trials import Trial
+from experiments.trials import Trial, ranked
 
 Figures = Mapping[str, float]
 
@@ -21,6 +21,7 @@ HIGHER_IS_BETTER = (
     "coverage", "personalisation", "diversity", "novelty",
 )  # fmt: skip
 ERRORS = ("rmse", "mae")
+GUESSES = "normal_predictor"  # errs most, covers everything and costs nothing: no standard for the others
 BEYOND = ("personalisation", "coverage", "diversity", "novelty", "popularity_lift", "gini")
 
 
@@ -90,8 +91,7 @@ class Measures:
 
 def leaders(trials: list[Trial], metric: str) -> list[Trial]:
     """The best trial of each candidate, best first."""
-    finished = sorted(
-        (trial for trial in trials if trial.folds), key=lambda trial: (trial.mean(metric), trial.number)
-    )
-    best = {trial.algorithm: trial for trial in reversed(finished)}
-    return [trial for trial in finished if best[trial.algorithm] is trial]
+    best: dict[str, Trial] = {}
+    for trial in ranked(trials, metric):
+        best.setdefault(trial.algorithm, trial)
+    return list(best.values())

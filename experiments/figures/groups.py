@@ -7,16 +7,15 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import COLOURS, FAINT
 from experiments.findings import Findings
-from experiments.measures import Measures
+from experiments.measures import GUESSES, Measures
 from marquee.groups import ITEM_GROUPS, USER_GROUPS
 
-RANDOM = "normal_predictor"  # it errs so much that the others would be flattened
 Dots = tuple[tuple[str, str], ...]  # (group, figure)
 
 
 def groups(findings: Findings) -> Figure | None:
     """A row a candidate, best first; a panel a question; a dot a group. None where nobody was measured."""
-    shown = [one for one in findings.leaders if one.algorithm != RANDOM]
+    shown = [one for one in findings.leaders if one.algorithm != GUESSES]  # it would flatten the others
     if not shown:
         return None
     error = findings.name(findings.metric)

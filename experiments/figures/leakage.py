@@ -5,14 +5,12 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import COLOURS, looks, spread
 from experiments.findings import Findings
-from experiments.measures import LOWER_IS_BETTER, Measures
-
-RANDOM = "normal_predictor"  # its error says nothing of leaks, and it would flatten the others
+from experiments.measures import GUESSES, LOWER_IS_BETTER, Measures
 
 
 def leakage(findings: Findings) -> Figure | None:
     """Lines that cross are candidates that change places; None where nothing was measured across time."""
-    shown = [one for one in findings.leaders if one.across_time and one.algorithm != RANDOM]
+    shown = [one for one in findings.leaders if one.across_time and one.algorithm != GUESSES]
     if len(shown) < 2:
         return None
     figure = Figure(figsize=(12.5, 1.6 + 0.36 * len(shown)), layout="constrained")

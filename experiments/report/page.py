@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from experiments.findings import OF_LISTS, Findings
 from experiments.intervals import Interval, interval, paired
-from experiments.measures import BEYOND, HIGHER_IS_BETTER, LOWER_IS_BETTER, Measures
+from experiments.measures import BEYOND, ERRORS, HIGHER_IS_BETTER, LOWER_IS_BETTER, Measures
 from experiments.trials import MEGABYTE, Trial, ranked
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -80,7 +80,7 @@ def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:
                 "title": trial.title,
                 "settings": trial.settings,
                 "chosen": trial.number == winner.number,
-                "errors": [_with_interval(interval(one.values(m)), f"{{:.{4}f}}") for m in ("rmse", "mae")],
+                "errors": [_with_interval(interval(one.values(metric)), "{:.4f}") for metric in ERRORS],
                 "difference": _difference(difference),
                 "impossible": f"{one.mean('impossible'):.2%}",
                 "gain": _difference(

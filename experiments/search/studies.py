@@ -93,9 +93,8 @@ class Studies:
             raise StudiesMissing(f"there is no {journal}")
         self._storage = opened(storage, journal)
         self._key = key
-        self._deaths: Counter[Slot] = (
-            Counter()
-        )  # seen by this process: one that was interrupted killed nobody
+        # Seen by this process: a training that was interrupted with its search has killed nobody.
+        self._deaths: Counter[Slot] = Counter()
         self._distributions = {name: _distributions(one.trained) for name, one in axes.items()}
         if create:
             for name in axes:
