@@ -9,7 +9,7 @@ from typing import Any
 
 from marquee.errors import ModelError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 
 
@@ -28,6 +28,7 @@ class Manifest:
     counts: Mapping[str, int]
     libraries: Mapping[str, str]
     files: Mapping[str, str]  # name: SHA-256
+    factors: Mapping[str, float] | None = None  # offset and noise of a factor model (`marquee.factors`)
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -62,7 +63,8 @@ def read_manifest(folder: Path) -> Manifest:
     if set(tree) != known:
         raise ModelError(f"{path} lacks or adds keys: {', '.join(sorted(set(tree) ^ known))}")
     scale = tree.pop("scale")
-    tables = (tree["parameters"], tree["metrics"], tree["counts"], tree["libraries"], tree["files"])
+    factors = {"offset": 0.0, "noise": 0.0} if tree["factors"] is None else tree["factors"]
+    tables = (factors, tree["parameters"], tree["metrics"], tree["counts"], tree["libraries"], tree["files"])
     if not (isinstance(scale, list) and len(scale) == 2 and all(isinstance(t, dict) for t in tables)):
         raise ModelError(f"{path} has a field of another kind: export the model again")
     return Manifest(**tree, scale=(scale[0], scale[1]))

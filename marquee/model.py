@@ -4,8 +4,11 @@
     top_items.npy, top_scores.npy      (n_users, n) each known user's list, best first, padded
     popular_items.npy, _counts.npy     (n_items,) all items by number of ratings
     seen_indptr.npy, seen_items.npy    what each user rated in training, by user
+    similar_items.npy, similarities.npy    (n_items, m) items that the same people rated, padded
+    taste_items.npy                    (n_genres, m) what users of each taste rated most, padded
     users_*, items_*, titles_*, genres_*   string tables: text and offsets
-    item_factors.npy, item_biases.npy  (n_items, k), (n_items,) of a factor model only
+    users_keys.npy, users_order.npy    (n_users,) the index of user ids (`marquee.ids`)
+    item_factors.npy, ...              of a factor model only (`marquee.factors`)
 
 Every file is opened as a plain array, never as a pickle: loading a model runs no code of the model's.
 """
@@ -13,7 +16,6 @@ Every file is opened as a plain array, never as a pickle: loading a model runs n
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,43 +23,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marquee.arrays import Floats, Indices, Integers, Scores
 from marquee.errors import ModelError
+from marquee.factors import FactorSpace
+from marquee.ids import IdIndex
 from marquee.manifest import MANIFEST, Manifest, check_files, read_manifest, sha256_of
+from marquee.model_arrays import (
+    ARRAYS,
+    CONSTANTS,
+    FACTORS,
+    INDEX,
+    STRINGS,
+    ModelArrays,
+    check_arrays,
+    named_arrays,
+)
 from marquee.strings import StringTable
+from marquee.tastes import Tastes
 from marquee.topn import NONE
 
 Array = npt.NDArray[Any]
-STRINGS = ("users", "items", "titles", "genres")
-ARRAYS = ("top_items", "top_scores", "popular_items", "popular_counts", "seen_indptr", "seen_items")
-FACTORS = ("item_factors", "item_biases")
-
-
-@dataclass(frozen=True)
-class ModelArrays:
-    """The content of a fitted model. Items are numbered as in `items`, users as in `users`."""
-
-    users: StringTable
-    items: StringTable
-    titles: StringTable
-    genres: StringTable
-    top_items: Integers
-    top_scores: Scores
-    popular_items: Integers
-    popular_counts: Indices
-    seen_indptr: Indices
-    seen_items: Integers
-    item_factors: Floats | None = None
-    item_biases: Floats | None = None
 
 
 class FittedModel:
     """A model ready to be asked. Its arrays are read-only views of the files."""
 
-    def __init__(self, manifest: Manifest, arrays: ModelArrays) -> None:
+    def __init__(self, manifest: Manifest, arrays: ModelArrays, users: IdIndex) -> None:
         self.manifest = manifest
         self.arrays = arrays
-        self._user_numbers = arrays.users.numbers()
+        self._users = users
+        self._items = arrays.items.numbers()
+        counts = np.empty(len(arrays.items), dtype=np.int64)
+        counts[arrays.popular_items] = arrays.popular_counts
+        self.tastes = Tastes.of(arrays.genres, counts)
+        if len(self.tastes.genres) != len(arrays.taste_items):
+            raise ModelError("taste_items.npy has not one list a genre: export the model again")
 
     @property
     def digest(self) -> str:
@@ -66,7 +65,11 @@ class FittedModel:
 
     def user_number(self, user: str) -> int | None:
         """Number of a known user, or None."""
-        return self._user_numbers.get(user)
+        return self._users.number(user)
+
+    def item_number(self, item: str) -> int | None:
+        """Number of an item of the catalogue, or None."""
+        return self._items.get(item)
 
     def personal(self, user: int) -> list[tuple[int, float]]:
         """Item numbers and scores of a known user's stored list, best first."""
@@ -77,6 +80,15 @@ class FittedModel:
         """Numbers of the items that a known user rated in training."""
         start, stop = self.arrays.seen_indptr[user : user + 2]
         return set(self.arrays.seen_items[start:stop].tolist())
+
+    def similar(self, item: int) -> list[tuple[int, float]]:
+        """Item numbers and similarities of what the same people rated, most similar first."""
+        items, values = self.arrays.similar_items[item].tolist(), self.arrays.similarities[item].tolist()
+        return [(other, value) for other, value in zip(items, values, strict=True) if other != NONE]
+
+    def of_taste(self, genre: int) -> list[int]:
+        """Item numbers of what users of a taste rated most, most rated first."""
+        return [item for item in self.arrays.taste_items[genre].tolist() if item != NONE]
 
     def popular(self) -> Iterator[tuple[int, int]]:
         """Item numbers and their numbers of ratings, most rated first."""
@@ -101,15 +113,18 @@ def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any
     Raises:
         ModelError: the arrays contradict each other.
     """
-    _check_shapes(folder, arrays)
+    index = IdIndex.of(arrays.users)
+    check_arrays(folder, arrays, index)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as parent:
         half = Path(parent) / "model"
         half.mkdir()
-        for name, array in _named(arrays):
+        for name, array in named_arrays(arrays, index):
             np.save(half / f"{name}.npy", array, allow_pickle=False)
         files = {path.name: sha256_of(path) for path in sorted(half.glob("*.npy"))}
-        manifest = Manifest(**description, counts=_counts(arrays), files=files)
+        space = arrays.factors
+        factors = None if space is None else {name: float(getattr(space, name)) for name in CONSTANTS}
+        manifest = Manifest(**description, counts=_counts(arrays), files=files, factors=factors)
         (half / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
@@ -129,23 +144,15 @@ def load_model(folder: Path | str) -> FittedModel:
     content: dict[str, Any] = {
         name: StringTable(_open(folder, f"{name}_text"), _open(folder, f"{name}_offsets")) for name in STRINGS
     }
-    names = (*ARRAYS, *(name for name in FACTORS if f"{name}.npy" in manifest.files))
-    content |= {name: _open(folder, name) for name in names}
+    content |= {name: _open(folder, name) for name in ARRAYS}
+    if manifest.factors is not None:
+        opened: dict[str, Any] = {name: _open(folder, name) for name in FACTORS}
+        opened |= {name: manifest.factors[name] for name in CONSTANTS}
+        content["factors"] = FactorSpace(**opened)
     arrays = ModelArrays(**content)
-    _check_shapes(folder, arrays)
-    return FittedModel(manifest, arrays)
-
-
-def _named(arrays: ModelArrays) -> Iterator[tuple[str, Array]]:
-    """Every array with its file's name."""
-    for name in STRINGS:
-        table: StringTable = getattr(arrays, name)
-        yield f"{name}_text", table.text
-        yield f"{name}_offsets", table.offsets
-    for name in (*ARRAYS, *FACTORS):
-        array = getattr(arrays, name)
-        if array is not None:
-            yield name, array
+    index = IdIndex(arrays.users, *(_open(folder, name) for name in INDEX))
+    check_arrays(folder, arrays, index)
+    return FittedModel(manifest, arrays, index)
 
 
 def _open(folder: Path, name: str) -> Array:
@@ -167,31 +174,3 @@ def _counts(arrays: ModelArrays) -> dict[str, int]:
         "ratings": len(arrays.seen_items),
         "top_n": int(arrays.top_items.shape[1]),
     }
-
-
-def _check_shapes(folder: Path, arrays: ModelArrays) -> None:
-    """Arrays that contradict each other would answer with another user's list."""
-    n_users, n_items, n_seen = len(arrays.users), len(arrays.items), len(arrays.seen_items)
-    expected: dict[str, tuple[int | None, ...]] = {
-        "top_items": (n_users, None),
-        "top_scores": arrays.top_items.shape,
-        "popular_items": (n_items,),
-        "popular_counts": (n_items,),
-        "seen_indptr": (n_users + 1,),
-        "item_factors": (n_items, None),
-        "item_biases": (n_items,),
-    }
-    for name, shape in expected.items():
-        array = getattr(arrays, name)
-        if array is not None and not _fits(array.shape, shape):
-            raise ModelError(
-                f"{folder / name}.npy has shape {array.shape}, which does not fit the other arrays"
-            )
-    if len(arrays.titles) != n_items or len(arrays.genres) != n_items or arrays.seen_indptr[-1] != n_seen:
-        raise ModelError(f"{folder}: titles, genres or seen items do not fit the other arrays")
-
-
-def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(expected) and all(
-        want is None or have == want for have, want in zip(shape, expected, strict=True)
-    )

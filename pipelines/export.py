@@ -2,17 +2,15 @@
 
 from importlib.metadata import version
 
-import numpy as np
 import pandas as pd
 
 from experiments.config import Params
-from marquee.algorithms.scoring import item_space, score_all
+from marquee.algorithms.served import served_arrays
 from marquee.algorithms.state import load_state
 from marquee.algorithms.trainset import trainset_of
-from marquee.model import ModelArrays, write_model
+from marquee.model import write_model
 from marquee.ratings import GENRES, ITEM, TITLE, RatingMatrix
 from marquee.strings import StringTable
-from marquee.topn import top_n
 from pipelines.paths import EVALUATION, FIT, FITTED, ITEMS, TRAIN
 from pipelines.provenance import data_version, rating_scale
 from pipelines.stage import read_json, run
@@ -24,29 +22,12 @@ def export(params: Params) -> None:
     """Write models/fitted."""
     trainset = trainset_of(pd.read_parquet(TRAIN), rating_scale())
     algorithm, head = load_state(FIT, trainset)
-    matrix = trainset.matrix
-    items, scores = top_n(
-        score_all(algorithm), matrix.indptr, matrix.items, matrix.n_items, params.export.top_n
+    noise = read_json(EVALUATION)["winner"]["rmse"] ** 2
+    arrays = served_arrays(
+        algorithm, trainset.matrix, _described(trainset.matrix), n=params.export.top_n, noise=noise
     )
-    factors, biases = item_space(algorithm) or (None, None)
-    titles, genres = _described(matrix)
-    counts = matrix.item_counts()
-    popular = np.argsort(-counts, kind="stable").astype(np.int32)
-    arrays = ModelArrays(
-        users=StringTable.of(matrix.user_ids),
-        items=StringTable.of(matrix.item_ids),
-        titles=titles,
-        genres=genres,
-        top_items=items,
-        top_scores=scores,
-        popular_items=popular,
-        popular_counts=counts[popular],
-        seen_indptr=matrix.indptr,
-        seen_items=matrix.items,
-        item_factors=factors,
-        item_biases=biases,
-    )
-    write_model(FITTED, arrays, {**_description(head), "global_mean": float(matrix.values.mean())})
+    mean = float(trainset.matrix.values.mean())
+    write_model(FITTED, arrays, {**_description(head), "global_mean": mean})
 
 
 def _described(matrix: RatingMatrix) -> tuple[StringTable, StringTable]:

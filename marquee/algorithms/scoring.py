@@ -13,8 +13,10 @@ import surprise
 
 from marquee.algorithms.algorithm import UNKNOWN, Algorithm
 from marquee.algorithms.svd import FactorModel
+from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.arrays import Floats, Integers, Mask, ScoreBlock
 from marquee.errors import DivergedError
+from marquee.factors import FactorSpace
 from marquee.ratings import ITEM, RATING, USER, CodedRatings, Ids, RatingMatrix
 
 
@@ -75,12 +77,22 @@ def score_all(algorithm: surprise.AlgoBase) -> ScoreBlock:
     return algorithm.score_all if isinstance(algorithm, Algorithm) else partial(_estimate_all, algorithm)
 
 
-def item_space(algorithm: surprise.AlgoBase) -> tuple[Floats, Floats] | None:
-    """Item factors (n_items, k) and item biases (n_items,) of a factor model; None for the others."""
+def factor_space(algorithm: surprise.AlgoBase, noise: float) -> FactorSpace | None:
+    """The space of a factor model; None for the others.
+
+    Args:
+        algorithm: fitted.
+        noise: variance of a rating around its estimate, in squared stars.
+    """
     if not isinstance(algorithm, FactorModel):
         return None
-    factors = np.asarray(algorithm.qi, dtype=np.float64)
-    return factors, np.asarray(algorithm.bi, np.float64) if algorithm.biased else np.zeros(len(factors))
+    trainset = algorithm.trainset
+    users = algorithm.user_factors(np.arange(trainset.n_users, dtype=np.int32))
+    biased = algorithm.biased
+    biases = (algorithm.bi, algorithm.bu) if biased else (np.zeros(len(algorithm.qi)), np.zeros(len(users)))
+    offset = float(trainset.global_mean) if biased else 0.0
+    with ONE_BLAS_THREAD:  # a sum that is split over threads may end in another last bit
+        return FactorSpace.of((algorithm.qi, biases[0]), (users, biases[1]), offset, noise)
 
 
 def _translation(old: Ids, new: Ids) -> Integers:

@@ -14,7 +14,7 @@ from drawn import Drawn, drawn
 
 from marquee.algorithms.algorithm import EpochAlgorithm
 from marquee.algorithms.catalogue import CATALOGUE, candidate
-from marquee.algorithms.scoring import Pairs, item_space, pairs_of, predict_pairs, score_all
+from marquee.algorithms.scoring import Pairs, factor_space, pairs_of, predict_pairs, score_all
 from marquee.algorithms.state import load_state, model_bytes, save_state
 from marquee.algorithms.threads import threads
 from marquee.algorithms.trainset import as_trainset
@@ -299,13 +299,18 @@ def test_a_fit_leaves_nothing_of_the_one_before(name: str, data: Drawn) -> None:
     assert algorithm.test(data.testset) == fresh.test(data.testset)
 
 
-def test_a_factor_model_exposes_its_item_space(data: Drawn) -> None:
-    factors, biases = item_space(candidate("svd").make({"n_factors": 4}, 1).fit(data.matrix)) or (None, None)
-    assert factors is not None
-    assert factors.shape == (data.matrix.n_items, 4)
-    assert biases is not None
-    assert biases.shape == (data.matrix.n_items,)
-    assert item_space(candidate("slope_one").make({}, 1).fit(data.matrix)) is None
+@pytest.mark.parametrize("name", ["svd", "pmf", "svdpp", "nmf", "bayesian_mf"])
+def test_the_space_of_a_factor_model_gives_its_own_scores(name: str, data: Drawn) -> None:
+    algorithm = candidate(name).make({"n_factors": 4}, 1).fit(data.matrix)
+    space = factor_space(algorithm, noise=0.8)
+    assert space is not None
+    users = np.arange(data.matrix.n_users, dtype=np.int32)
+    scores = np.array([space.scores(space.known(user)) for user in users])
+    np.testing.assert_allclose(scores, algorithm.score_all(users), rtol=1e-4, atol=1e-4)
+
+
+def test_an_algorithm_without_factors_has_no_space(data: Drawn) -> None:
+    assert factor_space(candidate("slope_one").make({}, 1).fit(data.matrix), noise=0.8) is None
 
 
 def test_an_algorithm_of_which_only_estimate_is_known_is_scored_the_slow_way(

@@ -11,33 +11,51 @@ import pytest
 from described import DESCRIPTION
 from hypothesis import given
 from hypothesis import strategies as st
+from served import small_arrays
 
 from marquee.errors import ModelError
+from marquee.factors import FactorSpace
 from marquee.manifest import MANIFEST, sha256_of
-from marquee.model import ModelArrays, load_model, write_model
+from marquee.model import load_model, write_model
+from marquee.model_arrays import FACTORS, ModelArrays
 from marquee.strings import StringTable
-from marquee.topn import NONE
 
 # Ann rated a and b, and has a list of two; Zoë rated everything, so her list is empty.
-ARRAYS = ModelArrays(
-    users=StringTable.of(["ann", "zoë"]),
-    items=StringTable.of(["a", "b", "c", "d"]),
-    titles=StringTable.of(["Alien", "Amélie", "七人の侍", ""]),
-    genres=StringTable.of(["Horror", "Comedy|Romance", "", "Drama"]),
-    top_items=np.array([[3, 2], [NONE, NONE]], dtype=np.int32),
+ARRAYS = replace(
+    small_arrays(
+        {"ann": ([0, 1], [3, 2]), "zoë": ([0, 1, 2, 3], [])},
+        ["a", "b", "c", "d"],
+        titles=["Alien", "Amélie", "七人の侍", ""],
+        genres=["Horror", "Comedy|Romance", "", "Drama"],
+        similar={0: [1, 2]},
+        factors=FactorSpace.of(
+            (np.arange(8.0).reshape(4, 2), np.arange(4.0)),
+            (np.array([[1.0, 0], [0, 1]]), np.zeros(2)),
+            3.5,
+            0.8,
+        ),
+    ),
     top_scores=np.array([[4.5, 4.0], [np.nan, np.nan]], dtype=np.float32),
-    popular_items=np.array([0, 1, 2, 3], dtype=np.int32),
-    popular_counts=np.array([2, 2, 1, 1], dtype=np.int64),
-    seen_indptr=np.array([0, 2, 6], dtype=np.int64),
-    seen_items=np.array([0, 1, 0, 1, 2, 3], dtype=np.int32),
-    item_factors=np.arange(8.0).reshape(4, 2),
-    item_biases=np.arange(4.0),
 )
 FILES = (
     "genres_offsets", "genres_text", "item_biases", "item_factors", "items_offsets", "items_text",
-    "popular_counts", "popular_items", "seen_indptr", "seen_items", "titles_offsets", "titles_text",
-    "top_items", "top_scores", "users_offsets", "users_text",
+    "popular_counts", "popular_items", "prior_covariance", "prior_mean", "seen_indptr", "seen_items",
+    "similar_items", "similarities", "taste_items", "titles_offsets", "titles_text", "top_items",
+    "top_scores", "user_biases", "user_factors", "users_keys", "users_offsets", "users_order", "users_text",
 )  # fmt: skip
+
+
+def array_of(name: str) -> Any:
+    """One array of ARRAYS, of its factors too."""
+    return getattr(ARRAYS.factors if name in FACTORS else ARRAYS, name)
+
+
+def arrays_with(name: str, array: Any) -> ModelArrays:
+    """ARRAYS with one array exchanged."""
+    if name not in FACTORS:
+        return replace(ARRAYS, **{name: array})
+    assert ARRAYS.factors is not None
+    return replace(ARRAYS, factors=replace(ARRAYS.factors, **{name: array}))
 
 
 @pytest.fixture
@@ -66,8 +84,19 @@ def test_what_was_written_comes_back(folder: Path) -> None:
     model = load_model(folder)
     for name in ("users", "items", "titles", "genres"):
         assert list(getattr(model.arrays, name)) == list(getattr(ARRAYS, name))
-    for name in ("top_items", "top_scores", "popular_items", "popular_counts", "item_factors", "item_biases"):
+    for name in (
+        "top_items",
+        "top_scores",
+        "popular_items",
+        "popular_counts",
+        "similar_items",
+        "taste_items",
+    ):
         np.testing.assert_array_equal(getattr(model.arrays, name), getattr(ARRAYS, name))
+    assert model.arrays.factors is not None
+    for name in FACTORS:
+        np.testing.assert_array_equal(getattr(model.arrays.factors, name), getattr(ARRAYS.factors, name))
+    assert model.manifest.factors == {"offset": 3.5, "noise": 0.8}
     assert model.manifest.algorithm == "svd"
     assert model.manifest.scale == (1.0, 5.0)
     assert model.manifest.counts == {"users": 2, "items": 4, "ratings": 6, "top_n": 2}
@@ -101,8 +130,8 @@ def test_an_unknown_user_has_no_number_and_is_told_what_is_popular(folder: Path)
 
 
 def test_a_model_need_not_have_factors(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", replace(ARRAYS, item_factors=None, item_biases=None), DESCRIPTION)
-    assert load_model(tmp_path / "model").arrays.item_factors is None
+    write_model(tmp_path / "model", replace(ARRAYS, factors=None), DESCRIPTION)
+    assert load_model(tmp_path / "model").arrays.factors is None
     assert not (tmp_path / "model" / "item_factors.npy").exists()
 
 
@@ -114,6 +143,7 @@ def test_a_model_of_nobody_can_be_written_and_read(tmp_path: Path) -> None:
         top_scores=np.zeros((0, 2), np.float32),
         seen_indptr=np.zeros(1, np.int64),
         seen_items=np.zeros(0, np.int32),
+        factors=None,
     )
     write_model(tmp_path / "model", nobody, DESCRIPTION)
     assert load_model(tmp_path / "model").user_number("ann") is None
@@ -137,8 +167,8 @@ def test_another_score_is_another_digest(folder: Path, tmp_path: Path) -> None:
 
 
 def test_writing_again_replaces_and_leaves_nothing_behind(folder: Path) -> None:
-    write_model(folder, replace(ARRAYS, item_factors=None, item_biases=None), DESCRIPTION)
-    assert load_model(folder).arrays.item_factors is None
+    write_model(folder, replace(ARRAYS, factors=None), DESCRIPTION)
+    assert load_model(folder).arrays.factors is None
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
@@ -172,7 +202,7 @@ def test_a_manifest_that_is_none_is_named(folder: Path, content: str) -> None:
 def test_another_schema_is_refused_with_both_versions(folder: Path) -> None:
     edit_manifest(folder, schema_version=99)
     assert "99" in refusal(folder)
-    assert "reads 1" in refusal(folder)
+    assert "reads 2" in refusal(folder)
 
 
 @pytest.mark.parametrize("changes", [{"scale": 5}, {"scale": [1]}, {"files": 1}, {"counts": []}, {"new": 1}])
@@ -225,18 +255,54 @@ def test_a_truncated_file_is_named_even_under_a_forged_manifest(folder: Path, na
         ("seen_indptr", (4,)),
         ("item_factors", (3, 2)),
         ("item_biases", (4, 1)),
+        ("user_factors", (2, 3)),
+        ("prior_covariance", (2, 2)),
+        ("similar_items", (3, 2)),
+        ("similarities", (4, 3)),
     ],
 )
 def test_shapes_that_disagree_are_refused_by_reader_and_writer(
     folder: Path, tmp_path: Path, name: str, shape: tuple[int, ...]
 ) -> None:
-    wrong = np.zeros(shape, dtype=getattr(ARRAYS, name).dtype)
+    wrong = np.zeros(shape, dtype=array_of(name).dtype)
     with pytest.raises(ModelError, match="does not fit"):
-        write_model(tmp_path / "other", replace(ARRAYS, **{name: wrong}), DESCRIPTION)
+        write_model(tmp_path / "other", arrays_with(name, wrong), DESCRIPTION)
     assert not (tmp_path / "other").exists()
     np.save(folder / f"{name}.npy", wrong)
     edit_manifest(folder)
     assert "does not fit" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("top_items", 4),
+        ("top_items", -2),
+        ("popular_items", -1),
+        ("seen_items", 4),
+        ("similar_items", 9),
+        ("taste_items", 4),
+        ("users_order", 2),
+        ("seen_indptr", 7),
+        ("item_factors", np.nan),
+        ("users_offsets", 99),
+    ],
+)
+def test_numbers_that_point_nowhere_are_refused(folder: Path, name: str, value: float) -> None:
+    path = folder / f"{name}.npy"
+    array = np.load(path)
+    array.flat[-1] = value
+    np.save(path, array)
+    edit_manifest(folder)
+    assert path.name in refusal(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_numbers_of_another_kind_are_refused(folder: Path, name: str) -> None:
+    path = folder / f"{name}.npy"
+    np.save(path, np.load(path).astype(np.complex128))
+    edit_manifest(folder)
+    assert path.name in refusal(folder)
 
 
 class Poison:

@@ -4,37 +4,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 from described import DESCRIPTION
 from mlflow import MlflowClient
+from served import small_arrays
 
 from experiments import registry
 from experiments.data_version import DataVersion
 from experiments.registry import champion, find_version, register
 from experiments.tracking import Tracker
 from marquee.errors import TrackingError
-from marquee.model import ModelArrays, write_model
-from marquee.strings import StringTable
+from marquee.model import write_model
 
 TAGS = {"algorithm": "svd", "parameters": '{"n_factors": 2}'}
 
 
 def small_model(folder: Path, title: str) -> str:
     """One user, two items; the title makes the content differ. Its digest."""
-    arrays = ModelArrays(
-        users=StringTable.of(["ann"]),
-        items=StringTable.of(["i0", "i1"]),
-        titles=StringTable.of([title, "Alien"]),
-        genres=StringTable.of(["", ""]),
-        top_items=np.array([[1]], dtype=np.int32),
-        top_scores=np.array([[4.5]], dtype=np.float32),
-        popular_items=np.array([0, 1], dtype=np.int32),
-        popular_counts=np.array([1, 0], dtype=np.int64),
-        seen_indptr=np.array([0, 1], dtype=np.int64),
-        seen_items=np.array([0], dtype=np.int32),
-    )
+    arrays = small_arrays({"ann": ([0], [1])}, ["i0", "i1"], titles=[title, "Alien"], width=1)
     return write_model(folder, arrays, DESCRIPTION).digest
 
 

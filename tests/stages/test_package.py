@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from described import DESCRIPTION
+from served import small_arrays
 
-from marquee.model import ModelArrays, write_model
-from marquee.strings import StringTable
+from marquee.model import write_model
 
 pytestmark = pytest.mark.xdist_group("package")  # all of them share one Bento and one server
 
@@ -37,17 +36,10 @@ stage.run(package.package, "package")
 
 def write_small_model(folder: Path) -> None:
     """Ann rated i0 and is recommended i2, then i1."""
-    arrays = ModelArrays(
-        users=StringTable.of(["ann", "bob"]),
-        items=StringTable.of(["i0", "i1", "i2"]),
-        titles=StringTable.of(["Alien", "Amélie", "七人の侍"]),
-        genres=StringTable.of(["", "", ""]),
-        top_items=np.array([[2, 1], [0, 2]], dtype=np.int32),
-        top_scores=np.array([[4.5, 4.0], [3.5, 3.0]], dtype=np.float32),
-        popular_items=np.array([0, 1, 2], dtype=np.int32),
-        popular_counts=np.array([1, 1, 0], dtype=np.int64),
-        seen_indptr=np.array([0, 1, 2], dtype=np.int64),
-        seen_items=np.array([0, 1], dtype=np.int32),
+    arrays = small_arrays(
+        {"ann": ([0], [2, 1]), "bob": ([1], [0, 2])},
+        ["i0", "i1", "i2"],
+        titles=["Alien", "Amélie", "七人の侍"],
     )
     write_model(folder, arrays, DESCRIPTION)
 

@@ -1,0 +1,56 @@
+"""What serving needs of a fitted algorithm, as arrays: all that can be computed before anybody asks."""
+
+import numpy as np
+import surprise
+
+from marquee.algorithms.neighbours import co_rating_cosine
+from marquee.algorithms.scoring import factor_space, score_all
+from marquee.model_arrays import ModelArrays
+from marquee.ratings import RatingMatrix
+from marquee.strings import StringTable
+from marquee.tastes import Tastes
+from marquee.topn import top_n
+
+SIMILAR = 50  # neighbours kept of each item
+OF_A_TASTE = 500  # items kept of each taste
+
+
+def served_arrays(
+    algorithm: surprise.AlgoBase,
+    matrix: RatingMatrix,
+    described: tuple[StringTable, StringTable],
+    *,
+    n: int,
+    noise: float,
+) -> ModelArrays:
+    """The content of the model that is served.
+
+    Args:
+        algorithm: fitted on `matrix`.
+        matrix: the training ratings.
+        described: titles and genres of the items, in the matrix's order.
+        n: length of each user's stored list.
+        noise: variance of a rating around the algorithm's estimate, in squared stars.
+    """
+    titles, genres = described
+    items, scores = top_n(score_all(algorithm), matrix.indptr, matrix.items, matrix.n_items, n)
+    nothing = np.zeros(matrix.n_items + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    similar, similarities = top_n(co_rating_cosine(matrix), *nothing, matrix.n_items, SIMILAR)
+    counts = matrix.item_counts()
+    popular = np.argsort(-counts, kind="stable").astype(np.int32)
+    return ModelArrays(
+        users=StringTable.of(matrix.user_ids),
+        items=StringTable.of(matrix.item_ids),
+        titles=titles,
+        genres=genres,
+        top_items=items,
+        top_scores=scores,
+        popular_items=popular,
+        popular_counts=counts[popular],
+        seen_indptr=matrix.indptr,
+        seen_items=matrix.items,
+        similar_items=similar,
+        similarities=similarities,
+        taste_items=Tastes.of(genres, counts).lists(matrix.indptr, matrix.items, OF_A_TASTE),
+        factors=factor_space(algorithm, noise),
+    )
