@@ -5,7 +5,8 @@ MarqueeError
 │   └── ParameterError    an algorithm was given a value that it cannot use
 ├── DataError             the ratings or items cannot be used
 │   ├── SourceError       the source cannot be fetched, opened or unpacked
-│   └── ValidationFailed  too many rows break the rules of the ratings table
+│   ├── ValidationFailed  too many rows break the rules of the ratings table
+│   └── EventError        a line of telemetry is torn or foreign
 ├── ModelError            a fitted model is missing, foreign or damaged
 │   └── DivergedError     training left parameters that are not finite numbers
 └── TrackingError         the tracking store or the registry cannot answer
@@ -41,6 +42,10 @@ class SourceError(DataError):
 
 class ValidationFailed(DataError):
     """More rows than allowed break the rules of the ratings table."""
+
+
+class EventError(DataError):
+    """A line of telemetry is torn, of another schema, or lacks a field."""
 
 
 class ModelError(MarqueeError):

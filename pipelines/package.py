@@ -28,7 +28,10 @@ from pipelines.provenance import git_commit
 from pipelines.screen import screen
 from pipelines.stage import run, write_json
 
-MODULES = ("__init__", "arrays", "errors", "manifest", "model", "strings", "topn")
+MODULES = (
+    "__init__", "arrays", "errors", "events", "factors", "ids", "manifest", "model", "model_arrays",
+    "strings", "tastes", "topn",
+)  # fmt: skip
 CODE = (*(f"marquee/{module}.py" for module in MODULES), "service")
 REQUIREMENTS = Path("requirements/service.txt")
 PROVENANCE = "provenance.json"

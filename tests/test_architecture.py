@@ -44,6 +44,8 @@ DOORWAYS = {
     "yaml": ("experiments/config.py", "pipelines/package.py"),
     "httpx": ("experiments/datasets/download.py",),
     "click": ("pipelines/cli.py",),
+    "prometheus_client": ("service/observed.py",),
+    "structlog": ("service/logs.py",),
 }
 NOT_IN_THE_DOMAIN = {"mlflow", "optuna", "dvc", "bentoml", "starlette", "click", "rich", "yaml", "httpx"}
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

@@ -32,7 +32,7 @@ def co_rating_cosine(matrix: RatingMatrix) -> ScoreBlock:
 
     def score(items: Integers) -> Floats:
         both = np.asarray((by_item[items] @ by_user).todense(), dtype=np.float64)
-        similar = both / norms[items, None] / norms * (both / (both + SHRINKAGE))
+        similar: Floats = both / norms[items, None] / norms * (both / (both + SHRINKAGE))
         similar[both == 0] = -np.inf
         similar[np.arange(len(items)), items] = -np.inf
         return similar

@@ -12,11 +12,8 @@ import pandas as pd
 import surprise
 
 from marquee.algorithms.algorithm import UNKNOWN, Algorithm
-from marquee.algorithms.svd import FactorModel
-from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.arrays import Floats, Integers, Mask, ScoreBlock
 from marquee.errors import DivergedError
-from marquee.factors import FactorSpace
 from marquee.ratings import ITEM, RATING, USER, CodedRatings, Ids, RatingMatrix
 
 
@@ -75,24 +72,6 @@ def predict_pairs(algorithm: surprise.AlgoBase, pairs: Pairs) -> Predictions:
 def score_all(algorithm: surprise.AlgoBase) -> ScoreBlock:
     """A function from inner user ids, shape (n,), to scores, shape (n, n_items)."""
     return algorithm.score_all if isinstance(algorithm, Algorithm) else partial(_estimate_all, algorithm)
-
-
-def factor_space(algorithm: surprise.AlgoBase, noise: float) -> FactorSpace | None:
-    """The space of a factor model; None for the others.
-
-    Args:
-        algorithm: fitted.
-        noise: variance of a rating around its estimate, in squared stars.
-    """
-    if not isinstance(algorithm, FactorModel):
-        return None
-    trainset = algorithm.trainset
-    users = algorithm.user_factors(np.arange(trainset.n_users, dtype=np.int32))
-    biased = algorithm.biased
-    biases = (algorithm.bi, algorithm.bu) if biased else (np.zeros(len(algorithm.qi)), np.zeros(len(users)))
-    offset = float(trainset.global_mean) if biased else 0.0
-    with ONE_BLAS_THREAD:  # a sum that is split over threads may end in another last bit
-        return FactorSpace.of((algorithm.qi, biases[0]), (users, biases[1]), offset, noise)
 
 
 def _translation(old: Ids, new: Ids) -> Integers:

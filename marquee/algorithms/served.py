@@ -4,7 +4,10 @@ import numpy as np
 import surprise
 
 from marquee.algorithms.neighbours import co_rating_cosine
-from marquee.algorithms.scoring import factor_space, score_all
+from marquee.algorithms.scoring import score_all
+from marquee.algorithms.svd import FactorModel
+from marquee.algorithms.threads import ONE_BLAS_THREAD
+from marquee.factors import FactorSpace
 from marquee.model_arrays import ModelArrays
 from marquee.ratings import RatingMatrix
 from marquee.strings import StringTable
@@ -54,3 +57,21 @@ def served_arrays(
         taste_items=Tastes.of(genres, counts).lists(matrix.indptr, matrix.items, OF_A_TASTE),
         factors=factor_space(algorithm, noise),
     )
+
+
+def factor_space(algorithm: surprise.AlgoBase, noise: float) -> FactorSpace | None:
+    """The space of a factor model; None for the others.
+
+    Args:
+        algorithm: fitted.
+        noise: variance of a rating around its estimate, in squared stars.
+    """
+    if not isinstance(algorithm, FactorModel):
+        return None
+    trainset = algorithm.trainset
+    users = algorithm.user_factors(np.arange(trainset.n_users, dtype=np.int32))
+    biased = algorithm.biased
+    biases = (algorithm.bi, algorithm.bu) if biased else (np.zeros(len(algorithm.qi)), np.zeros(len(users)))
+    offset = float(trainset.global_mean) if biased else 0.0
+    with ONE_BLAS_THREAD:  # a sum that is split over threads may end in another last bit
+        return FactorSpace.of((algorithm.qi, biases[0]), (users, biases[1]), offset, noise)

@@ -14,7 +14,8 @@ from drawn import Drawn, drawn
 
 from marquee.algorithms.algorithm import EpochAlgorithm
 from marquee.algorithms.catalogue import CATALOGUE, candidate
-from marquee.algorithms.scoring import Pairs, factor_space, pairs_of, predict_pairs, score_all
+from marquee.algorithms.scoring import Pairs, pairs_of, predict_pairs, score_all
+from marquee.algorithms.served import factor_space
 from marquee.algorithms.state import load_state, model_bytes, save_state
 from marquee.algorithms.threads import threads
 from marquee.algorithms.trainset import as_trainset

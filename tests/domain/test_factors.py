@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.algorithms.catalogue import candidate
-from marquee.algorithms.scoring import factor_space
+from marquee.algorithms.served import factor_space
 from marquee.factors import FactorSpace
 from marquee.ratings import RatingMatrix
 from marquee.synthetic import SyntheticSpec, generate
@@ -21,7 +21,7 @@ def space_of(rng: np.random.Generator, k: int = 3, noise: float = 0.5) -> Factor
 
 
 def test_by_hand_one_factor_one_rating() -> None:
-    # Users at -1 and 1 without bias: mean 0, variance 2. One rating of 4.5 for an item with factor 1, bias 0.5:
+    # Users at -1 and 1 without bias: mean 0, variance 2. One rating of 4.5 for an item of factor 1, bias 0.5:
     # surprise 4.5 - 3.5 - 0.5 = 0.5; place = 2 / (2 + 0.5) * 0.5 = 0.4.
     space = FactorSpace.of(
         (np.array([[1.0]]), np.array([0.5])), (np.array([[-1.0], [1.0]]), np.zeros(2)), offset=3.5, noise=0.5

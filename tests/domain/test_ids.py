@@ -21,7 +21,7 @@ def test_an_index_finds_what_a_dictionary_finds(strings: list[str], other: str) 
 
 
 def test_ids_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "key_of", lambda identity: len(identity))
+    monkeypatch.setattr(ids, "key_of", len)
     index = IdIndex.of(StringTable.of(["ab", "cd", "e"]))
     assert [index.number(identity) for identity in ("ab", "cd", "e", "xy", "z")] == [0, 1, 2, None, None]
 

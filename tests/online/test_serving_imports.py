@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_recommender import write_small_model
+from shops import write_shop
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = {
@@ -16,17 +16,25 @@ OFFLINE = {
 }  # fmt: skip
 SERVE = """
 import json, sys
+from starlette.testclient import TestClient
 import service.app
-served = service.app.load(service.app.model_folder())
-served.recommender.recommend("ann", 3)
+service.app.replica.start()
+client = TestClient(service.app.site)
+feedback = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
+for path in ("/recommend/ann", "/similar/i0", "/metrics", "/openapi.json", "/docs"):
+    assert client.get(path).status_code == 200
+assert client.post("/recommend", json={"ratings": {"i4": 5}}).status_code == 200
+assert client.post("/feedback", json=feedback).status_code == 202
+service.app.replica.close()
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    model = write_small_model(tmp_path_factory.mktemp("models") / "fitted")
-    environment = {**os.environ, "MARQUEE_MODEL": str(model), "BENTOML_DO_NOT_TRACK": "true"}
+    model = write_shop(tmp_path_factory.mktemp("models") / "fitted", factors=True)
+    settings = {"MARQUEE_MODEL": str(model), "MARQUEE_EVENTS": str(model.parent / "events")}
+    environment = {**os.environ, **settings, "BENTOML_DO_NOT_TRACK": "true"}
     command = [sys.executable, "-c", SERVE]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))

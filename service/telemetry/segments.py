@@ -1,0 +1,129 @@
+"""Segments: files of lines that one process appends to, in a folder that it alone writes.
+
+    <replica>/lock                              held while the process lives
+    <replica>/feedback-<start>-<number>.jsonl.open   being written
+    <replica>/feedback-<start>-<number>.jsonl        closed: nobody writes it any more
+
+A process that dies leaves an open segment, perhaps with half a line at its end. Its successor closes it as it
+is and begins another: nothing is ever appended behind half a line. Readers leave the half line out.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+OPEN, CLOSED = ".jsonl.open", ".jsonl"
+NAMES = 100  # folders tried, where another process that lives has the name
+
+
+class ReplicaFolder:
+    """A folder of segments, held by this process."""
+
+    def __init__(self, root: Path, replica: str) -> None:
+        """Take the replica's folder, or one with a number, where another process holds it.
+
+        Raises:
+            OSError: no folder can be made here.
+        """
+        for number in range(1, NAMES):
+            self.path = root / (replica if number == 1 else f"{replica}-{number}")
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._lock)
+                continue
+            self._close_what_was_left()
+            return
+        raise OSError(errno.EBUSY, f"{NAMES} processes write events as {replica}")
+
+    def release(self) -> None:
+        """Let another process have it."""
+        os.close(self._lock)
+
+    def _close_what_was_left(self) -> None:
+        for path in sorted(self.path.glob(f"*{OPEN}")):
+            path.rename(closed(path))
+        sync_folder(self.path)
+
+
+class Segment:
+    """One open file: appended to, synced, and closed once."""
+
+    def __init__(self, folder: Path, kind: str, number: int) -> None:
+        """Create it, so that it survives a crash of the machine.
+
+        Raises:
+            OSError: the disk is full, read-only or broken.
+        """
+        started = time.time_ns() // 1_000_000
+        self.path = folder / f"{kind}-{started}-{number:06d}{OPEN}"
+        self._file = os.open(
+            self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+        self._began = time.monotonic()
+        self.size = 0
+        sync_folder(folder)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was created."""
+        return time.monotonic() - self._began
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Append lines; on return they are on disk, and after an error none of them is in the file.
+
+        Raises:
+            OSError: see above.
+            TornSegment: what was written of them could not be taken back, or the disk lost what it had.
+        """
+        data = memoryview(b"\n".join([*lines, b""]))
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError as error:
+            self._take_back(error)
+            raise
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            # The kernel may have thrown the pages away and call the next sync a success.
+            raise TornSegment(error.errno, error.strerror) from error
+        self.size += len(data)
+
+    def close(self) -> None:
+        """Nobody appends any more."""
+        os.close(self._file)
+        with contextlib.suppress(OSError):  # its successor closes it, where the disk does not let us
+            self.path.rename(closed(self.path))
+            sync_folder(self.path.parent)
+
+    def _take_back(self, error: OSError) -> None:
+        try:
+            os.ftruncate(self._file, self.size)
+        except OSError:
+            raise TornSegment(error.errno, error.strerror) from error
+
+
+class TornSegment(OSError):
+    """A segment that must not be written any more."""
+
+
+def closed(path: Path) -> Path:
+    """The name of a segment once it is closed."""
+    return path.with_name(path.name.removesuffix(OPEN) + CLOSED)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a crash."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""HTTP: reads requests, asks the replica, writes answers and problems."""
