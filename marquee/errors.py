@@ -7,6 +7,7 @@ MarqueeError
 │   ├── SourceError       the source cannot be fetched, opened or unpacked
 │   ├── ValidationFailed  too many rows break the rules of the ratings table
 │   └── EventError        a line of telemetry is torn or foreign
+├── SealingError          events cannot be sealed
 ├── ModelError            a fitted model is missing, foreign or damaged
 │   └── DivergedError     training left parameters that are not finite numbers
 └── TrackingError         the tracking store or the registry cannot answer
@@ -46,6 +47,10 @@ class ValidationFailed(DataError):
 
 class EventError(DataError):
     """A line of telemetry is torn, of another schema, or lacks a field."""
+
+
+class SealingError(MarqueeError):
+    """Events cannot be sealed where they should go."""
 
 
 class ModelError(MarqueeError):

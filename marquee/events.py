@@ -9,7 +9,7 @@ sealed into Parquet later. Times are UTC seconds.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -128,3 +128,13 @@ def _fits(name: str, value: object, *, optional: bool) -> bool:
 
 _NUMBERS = ("time", "value", "latency_us")
 _OPTIONAL: Mapping[type[Event], tuple[str, ...]] = {Exposure: ("user",), Feedback: ("request_id",)}
+
+
+def once(events: Iterable[Event]) -> Iterator[Event]:
+    """Each event the first time it comes: what was sent again, or sealed twice, counts once."""
+    seen: set[tuple[type[Event], str]] = set()
+    for event in events:
+        key = (type(event), event.event_id if isinstance(event, Feedback) else event.request_id)
+        if key not in seen:
+            seen.add(key)
+            yield event

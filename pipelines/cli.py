@@ -73,6 +73,24 @@ def serve(host: str, port: int) -> None:
     run_serve(host=host, port=port)
 
 
+@cli.command()
+@click.option(
+    "--events", default="events", envvar="MARQUEE_EVENTS", show_default=True, help="Folder of segments."
+)
+@click.option(
+    "--to", default="data/events", show_default=True, help="A folder, or any URL of fsspec: s3://..."
+)
+@click.option("--every", type=float, default=None, help="Go on, with so many seconds between.")
+@click.option(
+    "--keep-days", type=click.IntRange(min=1), default=None, help="Remove sealed events that are older."
+)
+def seal(events: str, to: str, every: float | None, keep_days: int | None) -> None:
+    """Seal closed segments of events into Parquet, and remove them here."""
+    from pipelines.seal import seal_events
+
+    seal_events(Path(events), to, every=every, keep_days=keep_days)
+
+
 def main() -> None:
     """Entry point: one line where something is wrong, and the error's own exit code."""
     try:

@@ -52,6 +52,19 @@ class ReplicaFolder:
         sync_folder(self.path)
 
 
+def close_abandoned(root: Path) -> None:
+    """Close what dead processes left open; those that live hold the lock of their folder."""
+    for path in sorted(root.glob(f"*/*{OPEN}")):
+        handle = os.open(path.parent / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.rename(closed(path))
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(handle)
+
+
 class Segment:
     """One open file: appended to, synced, and closed once."""
 
@@ -75,44 +88,39 @@ class Segment:
         """Seconds since it was created."""
         return time.monotonic() - self._began
 
+    @property
+    def removed(self) -> bool:
+        """Whether somebody made room by removing it: as long as it is open, its space is not free."""
+        return os.fstat(self._file).st_nlink == 0
+
     def append(self, lines: Sequence[bytes]) -> None:
-        """Append lines; on return they are on disk, and after an error none of them is in the file.
+        """Append lines; on return they are on disk. After an error the segment is to be closed.
 
         Raises:
-            OSError: see above.
-            TornSegment: what was written of them could not be taken back, or the disk lost what it had.
+            OSError: the disk is full, read-only or broken. What was written of the lines is taken back where
+                the disk lets us; where not, a reader sets half a line aside.
         """
         data = memoryview(b"\n".join([*lines, b""]))
         try:
             written = 0
             while written < len(data):
                 written += os.write(self._file, data[written:])
-        except OSError as error:
-            self._take_back(error)
-            raise
-        try:
             os.fdatasync(self._file)
-        except OSError as error:
-            # The kernel may have thrown the pages away and call the next sync a success.
-            raise TornSegment(error.errno, error.strerror) from error
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self.size)
+            raise
         self.size += len(data)
 
     def close(self) -> None:
-        """Nobody appends any more."""
+        """Nobody appends any more. One without a line goes."""
         os.close(self._file)
         with contextlib.suppress(OSError):  # its successor closes it, where the disk does not let us
-            self.path.rename(closed(self.path))
+            if self.size:
+                self.path.rename(closed(self.path))
+            else:
+                self.path.unlink()
             sync_folder(self.path.parent)
-
-    def _take_back(self, error: OSError) -> None:
-        try:
-            os.ftruncate(self._file, self.size)
-        except OSError:
-            raise TornSegment(error.errno, error.strerror) from error
-
-
-class TornSegment(OSError):
-    """A segment that must not be written any more."""
 
 
 def closed(path: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from service.telemetry.books import Books, Kept
-from service.telemetry.segments import ReplicaFolder, Segment, TornSegment
+from service.telemetry.segments import ReplicaFolder, Segment
 from service.telemetry.settings import TelemetrySettings
 
 log = logging.getLogger("marquee.telemetry")
@@ -38,7 +38,9 @@ class _Stream:
             self._segment = Segment(folder.path, self._kind, self._number)
         try:
             self._segment.append(lines)
-        except TornSegment:
+        except OSError:
+            # After a failed sync the kernel may have thrown pages away and call the next one a success;
+            # and while a file is open, removing it makes no room. The next lines begin another segment.
             self.close()
             raise
 

@@ -1,0 +1,29 @@
+"""Seal the events of all replicas: once, or again and again beside them."""
+
+import time
+from pathlib import Path
+
+from marquee.errors import SealingError
+from pipelines.screen import screen
+from service.telemetry.sealing import Sink, seal
+
+
+def seal_events(folder: Path, url: str, *, every: float | None, keep_days: int | None) -> None:
+    """Seal what is closed. With `every`, go on until interrupted, also where the sink fails for a time."""
+    sink = Sink(url)
+    while True:
+        try:
+            done = seal(folder, sink, keep_days=keep_days)
+        except SealingError as error:
+            if every is None:
+                raise
+            screen().print(f"[red]{error}[/red]; again in {every:g} s")
+        else:
+            expired = f", {done.expired} files expired" if done.expired else ""
+            aside = f", {done.set_aside} lines set aside" if done.set_aside else ""
+            screen().print(
+                f"{done.events} events of {done.segments} segments sealed in {url}{aside}{expired}"
+            )
+        if every is None:
+            return
+        time.sleep(every)
