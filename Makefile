@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help repro test test-all check serve ui bench bench-peers lint types lock format clean
+.PHONY: help repro test test-all fuzz check serve ui bench bench-peers lint types lock format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,9 @@ test: $(ENV) ## the tests, under five minutes on two cores
 
 test-all: $(ENV) ## those that need a PostgreSQL too (apt-get install postgresql)
 	@python -m pytest -n 2 --dist loadgroup
+
+fuzz: $(ENV) ## a hundred thousand requests that nobody thought of, some minutes
+	@MARQUEE_FUZZ=10 python -m pytest -q -o timeout=3600 tests/online/test_fuzz.py
 
 bench: $(ENV) ## the engine beside scikit-surprise on MovieLens 1M (MARQUEE_DATA_DIR), about half an hour
 	@python -m benchmarks.table $(BENCH)

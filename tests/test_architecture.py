@@ -44,6 +44,7 @@ DOORWAYS = {
     "yaml": ("experiments/config.py", "pipelines/package.py"),
     "httpx": ("experiments/datasets/download.py",),
     "click": ("pipelines/cli.py",),
+    "fsspec": ("service/telemetry/sealing.py",),
     "prometheus_client": ("service/observed.py",),
     "structlog": ("service/logs.py",),
 }

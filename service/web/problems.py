@@ -84,6 +84,6 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Unknown route, wrong method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    response = problem(status, f"{request.method} {request.url.path}: {status.phrase.lower()}")
+    response = problem(status, f"{request.method} {request.scope['path']}: {status.phrase.lower()}")
     response.headers.update(error.headers or {})
     return response
