@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help repro test test-all fuzz check serve ui bench bench-peers lint types lock format clean
+.PHONY: help repro image test test-all test-container fuzz check serve ui bench bench-peers lint types lock format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -40,11 +40,17 @@ ui: $(ENV) ## open the runs in the MLflow UI
 serve: $(ENV) ## serve the packaged model on port 3000
 	@marquee serve
 
+image: $(ENV) ## the container image of the packaged model, with docker, podman or nerdctl
+	@marquee image
+
 test: $(ENV) ## the tests, under five minutes on two cores
-	@python -m pytest -n 2 --dist loadgroup -m "not database"
+	@python -m pytest -n 2 --dist loadgroup -m "not database and not container"
 
 test-all: $(ENV) ## those that need a PostgreSQL too (apt-get install postgresql)
-	@python -m pytest -n 2 --dist loadgroup
+	@python -m pytest -n 2 --dist loadgroup -m "not container"
+
+test-container: $(ENV) ## the image in a real engine: read-only, without rights, killed and read back (root)
+	@deploy/container/with-engine.sh python -m pytest -q -m container
 
 fuzz: $(ENV) ## a hundred thousand requests that nobody thought of, some minutes
 	@MARQUEE_FUZZ=10 python -m pytest -q -o timeout=3600 tests/online/test_fuzz.py

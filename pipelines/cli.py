@@ -74,6 +74,15 @@ def serve(host: str, port: int) -> None:
 
 
 @cli.command()
+@click.option("--tag", default=None, help="Name of the image [marquee:<digest of the Bento>].")
+def image(tag: str | None) -> None:
+    """Build the container image of the Bento that was packaged last."""
+    from pipelines.containerize import containerize
+
+    containerize(tag)
+
+
+@cli.command()
 @click.option(
     "--events", default="events", envvar="MARQUEE_EVENTS", show_default=True, help="Folder of segments."
 )

@@ -26,7 +26,7 @@ from marquee.model import load_model
 from pipelines.paths import BENTO, FITTED, PACKAGED
 from pipelines.provenance import git_commit
 from pipelines.screen import screen
-from pipelines.stage import run, write_json
+from pipelines.stage import read_json, run, write_json
 
 MODULES = (
     "__init__", "arrays", "errors", "events", "factors", "ids", "manifest", "model", "model_arrays",
@@ -56,6 +56,22 @@ def package(params: Params) -> None:
     told = {"tag": tag, "model_digest": model.digest, "version": version.version, "run_id": version.run_id}
     write_json(PACKAGED, {**told, "user": first_user})
     screen().print(f"Bento {tag}")
+
+
+def packaged_here() -> Mapping[str, Any]:
+    """What was packaged last in this clone: its tag, version, and a user to try it with.
+
+    Raises:
+        MarqueeError: nothing was, or it is not the model that lies here now, or its Bento is gone.
+    """
+    if not PACKAGED.exists():
+        raise MarqueeError("nothing is packaged in this clone yet: run `make repro` first")
+    packaged: Mapping[str, Any] = read_json(PACKAGED)
+    if not is_current(packaged):
+        raise MarqueeError(
+            f"{packaged['tag']} is not the model that lies here, or is gone: run `make repro` again"
+        )
+    return packaged
 
 
 def is_current(packaged: Mapping[str, Any]) -> bool:

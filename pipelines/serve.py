@@ -2,26 +2,19 @@
 
 from urllib.parse import quote
 
-from marquee.errors import MarqueeError
-from pipelines.package import is_current
-from pipelines.paths import PACKAGED
+from pipelines.package import packaged_here
 from pipelines.screen import screen
 from pipelines.servers import become, refuse_taken
-from pipelines.stage import read_json
 
 
 def serve(*, host: str, port: int) -> None:
     """Become `bentoml serve` on the packaged Bento; Ctrl-C ends it.
 
     Raises:
-        MarqueeError: nothing was packaged in this clone, its Bento is gone, or the port is taken.
+        MarqueeError: nothing was packaged here that could be served, or the port is taken.
     """
-    if not PACKAGED.exists():
-        raise MarqueeError("nothing is packaged in this clone yet: run `make repro` first")
-    packaged = read_json(PACKAGED)
+    packaged = packaged_here()
     tag = packaged["tag"]
-    if not is_current(packaged):
-        raise MarqueeError(f"{tag} is not the model that lies here, or is gone: run `make repro` again")
     refuse_taken(port, host)
     base = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
     console = screen()

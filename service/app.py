@@ -1,17 +1,21 @@
-"""The BentoML service, thin: it starts a replica and gives every request to its site."""
+"""The BentoML service, thin: in a worker it starts a replica and gives every request to its site.
+
+The supervisor imports this module too, to learn how many workers it should start: what only a worker needs
+is imported there.
+"""
 
 import logging
 import sys
-from typing import cast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
 
 import bentoml
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import logs
-from service.replica import Replica
-from service.settings import Settings
-from service.web.site import Site, running
+if TYPE_CHECKING:
+    from service.replica import Replica
 
 # `custom`: no package of the distribution is added. The default would put 600 MB of compilers into
 # the image, and every requirement is there as a wheel.
@@ -22,10 +26,33 @@ IMAGE = bentoml.images.Image(base_image=f"python:{PYTHON}-slim-bookworm", distro
 # the formatting of a line, even one that its level then drops.
 logging.getLogger("uvicorn.access").propagate = False
 
-settings = Settings.from_environment()
-replica = Replica(settings)
-site = Site(replica)
-mounted = Starlette(lifespan=lambda _: running(replica))
+
+class Worker:
+    """What one worker process has: made when BentoML makes the service in it."""
+
+    replica: "Replica"
+    site: ASGIApp
+
+    @classmethod
+    def start(cls) -> None:
+        """Load the model; a replica that cannot is up, and unready."""
+        from service import logs
+        from service.replica import Replica
+        from service.settings import Settings
+        from service.web.site import Site
+
+        settings = Settings.from_environment()
+        logs.configure(settings.replica)
+        cls.replica = Replica(settings)
+        cls.site = Site(cls.replica)
+        cls.replica.start()
+
+
+@asynccontextmanager
+async def running(_: Starlette) -> AsyncIterator[None]:
+    """The replica on the loop that serves, until it ends."""
+    async with Worker.replica.running():
+        yield
 
 
 class Shortcut:
@@ -40,7 +67,7 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; what is no request (start and stop) is BentoML's."""
-        await (site if scope["type"] == "http" else self._bentoml)(scope, receive, send)
+        await (Worker.site if scope["type"] == "http" else self._bentoml)(scope, receive, send)
 
 
 # BentoML's own metrics label every URL (a label a user), its tracing and access log slow all down:
@@ -53,17 +80,16 @@ class Shortcut:
     tracing={"excluded_urls": ".*"},
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(mounted, path="/")
+@bentoml.asgi_app(Starlette(lifespan=running), path="/")
 class Marquee:
     """Serves one fitted model."""
 
     def __init__(self) -> None:
-        logs.configure(settings.replica)
-        replica.start()
+        Worker.start()
 
     async def __is_ready__(self) -> bool:
         """What BentoML itself asks."""
-        return replica.ready
+        return Worker.replica.ready
 
 
 cast("bentoml.Service[Marquee]", Marquee).add_asgi_middleware(Shortcut)  # mypy overlooks class decorators

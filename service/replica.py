@@ -8,7 +8,8 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,10 +66,15 @@ class Replica:
         self._look()
         _settle()
 
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on, hand over to this loop, and look around."""
-        self._loop = loop
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """On the loop that runs now: look around beside it, and hand over to it, until it ends."""
+        self._loop = asyncio.get_running_loop()
         self._beside.start()
+        try:
+            yield
+        finally:
+            self.close()
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what is left."""

@@ -1,9 +1,5 @@
 """The site: which app answers a request."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -64,13 +60,3 @@ def _app(replica: Replica) -> Starlette:
 
 async def _never(request: Request) -> Response:
     raise AssertionError(f"{request.method} is answered by the hot route")
-
-
-@asynccontextmanager
-async def running(replica: Replica) -> AsyncIterator[None]:
-    """The replica on the loop that runs, until it ends."""
-    replica.attach(asyncio.get_running_loop())
-    try:
-        yield
-    finally:
-        replica.close()

@@ -18,14 +18,16 @@ SERVE = """
 import json, sys
 from starlette.testclient import TestClient
 import service.app
-service.app.replica.start()
-client = TestClient(service.app.site)
+supervisor = {name.partition(".")[0] for name in sys.modules}
+assert not supervisor & {"numpy", "structlog", "service.replica"}, "the supervisor needs none of it"
+service.app.Worker.start()
+client = TestClient(service.app.Worker.site)
 feedback = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
 for path in ("/recommend/ann", "/similar/i0", "/metrics", "/openapi.json", "/docs"):
     assert client.get(path).status_code == 200
 assert client.post("/recommend", json={"ratings": {"i4": 5}}).status_code == 200
 assert client.post("/feedback", json=feedback).status_code == 202
-service.app.replica.close()
+service.app.Worker.replica.close()
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
