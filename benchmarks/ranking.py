@@ -31,6 +31,7 @@ from marquee.algorithms.algorithm import Algorithm
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
 from marquee.algorithms.popularity import Popularity
+from marquee.algorithms.retrieval import best_lists
 from marquee.algorithms.scoring import pairs_of
 from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.threads import n_threads
@@ -39,7 +40,6 @@ from marquee.lists import coverage
 from marquee.ranking import Relevant, judge, ndcg, recall
 from marquee.ratings import RatingMatrix
 from marquee.split import random_holdout
-from marquee.topn import top_n
 
 TEST_SHARE = 0.2
 LIKED = 4.0
@@ -113,7 +113,7 @@ def run_ours(make: Callable[[], Algorithm], task: Task) -> tuple[Integers, float
     model, matrix, began = make(), task.matrix, perf_counter()
     model.fit(matrix)
     fitted = perf_counter()
-    lists, _ = top_n(model.score_all, matrix.indptr, matrix.items, matrix.n_items, LENGTH)
+    lists, _ = best_lists(model, matrix.indptr, matrix.items, LENGTH)
     return lists, fitted - began, perf_counter() - fitted
 
 

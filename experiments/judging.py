@@ -12,7 +12,8 @@ import numpy as np
 from experiments.crossval import Part
 from experiments.measures import Figures
 from marquee.algorithms.algorithm import UNKNOWN, Algorithm
-from marquee.algorithms.scoring import Predictions, predict_pairs, score_all
+from marquee.algorithms.retrieval import best_lists
+from marquee.algorithms.scoring import Predictions, predict_pairs
 from marquee.arrays import Integers, Mask, Scale
 from marquee.groups import Groups
 from marquee.lists import (
@@ -27,7 +28,6 @@ from marquee.lists import (
 from marquee.metrics import mae, rmse
 from marquee.ranking import METRICS, Relevant, judge, recall
 from marquee.ratings import RatingMatrix
-from marquee.topn import top_n
 
 LIKED = 0.75  # of the way up the scale: 4 of 1 to 5
 
@@ -57,7 +57,7 @@ class Judgement:
 
 def recommend(algorithm: Algorithm, matrix: RatingMatrix, n: int) -> Integers:
     """Each user's best n items that the user has not rated, shape (n_users, n)."""
-    lists, _ = top_n(score_all(algorithm), matrix.indptr, matrix.items, matrix.n_items, n)
+    lists, _ = best_lists(algorithm, matrix.indptr, matrix.items, n)
     return lists
 
 

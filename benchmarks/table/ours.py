@@ -18,6 +18,7 @@ import pandas as pd
 from benchmarks.folds import FOLDS, SCALE, SEED, read_fold, read_ratings, toy
 from benchmarks.measure import Job, Laps, Result, measured, serve
 from benchmarks.table.contenders import MODULES, TWINS, Twin
+from marquee.algorithms import retrieval
 from marquee.algorithms.algorithm import Algorithm
 from marquee.algorithms.scoring import Predictions, pairs_of, pairs_of_coded, predict_pairs
 from marquee.algorithms.threads import threads
@@ -25,7 +26,6 @@ from marquee.arrays import Floats
 from marquee.metrics import mae, rmse
 from marquee.ratings import CodedRatings, RatingMatrix
 from marquee.split import Fold, folds_of, shuffled
-from marquee.topn import top_n
 
 BEST = 20  # items of a list
 
@@ -140,7 +140,7 @@ def best_lists(job: Job) -> Result:
 
 
 def _listed(algorithm: Algorithm, matrix: RatingMatrix, laps: Laps) -> None:
-    top_n(algorithm.score_all, matrix.indptr, matrix.items, matrix.n_items, min(BEST, matrix.n_items))
+    retrieval.best_lists(algorithm, matrix.indptr, matrix.items, min(BEST, matrix.n_items))
     laps.lap("predict")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import surprise
 
 from marquee.algorithms.neighbours import co_rating_cosine
-from marquee.algorithms.scoring import score_all
+from marquee.algorithms.retrieval import best_lists, block_lists
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.factors import FactorSpace
@@ -12,7 +12,6 @@ from marquee.model_arrays import ModelArrays
 from marquee.ratings import RatingMatrix
 from marquee.strings import StringTable
 from marquee.tastes import Tastes
-from marquee.topn import top_n
 
 SIMILAR = 50  # neighbours kept of each item
 OF_A_TASTE = 500  # items kept of each taste
@@ -36,9 +35,9 @@ def served_arrays(
         noise: variance of a rating around the algorithm's estimate, in squared stars.
     """
     titles, genres = described
-    items, scores = top_n(score_all(algorithm), matrix.indptr, matrix.items, matrix.n_items, n)
+    items, scores = best_lists(algorithm, matrix.indptr, matrix.items, n)
     nothing = np.zeros(matrix.n_items + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-    similar, similarities = top_n(co_rating_cosine(matrix), *nothing, matrix.n_items, SIMILAR)
+    similar, similarities = block_lists(co_rating_cosine(matrix), *nothing, matrix.n_items, SIMILAR)
     counts = matrix.item_counts()
     popular = np.argsort(-counts, kind="stable").astype(np.int32)
     return ModelArrays(
