@@ -56,17 +56,22 @@ async def running(_: Starlette) -> AsyncIterator[None]:
 
 
 class Shortcut:
-    """Stands before BentoML and answers everything.
+    """Answers every request before BentoML sees it; what is no request (start and stop) is BentoML's.
 
-    BentoML's own layers would cost half of the throughput, answer unknown routes in plain text, and
-    give `/` to an index page that loads a third party's scripts into the visitor's browser.
+    BentoML's own layers would cost half of the throughput and a timer a request, answer unknown routes in
+    plain text, and give `/` to an index page that loads a third party's scripts into the visitor's browser.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._bentoml = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; what is no request (start and stop) is BentoML's."""
+        """Pass it on."""
+        if scope["type"] == "lifespan":
+            # BentoML puts the middleware of a service inside of its own (tracing, time-outs): at the start,
+            # which all of them let through, this steps before them.
+            outermost = scope["app"]
+            outermost.middleware_stack = Shortcut(outermost.middleware_stack)
         await (Worker.site if scope["type"] == "http" else self._bentoml)(scope, receive, send)
 
 

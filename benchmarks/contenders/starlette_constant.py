@@ -1,0 +1,18 @@
+"""A bare Starlette app that returns a constant: what nobody who answers in Python is faster than."""
+
+import os
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+BODY = b"x" * int(os.environ.get("CONSTANT_BYTES", "1000"))
+
+
+async def constant(request: Request) -> Response:  # noqa: ARG001  Starlette's signature
+    """The same to everybody."""
+    return Response(BODY, media_type="application/json")
+
+
+app = Starlette(routes=[Route("/recommend/{user}", constant)])

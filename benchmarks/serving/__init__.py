@@ -1,0 +1,1 @@
+"""The serving path beside its contenders."""
