@@ -85,23 +85,17 @@ class ExposureTemplate:
 
     def __init__(self, user: str | None, arm: str, model: str, rung: str, items: tuple[str, ...]) -> None:
         whole = encode(Exposure("", 0.0, user, arm, model, rung, items, 0))
-        self._between = whole[len(_HEAD) + len(_NEW) : -len(_LAST) - 1]
+        between = whole[len(_HEAD) + len(_NEW) : -len(_LAST)].replace(b"%", b"%%")
+        self._line = b'%b%%b","time":%%.6f%b,"latency_us":%%d}' % (_HEAD, between)
 
-    def line(self, request_id: str, time: float, latency_us: int) -> bytes:
+    def line(self, request_id: bytes, time: float, latency_us: float) -> bytes:
         """What `encode` gives for the answer at this time; the request id must need no escaping."""
-        return b'%b%b","time":%.6f%b%b%d}' % (
-            _HEAD,
-            request_id.encode(),
-            time,
-            self._between,
-            _LAST[:-1],
-            latency_us,
-        )
+        return self._line % (request_id, time, latency_us)
 
 
 _HEAD = b'{"schema":%d,"type":"exposure","request_id":"' % SCHEMA
 _NEW = b'","time":0.0'
-_LAST = b',"latency_us":0'
+_LAST = b',"latency_us":0}'
 
 
 def _problem(kind: type[Event], tree: Mapping[str, Any]) -> str | None:

@@ -110,11 +110,11 @@ class Replica:
         if self.writer is not None:
             yield from telemetry_metrics(self.writer)
 
-    def expose(self, event: ExposureTemplate, request_id: str, rung: str, seconds: float) -> None:
+    def expose(self, event: ExposureTemplate, request_id: bytes, rung: str, seconds: float) -> None:
         """Count an answer and put its event into the queue; never waits."""
         self.observed.rung(rung)
         if self.writer is not None:
-            self.writer.offer(event.line(request_id, time.time(), int(seconds * 1e6)))
+            self.writer.offer(event.line(request_id, time.time(), seconds * 1e6))
 
     def note(self, events: Iterable[Feedback]) -> None:
         """Remember what users did, and forget the answers that they were given before."""

@@ -54,7 +54,7 @@ def server(
         began = time.monotonic()
         process = subprocess.Popen(
             [*pin, *(part.format(port=port) for part in command)],
-            cwd=ROOT, env={**os.environ, **settings, **environment}, stdout=log, stderr=log,
+            cwd=ROOT, env={**os.environ, **settings, **environment, "MARQUEE_PORT": str(port)}, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
     try:
@@ -69,10 +69,18 @@ def server(
 
 
 def own_megabytes(pid: int) -> tuple[float, float]:
-    """Memory of a process and all below it: their own pages, and their share of all (PSS)."""
+    """Memory of a process and all below it: theirs alone and of no file, and their share of all (PSS).
+
+    Pages of the model's files are shared by all replicas that map it, so they count in the second only.
+    """
     parent = psutil.Process(pid)
-    told = [each.memory_full_info() for each in (parent, *parent.children(recursive=True))]
-    return sum(each.uss for each in told) / 2**20, sum(each.pss for each in told) / 2**20
+    own = pss = 0
+    for process in (parent, *parent.children(recursive=True)):
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]:
+            name, amount = line.split()[:2]
+            own += int(amount) if name == "Private_Dirty:" else 0
+            pss += int(amount) if name == "Pss:" else 0
+    return own / 1024, pss / 1024
 
 
 def _answers(port: int, path: str) -> bool:

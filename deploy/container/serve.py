@@ -9,10 +9,10 @@ import os
 import socket
 import sys
 
-BENTO = "/home/bentoml/bento"
-PORT = 3000
+BENTO = os.environ.get("MARQUEE_BENTO", "/home/bentoml/bento")
+HOST, PORT = os.environ.get("MARQUEE_HOST", "0.0.0.0"), int(os.environ.get("MARQUEE_PORT", "3000"))
 
-listener = socket.create_server(("0.0.0.0", PORT), backlog=2048)
+listener = socket.create_server((HOST, PORT), backlog=2048)
 listener.set_inheritable(True)
 worker = [sys.executable, "-m", "_bentoml_impl.worker.service", BENTO, "--service-name", "marquee"]
 os.execv(sys.executable, [*worker, "--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "10"])

@@ -52,18 +52,19 @@ class Hot:
             elif name == b"x-request-id":
                 given = value
         request_id = self._envelope.request_id(given)
+        identity = request_id.encode()
         try:
             ready = self._ready(scope, accept, began)
         except Exception as error:
             refused = _refused(error)
             await self._envelope.refuse(refused, ROUTE, request_id, began)(scope, receive, send)
             return
-        headers = [*ready.headers, (b"x-request-id", request_id.encode())]
+        headers = [*ready.headers, (b"x-request-id", identity)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": ready.body})
         seconds = time.perf_counter() - began
         self._replica.observed.request(ROUTE, 200, seconds)
-        self._replica.expose(ready.event, request_id, ready.rung, seconds)
+        self._replica.expose(ready.event, identity, ready.rung, seconds)
 
     def _ready(self, scope: Scope, accept: bytes | None, began: float) -> Ready:
         """From the shelf, or made now."""

@@ -189,7 +189,7 @@ class Routes:
         arm = self._replica.settings.arm
         event = ExposureTemplate(None, arm, served.label, answer.rung, tuple(served.ids(answer)))
         seconds = time.perf_counter() - state["began"]
-        self._replica.expose(event, state["request_id"], answer.rung, seconds)
+        self._replica.expose(event, state["request_id"].encode(), answer.rung, seconds)
 
 
 def _route(path: str, handler: Handler, method: str) -> Route:
