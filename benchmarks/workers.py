@@ -64,7 +64,7 @@ def pruning_rows(share: float) -> Iterator[Row]:
     space = {"svd": {"n_factors": [20, 100], "lr_all": rates, "reg_all": decays, "n_epochs": [54]}}
     every, _ = ours(search_of(space), ratings)
     best = ranked(every, "rmse")[0].mean("rmse")
-    for pruner in ("median", "hyperband"):
+    for pruner in ("curve", "median", "hyperband"):
         some, _ = ours(search_of(space, pruner=pruner), ratings)
         lost = ranked(some, "rmse")[0].mean("rmse") - best
         epochs = sum(trial.curve[-1][0] for trial in some) / (54 * len(some))

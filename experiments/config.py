@@ -134,7 +134,7 @@ class Search(Block):
     order: Literal["baseline-first", "listed"] = "baseline-first"
     n_trials: int = Field(ge=1)
     minutes: float | None = Field(default=None, gt=0)
-    pruner: Literal["none", "median", "hyperband"] = "none"
+    pruner: Literal["none", "median", "hyperband", "curve"] = "none"
     workers: int = Field(ge=0)
     storage: str = "journal"
     metric: Literal["rmse", "mae"] = "rmse"

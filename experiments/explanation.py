@@ -14,6 +14,7 @@ from experiments.selection import Choice
 from experiments.trials import MEGABYTE, Trial
 
 SHARES = {"coverage"}
+NAMED = 3  # of those over budget
 
 
 def explain(choice: Choice, findings: Findings, select: Select) -> str:
@@ -71,10 +72,11 @@ class _Telling:
         )
 
     def _refusals(self) -> str:
-        number = len(self._choice.over_budget)
-        if not number:
+        names = [refused.trial.label for refused in self._choice.over_budget]
+        if not names:
             return ""
-        return f"{number} better {'one was' if number == 1 else 'ones were'} over budget."
+        told = [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
+        return f"{_listed(told)} {'was' if len(names) == 1 else 'were'} better and over budget."
 
     def _given_up(self) -> str:
         """In what other serious candidates are better, and by how much."""

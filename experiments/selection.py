@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from statistics import fmean
+from typing import NamedTuple
 
 from experiments.config import Select
 from experiments.findings import Findings
@@ -33,6 +34,16 @@ class Contender:
         return fmean(self.losses)
 
 
+class Refused(NamedTuple):
+    """A trial over a budget, and which."""
+
+    trial: Trial
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.trial.label}: {self.why}"
+
+
 @dataclass(frozen=True)
 class Choice:
     """Who wins, who was nearest to it, and who would have won but for a rule. Figures, no words."""
@@ -41,7 +52,7 @@ class Choice:
     best: Trial  # the lowest loss within the budgets: the winner, or what the winner was preferred to
     rival: Trial | None  # the next best of another algorithm than the winner's
     n_contenders: int
-    over_budget: tuple[str, ...]  # better ones that were refused, each with its why
+    over_budget: tuple["Refused", ...]  # better ones
 
 
 def choose(findings: Findings, select: Select) -> Choice:
@@ -63,7 +74,7 @@ def choose(findings: Findings, select: Select) -> Choice:
         )
     best = able[0]
     winner = _cheapest(able, select) if select.rule == "one_standard_error" else best
-    better = [f"{one.trial.label}: {refused[one.trial.number]}" for one in order[: order.index(best)]]
+    better = [Refused(one.trial, refused[one.trial.number]) for one in order[: order.index(best)]]
     rival = next((one.trial for one in able if one.trial.algorithm != winner.trial.algorithm), None)
     return Choice(winner.trial, best.trial, rival, len(order), tuple(better))
 

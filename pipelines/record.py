@@ -70,7 +70,7 @@ def _tags(params: Params, findings: Findings, winner: Trial) -> dict[str, str]:
         "bento": read_json(PACKAGED)["tag"],
     }
     if winner.cost is not None:
-        tags["over_budget"] = "; ".join(choose(findings, params.select).over_budget)
+        tags["over_budget"] = "; ".join(map(str, choose(findings, params.select).over_budget))
     if champion := champion_score():
         tags["champion_version"] = str(champion["version"])
     return {name: value for name, value in tags.items() if value}

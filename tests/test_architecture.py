@@ -28,6 +28,7 @@ DOORWAYS = {
     "sklearn": (),
     "optuna": (
         "experiments/search/studies.py",
+        "experiments/search/pruners.py",
         "experiments/search/storage.py",
         "experiments/search/journal.py",
         "experiments/search/importance.py",

@@ -34,6 +34,7 @@ OURS = ("bentoml", "serve", "service.app:Marquee", "--host", "127.0.0.1", "--por
 PLAIN = ("bentoml", "serve", "benchmarks.contenders.bentoml_plain:Plain", "--port", "{port}")
 ALONE = ("python", "deploy/container/serve.py")  # as in the container: BentoML's worker, no supervisor
 ROUNDS, SECONDS = 5, 4.0
+FIXED_RATE = 2000  # requests a second
 FIGURE = Path(__file__).parents[2] / "docs" / "figures" / "serving.png"
 Shots = Mapping[str, list[Shot]]
 
@@ -115,6 +116,35 @@ def half_load_row(home: Path, contenders: Mapping[str, Running], users: list[str
     ours, peer = median(times["ours"]), median(times["constant"])
     note = f"target at most 2x the constant's {_mark(ours <= 2 * peer)}; {_spread(times['ours'])} ms"
     return Row(f"p99 at half load ({rate:.0f}/s), a constant", ours, peer, peer / ours, "ms", ROUNDS, note)
+
+
+def trouble_row(share: float) -> Row:
+    """p99 at a fixed rate while events cannot be written at all, beside a disk that is well."""
+    with TemporaryDirectory() as name, ExitStack() as servers:
+        home = Path(name)
+        matrix, _ = write_movielens(home / "fitted", sampled(ratings_of("ml-1m"), share))
+        (home / "no-folder").write_text("a file where the folder of events should be")
+        told = {"MARQUEE_MODEL": str(home / "fitted")}
+        places = {"failing": home / "no-folder", "well": home / "events"}
+        running = {
+            title: servers.enter_context(
+                server(OURS, "/readyz", home / title, {**told, "MARQUEE_EVENTS": str(place)})
+            )
+            for title, place in places.items()
+        }
+        connections, lua = 4 * CONNECTIONS, home / "fixed.lua"
+        requests = [("GET", f"/recommend/{user}", None) for user in draw_users(matrix.user_ids)]
+        lua.write_text(script(requests, delay_ms=1000 * connections / FIXED_RATE))
+        times: dict[str, list[float]] = {title: [] for title in running}
+        for number in range(2 * ROUNDS + 1):
+            for title, each in running.items():
+                shot = shoot(each.port, lua, SECONDS, connections)
+                if number:  # the first round fills the shelves
+                    times[title].append(shot.p99)
+        ours, peer = median(times["failing"]), median(times["well"])
+    note = f"target within 5% {_mark(ours <= 1.05 * peer)}; {_spread(times['failing'])} ms"
+    what = f"p99 at {FIXED_RATE}/s with a disk that fails, one that is well"
+    return Row(what, ours, peer, peer / ours, "ms", 2 * ROUNDS, note)
 
 
 def memory_row(ours: Running) -> Row:
@@ -250,6 +280,7 @@ def _mark(reached: bool) -> str:
 
 PARTS: dict[str, Callable[[float], Iterable[Row]]] = {
     "hot": hot_rows,
+    "trouble": lambda share: [trouble_row(share)],
     "folded": lambda share: [folded_row(share)],
     "million": million_rows,
 }

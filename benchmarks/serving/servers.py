@@ -54,8 +54,8 @@ def server(
         began = time.monotonic()
         process = subprocess.Popen(
             [*pin, *(part.format(port=port) for part in command)],
-            cwd=ROOT, env={**os.environ, **settings, **environment, "MARQUEE_PORT": str(port)}, stdout=log, stderr=log,
-            start_new_session=True,
+            cwd=ROOT, env={**os.environ, **settings, **environment, "MARQUEE_PORT": str(port)},
+            stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
         while not _answers(port, ready):

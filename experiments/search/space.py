@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.config import Choice, Range, Search, Space
+from marquee.algorithms.algorithm import EpochAlgorithm
 from marquee.algorithms.catalogue import Parameters, candidate
 from marquee.algorithms.sweep import swept
 from marquee.errors import ConfigError
@@ -28,6 +29,7 @@ class Axes:
     order: tuple[str, ...]  # of the parameters, as in params.yaml
     trained: Space
     swept: tuple[Parameters, ...]  # what each training answers for; one empty point where nothing is swept
+    n_epochs: int = 0  # of each training; 0: it does not train by epochs
 
     @property
     def is_finite(self) -> bool:
@@ -53,7 +55,15 @@ def axes_of(name: str, space: Space) -> Axes:
     ladders = [_ladder(space[key]) for key in free]
     points = tuple(dict(zip(free, values, strict=True)) for values in itertools.product(*ladders))
     trained = {key: values for key, values in space.items() if key not in free}
-    return Axes(tuple(space), trained, points)
+    return Axes(tuple(space), trained, points, _longest(name, points))
+
+
+def _longest(name: str, points: Sequence[Parameters]) -> int:
+    """Epochs of a training: the most that its points ask for, or the candidate's default."""
+    if not issubclass(candidate(name).factory, EpochAlgorithm):
+        return 0
+    default = int(candidate(name).make({}, 0).n_epochs)
+    return max((int(point.get("n_epochs", default)) for point in points), default=default)
 
 
 def axes_of_all(search: Search) -> dict[str, Axes]:

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from experiments.config import Range, Space
 from experiments.search.outcome import Outcome
+from experiments.search.pruners import pruner_of
 from experiments.search.space import Axes
 from experiments.search.storage import opened
 from marquee.algorithms.catalogue import Parameters
@@ -68,7 +69,7 @@ class Studies:
         key: of the search; in a database, searches of many keys live side by side.
         axes: of every candidate.
         sampler: "grid", "random" or "tpe"; it only draws where a training is asked for without parameters.
-        pruner: "none", "median" or "hyperband".
+        pruner: "none", "median", "hyperband" or "curve".
         seed: of the sampler; another for each worker.
         create: make what is not there yet. One process does that, before the others come.
 
@@ -110,7 +111,7 @@ class Studies:
                     storage=self._storage,
                     study_name=f"{key}/{name}",
                     sampler=_sampler(sampler, seed),
-                    pruner=_pruner(pruner, one),
+                    pruner=pruner_of(pruner, one),
                 )
                 for name, one in axes.items()
             }
@@ -228,15 +229,6 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed)
     return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _pruner(name: str, axes: Axes) -> optuna.pruners.BasePruner:
-    longest = max((int(point.get("n_epochs") or 0) for point in axes.swept), default=0)
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(max(1, longest // 9), max(longest, 1), 3)
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=4)
-    return optuna.pruners.NopPruner()
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:

@@ -1,6 +1,6 @@
 """One training of the search: all folds in step, every point scored, given up where the others are better."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 
@@ -11,13 +11,6 @@ from marquee.algorithms.catalogue import Parameters, candidate
 from marquee.algorithms.sweep import check_point
 
 Report = Callable[[int, float], bool]  # (epoch, error) -> whether to give up
-PARTS = (27, 9, 3)  # of the epochs: where a training that may be given up is looked at
-
-
-def looks_of(points: Sequence[Parameters]) -> tuple[int, ...]:
-    """Epochs at which a training is compared with the others."""
-    longest = max((int(point.get("n_epochs") or 0) for point in points), default=0)
-    return tuple(sorted({max(1, longest // part) for part in PARTS if longest > 1}))
 
 
 def train(
@@ -28,6 +21,7 @@ def train(
     pool: ThreadPoolExecutor,
     *,
     metric: str,
+    looks: Collection[int] = (),
     report: Report | None = None,
 ) -> Outcome:
     """Train, and give the outcome of every point.
@@ -42,13 +36,14 @@ def train(
         seeds: of each fold.
         pool: threads that the folds are given to.
         metric: rmse or mae.
-        report: told the mean error after the epochs of `looks_of`; None: nothing is given up.
+        looks: epochs after which the error is asked for.
+        report: told that error, the mean over the folds; None: nothing is given up.
     """
     reasons = [_refusal(name, point) for point in points]
     usable = [point for point, reason in zip(points, reasons, strict=True) if reason is None]
     trained = _Training(usable, metric, report)
     if usable:
-        trained.go(steps(name, usable, parts, seeds, pool, looks=looks_of(usable) if report else ()))
+        trained.go(steps(name, usable, parts, seeds, pool, looks=looks if report else ()))
     outcomes = iter(trained.outcomes())
     return Outcome(
         tuple(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from experiments.config import Search
 from experiments.crossval import FoldSource, Parts, fold_seeds
 from experiments.search.outcome import Outcome
+from experiments.search.outlook import looks
 from experiments.search.space import Axes, axes_of_all
 from experiments.search.studies import Claim, Studies
 from experiments.search.training import train
@@ -128,9 +129,10 @@ def _trained(
     assignment: Assignment, claim: Claim, axes: Axes, parts: Parts, pool: ThreadPoolExecutor
 ) -> Outcome:
     points = axes.points(claim.training)
+    pruned = assignment.search.pruner != "none"
     return train(
         claim.candidate, points, parts, fold_seeds(assignment.seed, claim.candidate), pool,
-        metric=assignment.metric, report=claim.report if assignment.search.pruner != "none" else None,
+        metric=assignment.metric, looks=looks(axes.n_epochs), report=claim.report if pruned else None,
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_a_cheaper_winner_says_what_it_was_preferred_to() -> None:
     text = told(findings(), rule="one_standard_error", max_model_megabytes=4)
     # 0.88 + 0.01 / sqrt(3) = 0.8858 leaves only the first SVD
     assert text.startswith("SVD (n_factors=100, reg_all=0.02) wins")
-    assert "1 better one was over budget." in text
+    assert "was better and over budget." in text
     found = findings()
     near = replace(found.trials[1], folds=found.trials[0].folds, number=1)
     smaller = replace(

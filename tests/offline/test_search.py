@@ -104,8 +104,8 @@ def test_a_training_may_be_given_up_between_its_points(parts: Parts, pool: Threa
         looked.append(epoch)
         return epoch >= 3
 
-    outcome = train("svd", points, parts, same_seed, pool, metric="rmse", report=report)
-    assert looked == [1, 2, 3]
+    outcome = train("svd", points, parts, same_seed, pool, metric="rmse", looks=(1, 3, 9), report=report)
+    assert looked == [1, 2, 3]  # where a point ends, too
     assert len(outcome.points[0].folds) == 3
     assert str(outcome.points[1].pruned).startswith("given up after epoch 3 with RMSE")
 
@@ -148,10 +148,13 @@ def test_an_adaptive_search_learns_where_it_is_good(source: FoldSource, tmp_path
     assert len({trial.parameters["reg_all"] for trial in svd}) == 13
 
 
-def test_pruning_gives_up_what_is_worse_and_keeps_the_best(source: FoldSource, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pruner", ["curve", "median", "hyperband"])
+def test_pruning_gives_up_what_is_worse_and_keeps_the_best(
+    source: FoldSource, tmp_path: Path, pruner: str
+) -> None:
     space = {"svd": {"lr_all": [0.01, 0.0005, 0.0004, 0.0003, 0.0002, 0.0001], "n_epochs": [27]}}
     every = run(search_of(space, workers=1), source, tmp_path)
-    some = run(search_of(space, workers=1, pruner="median"), source, tmp_path)
+    some = run(search_of(space, workers=1, pruner=pruner), source, tmp_path)
     assert min(t.mean("rmse") for t in some if t.folds) == min(t.mean("rmse") for t in every)
     assert any(trial.pruned for trial in some)
     assert all(not trial.pruned for trial in every)

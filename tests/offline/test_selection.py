@@ -52,13 +52,13 @@ def test_the_lowest_error_wins_and_the_next_algorithm_is_its_rival() -> None:
 def test_a_better_trial_over_the_time_budget_is_passed_over_and_named() -> None:
     choice = chosen([trial(0, "svd", 0.90), trial(1, "svdpp", 0.88, seconds=11)])
     assert choice.winner.algorithm == "svd"
-    assert choice.over_budget == ("SVD++: a fit takes 11.0 s, the budget is 10 s",)
+    assert [str(each) for each in choice.over_budget] == ["SVD++: a fit takes 11.0 s, the budget is 10 s"]
 
 
 def test_a_better_trial_over_the_size_budget_is_passed_over() -> None:
     choice = chosen([trial(0, "svd", 0.90), trial(1, "knn_basic", 0.88, megabytes=6)])
     assert choice.winner.algorithm == "svd"
-    assert choice.over_budget == ("k-NN: a model takes 6.0 MB, the budget is 5 MB",)
+    assert [str(each) for each in choice.over_budget] == ["k-NN: a model takes 6.0 MB, the budget is 5 MB"]
 
 
 def test_what_is_worse_and_over_budget_is_not_told() -> None:
