@@ -31,8 +31,9 @@ class Tastes:
         names = tuple(sorted({genre for each in split for genre in each}))
         members = np.zeros((len(names), len(split)), dtype=bool)
         numbers = {name: number for number, name in enumerate(names)}
-        for item, each in enumerate(split):
-            members[[numbers[genre] for genre in each], item] = True
+        places = [(numbers[genre], item) for item, each in enumerate(split) for genre in each]
+        if places:
+            members[tuple(np.array(places).T)] = True
         total = max(int(counts.sum()), 1)
         return cls(names, members, (members @ counts) / total)
 

@@ -80,8 +80,11 @@ def serve(model: FittedModel, provenance: Mapping[str, Any], policy: Policy | No
     return Served(Recommender(model, policy), name, _encoded(whole), label, items)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _encoded(tree: Any) -> bytes:
-    return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(tree).encode()
 
 
 def _provenance(stamped: Path) -> dict[str, Any]:
