@@ -43,10 +43,10 @@ serve: $(ENV) ## serve the packaged model on port 3000
 image: $(ENV) ## the container image of the packaged model, with docker, podman or nerdctl
 	@marquee image
 
-test: $(ENV) ## the tests, under five minutes on two cores
-	@python -m pytest -n 2 --dist loadgroup -m "not database and not container"
+test: $(ENV) ## the tests that need nothing but Python, under five minutes on two cores
+	@python -m pytest -n 2 --dist loadgroup -m "not (database or server or browser or endurance or container)"
 
-test-all: $(ENV) ## those that need a PostgreSQL too (apt-get install postgresql)
+test-all: $(ENV) ## those that start servers, a PostgreSQL and a Chromium too (apt-get install postgresql chromium)
 	@python -m pytest -n 2 --dist loadgroup -m "not container"
 
 test-container: $(ENV) ## the image in a real engine: read-only, without rights, killed and read back (root)

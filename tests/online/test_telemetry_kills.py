@@ -74,6 +74,7 @@ class Writers:
         process.wait()
 
 
+@pytest.mark.endurance
 @pytest.mark.timeout(600)
 def test_two_hundred_kills_lose_no_acknowledged_feedback_and_double_none(tmp_path: Path) -> None:
     writers = Writers(tmp_path)
