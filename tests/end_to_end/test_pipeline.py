@@ -137,8 +137,9 @@ def test_movielens_100k_ends_in_recommendations_with_titles(second: Clone) -> No
     second.change(lambda t: t["search"].update(candidates={"svd": {"n_factors": [20]}}))
     second.dvc("repro", "export")
     script = (
-        "from pathlib import Path; from service.recommender import Person, Wish; from service.served import load;"
-        "served = load(Path('models/fitted')); ask = served.recommender.recommend;"
+        "from pathlib import Path; from service.recommender import Person, Wish;"
+        "from service.served import load; served = load(Path('models/fitted'));"
+        "ask = served.recommender.recommend;"
         "answer = ask(Person(served.model.user_number('1')), Wish(5));"
         "print(answer.rung, *(served.described(item)['title'] for item, _ in answer.items), sep='|')"
     )
