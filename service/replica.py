@@ -15,7 +15,6 @@ from pathlib import Path
 
 from marquee.errors import ConfigError, ModelError
 from marquee.events import ExposureTemplate, Feedback
-from marquee.manifest import MANIFEST
 from service import logs
 from service.catalogue import Policy, read_policy
 from service.observed import Measured, Observed, gauge, info, telemetry_metrics
@@ -46,7 +45,7 @@ class Replica:
         self.shelf = Shelf()
         self.writer = EventWriter(_telemetry(settings)) if settings.telemetry else None
         self._follower = Follower(settings.events) if settings.telemetry else None
-        self._model = _Watched(settings.model / MANIFEST)
+        self._model = _Watched(settings.model)
         self._policy_file = None if settings.catalogue is None else _Watched(settings.catalogue)
         self._policy = Policy()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -141,8 +140,12 @@ class Replica:
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 self._look()
-            except Exception:
-                log.exception("looking around failed")
+            except Exception as error:
+                if self.trouble.get("looking") != repr(error):  # one line an incident, not one a second
+                    self.trouble["looking"] = repr(error)
+                    log.exception("looking around failed")
+            else:
+                self.trouble.pop("looking", None)
 
     def _look(self) -> None:
         """Take up what changed on disk."""
@@ -165,8 +168,9 @@ class Replica:
             served = load(self.settings.model, self._policy)
             _warm(served)
         except ModelError as error:
+            if self.trouble.get("model") != str(error):
+                log.error("model not loaded", reason=str(error), answering=self.ready)  # noqa: TRY400
             self.trouble["model"] = str(error)
-            log.error("model not loaded", reason=str(error), answering=self.served is not None)  # noqa: TRY400
         else:
             self.trouble.pop("model", None)
             self._swap(served)
@@ -198,20 +202,32 @@ class Replica:
 
 
 class _Watched:
-    """A file, and whether it is another one than when last asked."""
+    """A file or a folder of files, and whether anything in it is another than when last asked.
+
+    All files of a model are looked at, not its manifest alone: one that was half copied is tried again when
+    the other half has come.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, ...] | None = ()
+        self._seen: tuple[object, ...] | None = ()
 
     def changed(self) -> bool:
+        before, self._seen = self._seen, self._look()
+        return self._seen != before
+
+    def _look(self) -> tuple[object, ...] | None:
+        """What tells one state from another; None where nothing is there."""
         try:
-            stat = self.path.stat()
-            seen: tuple[int, ...] | None = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+            stats = [file.stat() for file in files]
         except OSError:
-            seen = None
-        before, self._seen = self._seen, seen
-        return seen != before
+            return None
+        names = (file.name for file in files)
+        return tuple(
+            (name, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            for name, stat in zip(names, stats, strict=True)
+        )
 
 
 def _telemetry(settings: Settings) -> TelemetrySettings:

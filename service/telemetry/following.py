@@ -33,7 +33,7 @@ class Follower:
     def _more(self, key: str, path: Path) -> Iterator[Feedback]:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:  # closed or sealed in this moment: the next time finds it by its new name
+        except OSError:  # closed or sealed in this moment, or not ours to read
             return
         with os.fdopen(handle, "rb") as file:
             start = self._offsets.get(key, 0)

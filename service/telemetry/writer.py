@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from service.telemetry.books import Books, Kept
@@ -41,7 +42,8 @@ class _Stream:
         except OSError:
             # After a failed sync the kernel may have thrown pages away and call the next one a success;
             # and while a file is open, removing it makes no room. The next lines begin another segment.
-            self.close()
+            with suppress(OSError):
+                self.close()
             raise
 
     def rotate(self) -> None:
@@ -52,9 +54,9 @@ class _Stream:
             self.close()
 
     def close(self) -> None:
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.close()
 
 
 class EventWriter:
@@ -144,7 +146,8 @@ class EventWriter:
                 self._write_exposures()
                 due = time.monotonic() + self._settings.sync_every_s
             for stream in self._streams:
-                stream.close() if closing else stream.rotate()
+                with suppress(OSError):  # what is on disk stays there; the next lines begin another segment
+                    stream.close() if closing else stream.rotate()
             if closing and not self._feedback:
                 break
         if self._folder is not None:

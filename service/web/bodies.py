@@ -108,7 +108,7 @@ async def read_body(request: Request) -> Any:
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body is not compressed", "content-encoding")
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > LARGEST:
+    if length.isascii() and length.isdigit() and int(length[:20]) > LARGEST:
         raise _too_large()
     try:
         async with asyncio.timeout(SECONDS):

@@ -72,14 +72,14 @@ class Hot:
         served = replica.serving()
         user, query = scope["path"][len(PREFIX) :], scope["query_string"]
         plain = not query and accept in PLAIN
-        if time.time() >= served.recommender.valid_until:
+        if time.time() >= replica.shelf.valid_until:
             replica.shelf.clear()
         elif plain and (ready := replica.shelf.get(user)) is not None:
             return ready
         answer, text = self._answer(served, user, query, accept, began)
         ready = self._packed(served, user, answer, text)
         if plain and ready.rung in STORED:
-            replica.shelf.put(user, ready)
+            replica.shelf.put(user, ready, served.recommender.valid_until)
         return ready
 
     def _answer(

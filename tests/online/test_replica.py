@@ -101,6 +101,19 @@ def test_a_replica_without_a_model_becomes_ready_when_one_is_there(tmp_path: Pat
         assert client.get("/readyz").json()["model"]["version"] == 1
 
 
+def test_a_model_that_was_half_copied_is_taken_up_when_it_is_whole(tmp_path: Path) -> None:
+    whole, folder = write_shop(tmp_path / "whole", version=8), tmp_path / "fitted"
+    folder.mkdir()
+    shutil.copy(whole / MANIFEST, folder)  # the manifest came first
+    with open_shop(settings_of(folder)) as (replica, client):
+        assert client.get("/readyz").status_code == 503
+        for path in whole.iterdir():
+            look(replica)
+            shutil.copy(path, folder)
+        look(replica)
+        assert client.get("/readyz").json()["model"]["version"] == 8
+
+
 def test_a_poisoned_pickle_in_the_provenance_runs_nothing(folder: Path) -> None:
     (folder / "provenance.json").write_bytes(pickle.dumps(_Poison(folder)))
     with pytest.raises(ModelError, match=r"provenance\.json"):
@@ -149,6 +162,7 @@ def test_items_come_and_go_at_their_times(
         monkeypatch.setattr(time, "time", lambda: later.timestamp() - 0.001)
         assert first(client) == "i3"
         monkeypatch.setattr(time, "time", later.timestamp)
+        assert "i3" not in client.get("/similar/i0").text  # another route is asked first
         assert first(client) == "i2"
 
 
