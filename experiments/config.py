@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
+from experiments.blocks import Block, Canary, Gateway
 from marquee.errors import ConfigError
 
 PARAMS = Path("params.yaml")
@@ -25,12 +26,6 @@ Metric = Literal[
     "ndcg", "recall", "precision", "map", "mrr", "hit_rate",
     "coverage", "personalisation", "diversity", "novelty", "gini",
 ]  # fmt: skip
-
-
-class Block(BaseModel):
-    """A block of params.yaml: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Demo(Block):
@@ -211,6 +206,8 @@ class Params(Block):
     export: Export
     register_: Register = Field(alias="register")
     package: Package
+    gateway: Gateway
+    canary: Canary
 
 
 def load_params(path: Path = PARAMS) -> Params:

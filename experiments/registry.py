@@ -21,6 +21,8 @@ from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
 from experiments.tracking_store import store_lock, tracking_uri, translated
+from marquee.errors import TrackingError
+from marquee.manifest import MANIFEST
 from marquee.ratings import USER
 
 CHAMPION, CHALLENGER, DIGEST = "champion", "challenger", "digest"
@@ -64,14 +66,57 @@ def champion(name: str) -> ModelVersion | None:
         TrackingError: the registry cannot say. That is not the same as None: the pipeline makes a
             champion where there is none.
     """
+    return _aliased(name, CHAMPION)
+
+
+def _aliased(name: str, alias: str) -> ModelVersion | None:
     with translated(tracking_uri()):
         try:
-            version = _client().get_registered_model(name).aliases.get(CHAMPION)
+            version = _client().get_registered_model(name).aliases.get(alias)
         except MlflowException as error:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 return None
             raise
         return None if version is None else _described(name, version)
+
+
+def challenger(name: str) -> ModelVersion | None:
+    """The version that the pipeline made last, or None."""
+    return _aliased(name, CHALLENGER)
+
+
+def version_of(name: str, number: int) -> ModelVersion:
+    """A version by its number.
+
+    Raises:
+        TrackingError: there is no such version.
+    """
+    with translated(tracking_uri()):
+        return _described(name, number)
+
+
+def crown(name: str, number: int) -> None:
+    """Make a version champion; it may be so already."""
+    uri = tracking_uri()
+    with store_lock(uri), translated(uri):
+        _client().set_registered_model_alias(name, CHAMPION, str(number))
+
+
+def fetch_model(name: str, number: int, to: Path) -> Path:
+    """The folder of a version's fitted model, copied below `to`.
+
+    Raises:
+        TrackingError: it cannot be read from the registry's store.
+    """
+    with translated(tracking_uri()):
+        mlflow.set_tracking_uri(tracking_uri())
+        copied = mlflow.artifacts.download_artifacts(
+            artifact_uri=f"models:/{name}/{number}", dst_path=str(to)
+        )
+    found = sorted(Path(copied).rglob(MANIFEST))
+    if not found:
+        raise TrackingError(f"version {number} of '{name}' holds no fitted model")
+    return found[0].parent
 
 
 def register(

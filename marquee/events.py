@@ -45,6 +45,8 @@ class Feedback:
     kind: Kind
     value: float  # stars of a rating, minutes watched, 1 of a click
     request_id: str | None = None  # of the exposure that led to it
+    arm: str = "stable"  # of a rollout, and version of the model: those of the replica that took it
+    model: str = ""
 
 
 Event = Exposure | Feedback

@@ -100,6 +100,105 @@ def seal(events: str, to: str, every: float | None, keep_days: int | None) -> No
     seal_events(Path(events), to, every=every, keep_days=keep_days)
 
 
+@cli.command()
+@click.option(
+    "--replicas", type=click.IntRange(min=1), default=None, help="Of the champion [gateway.replicas]."
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Of both gateways [gateway.port].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; * for all.")
+@click.option("--events", type=click.Path(path_type=Path), default=None, help="Folder of events [events].")
+def up(replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
+    """Start two gateways and replicas of the champion, and look after them."""
+    from pipelines.up import up as bring_up
+
+    bring_up(load_params(), replicas=replicas, port=port, host=host, events=events)
+
+
+@cli.command()
+@click.option("--watch", is_flag=True, help="Keep it up to date, until Ctrl-C.")
+def status(*, watch: bool) -> None:
+    """Show what runs, how it does, and who gets what."""
+    from pipelines.status import status as show
+
+    show(watch=watch)
+
+
+@cli.command()
+def down() -> None:
+    """End the stack; what was begun is finished first."""
+    from pipelines.down import down as bring_down
+
+    bring_down()
+
+
+@cli.group()
+def canary() -> None:
+    """Try a challenger on a share of the users, and promote it only on evidence."""
+
+
+@canary.command()
+@click.option("--to", type=int, default=None, help="Version to try [the challenger].")
+def start(to: int | None) -> None:
+    """Begin a rollout."""
+    from pipelines.canary import start as begin
+
+    begin(load_params(), to)
+
+
+@canary.command(name="status")
+def canary_status() -> None:
+    """Show how the rollout goes."""
+    from pipelines.canary import show
+
+    show(watch=False)
+
+
+@canary.command(name="watch")
+def canary_watch() -> None:
+    """Show how it goes until it ends."""
+    from pipelines.canary import show
+
+    show(watch=True)
+
+
+@canary.command()
+def pause() -> None:
+    """Stay at this share of users; alarms still roll back."""
+    _ask("pause")
+
+
+@canary.command()
+def resume() -> None:
+    """Go on after a pause."""
+    _ask("resume")
+
+
+@canary.command()
+def promote() -> None:
+    """Promote the challenger now, whatever the evidence."""
+    _ask("promote")
+
+
+@canary.command()
+def rollback() -> None:
+    """Give everybody the champion again, now."""
+    _ask("roll back")
+
+
+@canary.command()
+def history() -> None:
+    """Show every rollout, and how it ended."""
+    from pipelines.canary import history as show
+
+    show()
+
+
+def _ask(what: str) -> None:
+    from pipelines.canary import ask
+
+    ask(what)
+
+
 def main() -> None:
     """Entry point: one line where something is wrong, and the error's own exit code."""
     try:

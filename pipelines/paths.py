@@ -33,3 +33,5 @@ TIMINGS = STATE / "timings.json"
 COSTS, MEASURED_COSTS = "costs.json", "measured_costs.json"  # in STATE, and artefacts of the search's run
 PACKAGED = STATE / "packaged.json"
 CHAMPION = STATE / "champion.json"
+RUN = STATE / "run"  # of the stack that `marquee up` starts: ports, sockets, logs, journals of rollouts
+EVENTS = Path("events")

@@ -158,7 +158,7 @@ class Replica:
             served = self.served
             self._swap(replace(served, recommender=Recommender(served.model, self._policy)))
         if self._follower is not None:
-            events = list(self._follower.poll())
+            events = [event for event in self._follower.poll() if isinstance(event, Feedback)]
             if events:
                 self._hand_over(lambda: self._heard(events))
 

@@ -11,7 +11,7 @@ from marquee.tastes import Tastes
 from marquee.topn import NONE
 
 Users = Mapping[str, tuple[Sequence[int], Sequence[int]]]  # id: (rated in training, stored list)
-SCORES = (4.75, 4.25, 4.0, 3.5)  # of the first, second, ... item of every stored list
+SCORES = (4.75, 4.25, 4.0, 3.5, 3.0)  # of the first, second, ... item of every stored list
 
 
 def small_arrays(

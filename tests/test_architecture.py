@@ -24,7 +24,7 @@ DOORWAYS = {
         "experiments/intervals.py",
         "experiments/leakage.py",
     ),
-    "jinja2": ("experiments/report/",),
+    "jinja2": ("experiments/report/", "service/gateway/configuration.py"),
     "sklearn": (),
     "optuna": (
         "experiments/search/studies.py",
@@ -39,15 +39,17 @@ DOORWAYS = {
         "experiments/tracking_store.py",
         "experiments/registry.py",
         "experiments/registered_model.py",
+        "experiments/rollouts.py",
     ),
-    "bentoml": ("service/app.py", "pipelines/package.py"),
+    "bentoml": ("service/app.py", "pipelines/bentos.py"),
     "pandera": ("marquee/checks.py",),
-    "yaml": ("experiments/config.py", "pipelines/package.py"),
+    "yaml": ("experiments/config.py", "pipelines/bentos.py"),
     "httpx": ("experiments/datasets/download.py",),
     "click": ("pipelines/cli.py",),
     "fsspec": ("service/telemetry/sealing.py",),
-    "prometheus_client": ("service/observed.py",),
+    "prometheus_client": ("service/observed.py", "service/stack/sampling.py"),
     "structlog": ("service/logs.py",),
+    "circus": ("service/stack/supervisor.py",),
 }
 NOT_IN_THE_DOMAIN = {"mlflow", "optuna", "dvc", "bentoml", "starlette", "click", "rich", "yaml", "httpx"}
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

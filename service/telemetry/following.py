@@ -1,28 +1,37 @@
-"""Following: what was fed back to any replica, read from the segments as they grow."""
+"""Following: the events of every replica, read from the segments as they grow."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from marquee.errors import EventError
-from marquee.events import Feedback, decode
+from marquee.events import Event, decode
 from service.telemetry.segments import CLOSED, OPEN
 
 PIECE = 4 << 20  # bytes read at a time
 
 
 class Follower:
-    """Reads each line of every replica's feedback once."""
+    """Reads each line of every replica's events once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "feedback", since: float = 0.0) -> None:
+        """Begin at the beginning.
+
+        Args:
+            folder: holds a folder for each replica.
+            kind: `feedback` or `exposure`.
+            since: segments that were written last before it, in UTC seconds, are left out.
+        """
         self._folder = folder
+        self._kind = kind
+        self._since = since
         self._offsets: dict[str, int] = {}  # by replica and segment, open or closed
         self.unreadable = 0  # whole lines that are no event
 
-    def poll(self) -> Iterator[Feedback]:
+    def poll(self) -> Iterator[Event]:
         """What was added since; a half line is left for the next time."""
         present = {}
-        for path in sorted(self._folder.glob("*/feedback-*.jsonl*")):
+        for path in sorted(self._folder.glob(f"*/{self._kind}-*.jsonl*")):
             if path.name.endswith((OPEN, CLOSED)):
                 name = path.name.removesuffix(OPEN).removesuffix(CLOSED)
                 present[f"{path.parent.name}/{name}"] = path
@@ -30,14 +39,17 @@ class Follower:
         for key, path in present.items():
             yield from self._more(key, path)
 
-    def _more(self, key: str, path: Path) -> Iterator[Feedback]:
+    def _more(self, key: str, path: Path) -> Iterator[Event]:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # closed or sealed in this moment, or not ours to read
             return
         with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
             start = self._offsets.get(key, 0)
-            if file.seek(0, os.SEEK_END) < start:
+            if status.st_size == start or status.st_mtime < self._since:
+                return
+            if status.st_size < start:
                 start = 0
             file.seek(start)
             while data := file.read(PIECE):
@@ -48,12 +60,9 @@ class Follower:
                 file.seek(start)
                 yield from self._events(data[:whole])
 
-    def _events(self, lines: bytes) -> Iterator[Feedback]:
+    def _events(self, lines: bytes) -> Iterator[Event]:
         for line in lines.splitlines():
             try:
-                event = decode(line)
+                yield decode(line)
             except EventError:
                 self.unreadable += 1
-                continue
-            if isinstance(event, Feedback):
-                yield event

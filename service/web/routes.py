@@ -161,7 +161,17 @@ class Routes:
         if body.time is not None and body.time > now + AHEAD_S:
             raise wrong(f"{place}.time", "time is UTC seconds, and not in the future")
         at = now if body.time is None else body.time
-        return Feedback(body.event_id, at, body.user, body.item, body.kind, body.value, body.request_id)
+        return Feedback(
+            body.event_id,
+            at,
+            body.user,
+            body.item,
+            body.kind,
+            body.value,
+            body.request_id,
+            arm=self._replica.settings.arm,
+            model=served.label,
+        )
 
     async def _stored(self, events: list[Feedback]) -> int:
         """How many of the events were new, once all of them are on disk.

@@ -44,7 +44,7 @@ def test_a_line_reads_as_it_is_documented() -> None:
     line = encode(Feedback("e1", 1.5, "zoë", "i1", "rating", 4.5))
     assert line.decode() == (
         '{"schema":1,"type":"feedback","event_id":"e1","time":1.5,"user":"zoë","item":"i1",'
-        '"kind":"rating","value":4.5,"request_id":null}'
+        '"kind":"rating","value":4.5,"request_id":null,"arm":"stable","model":""}'
     )
 
 

@@ -1,0 +1,250 @@
+"""The users of a rollout: who is new, what happened to them, and what they did in their time.
+
+    events ──► Cohort ──► a user once ──► Comparison ──► Evidence
+
+A user enters with the first list of a step and stays one window; what came of the lists in it is the user's
+outcome. At the next step, who was in stable is drawn anew: as the weight grows from w to w', a share
+(w' - w) / (1 - w) of them moves to the canary, so they enter again, with that weight. Who is in the canary
+stays there, tells nothing new, and does not enter again. A window that a change of weights falls into has no
+outcome, and what happens within moments of one is left out: two gateways do not change at the same instant.
+"""
+
+import math
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from marquee.comparison import Comparison
+from marquee.events import Exposure, Feedback
+from marquee.promotion import DRIFTS
+
+Objective = Literal["click_through", "watch_minutes", "rating"]
+ARMS = ("stable", "canary")
+PERSONAL = frozenset({"personal", "live", "folded"})
+SETTLING_S = 1.0  # before a change of weights, and after it
+LAG_S = 5.0  # exposures are synced in groups: feedback waits so long for the list that it answers
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that a gateway saw fail or be slow."""
+
+    time: float  # UTC seconds
+    arm: str
+    user: str  # or whatever tells users apart
+    kind: Literal["errors", "slow"]
+
+
+@dataclass(slots=True)
+class _Visit:
+    """A user's window, while it is open."""
+
+    canary: bool
+    since: float
+    weight: float  # that the arm was drawn by
+    broken: bool = False  # answered by the other arm meanwhile
+    lists: int = 0
+    shown: set[str] = field(default_factory=set)
+    clicked: set[str] = field(default_factory=set)
+    rated: dict[str, float] = field(default_factory=dict)
+    watched: dict[str, float] = field(default_factory=dict)  # minutes by event
+
+
+class Cohort:
+    """Feeds a comparison from events, in the order in which they are read."""
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        objective: Objective,
+        window_s: float,
+        most: float = math.inf,
+        popularity: Mapping[str, float] | None = None,
+    ) -> None:
+        """Begin with nobody.
+
+        Args:
+            comparison: where users are counted.
+            objective: what an outcome is.
+            window_s: a user's time, in seconds.
+            most: an outcome above it counts as this much, so one user cannot decide.
+            popularity: share of the ratings by item, of the stable model; an unknown item has none.
+        """
+        self._comparison = comparison
+        self._objective = objective
+        self._window_s = window_s
+        self._most = most
+        self._popularity = popularity or {}
+        self._weights: list[tuple[float, float]] = []  # by step: since when it is wanted, and the weight
+        self._steered: list[float] = []  # by step: since when the gateways obey
+        self._known: dict[str, tuple[int, bool]] = {}  # by user: step last seen in, and whether in the canary
+        self._visits: dict[str, _Visit] = {}
+        self._waiting: deque[tuple[str, _Visit]] = deque()  # in the order in which windows began
+        self._feedback: deque[Feedback] = deque()
+        self._happened: dict[str, set[str]] = defaultdict(set)  # by incident: users it happened to
+        self._before: dict[bool, frozenset[str]] = {}  # by arm: the list before
+        self._in_step = set[str]()  # users of the canary that were seen in this step
+        self.last: dict[str, float] = dict.fromkeys(ARMS, -math.inf)  # by arm: time of the last answer
+        self.lists: dict[str, int] = dict.fromkeys(ARMS, 0)  # by arm
+
+    def weigh(self, time: float, weight: float) -> None:
+        """From that time on so large a share of users should be in the canary; a new step begins."""
+        self._weights.append((time, weight))
+        self._in_step = set[str]()
+        self._comparison.begin_step()
+
+    def steer(self, time: float) -> None:
+        """From that time on it is so at every gateway."""
+        self._steered.append(time)
+
+    def take(
+        self,
+        exposures: Iterable[Exposure],
+        feedback: Iterable[Feedback],
+        failures: Iterable[Failure],
+        now: float,
+    ) -> None:
+        """Events that were read since the last time, and the time."""
+        batch = _Batch()
+        for exposure in exposures:
+            self._expose(exposure, batch)
+        for failure in failures:
+            self._happen(failure.kind, failure.user, failure.arm == "canary", failure.time, batch)
+        self._feedback.extend(feedback)
+        for _ in range(len(self._feedback)):
+            event = self._feedback.popleft()
+            if event.time <= now - LAG_S:
+                self._credit(event)
+            else:
+                self._feedback.append(event)
+        self._close(now, batch)
+        batch.count(self._comparison)
+
+    def ages(self, now: float) -> dict[str, float]:
+        """By arm, seconds since its last answer."""
+        return {arm: now - last for arm, last in self.last.items()}
+
+    def _step(self, time: float) -> int | None:
+        """The step then; None before the rollout and around a change of weights."""
+        step = bisect_right(self._weights, (time, math.inf)) - 1
+        if not 0 <= step < len(self._steered) or time < self._steered[step] + SETTLING_S:
+            return None
+        if step + 1 < len(self._weights) and time > self._weights[step + 1][0] - SETTLING_S:
+            return None
+        return step
+
+    def _expose(self, exposure: Exposure, batch: "_Batch") -> None:
+        user, canary, step = exposure.user, exposure.arm == "canary", self._step(exposure.time)
+        if self._weights and exposure.time >= self._weights[0][0] and exposure.arm in self.last:
+            self.last[exposure.arm] = max(self.last[exposure.arm], exposure.time)
+            self.lists[exposure.arm] += 1
+        if user is None or step is None:
+            return
+        if canary and step == len(self._weights) - 1 and user not in self._in_step:
+            self._in_step.add(user)
+            batch.step_users += 1
+        before, self._known[user] = self._known.get(user), (step, canary)
+        if before is None:
+            self._enter(user, exposure, self._weights[step][1], batch)
+        elif before[0] < step and not before[1]:
+            was, now = self._weights[before[0]][1], self._weights[step][1]
+            self._enter(user, exposure, (now - was) / (1 - was), batch)
+        visit = self._visits.get(user)
+        if visit is not None and exposure.time < visit.since + self._window_s:
+            visit.broken |= canary != visit.canary
+            visit.lists += 1
+            visit.shown.update(exposure.items)
+        if exposure.rung not in PERSONAL:
+            self._happen("below_personal", user, canary, exposure.time, batch)
+        if not exposure.items:
+            self._happen("empty", user, canary, exposure.time, batch)
+
+    def _enter(self, user: str, exposure: Exposure, weight: float, batch: "_Batch") -> None:
+        canary = exposure.arm == "canary"
+        visit = self._visits[user] = _Visit(canary, exposure.time, weight)
+        self._waiting.append((user, visit))
+        batch.users[weight][canary] += 1
+        if not exposure.items:
+            return
+        items = frozenset(exposure.items)
+        shares = [self._popularity.get(item, 0.0) for item in items]
+        batch.lists["popularity"][weight][canary].append(sum(shares) / len(shares))
+        if before := self._before.get(canary):
+            batch.lists["overlap"][weight][canary].append(len(items & before) / min(len(items), len(before)))
+        self._before[canary] = items
+
+    def _happen(self, name: str, user: str, canary: bool, time: float, batch: "_Batch") -> None:
+        step = self._step(time)
+        if step is not None and user not in self._happened[name]:
+            self._happened[name].add(user)
+            batch.incidents[name][self._weights[step][1]][canary] += 1
+
+    def _credit(self, event: Feedback) -> None:
+        visit = self._visits.get(event.user)
+        if visit is None or event.item not in visit.shown:
+            return
+        if not visit.since <= event.time < visit.since + self._window_s:
+            return
+        if event.kind == "click":
+            visit.clicked.add(event.item)
+        elif event.kind == "rating":
+            visit.rated[event.item] = event.value
+        else:
+            visit.watched[event.event_id] = event.value
+
+    def _close(self, now: float, batch: "_Batch") -> None:
+        """Those whose window, and the time that events take to be read, is over."""
+        while self._waiting and now >= self._waiting[0][1].since + self._window_s + LAG_S:
+            user, visit = self._waiting.popleft()
+            if self._visits.get(user) is visit:
+                del self._visits[user]
+            changed = any(visit.since < time <= visit.since + self._window_s for time, _ in self._weights)
+            outcome = self._outcome(visit)
+            if not (visit.broken or changed or outcome is None):
+                batch.outcomes[visit.weight][visit.canary].append(min(outcome, self._most))
+
+    def _outcome(self, visit: _Visit) -> float | None:
+        if self._objective == "click_through":
+            return min(len(visit.clicked) / visit.lists, 1.0)
+        if self._objective == "watch_minutes":
+            return math.fsum(visit.watched.values())
+        return math.fsum(visit.rated.values()) / len(visit.rated) if visit.rated else None
+
+
+Pair = list[int]
+Lists = dict[float, tuple[list[float], list[float]]]
+
+
+def _lists() -> Lists:
+    return defaultdict(lambda: ([], []))
+
+
+@dataclass
+class _Batch:
+    """Counts and figures of users by weight, and by arm within it: stable, canary."""
+
+    users: dict[float, Pair] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    incidents: dict[str, dict[float, Pair]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    )
+    lists: dict[str, Lists] = field(default_factory=lambda: {name: _lists() for name in DRIFTS})
+    outcomes: Lists = field(default_factory=_lists)
+    step_users: int = 0
+
+    def count(self, comparison: Comparison) -> None:
+        """Have a comparison take all of it."""
+        comparison.answered(self.step_users)
+        for weight, (stable, canary) in self.users.items():
+            comparison.users(canary, stable + canary, weight)
+        for name, by_weight in self.incidents.items():
+            for weight, (stable, canary) in by_weight.items():
+                comparison.incident(name, canary, stable + canary, weight)
+        for name, figures in self.lists.items():
+            for weight, arms in figures.items():
+                comparison.lists(name, np.array(arms[1]), np.array(arms[0]), weight)
+        for weight, arms in self.outcomes.items():
+            comparison.outcomes(np.array(arms[1]), np.array(arms[0]), weight)

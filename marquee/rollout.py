@@ -1,0 +1,113 @@
+"""A rollout's history and what follows from it: the journal's entries, folded into one state.
+
+    began ─► weighed, steered, weighed, steered, ... ─► concluded ─► ended
+                 asked (by a person), held (and why), at any time between
+
+Whoever reads the same entries is in the same state: a controller that was killed at any line goes on from
+there.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from marquee.errors import MarqueeError
+
+Outcome = Literal["promoted", "rolled back"]
+Asked = Literal["pause", "resume", "promote", "roll back"]
+Entry = Mapping[str, Any]
+CONCLUSIONS: Mapping[str, Outcome] = {"promote": "promoted", "roll back": "rolled back"}
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Where a rollout is."""
+
+    name: str
+    began: float  # UTC seconds
+    salt: int
+    champion: int  # version of the registered model
+    challenger: int
+    bento: str  # folder of the challenger's Bento
+    run_id: str | None  # in MLflow
+    weighed: tuple[tuple[float, float], ...] = ()  # when a share of users was to come to the canary
+    steered: tuple[float, ...] = ()  # when all gateways did so, by step
+    paused: bool = False
+    asked: str | None = None  # promote or roll back, by a person
+    outcome: Outcome | None = None
+    concluded: float | None = None
+    reason: str = ""
+    ended: float | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)  # parameters that it began with
+
+    @property
+    def step(self) -> int:
+        """Number of the present step; -1 before the first."""
+        return len(self.weighed) - 1
+
+    @property
+    def weight(self) -> float:
+        """Share of users that should be in the canary now."""
+        if self.outcome == "rolled back" or self.ended is not None or not self.weighed:
+            return 0.0
+        return self.weighed[-1][1]
+
+    @property
+    def since(self) -> float:
+        """When the present step began."""
+        return self.weighed[-1][0] if self.weighed else self.began
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is left to do."""
+        return self.ended is None
+
+
+def fold(entries: Iterable[Entry]) -> Rollout:
+    """The state after all entries.
+
+    Raises:
+        MarqueeError: the first entry is not the beginning.
+    """
+    rollout: Rollout | None = None
+    for entry in entries:
+        rollout = _began(entry) if rollout is None else _after(rollout, entry)
+    if rollout is None:
+        raise MarqueeError("the journal is empty")
+    return rollout
+
+
+def _began(entry: Entry) -> Rollout:
+    if entry["entry"] != "began":
+        raise MarqueeError(f"the journal begins with '{entry['entry']}', and not with the beginning")
+    return Rollout(
+        name=entry["name"],
+        began=entry["time"],
+        salt=entry["salt"],
+        champion=entry["champion"],
+        challenger=entry["challenger"],
+        bento=entry["bento"],
+        run_id=entry["run_id"],
+        policy=entry["policy"],
+    )
+
+
+def _after(rollout: Rollout, entry: Entry) -> Rollout:
+    """The state after one more entry. What is concluded stays so: a rollback is never undone."""
+    if rollout.outcome is not None:
+        return replace(rollout, ended=entry["time"]) if entry["entry"] == "ended" else rollout
+    changes: dict[str, Any] = {}
+    match entry:
+        case {"entry": "weighed", "time": at, "weight": weight}:
+            changes = {"weighed": (*rollout.weighed, (at, weight))}
+        case {"entry": "steered", "time": at} if len(rollout.steered) < len(rollout.weighed):
+            changes = {"steered": (*rollout.steered, at)}
+        case {"entry": "concluded", "time": at, "outcome": outcome, "reason": reason}:
+            changes = {"outcome": outcome, "reason": reason, "concluded": at}
+        case {"entry": "held", "reason": reason}:
+            changes = {"reason": reason}
+        case {"entry": "asked", "what": "pause" | "resume" as what}:
+            changes = {"paused": what == "pause"}
+        case {"entry": "asked", "what": what}:
+            changes = {"asked": what}
+    return replace(rollout, **changes)

@@ -1,0 +1,25 @@
+"""A version of the registered model as something that replicas can be started with."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from experiments.config import Params
+from experiments.registry import DIGEST, ModelVersion, fetch_model
+from pipelines.bentos import bento_exists, bento_folder, bento_tag, make_bento
+from service.stack.layout import Arm
+
+
+def arm_of(params: Params, version: ModelVersion) -> Arm:
+    """The version's Bento, built from the registry where this machine has none.
+
+    Raises:
+        MarqueeError: the registry has no such model any more, or the Bento cannot be built.
+    """
+    commit = version.tags.get("git_commit")
+    digest = version.tags[DIGEST]
+    tag = bento_tag(params.package.bento, digest, version, commit)
+    if not bento_exists(tag):
+        with TemporaryDirectory(prefix="marquee-model-") as folder:
+            model = fetch_model(version.name, version.version, Path(folder))
+            make_bento(params.package.bento, model, digest, version, commit)
+    return Arm(str(bento_folder(tag)), version.version)

@@ -1,0 +1,4 @@
+"""Rollouts: the journal, what is seen of one, the hands that change things, and the loop that decides.
+
+journal.py ──► watching.py ──► marquee.promotion ──► controlling.py ──► hands.py ──► gateways, replicas
+"""

@@ -1,0 +1,107 @@
+"""The hands of a controller: each brings the stack to a state, and does nothing where it is there already."""
+
+import time
+from collections.abc import Callable
+
+from marquee.errors import MarqueeError
+from service.gateway.steering import Split, read_split, servers_of, set_server, split_of, steer
+from service.stack import asking
+from service.stack.layout import CANARY, STABLE, Arm, Stack, read_arms, write_arms
+from service.stack.supervisor import Supervisor
+from service.stack.warden import beat
+
+READY_S = 60.0  # for a replica to load its model
+DRAIN_S = 10.0  # for a gateway to have no request at a replica
+
+
+class Hands:
+    """Steers the gateways and the replicas of one stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._supervisor = Supervisor(stack.folder)
+
+    def split(self, split: Split) -> bool:
+        """Have every gateway that runs split so, and those that start later; whether all that run do."""
+        folder, gateways = self.stack.folder, self.stack.gateways
+        told = Split(split.salt, Split(split.salt, split.weight).buckets / 10_000)
+        seen = [split_of(folder, gateway) for gateway in gateways]
+        if read_split(folder) != told or any(each not in {None, told} for each in seen):
+            steer(folder, gateways, split)
+            seen = [split_of(folder, gateway) for gateway in gateways]
+        return any(seen) and all(each in {None, told} for each in seen)
+
+    def raise_canary(self, arm: Arm) -> None:
+        """Have the canary's replicas run on this Bento."""
+        arms = read_arms(self.stack.folder)
+        if arms.get(CANARY) != arm:
+            write_arms(self.stack.folder, {**arms, CANARY: arm})
+        for server in self.stack.replicas[CANARY]:
+            set_server(self.stack.folder, self.stack.gateways, server.name, "ready")
+            self._supervisor.start(server.name)
+
+    def end_canary(self) -> None:
+        """Have no replica of the canary; nobody may be sent there any more."""
+        arms = read_arms(self.stack.folder)
+        if CANARY not in arms:
+            return
+        for server in self.stack.replicas[CANARY]:
+            self._drain(server.name)
+            self._supervisor.stop(server.name)
+        write_arms(self.stack.folder, {name: arm for name, arm in arms.items() if name != CANARY})
+
+    def crown(self, arm: Arm) -> None:
+        """Have stable's replicas run on this Bento, one after the other, drained first."""
+        arms = read_arms(self.stack.folder)
+        begun = self.stack.folder / "rolled"  # replicas that run on it already, should we die between
+        if arms.get(STABLE) != arm:
+            begun.unlink(missing_ok=True)
+            write_arms(self.stack.folder, {**arms, STABLE: arm})
+        done = begun.read_text(encoding="utf-8").split() if begun.exists() else [str(arm.version)]
+        if done[0] != str(arm.version):
+            done = [str(arm.version)]
+        for server in self.stack.replicas[STABLE]:
+            if server.name not in done:
+                self.roll(server.name)
+                done.append(server.name)
+                begun.write_text("\n".join(done), encoding="utf-8")
+
+    def roll(self, replica: str) -> None:
+        """Restart one replica without anybody noticing.
+
+        Raises:
+            MarqueeError: it did not become ready again.
+        """
+        self._drain(replica)
+        self._supervisor.restart(replica)
+        # Asked itself: to a gateway that has not looked yet, the process that has just ended is still up.
+        ready = self.wait(lambda: asking.ready(self.stack.server(replica).port), READY_S)
+        set_server(self.stack.folder, self.stack.gateways, replica, "ready")
+        if not (ready and self.wait(lambda: self.is_up(replica), READY_S)):
+            log = self.stack.folder / "logs" / f"{replica}.log"
+            raise MarqueeError(f"{replica} is not ready after {READY_S:.0f} s: see {log}")
+
+    def is_up(self, replica: str) -> bool:
+        """Whether every gateway that answers has it up."""
+        states = [servers_of(self.stack.folder, gateway) for gateway in self.stack.gateways]
+        known = [server.up for state in states for server in state or () if server.name == replica]
+        return bool(known) and all(known)
+
+    def wait(self, until: Callable[[], bool], seconds: float) -> bool:
+        """Wait for something; whether it came true."""
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                return False
+            beat(self.stack.folder, "controller")
+            time.sleep(0.1)
+        return True
+
+    def _drain(self, replica: str) -> None:
+        set_server(self.stack.folder, self.stack.gateways, replica, "drain")
+        self.wait(lambda: not self._busy(replica), DRAIN_S)
+
+    def _busy(self, replica: str) -> bool:
+        states = [servers_of(self.stack.folder, gateway) for gateway in self.stack.gateways]
+        names = {replica, f"backup-{replica}"}
+        return any(server.sessions for state in states for server in state or () if server.name in names)

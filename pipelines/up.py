@@ -1,0 +1,147 @@
+"""Bring the stack up: two gateways, the champion's replicas, warden and controller, under a supervisor."""
+
+import os
+import secrets
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from experiments.config import Params
+from experiments.registry import champion, version_of
+from experiments.tracking_store import tracking_uri
+from marquee.errors import MarqueeError
+from pipelines.arms import arm_of
+from pipelines.paths import EVENTS, RUN
+from pipelines.rollout.journal import active
+from pipelines.screen import screen
+from pipelines.servers import refuse_taken
+from service.gateway.configuration import KEY_FILE, Gateway, haproxy, write, write_keys
+from service.gateway.steering import NOBODY, Split, servers_of, write_split
+from service.stack.asking import reason
+from service.stack.launch import pid_of
+from service.stack.layout import CANARY, STABLE, Arm, Stack, free_ports, replicas_named, write_arms
+from service.stack.supervisor import Supervisor
+
+GATEWAYS = 2
+READY_S = 45.0
+LONGEST = 80  # characters of the folder's path: a socket's has 107 at most
+
+
+def up(params: Params, *, replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
+    """Start it, and wait until all replicas answer.
+
+    Raises:
+        MarqueeError: it runs already, HAProxy is not installed, there is no champion, or the port is taken.
+    """
+    haproxy()
+    folder = RUN.resolve()
+    if len(str(folder)) > LONGEST:
+        raise MarqueeError(f"{folder} is too long a path for sockets: move the project to a shorter one")
+    supervisor = Supervisor(folder)
+    if supervisor.running:
+        raise MarqueeError("the stack is up: `marquee status` shows it, `marquee down` ends it")
+    stack = _laid_out(params, folder, replicas=replicas, port=port, host=host, events=events)
+    _end_orphans(stack)
+    refuse_taken(stack.port, "0.0.0.0" if host == "*" else host)
+    stack.save()
+    write_arms(folder, _arms(params, folder))
+    _write_gateways(stack)
+    supervisor.begin({"MLFLOW_TRACKING_URI": tracking_uri()})  # wherever its processes stand
+    _wait(stack)
+    _say(stack)
+
+
+def _laid_out(
+    params: Params, folder: Path, *, replicas: int | None, port: int | None, host: str, events: Path | None
+) -> Stack:
+    told = params.gateway
+    n_stable, n_canary = replicas or told.replicas, params.canary.replicas
+    ports = free_ports(n_stable + n_canary + GATEWAYS)
+    own = ports[n_stable + n_canary :]
+    return Stack(
+        folder=folder,
+        events=(events or EVENTS).resolve(),
+        host=host,
+        port=port or told.port,
+        gateways=tuple(Gateway(f"gateway-{number}", own[number - 1]) for number in range(1, GATEWAYS + 1)),
+        replicas={
+            STABLE: replicas_named(STABLE, ports[:n_stable]),
+            CANARY: replicas_named(CANARY, ports[n_stable : n_stable + n_canary]),
+        },
+        timeout_ms=told.timeout_ms,
+        slow_ms=told.slow_ms,
+        largest_body=told.max_body_bytes,
+        requests_per_10s=told.requests_per_10s,
+        controller=(sys.executable, "-m", "pipelines.promote", str(folder), params.register_.model),
+    )
+
+
+def _arms(params: Params, folder: Path) -> dict[str, Arm]:
+    """The champion, and the challenger of a rollout that was running when the stack went down."""
+    version = champion(params.register_.model)
+    if version is None:
+        raise MarqueeError("there is no champion to serve: run `make repro` first")
+    console = screen()
+    console.print(f"Champion  {version.name} version {version.version}")
+    arms = {STABLE: arm_of(params, version)}
+    running = active(folder)
+    if running is not None and running.rollout().outcome is None:
+        rollout = running.rollout()
+        challenger = version_of(params.register_.model, rollout.challenger)
+        console.print(f"Rollout   {rollout.name} goes on, with version {challenger.version}")
+        arms[CANARY] = Arm(rollout.bento, rollout.challenger)
+    return arms
+
+
+def _write_gateways(stack: Stack) -> None:
+    key = stack.folder / KEY_FILE
+    if not key.exists():
+        with os.fdopen(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            file.write(secrets.token_urlsafe(24))
+    write_keys(stack.folder, [key.read_text(encoding="utf-8")])
+    running = active(stack.folder)
+    rollout = None if running is None else running.rollout()
+    write_split(stack.folder, NOBODY if rollout is None else Split(rollout.salt, rollout.weight))
+    for gateway in stack.gateways:
+        if rollout is None:
+            gateway.failures(stack.folder).unlink(missing_ok=True)  # nobody reads old ones
+        write(stack.site, gateway)
+
+
+def _end_orphans(stack: Stack) -> None:
+    """Processes that an earlier supervisor left behind when it was killed."""
+    pids = stack.folder / "pids"
+    for note in pids.iterdir() if pids.exists() else ():
+        found = pid_of(stack.folder, note.name)
+        if found is not None:
+            with suppress(ProcessLookupError):
+                os.kill(found[0], signal.SIGKILL)
+
+
+def _wait(stack: Stack) -> None:
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
+        states = [servers_of(stack.folder, gateway) for gateway in stack.gateways]
+        stable = [server.up for state in states for server in state or () if server.backend == STABLE]
+        if all(states) and stable and all(stable):
+            return
+        time.sleep(0.1)
+    why = next(filter(None, (reason(server.port) for server in stack.replicas[STABLE])), "see the logs")
+    Supervisor(stack.folder).end()
+    raise MarqueeError(f"not all replicas became ready in {READY_S:.0f} s ({why}): {stack.folder / 'logs'}")
+
+
+def _say(stack: Stack) -> None:
+    console = screen()
+    base = f"http://localhost:{stack.port}"
+    number = len(stack.replicas[STABLE])
+    console.print(f"Up        {GATEWAYS} gateways on {base}, {number} replicas. Try:")
+    key = os.path.relpath(stack.folder / KEY_FILE)
+    console.print(f"  curl {base}/recommend/u256")
+    console.print(
+        f"  curl -H \"X-Api-Key: $(cat {key})\" -H 'Content-Type: application/json' {base}/feedback \\"
+    )
+    console.print('    -d \'{"event_id": "e1", "user": "u256", "item": "i1", "kind": "click"}\'')
+    console.print("Next      marquee status, marquee canary start, marquee down")

@@ -1,0 +1,51 @@
+"""What the gateways saw fail or be slow, read from the files that they write.
+
+A line: milliseconds since 1970, arm, status, microseconds (- where nothing was answered), a hash of the
+user, how the session ended.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from marquee.cohort import ARMS, Failure
+
+FAILED = 500  # statuses from here on
+
+
+class FailureFile:
+    """Reads one gateway's file as it grows, each line once."""
+
+    def __init__(self, path: Path, slow_ms: float) -> None:
+        self._path = path
+        self._slow_us = slow_ms * 1000
+        self._offset = 0
+        self.unreadable = 0  # lines that are not ours: HAProxy's own notes
+
+    def poll(self) -> Iterator[Failure]:
+        """What was added since; half a line is left for the next time."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:  # begun anew
+                    self._offset = 0
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        for line in data[:whole].splitlines():
+            yield from self._failures(line.decode(errors="replace"))
+
+    def _failures(self, line: str) -> Iterator[Failure]:
+        try:
+            at, arm, status, took, user, _ = line.split()
+            time, code, microseconds = int(at) / 1000, int(status), int(took) if took != "-" else 0
+        except ValueError:
+            self.unreadable += 1
+            return
+        if arm not in ARMS or code <= 0:  # the client left before it was answered
+            return
+        if code >= FAILED:
+            yield Failure(time, arm, user, "errors")
+        if microseconds >= self._slow_us:
+            yield Failure(time, arm, user, "slow")

@@ -1,0 +1,80 @@
+"""Become one process of the stack: `python -m service.stack.launch FOLDER NAME`.
+
+It notes its pid and that it started, sends its output to its log, and becomes the program: whoever looks for
+the process by its pid finds the program itself, and a signal reaches it and nobody else.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from service.gateway.configuration import haproxy
+from service.stack.layout import Stack, load_stack, settings_for
+
+CODE = Path(__file__).parents[2]
+WORKER = CODE / "deploy" / "container" / "serve.py"
+
+
+def launch(folder: Path, name: str) -> None:
+    """Never returns."""
+    stack = load_stack(folder)
+    command, environment = _program(stack, name)
+    (folder / "pids" / name).write_text(f"{os.getpid()} {time.time():.3f}\n", encoding="utf-8")
+    with (folder / "starts" / name).open("a", encoding="utf-8") as starts:
+        starts.write(f"{time.time():.3f}\n")
+    output = _append(folder / "logs" / f"{name}.log")
+    gateways = {gateway.name: gateway for gateway in stack.gateways}
+    os.dup2(_append(gateways[name].failures(folder)) if name in gateways else output, 1)
+    os.dup2(output, 2)
+    os.execve(command[0], command, {**os.environ, **environment})
+
+
+def _program(stack: Stack, name: str) -> tuple[list[str], dict[str, str]]:
+    for gateway in stack.gateways:
+        if gateway.name == name:
+            return [haproxy(), "-db", "-f", str(gateway.configuration(stack.folder))], {}
+    if name == "warden":
+        return [sys.executable, "-m", "service.stack.warden", str(stack.folder)], {}
+    if name == "controller":
+        return [*stack.controller], {}
+    return [sys.executable, str(WORKER)], settings_for(stack, name)
+
+
+def _append(path: Path) -> int:
+    """Open at the end, behind half a line that was left there.
+
+    HAProxy takes O_APPEND away from what it writes to (it sets O_NONBLOCK and nothing else), so the end has
+    to be looked up.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+    os.set_inheritable(handle, True)
+    end = os.lseek(handle, 0, os.SEEK_END)
+    if end and os.pread(handle, 1, end - 1) != b"\n":
+        os.write(handle, b"\n")
+    return handle
+
+
+def pid_of(folder: Path, name: str) -> tuple[int, float] | None:
+    """The pid that a process noted, and when; None where it is not alive any more."""
+    try:
+        pid, since = (folder / "pids" / name).read_text(encoding="utf-8").split()
+        # A pid is given again one day: what started after the note is somebody else.
+        started = Path(f"/proc/{pid}").stat().st_ctime
+    except (OSError, ValueError):
+        return None
+    state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    return None if started > float(since) + 1 or state == "Z" else (int(pid), float(since))
+
+
+def starts_since(folder: Path, name: str, since: float) -> int:
+    """How often a process was started after a time in UTC seconds."""
+    try:
+        lines = (folder / "starts" / name).read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return 0
+    return sum(float(line) > since for line in lines)
+
+
+if __name__ == "__main__":
+    launch(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,169 @@
+"""The supervisor: circus, which starts what the stack consists of and starts again what ends.
+
+python -m service.stack.supervisor FOLDER     runs it
+Supervisor(folder)                            talks to one that runs
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from circus import util
+from circus.arbiter import Arbiter
+from circus.client import CircusClient
+from circus.exc import CallError
+from circus.watcher import Watcher
+from tornado import gen
+
+from marquee.errors import MarqueeError
+from service.stack.launch import CODE, pid_of
+from service.stack.layout import CANARY, Stack, load_stack, read_arms
+
+CHECK_S = 0.25  # between looks at who has ended
+GRACE_S = 15.0  # for a process to finish what it is doing
+UNTIL_S = 20.0  # for the supervisor itself
+TRIES = 100  # of a command
+
+
+class Supervisor:
+    """A supervisor that runs, by its socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def running(self) -> bool:
+        """Whether one is there."""
+        return self._pid() is not None
+
+    def begin(self, environment: Mapping[str, str]) -> None:
+        """Start one, and wait until it answers.
+
+        Raises:
+            MarqueeError: it ended at once; its log says why.
+        """
+        log = self._folder / "logs" / "supervisor.log"
+        command = [sys.executable, "-m", "service.stack.supervisor", str(self._folder)]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=CODE,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C in this terminal is not meant for it
+            )
+        until = time.monotonic() + UNTIL_S
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                break
+            if self.running and self._call("dstats") is not None:
+                return
+            time.sleep(0.1)
+        raise MarqueeError(f"the supervisor did not start: see {log}")
+
+    def start(self, name: str) -> None:
+        """Start a process that is not running."""
+        self._call("start", name=name, waiting=False)
+
+    def stop(self, name: str) -> None:
+        """End a process; it gets time to finish what it is doing."""
+        self._call("stop", name=name, waiting=True)
+
+    def restart(self, name: str) -> None:
+        """End a process and start it again."""
+        self._call("restart", name=name, waiting=True)
+
+    def end(self) -> None:
+        """End everything, and the supervisor too."""
+        pid = self._pid()
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + GRACE_S + UNTIL_S
+        while self._pid() == pid and time.monotonic() < until:
+            time.sleep(0.1)
+
+    def _pid(self) -> int | None:
+        found = pid_of(self._folder, "supervisor")
+        return None if found is None else found[0]
+
+    def _call(self, command: str, **properties: Any) -> dict[str, Any] | None:
+        """Its answer; None where it does not give one. While it looks at who ended, it takes no command."""
+        client = CircusClient(endpoint=_endpoint(self._folder), timeout=GRACE_S + 5)
+        try:
+            for _ in range(TRIES):
+                answer: dict[str, Any] = client.send_message(command, **properties)
+                if answer.get("status") == "ok":
+                    return answer
+                time.sleep(0.05)
+        except CallError:
+            pass
+        finally:
+            client.stop()
+        return None
+
+
+class _Patient(Arbiter):  # type: ignore[misc]
+    """BentoML's edition of circus ends everything where one process is not there; a canary may not be."""
+
+    def manage_watchers(self) -> Any:
+        """Start again what has ended; while a command is carried out, the next look will do."""
+        return None if self._stopping or self._exclusive_running_command else self._manage()
+
+    @util.synchronized("manage_watchers")  # type: ignore[untyped-decorator]
+    @gen.coroutine
+    def _manage(self) -> Any:
+        self.reap_processes()
+        yield [watcher.manage_processes() for watcher in self.iter_watchers()]
+
+
+def _endpoint(folder: Path) -> str:
+    return f"ipc://{folder / 'supervisor.sock'}"
+
+
+def _watchers(stack: Stack) -> list[Watcher]:
+    """Everything; replicas of an arm that is not there are not started."""
+    arms = read_arms(stack.folder)
+    canaries = {server.name for server in stack.replicas[CANARY]}
+    return [
+        Watcher(
+            name,
+            sys.executable,
+            ["-m", "service.stack.launch", str(stack.folder), name],
+            working_dir=str(CODE),
+            copy_env=True,
+            copy_path=True,
+            autostart=name not in canaries or CANARY in arms,
+            max_retry=-1,
+            graceful_timeout=GRACE_S,
+            close_child_stdin=True,
+        )
+        for name in stack.names
+    ]
+
+
+def _run(folder: Path) -> None:
+    note = folder / "pids" / "supervisor"
+    note.write_text(f"{os.getpid()} {time.time():.3f}\n", encoding="utf-8")
+    arbiter = _Patient(
+        _watchers(load_stack(folder)),
+        endpoint=_endpoint(folder),
+        pubsub_endpoint=f"ipc://{folder / 'published.sock'}",
+        check_delay=CHECK_S,
+        umask=0o077,
+    )
+    try:
+        arbiter.start()
+    finally:
+        note.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    _run(Path(sys.argv[1]))

@@ -1,0 +1,215 @@
+"""Users of a rollout: each once a step, with the weight that the arm was drawn by."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from marquee.cohort import LAG_S, Cohort, Failure
+from marquee.comparison import Comparison
+from marquee.events import Exposure, Feedback, Kind
+
+
+@dataclass
+class Counted(Comparison):
+    """Writes down what it is given."""
+
+    seen: list[tuple[str, int, int, float]] = field(default_factory=list)
+    given: list[tuple[str, list[float], list[float], float]] = field(default_factory=list)
+    step_users: int = 0
+
+    def users(self, canary: int, total: int, weight: float) -> None:
+        self.seen.append(("users", canary, total, round(weight, 6)))
+
+    def incident(self, name: str, canary: int, total: int, weight: float) -> None:
+        self.seen.append((name, canary, total, round(weight, 6)))
+
+    def lists(self, name: str, canary: np.ndarray, stable: np.ndarray, weight: float) -> None:
+        self.given.append((name, canary.tolist(), stable.tolist(), round(weight, 6)))
+
+    def outcomes(self, canary: np.ndarray, stable: np.ndarray, weight: float) -> None:
+        self.given.append(("quality", canary.tolist(), stable.tolist(), round(weight, 6)))
+
+    def of(self, name: str) -> list[tuple[list[float], list[float], float]]:
+        return [(canary, stable, weight) for given, canary, stable, weight in self.given if given == name]
+
+
+def shown(user: str, time: float, arm: str = "stable", rung: str = "personal", items: str = "ab") -> Exposure:
+    return Exposure(f"{user}{time}", time, user, arm, "1", rung, tuple(items), 100)
+
+
+def did(  # noqa: PLR0917 - a line of a table
+    user: str, time: float, item: str, kind: Kind = "click", value: float = 1.0, event: str = ""
+) -> Feedback:
+    return Feedback(event or f"{user}{time}{item}", time, user, item, kind, value)
+
+
+def cohort(objective: str = "click_through", **told: object) -> tuple[Cohort, Counted]:
+    counted = Counted()
+    return Cohort(counted, objective, 60.0, **told), counted  # type: ignore[arg-type]
+
+
+def weigh(users: Cohort, time: float, weight: float) -> None:
+    users.weigh(time, weight)
+    users.steer(time)
+
+
+def test_a_user_counts_once_however_often_they_come() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.1)
+    users.take([shown("ann", 5.0), shown("ann", 6.0), shown("bob", 7.0, "canary")], [], [], 8.0)
+    users.take([shown("ann", 9.0)], [], [], 10.0)
+    assert counted.seen == [("users", 1, 2, 0.1)]
+    assert counted.step_users == 1
+
+
+def test_at_the_next_step_those_of_stable_are_drawn_anew() -> None:
+    """From a tenth to one half: of those in stable four ninths move."""
+    users, counted = cohort()
+    weigh(users, 0.0, 0.1)
+    users.take([shown("ann", 5.0), shown("bob", 5.0, "canary")], [], [], 6.0)
+    weigh(users, 100.0, 0.5)
+    users.take(
+        [shown("ann", 110.0, "canary"), shown("bob", 111.0, "canary"), shown("eve", 112.0)], [], [], 113.0
+    )
+    assert counted.seen == [("users", 1, 2, 0.1), ("users", 1, 1, round(4 / 9, 6)), ("users", 0, 1, 0.5)]
+
+
+def test_what_happens_around_a_change_of_weights_is_left_out() -> None:
+    users, counted = cohort()
+    weigh(users, 10.0, 0.1)
+    users.take([shown("early", 9.0), shown("ann", 10.5)], [], [Failure(10.5, "canary", "x", "errors")], 12.0)
+    assert counted.seen == []
+
+
+def test_until_the_gateways_obey_nothing_counts() -> None:
+    users, counted = cohort()
+    users.weigh(10.0, 0.1)
+    users.take([shown("ann", 15.0)], [], [], 16.0)
+    users.steer(20.0)
+    users.take([shown("ann", 20.5), shown("bob", 21.5)], [], [], 22.0)
+    assert counted.seen == [("users", 0, 1, 0.1)]
+
+
+def test_an_outcome_is_what_came_of_the_lists_in_the_window() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.5)
+    lists = [
+        shown("ann", 5.0),
+        shown("ann", 20.0, items="cd"),
+        shown("bob", 5.0, "canary"),
+        shown("eve", 6.0),
+    ]
+    clicks = [
+        did("ann", 7.0, "a"),
+        did("ann", 8.0, "z"),  # was not recommended
+        did("bob", 4.0, "a"),  # before
+        did("bob", 66.0, "b"),  # after
+        did("eve", 9.0, "b"),
+        did("eve", 9.0, "b"),  # the same event again
+    ]
+    users.take(lists, clicks, [], 30.0)
+    assert counted.of("quality") == []
+    users.take([], [], [], 66.0 + LAG_S)
+    assert counted.of("quality") == [([0.0], [0.5, 1.0], 0.5)]
+
+
+def test_feedback_waits_for_the_list_that_it_answers() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.5)
+    users.take([], [did("ann", 5.5, "a")], [], 6.0)  # read before
+    users.take([shown("ann", 5.0)], [], [], 7.0)
+    users.take([], [], [], 80.0)
+    assert counted.of("quality") == [([], [1.0], 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("objective", "outcome"), [("click_through", 0.0), ("watch_minutes", 12.0), ("rating", 3.5)]
+)
+def test_objectives(objective: str, outcome: float) -> None:
+    users, counted = cohort(objective)
+    weigh(users, 0.0, 0.5)
+    done = [
+        did("ann", 6.0, "a", "watch", 5.0, "e1"),
+        did("ann", 7.0, "a", "watch", 7.0, "e2"),
+        did("ann", 7.0, "a", "watch", 7.0, "e2"),  # sent again
+        did("ann", 8.0, "a", "rating", 1.0, "e3"),
+        did("ann", 9.0, "a", "rating", 3.0, "e4"),  # changed their mind
+        did("ann", 9.0, "b", "rating", 4.0, "e5"),
+    ]
+    users.take([shown("ann", 5.0)], done, [], 30.0)
+    users.take([], [], [], 80.0)
+    assert counted.of("quality") == [([], [outcome], 0.5)]
+
+
+def test_who_rated_nothing_has_no_mean_rating_and_heavy_users_are_capped() -> None:
+    users, counted = cohort("rating")
+    weigh(users, 0.0, 0.5)
+    users.take([shown("ann", 5.0)], [], [], 80.0)
+    assert counted.of("quality") == []
+    users, counted = cohort("watch_minutes", most=10.0)
+    weigh(users, 0.0, 0.5)
+    users.take([shown("ann", 5.0)], [did("ann", 6.0, "a", "watch", 900.0)], [], 30.0)
+    users.take([], [], [], 80.0)
+    assert counted.of("quality") == [([], [10.0], 0.5)]
+
+
+def test_a_window_that_a_change_of_weights_falls_into_has_no_outcome() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.1)
+    users.take([shown("ann", 5.0), shown("bob", 50.0)], [], [], 51.0)
+    weigh(users, 70.0, 0.5)
+    users.take([], [], [], 500.0)
+    assert counted.of("quality") == [([], [0.0], 0.1)]
+
+
+def test_whom_the_other_arm_answers_meanwhile_has_no_outcome() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.5)
+    users.take([shown("ann", 5.0, "canary"), shown("ann", 9.0, "stable")], [], [], 80.0)
+    assert counted.of("quality") == []
+
+
+def test_an_incident_counts_the_first_time_it_happens_to_a_user() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.1)
+    failures = [Failure(5.0, "canary", "x", "errors"), Failure(6.0, "canary", "x", "errors")]
+    lists = [
+        shown("ann", 5.0, rung="popular"),
+        shown("ann", 6.0, rung="popular"),
+        shown("eve", 7.0, items=""),
+    ]
+    users.take(lists, [], [*failures, Failure(6.0, "stable", "x", "slow")], 8.0)
+    users.take([], [], [Failure(9.0, "canary", "x", "errors")], 10.0)
+    assert sorted(counted.seen) == [
+        ("below_personal", 0, 1, 0.1),
+        ("empty", 0, 1, 0.1),
+        ("errors", 1, 1, 0.1),
+        ("slow", 0, 1, 0.1),
+        ("users", 0, 2, 0.1),
+    ]
+
+
+def test_lists_are_compared_with_the_list_before_of_the_same_arm_and_by_what_is_popular() -> None:
+    users, counted = cohort(popularity={"a": 0.5, "b": 0.1})
+    weigh(users, 0.0, 0.5)
+    lists = [shown("ann", 5.0), shown("bob", 6.0, "canary", items="xy"), shown("eve", 7.0, items="az")]
+    users.take(lists, [], [], 8.0)
+    assert counted.of("overlap") == [([], [0.5], 0.5)]
+    assert counted.of("popularity") == [([0.0], [pytest.approx(0.3), 0.25], 0.5)]
+
+
+def test_an_arm_that_never_answered_is_infinitely_old() -> None:
+    users, _ = cohort()
+    weigh(users, 0.0, 0.5)
+    users.take([shown("ann", 5.0)], [], [], 8.0)
+    assert users.ages(8.0) == {"stable": 3.0, "canary": math.inf}
+
+
+def test_visitors_without_an_id_are_nobody() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.5)
+    users.take([Exposure("r", 5.0, None, "canary", "1", "folded", ("a",), 1)], [], [], 8.0)
+    assert counted.seen == []
+    assert users.ages(8.0)["canary"] == 3.0
