@@ -28,7 +28,11 @@ MODULES = (
     "strings", "tastes", "topn",
 )  # fmt: skip
 CODE = (*(f"marquee/{module}.py" for module in MODULES), "service")
-AROUND = ("service/gateway", "service/stack")  # what stands around replicas is in none of them
+AROUND = (
+    "service/gateway",
+    "service/shadow",
+    "service/stack",
+)  # what stands around replicas is in none of them
 REQUIREMENTS = Path("requirements/service.txt")
 PROVENANCE = "provenance.json"
 

@@ -145,6 +145,21 @@ def start(to: int | None) -> None:
     begin(load_params(), to)
 
 
+@canary.command()
+@click.option("--to", type=int, default=None, help="Version to compare [the challenger].")
+@click.option(
+    "--events", type=click.Path(path_type=Path), default=Path("events"), show_default=True, help="Recorded."
+)
+@click.option(
+    "--requests", type=click.IntRange(min=1), default=10_000, show_default=True, help="The last ones."
+)
+def shadow(to: int | None, events: Path, requests: int) -> None:
+    """Compare a challenger's answers to recorded requests, before any user sees one."""
+    from pipelines.shadow import shadow as run_shadow
+
+    run_shadow(load_params(), to, events, requests)
+
+
 @canary.command(name="status")
 def canary_status() -> None:
     """Show how the rollout goes."""

@@ -1,9 +1,12 @@
 """Seal the events of all replicas: once, or again and again beside them."""
 
+import math
 import time
 from pathlib import Path
 
 from marquee.errors import SealingError
+from pipelines.paths import RUN
+from pipelines.rollout.journal import active
 from pipelines.screen import screen
 from service.telemetry.sealing import Sink, seal
 
@@ -13,7 +16,7 @@ def seal_events(folder: Path, url: str, *, every: float | None, keep_days: int |
     sink = Sink(url)
     while True:
         try:
-            done = seal(folder, sink, keep_days=keep_days)
+            done = seal(folder, sink, keep_days=keep_days, before=_needed_from())
         except SealingError as error:
             if every is None:
                 raise
@@ -27,3 +30,9 @@ def seal_events(folder: Path, url: str, *, every: float | None, keep_days: int |
         if every is None:
             return
         time.sleep(every)
+
+
+def _needed_from() -> float:
+    """When the rollout that runs began: its controller, once restarted, reads events again from there on."""
+    journal = active(RUN.resolve())
+    return math.inf if journal is None else journal.rollout().began

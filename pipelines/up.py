@@ -5,6 +5,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,29 +43,45 @@ def up(params: Params, *, replicas: int | None, port: int | None, host: str, eve
     supervisor = Supervisor(folder)
     if supervisor.running:
         raise MarqueeError("the stack is up: `marquee status` shows it, `marquee down` ends it")
-    stack = _laid_out(params, folder, replicas=replicas, port=port, host=host, events=events)
+    stack = laid_out(
+        params,
+        folder,
+        replicas=replicas or params.gateway.replicas,
+        port=port or params.gateway.port,
+        host=host,
+        events=(events or EVENTS).resolve(),
+    )
     _end_orphans(stack)
     refuse_taken(stack.port, "0.0.0.0" if host == "*" else host)
-    stack.save()
-    write_arms(folder, _arms(params, folder))
-    _write_gateways(stack)
-    supervisor.begin({"MLFLOW_TRACKING_URI": tracking_uri()})  # wherever its processes stand
-    _wait(stack)
+    raise_stack(stack, _arms(params, folder))
     _say(stack)
 
 
-def _laid_out(
-    params: Params, folder: Path, *, replicas: int | None, port: int | None, host: str, events: Path | None
-) -> Stack:
+def raise_stack(stack: Stack, arms: Mapping[str, Arm]) -> None:
+    """Start all of a stack's processes, and wait until its replicas answer.
+
+    Raises:
+        MarqueeError: HAProxy refuses its configuration, or a replica does not become ready.
+    """
+    stack.save()
+    write_arms(stack.folder, arms)
+    _write_gateways(stack)
+    environment = {"MLFLOW_TRACKING_URI": tracking_uri()}  # wherever its processes stand
+    Supervisor(stack.folder).begin(environment)
+    _wait(stack)
+
+
+def laid_out(params: Params, folder: Path, *, replicas: int, port: int, host: str, events: Path) -> Stack:
+    """What runs, and on which ports."""
     told = params.gateway
-    n_stable, n_canary = replicas or told.replicas, params.canary.replicas
+    n_stable, n_canary = replicas, params.canary.replicas
     ports = free_ports(n_stable + n_canary + GATEWAYS)
     own = ports[n_stable + n_canary :]
     return Stack(
         folder=folder,
-        events=(events or EVENTS).resolve(),
+        events=events,
         host=host,
-        port=port or told.port,
+        port=port,
         gateways=tuple(Gateway(f"gateway-{number}", own[number - 1]) for number in range(1, GATEWAYS + 1)),
         replicas={
             STABLE: replicas_named(STABLE, ports[:n_stable]),

@@ -8,6 +8,7 @@ when its file was read back from the sink. Lines that are no events are kept bes
 """
 
 import logging
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -91,15 +92,21 @@ class Sink:
         return len(old)
 
 
-def seal(folder: Path, sink: Sink, *, keep_days: int | None = None) -> Sealed:
+def seal(folder: Path, sink: Sink, *, keep_days: int | None = None, before: float = math.inf) -> Sealed:
     """Seal every closed segment below a folder, and those that dead processes left open.
+
+    Args:
+        folder: holds a folder for each replica.
+        sink: where they go.
+        keep_days: what is older is removed there; None: nothing.
+        before: a segment that was written to after it, in UTC seconds, is left for its readers.
 
     Raises:
         SealingError: the sink cannot be written; what was not sealed is still here.
     """
     close_abandoned(folder)
     aside, events = SetAside(), 0
-    segments = segments_of(folder, opened=False)
+    segments = [path for path in segments_of(folder, opened=False) if path.stat().st_mtime < before]
     try:
         for path in segments:
             events += _seal_one(path, sink, aside)

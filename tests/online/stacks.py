@@ -30,6 +30,7 @@ from pipelines.paths import RUN
 from pipelines.rollout.journal import Journal, journals
 from service.stack.launch import pid_of
 from service.stack.layout import Stack, load_stack
+from service.telemetry.reading import read_events
 
 ROOT = Path(__file__).parents[2]
 USERS, ITEMS, LISTED, LIKED = 400, 60, 5, 10
@@ -139,6 +140,10 @@ class Site:
         """Until the last rollout is over; its outcome."""
         wait_until(lambda: not self.journal().rollout().running, seconds, self.logs)
         return str(self.journal().rollout().outcome)
+
+    def wait_for_events(self) -> None:
+        """Until a hundred lists are on disk."""
+        wait_until(lambda: sum(1 for _ in read_events(self.stack.events)) > 100, 30, self.logs)
 
     def champion(self) -> int:
         """The version that the registry calls so."""

@@ -48,6 +48,11 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
         put_a_fault_into(here, broken)
         here.up("--replicas", "2")
         with Crowd(here) as crowd:
+            here.wait_for_events()
+            shadow = here.marquee("canary", "shadow", "--to", str(better), "--requests", "50")
+            assert [word in shadow for word in ("version 4", "on rung personal", "of 50 requests")] == [
+                True
+            ] * 3
             here.marquee("canary", "start", "--to", str(worse))
             assert "runs" in here.marquee("canary", "start", fails=True)
             wait_until(lambda: here.journal().rollout().weighed, 60, here.logs)
@@ -92,6 +97,7 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
 
 def test_without_traffic_nothing_moves_and_people_may_say_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     with site(monkeypatch, unhealthy_seconds=30, step_minutes=0.001) as here:
+        assert "no champion" in here.marquee("canary", "shadow", fails=True)
         assert "marquee up" in here.marquee("canary", "start", fails=True)
         assert "make repro" in here.marquee("up", fails=True)
         here.register("stable", 2)
@@ -99,6 +105,7 @@ def test_without_traffic_nothing_moves_and_people_may_say_otherwise(monkeypatch:
         assert "is up" in here.marquee("up", fails=True)
         assert "champion already" in here.marquee("canary", "start", fails=True)
         assert "no rollout runs" in here.marquee("canary", "rollback", fails=True)
+        assert "no recorded request" in here.marquee("canary", "shadow", fails=True)
         second = here.register("other", 3)
 
         command = [sys.executable, "-m", "pipelines.promote", str(here.run), "marquee"]

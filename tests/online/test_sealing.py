@@ -228,3 +228,11 @@ def test_answers_do_not_feel_a_sink_that_has_stopped(events: Path, tmp_path: Pat
         writer.close()
         assert writer.books().exposure.durable == 1000
         process.kill()
+
+
+def test_what_was_written_since_a_rollout_began_is_left_for_its_controller(
+    events: Path, tmp_path: Path
+) -> None:
+    sink = Sink(str(tmp_path / "sealed"))
+    assert seal(events, sink, before=time.time() - 3600).segments == 0
+    assert seal(events, sink).segments == 2

@@ -1,0 +1,59 @@
+"""`marquee canary shadow`: what a challenger would have answered to requests that were recorded."""
+
+from collections import deque
+from pathlib import Path
+
+from rich.table import Table
+
+from experiments.config import Params
+from experiments.registry import challenger, champion, version_of
+from marquee.errors import MarqueeError
+from marquee.events import Exposure
+from pipelines.arms import arm_of
+from pipelines.screen import screen
+from service.recommender import RUNGS
+from service.served import load
+from service.shadow import Comparison, compare
+from service.telemetry.reading import read_events
+
+
+def shadow(params: Params, to: int | None, events: Path, requests: int) -> None:
+    """Compare them on the last requests, and print how.
+
+    Raises:
+        MarqueeError: there is no such version, or nothing was recorded.
+    """
+    name = params.register_.model
+    now = champion(name)
+    target = challenger(name) if to is None else version_of(name, to)
+    if now is None or target is None:
+        raise MarqueeError(f"'{name}' has no champion or no challenger: run `make repro` first")
+    recorded = deque((e for e in read_events(events) if isinstance(e, Exposure) and e.user), maxlen=requests)
+    if not recorded:
+        raise MarqueeError(
+            f"{events} holds no recorded request of a user: serve some first, or name --events"
+        )
+    models = (load(Path(arm_of(params, version).bento) / "src" / "model") for version in (now, target))
+    found = compare(recorded, *models)
+    screen().print(_table(found, now.version, target.version))
+    console = screen()
+    console.print(
+        f"The lists agree by {found.overlap:.3f} (rank-biased overlap, mean of {found.requests:,} requests); "
+        f"{found.disjoint:.1%} have nothing in common."
+    )
+
+
+def _table(found: Comparison, champion_version: int, challenger_version: int) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column(f"champion, version {champion_version}", justify="right")
+    table.add_column(f"challenger, version {challenger_version}", justify="right")
+    both = (found.champion, found.challenger)
+    table.add_row("catalogue in any list", *(f"{each.coverage:.1%}" for each in both))
+    table.add_row("p50, p99 of an answer, µs", *(f"{each.p50_us:.1f}, {each.p99_us:.1f}" for each in both))
+    table.add_row("answers shorter than they were", *(f"{each.short:,}" for each in both))
+    for rung in RUNGS:
+        if any(each.rungs.get(rung) for each in both):
+            shares = (each.rungs.get(rung, 0) / max(found.requests, 1) for each in both)
+            table.add_row(f"on rung {rung}", *(f"{share:.1%}" for share in shares))
+    return table
