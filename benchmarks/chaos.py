@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos [--quick] [--only NAME] [--json FILE]
 
-`kills`: every two seconds one of the processes (a replica or a gateway that is not the last one up, the warden,
+`kills`: every two seconds one of the processes (a replica or gateway that is not the last one up, the warden,
 the controller) gets SIGKILL, SIGSTOP or SIGTERM, while clients ask; a client asks again twice at most.
 `deploys`: all replicas are brought to another Bento and back, one after the other. `cost`: a gateway beside
 none. HAProxy and wrk are needed.

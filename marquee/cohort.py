@@ -64,6 +64,8 @@ class Cohort:
         window_s: float,
         most: float = math.inf,
         popularity: Mapping[str, float] | None = None,
+        *,
+        sticky: bool = True,
     ) -> None:
         """Begin with nobody.
 
@@ -73,12 +75,14 @@ class Cohort:
             window_s: a user's time, in seconds.
             most: an outcome above it counts as this much, so one user cannot decide.
             popularity: share of the ratings by item, of the stable model; an unknown item has none.
+            sticky: a user stays in an arm; where each request is drawn anew, the first list alone counts.
         """
         self._comparison = comparison
         self._objective = objective
         self._window_s = window_s
         self._most = most
         self._popularity = popularity or {}
+        self._sticky = sticky
         self._weights: list[tuple[float, float]] = []  # by step: since when it is wanted, and the weight
         self._steered: list[float] = []  # by step: since when the gateways obey
         self._known: dict[str, tuple[int, bool]] = {}  # by user: step last seen in, and whether in the canary
@@ -154,7 +158,8 @@ class Cohort:
             was, now = self._weights[before[0]][1], self._weights[step][1]
             self._enter(user, exposure, (now - was) / (1 - was), batch)
         visit = self._visits.get(user)
-        if visit is not None and exposure.time < visit.since + self._window_s:
+        counts = visit is not None and (self._sticky or not visit.lists)
+        if visit is not None and counts and exposure.time < visit.since + self._window_s:
             visit.broken |= canary != visit.canary
             visit.lists += 1
             visit.shown.update(exposure.items)

@@ -1,0 +1,121 @@
+"""The analysis of a step as a Job: it ends when it knows, by its exit code."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from marquee.errors import ConfigError
+from marquee.events import Event, Exposure, Feedback, encode
+from service.analysis import Analysis, read_policy
+
+POLICY: dict[str, Any] = {
+    "steps": [0.5, 1.0], "aim": "superiority", "margin": 0.0, "alpha": 0.05, "guardrail_alpha": 0.01,
+    "tolerance": {
+        "errors": 1.5, "slow": 2.0, "below_personal": 1.5, "empty": 1.0, "popularity": 1.0, "overlap": 1.0,
+    },
+    "step_seconds": 10, "step_users": 50, "quality_users": 50, "stale_seconds": 1000, "unhealthy_seconds": 60,
+    "max_restarts": 0, "deadline_seconds": 10000, "at_deadline": "roll back",
+    "objective": "click_through", "window_seconds": 5, "slow_ms": 100, "max_outcome": None,
+}  # fmt: skip
+
+
+def policy_file(folder: Path, **changes: Any) -> Path:
+    path = folder / "policy.json"
+    path.write_text(json.dumps({**POLICY, **changes}))
+    return path
+
+
+def write_users(folder: Path, began: float, *, better: float, slow: float = 0.0, users: int = 600) -> None:
+    """Half of the requests are the canary's, whose lists are clicked more often by `better`."""
+    rng = np.random.default_rng(0)
+    events: dict[str, list[Event]] = {"exposure": [], "feedback": []}
+    for user in range(users):
+        for request in range(rng.integers(1, 4)):
+            arm = "canary" if rng.random() < 0.5 else "stable"
+            at = began + 2 + user / users + request / 10
+            late = 200_000 if arm == "canary" and rng.random() < slow else 500
+            items = tuple(f"i{item}" for item in rng.permutation(50)[:5])
+            shown = Exposure(f"r{user}-{request}", at, f"u{user}", arm, "1", "personal", items, late)
+            events["exposure"].append(shown)
+            if rng.random() < 0.3 + (better if arm == "canary" else 0.0):
+                click = Feedback(f"e{user}-{request}", at + 0.05, f"u{user}", items[0], "click", 1.0)
+                events["feedback"].append(replace(click, arm=arm))
+    (folder / "r").mkdir(parents=True)
+    for kind, each in events.items():
+        lines = b"".join(encode(event) + b"\n" for event in each)
+        (folder / "r" / f"{kind}-{int(began * 1000)}-000001.jsonl").write_bytes(lines)
+
+
+@pytest.mark.parametrize(
+    ("better", "slow", "action"), [(0.4, 0.0, "advance"), (-0.25, 0.0, "roll back"), (0.4, 0.5, "roll back")]
+)
+def test_a_step_is_judged_by_the_first_list_of_each_user(
+    tmp_path: Path, better: float, slow: float, action: str
+) -> None:
+    began = time.time() - 100
+    write_users(tmp_path / "events", began, better=better, slow=slow)
+    analysis = Analysis(read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began)
+    assert analysis.look(began + 50).action == action
+
+
+def test_an_arm_may_have_any_name(tmp_path: Path) -> None:
+    began = time.time() - 100
+    write_users(tmp_path / "events", began, better=-0.25)
+    analysis = Analysis(read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began, "stable")
+    assert analysis.look(began + 50).action == "advance"
+
+
+def test_without_events_it_waits(tmp_path: Path) -> None:
+    began = time.time()
+    analysis = Analysis(read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began)
+    decision = analysis.look(began + 50)
+    assert (decision.action, decision.reason.split(":")[0]) == ("hold", "no data")
+
+
+def test_levels_are_shared_among_the_steps(tmp_path: Path) -> None:
+    assert read_policy(policy_file(tmp_path)).policy.alpha == 0.025
+
+
+def test_the_job_ends_with_a_code_and_says_why(tmp_path: Path) -> None:
+    path = policy_file(tmp_path, deadline_seconds=0.5)
+    command = [
+        sys.executable,
+        "-m",
+        "service.analysis",
+        "--policy",
+        str(path),
+        "--events",
+        str(tmp_path),
+        "--step",
+        "0",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["action"]) == (1, "roll back")
+    assert "inconclusive" in last["reason"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "no policy"), ("[]", "no policy"), ('{"objective": 1}', "no policy"), (None, "cannot be read")],
+)
+def test_a_policy_that_is_none_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "policy.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        read_policy(path)
+
+
+def test_a_field_too_many_and_a_step_too_far_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="lacks or adds alpah"):
+        read_policy(policy_file(tmp_path, alpah=0.05))
+    with pytest.raises(ConfigError, match="numbered from 0"):
+        Analysis(read_policy(policy_file(tmp_path)), tmp_path, 2, 0.0)
