@@ -198,31 +198,27 @@ def cost_rows(share: float) -> Iterable[Row]:
 @contextmanager
 def standing(replicas: int = REPLICAS) -> Iterator[tuple[Stack, tuple[Arm, Arm]]]:
     """A stack that is up, and two Bentos for it; it ends with the block."""
-    before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="mq-") as name:
         folder = Path(name)
-        os.environ |= {
-            "BENTOML_HOME": str(folder / "bentoml"),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        }
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         write_made_up(folder / "model", USERS, 1000)
         digest = load_model(folder / "model").digest
-        arms = [_arm(folder / "model", digest, version) for version in (1, 2)]
+        first, second = (_arm(folder / "model", digest, version) for version in (1, 2))
         params = load_params()
-        told = params.model_copy(
-            update={"gateway": params.gateway.model_copy(update={"requests_per_10s": 10**9})}
-        )
-        port = free_ports(1)[0]
+        gateway = params.gateway.model_copy(update={"requests_per_10s": 10**9})
         stack = laid_out(
-            told, folder / "run", replicas=replicas, port=port, host="127.0.0.1", events=folder / "events"
+            params.model_copy(update={"gateway": gateway}),
+            folder / "run",
+            replicas=replicas,
+            port=free_ports(1)[0],
+            host="127.0.0.1",
+            events=folder / "events",
         )
         try:
-            raise_stack(stack, {STABLE: arms[0]})
-            yield stack, (arms[0], arms[1])
+            raise_stack(stack, {STABLE: first})
+            yield stack, (first, second)
         finally:
             Supervisor(stack.folder).end()
-            os.environ.clear()
-            os.environ.update(before)
 
 
 def _arm(model: Path, digest: str, version: int) -> Arm:
@@ -238,4 +234,7 @@ def mark(reached: bool) -> str:
 PARTS = {"cost": cost_rows, "kills": kill_rows, "deploys": deploy_rows}
 
 if __name__ == "__main__":
-    sys.exit(run("python -m benchmarks.chaos", __doc__, PARTS))
+    with tempfile.TemporaryDirectory(prefix="mq-bentos-") as bentos:
+        os.environ["BENTOML_HOME"] = bentos  # once: BentoML remembers the first that it saw
+        code = run("python -m benchmarks.chaos", __doc__, PARTS)
+    sys.exit(code)

@@ -1,0 +1,157 @@
+"""The manifests: valid by the official schemas, safe by our own rules, and of one mind with params.yaml."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from experiments.config import load_params
+from pipelines.rollout.policy import policy_of
+from service.analysis import read_policy
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+SCHEMAS = Path(__file__).parent / "schemas"
+VERSION = "1.31"
+WAYS = ("base", "argo", "gateway-api")
+Manifest = dict[str, Any]
+
+
+def manifests(folder: str, seen: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, Manifest]]:
+    """Every manifest that a kustomization names, with those of the folders that it builds on."""
+    told = yaml.safe_load((MANIFESTS / folder / "kustomization.yaml").read_text())
+    for name in told["resources"]:
+        path = (MANIFESTS / folder / name).resolve()
+        if path.is_dir():
+            yield from manifests(str(path.relative_to(MANIFESTS)), seen | {path})
+        else:
+            yield from ((path, each) for each in yaml.safe_load_all(path.read_text()))
+
+
+EVERY = {
+    (way, path.name, each["kind"], each["metadata"]["name"]): each
+    for way in WAYS
+    for path, each in manifests(way)
+}
+
+
+def pods() -> Iterator[tuple[str, Manifest]]:
+    """The specification of every pod that any of them would start."""
+    for (way, file, kind, _), each in EVERY.items():
+        spec = each.get("spec", {})
+        if kind == "Deployment":
+            yield f"{way}/{file}", spec["template"]["spec"]
+        elif kind == "CronJob":
+            yield f"{way}/{file}", spec["jobTemplate"]["spec"]["template"]["spec"]
+        elif kind == "AnalysisTemplate":
+            for metric in spec["metrics"]:
+                if "job" in metric["provider"]:
+                    yield f"{way}/{file}", metric["provider"]["job"]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("key", EVERY, ids="/".join)
+def test_a_manifest_is_valid_by_its_schema(key: tuple[str, ...]) -> None:
+    manifest = EVERY[key]
+    schema = SCHEMAS / f"{manifest['kind'].lower()}.json"
+    if schema.exists():
+        jsonschema.validate(manifest, json.loads(schema.read_text()))
+    else:
+        kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+def test_a_job_within_an_analysis_is_valid_too() -> None:
+    template = next(each for key, each in EVERY.items() if key[2:] == ("AnalysisTemplate", "marquee"))
+    spec = template["spec"]["metrics"][0]["provider"]["job"]["spec"]
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "marquee"}, "spec": spec}
+    kubernetes_validate.validate(job, VERSION, strict=True)
+
+
+@pytest.mark.parametrize(("where", "pod"), list(pods()))
+def test_a_pod_runs_without_rights_and_within_limits(where: str, pod: Manifest) -> None:
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+    for container in pod["containers"]:
+        rights = container["securityContext"]
+        assert rights["readOnlyRootFilesystem"] is True
+        assert rights["allowPrivilegeEscalation"] is False
+        assert rights["capabilities"] == {"drop": ["ALL"]}
+        for kind in ("requests", "limits"):
+            assert {"cpu", "memory"} <= set(container["resources"][kind])
+
+
+def test_no_image_is_called_latest_or_has_no_tag() -> None:
+    for way in WAYS:
+        for image in yaml.safe_load((MANIFESTS / way / "kustomization.yaml").read_text()).get("images", []):
+            assert len(image["newTag"]) == 12
+    for _, pod in pods():
+        for container in pod["containers"]:
+            name, _, tag = container["image"].partition(":")
+            assert (name, tag) == ("marquee", "") or len(tag) == 12  # the first is given a tag by kustomize
+
+
+def test_there_are_two_replicas_at_least_and_they_are_spread_and_probed() -> None:
+    for key, each in EVERY.items():
+        if key[2] in {"Deployment", "Rollout"}:
+            assert each["spec"]["replicas"] >= 2
+        if key[2] == "HorizontalPodAutoscaler":
+            assert each["spec"]["minReplicas"] >= 2
+        if key[2] == "Deployment":
+            spec = each["spec"]["template"]["spec"]
+            assert spec["topologySpreadConstraints"]
+            container = spec["containers"][0]
+            assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+            assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+            grace = spec["terminationGracePeriodSeconds"]
+            assert grace > 5 + 10  # the pause before, and the worker's own patience
+
+
+def test_the_network_lets_in_only_gateway_and_monitoring_and_nothing_out() -> None:
+    policy = next(each for key, each in EVERY.items() if key[2] == "NetworkPolicy")["spec"]
+    assert policy["egress"] == []
+    assert len(policy["ingress"][0]["from"]) == 2
+
+
+def test_the_policy_is_that_of_params_yaml(tmp_path: Path) -> None:
+    told = next(each for key, each in EVERY.items() if key[2:] == ("ConfigMap", "marquee-policy"))
+    path = tmp_path / "policy.json"
+    path.write_text(told["data"]["policy.json"])
+    params = load_params(ROOT / "params.yaml")
+    ours, there = policy_of(params.canary), read_policy(path)
+    assert there.policy.steps == ours.steps
+    assert there.policy.alpha == ours.alpha / len(ours.steps)
+    same = ("aim", "margin", "tolerance", "step_seconds", "step_users", "quality_users", "stale_seconds")
+    assert [getattr(there.policy, name) for name in same] == [getattr(ours, name) for name in same]
+    assert there.window_seconds == 60 * params.canary.window_minutes
+    assert (there.objective, there.slow_ms) == (params.canary.objective, params.gateway.slow_ms)
+
+
+def test_argo_walks_the_steps_of_the_policy() -> None:
+    rollout = next(each for key, each in EVERY.items() if key[2] == "Rollout")
+    steps = rollout["spec"]["strategy"]["canary"]["steps"]
+    weights = [step["setWeight"] / 100 for step in steps if "setWeight" in step]
+    assert (*weights, 1.0) == load_params(ROOT / "params.yaml").canary.steps
+    judged = [step["analysis"]["args"][0] for step in steps if "analysis" in step]
+    assert judged == [{"name": "step", "value": str(number)} for number in range(len(weights))]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl builds a kustomization; it is not here")
+@pytest.mark.parametrize("way", WAYS)
+def test_a_kustomization_can_be_built(way: str) -> None:
+    command = ["kubectl", "kustomize", str(MANIFESTS / way)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if "unknown field" in built.stderr:
+        pytest.skip("this kubectl is older than inline patches")
+    assert built.returncode == 0, built.stderr
+    made = list(yaml.safe_load_all(built.stdout))
+    assert {each["metadata"]["name"] for each in made} >= {"marquee", "events"}
+    images = [line.split()[-1] for line in built.stdout.splitlines() if line.strip().startswith("image:")]
+    assert all(len(image.partition(":")[2]) == 12 for image in images)
