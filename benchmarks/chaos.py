@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos [--quick] [--only NAME] [--json FILE]
 
-`kills`: every two seconds one of the processes (a replica or gateway that is not the last one up, the warden,
+`kills`: every two seconds one of the processes (a replica or a gateway that is not the last one up, a warden,
 the controller) gets SIGKILL, SIGSTOP or SIGTERM, while clients ask; a client asks again twice at most.
 `deploys`: all replicas are brought to another Bento and back, one after the other. `cost`: a gateway beside
 none. HAProxy and wrk are needed.
@@ -149,7 +149,7 @@ def _strike(stack: Stack, rng: random.Random) -> int:
         if server.backend == STABLE and server.up
     }
     gateways = [gateway.name for gateway in stack.gateways if pid_of(stack.folder, gateway.name)]
-    victims = ["warden", "controller"]
+    victims = [*stack.beating]
     victims += sorted(up) if len(up) > 1 else []
     victims += gateways if len(gateways) > 1 else []
     found = pid_of(stack.folder, rng.choice(victims))

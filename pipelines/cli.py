@@ -131,6 +131,17 @@ def down() -> None:
     bring_down()
 
 
+@cli.command()
+@click.option("--image", default=None, help="Of the champion [what make image built].")
+@click.option("--canary", "canary_image", default=None, help="Image of the challenger.")
+@click.option("--weight", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of users.")
+def compose(image: str | None, canary_image: str | None, weight: float) -> None:
+    """Write what deploy/compose.yaml needs to run the stack in containers."""
+    from pipelines.compose import compose as write_compose
+
+    write_compose(load_params(), image=image, canary=canary_image, weight=weight)
+
+
 @cli.group()
 def canary() -> None:
     """Try a challenger on a share of the users, and promote it only on evidence."""

@@ -107,7 +107,7 @@ def _others(stack: Stack, splits: Iterable[object]) -> list[Text]:
         lines.append(
             Text.from_markup(f"{gateway.name}  {state}  metrics on 127.0.0.1:{gateway.metrics_port}")
         )
-    for name in ("controller", "warden"):
+    for name in stack.beating:
         state = "[green]up[/]" if pid_of(stack.folder, name) else "[red]down[/]"
         lines.append(Text.from_markup(f"{name}  {state}"))
     if len({split for split in splits if split is not None}) > 1:

@@ -24,7 +24,7 @@ from pipelines.rollout.watching import Watch, healthy
 from pipelines.stage import write_json
 from service.gateway.steering import NOBODY, Split, servers_of
 from service.stack.layout import STABLE, Arm, Stack, read_arms
-from service.stack.warden import beat, watch
+from service.stack.warden import beat
 
 TICK_S = 0.5
 LOG_S = 5.0  # between looks that are written to MLflow
@@ -55,7 +55,6 @@ class Controller:
         """Go on for ever."""
         while True:
             beat(self._stack.folder, "controller")
-            watch(self._stack.folder, "warden")
             try:
                 self.tick()
             except (MarqueeError, OSError) as error:

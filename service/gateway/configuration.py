@@ -42,6 +42,7 @@ class Site:
     largest_body: int = 1 << 20  # bytes
     requests_per_10s: int = 2000  # of one client
     connections: int = 4000
+    resolver: str | None = None  # address of a name server, where replicas have names and come and go
 
 
 @dataclass(frozen=True)
@@ -77,22 +78,30 @@ def haproxy() -> str:
     return found
 
 
-def render(site: Site, gateway: Gateway) -> str:
-    """The configuration of a gateway."""
-    environment = Environment(
+def templates() -> Environment:
+    """Those of this folder; a name that is not given is an error and no blank."""
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         autoescape=False,  # it is no HTML
         keep_trailing_newline=True,
     )
-    return environment.get_template(TEMPLATE).render(
-        site=site,
-        socket=gateway.socket(site.folder),
-        metrics_port=gateway.metrics_port,
-        keys=site.folder / KEYS,
-        rollout=site.folder / ROLLOUT,
-        buckets=BUCKETS,
-        probe=PROBE,
+
+
+def render(site: Site, gateway: Gateway) -> str:
+    """The configuration of a gateway."""
+    return (
+        templates()
+        .get_template(TEMPLATE)
+        .render(
+            site=site,
+            socket=gateway.socket(site.folder),
+            metrics_port=gateway.metrics_port,
+            keys=site.folder / KEYS,
+            rollout=site.folder / ROLLOUT,
+            buckets=BUCKETS,
+            probe=PROBE,
+        )
     )
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from service.gateway.configuration import haproxy
-from service.stack.layout import Stack, load_stack, settings_for
+from service.stack.layout import WARDENS, Stack, load_stack, settings_for
 
 CODE = Path(__file__).parents[2]
 WORKER = CODE / "deploy" / "container" / "serve.py"
@@ -34,8 +34,8 @@ def _program(stack: Stack, name: str) -> tuple[list[str], dict[str, str]]:
     for gateway in stack.gateways:
         if gateway.name == name:
             return [haproxy(), "-db", "-f", str(gateway.configuration(stack.folder))], {}
-    if name == "warden":
-        return [sys.executable, "-m", "service.stack.warden", str(stack.folder)], {}
+    if name in WARDENS:
+        return [sys.executable, "-m", "service.stack.warden", str(stack.folder), name], {}
     if name == "controller":
         return [*stack.controller], {}
     return [sys.executable, str(WORKER)], settings_for(stack, name)

@@ -15,6 +15,7 @@ from service.settings import Settings
 
 STACK, ARMS_FILE = "stack.json", "arms.json"
 STABLE, CANARY = "stable", "canary"
+WARDENS = ("warden-1", "warden-2")
 FOLDERS = ("logs", "pids", "homes", "starts", "beats")
 
 
@@ -69,8 +70,12 @@ class Stack:
     def names(self) -> tuple[str, ...]:
         """Every process, gateways first."""
         replicas = (server.name for servers in self.replicas.values() for server in servers)
-        controller = ("controller",) if self.controller else ()
-        return (*(gateway.name for gateway in self.gateways), *replicas, "warden", *controller)
+        return (*(gateway.name for gateway in self.gateways), *replicas, *self.beating)
+
+    @property
+    def beating(self) -> tuple[str, ...]:
+        """Processes that nobody asks, so they show that they are alive."""
+        return (*WARDENS, "controller") if self.controller else WARDENS
 
     def save(self) -> None:
         """Write it where the processes read it."""

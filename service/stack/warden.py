@@ -1,8 +1,8 @@
-"""The warden: ends what is there but does not answer, so that the supervisor starts it again.
+"""The wardens: they end what is there but does not answer, so that the supervisor starts it again.
 
 A supervisor sees processes that end. One that is stopped, or hangs, keeps its port: at a gateway's, the
-kernel goes on handing it every second connection. `python -m service.stack.warden FOLDER` asks everybody, all
-the time.
+kernel goes on handing it every second connection. Each warden asks everybody, all the time, and there are two
+of them, for one that is stopped sees nothing: `python -m service.stack.warden FOLDER NAME`.
 """
 
 import os
@@ -17,32 +17,43 @@ from pathlib import Path
 from service import logs
 from service.stack.asking import alive
 from service.stack.launch import pid_of
-from service.stack.layout import Stack, load_stack
+from service.stack.layout import WARDENS, Stack, load_stack
 
 EVERY_S = 0.1
-GATEWAY_MISSES, REPLICA_MISSES = 2, 12  # in a row; a replica may be busy, and others answer for it meanwhile
+GATEWAY_PATIENCE_S, REPLICA_PATIENCE_S = 0.1, 0.5  # for one answer
+GATEWAY_MISSES, REPLICA_MISSES = 3, 6  # in a row; of a replica others answer meanwhile, and it may be busy
+REPLICAS_EVERY = 5  # rounds
 STARTING_S = 30.0  # before it has answered for the first time
-BEAT_S = 10.0  # the controller shows that it is alive
+BEATS_S = {"controller": 15.0, **dict.fromkeys(WARDENS, 1.0)}  # silent for so long
 log = logs.logger("warden")
 
 
 class Warden:
     """Remembers who missed how often."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+    def __init__(self, stack: Stack, name: str) -> None:
+        self._stack, self._name = stack, name
         self._misses: dict[str, int] = {}
         self._answered: dict[str, int] = {}  # pid by name, of who has answered once
-        gateways = {gateway.name: gateway.metrics_port for gateway in stack.gateways}
-        replicas = {s.name: s.port for servers in stack.replicas.values() for s in servers}
-        self._ports: Mapping[str, int] = {**gateways, **replicas}
-        self._allowed = {name: GATEWAY_MISSES if name in gateways else REPLICA_MISSES for name in self._ports}
-        self._pool = ThreadPoolExecutor(len(self._ports))
+        self._gateways = {gateway.name: gateway.metrics_port for gateway in stack.gateways}
+        self._replicas = {s.name: s.port for servers in stack.replicas.values() for s in servers}
+        self._pool = ThreadPoolExecutor(len(self._gateways) + len(self._replicas))
+        self._rounds = 0
 
     def look(self) -> None:
-        """Ask everybody once."""
-        answers = dict(zip(self._ports, self._pool.map(alive, self._ports.values()), strict=True))
-        for name, answer in answers.items():
+        """Ask everybody whose turn it is once."""
+        beat(self._stack.folder, self._name)
+        self._ask(self._gateways, GATEWAY_PATIENCE_S, GATEWAY_MISSES)
+        if self._rounds % REPLICAS_EVERY == 0:
+            self._ask(self._replicas, REPLICA_PATIENCE_S, REPLICA_MISSES)
+        self._rounds += 1
+        for other in self._stack.beating:
+            if other != self._name:
+                watch(self._stack.folder, other)
+
+    def _ask(self, ports: Mapping[str, int], patience_s: float, allowed: int) -> None:
+        answers = self._pool.map(lambda port: alive(port, patience_s), ports.values())
+        for name, answer in zip(ports, answers, strict=True):
             found = pid_of(self._stack.folder, name)
             if found is None:
                 self._misses.pop(name, None)
@@ -50,26 +61,24 @@ class Warden:
                 self._misses[name] = 0
                 self._answered[name] = found[0]
             else:
-                self._miss(name, *found)
-        beat(self._stack.folder, "warden")
-        if self._stack.controller:
-            self._watch("controller")
+                self._miss(name, *found, allowed)
 
-    def _miss(self, name: str, pid: int, since: float) -> None:
+    def _miss(self, name: str, pid: int, since: float, allowed: int) -> None:
         self._misses[name] = self._misses.get(name, 0) + 1
         known = self._answered.get(name) == pid
-        if self._misses[name] > self._allowed[name] if known else time.time() > since + STARTING_S:
+        if self._misses[name] >= allowed if known else time.time() > since + STARTING_S:
             self._misses[name] = 0
             end(name, pid)
-
-    def _watch(self, name: str) -> None:
-        watch(self._stack.folder, name)
 
 
 def watch(folder: Path, name: str) -> None:
     """End a process that is there but has shown no sign of life for a while."""
     found = pid_of(folder, name)
-    if found is not None and time.time() > max(found[1] + STARTING_S, last_beat(folder, name) + BEAT_S):
+    if found is None:
+        return
+    began, last = found[1], last_beat(folder, name)
+    until = last + BEATS_S[name] if last > began else began + STARTING_S
+    if time.time() > until:
         end(name, found[0])
 
 
@@ -93,13 +102,13 @@ def last_beat(folder: Path, name: str) -> float:
         return 0.0
 
 
-def _run(folder: Path) -> None:
-    logs.configure("warden")
-    warden = Warden(load_stack(folder))
+def _run(folder: Path, name: str) -> None:
+    logs.configure(name)
+    warden = Warden(load_stack(folder), name)
     while True:
         warden.look()
         time.sleep(EVERY_S)
 
 
 if __name__ == "__main__":
-    _run(Path(sys.argv[1]))
+    _run(Path(sys.argv[1]), sys.argv[2])

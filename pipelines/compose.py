@@ -1,0 +1,74 @@
+"""Write what deploy/compose.yaml mounts: the gateways' configuration, the split, the keys, its variables."""
+
+import os
+import secrets
+from pathlib import Path
+
+from experiments.config import Params
+from marquee.errors import ConfigError
+from pipelines.package import packaged_here
+from pipelines.paths import STATE
+from pipelines.screen import screen
+from service.gateway.configuration import KEY_FILE, Gateway, Server, Site, render, write_keys
+from service.gateway.steering import Split, read_split, write_split
+
+COMPOSE = STATE / "compose"
+INSIDE = Path("/run/marquee")
+REPLICA_PORT, METRICS_PORT = 3000, 8404
+RESOLVER = "127.0.0.11:53"  # Docker's own, inside of a container
+SALTS = 1 << 31
+NOBODY_MUCH = 10001  # the user of the image
+STABLE, CANARY = ("stable-1", "stable-2", "stable-3"), ("canary-1",)
+NAMES = ("gateway-1", "gateway-2")
+
+
+def compose(params: Params, *, image: str | None, canary: str | None, weight: float) -> None:
+    """Write .marquee/compose; a weight that grows keeps the salt, and one of 0 forgets it.
+
+    Raises:
+        ConfigError: users are to get a canary, and there is none.
+        MarqueeError: no image is named, and none was built here.
+    """
+    if weight and canary is None:
+        raise ConfigError(f"--weight {weight:g} sends users to a canary: name its image with --canary")
+    COMPOSE.mkdir(parents=True, exist_ok=True)
+    site = site_of(params, INSIDE)
+    for name in NAMES:
+        (COMPOSE / f"{name}.cfg").write_text(render(site, Gateway(name, METRICS_PORT)), encoding="utf-8")
+    key = COMPOSE / KEY_FILE
+    if not key.exists():
+        key.touch(0o600)
+        key.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    write_keys(COMPOSE, [key.read_text(encoding="utf-8")])
+    salt = read_split(COMPOSE).salt or secrets.randbelow(SALTS)
+    write_split(COMPOSE, Split(salt if weight else 0, weight))
+    told = {
+        "MARQUEE_IMAGE": image or packaged_here()["tag"],
+        "MARQUEE_CANARY_IMAGE": canary or "none",
+        "MARQUEE_UID": str(os.getuid() or NOBODY_MUCH),
+        "MARQUEE_GID": str(os.getgid() or NOBODY_MUCH),
+        "MARQUEE_PORT": str(params.gateway.port),
+        "MARQUEE_SECOND_PORT": str(params.gateway.port + 1),
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in told.items())
+    (COMPOSE / ".env").write_text(lines, encoding="utf-8")
+    if os.getuid() == 0:  # the containers are never root: what they read and write is theirs
+        for path in (COMPOSE, *COMPOSE.iterdir()):
+            os.chown(path, NOBODY_MUCH, NOBODY_MUCH)
+    screen().print(f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml up -d")
+
+
+def site_of(params: Params, folder: Path) -> Site:
+    """The gateways' site, its replicas called by their names."""
+    told = params.gateway
+    return Site(
+        folder=folder,
+        stable=tuple(Server(name, REPLICA_PORT, name) for name in STABLE),
+        canary=tuple(Server(name, REPLICA_PORT, name) for name in CANARY),
+        port=REPLICA_PORT,
+        timeout_ms=told.timeout_ms,
+        slow_ms=told.slow_ms,
+        largest_body=told.max_body_bytes,
+        requests_per_10s=told.requests_per_10s,
+        resolver=RESOLVER,
+    )
