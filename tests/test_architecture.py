@@ -49,6 +49,7 @@ DOORWAYS = {
     "fsspec": ("service/telemetry/sealing.py",),
     "prometheus_client": ("service/observed.py", "service/stack/sampling.py"),
     "structlog": ("service/logs.py",),
+    "psutil": ("service/stack/launch.py",),
     "circus": ("service/stack/supervisor.py",),
 }
 NOT_IN_THE_DOMAIN = {"mlflow", "optuna", "dvc", "bentoml", "starlette", "click", "rich", "yaml", "httpx"}

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from service.gateway.configuration import haproxy
 from service.stack.layout import WARDENS, Stack, load_stack, settings_for
 
@@ -59,12 +61,12 @@ def pid_of(folder: Path, name: str) -> tuple[int, float] | None:
     """The pid that a process noted, and when; None where it is not alive any more."""
     try:
         pid, since = (folder / "pids" / name).read_text(encoding="utf-8").split()
-        # A pid is given again one day: what started after the note is somebody else.
-        started = Path(f"/proc/{pid}").stat().st_ctime
-    except (OSError, ValueError):
+        process = psutil.Process(int(pid))
+        # A pid is given again one day: what began after the note is somebody else.
+        ours = process.create_time() <= float(since) + 1 and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.Error):
         return None
-    state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    return None if started > float(since) + 1 or state == "Z" else (int(pid), float(since))
+    return (int(pid), float(since)) if ours else None
 
 
 def starts_since(folder: Path, name: str, since: float) -> int:

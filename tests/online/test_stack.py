@@ -1,0 +1,223 @@
+"""The pieces of the stack that can be wrong without one: its files, its journal, its figures."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments.config import load_params
+from marquee.errors import MarqueeError
+from pipelines.compose import site_of
+from pipelines.rollout.journal import Journal, active, create, held, journals
+from pipelines.rollout.policy import canary_of, policy_of, told_of
+from pipelines.rollout.rehearsal import users_until_alarm
+from pipelines.up import laid_out
+from service.gateway.address import Host, render_address
+from service.stack.launch import _append, pid_of, starts_since
+from service.stack.layout import CANARY, STABLE, Arm, Stack, load_stack, read_arms, settings_for, write_arms
+from service.stack.sampling import Sample, quantile, rates
+
+ROOT = Path(__file__).parents[2]
+BEGAN: dict[str, Any] = {
+    "salt": 1,
+    "champion": 1,
+    "challenger": 2,
+    "bento": "b",
+    "run_id": None,
+    "policy": {},
+}
+
+
+def stack_in(folder: Path) -> Stack:
+    params = load_params(ROOT / "params.yaml")
+    made = laid_out(params, folder, replicas=2, port=3000, host="*", events=folder / "events")
+    made.save()
+    return made
+
+
+def test_a_stack_is_read_as_it_was_written(tmp_path: Path) -> None:
+    made = stack_in(tmp_path)
+    assert load_stack(tmp_path) == made
+    assert made.names[:5] == ("gateway-1", "gateway-2", "stable-1", "stable-2", "canary-1")
+    assert len({server.port for servers in made.replicas.values() for server in servers}) == 3
+    assert made.arm_of("canary-1") == CANARY
+
+
+def test_without_a_stack_one_line_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MarqueeError, match="marquee up"):
+        load_stack(tmp_path)
+    (tmp_path / "stack.json").write_text("{")
+    with pytest.raises(MarqueeError, match="damaged"):
+        load_stack(tmp_path)
+
+
+def test_a_replica_is_told_its_arm_its_bento_and_its_port(tmp_path: Path) -> None:
+    made = stack_in(tmp_path)
+    write_arms(tmp_path, {STABLE: Arm("/bentos/one", 1), CANARY: Arm("/bentos/two", 2)})
+    told = settings_for(made, "canary-1")
+    assert (told["MARQUEE_ARM"], told["MARQUEE_BENTO"]) == ("canary", "/bentos/two")
+    assert told["MARQUEE_PORT"] == str(made.server("canary-1").port)
+    assert read_arms(tmp_path)[STABLE].version == 1
+
+
+def test_a_pid_is_ours_only_while_the_process_that_noted_it_lives(tmp_path: Path) -> None:
+    (tmp_path / "pids").mkdir()
+    note = tmp_path / "pids" / "x"
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        note.write_text(f"{process.pid} {time.time()}")
+        found = pid_of(tmp_path, "x")
+        assert found is not None
+        assert found[0] == process.pid
+        note.write_text(f"{process.pid} 1000.0")  # it was given again, to somebody else
+        assert pid_of(tmp_path, "x") is None
+    finally:
+        process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    note.write_text(f"{process.pid} {time.time()}")
+    assert pid_of(tmp_path, "x") is None  # a zombie
+    process.wait()
+    for nothing in ("", "none of it"):
+        note.write_text(nothing)
+        assert pid_of(tmp_path, "x") is None
+    assert pid_of(tmp_path, "never") is None
+
+
+def test_starts_are_counted_since_a_time(tmp_path: Path) -> None:
+    (tmp_path / "starts").mkdir()
+    (tmp_path / "starts" / "canary-1").write_text("10.0\n20.0\n30.5\n")
+    assert (starts_since(tmp_path, "canary-1", 20.0), starts_since(tmp_path, "stable-1", 0.0)) == (1, 0)
+
+
+def test_output_goes_behind_what_was_left_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\ntw")
+    handle = _append(path)
+    os.set_blocking(handle, False)
+    os.write(handle, b"three\n")
+    os.close(handle)
+    assert path.read_bytes() == b"one\ntw\nthree\n"
+
+
+def test_a_journal_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    journal = create(tmp_path, "one", **BEGAN)
+    with journal.path.open("ab") as file:
+        file.write(b'{"entry": "weighed", "time": 1.0, "wei')
+    assert journal.rollout().weighed == ()
+    journal.append("weighed", step=0, weight=0.1)
+    assert journal.rollout().weight == 0.1
+    assert [entry["entry"] for entry in journal.entries()] == ["began", "weighed"]
+
+
+def test_entries_of_several_writers_are_all_there(tmp_path: Path) -> None:
+    journal = create(tmp_path, "one", **BEGAN)
+    writers = [
+        threading.Thread(target=lambda: [journal.append("asked", what="pause") for _ in range(25)])
+        for _ in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(journal.entries()) == 101
+
+
+def test_one_rollout_at_a_time(tmp_path: Path) -> None:
+    first = create(tmp_path, "one", **BEGAN)
+    with pytest.raises(MarqueeError, match="rollout one runs"):
+        create(tmp_path, "two", **BEGAN)
+    first.append("concluded", outcome="rolled back", reason="it is a test")
+    assert active(tmp_path) is not None  # until it is brought about
+    first.append("ended")
+    assert active(tmp_path) is None
+    create(tmp_path, "two", **BEGAN)
+    assert [journal.rollout().name for journal in journals(tmp_path)] == ["one", "two"]
+
+
+def test_a_journal_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"entry": "weighed"}\n')
+    with pytest.raises(MarqueeError, match=r"x\.jsonl"):
+        Journal(path).rollout()
+
+
+def test_a_second_holder_is_refused(tmp_path: Path) -> None:
+    with (
+        held(tmp_path / "lock", "somebody else does it"),
+        pytest.raises(MarqueeError, match="somebody else"),
+        held(tmp_path / "lock", "somebody else does it"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.25, 0.5), (0.5, 1.0), (0.75, 1.5), (1.0, 2.0)])
+def test_a_quantile_is_straight_between_two_bounds(share: float, value: float) -> None:
+    """Two answers up to 1, two more up to 2."""
+    assert quantile({"1": 2, "2": 4, "+Inf": 4}, share) == value
+
+
+def test_a_quantile_beyond_the_last_bound_is_the_last_bound() -> None:
+    assert quantile({"1": 1, "+Inf": 4}, 0.9) == 1.0
+    assert math.isnan(quantile({}, 0.5))
+    assert math.isnan(quantile({"1": 0, "+Inf": 0}, 0.5))
+
+
+def test_rates_are_of_what_came_between_and_a_restart_counts_from_nothing() -> None:
+    before = Sample(10.0, {("marquee_requests_total", "200"): 100.0, ("marquee_requests_total", "500"): 0.0})
+    after = Sample(12.0, {("marquee_requests_total", "200"): 150.0, ("marquee_requests_total", "500"): 50.0})
+    found = rates([before], [after])
+    assert (found.requests_per_s, found.error_rate) == (50.0, 0.5)
+    assert rates([after], [Sample(14.0, {("marquee_requests_total", "200"): 5.0})]).requests_per_s == 0.0
+    assert rates([None], [after]).requests_per_s == 0.0
+
+
+@pytest.mark.parametrize(
+    "name", ["errors", "slow", "below_personal", "empty", "popularity", "overlap", "mismatch", "quality"]
+)
+def test_with_the_parameters_as_they_are_every_alarm_can_go_off(name: str) -> None:
+    users = users_until_alarm(policy_of(load_params(ROOT / "params.yaml").canary), name)
+    assert users is not None
+    assert users <= 1000
+
+
+def test_an_alarm_that_cannot_go_off_is_found() -> None:
+    canary = load_params(ROOT / "params.yaml").canary
+    deaf = canary.model_copy(update={"tolerance": canary.tolerance.model_copy(update={"overlap": 1.0})})
+    assert users_until_alarm(policy_of(deaf), "overlap") is None
+
+
+def test_the_journal_keeps_the_parameters_that_a_rollout_began_with() -> None:
+    canary = load_params(ROOT / "params.yaml").canary
+    assert canary_of(json.loads(json.dumps(told_of(canary)))) == canary
+
+
+def test_the_containers_are_bounded_and_without_rights() -> None:
+    tree = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    site = site_of(load_params(ROOT / "params.yaml"), Path("/run/marquee"))
+    replicas = {server.host for server in (*site.stable, *site.canary)}
+    assert set(tree["services"]) == replicas | {"gateway-1", "gateway-2"}
+    for service in tree["services"].values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["user"] == "${MARQUEE_UID}:${MARQUEE_GID}"
+        assert {"mem_limit", "cpus", "pids_limit", "restart"} <= set(service)
+        assert "latest" not in service["image"]
+    assert tree["networks"]["inside"] == {"internal": True}
+
+
+def test_each_host_is_told_of_the_other_and_of_the_address() -> None:
+    one, two = Host("one", "192.0.2.1", "eth0", 150), Host("two", "192.0.2.2", "eth0", 100)
+    told = render_address(one, two, "192.0.2.10/24")
+    assert "unicast_src_ip 192.0.2.1" in told
+    assert told.split("unicast_peer {")[1].split("}")[0].strip() == "192.0.2.2"
+    assert "process haproxy" in told
+    assert 'file "/run/well"' in render_address(two, one, "192.0.2.10/24", told_by=Path("/run/well"))
