@@ -25,6 +25,7 @@ GATEWAY_MISSES, REPLICA_MISSES = 3, 6  # in a row; of a replica others answer me
 REPLICAS_EVERY = 5  # rounds
 STARTING_S = 30.0  # before it has answered for the first time
 BEATS_S = {"controller": 15.0, **dict.fromkeys(WARDENS, 1.0)}  # silent for so long
+FIRST_BEAT_S = {"controller": 30.0, **dict.fromkeys(WARDENS, 3.0)}  # after its start
 log = logs.logger("warden")
 
 
@@ -77,7 +78,7 @@ def watch(folder: Path, name: str) -> None:
     if found is None:
         return
     began, last = found[1], last_beat(folder, name)
-    until = last + BEATS_S[name] if last > began else began + STARTING_S
+    until = last + BEATS_S[name] if last > began else began + FIRST_BEAT_S[name]
     if time.time() > until:
         end(name, found[0])
 
