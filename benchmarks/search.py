@@ -259,18 +259,20 @@ def sampled(ratings: pd.DataFrame, share: float) -> pd.DataFrame:
     return ratings.iloc[rows].reset_index(drop=True)
 
 
-def run(program: str, doc: str | None, parts: Mapping[str, Callable[[float], Iterable[Row]]]) -> int:
+def run(
+    program: str, doc: str | None, parts: Mapping[str, Callable[[float], Iterable[Row]]], about: str = ""
+) -> int:
     """The command line: print a line a figure; with --json, write the rows too."""
     parser = argparse.ArgumentParser(prog=program, description=(doc or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the ratings")
+    parser.add_argument("--quick", action="store_true", help="a tenth of it")
     parser.add_argument(
         "--only", action="append", default=[], choices=parts, help="this part; may be repeated"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
     options = parser.parse_args()
     share = QUICK_SHARE if options.quick else 1.0
-    shown = ", a tenth of the ratings" if options.quick else ""
-    print(f"{describe_machine()}; {WORKERS} workers, {FOLDS} folds{shown}.\n")
+    shown = "; a tenth of it" if options.quick else ""
+    print(f"{describe_machine()}{about}{shown}.\n")
     rows: list[Row] = []
     try:
         for name in options.only or parts:
@@ -292,4 +294,5 @@ PARTS: dict[str, Callable[[float], Iterable[Row]]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(run("python -m benchmarks.search", __doc__, PARTS))
+    about = f"; {WORKERS} workers, {FOLDS} folds"
+    sys.exit(run("python -m benchmarks.search", __doc__, PARTS, about))

@@ -124,6 +124,14 @@ def status(*, watch: bool) -> None:
 
 
 @cli.command()
+def restart() -> None:
+    """Restart the champion's replicas one by one; nobody notices."""
+    from pipelines.restart import restart as run_restart
+
+    run_restart(load_params())
+
+
+@cli.command()
 def down() -> None:
     """End the stack; what was begun is finished first."""
     from pipelines.down import down as bring_down
@@ -140,6 +148,19 @@ def compose(image: str | None, canary_image: str | None, weight: float) -> None:
     from pipelines.compose import compose as write_compose
 
     write_compose(load_params(), image=image, canary=canary_image, weight=weight)
+
+
+@cli.command()
+@click.option("--own", required=True, help="Address of the host that it is for.")
+@click.option("--peer", required=True, help="Address of the other host.")
+@click.option("--shared", required=True, help="Address of both, with its prefix.")
+@click.option("--interface", default="eth0", show_default=True, help="That has them.")
+@click.option("--second", is_flag=True, help="For the host that stands by.")
+def address(*, own: str, peer: str, shared: str, interface: str, second: bool) -> None:
+    """Print keepalived's configuration for one of two hosts that share an address."""
+    from pipelines.address import address as print_address
+
+    print_address(own=own, peer=peer, shared=shared, interface=interface, second=second)
 
 
 @cli.group()

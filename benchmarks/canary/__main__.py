@@ -28,6 +28,7 @@ STABLE = 0.5  # error of the champion, in stars
 WORSE = 0.55
 GRID = (0.2, 0.35, 0.42, 0.46, 0.48, 0.49, 0.5, 0.51, 0.52, 0.54, 0.58, 0.65, 0.8)
 WORKERS = 2
+SHOWN = 0.1  # share of rollouts that must be decided for a median to mean something
 FIGURE = Path("docs/figures/canary.png")
 
 
@@ -77,7 +78,7 @@ def power_rows(share: float) -> Iterable[Row]:
         decided = [each.batches * BATCH for each in ended if each.outcome != "inconclusive"]
         promoted = sum(each.outcome == "promoted" for each in ended) / number
         back = sum(each.outcome == "rolled back" for each in ended) / number
-        users = float(np.median(decided)) if decided else 0.0
+        users = float(np.median(decided)) if len(decided) > SHOWN * number else 0.0
         effects.append(Effect(click_rate(error) - base, promoted, back, users))
         note = f"rolled back {back:.0%}, {users:,.0f} users until decided (median)"
         yield Row(

@@ -29,7 +29,7 @@ def draw(effects: Sequence[Effect], base: float, alpha: float) -> Figure:
     above.plot(x, [100 * e.rolled_back for e in effects], "s--", color=BACK, label="rolled back")
     above.axhline(100 * alpha, color=FAINT, linewidth=0.8)
     above.annotate(
-        f"alpha, {100 * alpha:g}%", (x[0], 100 * alpha), (0, 4), textcoords="offset points", color=FAINT
+        f"alpha, {100 * alpha:g}%", (min(x), 100 * alpha), (0, 4), textcoords="offset points", color=FAINT
     )
     above.set_ylabel("% of rollouts")
     above.set_ylim(-4, 104)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from circus.watcher import Watcher
 from tornado import gen
 
 from marquee.errors import MarqueeError
+from service import logs
 from service.stack.launch import CODE, pid_of
 from service.stack.layout import CANARY, Stack, load_stack, read_arms
+from service.stack.warden import watch
 
 CHECK_S = 0.25  # between looks at who has ended
 GRACE_S = 15.0  # for a process to finish what it is doing
@@ -113,6 +115,8 @@ class Supervisor:
 class _Patient(Arbiter):  # type: ignore[misc]
     """BentoML's edition of circus ends everything where one process is not there; a canary may not be."""
 
+    watched: tuple[Path, Sequence[str]]  # the stack's folder, and who has to show that it is alive
+
     def manage_watchers(self) -> Any:
         """Start again what has ended; while a command is carried out, the next look will do."""
         return None if self._stopping or self._exclusive_running_command else self._manage()
@@ -120,6 +124,8 @@ class _Patient(Arbiter):  # type: ignore[misc]
     @util.synchronized("manage_watchers")  # type: ignore[untyped-decorator]
     @gen.coroutine
     def _manage(self) -> Any:
+        for name in self.watched[1]:
+            watch(self.watched[0], name)
         self.reap_processes()
         yield [watcher.manage_processes() for watcher in self.iter_watchers()]
 
@@ -152,13 +158,16 @@ def _watchers(stack: Stack) -> list[Watcher]:
 def _run(folder: Path) -> None:
     note = folder / "pids" / "supervisor"
     note.write_text(f"{os.getpid()} {time.time():.3f}\n", encoding="utf-8")
+    logs.configure("supervisor")
+    stack = load_stack(folder)
     arbiter = _Patient(
-        _watchers(load_stack(folder)),
+        _watchers(stack),
         endpoint=_endpoint(folder),
         pubsub_endpoint=f"ipc://{folder / 'published.sock'}",
         check_delay=CHECK_S,
         umask=0o077,
     )
+    arbiter.watched = (folder, stack.beating)
     try:
         arbiter.start()
     finally:

@@ -129,6 +129,9 @@ def test_without_traffic_nothing_moves_and_people_may_say_otherwise(monkeypatch:
         found = champion("marquee")
         assert found is not None
         assert found.version == second
+        with Crowd(here) as crowd:
+            assert "stable-1 is ready again" in here.marquee("restart")
+        assert set(crowd.answers) <= {200, 503}  # there is but one replica to be restarted
         status = here.marquee("status")
         assert [word in status for word in ("stable-1", "gateway-2", "controller", "100%")] == [True] * 4
         assert "Down" in here.marquee("down")

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from experiments.config import load_params
-from marquee.errors import MarqueeError
+from marquee.errors import ConfigError, MarqueeError
+from pipelines.address import address
 from pipelines.compose import site_of
 from pipelines.rollout.journal import Journal, active, create, held, journals
 from pipelines.rollout.policy import canary_of, policy_of, told_of
@@ -212,6 +213,16 @@ def test_the_containers_are_bounded_and_without_rights() -> None:
         assert {"mem_limit", "cpus", "pids_limit", "restart"} <= set(service)
         assert "latest" not in service["image"]
     assert tree["networks"]["inside"] == {"internal": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"own": "here"}, "--own"), ({"peer": "192.0.2.1"}, "two hosts"), ({"shared": "192.0.2.10"}, "prefix")],
+)
+def test_an_address_that_is_none_is_refused(changes: dict[str, str], said: str) -> None:
+    told = {"own": "192.0.2.1", "peer": "192.0.2.2", "shared": "192.0.2.10/24", **changes}
+    with pytest.raises(ConfigError, match=said):
+        address(interface="eth0", second=False, **told)
 
 
 def test_each_host_is_told_of_the_other_and_of_the_address() -> None:
