@@ -7,7 +7,6 @@ iproute2 and keepalived). The host that holds the address is cut off, which is w
 outside; the client asks all the time.
 """
 
-import http.client
 import os
 import shutil
 import subprocess
@@ -29,7 +28,6 @@ NETWORK, SHARED = "10.213.77", "10.213.77.100"
 PORT = 8080
 SETTLE_S = 1.5
 LONGEST_S = 10.0
-PATIENCE_S = 0.05
 ANSWERS = """
 import http.server, sys
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -39,11 +37,6 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *args): pass
 http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[2])), Answer).serve_forever()
-"""
-ASKS = """
-import sys
-from benchmarks.takeover import watch
-watch(float(sys.argv[1]))
 """
 
 
@@ -115,28 +108,40 @@ class Pair:
         """It is there again."""
         self._inside("wire", "ip", "link", "set", name, "master", "bridge")
 
-    def holder(self) -> str | None:
-        """Who answers at the shared address."""
-        done = subprocess.run(
-            ["ip", "netns", "exec", self.space("client"), sys.executable, "-c", ASKS, "0"],
-            capture_output=True, text=True, check=False, timeout=30,
-        )  # fmt: skip
-        return done.stdout.split()[-1] if done.stdout.split() else None
+    def holders(self) -> list[str]:
+        """Who has the shared address; both, for a moment, while it moves."""
+        return [host.name for host in self.hosts if f" {SHARED}/" in self._inside(host.name, "ip", "addr")]
+
+    def holder(self) -> str:
+        """Who has it, once that has been the same host for a while.
+
+        Raises:
+            MarqueeError: it never is.
+        """
+        end, since, before = time.monotonic() + LONGEST_S, time.monotonic(), self.holders()
+        while time.monotonic() < end:
+            now = self.holders()
+            if now != before or len(now) != 1:
+                before, since = now, time.monotonic()
+            elif time.monotonic() > since + SETTLE_S:
+                return now[0]
+            time.sleep(0.05)
+        raise MarqueeError("nobody holds the address, or both do")
 
     def gap(self) -> float:
         """Cut off who holds the address; seconds without an answer."""
         holder = self.holder()
-        if holder is None:
-            raise MarqueeError("nobody holds the address")
+        command = [sys.executable, "-m", "benchmarks.asking", SHARED, str(PORT), str(2 * SETTLE_S)]
         client = subprocess.Popen(
-            ["ip", "netns", "exec", self.space("client"), sys.executable, "-c", ASKS, "4"],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        time.sleep(SETTLE_S)
+            ["ip", "netns", "exec", self.space("client"), *command], stdout=subprocess.PIPE, text=True
+        )
+        assert client.stdout is not None
+        if client.stdout.readline() != "begun\n":
+            raise MarqueeError(f"{holder} holds the address, and nobody answers")
+        time.sleep(SETTLE_S / 3)
         self.cut(holder)
         told, _ = client.communicate(timeout=60)
         self.mend(holder)
-        time.sleep(SETTLE_S)
         seconds, after = told.split()
         if after == holder:
             raise MarqueeError("the address did not move")
@@ -158,37 +163,15 @@ class Pair:
             )
         self._processes.append(process)
 
-    def _inside(self, name: str, *command: str) -> None:
-        _ip("netns", "exec", self.space(name), *command)
+    def _inside(self, name: str, *command: str) -> str:
+        return _ip("netns", "exec", self.space(name), *command)
 
 
-def watch(seconds: float) -> None:
-    """Ask the shared address for so long; print the longest time without an answer, and who answered last."""
-    end = time.monotonic() + max(seconds, LONGEST_S if not seconds else 0)
-    last = longest = 0.0
-    who = ""
-    while time.monotonic() < end:
-        connection = http.client.HTTPConnection(SHARED, PORT, timeout=PATIENCE_S)
-        try:
-            connection.request("GET", "/")
-            who = connection.getresponse().read().decode()
-        except (OSError, http.client.HTTPException):
-            continue
-        finally:
-            connection.close()
-        now = time.monotonic()
-        longest = max(longest, now - last if last else 0.0)
-        last = now
-        if not seconds:
-            break
-        time.sleep(0.005)
-    sys.stdout.write(f"{longest} {who}\n")
-
-
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise MarqueeError(f"`ip {' '.join(arguments)}` failed: {done.stderr.strip() or done.returncode}")
+    return done.stdout
 
 
 @contextmanager

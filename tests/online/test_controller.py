@@ -1,0 +1,227 @@
+"""The controller dies before or after any of its acts, and the next one brings everything to one state."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.config import load_params
+from marquee.errors import TrackingError
+from marquee.promotion import Decision
+from marquee.rollout import Rollout
+from pipelines.rollout import controlling
+from pipelines.rollout.controlling import Controller
+from pipelines.rollout.journal import Journal, active, create, journals
+from pipelines.rollout.policy import told_of
+from pipelines.up import laid_out
+from service.gateway.steering import NOBODY, Split
+from service.stack.layout import CANARY, STABLE, Arm, Stack
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+OLD, NEW = Arm("/bentos/old", 1), Arm("/bentos/new", 2)
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing catches it."""
+
+
+@dataclass
+class World:
+    """What a controller changes, outside of itself; it can die at any act."""
+
+    split: Split = NOBODY
+    arms: dict[str, Arm] = field(default_factory=lambda: {STABLE: OLD})
+    champion: int = 1
+    acts: int = 0
+    dies_at: int = -1  # an even number: before that act; an odd one: after it
+    history: list[tuple[float, int]] = field(default_factory=list)  # weights, and the champion then
+
+    def act(self, change: Callable[[], None]) -> None:
+        """Change something, or die over it."""
+        self._die(2 * self.acts)
+        change()
+        self.history.append((self.split.weight, self.champion))
+        self._die(2 * self.acts + 1)
+        self.acts += 1
+
+    def _die(self, now: int) -> None:
+        if now == self.dies_at:
+            self.dies_at = -1  # once
+            raise Killed
+
+
+class Hands:
+    """As the real ones: each brings about a state, and does nothing where it is there."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def split(self, split: Split) -> bool:
+        if self._world.split != split:
+            self._world.act(lambda: setattr(self._world, "split", split))
+        return True
+
+    def raise_canary(self, arm: Arm) -> None:
+        if self._world.arms.get(CANARY) != arm:
+            self._world.act(lambda: self._world.arms.update({CANARY: arm}))
+
+    def end_canary(self) -> None:
+        if CANARY in self._world.arms:
+            self._world.act(lambda: self._world.arms.pop(CANARY) and None)
+
+    def crown(self, arm: Arm) -> None:
+        if self._world.arms[STABLE] != arm:
+            self._world.act(lambda: self._world.arms.update({STABLE: arm}))
+
+
+class Seen:
+    """Evidence of which the decision is given."""
+
+    policy = None
+
+    def __init__(self, decisions: Callable[[Rollout], Decision]) -> None:
+        self.decisions = decisions
+
+    def look(self, rollout: Rollout, _: float) -> Rollout:
+        return rollout
+
+
+@dataclass
+class Stage:
+    """A stack in a folder, a world, and controllers one after the other."""
+
+    stack: Stack
+    world: World
+    decisions: Callable[[Rollout], Decision]
+    patch: pytest.MonkeyPatch
+
+    def __post_init__(self) -> None:
+        self.patch.setattr(controlling, "Hands", lambda _: Hands(self.world))
+        self.patch.setattr(controlling, "servers_of", lambda *_: [])
+        self.patch.setattr(controlling, "healthy", lambda _: CANARY in self.world.arms)
+        self.patch.setattr(controlling, "crown", self._crown)
+        self.patch.setattr(controlling, "decide", lambda evidence, _: self.decisions(evidence))
+        self.patch.setattr(Controller, "_watching", lambda *_: Seen(self.decisions))
+        self.patch.setattr(Controller, "_tell", lambda *_: None)
+        append = Journal.append
+        self.patch.setattr(
+            Journal, "append", lambda journal, *a, **k: self.world.act(lambda: append(journal, *a, **k))
+        )
+
+    def _crown(self, _: str, version: int) -> None:
+        if self.world.champion != version:
+            self.world.act(lambda: setattr(self.world, "champion", version))
+
+    def run(self) -> None:
+        """Controllers until the rollout is over; each that dies is followed by another."""
+        controller = Controller(self.stack, "marquee")
+        for _ in range(60):
+            try:
+                controller.tick()
+            except Killed:
+                controller = Controller(self.stack, "marquee")
+            if active(self.stack.folder) is None:
+                controller.tick()
+                return
+        pytest.fail("the rollout never ends")
+
+
+def stage(
+    tmp_path: Path, patch: pytest.MonkeyPatch, decisions: Callable[[Rollout], Decision], dies_at: int
+) -> Stage:
+    stack = laid_out(PARAMS, tmp_path, replicas=1, port=3000, host="*", events=tmp_path / "events")
+    stack.save()
+    told: dict[str, Any] = {"salt": 7, "champion": 1, "challenger": 2, "bento": NEW.bento, "run_id": None}
+    create(tmp_path, "one", policy=told_of(PARAMS.canary), **told)
+    return Stage(stack, World(dies_at=dies_at), decisions, patch)
+
+
+def better(rollout: Rollout) -> Decision:
+    return Decision("promote" if rollout.step == 4 else "advance", "it is better")
+
+
+def broken(rollout: Rollout) -> Decision:
+    return Decision("roll back", "it is broken") if rollout.step == 1 else Decision("advance", "fine so far")
+
+
+MOMENTS = {better: 46, broken: 24}  # before and after each act
+
+
+@pytest.mark.parametrize(
+    ("decisions", "dies_at"), [(how, at) for how, most in MOMENTS.items() for at in range(-1, most)]
+)
+def test_whenever_it_dies_there_is_one_champion_and_nobody_in_a_canary_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decisions: Callable[[Rollout], Decision], dies_at: int
+) -> None:
+    acted = stage(tmp_path, monkeypatch, decisions, dies_at)
+    acted.run()
+    world, rollout = acted.world, journals(tmp_path)[-1].rollout()
+    promoted = decisions is better
+    assert rollout.outcome == ("promoted" if promoted else "rolled back")
+    assert world.split == NOBODY
+    assert world.arms == {STABLE: NEW if promoted else OLD}
+    assert world.champion == (2 if promoted else 1)
+    # The champion changes once, when everybody has the challenger; a rollback gives nobody to it again.
+    changed = [weight for weight, champion in world.history if champion == 2]
+    assert (changed[0] == 1.0) if promoted else not changed
+    if not promoted:
+        weights = [weight for weight, _ in world.history]
+        assert weights[weights.index(max(weights)) :] == sorted(
+            weights[weights.index(max(weights)) :], reverse=True
+        )
+    steps = [entry["weight"] for entry in journals(tmp_path)[-1].entries() if entry["entry"] == "weighed"]
+    assert steps == sorted(set(steps))  # no step is taken twice
+
+
+@pytest.mark.parametrize("decisions", MOMENTS)
+def test_it_died_at_every_moment_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decisions: Callable[[Rollout], Decision]
+) -> None:
+    acted = stage(tmp_path, monkeypatch, decisions, -1)
+    acted.run()
+    assert 2 * acted.world.acts == MOMENTS[decisions]
+
+
+@pytest.mark.parametrize("what", ["promote", "roll back"])
+def test_a_wish_that_was_written_while_no_controller_ran_is_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    acted = stage(tmp_path, monkeypatch, lambda _: Decision("hold", "no data"), -1)
+    for _ in range(3):
+        Controller(acted.stack, "marquee").tick()
+    journals(tmp_path)[-1].append("asked", what=what)
+    acted.run()
+    assert acted.world.champion == (2 if what == "promote" else 1)
+
+
+def test_a_pause_holds_and_still_hears_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decision = [Decision("advance", "fine")]
+    acted = stage(tmp_path, monkeypatch, lambda _: decision[0], -1)
+    controller = Controller(acted.stack, "marquee")
+    for _ in range(2):
+        controller.tick()
+    journal = journals(tmp_path)[-1]
+    journal.append("asked", what="pause")
+    step = journal.rollout().step
+    for _ in range(3):
+        controller.tick()
+    assert (journal.rollout().step, journal.rollout().reason) == (step, "paused by a person")
+    decision[0] = Decision("roll back", "an alarm")
+    acted.run()
+    assert journal.rollout().outcome == "rolled back"
+
+
+def test_a_rollback_needs_no_tracking_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: str) -> None:
+        raise TrackingError("the tracking store cannot be reached")
+
+    acted = stage(tmp_path, monkeypatch, broken, -1)
+    journal = journals(tmp_path)[-1]
+    text = journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"')
+    journal.path.write_text(text)
+    monkeypatch.setattr(controlling, "RolloutRun", gone)
+    acted.run()
+    assert journal.rollout().outcome == "rolled back"
+    assert acted.world.split == NOBODY
