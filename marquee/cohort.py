@@ -24,6 +24,7 @@ from marquee.promotion import DRIFTS
 
 Objective = Literal["click_through", "watch_minutes", "rating"]
 ARMS = ("stable", "canary")
+BATCH = 50  # outcomes that are compared at once
 PERSONAL = frozenset({"personal", "live", "folded"})
 SETTLING_S = 1.0  # before a change of weights, and after it
 LAG_S = 5.0  # exposures are synced in groups: feedback waits so long for the list that it answers
@@ -88,7 +89,7 @@ class Cohort:
         self._known: dict[str, tuple[int, bool]] = {}  # by user: step last seen in, and whether in the canary
         self._visits: dict[str, _Visit] = {}
         self._waiting: deque[tuple[str, _Visit]] = deque()  # in the order in which windows began
-        self._feedback: deque[Feedback] = deque()
+        self._feedback: list[Feedback] = []  # that waits
         self._happened: dict[str, set[str]] = defaultdict(set)  # by incident: users it happened to
         self._before: dict[bool, frozenset[str]] = {}  # by arm: the list before
         self._in_step = set[str]()  # users of the canary that were seen in this step
@@ -112,19 +113,33 @@ class Cohort:
         failures: Iterable[Failure],
         now: float,
     ) -> None:
-        """Events that were read since the last time, and the time."""
-        batch = _Batch()
-        for exposure in exposures:
-            self._expose(exposure, batch)
-        for failure in failures:
-            self._happen(failure.kind, failure.user, failure.arm == "canary", failure.time, batch)
+        """Events that were read since the last time, and the time.
+
+        They are taken as they happened, in small batches: whoever reads a whole rollout at once, after a
+        restart, finds what was found piece by piece.
+        """
         self._feedback.extend(feedback)
-        for _ in range(len(self._feedback)):
-            event = self._feedback.popleft()
-            if event.time <= now - LAG_S:
-                self._credit(event)
-            else:
-                self._feedback.append(event)
+        due = [event for event in self._feedback if event.time + LAG_S <= now]
+        self._feedback = [event for event in self._feedback if event.time + LAG_S > now]
+        happened: list[tuple[float, int, Exposure | Feedback | Failure]] = [
+            *((event.time, 0, event) for event in exposures),
+            *((event.time, 1, event) for event in failures),
+            *((event.time + LAG_S, 2, event) for event in due),
+        ]
+        happened.sort(key=lambda each: each[:2])
+        batch = _Batch()
+        for time, _, event in happened:
+            self._close(time, batch)
+            match event:
+                case Exposure():
+                    self._expose(event, batch)
+                case Failure():
+                    self._happen(event.kind, event.user, event.arm == "canary", event.time, batch)
+                case Feedback():
+                    self._credit(event)
+            if batch.closed >= BATCH:
+                batch.count(self._comparison)
+                batch = _Batch()
         self._close(now, batch)
         batch.count(self._comparison)
 
@@ -211,6 +226,7 @@ class Cohort:
             outcome = self._outcome(visit)
             if not (visit.broken or changed or outcome is None):
                 batch.outcomes[visit.weight][visit.canary].append(min(outcome, self._most))
+                batch.closed += 1
 
     def _outcome(self, visit: _Visit) -> float | None:
         if self._objective == "click_through":
@@ -239,6 +255,7 @@ class _Batch:
     lists: dict[str, Lists] = field(default_factory=lambda: {name: _lists() for name in DRIFTS})
     outcomes: Lists = field(default_factory=_lists)
     step_users: int = 0
+    closed: int = 0  # windows with an outcome
 
     def count(self, comparison: Comparison) -> None:
         """Have a comparison take all of it."""

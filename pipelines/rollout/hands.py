@@ -24,12 +24,11 @@ class Hands:
     def split(self, split: Split) -> bool:
         """Have every gateway that runs split so, and those that start later; whether all that run do."""
         folder, gateways = self.stack.folder, self.stack.gateways
-        told = Split(split.salt, Split(split.salt, split.weight).buckets / 10_000)
         seen = [split_of(folder, gateway) for gateway in gateways]
-        if read_split(folder) != told or any(each not in {None, told} for each in seen):
+        if read_split(folder) != split.told or any(each not in {None, split.told} for each in seen):
             steer(folder, gateways, split)
             seen = [split_of(folder, gateway) for gateway in gateways]
-        return any(seen) and all(each in {None, told} for each in seen)
+        return any(seen) and all(each in {None, split.told} for each in seen)
 
     def raise_canary(self, arm: Arm) -> None:
         """Have the canary's replicas run on this Bento."""

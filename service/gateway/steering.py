@@ -29,6 +29,11 @@ class Split:
         """The weight as a number of buckets; a tenth of a thousandth is the least."""
         return round(self.weight * BUCKETS)
 
+    @property
+    def told(self) -> "Split":
+        """As a gateway tells it: the weight that its buckets make."""
+        return Split(self.salt, self.buckets / BUCKETS)
+
 
 NOBODY = Split(0, 0.0)
 
@@ -75,7 +80,7 @@ def steer(folder: Path, gateways: Sequence[Gateway], split: Split) -> list[str]:
     return [
         gateway.name
         for gateway in gateways
-        if not heard[gateway.name] or split_of(folder, gateway) != Split(split.salt, split.buckets / BUCKETS)
+        if not heard[gateway.name] or split_of(folder, gateway) != split.told
     ]
 
 

@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from marquee.cohort import LAG_S, Cohort, Failure
-from marquee.comparison import Comparison
+from marquee.comparison import Circumstances, Comparison
 from marquee.events import Exposure, Feedback, Kind
+from marquee.promotion import DRIFTS, INCIDENTS, Policy
+
+POLICY = Policy(
+    steps=(0.2, 0.5, 1.0), aim="superiority", margin=0.0, alpha=0.05, guardrail_alpha=0.01,
+    tolerance=dict.fromkeys((*INCIDENTS, *DRIFTS), 1.0), step_seconds=1, step_users=1, quality_users=30,
+    stale_seconds=1, unhealthy_seconds=1, max_restarts=1, deadline_seconds=1, at_deadline="hold",
+)  # fmt: skip
+NOW = Circumstances(0, 1.0, 1.0, {})
 
 
 @dataclass
@@ -213,3 +221,35 @@ def test_visitors_without_an_id_are_nobody() -> None:
     users.take([Exposure("r", 5.0, None, "canary", "1", "folded", ("a",), 1)], [], [], 8.0)
     assert counted.seen == []
     assert users.ages(8.0)["canary"] == 3.0
+
+
+def test_read_at_once_after_a_restart_it_is_what_it_was_piece_by_piece() -> None:
+    """A user of the first step comes back in the second, and what they did in the first still counts."""
+    rng = np.random.default_rng(0)
+    events: list[Exposure | Feedback] = []
+    for begin, weight in ((0.0, 0.2), (200.0, 0.5)):
+        for number in range(300):
+            user, at = f"u{number}", begin + 5 + rng.random() * 60
+            canary = (number * 7919 % 1000) / 1000 < weight
+            events.append(shown(user, at, "canary" if canary else "stable"))
+            if rng.random() < 0.5:
+                events.append(did(user, at + 1 + 50 * rng.random(), "a"))
+    events.sort(key=lambda event: event.time)
+
+    def taken(pieces: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, float]:
+        policy_free = Comparison(POLICY)
+        users = Cohort(policy_free, "click_through", 60.0)
+        whole = len(pieces) == 1
+        for first, last in pieces:
+            for time, weight in ((0.0, 0.2), (200.0, 0.5)):
+                if whole or first <= time < last:
+                    weigh(users, time, weight)
+            now = [event for event in events if first <= event.time < last]
+            lists = [event for event in now if isinstance(event, Exposure)]
+            users.take(lists, [event for event in now if isinstance(event, Feedback)], [], last)
+        return policy_free.means, policy_free.evidence(NOW).quality_users, policy_free.quality.estimate
+
+    once, often = taken([(0.0, 400.0)]), taken([(float(t), float(t + 2)) for t in range(0, 400, 2)])
+    assert once[1] == often[1]
+    assert once[0] == pytest.approx(often[0])
+    assert once[2] == pytest.approx(often[2], abs=0.01)
