@@ -14,7 +14,6 @@ from typing import Any, Literal
 from marquee.errors import MarqueeError
 
 Outcome = Literal["promoted", "rolled back"]
-Asked = Literal["pause", "resume", "promote", "roll back"]
 Entry = Mapping[str, Any]
 CONCLUSIONS: Mapping[str, Outcome] = {"promote": "promoted", "roll back": "rolled back"}
 
@@ -33,7 +32,7 @@ class Rollout:
     weighed: tuple[tuple[float, float], ...] = ()  # when a share of users was to come to the canary
     steered: tuple[float, ...] = ()  # when all gateways did so, by step
     paused: bool = False
-    asked: str | None = None  # promote or roll back, by a person
+    asked: Literal["promote", "roll back"] | None = None  # by a person
     outcome: Outcome | None = None
     concluded: float | None = None
     reason: str = ""

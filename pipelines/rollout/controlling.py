@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from experiments.registry import crown
@@ -29,7 +30,9 @@ from service.stack.warden import beat
 TICK_S = 0.5
 LOG_S = 5.0  # between looks that are written to MLflow
 START_S = 90.0  # for the canary's replicas to become ready
+RECORD_S = 10.0  # for MLflow to take the outcome
 STATUS = "rollout.json"
+BY_A_PERSON = "asked for by a person"
 log = logging.getLogger("controller")
 
 
@@ -50,6 +53,9 @@ class Controller:
         self._of: Path | None = None  # the journal that is being watched
         self._held = ""
         self._logged = 0.0
+        # MLflow may be far away, and silent for a minute: users do not wait for it.
+        self._beside = ThreadPoolExecutor(1, "mlflow")
+        self._logging: Future[None] | None = None
 
     def run(self) -> None:
         """Go on for ever."""
@@ -84,7 +90,7 @@ class Controller:
     def _begin(self, journal: Journal, rollout: Rollout) -> None:
         """Start the canary's replicas; when they are ready, the first users come."""
         if rollout.asked == "roll back":
-            self._conclude(journal, Decision("roll back", "asked for by a person"))
+            self._conclude(journal, Decision("roll back", BY_A_PERSON))
             return
         self._hands.split(Split(rollout.salt, 0.0))
         self._hands.raise_canary(Arm(rollout.bento, rollout.challenger))
@@ -97,6 +103,9 @@ class Controller:
 
     def _walk(self, journal: Journal, rollout: Rollout) -> None:
         """A step: users are where they should be; what they did decides."""
+        if rollout.asked is not None:  # first, and whether or not any evidence can be read
+            self._conclude(journal, Decision(rollout.asked, BY_A_PERSON))
+            return
         if self._hands.split(Split(rollout.salt, rollout.weight)) and len(rollout.steered) <= rollout.step:
             journal.append("steered", step=rollout.step)
             rollout = journal.rollout()
@@ -105,6 +114,9 @@ class Controller:
         evidence = seen.look(rollout, now)
         decision = self._decided(rollout, evidence, seen)
         self._tell(rollout, evidence, decision, seen, now)
+        self._do(journal, rollout, decision)
+
+    def _do(self, journal: Journal, rollout: Rollout, decision: Decision) -> None:
         if decision.action == "advance":
             self._weigh(journal, rollout, decision.reason)
         elif decision.action in CONCLUSIONS:
@@ -122,10 +134,6 @@ class Controller:
         return self._watch
 
     def _decided(self, rollout: Rollout, evidence: Evidence, seen: Watch) -> Decision:
-        if rollout.asked == "roll back":
-            return Decision("roll back", "asked for by a person")
-        if rollout.asked == "promote":
-            return Decision("promote", "asked for by a person")
         decision = decide(evidence, seen.policy)
         if rollout.paused and decision.action != "roll back":  # alarms are heard in a pause too
             return Decision("hold", "paused by a person", decision.figures)
@@ -163,10 +171,11 @@ class Controller:
         """The run in MLflow is for people: that it cannot be written stops nothing."""
         if rollout.run_id is None:
             return
+        run_id, told = rollout.run_id, (str(rollout.outcome), rollout.reason, journal.entries())
         try:
-            RolloutRun(rollout.run_id).end(str(rollout.outcome), rollout.reason, journal.entries())
-        except (TrackingError, OSError) as error:
-            log.error("the outcome is not in MLflow, but in %s: %s", journal.path, error)  # noqa: TRY400
+            self._beside.submit(lambda: RolloutRun(run_id).end(*told)).result(RECORD_S)
+        except (TrackingError, OSError) as error:  # a time-out is an OSError too
+            log.error("the outcome is not in MLflow, but in %s: %s", journal.path, error or "it is silent")  # noqa: TRY400
 
     def _tell(
         self, rollout: Rollout, evidence: Evidence, decision: Decision, seen: Watch, now: float
@@ -174,7 +183,8 @@ class Controller:
         """Show what is known: in a file for the status, and in MLflow now and then."""
         shown = seen.shown()
         write_json(self._stack.folder / STATUS, _status(rollout, evidence, decision, shown, now))
-        if rollout.run_id is None or now < self._logged + LOG_S:
+        busy = self._logging is not None and not self._logging.done()
+        if rollout.run_id is None or busy or now < self._logged + LOG_S:
             return
         self._logged = now
         figures = {"weight": rollout.weight, "p_mismatch": evidence.mismatch.p, **shown}
@@ -182,10 +192,14 @@ class Controller:
         figures |= {f"users_{name}": incidents.canary for name, incidents in evidence.incidents.items()}
         figures |= {f"drift_{name}": drift.difference.estimate for name, drift in evidence.drifts.items()}
         figures |= dict(zip(("outcomes_stable", "outcomes_canary"), evidence.quality_users, strict=True))
-        try:
-            RolloutRun(rollout.run_id).log(figures, now)
-        except TrackingError as error:
-            log.error("not in MLflow: %s", error)  # noqa: TRY400
+        self._logging = self._beside.submit(_logged, rollout.run_id, figures, now)
+
+
+def _logged(run_id: str, figures: Mapping[str, float], at: float) -> None:
+    try:
+        RolloutRun(run_id).log(figures, at)
+    except TrackingError as error:
+        log.error("not in MLflow: %s", error)  # noqa: TRY400
 
 
 def _status(

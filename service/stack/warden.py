@@ -24,7 +24,7 @@ GATEWAY_PATIENCE_S, REPLICA_PATIENCE_S = 0.1, 0.5  # for one answer
 GATEWAY_MISSES, REPLICA_MISSES = 3, 6  # in a row; of a replica others answer meanwhile, and it may be busy
 REPLICAS_EVERY = 5  # rounds
 STARTING_S = 30.0  # before it has answered for the first time
-BEATS_S = {"controller": 15.0, **dict.fromkeys(WARDENS, 1.0)}  # silent for so long
+BEATS_S = {"controller": 30.0, **dict.fromkeys(WARDENS, 1.0)}  # silent for so long
 FIRST_BEAT_S = {"controller": 30.0, **dict.fromkeys(WARDENS, 3.0)}  # after its start
 log = logs.logger("warden")
 

@@ -1,5 +1,6 @@
 """The controller dies before or after any of its acts, and the next one brings everything to one state."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,6 +195,45 @@ def test_a_wish_that_was_written_while_no_controller_ran_is_carried_out(
     journals(tmp_path)[-1].append("asked", what=what)
     acted.run()
     assert acted.world.champion == (2 if what == "promote" else 1)
+
+
+def test_a_person_is_obeyed_though_no_evidence_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_: Rollout) -> Decision:
+        raise OSError("the disk is gone")
+
+    acted = stage(tmp_path, monkeypatch, unreadable, -1)
+    controller = Controller(acted.stack, "marquee")
+    controller.tick()
+    with pytest.raises(OSError, match="gone"):
+        controller.tick()
+    assert active(tmp_path) is not None
+    journals(tmp_path)[-1].append("asked", what="roll back")
+    acted.run()
+    assert acted.world.split == NOBODY
+
+
+def test_a_tracking_store_that_is_silent_stops_no_rollback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = threading.Event()
+
+    class Silent:
+        def __init__(self, _: str) -> None: ...
+
+        def end(self, *_: object) -> None:
+            silent.wait(5)
+
+    acted = stage(tmp_path, monkeypatch, broken, -1)
+    journal = journals(tmp_path)[-1]
+    journal.path.write_text(journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"'))
+    monkeypatch.setattr(controlling, "RolloutRun", Silent)
+    monkeypatch.setattr(controlling, "RECORD_S", 0.1)
+    acted.run()
+    silent.set()
+    assert journal.rollout().outcome == "rolled back"
+    assert active(tmp_path) is None
 
 
 def test_a_pause_holds_and_still_hears_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
