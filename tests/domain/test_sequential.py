@@ -86,7 +86,7 @@ def test_a_tolerance_that_is_none_is_refused(tolerance: float) -> None:
 
 def test_identical_arms_alarm_at_most_as_often_as_alpha_though_one_looks_all_the_time() -> None:
     rng, alpha, alarms = np.random.default_rng(1), 0.05, 0
-    for _ in range(400):
+    for _ in range(150):
         test, mismatch = ShareTest(), ShareTest(two_sided=True)
         for weight in (0.01, 0.05, 0.25, 0.5):
             for users in rng.poisson(3, 50):
@@ -94,7 +94,7 @@ def test_identical_arms_alarm_at_most_as_often_as_alpha_though_one_looks_all_the
                 test.update(canary, users, weight)
                 mismatch.update(canary, users, weight)
         alarms += test.rejects(alpha) + mismatch.rejects(alpha)
-    assert alarms <= 2 * 400 * alpha
+    assert alarms <= 2 * 150 * alpha
 
 
 def test_two_arms_of_known_outcomes_differ_by_what_they_differ() -> None:
