@@ -57,9 +57,13 @@ def test_the_bento_holds_the_service_the_model_and_its_provenance_and_no_more(be
         "bentofile.yaml", "marquee", "model", "requirements", "service",
     }  # fmt: skip
     assert {path.name for path in (source / "marquee").iterdir() if path.suffix} == {
-        "__init__.py", "arrays.py", "errors.py", "events.py", "factors.py", "ids.py", "manifest.py",
-        "model.py", "model_arrays.py", "strings.py", "tastes.py", "topn.py",
+        "__init__.py", "arrays.py", "cohort.py", "comparison.py", "errors.py", "events.py", "factors.py",
+        "ids.py", "manifest.py", "model.py", "model_arrays.py", "promotion.py", "sequential.py", "strings.py",
+        "tastes.py", "topn.py",
     }  # fmt: skip
+    # What stands around a replica is in none; what judges a step on a cluster is in each.
+    assert (source / "service" / "analysis.py").exists()
+    assert not {"gateway", "stack", "shadow.py"} & {path.name for path in (source / "service").iterdir()}
     stamped = json.loads((source / "model" / "provenance.json").read_text())
     assert (stamped["name"], stamped["version"], stamped["run_id"]) == ("marquee", 3, "0f0f")
     assert stamped["git_commit"] is None, "the project is no repository"
