@@ -27,7 +27,7 @@ def render_address(
         shared: the address of both, with its prefix: 192.0.2.10/24.
         router: number of the pair, the same on both, other than that of other pairs in the network.
         told_by: a file that says how well the gateways are; None: keepalived looks for the process, which it
-            cannot from within a network namespace.
+            cannot tell from that of another network namespace.
     """
     template = templates().get_template("keepalived.conf.j2")
     return template.render(host=host, peer=peer, shared=shared, router=router, told_by=told_by)

@@ -230,5 +230,5 @@ def test_each_host_is_told_of_the_other_and_of_the_address() -> None:
     told = render_address(one, two, "192.0.2.10/24")
     assert "unicast_src_ip 192.0.2.1" in told
     assert told.split("unicast_peer {")[1].split("}")[0].strip() == "192.0.2.2"
-    assert "process haproxy" in told
+    assert "-x haproxy" in told
     assert 'file "/run/well"' in render_address(two, one, "192.0.2.10/24", told_by=Path("/run/well"))
