@@ -9,7 +9,7 @@ from service.gateway.address import Host, render_address
 FIRST, SECOND = 150, 100  # priorities
 
 
-def address(*, own: str, peer: str, shared: str, interface: str, second: bool) -> None:
+def address(*, own: str, peer: str, shared: str, interface: str, port: int, second: bool) -> None:
     """Print it.
 
     Raises:
@@ -27,6 +27,7 @@ def address(*, own: str, peer: str, shared: str, interface: str, second: bool) -
         Host(names[mine], own, interface, priorities[mine]),
         Host(names[theirs], peer, interface, priorities[theirs]),
         shared,
+        port=port,
     )
     screen().print(told, markup=False)
 

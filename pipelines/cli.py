@@ -155,12 +155,14 @@ def compose(image: str | None, canary_image: str | None, weight: float) -> None:
 @click.option("--peer", required=True, help="Address of the other host.")
 @click.option("--shared", required=True, help="Address of both, with its prefix.")
 @click.option("--interface", default="eth0", show_default=True, help="That has them.")
+@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Of both gateways [gateway.port].")
 @click.option("--second", is_flag=True, help="For the host that stands by.")
-def address(*, own: str, peer: str, shared: str, interface: str, second: bool) -> None:
+def address(*, own: str, peer: str, shared: str, interface: str, port: int | None, second: bool) -> None:
     """Print keepalived's configuration for one of two hosts that share an address."""
     from pipelines.address import address as print_address
 
-    print_address(own=own, peer=peer, shared=shared, interface=interface, second=second)
+    port = port or load_params().gateway.port
+    print_address(own=own, peer=peer, shared=shared, interface=interface, port=port, second=second)
 
 
 @cli.group()

@@ -5,12 +5,12 @@ import secrets
 from pathlib import Path
 
 from experiments.config import Params
-from marquee.errors import ConfigError
+from marquee.errors import ConfigError, MarqueeError
 from pipelines.package import packaged_here
 from pipelines.paths import STATE
 from pipelines.screen import screen
 from service.gateway.configuration import KEY_FILE, Gateway, Server, Site, render, write_keys
-from service.gateway.steering import Split, read_split, write_split
+from service.gateway.steering import Split, read_split, split_of, steer
 
 COMPOSE = STATE / "compose"
 INSIDE = Path("/run/marquee")
@@ -19,30 +19,20 @@ RESOLVER = "127.0.0.11:53"  # Docker's own, inside of a container
 SALTS = 1 << 31
 NOBODY_MUCH = 10001  # the user of the image
 STABLE, CANARY = ("stable-1", "stable-2", "stable-3"), ("canary-1",)
-NAMES = ("gateway-1", "gateway-2")
+GATEWAYS = (Gateway("gateway-1", METRICS_PORT), Gateway("gateway-2", METRICS_PORT))
 
 
 def compose(params: Params, *, image: str | None, canary: str | None, weight: float) -> None:
-    """Write .marquee/compose; a weight that grows keeps the salt, and one of 0 forgets it.
+    """Write .marquee/compose, and tell gateways that run. A weight that grows keeps the salt, 0 forgets it.
 
     Raises:
         ConfigError: users are to get a canary, and there is none.
-        MarqueeError: no image is named, and none was built here.
+        MarqueeError: no image is named, and none was built here; or a gateway that runs did not hear.
     """
     if weight and canary is None:
         raise ConfigError(f"--weight {weight:g} sends users to a canary: name its image with --canary")
-    COMPOSE.mkdir(parents=True, exist_ok=True)
-    site = site_of(params, INSIDE)
-    for name in NAMES:
-        (COMPOSE / f"{name}.cfg").write_text(render(site, Gateway(name, METRICS_PORT)), encoding="utf-8")
-    key = COMPOSE / KEY_FILE
-    if not key.exists():
-        key.touch(0o600)
-        key.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-    write_keys(COMPOSE, [key.read_text(encoding="utf-8")])
-    salt = read_split(COMPOSE).salt or secrets.randbelow(SALTS)
-    write_split(COMPOSE, Split(salt if weight else 0, weight))
     told = {
+        "COMPOSE_PROJECT_NAME": "marquee",
         "MARQUEE_IMAGE": image or packaged_here()["tag"],
         "MARQUEE_CANARY_IMAGE": canary or "none",
         "MARQUEE_UID": str(os.getuid() or NOBODY_MUCH),
@@ -50,12 +40,34 @@ def compose(params: Params, *, image: str | None, canary: str | None, weight: fl
         "MARQUEE_PORT": str(params.gateway.port),
         "MARQUEE_SECOND_PORT": str(params.gateway.port + 1),
     }
+    COMPOSE.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{name}={value}\n" for name, value in told.items())
     (COMPOSE / ".env").write_text(lines, encoding="utf-8")
+    site = site_of(params, INSIDE)
+    for gateway in GATEWAYS:
+        gateway.configuration(COMPOSE).write_text(render(site, gateway), encoding="utf-8")
+    key = COMPOSE / KEY_FILE
+    if not key.exists():
+        key.touch(0o600)
+        key.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    write_keys(COMPOSE, [key.read_text(encoding="utf-8")])
+    salt = read_split(COMPOSE).salt or secrets.randbelow(SALTS)
+    _tell(Split(salt if weight else 0, weight))
     if os.getuid() == 0:  # the containers are never root: what they read and write is theirs
         for path in (COMPOSE, *COMPOSE.iterdir()):
             os.chown(path, NOBODY_MUCH, NOBODY_MUCH)
-    screen().print(f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml up -d")
+    profile = "--profile canary " if canary else ""
+    screen().print(f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml {profile}up -d")
+
+
+def _tell(split: Split) -> None:
+    running = [gateway for gateway in GATEWAYS if split_of(COMPOSE, gateway, INSIDE) is not None]
+    deaf = steer(COMPOSE, running, split, INSIDE)
+    if deaf:
+        raise MarqueeError(f"{' and '.join(deaf)} did not take the weight: restart it, it reads it then")
+    if running:
+        names = " and ".join(gateway.name for gateway in running)
+        screen().print(f"{names}: {split.weight:.1%} of users go to the canary from now on")
 
 
 def site_of(params: Params, folder: Path) -> Site:

@@ -3,12 +3,13 @@
 #
 #   deploy/container/with-engine.sh COMMAND...
 #
-# On a Debian machine without an engine it installs docker.io, and where no registry can be reached it makes a
-# stand-in for the base image by debootstrap. Root is needed for both; everything lies in a temporary folder.
+# On a Debian machine without an engine it installs docker.io and docker-compose, and where no registry can be
+# reached it makes a stand-in for the base images by debootstrap. Root is needed for both; everything lies in a
+# temporary folder.
 # Exit code 75: no engine can run on this machine.
 set -euo pipefail
 
-base=python:3.11-slim-bookworm
+bases=(python:3.11-slim-bookworm debian:bookworm-slim)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/marquee-engine-XXXXXX")
 engine_pid=""
 
@@ -43,8 +44,14 @@ if ! docker info >/dev/null 2>&1; then
   docker info >/dev/null 2>&1 || { tail -3 "$scratch/dockerd.log" >&2; exit 75; }
 fi
 
-if ! docker image inspect "$base" >/dev/null 2>&1 && ! docker pull -q "$base" >/dev/null 2>&1; then
-  echo "No registry answers: making a stand-in for $base by debootstrap (about a minute) ..."
+docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || install docker-compose
+
+missing=()
+for base in "${bases[@]}"; do
+  docker image inspect "$base" >/dev/null 2>&1 || docker pull -q "$base" >/dev/null 2>&1 || missing+=("$base")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  echo "No registry answers: making a stand-in for ${missing[*]} by debootstrap (about a minute) ..."
   command -v debootstrap >/dev/null || install debootstrap
   debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
     bookworm "$scratch/rootfs" >"$scratch/debootstrap.log" 2>&1 \
@@ -54,7 +61,9 @@ if ! docker image inspect "$base" >/dev/null 2>&1 && ! docker pull -q "$base" >/
   rm -rf "$scratch"/rootfs/var/cache/apt/archives/*.deb "$scratch"/rootfs/var/lib/apt/lists/*
   ln -sf python3 "$scratch/rootfs/usr/bin/python"
   tar -C "$scratch/rootfs" -c . | docker import \
-    --change "ENV PIP_BREAK_SYSTEM_PACKAGES=1 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt" - "$base" >/dev/null
+    --change "ENV PIP_BREAK_SYSTEM_PACKAGES=1 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt" \
+    - "${missing[0]}" >/dev/null
+  for base in "${missing[@]:1}"; do docker tag "${missing[0]}" "$base"; done
 fi
 
 "$@"

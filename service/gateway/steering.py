@@ -57,30 +57,30 @@ def read_split(folder: Path) -> Split:
         return NOBODY
 
 
-def split_of(folder: Path, gateway: Gateway) -> Split | None:
-    """What a gateway does now; None where it does not answer."""
-    answer = ask(gateway.socket(folder), f"show map {folder / ROLLOUT}")
+def split_of(folder: Path, gateway: Gateway, known: Path | None = None) -> Split | None:
+    """What a gateway does now; None where it does not answer. One in a container knows another folder."""
+    answer = ask(gateway.socket(folder), f"show map {(known or folder) / ROLLOUT}")
     if answer is None:
         return None
     fields = dict(line.split()[1:3] for line in answer.splitlines() if len(line.split()) == 3)
     return Split(int(fields["salt"]), int(fields["weight"]) / BUCKETS) if len(fields) == 2 else None
 
 
-def steer(folder: Path, gateways: Sequence[Gateway], split: Split) -> list[str]:
+def steer(folder: Path, gateways: Sequence[Gateway], split: Split, known: Path | None = None) -> list[str]:
     """Have all gateways split so, now and after a restart. Returns the names of those that did not hear.
 
     The salt goes first where there is no canary yet, and the weight first where there is none any more, so
     in between nobody is in the canary who should not be.
     """
     write_split(folder, split)
-    path = folder / ROLLOUT
+    path = (known or folder) / ROLLOUT
     orders = [f"set map {path} salt {split.salt}", f"set map {path} weight {split.buckets}"]
     command = "; ".join(orders if split.buckets else reversed(orders))
     heard = {gateway.name: ask(gateway.socket(folder), command) is not None for gateway in gateways}
     return [
         gateway.name
         for gateway in gateways
-        if not heard[gateway.name] or split_of(folder, gateway) != split.told
+        if not heard[gateway.name] or split_of(folder, gateway, known) != split.told
     ]
 
 

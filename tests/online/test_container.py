@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,31 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import Project
+from containers import BASE, docker
 
 from marquee.events import Exposure, Feedback
 from service.telemetry.reading import read_events
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
-IMAGE, BASE = "marquee-test:container", "python:3.11-slim-bookworm"
 MEGABYTE = 1 << 20
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    project = Project(tmp_path_factory.mktemp("project") / "clone")
-    assert project.package().returncode == 0
-    done = project.marquee("image", "--tag", IMAGE)
-    assert done.returncode == 0, done.stderr
-    assert "docker run" in done.stdout
-    yield IMAGE
-    docker("image", "rm", "--force", IMAGE, f"{IMAGE}-bento")
 
 
 class Container:

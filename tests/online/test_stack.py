@@ -222,13 +222,12 @@ def test_the_containers_are_bounded_and_without_rights() -> None:
 def test_an_address_that_is_none_is_refused(changes: dict[str, str], said: str) -> None:
     told = {"own": "192.0.2.1", "peer": "192.0.2.2", "shared": "192.0.2.10/24", **changes}
     with pytest.raises(ConfigError, match=said):
-        address(interface="eth0", second=False, **told)
+        address(interface="eth0", port=3000, second=False, **told)
 
 
 def test_each_host_is_told_of_the_other_and_of_the_address() -> None:
     one, two = Host("one", "192.0.2.1", "eth0", 150), Host("two", "192.0.2.2", "eth0", 100)
-    told = render_address(one, two, "192.0.2.10/24")
+    told = render_address(one, two, "192.0.2.10/24", port=3100)
     assert "unicast_src_ip 192.0.2.1" in told
     assert told.split("unicast_peer {")[1].split("}")[0].strip() == "192.0.2.2"
-    assert "-x haproxy" in told
-    assert 'file "/run/well"' in render_address(two, one, "192.0.2.10/24", told_by=Path("/run/well"))
+    assert "http://127.0.0.1:3100/livez" in told
