@@ -80,8 +80,11 @@ def ask(what: str) -> None:
         MarqueeError: no rollout runs.
     """
     journal = _running()
+    rollout = journal.rollout()
+    if rollout.outcome is not None:
+        raise MarqueeError(f"{rollout.name} was {rollout.outcome} already, and ends in a moment")
     journal.append("asked", what=what)
-    screen().print(f"Asked to {what}: {journal.rollout().name}")
+    screen().print(f"Asked to {what}: {rollout.name}")
 
 
 def show(*, watch: bool) -> None:

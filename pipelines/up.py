@@ -152,7 +152,7 @@ def _wait(stack: Stack) -> None:
 
 def _say(stack: Stack) -> None:
     console = screen()
-    base = f"http://localhost:{stack.port}"
+    base = f"http://{stack.address}:{stack.port}"
     number = len(stack.replicas[STABLE])
     console.print(f"Up        {GATEWAYS} gateways on {base}, {number} replicas. Try:")
     key = os.path.relpath(stack.folder / KEY_FILE)

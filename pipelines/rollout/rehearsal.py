@@ -75,7 +75,7 @@ def _probe(stack: Stack) -> None:
     key = (stack.folder / KEY_FILE).read_text(encoding="utf-8")
     missing = set(files)
     for _ in range(PROBES):
-        connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=2)
+        connection = http.client.HTTPConnection(stack.address, stack.port, timeout=2)
         try:
             connection.request("GET", PROBE, headers={"x-api-key": key})
             connection.getresponse().read()

@@ -4,6 +4,7 @@ A line: milliseconds since 1970, arm, status, microseconds (- where nothing was 
 user, how the session ended.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,17 +25,21 @@ class FailureFile:
     def poll(self) -> Iterator[Failure]:
         """What was added since; half a line is left for the next time."""
         try:
-            with self._path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:  # begun anew
-                    self._offset = 0
-                file.seek(self._offset)
-                data = file.read()
-        except OSError:
+            data = self._read()
+        except OSError:  # it is not there, or nothing was added
             return
         whole = data.rfind(b"\n") + 1
         self._offset += whole
         for line in data[:whole].splitlines():
-            yield from self._failures(line.decode(errors="replace"))
+            yield from self._failures(line.lstrip(b"\0").decode(errors="replace"))
+
+    def _read(self) -> bytes:
+        """What is behind the offset. A file that was begun anew has a hole where its old lines were."""
+        with self._path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < self._offset:
+                self._offset = 0
+            self._offset = file.seek(self._offset, os.SEEK_DATA)
+            return file.read()
 
     def _failures(self, line: str) -> Iterator[Failure]:
         try:

@@ -58,6 +58,11 @@ class Stack:
             requests_per_10s=self.requests_per_10s,
         )
 
+    @property
+    def address(self) -> str:
+        """Where this machine reaches the gateways."""
+        return "127.0.0.1" if self.host in {"*", "0.0.0.0"} else self.host
+
     def arm_of(self, replica: str) -> str:
         """Which arm a replica belongs to."""
         return next(arm for arm, servers in self.replicas.items() if replica in {s.name for s in servers})

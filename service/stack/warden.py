@@ -1,8 +1,10 @@
 """The wardens: they end what is there but does not answer, so that the supervisor starts it again.
 
 A supervisor sees processes that end. One that is stopped, or hangs, keeps its port: at a gateway's, the
-kernel goes on handing it every second connection. Each warden asks everybody, all the time, and there are two
-of them, for one that is stopped sees nothing: `python -m service.stack.warden FOLDER NAME`.
+kernel goes on handing it every second connection. Each warden asks everybody, all the time, and has an eye on
+files that grow. There are two of them, for one that is stopped sees nothing.
+
+    python -m service.stack.warden FOLDER NAME
 """
 
 import os
@@ -16,13 +18,14 @@ from pathlib import Path
 
 from service import logs
 from service.stack.asking import alive
+from service.stack.bounds import bound
 from service.stack.launch import pid_of
 from service.stack.layout import WARDENS, Stack, load_stack
 
 EVERY_S = 0.1
 GATEWAY_PATIENCE_S, REPLICA_PATIENCE_S = 0.1, 0.5  # for one answer
 GATEWAY_MISSES, REPLICA_MISSES = 3, 6  # in a row; of a replica others answer meanwhile, and it may be busy
-REPLICAS_EVERY = 5  # rounds
+REPLICAS_EVERY, FILES_EVERY = 5, 50  # rounds
 STARTING_S = 30.0  # before it has answered for the first time
 BEATS_S = {"controller": 30.0, **dict.fromkeys(WARDENS, 1.0)}  # silent for so long
 FIRST_BEAT_S = {"controller": 30.0, **dict.fromkeys(WARDENS, 3.0)}  # after its start
@@ -47,6 +50,8 @@ class Warden:
         self._ask(self._gateways, GATEWAY_PATIENCE_S, GATEWAY_MISSES)
         if self._rounds % REPLICAS_EVERY == 0:
             self._ask(self._replicas, REPLICA_PATIENCE_S, REPLICA_MISSES)
+        if self._rounds % FILES_EVERY == 0:
+            bound(self._stack)
         self._rounds += 1
         for other in self._stack.beating:
             if other != self._name:

@@ -1,0 +1,155 @@
+"""What a controller sees of a rollout, and what the files that it reads may do to it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.config import load_params
+from marquee.cohort import Failure
+from marquee.events import Exposure, encode
+from marquee.rollout import Rollout
+from pipelines.rollout import watching
+from pipelines.rollout.watching import Watch
+from pipelines.up import laid_out
+from service.gateway.failures import FailureFile
+from service.gateway.steering import ServerState
+from service.stack.bounds import KEPT, begin_anew, bound
+from service.stack.layout import Stack
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+LINE = "{at} canary 500 1000 {user} SH--\n"
+
+
+def test_a_file_that_grew_too_large_is_begun_anew_and_its_reader_misses_nothing(tmp_path: Path) -> None:
+    """HAProxy does not append: behind the emptied part its next line comes after a hole."""
+    path = tmp_path / "gateway-1.failures"
+    reader = FailureFile(path, 100)
+    with path.open("wb", buffering=0) as gateway:
+        written = 0
+        for _ in range(40):
+            users = range(written, written + 1000)
+            gateway.write("".join(LINE.format(at=1000, user=f"{user:015d}") for user in users).encode())
+            written += 1000
+            assert [int(failure.user) for failure in reader.poll()] == [*users]
+            begin_anew(path, most=200_000, kept=5_000)
+            assert path.stat().st_blocks * 512 <= 300_000
+        gateway.write(LINE.format(at=1000, user="last").encode())
+    late = FailureFile(path, 100)
+    assert [failure.user for failure in late.poll()][-1] == "last"
+    assert late.unreadable == reader.unreadable == 0
+    old = path.with_name(f"{path.name}.old").read_text()
+    assert len(old) == 5_000
+    assert old.endswith("\n")
+
+
+def test_a_reader_that_was_away_goes_on_behind_the_hole(tmp_path: Path) -> None:
+    path = tmp_path / "gateway-1.failures"
+    reader = FailureFile(path, 100)
+    with path.open("wb", buffering=0) as gateway:
+        gateway.write(LINE.format(at=1, user="a").encode() * 20_000)
+        assert len([*reader.poll()]) == 20_000
+        gateway.write(LINE.format(at=2, user="b").encode() * 20_000)
+        assert begin_anew(path, most=100_000)
+        assert [*reader.poll()] == []
+        gateway.write(LINE.format(at=3, user="c").encode())
+        assert [f.user for f in reader.poll()] == ["c"]
+
+
+def test_logs_and_failures_are_bounded_and_what_is_small_is_left_alone(tmp_path: Path) -> None:
+    stack = stack_in(tmp_path)
+    small, large = tmp_path / "logs" / "stable-1.log", tmp_path / "logs" / "canary-1.log"
+    small.write_text("well\n")
+    large.write_bytes(b"x" * (65 << 20))
+    failures = stack.gateways[1].failures(tmp_path)
+    failures.write_bytes(b"x" * (65 << 20))
+    bound(stack)
+    assert small.read_text() == "well\n"
+    for path in (large, failures):
+        assert path.stat().st_size == 0
+        assert path.with_name(f"{path.name}.old").stat().st_size == KEPT
+
+
+def stack_in(folder: Path) -> Stack:
+    stack = laid_out(PARAMS, folder, replicas=2, port=1, host="127.0.0.1", events=folder / "events")
+    stack.save()
+    return stack
+
+
+class Scene:
+    """A rollout whose gateways say what a test has them say."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stack = stack_in(folder)
+        self.began = time.time() - 100
+        self.rollout = Rollout("r", self.began, 1, 1, 2, "/b", None, ((self.began, 0.5),), (self.began,))
+        self.up: bool | None = True
+        monkeypatch.setattr(watching, "servers_of", lambda *_: self._states())
+        self.watch = Watch(self.stack, self.rollout, PARAMS.canary, {})
+
+    def _states(self) -> list[ServerState] | None:
+        return None if self.up is None else [ServerState("canary", "canary-1", self.up, 0, 0, 0)]
+
+    def look(self, now: float) -> Any:
+        return self.watch.look(self.rollout, now)
+
+    def show(self, number: int) -> None:
+        path = self.stack.events / "stable-1" / "exposure-1.jsonl.open"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            for n in range(number):
+                shown = Exposure(f"r{n}", self.began + 20, f"u{n}", "stable", "m", "personal", ("i1",), 1)
+                file.write(f"{encode(shown).decode()}\n")
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(tmp_path, monkeypatch)
+
+
+def test_a_canary_is_unhealthy_only_where_a_gateway_says_so(scene: Scene) -> None:
+    now = time.time()
+    scene.up = None
+    assert scene.look(now + 60).unhealthy_seconds == 0
+    assert "no gateway answers" in scene.look(now + 61).troubles
+    scene.up = False
+    assert scene.look(now + 63).unhealthy_seconds == pytest.approx(2, abs=0.1)
+    assert scene.look(now + 64).unhealthy_seconds == pytest.approx(3, abs=0.1)
+    scene.up = None
+    assert scene.look(now + 65).unhealthy_seconds == pytest.approx(3, abs=0.1)
+    scene.up = True
+    assert scene.look(now + 66).unhealthy_seconds == 0
+
+
+def test_who_was_stopped_for_long_does_not_blame_the_canary_for_it(scene: Scene) -> None:
+    scene.look(time.time())
+    scene.up = False
+    assert scene.look(time.time() + 3600).unhealthy_seconds <= watching.LONGEST_LOOK_S
+
+
+def test_a_source_that_cannot_be_read_is_a_trouble_and_silences_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: FailureFile) -> Iterator[Failure]:
+        raise OSError("the disk is gone")
+        yield
+
+    scene.show(30)
+    monkeypatch.setattr(FailureFile, "poll", broken)
+    seen = scene.look(time.time())
+    assert seen.troubles == ("OSError: the disk is gone",) * 2
+    assert seen.mismatch.total == 30
+
+
+def test_where_counting_failed_everything_is_read_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.show(30)
+    with monkeypatch.context() as once:
+        once.setattr(watching.Comparison, "users", lambda *_: 1 / 0)
+        assert "ZeroDivisionError" in scene.look(time.time()).troubles[0]
+    seen = scene.look(time.time())
+    assert seen.troubles == ()
+    assert seen.mismatch.total == 30
