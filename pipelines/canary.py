@@ -1,7 +1,10 @@
-"""`marquee canary ...`: what a person asks of a rollout. The controller reads it in the journal, and acts."""
+"""`marquee canary ...`: what a person asks of a rollout, and sees of it.
+
+The controller reads in the journal what is asked, and acts. Nothing here needs MLflow: an order to roll back
+is given within a second.
+"""
 
 import json
-import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,65 +15,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from experiments.config import Params
-from experiments.registry import challenger, champion, version_of
-from experiments.rollouts import RolloutRun
-from marquee.errors import MarqueeError, TrackingError
+from marquee.errors import MarqueeError
 from marquee.rollout import Rollout
-from pipelines.arms import arm_of
 from pipelines.paths import RUN
-from pipelines.rollout.controlling import STATUS
-from pipelines.rollout.journal import Journal, active, create, journals
-from pipelines.rollout.policy import told_of
-from pipelines.rollout.rehearsal import rehearse
+from pipelines.rollout.journal import STATUS, Journal, active, journals
 from pipelines.screen import screen
-from service.stack.layout import CANARY, load_stack, read_arms
-from service.stack.supervisor import Supervisor
-
-SALTS = 1 << 31
-
-
-def start(params: Params, to: int | None) -> None:
-    """Begin a rollout of a version, of the challenger where none is named.
-
-    Raises:
-        MarqueeError: nothing is up, a rollout runs, there is nothing to roll out, or an alarm cannot fire.
-    """
-    stack = load_stack(RUN.resolve())
-    if not Supervisor(stack.folder).running:
-        raise MarqueeError("nothing is up: run `marquee up` first")
-    if len(stack.replicas[CANARY]) != params.canary.replicas:
-        raise MarqueeError("canary.replicas changed since `marquee up`: `marquee down`, then `marquee up`")
-    name = params.register_.model
-    now = champion(name)
-    target = challenger(name) if to is None else version_of(name, to)
-    if now is None or target is None:
-        raise MarqueeError(f"'{name}' has no champion or no challenger: run `make repro` first")
-    if target.version == now.version:
-        raise MarqueeError(f"version {now.version} is the champion already: there is nothing to roll out")
-    console = screen()
-    for line in rehearse(stack, params.canary):
-        console.print(f"Rehearsed {line}")
-    arm = arm_of(params, target)
-    title = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-v{now.version}-to-v{target.version}"
-    tags = {"champion": str(now.version), "challenger": str(target.version)}
-    try:
-        run_id = RolloutRun.start(
-            f"{params.search.experiment}-rollouts", title, tags, told_of(params.canary)
-        ).run_id
-    except TrackingError as error:
-        raise TrackingError(f"{error}: a rollout is not begun without its record") from None
-    create(
-        stack.folder,
-        title,
-        salt=secrets.randbelow(SALTS),
-        champion=now.version,
-        challenger=target.version,
-        bento=arm.bento,
-        run_id=run_id,
-        policy=told_of(params.canary),
-    )
-    console.print(f"Began     {title}: `marquee canary watch` shows how it goes")
+from service.stack.layout import CANARY, read_arms
 
 
 def ask(what: str) -> None:

@@ -174,7 +174,7 @@ def canary() -> None:
 @click.option("--to", type=int, default=None, help="Version to try [the challenger].")
 def start(to: int | None) -> None:
     """Begin a rollout."""
-    from pipelines.canary import start as begin
+    from pipelines.begin import begin
 
     begin(load_params(), to)
 

@@ -19,7 +19,7 @@ from marquee.model import load_model
 from marquee.promotion import Decision, Evidence, decide
 from marquee.rollout import CONCLUSIONS, Rollout
 from pipelines.rollout.hands import Hands
-from pipelines.rollout.journal import Journal, active
+from pipelines.rollout.journal import STATUS, Journal, active
 from pipelines.rollout.policy import canary_of
 from pipelines.rollout.watching import Watch, healthy
 from pipelines.stage import write_json
@@ -31,7 +31,6 @@ TICK_S = 0.5
 LOG_S = 5.0  # between looks that are written to MLflow
 START_S = 90.0  # for the canary's replicas to become ready
 RECORD_S = 10.0  # for MLflow to take the outcome
-STATUS = "rollout.json"
 BY_A_PERSON = "asked for by a person"
 log = logging.getLogger("controller")
 

@@ -16,6 +16,7 @@ from marquee.errors import MarqueeError
 from marquee.rollout import Rollout, fold
 
 FOLDER, ENDING = "rollouts", ".jsonl"
+STATUS = "rollout.json"  # what the controller saw last, for whoever looks
 
 
 class Journal:

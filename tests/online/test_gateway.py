@@ -129,10 +129,15 @@ class Front:
     def arms(self) -> dict[str, str]:
         return {user: self.ask("GET", f"/recommend/{quoted(user)}?n=5")[1]["x-arm"] for user in USERS}
 
-    def failures(self) -> list[Failure]:
-        return [
-            f for g in self.gateways for f in FailureFile(g.failures(self.folder), self.site.slow_ms).poll()
-        ]
+    def failures(self, due: int = 0) -> list[Failure]:
+        """What was written down; so many are due, and each comes a moment after its answer."""
+        end = time.monotonic() + 5
+        while True:
+            files = [FailureFile(g.failures(self.folder), self.site.slow_ms) for g in self.gateways]
+            found = [failure for file in files for failure in file.poll()]
+            if len(found) >= due or time.monotonic() > end:
+                return found
+            time.sleep(0.02)
 
     def end(self) -> None:
         for process in self.running.values():
@@ -250,9 +255,8 @@ def test_where_no_canary_is_healthy_its_users_are_served_by_stable(front: Front)
     assert front.ask("GET", "/recommend/u1")[1]["x-arm"] == "canary"
     front.replicas["canary"].shutdown()
     front.replicas["canary"].server_close()
-    answers = [
-        front.ask("GET", "/recommend/u1") for _ in range(3)
-    ]  # a connection that was kept may still answer
+    # A connection that was kept may still answer.
+    answers = [front.ask("GET", "/recommend/u1") for _ in range(3)]
     end = time.monotonic() + 10
     while answers[-1][1]["x-arm"] != "stable" and time.monotonic() < end:
         answers.append(front.ask("GET", "/recommend/u1"))
@@ -267,14 +271,14 @@ def test_what_fails_or_is_slow_is_written_down_and_nothing_else(front: Front) ->
     assert front.failures() == []
     front.replicas["canary"].status = 500
     failed = sum(status == 500 for status in (front.ask("GET", f"/recommend/{quoted(u)}")[0] for u in USERS))
-    found = front.failures()
+    found = front.failures(failed)
     assert [(f.arm, f.kind) for f in found] == [("canary", "errors")] * failed
     assert len({f.user for f in found}) == failed > 30  # not sent again: it is the application's own fault
     front.replicas["canary"].status, front.replicas["canary"].wait = 200, 0.15
     front.ask("GET", f"/recommend/{quoted(USERS[0])}")
     for user in USERS[:20]:
         front.ask("GET", f"/recommend/{quoted(user)}")
-    slow = [f for f in front.failures() if f.kind == "slow"]
+    slow = [f for f in front.failures(failed + 1) if f.kind == "slow"]
     assert {f.arm for f in slow} == {"canary"}
     assert abs(slow[-1].time - time.time()) < 2
     assert not any(
@@ -288,12 +292,13 @@ def test_after_a_kill_failures_are_still_appended(front: Front) -> None:
     front.replicas["stable"].status = 500
     for _ in range(2):
         front.ask("GET", "/recommend/u1")
+    assert len(front.failures(1)) == 1
     front.kill(front.gateways[0])
     path = front.gateways[0].failures(front.folder)
     path.write_bytes(path.read_bytes() + b"17956089")  # a line that was cut off
     front.start(front.gateways[0])
     front.ask("GET", "/recommend/u1")
-    assert [f.kind for f in front.failures()] == ["errors", "errors"]
+    assert [f.kind for f in front.failures(2)] == ["errors", "errors"]
 
 
 def test_a_request_is_sent_again_where_a_replica_is_silent(short: Path) -> None:
@@ -312,7 +317,7 @@ def test_a_request_is_sent_again_where_a_replica_is_silent(short: Path) -> None:
 def test_the_probe_fails_on_purpose_for_who_has_a_key(front: Front) -> None:
     assert front.ask("GET", PROBE)[0] == 401
     assert front.ask("GET", PROBE, x_api_key=KEY)[0] == 500
-    assert [(f.arm, f.kind) for f in front.failures()] == [("canary", "errors")]
+    assert [(f.arm, f.kind) for f in front.failures(1)] == [("canary", "errors")]
     assert front.replicas["canary"].seen == {}
 
 

@@ -48,3 +48,8 @@ def test_a_process_that_serves_loads_nothing_of_the_offline_half(loaded: set[str
 
 def test_it_loads_what_it_should(loaded: set[str]) -> None:
     assert {"numpy", "bentoml", "starlette", "marquee", "service"} <= loaded
+
+
+def test_an_order_to_roll_back_does_not_wait_for_mlflow() -> None:
+    told = "import sys, pipelines.canary; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], cwd=ROOT, check=False).returncode == 0

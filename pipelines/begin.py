@@ -1,0 +1,62 @@
+"""Begin a rollout: its alarms tried, its Bento there, its run in MLflow; then the controller takes over."""
+
+import secrets
+from datetime import UTC, datetime
+
+from experiments.config import Params
+from experiments.registry import challenger, champion, version_of
+from experiments.rollouts import RolloutRun
+from marquee.errors import MarqueeError, TrackingError
+from pipelines.arms import arm_of
+from pipelines.paths import RUN
+from pipelines.rollout.journal import create
+from pipelines.rollout.policy import told_of
+from pipelines.rollout.rehearsal import rehearse
+from pipelines.screen import screen
+from service.stack.layout import CANARY, load_stack
+from service.stack.supervisor import Supervisor
+
+SALTS = 1 << 31
+
+
+def begin(params: Params, to: int | None) -> None:
+    """Begin one of a version, of the challenger where none is named.
+
+    Raises:
+        MarqueeError: nothing is up, a rollout runs, there is nothing to roll out, or an alarm cannot fire.
+    """
+    stack = load_stack(RUN.resolve())
+    if not Supervisor(stack.folder).running:
+        raise MarqueeError("nothing is up: run `marquee up` first")
+    if len(stack.replicas[CANARY]) != params.canary.replicas:
+        raise MarqueeError("canary.replicas changed since `marquee up`: `marquee down`, then `marquee up`")
+    name = params.register_.model
+    now = champion(name)
+    target = challenger(name) if to is None else version_of(name, to)
+    if now is None or target is None:
+        raise MarqueeError(f"'{name}' has no champion or no challenger: run `make repro` first")
+    if target.version == now.version:
+        raise MarqueeError(f"version {now.version} is the champion already: there is nothing to roll out")
+    console = screen()
+    for line in rehearse(stack, params.canary):
+        console.print(f"Rehearsed {line}")
+    arm = arm_of(params, target)
+    title = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-v{now.version}-to-v{target.version}"
+    tags = {"champion": str(now.version), "challenger": str(target.version)}
+    try:
+        run_id = RolloutRun.start(
+            f"{params.search.experiment}-rollouts", title, tags, told_of(params.canary)
+        ).run_id
+    except TrackingError as error:
+        raise TrackingError(f"{error}: a rollout is not begun without its record") from None
+    create(
+        stack.folder,
+        title,
+        salt=secrets.randbelow(SALTS),
+        champion=now.version,
+        challenger=target.version,
+        bento=arm.bento,
+        run_id=run_id,
+        policy=told_of(params.canary),
+    )
+    console.print(f"Began     {title}: `marquee canary watch` shows how it goes")
