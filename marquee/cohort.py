@@ -11,7 +11,7 @@ outcome, and what happens within moments of one is left out: two gateways do not
 
 import math
 from bisect import bisect_right
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -91,6 +91,7 @@ class Cohort:
         self._waiting: deque[tuple[str, _Visit]] = deque()  # in the order in which windows began
         self._feedback: list[Feedback] = []  # that waits
         self._happened: dict[str, set[str]] = defaultdict(set)  # by incident: users it happened to
+        self._since: dict[str, set[str]] = defaultdict(set)  # the same, since everybody is in the canary
         self._before: dict[bool, frozenset[str]] = {}  # by arm: the list before
         self._in_step = set[str]()  # users of the canary that were seen in this step
         self.last: dict[str, float] = dict.fromkeys(ARMS, -math.inf)  # by arm: time of the last answer
@@ -161,7 +162,10 @@ class Cohort:
         if self._weights and exposure.time >= self._weights[0][0] and exposure.arm in self.last:
             self.last[exposure.arm] = max(self.last[exposure.arm], exposure.time)
             self.lists[exposure.arm] += 1
-        if user is None or step is None:
+        if step is None:
+            return
+        batch.answers[self._weights[step][1] == 1] += 1
+        if user is None:
             return
         if canary and step == len(self._weights) - 1 and user not in self._in_step:
             self._in_step.add(user)
@@ -199,9 +203,17 @@ class Cohort:
 
     def _happen(self, name: str, user: str, canary: bool, time: float, batch: "_Batch") -> None:
         step = self._step(time)
-        if step is not None and user not in self._happened[name]:
+        if step is None:
+            return
+        weight = self._weights[step][1]
+        if weight < 1:
+            batch.apart[name] += 1
+        elif user not in self._since[name]:
+            self._since[name].add(user)
+            batch.together[name] += 1
+        if user not in self._happened[name]:
             self._happened[name].add(user)
-            batch.incidents[name][self._weights[step][1]][canary] += 1
+            batch.incidents[name][weight][canary] += 1
 
     def _credit(self, event: Feedback) -> None:
         visit = self._visits.get(event.user)
@@ -254,6 +266,11 @@ class _Batch:
     )
     lists: dict[str, Lists] = field(default_factory=lambda: {name: _lists() for name in DRIFTS})
     outcomes: Lists = field(default_factory=_lists)
+    answers: Pair = field(
+        default_factory=lambda: [0, 0]
+    )  # while there are two arms, and since everybody is in one
+    apart: Counter[str] = field(default_factory=Counter)  # incidents among the first
+    together: Counter[str] = field(default_factory=Counter)  # users with an incident among the second
     step_users: int = 0
     closed: int = 0  # windows with an outcome
 
@@ -265,6 +282,8 @@ class _Batch:
         for name, by_weight in self.incidents.items():
             for weight, (stable, canary) in by_weight.items():
                 comparison.incident(name, canary, stable + canary, weight)
+        comparison.apart(self.answers[0], self.apart)
+        comparison.together(self.answers[1], self.together)
         for name, figures in self.lists.items():
             for weight, arms in figures.items():
                 comparison.lists(name, np.array(arms[1]), np.array(arms[0]), weight)

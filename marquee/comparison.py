@@ -4,6 +4,7 @@ Takes counts and arrays, a user once in each: who is new, and what they did, is 
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ class Comparison:
         self._drifts = {name: MeanDifference() for name in DRIFTS}
         self._mismatch = ShareTest(two_sided=True)
         self._quality = MeanDifference()
+        self._answers = 0  # while there were two arms
+        self._happened = Counter[str]()  # by incident: how often it did among those answers
         self._broken: dict[str, str] = {}  # by metric: what was not a number
         self.step_users = 0
 
@@ -54,6 +57,24 @@ class Comparison:
     def incident(self, name: str, canary: int, total: int, weight: float) -> None:
         """Users that it happened to for the first time in this rollout."""
         self._incidents[name].update(canary, total, weight)
+
+    def apart(self, answers: int, happened: Mapping[str, int]) -> None:
+        """Answers of either arm while both are there, and how many of them were incidents."""
+        self._answers += answers
+        self._happened.update(happened)
+
+    def together(self, answers: int, happened: Mapping[str, int]) -> None:
+        """Answers since everybody is in the canary, and users that incidents happened to since, each once.
+
+        Nobody is left to compare with but those before: what a canary does under everybody's requests is seen
+        all the same. Their rate is taken to be three standard errors higher than it was.
+        """
+        if not self._answers:
+            return
+        for name, test in self._incidents.items():
+            before = self._happened[name]
+            rate = (before + 3 * math.sqrt(before + 1)) / self._answers
+            test.surge(happened.get(name, 0), answers * rate)
 
     def lists(self, name: str, canary: Floats, stable: Floats, weight: float) -> None:
         """A drift's figure of the first list of each new user."""

@@ -106,9 +106,10 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
 
 def _bad(evidence: Evidence, policy: Policy) -> Iterator[Decision]:
     """Everything that ends the rollout, the plainest first."""
+    everybody = policy.steps[evidence.step] == 1
     for name, incidents in evidence.incidents.items():
         if incidents.alarm:
-            yield Decision("roll back", _happened(name, incidents), {"p": incidents.p})
+            yield Decision("roll back", _happened(name, incidents, everybody), {"p": incidents.p})
     for name, drift in evidence.drifts.items():
         if drift.alarm:
             low, allowed = drift.difference.low, policy.tolerance[name]
@@ -187,9 +188,12 @@ def _broken(evidence: Evidence) -> bool:
     return any(math.isnan(number) for number in (*ps, *times, *edges))
 
 
-def _happened(name: str, incidents: Incidents) -> str:
+def _happened(name: str, incidents: Incidents, everybody: bool) -> str:
+    what = name.replace("_", " ")
+    if everybody:
+        return f"{what}: more users are concerned since everybody has it (p = {incidents.p:.2g})"
     seen = f"{incidents.canary} of the {incidents.total} users concerned are in the canary"
-    return f"{name.replace('_', ' ')}: {seen}, too many for its share (p = {incidents.p:.2g})"
+    return f"{what}: {seen}, too many for its share (p = {incidents.p:.2g})"
 
 
 def _interval(interval: Interval) -> str:

@@ -66,6 +66,23 @@ class ShareTest:
         self._logs += (total - canary) * np.log((1 - shares) / (1 - at_most))
         self.most = max(self.most, self.log_e)
 
+    def surge(self, users: int, expected: float) -> None:
+        """The same where everybody is in the canary, and what was before has to serve for the other arm.
+
+        The likelihood ratio is that of a Poisson process of r times the rate, against `tolerance` times, for
+        each r of the mixture. It is multiplied to what there is: the product is an e-process again.
+
+        Args:
+            users: that it happened to.
+            expected: how many there would have been at the rate of before.
+        """
+        if users < 0 or not 0 <= expected < math.inf:
+            raise ValueError(f"{users} users where {expected} are expected: neither can be so")
+        self.canary += users
+        self.total += users
+        self._logs += users * np.log(self._odds / self._tolerance) - (self._odds - self._tolerance) * expected
+        self.most = max(self.most, self.log_e)
+
     @property
     def log_e(self) -> float:
         """Natural logarithm of the evidence now."""

@@ -13,7 +13,7 @@ from pipelines.rollout.journal import create
 from pipelines.rollout.policy import told_of
 from pipelines.rollout.rehearsal import rehearse
 from pipelines.screen import screen
-from service.stack.layout import CANARY, load_stack
+from service.stack.layout import CANARY, STABLE, load_stack
 from service.stack.supervisor import Supervisor
 
 SALTS = 1 << 31
@@ -40,6 +40,11 @@ def begin(params: Params, to: int | None) -> None:
     console = screen()
     for line in rehearse(stack, params.canary):
         console.print(f"Rehearsed {line}")
+    few, many = (len(stack.replicas[arm]) for arm in (CANARY, STABLE))
+    if few < many:
+        console.print(
+            f"Note      at the last step {few} of {many} replicas serve everybody: see canary.replicas"
+        )
     arm = arm_of(params, target)
     title = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-v{now.version}-to-v{target.version}"
     tags = {"champion": str(now.version), "challenger": str(target.version)}

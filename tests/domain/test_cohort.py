@@ -1,6 +1,8 @@
 """Users of a rollout: each once a step, with the weight that the arm was drawn by."""
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,12 +28,20 @@ class Counted(Comparison):
     seen: list[tuple[str, int, int, float]] = field(default_factory=list)
     given: list[tuple[str, list[float], list[float], float]] = field(default_factory=list)
     step_users: int = 0
+    before: Counter[str] = field(default_factory=Counter)
+    since: Counter[str] = field(default_factory=Counter)
 
     def users(self, canary: int, total: int, weight: float) -> None:
         self.seen.append(("users", canary, total, round(weight, 6)))
 
     def incident(self, name: str, canary: int, total: int, weight: float) -> None:
         self.seen.append((name, canary, total, round(weight, 6)))
+
+    def apart(self, answers: int, happened: Mapping[str, int]) -> None:
+        self.before += Counter(answers=answers, **happened)
+
+    def together(self, answers: int, happened: Mapping[str, int]) -> None:
+        self.since += Counter(answers=answers, **happened)
 
     def lists(self, name: str, canary: np.ndarray, stable: np.ndarray, weight: float) -> None:
         self.given.append((name, canary.tolist(), stable.tolist(), round(weight, 6)))
@@ -197,6 +207,33 @@ def test_an_incident_counts_the_first_time_it_happens_to_a_user() -> None:
         ("slow", 0, 1, 0.1),
         ("users", 0, 2, 0.1),
     ]
+
+
+def test_since_everybody_is_in_the_canary_those_before_are_what_it_is_compared_with() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.5)
+    lists = [shown("ann", 5.0, items=""), shown("ann", 6.0, items=""), shown("bob", 7.0, "canary")]
+    users.take(lists, [], [Failure(8.0, "stable", "x", "errors")], 10.0)
+    weigh(users, 20.0, 1.0)
+    lists = [shown(user, 30.0 + n, "canary", items="") for n, user in enumerate(("ann", "ann", "bob"))]
+    users.take(lists, [], [Failure(30.0, "canary", "x", "errors")] * 3, 40.0)
+    assert counted.before == Counter(answers=3, empty=2, errors=1)
+    assert counted.since == Counter(answers=3, empty=2, errors=1)
+
+
+def test_what_breaks_under_everybodys_requests_is_an_alarm_and_what_was_there_before_is_none() -> None:
+    for empty, alarm in ((0, False), (2, False), (40, True)):
+        comparison = Comparison(POLICY)
+        comparison.incident("empty", 5, 10, 0.5)
+        comparison.apart(10_000, {"empty": 20})
+        for _ in range(20):
+            comparison.together(1000, {"empty": empty})
+        found = comparison.evidence(NOW).incidents
+        assert found["empty"].alarm == alarm
+        assert not found["errors"].alarm
+    blind = Comparison(POLICY)
+    blind.together(1000, {"errors": 1000})
+    assert not blind.evidence(NOW).incidents["errors"].alarm, "nothing was before"
 
 
 def test_lists_are_compared_with_the_list_before_of_the_same_arm_and_by_what_is_popular() -> None:

@@ -70,6 +70,28 @@ def test_what_is_tolerated_is_no_alarm() -> None:
     assert not tolerant.rejects(0.05)
 
 
+def test_a_surge_is_an_alarm_at_most_as_often_as_alpha_though_one_looks_all_the_time() -> None:
+    """A Poisson process at the tolerated rate, looked at 200 times; before it, two arms that are alike."""
+    rng, alpha, false = np.random.default_rng(5), 0.05, 0
+    for _ in range(400):
+        test = ShareTest(1.5)
+        for _ in range(20):
+            test.update(int(rng.binomial(5, 0.2)), 5, 0.2)
+        for _ in range(200):
+            test.surge(int(rng.poisson(1.5 * 0.3)), 0.3)
+        false += test.rejects(alpha)
+    assert false <= 400 * alpha
+
+
+def test_a_surge_of_thrice_the_rate_is_soon_seen() -> None:
+    test = ShareTest(1.5)
+    for _ in range(40):
+        test.surge(3, 1.0)
+    assert test.rejects(0.001)
+    with pytest.raises(ValueError, match="neither can be so"):
+        test.surge(1, -1.0)
+
+
 @pytest.mark.parametrize(
     ("canary", "total", "weight"), [(-1, 5, 0.1), (6, 5, 0.1), (1, 5, -0.1), (1, 5, math.nan)]
 )
