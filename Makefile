@@ -46,7 +46,7 @@ image: $(ENV) ## the container image of the packaged model, with docker, podman 
 test: $(ENV) ## the tests that need nothing but Python, under five minutes on two cores
 	@python -m pytest -n 2 --dist loadgroup -m "not (database or server or browser or endurance or container)"
 
-test-all: $(ENV) ## those that start servers, a PostgreSQL and a Chromium too (apt-get install postgresql chromium haproxy keepalived)
+test-all: $(ENV) ## those that start servers, a PostgreSQL and a Chromium too (apt-get install postgresql chromium haproxy keepalived iproute2 curl)
 	@python -m pytest -n 2 --dist loadgroup -m "not container"
 
 test-container: $(ENV) ## the image in a real engine: read-only, without rights, killed and read back (root)

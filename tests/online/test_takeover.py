@@ -13,7 +13,10 @@ from service.gateway.address import Host, render_address
 pytestmark = [
     pytest.mark.server,
     pytest.mark.skipif(os.getuid() != 0, reason="namespaces are made by root"),
-    pytest.mark.skipif(shutil.which("keepalived") is None, reason="apt-get install keepalived"),
+    pytest.mark.skipif(
+        any(shutil.which(program) is None for program in ("ip", "keepalived", "curl")),
+        reason="apt-get install iproute2 keepalived curl",
+    ),
 ]
 
 
