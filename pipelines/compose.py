@@ -9,8 +9,17 @@ from marquee.errors import ConfigError, MarqueeError
 from pipelines.package import packaged_here
 from pipelines.paths import STATE
 from pipelines.screen import screen
-from service.gateway.configuration import KEY_FILE, Gateway, Server, Site, render, write_keys
-from service.gateway.steering import Split, read_split, split_of, steer
+from service.gateway.configuration import (
+    KEY_FILE,
+    ROLLOUT,
+    Gateway,
+    Server,
+    Site,
+    check,
+    render,
+    write_keys,
+)
+from service.gateway.steering import NOBODY, Split, read_split, split_of, steer, write_split
 
 COMPOSE = STATE / "compose"
 INSIDE = Path("/run/marquee")
@@ -43,14 +52,13 @@ def compose(params: Params, *, image: str | None, canary: str | None, weight: fl
     COMPOSE.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{name}={value}\n" for name, value in told.items())
     (COMPOSE / ".env").write_text(lines, encoding="utf-8")
-    site = site_of(params, INSIDE)
-    for gateway in GATEWAYS:
-        gateway.configuration(COMPOSE).write_text(render(site, gateway), encoding="utf-8")
     key = COMPOSE / KEY_FILE
     if not key.exists():
         key.touch(0o600)
         key.write_text(secrets.token_urlsafe(24), encoding="utf-8")
     write_keys(COMPOSE, [key.read_text(encoding="utf-8")])
+    for gateway in GATEWAYS:
+        _configure(params, gateway)
     salt = read_split(COMPOSE).salt or secrets.randbelow(SALTS)
     _tell(Split(salt if weight else 0, weight))
     if os.getuid() == 0:  # the containers are never root: what they read and write is theirs
@@ -58,6 +66,21 @@ def compose(params: Params, *, image: str | None, canary: str | None, weight: fl
             os.chown(path, NOBODY_MUCH, NOBODY_MUCH)
     profile = "--profile canary " if canary else ""
     screen().print(f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml {profile}up -d")
+
+
+def _configure(params: Params, gateway: Gateway) -> None:
+    """What a gateway reads in its container; HAProxy agrees first to the same with paths of this machine."""
+    if not (COMPOSE / ROLLOUT).exists():
+        write_split(COMPOSE, NOBODY)
+    try:
+        draft = check(site_of(params, COMPOSE), gateway)
+    except ConfigError:
+        raise
+    except MarqueeError:  # it need not be installed where containers are
+        draft = gateway.configuration(COMPOSE).with_suffix(".draft")
+        screen().print(f"Not checked, for there is no HAProxy here: {gateway.configuration(COMPOSE)}")
+    draft.write_text(render(site_of(params, INSIDE), gateway), encoding="utf-8")
+    draft.replace(gateway.configuration(COMPOSE))
 
 
 def _tell(split: Split) -> None:

@@ -113,14 +113,24 @@ def write(site: Site, gateway: Gateway) -> Path:
         MarqueeError: HAProxy is not installed.
     """
     path = gateway.configuration(site.folder)
-    draft = path.with_suffix(".draft")
+    check(site, gateway).replace(path)
+    return path
+
+
+def check(site: Site, gateway: Gateway) -> Path:
+    """A draft that HAProxy agrees to.
+
+    Raises:
+        ConfigError: HAProxy refuses it, in its own words.
+        MarqueeError: HAProxy is not installed.
+    """
+    draft = gateway.configuration(site.folder).with_suffix(".draft")
     draft.write_text(render(site, gateway), encoding="utf-8")
     checked = subprocess.run([haproxy(), "-c", "-f", str(draft)], capture_output=True, text=True, check=False)
     if checked.returncode != 0:
         said = [line for line in checked.stderr.splitlines() if "ALERT" in line] or ["no reason given"]
         raise ConfigError(f"HAProxy refuses {draft}: {said[0]}")
-    draft.replace(path)
-    return path
+    return draft
 
 
 def write_keys(folder: Path, keys: Iterable[str]) -> None:
