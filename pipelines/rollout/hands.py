@@ -6,7 +6,8 @@ from collections.abc import Callable
 from marquee.errors import MarqueeError
 from service.gateway.steering import Split, read_split, servers_of, set_server, split_of, steer
 from service.stack import asking
-from service.stack.layout import CANARY, STABLE, Arm, Stack, read_arms, write_arms
+from service.stack.launch import pid_of
+from service.stack.layout import CANARY, STABLE, Arm, Stack, arms_since, read_arms, write_arms, write_whole
 from service.stack.supervisor import Supervisor
 from service.stack.warden import beat
 
@@ -37,7 +38,11 @@ class Hands:
             write_arms(self.stack.folder, {**arms, CANARY: arm})
         for server in self.stack.replicas[CANARY]:
             set_server(self.stack.folder, self.stack.gateways, server.name, "ready")
-            self._supervisor.start(server.name)
+            running = pid_of(self.stack.folder, server.name)
+            if running is not None and running[1] < arms_since(self.stack.folder):
+                self._supervisor.restart(server.name)  # on what the arm was before
+            else:
+                self._supervisor.start(server.name)
 
     def end_canary(self) -> None:
         """Have no replica of the canary; nobody may be sent there any more."""
@@ -56,14 +61,14 @@ class Hands:
         if arms.get(STABLE) != arm:
             begun.unlink(missing_ok=True)
             write_arms(self.stack.folder, {**arms, STABLE: arm})
-        done = begun.read_text(encoding="utf-8").split() if begun.exists() else [str(arm.version)]
-        if done[0] != str(arm.version):
+        done = begun.read_text(encoding="utf-8").split() if begun.exists() else []
+        if done[:1] != [str(arm.version)]:
             done = [str(arm.version)]
         for server in self.stack.replicas[STABLE]:
             if server.name not in done:
                 self.roll(server.name)
                 done.append(server.name)
-                begun.write_text("\n".join(done), encoding="utf-8")
+                write_whole(begun, "\n".join(done))
 
     def roll(self, replica: str) -> None:
         """Restart one replica without anybody noticing.
@@ -71,10 +76,21 @@ class Hands:
         Raises:
             MarqueeError: it did not become ready again.
         """
+        before = pid_of(self.stack.folder, replica)
         self._drain(replica)
-        self._supervisor.restart(replica)
-        # Asked itself: to a gateway that has not looked yet, the process that has just ended is still up.
-        ready = self.wait(lambda: asking.ready(self.stack.server(replica).port), READY_S)
+        try:
+            self._supervisor.restart(replica)
+        except MarqueeError:  # the old one is still there, and may go on
+            set_server(self.stack.folder, self.stack.gateways, replica, "ready")
+            raise
+        # Asked itself, and only the new one: to a gateway that has not looked yet, the old one is still up.
+        ready = self.wait(
+            lambda: (
+                pid_of(self.stack.folder, replica) not in {None, before}
+                and asking.ready(self.stack.server(replica).port)
+            ),
+            READY_S,
+        )
         set_server(self.stack.folder, self.stack.gateways, replica, "ready")
         if not (ready and self.wait(lambda: self.is_up(replica), READY_S)):
             log = self.stack.folder / "logs" / f"{replica}.log"

@@ -70,13 +70,25 @@ def steer(folder: Path, gateways: Sequence[Gateway], split: Split, known: Path |
     """Have all gateways split so, now and after a restart. Returns the names of those that did not hear.
 
     The salt goes first where there is no canary yet, and the weight first where there is none any more, so
-    in between nobody is in the canary who should not be.
+    in between nobody is in the canary who should not be. To take everybody out of it needs no disk:
+    those that run are told though the file cannot be written.
+
+    Raises:
+        OSError: the file cannot be written.
     """
-    write_split(folder, split)
+    unwritten: OSError | None = None
+    try:
+        write_split(folder, split)
+    except OSError as error:
+        if split.buckets:
+            raise
+        unwritten = error
     path = (known or folder) / ROLLOUT
     orders = [f"set map {path} salt {split.salt}", f"set map {path} weight {split.buckets}"]
     command = "; ".join(orders if split.buckets else reversed(orders))
     heard = {gateway.name: ask(gateway.socket(folder), command) is not None for gateway in gateways}
+    if unwritten is not None:
+        raise unwritten
     return [
         gateway.name
         for gateway in gateways
@@ -107,7 +119,7 @@ class ServerState:
 def servers_of(folder: Path, gateway: Gateway) -> list[ServerState] | None:
     """All replicas as a gateway sees them; None where it does not answer."""
     answer = ask(gateway.socket(folder), "show stat -1 4 -1")
-    if answer is None:
+    if not answer:
         return None
     lines = [line.split(",") for line in answer.lstrip("# ").splitlines() if line]
     names = lines[0]
@@ -126,7 +138,7 @@ def servers_of(folder: Path, gateway: Gateway) -> list[ServerState] | None:
 
 
 def ask(path: Path, command: str) -> str | None:
-    """What HAProxy answers to a command on its socket; None where nobody listens.
+    """What HAProxy answers to a command on its socket; None where nobody listens, or it dies over the answer.
 
     Raises:
         MarqueeError: it does not understand the command.
@@ -141,7 +153,10 @@ def ask(path: Path, command: str) -> str | None:
                 pieces.append(piece)
     except OSError:
         return None
-    answer = b"".join(pieces).decode(errors="replace").strip()
+    whole = b"".join(pieces)
+    if whole != b"\n" and not whole.endswith(b"\n\n"):  # an empty line ends each answer
+        return None
+    answer = whole.decode(errors="replace").strip()
     if answer.startswith("Unknown command"):
         raise MarqueeError(f"HAProxy does not understand '{command}' on {path}")
     return answer

@@ -20,9 +20,10 @@ WORKER = CODE / "deploy" / "container" / "serve.py"
 
 def launch(folder: Path, name: str) -> None:
     """Never returns."""
+    began = time.time()  # before the arms are read: whoever changes them later knows that we have not seen it
     stack = load_stack(folder)
     command, environment = _program(stack, name)
-    (folder / "pids" / name).write_text(f"{os.getpid()} {time.time():.3f}\n", encoding="utf-8")
+    (folder / "pids" / name).write_text(f"{os.getpid()} {began:.3f}\n", encoding="utf-8")
     with (folder / "starts" / name).open("a", encoding="utf-8") as starts:
         starts.write(f"{time.time():.3f}\n")
     output = _append(folder / "logs" / f"{name}.log")

@@ -128,6 +128,11 @@ def write_arms(folder: Path, arms: Mapping[str, Arm]) -> None:
     write_whole(folder / ARMS_FILE, json.dumps({arm: asdict(told) for arm, told in arms.items()}, indent=2))
 
 
+def arms_since(folder: Path) -> float:
+    """Since when, in UTC seconds; who was started before may run on something else."""
+    return (folder / ARMS_FILE).stat().st_mtime
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is the old one or the new one, whatever dies."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")

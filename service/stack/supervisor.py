@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,20 @@ class Supervisor:
         raise MarqueeError(f"the supervisor did not start: see {log}")
 
     def start(self, name: str) -> None:
-        """Start a process that is not running."""
-        self._call("start", name=name, waiting=False)
+        """Start a process that is not running.
+
+        Raises:
+            MarqueeError: the supervisor did not do so; this is true of `stop` and `restart` too.
+        """
+        self._order("start", name, waiting=False)
 
     def stop(self, name: str) -> None:
         """End a process; it gets time to finish what it is doing."""
-        self._call("stop", name=name, waiting=True)
+        self._order("stop", name, waiting=True)
 
     def restart(self, name: str) -> None:
         """End a process and start it again."""
-        self._call("restart", name=name, waiting=True)
+        self._order("restart", name, waiting=True)
 
     def end(self) -> None:
         """End everything, and the supervisor too."""
@@ -91,6 +95,11 @@ class Supervisor:
         until = time.monotonic() + GRACE_S + UNTIL_S
         while self._pid() == pid and time.monotonic() < until:
             time.sleep(0.1)
+
+    def _order(self, command: str, name: str, *, waiting: bool) -> None:
+        if self._call(command, name=name, waiting=waiting) is None:
+            log = self._folder / "logs" / "supervisor.log"
+            raise MarqueeError(f"the supervisor did not {command} {name}: see {log}")
 
     def _pid(self) -> int | None:
         found = pid_of(self._folder, "supervisor")
@@ -138,6 +147,7 @@ def _watchers(stack: Stack) -> list[Watcher]:
     """Everything; replicas of an arm that is not there are not started."""
     arms = read_arms(stack.folder)
     canaries = {server.name for server in stack.replicas[CANARY]}
+    gateways = {gateway.name for gateway in stack.gateways}
     return [
         Watcher(
             name,
@@ -149,10 +159,16 @@ def _watchers(stack: Stack) -> list[Watcher]:
             autostart=name not in canaries or CANARY in arms,
             max_retry=-1,
             graceful_timeout=GRACE_S,
+            stop_signal=stop_signal(name, gateways),
             close_child_stdin=True,
         )
         for name in stack.names
     ]
+
+
+def stop_signal(name: str, gateways: Collection[str]) -> signal.Signals:
+    """What has a process finish what it is answering, and end: HAProxy breaks off at SIGTERM."""
+    return signal.SIGUSR1 if name in gateways else signal.SIGTERM
 
 
 def _run(folder: Path) -> None:

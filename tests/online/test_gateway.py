@@ -34,6 +34,7 @@ from service.gateway.steering import (
 )  # fmt: skip
 from service.stack.launch import _append
 from service.stack.layout import free_ports
+from service.stack.supervisor import stop_signal
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[2]
@@ -302,16 +303,34 @@ def test_after_a_kill_failures_are_still_appended(front: Front) -> None:
 
 
 def test_a_request_is_sent_again_where_a_replica_is_silent(short: Path) -> None:
-    made = Front(short, timeout_ms=200, slow_ms=100)
+    made = Front(short, timeout_ms=800, slow_ms=100)  # no busy machine makes the others as slow
     try:
         steered = Split(5, 1.0)
         write_split(short, steered)
         made.start(made.gateways[0])
-        made.replicas["canary"].wait = 1.0
+        made.replicas["canary"].wait = 3.0
         answers = [made.ask("GET", "/recommend/u1") for _ in range(5)]
         assert {(status, headers["x-arm"]) for status, headers, _ in answers} == {(200, "stable")}
     finally:
         made.end()
+
+
+def test_asked_to_end_it_finishes_what_it_is_answering(front: Front) -> None:
+    front.replicas["stable"].wait = 0.2
+    answers: list[int] = []
+    asking = [
+        threading.Thread(target=lambda n=n: answers.append(front.ask("GET", f"/recommend/u{n}")[0]))
+        for n in range(10)
+    ]
+    for thread in asking:
+        thread.start()
+    time.sleep(0.1)
+    process = front.running["gateway-1"]
+    process.send_signal(stop_signal("gateway-1", {"gateway-1"}))
+    for thread in asking:
+        thread.join()
+    assert answers == [200] * 10
+    assert process.wait(timeout=10) == 0
 
 
 def test_the_probe_fails_on_purpose_for_who_has_a_key(front: Front) -> None:
