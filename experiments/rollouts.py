@@ -45,6 +45,16 @@ class RolloutRun:
             client.log_batch(run.info.run_id, params=told)
             return cls(str(run.info.run_id))
 
+    def never_began(self, reason: str) -> None:
+        """Say so of a run whose rollout was refused after all.
+
+        Raises:
+            TrackingError: the store refused.
+        """
+        with translated(tracking_uri()):
+            self._client.set_tag(self.run_id, "reason", reason[:5000])
+            self._client.set_terminated(self.run_id, "KILLED")
+
     def log(self, figures: Mapping[str, float], at: float) -> None:
         """Figures of one moment, in UTC seconds.
 

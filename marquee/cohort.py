@@ -7,20 +7,21 @@ outcome. At the next step, who was in stable is drawn anew: as the weight grows 
 (w' - w) / (1 - w) of them moves to the canary, so they enter again, with that weight. Who is in the canary
 stays there, tells nothing new, and does not enter again. A window that a change of weights falls into has no
 outcome, and what happens within moments of one is left out: two gateways do not change at the same instant.
+Nobody enters while the canary is away, for stable answers its users then.
 """
 
 import math
 from bisect import bisect_right
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Literal
 
-import numpy as np
-
+from marquee.batch import Batch
+from marquee.blocks import Blocks
 from marquee.comparison import Comparison
 from marquee.events import Exposure, Feedback
-from marquee.promotion import DRIFTS
 
 Objective = Literal["click_through", "watch_minutes", "rating"]
 ARMS = ("stable", "canary")
@@ -75,7 +76,8 @@ class Cohort:
             objective: what an outcome is.
             window_s: a user's time, in seconds.
             most: an outcome above it counts as this much, so one user cannot decide.
-            popularity: share of the ratings by item, of the stable model; an unknown item has none.
+            popularity: share of the ratings by item, of the stable model; an unknown item has none. Without
+                it nothing is known of that drift.
             sticky: a user stays in an arm; where each request is drawn anew, the first list alone counts.
         """
         self._comparison = comparison
@@ -91,7 +93,8 @@ class Cohort:
         self._waiting: deque[tuple[str, _Visit]] = deque()  # in the order in which windows began
         self._feedback: list[Feedback] = []  # that waits
         self._happened: dict[str, set[str]] = defaultdict(set)  # by incident: users it happened to
-        self._since: dict[str, set[str]] = defaultdict(set)  # the same, since everybody is in the canary
+        self._blocks = Blocks(comparison)
+        self._outages: Sequence[tuple[float, float]] = ()
         self._before: dict[bool, frozenset[str]] = {}  # by arm: the list before
         self._in_step = set[str]()  # users of the canary that were seen in this step
         self.last: dict[str, float] = dict.fromkeys(ARMS, -math.inf)  # by arm: time of the last answer
@@ -106,6 +109,10 @@ class Cohort:
     def steer(self, time: float) -> None:
         """From that time on it is so at every gateway."""
         self._steered.append(time)
+
+    def leave_out(self, outages: Sequence[tuple[float, float]]) -> None:
+        """When the canary was away, or may have been: from, until; ascending, and apart."""
+        self._outages = outages
 
     def take(
         self,
@@ -128,7 +135,7 @@ class Cohort:
             *((event.time + LAG_S, 2, event) for event in due),
         ]
         happened.sort(key=lambda each: each[:2])
-        batch = _Batch()
+        batch = Batch()
         for time, _, event in happened:
             self._close(time, batch)
             match event:
@@ -140,9 +147,10 @@ class Cohort:
                     self._credit(event)
             if batch.closed >= BATCH:
                 batch.count(self._comparison)
-                batch = _Batch()
+                batch = Batch()
         self._close(now, batch)
         batch.count(self._comparison)
+        self._blocks.tell()
 
     def ages(self, now: float) -> dict[str, float]:
         """By arm, seconds since its last answer."""
@@ -157,37 +165,38 @@ class Cohort:
             return None
         return step
 
-    def _expose(self, exposure: Exposure, batch: "_Batch") -> None:
+    def _expose(self, exposure: Exposure, batch: Batch) -> None:
         user, canary, step = exposure.user, exposure.arm == "canary", self._step(exposure.time)
         if self._weights and exposure.time >= self._weights[0][0] and exposure.arm in self.last:
             self.last[exposure.arm] = max(self.last[exposure.arm], exposure.time)
             self.lists[exposure.arm] += 1
         if step is None:
             return
-        batch.answers[self._weights[step][1] == 1] += 1
         if user is None:
             return
+        self._blocks.seen(user, exposure.time, self._weights[step][1])
         if canary and step == len(self._weights) - 1 and user not in self._in_step:
             self._in_step.add(user)
             batch.step_users += 1
-        before, self._known[user] = self._known.get(user), (step, canary)
-        if before is None:
-            self._enter(user, exposure, self._weights[step][1], batch)
-        elif before[0] < step and not before[1]:
-            was, now = self._weights[before[0]][1], self._weights[step][1]
-            self._enter(user, exposure, (now - was) / (1 - was), batch)
+        if not self._away(exposure.time, exposure.time):
+            before, self._known[user] = self._known.get(user), (step, canary)
+            if before is None:
+                self._enter(user, exposure, self._weights[step][1], batch)
+            elif before[0] < step and not before[1]:
+                was, now = self._weights[before[0]][1], self._weights[step][1]
+                self._enter(user, exposure, (now - was) / (1 - was), batch)
         visit = self._visits.get(user)
         counts = visit is not None and (self._sticky or not visit.lists)
         if visit is not None and counts and exposure.time < visit.since + self._window_s:
             visit.broken |= canary != visit.canary
             visit.lists += 1
-            visit.shown.update(exposure.items)
+            visit.shown.update(map(intern, exposure.items))  # a name once, and not once a user
         if exposure.rung not in PERSONAL:
             self._happen("below_personal", user, canary, exposure.time, batch)
         if not exposure.items:
             self._happen("empty", user, canary, exposure.time, batch)
 
-    def _enter(self, user: str, exposure: Exposure, weight: float, batch: "_Batch") -> None:
+    def _enter(self, user: str, exposure: Exposure, weight: float, batch: Batch) -> None:
         canary = exposure.arm == "canary"
         visit = self._visits[user] = _Visit(canary, exposure.time, weight)
         self._waiting.append((user, visit))
@@ -195,22 +204,19 @@ class Cohort:
         if not exposure.items:
             return
         items = frozenset(exposure.items)
-        shares = [self._popularity.get(item, 0.0) for item in items]
-        batch.lists["popularity"][weight][canary].append(sum(shares) / len(shares))
+        if self._popularity:
+            shares = [self._popularity.get(item, 0.0) for item in items]
+            batch.lists["popularity"][weight][canary].append(sum(shares) / len(shares))
         if before := self._before.get(canary):
             batch.lists["overlap"][weight][canary].append(len(items & before) / min(len(items), len(before)))
         self._before[canary] = items
 
-    def _happen(self, name: str, user: str, canary: bool, time: float, batch: "_Batch") -> None:
+    def _happen(self, name: str, user: str, canary: bool, time: float, batch: Batch) -> None:
         step = self._step(time)
         if step is None:
             return
         weight = self._weights[step][1]
-        if weight < 1:
-            batch.apart[name] += 1
-        elif user not in self._since[name]:
-            self._since[name].add(user)
-            batch.together[name] += 1
+        self._blocks.happened(name, user, time, weight)
         if user not in self._happened[name]:
             self._happened[name].add(user)
             batch.incidents[name][weight][canary] += 1
@@ -228,17 +234,24 @@ class Cohort:
         else:
             visit.watched[event.event_id] = event.value
 
-    def _close(self, now: float, batch: "_Batch") -> None:
+    def _close(self, now: float, batch: Batch) -> None:
         """Those whose window, and the time that events take to be read, is over."""
         while self._waiting and now >= self._waiting[0][1].since + self._window_s + LAG_S:
             user, visit = self._waiting.popleft()
             if self._visits.get(user) is visit:
                 del self._visits[user]
-            changed = any(visit.since < time <= visit.since + self._window_s for time, _ in self._weights)
+            until = visit.since + self._window_s
+            changed = any(visit.since < time <= until for time, _ in self._weights)
+            changed |= self._away(visit.since, until)
             outcome = self._outcome(visit)
             if not (visit.broken or changed or outcome is None):
                 batch.outcomes[visit.weight][visit.canary].append(min(outcome, self._most))
                 batch.closed += 1
+
+    def _away(self, since: float, until: float) -> bool:
+        """Whether the canary was away at any time between."""
+        last = bisect_right(self._outages, (until, math.inf)) - 1
+        return last >= 0 and self._outages[last][1] >= since
 
     def _outcome(self, visit: _Visit) -> float | None:
         if self._objective == "click_through":
@@ -246,46 +259,3 @@ class Cohort:
         if self._objective == "watch_minutes":
             return math.fsum(visit.watched.values())
         return math.fsum(visit.rated.values()) / len(visit.rated) if visit.rated else None
-
-
-Pair = list[int]
-Lists = dict[float, tuple[list[float], list[float]]]
-
-
-def _lists() -> Lists:
-    return defaultdict(lambda: ([], []))
-
-
-@dataclass
-class _Batch:
-    """Counts and figures of users by weight, and by arm within it: stable, canary."""
-
-    users: dict[float, Pair] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    incidents: dict[str, dict[float, Pair]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    )
-    lists: dict[str, Lists] = field(default_factory=lambda: {name: _lists() for name in DRIFTS})
-    outcomes: Lists = field(default_factory=_lists)
-    answers: Pair = field(
-        default_factory=lambda: [0, 0]
-    )  # while there are two arms, and since everybody is in one
-    apart: Counter[str] = field(default_factory=Counter)  # incidents among the first
-    together: Counter[str] = field(default_factory=Counter)  # users with an incident among the second
-    step_users: int = 0
-    closed: int = 0  # windows with an outcome
-
-    def count(self, comparison: Comparison) -> None:
-        """Have a comparison take all of it."""
-        comparison.answered(self.step_users)
-        for weight, (stable, canary) in self.users.items():
-            comparison.users(canary, stable + canary, weight)
-        for name, by_weight in self.incidents.items():
-            for weight, (stable, canary) in by_weight.items():
-                comparison.incident(name, canary, stable + canary, weight)
-        comparison.apart(self.answers[0], self.apart)
-        comparison.together(self.answers[1], self.together)
-        for name, figures in self.lists.items():
-            for weight, arms in figures.items():
-                comparison.lists(name, np.array(arms[1]), np.array(arms[0]), weight)
-        for weight, arms in self.outcomes.items():
-            comparison.outcomes(np.array(arms[1]), np.array(arms[0]), weight)

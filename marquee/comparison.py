@@ -4,15 +4,15 @@ Takes counts and arrays, a user once in each: who is new, and what they did, is 
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from marquee.arrays import Floats
 from marquee.promotion import DRIFTS, INCIDENTS, Drift, Evidence, Incidents, Policy
 from marquee.sequential import UNKNOWN, Interval, MeanDifference, ShareTest
+from marquee.usual import Usual
 
-DRIFT_USERS = 100  # of either arm, before a drift is looked at: its interval is asymptotic
+BLOCK_S = 60.0  # longer than most disturbances, so that one falls into one block
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class Comparison:
         self._drifts = {name: MeanDifference() for name in DRIFTS}
         self._mismatch = ShareTest(two_sided=True)
         self._quality = MeanDifference()
-        self._answers = 0  # while there were two arms
-        self._happened = Counter[str]()  # by incident: how often it did among those answers
+        self._usual = {name: Usual() for name in INCIDENTS}  # while there were two arms
         self._broken: dict[str, str] = {}  # by metric: what was not a number
         self.step_users = 0
 
@@ -58,23 +57,26 @@ class Comparison:
         """Users that it happened to for the first time in this rollout."""
         self._incidents[name].update(canary, total, weight)
 
-    def apart(self, answers: int, happened: Mapping[str, int]) -> None:
-        """Answers of either arm while both are there, and how many of them were incidents."""
-        self._answers += answers
-        self._happened.update(happened)
+    @property
+    def block_seconds(self) -> float:
+        """How long a block of time is, of which `apart` and `together` are told."""
+        return min(BLOCK_S, self._policy.step_seconds / 10)
 
-    def together(self, answers: int, happened: Mapping[str, int]) -> None:
-        """Answers since everybody is in the canary, and users that incidents happened to since, each once.
+    def apart(self, users: int, happened: Mapping[str, int]) -> None:
+        """A block of time with both arms: its users, and to how many of them incidents happened."""
+        for name, usual in self._usual.items():
+            usual.update(happened.get(name, 0), users)
+
+    def together(self, users: int, happened: Mapping[str, int]) -> None:
+        """Users of a block since everybody is in the canary, and to how many of them incidents happened.
 
         Nobody is left to compare with but those before: what a canary does under everybody's requests is seen
-        all the same. Their rate is taken to be three standard errors higher than it was.
+        all the same. It is no randomised comparison, so it is not held to the level of the others.
         """
-        if not self._answers:
-            return
         for name, test in self._incidents.items():
-            before = self._happened[name]
-            rate = (before + 3 * math.sqrt(before + 1)) / self._answers
-            test.surge(happened.get(name, 0), answers * rate)
+            usual = self._usual[name]
+            if usual.known:
+                test.surge(happened.get(name, 0), users * usual.rate, usual.dispersion)
 
     def lists(self, name: str, canary: Floats, stable: Floats, weight: float) -> None:
         """A drift's figure of the first list of each new user."""
@@ -125,6 +127,7 @@ class Comparison:
 
     def _drift(self, name: str, test: MeanDifference) -> Drift:
         # One side of an interval of twice the level is as seldom wrong as that level says.
-        interval = test.interval(2 * self._policy.alarm_alpha, DRIFT_USERS)
+        interval = test.interval(2 * self._policy.alarm_alpha, self._policy.drift_users)
         known = interval is not UNKNOWN and math.isfinite(interval.low)
-        return Drift(interval, known and interval.low > self._policy.tolerance[name])
+        alarm = known and interval.low > self._policy.tolerance[name]
+        return Drift(interval, alarm, (int(test.counts[0]), int(test.counts[1])))

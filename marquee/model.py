@@ -95,6 +95,12 @@ class FittedModel:
         items, counts = self.arrays.popular_items.tolist(), self.arrays.popular_counts.tolist()
         return zip(items, counts, strict=True)
 
+    def popularity(self) -> dict[str, float]:
+        """Share of all ratings by item."""
+        rated = [(self.arrays.items[item], count) for item, count in self.popular()]
+        total = max(sum(count for _, count in rated), 1)
+        return {item: count / total for item, count in rated}
+
     def recommend(self, user: str, n: int = 10) -> list[str]:
         """Ids of up to n items: the user's own list, or the popular ones for an unknown user."""
         number = self.user_number(user)

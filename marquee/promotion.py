@@ -37,6 +37,7 @@ class Policy:
     step_seconds: float  # a step lasts so long at least
     step_users: int  # and sees so many users of the canary
     quality_users: int  # of either arm, before quality is looked at
+    drift_users: int  # of either arm, before drifts are looked at
     stale_seconds: float  # so long without an answer of an arm is no data
     unhealthy_seconds: float  # so long without a healthy replica ends the rollout
     max_restarts: int  # of replicas of the canary, in a step
@@ -65,6 +66,7 @@ class Drift:
 
     difference: Interval
     alarm: bool
+    users: tuple[int, int]  # in stable, in the canary
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Decision:
     action: Action
     reason: str
     figures: Mapping[str, float] = field(default_factory=dict)
+    late: bool = False  # for want of evidence until the deadline, and not for what was seen
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
@@ -149,6 +152,9 @@ def _unknown(evidence: Evidence, policy: Policy) -> Iterator[str]:
         yield f"this step lasts {policy.step_seconds - evidence.step_seconds:.0f} s longer at least"
     if evidence.step_users < policy.step_users:
         yield f"{evidence.step_users} of {policy.step_users} users of the canary seen in this step"
+    for name, drift in evidence.drifts.items():
+        if min(drift.users) < policy.drift_users:
+            yield f"{name} of the lists is {_of_few(drift.users, policy.drift_users)}"
 
 
 def _good(evidence: Evidence, policy: Policy) -> Decision:
@@ -165,18 +171,17 @@ def _good(evidence: Evidence, policy: Policy) -> Decision:
         found = "better" if policy.aim == "superiority" else f"not worse by {policy.margin:g}"
         return Decision("advance", f"quality is {found}: {_interval(evidence.quality)}", _bounds(evidence))
     if math.isnan(evidence.quality.estimate):
-        stable, canary = evidence.quality_users
-        seen = f"quality is known of {stable} and {canary} users, {policy.quality_users} of either arm needed"
+        seen = f"quality is {_of_few(evidence.quality_users, policy.quality_users)}"
         return _late(evidence, policy, seen)
     return _late(evidence, policy, f"quality is inconclusive: {_interval(evidence.quality)}")
 
 
 def _late(evidence: Evidence, policy: Policy, reason: str) -> Decision:
-    """Hold; past the deadline, what the policy says."""
-    if evidence.seconds < policy.deadline_seconds:
+    """Hold; past the deadline, what the policy says. At the last step quality is proven: there is none."""
+    if evidence.seconds < policy.deadline_seconds or policy.steps[evidence.step] == 1:
         return Decision("hold", reason, _bounds(evidence))
     late = f"inconclusive after {evidence.seconds / 3600:.1f} h: {reason}"
-    return Decision(policy.at_deadline, late, _bounds(evidence))
+    return Decision(policy.at_deadline, late, _bounds(evidence), late=True)
 
 
 def _broken(evidence: Evidence) -> bool:
@@ -194,6 +199,10 @@ def _happened(name: str, incidents: Incidents, everybody: bool) -> str:
         return f"{what}: more users are concerned since everybody has it (p = {incidents.p:.2g})"
     seen = f"{incidents.canary} of the {incidents.total} users concerned are in the canary"
     return f"{what}: {seen}, too many for its share (p = {incidents.p:.2g})"
+
+
+def _of_few(users: tuple[int, int], needed: int) -> str:
+    return f"known of {users[0]} and {users[1]} users, {needed} of either arm needed"
 
 
 def _interval(interval: Interval) -> str:

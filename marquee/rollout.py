@@ -1,12 +1,13 @@
 """A rollout's history and what follows from it: the journal's entries, folded into one state.
 
-    began ─► weighed, steered, weighed, steered, ... ─► concluded ─► ended
-                 asked (by a person), held (and why), at any time between
+    began ─► weighed, steered, weighed, steered, ... ─► concluded ─► ended, recorded
+                 asked (by a person), held (and why), out and back (the canary), at any time between
 
 Whoever reads the same entries is in the same state: a controller that was killed at any line goes on from
 there.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -37,6 +38,8 @@ class Rollout:
     concluded: float | None = None
     reason: str = ""
     ended: float | None = None
+    recorded: bool = False  # in MLflow, outcome and all
+    outages: tuple[tuple[float, float], ...] = ()  # when the canary was away, or may have been: from, until
     policy: Mapping[str, Any] = field(default_factory=dict)  # parameters that it began with
 
     @property
@@ -55,6 +58,11 @@ class Rollout:
     def since(self) -> float:
         """When the present step began."""
         return self.weighed[-1][0] if self.weighed else self.began
+
+    @property
+    def out(self) -> bool:
+        """Whether the canary is away."""
+        return bool(self.outages) and math.isinf(self.outages[-1][1])
 
     @property
     def running(self) -> bool:
@@ -94,13 +102,22 @@ def _began(entry: Entry) -> Rollout:
 def _after(rollout: Rollout, entry: Entry) -> Rollout:
     """The state after one more entry. What is concluded stays so: a rollback is never undone."""
     if rollout.outcome is not None:
-        return replace(rollout, ended=entry["time"]) if entry["entry"] == "ended" else rollout
+        match entry:
+            case {"entry": "ended", "time": at}:
+                return replace(rollout, ended=at)
+            case {"entry": "recorded"}:
+                return replace(rollout, recorded=True)
+        return rollout
     changes: dict[str, Any] = {}
     match entry:
         case {"entry": "weighed", "time": at, "weight": weight}:
             changes = {"weighed": (*rollout.weighed, (at, weight))}
         case {"entry": "steered", "time": at} if len(rollout.steered) < len(rollout.weighed):
             changes = {"steered": (*rollout.steered, at)}
+        case {"entry": "out", "since": since} if not rollout.out:
+            changes = {"outages": (*rollout.outages, (since, math.inf))}
+        case {"entry": "back", "time": at} if rollout.out:
+            changes = {"outages": (*rollout.outages[:-1], (rollout.outages[-1][0], at))}
         case {"entry": "concluded", "time": at, "outcome": outcome, "reason": reason}:
             changes = {"outcome": outcome, "reason": reason, "concluded": at}
         case {"entry": "held", "reason": reason}:

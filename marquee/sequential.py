@@ -66,21 +66,24 @@ class ShareTest:
         self._logs += (total - canary) * np.log((1 - shares) / (1 - at_most))
         self.most = max(self.most, self.log_e)
 
-    def surge(self, users: int, expected: float) -> None:
+    def surge(self, users: int, expected: float, dispersion: float = 1.0) -> None:
         """The same where everybody is in the canary, and what was before has to serve for the other arm.
 
         The likelihood ratio is that of a Poisson process of r times the rate, against `tolerance` times, for
-        each r of the mixture. It is multiplied to what there is: the product is an e-process again.
+        each r of the mixture, to the power of 1 / dispersion: what comes in clusters tells less. It is
+        multiplied to what there is. Were it such a process, the product would be an e-process again.
 
         Args:
             users: that it happened to.
             expected: how many there would have been at the rate of before.
+            dispersion: variance of such numbers as a multiple of their mean, 1 or more.
         """
-        if users < 0 or not 0 <= expected < math.inf:
-            raise ValueError(f"{users} users where {expected} are expected: neither can be so")
+        if users < 0 or not 0 <= expected < math.inf or not dispersion >= 1:
+            raise ValueError(f"{users} of {expected} users expected, dispersion {dispersion}: that cannot be")
         self.canary += users
         self.total += users
-        self._logs += users * np.log(self._odds / self._tolerance) - (self._odds - self._tolerance) * expected
+        ratio = users * np.log(self._odds / self._tolerance) - (self._odds - self._tolerance) * expected
+        self._logs += ratio / dispersion
         self.most = max(self.most, self.log_e)
 
     @property

@@ -9,7 +9,7 @@ from experiments.rollouts import RolloutRun
 from marquee.errors import MarqueeError, TrackingError
 from pipelines.arms import arm_of
 from pipelines.paths import RUN
-from pipelines.rollout.journal import create
+from pipelines.rollout.journal import create, refuse_another
 from pipelines.rollout.policy import told_of
 from pipelines.rollout.rehearsal import rehearse
 from pipelines.screen import screen
@@ -28,6 +28,7 @@ def begin(params: Params, to: int | None) -> None:
     stack = load_stack(RUN.resolve())
     if not Supervisor(stack.folder).running:
         raise MarqueeError("nothing is up: run `marquee up` first")
+    refuse_another(stack.folder)  # before anything is rehearsed at its gateways
     if len(stack.replicas[CANARY]) != params.canary.replicas:
         raise MarqueeError("canary.replicas changed since `marquee up`: `marquee down`, then `marquee up`")
     name = params.register_.model
@@ -49,19 +50,21 @@ def begin(params: Params, to: int | None) -> None:
     title = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-v{now.version}-to-v{target.version}"
     tags = {"champion": str(now.version), "challenger": str(target.version)}
     try:
-        run_id = RolloutRun.start(
-            f"{params.search.experiment}-rollouts", title, tags, told_of(params.canary)
-        ).run_id
+        run = RolloutRun.start(f"{params.search.experiment}-rollouts", title, tags, told_of(params.canary))
     except TrackingError as error:
         raise TrackingError(f"{error}: a rollout is not begun without its record") from None
-    create(
-        stack.folder,
-        title,
-        salt=secrets.randbelow(SALTS),
-        champion=now.version,
-        challenger=target.version,
-        bento=arm.bento,
-        run_id=run_id,
-        policy=told_of(params.canary),
-    )
+    try:
+        create(
+            stack.folder,
+            title,
+            salt=secrets.randbelow(SALTS),
+            champion=now.version,
+            challenger=target.version,
+            bento=arm.bento,
+            run_id=run.run_id,
+            policy=told_of(params.canary),
+        )
+    except (MarqueeError, OSError) as error:
+        run.never_began(str(error))
+        raise
     console.print(f"Began     {title}: `marquee canary watch` shows how it goes")

@@ -6,7 +6,7 @@ It exits with 0 to go on, 1 to roll back, 2 where its input is wrong. It reads t
 now on and decides as `marquee canary` does, by the same functions. What splits the traffic there draws each
 request anew and not each user, so of each user the first list alone counts; and each step is judged by its
 own events, at its share of the levels, for a Job remembers nothing. Requests that failed leave no event: the
-platform watches those.
+platform watches those. What is popular is told by the model of the image that it runs in.
 """
 
 import argparse
@@ -23,7 +23,9 @@ from marquee.cohort import ARMS, Cohort, Failure, Objective
 from marquee.comparison import Circumstances, Comparison
 from marquee.errors import ConfigError, MarqueeError
 from marquee.events import Exposure, Feedback
+from marquee.model import load_model
 from marquee.promotion import Decision, Policy, decide
+from service.settings import Settings
 from service.telemetry import Follower
 
 LOOK_S = 1.0
@@ -70,13 +72,27 @@ def read_policy(path: Path) -> Told:
 class Analysis:
     """One step, from the moment at which it is made."""
 
-    def __init__(self, told: Told, events: Path, step: int, began: float, arm: str = CANARY) -> None:
+    def __init__(
+        self,
+        told: Told,
+        events: Path,
+        step: int,
+        began: float,
+        *,
+        arm: str = CANARY,
+        popularity: Mapping[str, float] | None = None,
+    ) -> None:
         if not 0 <= step < len(told.policy.steps):
             raise ConfigError(f"--step {step}: the policy has {len(told.policy.steps)}, numbered from 0")
         self._told, self._step, self._began, self._arm = told, step, began, arm
         self._comparison = Comparison(told.policy)
         self._cohort = Cohort(
-            self._comparison, told.objective, told.window_seconds, told.max_outcome, sticky=False
+            self._comparison,
+            told.objective,
+            told.window_seconds,
+            told.max_outcome,
+            popularity,
+            sticky=False,
         )
         self._cohort.weigh(began, told.policy.steps[step])
         self._cohort.steer(began)
@@ -105,7 +121,11 @@ class Analysis:
 def run(arguments: Mapping[str, Any]) -> int:
     """Look until it is known; the exit code."""
     told = read_policy(arguments["policy"])
-    analysis = Analysis(told, arguments["events"], arguments["step"], time.time(), arguments["arm"])
+    popularity = load_model(Settings.from_environment().model).popularity()
+    began = time.time()
+    analysis = Analysis(
+        told, arguments["events"], arguments["step"], began, arm=arguments["arm"], popularity=popularity
+    )
     said = ""
     while True:
         decision = analysis.look(time.time())

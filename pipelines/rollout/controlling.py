@@ -2,35 +2,33 @@
 
 Everything that it does follows from the journal, and is written there before it is done. Killed at any line,
 it does the same again: each act brings about a state, and does nothing where that state is there already.
+One thing needs no journal: where a rollback cannot be written down, users are taken out of the canary all the
+same.
 """
 
 import logging
 import math
 import re
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from experiments.registry import crown
-from experiments.rollouts import RolloutRun
-from marquee.errors import MarqueeError, TrackingError
+from marquee.errors import MarqueeError
 from marquee.model import load_model
 from marquee.promotion import Decision, Evidence, decide
-from marquee.rollout import CONCLUSIONS, Rollout
+from marquee.rollout import CONCLUSIONS, Rollout, fold
 from pipelines.rollout.hands import Hands
-from pipelines.rollout.journal import STATUS, Journal, active
+from pipelines.rollout.journal import Journal, active
 from pipelines.rollout.policy import canary_of
+from pipelines.rollout.telling import Telling, last_look
 from pipelines.rollout.watching import Watch, healthy
-from pipelines.stage import write_json
 from service.gateway.steering import NOBODY, Split, servers_of
 from service.stack.layout import STABLE, Arm, Stack, read_arms
 from service.stack.warden import beat
 
 TICK_S = 0.5
-LOG_S = 5.0  # between looks that are written to MLflow
 START_S = 90.0  # for the canary's replicas to become ready
-RECORD_S = 10.0  # for MLflow to take the outcome
 BY_A_PERSON = "asked for by a person"
 log = logging.getLogger("controller")
 
@@ -51,10 +49,9 @@ class Controller:
         self._watch: Watch | None = None
         self._of: Path | None = None  # the journal that is being watched
         self._held = ""
-        self._logged = 0.0
-        # MLflow may be far away, and silent for a minute: users do not wait for it.
-        self._beside = ThreadPoolExecutor(1, "mlflow")
-        self._logging: Future[None] | None = None
+        self._telling = Telling(stack.folder)
+        self._raised: tuple[Path, float] | None = None  # since when a rollout's replicas are being started
+        self._owed: Decision | None = None  # a rollback that could not be written down yet
 
     def run(self) -> None:
         """Go on for ever."""
@@ -84,7 +81,8 @@ class Controller:
         """No rollout: nobody is in a canary, and none runs."""
         self._hands.split(NOBODY)
         self._hands.end_canary()
-        self._watch = self._of = None
+        self._watch = self._of = self._owed = None
+        self._telling.what_is_owed()
 
     def _begin(self, journal: Journal, rollout: Rollout) -> None:
         """Start the canary's replicas; when they are ready, the first users come."""
@@ -93,27 +91,48 @@ class Controller:
             return
         self._hands.split(Split(rollout.salt, 0.0))
         self._hands.raise_canary(Arm(rollout.bento, rollout.challenger))
+        if self._raised is None or self._raised[0] != journal.path:
+            self._raised = journal.path, time.monotonic()
         states = [servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
         if healthy(states):
-            self._weigh(journal, rollout)
-        elif time.time() > rollout.began + START_S:
+            if not rollout.paused:
+                self._weigh(journal, rollout)
+        elif time.monotonic() > self._raised[1] + START_S:
             why = f"no replica of version {rollout.challenger} became ready in {START_S:.0f} s"
             self._conclude(journal, Decision("roll back", why))
 
     def _walk(self, journal: Journal, rollout: Rollout) -> None:
         """A step: users are where they should be; what they did decides."""
+        if self._owed is not None:
+            self._conclude(journal, self._owed)
+            return
         if rollout.asked is not None:  # first, and whether or not any evidence can be read
             self._conclude(journal, Decision(rollout.asked, BY_A_PERSON))
             return
         if self._hands.split(Split(rollout.salt, rollout.weight)) and len(rollout.steered) <= rollout.step:
-            journal.append("steered", step=rollout.step)
-            rollout = journal.rollout()
+            rollout = self._note(journal, "steered", step=rollout.step)
         seen = self._watching(journal, rollout)
         now = time.time()
+        rollout = self._away(journal, rollout, seen.missed(now))
         evidence = seen.look(rollout, now)
         decision = self._decided(rollout, evidence, seen)
-        self._tell(rollout, evidence, decision, seen, now)
+        self._telling.of_look(rollout, evidence, decision, seen.shown(), now)
         self._do(journal, rollout, decision)
+
+    def _away(self, journal: Journal, rollout: Rollout, since: float | None) -> Rollout:
+        """Write down when the canary goes and comes: stable answers its users meanwhile."""
+        if (since is not None) == rollout.out:
+            return rollout
+        return self._note(journal, "back") if since is None else self._note(journal, "out", since=since)
+
+    def _note(self, journal: Journal, entry: str, **told: Any) -> Rollout:
+        """What happened, for the journal; where it takes nothing we know it all the same, and hear alarms."""
+        try:
+            journal.append(entry, **told)
+        except OSError as error:
+            log.error("not written down: %s: %s", entry, error)  # noqa: TRY400
+            return fold([*journal.entries(), {"entry": entry, "time": time.time(), **told}])
+        return journal.rollout()
 
     def _do(self, journal: Journal, rollout: Rollout, decision: Decision) -> None:
         if decision.action == "advance":
@@ -122,19 +141,21 @@ class Controller:
             self._conclude(journal, decision)
         elif (kind := re.sub(r"[\d.,+-]+", "#", decision.reason)) != self._held:
             self._held = kind  # numbers change at every look; what they are about is news
-            journal.append("held", reason=decision.reason)
+            self._note(journal, "held", reason=decision.reason)
 
     def _watching(self, journal: Journal, rollout: Rollout) -> Watch:
         if self._watch is None or self._of != journal.path:
             arms = read_arms(self._stack.folder)
-            popularity = popularity_of(Path(arms[STABLE].bento) / "src" / "model")
-            self._watch = Watch(self._stack, rollout, canary_of(dict(rollout.policy)), popularity)
+            popularity = popularity_of(Path(arms[STABLE].bento))
+            canary, looked = canary_of(dict(rollout.policy)), last_look(self._stack.folder, rollout)
+            self._watch = Watch(self._stack, rollout, canary, popularity, looked)
             self._of = journal.path
         return self._watch
 
     def _decided(self, rollout: Rollout, evidence: Evidence, seen: Watch) -> Decision:
         decision = decide(evidence, seen.policy)
-        if rollout.paused and decision.action != "roll back":  # alarms are heard in a pause too
+        # Alarms are heard in a pause too; a deadline is none.
+        if rollout.paused and (decision.action != "roll back" or decision.late):
             return Decision("hold", "paused by a person", decision.figures)
         return decision
 
@@ -149,7 +170,15 @@ class Controller:
     def _conclude(self, journal: Journal, decision: Decision) -> None:
         figures = {name: value for name, value in decision.figures.items() if math.isfinite(value)}
         outcome = CONCLUSIONS[decision.action]
-        journal.append("concluded", outcome=outcome, reason=decision.reason, figures=figures)
+        try:
+            journal.append("concluded", outcome=outcome, reason=decision.reason, figures=figures)
+        except OSError:  # a full disk must keep nobody in a canary that is bad
+            if outcome == "rolled back":
+                self._owed = decision
+                log.error("rolled back, which cannot be written down: %s", decision.reason)  # noqa: TRY400
+                self._hands.split(NOBODY)
+            raise
+        self._owed = None
         log.info("%s: %s", outcome, decision.reason)
         self._finish(journal, journal.rollout())
 
@@ -161,86 +190,12 @@ class Controller:
             self._hands.crown(Arm(rollout.bento, rollout.challenger))
         self._hands.split(NOBODY)
         self._hands.end_canary()
-        self._record(journal, rollout)
+        self._telling.of_outcome(journal)
         journal.append("ended")
         self._watch = self._of = None
         self._held = ""
 
-    def _record(self, journal: Journal, rollout: Rollout) -> None:
-        """The run in MLflow is for people: that it cannot be written stops nothing."""
-        if rollout.run_id is None:
-            return
-        run_id, told = rollout.run_id, (str(rollout.outcome), rollout.reason, journal.entries())
-        try:
-            self._beside.submit(lambda: RolloutRun(run_id).end(*told)).result(RECORD_S)
-        except (TrackingError, OSError) as error:  # a time-out is an OSError too
-            log.error("the outcome is not in MLflow, but in %s: %s", journal.path, error or "it is silent")  # noqa: TRY400
 
-    def _tell(
-        self, rollout: Rollout, evidence: Evidence, decision: Decision, seen: Watch, now: float
-    ) -> None:
-        """Show what is known: in a file for the status, and in MLflow now and then."""
-        shown = seen.shown()
-        write_json(self._stack.folder / STATUS, _status(rollout, evidence, decision, shown, now))
-        busy = self._logging is not None and not self._logging.done()
-        if rollout.run_id is None or busy or now < self._logged + LOG_S:
-            return
-        self._logged = now
-        figures = {"weight": rollout.weight, "p_mismatch": evidence.mismatch.p, **shown}
-        figures |= {f"p_{name}": incidents.p for name, incidents in evidence.incidents.items()}
-        figures |= {f"users_{name}": incidents.canary for name, incidents in evidence.incidents.items()}
-        figures |= {f"drift_{name}": drift.difference.estimate for name, drift in evidence.drifts.items()}
-        figures |= dict(zip(("outcomes_stable", "outcomes_canary"), evidence.quality_users, strict=True))
-        self._logging = self._beside.submit(_logged, rollout.run_id, figures, now)
-
-
-def _logged(run_id: str, figures: Mapping[str, float], at: float) -> None:
-    try:
-        RolloutRun(run_id).log(figures, at)
-    except TrackingError as error:
-        log.error("not in MLflow: %s", error)  # noqa: TRY400
-
-
-def _status(
-    rollout: Rollout, evidence: Evidence, decision: Decision, shown: Mapping[str, float], now: float
-) -> dict[str, object]:
-    """What `marquee canary status` shows."""
-    bounds = {name: _plain(drift.difference.low) for name, drift in evidence.drifts.items()}
-    return {
-        "name": rollout.name,
-        "time": now,
-        "step": rollout.step,
-        "weight": rollout.weight,
-        "step_seconds": evidence.step_seconds,
-        "seconds": evidence.seconds,
-        "step_users": evidence.step_users,
-        "action": decision.action,
-        "reason": decision.reason,
-        "ages": {arm: _plain(age) for arm, age in evidence.age_seconds.items()},
-        "incidents": {
-            name: {"canary": i.canary, "total": i.total, "p": i.p, "alarm": i.alarm}
-            for name, i in (*evidence.incidents.items(), ("mismatch", evidence.mismatch))
-        },
-        "drifts": {
-            name: {"estimate": _plain(d.difference.estimate), "low": bounds[name], "alarm": d.alarm}
-            for name, d in evidence.drifts.items()
-        },
-        "quality": {name: _plain(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")},
-        "quality_users": list(evidence.quality_users),
-        "restarts": evidence.restarts,
-        "troubles": list(evidence.troubles),
-        "shown": dict(shown),
-    }
-
-
-def _plain(number: float) -> float | None:
-    """JSON has no infinity."""
-    return number if math.isfinite(number) else None
-
-
-def popularity_of(model: Path) -> dict[str, float]:
-    """Share of all ratings by item."""
-    fitted = load_model(model)
-    rated = [(fitted.arrays.items[item], count) for item, count in fitted.popular()]
-    total = max(sum(count for _, count in rated), 1)
-    return {item: count / total for item, count in rated}
+def popularity_of(bento: Path) -> dict[str, float]:
+    """Share of all ratings by item, as the model of a Bento knows it."""
+    return load_model(bento / "src" / "model").popularity()

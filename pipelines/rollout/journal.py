@@ -25,6 +25,15 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @classmethod
+    def begin(cls, path: Path, **told: Any) -> "Journal":
+        """A new one with its first entry: there is a whole one or none."""
+        draft = cls(path.with_suffix(".draft"))
+        draft.path.unlink(missing_ok=True)
+        draft.append("began", **told)
+        draft.path.replace(path)
+        return cls(path)
+
     def append(self, entry: str, **told: Any) -> None:
         """Add an entry; on return it is on disk."""
         line = json.dumps({"entry": entry, "time": time.time(), **told}, allow_nan=False) + "\n"
@@ -70,6 +79,19 @@ def active(folder: Path) -> Journal | None:
     return found[0] if found else None
 
 
+def refuse_another(folder: Path) -> None:
+    """One rollout at a time.
+
+    Raises:
+        MarqueeError: one runs.
+    """
+    if running := active(folder):
+        raise MarqueeError(
+            f"rollout {running.rollout().name} runs: `marquee canary status` shows it, "
+            "`marquee canary rollback` ends it"
+        )
+
+
 def create(folder: Path, name: str, **told: Any) -> Journal:
     """Begin a rollout.
 
@@ -78,14 +100,8 @@ def create(folder: Path, name: str, **told: Any) -> Journal:
     """
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     with held(folder / "beginning.lock", "another rollout is just beginning"):
-        if running := active(folder):
-            raise MarqueeError(
-                f"rollout {running.rollout().name} runs: `marquee canary status` shows it, "
-                "`marquee canary rollback` ends it"
-            )
-        journal = Journal(folder / FOLDER / f"{name}{ENDING}")
-        journal.append("began", name=name, **told)
-    return journal
+        refuse_another(folder)
+        return Journal.begin(folder / FOLDER / f"{name}{ENDING}", name=name, **told)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ def policy_of(canary: Canary) -> Policy:
         step_seconds=canary.step_minutes * MINUTE,
         step_users=canary.step_users,
         quality_users=canary.quality_users,
+        drift_users=canary.drift_users,
         stale_seconds=canary.stale_seconds,
         unhealthy_seconds=canary.unhealthy_seconds,
         max_restarts=canary.max_restarts,

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from experiments.blocks import Canary
-from marquee.comparison import DRIFT_USERS, Circumstances, Comparison
+from marquee.comparison import Circumstances, Comparison
 from marquee.errors import MarqueeError
 from marquee.promotion import DRIFTS, INCIDENTS, Policy, decide
+from marquee.usual import FEWEST
 from pipelines.rollout.policy import policy_of
 from service.gateway.configuration import KEY_FILE, PROBE
 from service.gateway.failures import FailureFile
@@ -23,6 +24,7 @@ USERS = 10_000  # of the canary, to show an alarm to
 BATCH = 10
 PROBES = 200  # requests, until every gateway has had one
 SEEN_S = 3.0
+NOTHING = Circumstances(0, 0.0, 0.0, {"stable": 0.0, "canary": 0.0})
 
 
 def rehearse(stack: Stack, canary: Canary) -> Iterator[str]:
@@ -40,6 +42,13 @@ def rehearse(stack: Stack, canary: Canary) -> Iterator[str]:
                 f"see canary.tolerance and canary.guardrail_alpha"
             )
         yield f"{name.replace('_', ' ')}: rolls back after {users} users of a broken canary"
+    for name in INCIDENTS:
+        users = users_until_surge(policy, name)
+        if users is None:
+            raise MarqueeError(
+                f"'{name}' is no alarm at the last step, whatever happens: see canary.tolerance"
+            )
+        yield f"{name.replace('_', ' ')}, at the last step: rolls back after {users} users"
     _probe(stack)
     yield f"a failure is seen at all {len(stack.gateways)} gateways"
 
@@ -59,11 +68,23 @@ def users_until_alarm(policy: Policy, name: str) -> int | None:
             comparison.outcomes(-mine, others, weight)
         else:
             comparison.lists(name, mine, others * 0, weight)
-        evidence = comparison.evidence(Circumstances(0, 0.0, 0.0, {"stable": 0.0, "canary": 0.0}))
+        evidence = comparison.evidence(NOTHING)
         if decide(evidence, policy).action == "roll back":
             return users
-        if name in DRIFTS and users > 20 * DRIFT_USERS:
+        if name in DRIFTS and users > 20 * policy.drift_users:
             return None
+    return None
+
+
+def users_until_surge(policy: Policy, name: str) -> int | None:
+    """The same of what breaks when everybody has the canary, where it happened to nobody before."""
+    comparison = Comparison(policy)
+    for _ in range(FEWEST):
+        comparison.apart(USERS // FEWEST, {})
+    for users in range(BATCH, USERS + 1, BATCH):
+        comparison.together(BATCH, {name: BATCH})
+        if comparison.evidence(NOTHING).incidents[name].alarm:
+            return users
     return None
 
 

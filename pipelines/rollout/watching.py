@@ -2,14 +2,19 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from pathlib import Path
 
 from experiments.blocks import Canary
+from marquee.cohort import Cohort, Failure
 from marquee.comparison import Circumstances, Comparison
-from marquee.events import Exposure, Feedback
+from marquee.events import Event, Exposure, Feedback
 from marquee.promotion import Evidence
 from marquee.rollout import Rollout
+from pipelines.rollout import memory
 from pipelines.rollout.policy import cohort_of, policy_of
 from service.gateway.failures import FailureFile
 from service.gateway.steering import ServerState, servers_of
@@ -17,56 +22,106 @@ from service.stack.launch import starts_since
 from service.stack.layout import CANARY, Stack
 from service.telemetry import Follower
 
-T = TypeVar("T")
 LONGEST_LOOK_S = 5.0  # between two looks; who was stopped for longer has not seen what was there meanwhile
+PIECE = 2_000  # events that are taken at once
+READING_S = (
+    2.0  # in one look: after a restart there may be hours to read, and an alarm should not wait for them
+)
+KEEP_S, KEEP_SHARE = 30.0, 20  # between two copies of what is known, and as a multiple of what one took
+
+
+@dataclass
+class Counted:
+    """Counts, and how far their sources were read for them."""
+
+    comparison: Comparison
+    cohort: Cohort
+    events: list[Follower]
+    failures: list[FailureFile]
+    weighed: int = 0
+    steered: int = 0
 
 
 class Watch:
-    """Everything since a rollout began, read again from its files after a restart of the controller."""
+    """Everything since a rollout began.
+
+    What was counted is kept on disk now and then; after a restart of the controller the rest is read again,
+    in the order in which it happened, a piece at each look.
+    """
 
     def __init__(
-        self, stack: Stack, rollout: Rollout, canary: Canary, popularity: Mapping[str, float]
+        self, stack: Stack, rollout: Rollout, canary: Canary, popularity: Mapping[str, float], looked: float
     ) -> None:
+        """Begin where a copy was kept, or with nothing.
+
+        Args:
+            stack: that is watched.
+            rollout: that goes on there.
+            canary: its parameters.
+            popularity: share of the ratings by item.
+            looked: when anybody last looked, in UTC seconds.
+        """
         self._stack = stack
-        self._began = rollout.began
+        self._rollout = rollout
         self._canary = canary
         self._popularity = popularity
         self.policy = policy_of(canary)
-        self._looked = time.time()
+        self._looked = looked
+        self._states: list[list[ServerState] | None] = []
         self._unhealthy = 0.0  # seconds in a row that the gateways were seen without a replica of the canary
+        self._kept_at, self._kept_took = time.monotonic(), 0.0
         self._read_anew()
+        kept = memory.recall(self._kept, rollout.name)
+        if isinstance(kept, Counted):
+            self._counted = kept
+
+    @property
+    def _kept(self) -> Path:
+        return self._stack.folder / "counted"
 
     def _read_anew(self) -> None:
-        stack = self._stack
-        self.comparison = Comparison(self.policy)
-        self._cohort = cohort_of(self._canary, self.comparison, dict(self._popularity))
-        self._weighed = self._steered = 0
-        self._events = [Follower(stack.events, kind, self._began) for kind in ("exposure", "feedback")]
-        self._failures = [
-            FailureFile(gateway.failures(stack.folder), stack.slow_ms) for gateway in stack.gateways
-        ]
+        stack, began = self._stack, self._rollout.began
+        comparison = Comparison(self.policy)
+        self._counted = Counted(
+            comparison,
+            cohort_of(self._canary, comparison, dict(self._popularity)),
+            [Follower(stack.events, kind, began) for kind in ("exposure", "feedback")],
+            [FailureFile(gateway.failures(stack.folder), stack.slow_ms) for gateway in stack.gateways],
+        )
+        self._source: Iterator[Event | Failure] | None = None
+        self._troubles: list[str] = []  # of the source
+
+    def missed(self, now: float) -> float | None:
+        """Ask the gateways how the canary is.
+
+        Returns:
+            Since when it may have been away from any of them; None where it was there at each look.
+        """
+        before, self._looked = self._looked, now
+        self._states = [servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
+        answered = [state for state in self._states if state]
+        if healthy(answered):
+            self._unhealthy = 0.0
+        elif answered:
+            self._unhealthy += min(now - before, LONGEST_LOOK_S)
+        there = answered and all(healthy([state]) for state in answered)
+        return None if there and now - before <= LONGEST_LOOK_S else before
 
     def look(self, rollout: Rollout, now: float) -> Evidence:
-        """Read what is new, and weigh all of it."""
+        """Read what is new, and weigh all of it; `missed` comes first."""
         troubles = self._take(rollout, now)
-        states = [servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
-        if not any(states):
+        if not any(self._states):
             troubles.append("no gateway answers")
-        elif healthy(states):
-            self._unhealthy = 0.0
-        else:
-            self._unhealthy += min(now - self._looked, LONGEST_LOOK_S)
-        self._looked = now
         restarts = sum(
             max(starts_since(self._stack.folder, server.name, rollout.since), 0)
             for server in self._stack.replicas[CANARY]
         )
-        return self.comparison.evidence(
+        return self._counted.comparison.evidence(
             Circumstances(
                 step=max(rollout.step, 0),
                 step_seconds=now - rollout.since,
                 seconds=now - rollout.began,
-                age_seconds=self._cohort.ages(now),
+                age_seconds=self._counted.cohort.ages(now),
                 restarts=restarts,
                 unhealthy_seconds=self._unhealthy,
                 troubles=troubles,
@@ -79,42 +134,68 @@ class Watch:
         One source that cannot be read does not silence the alarms of the others. Where counting itself
         failed, half of it may have been counted: the next look reads everything again.
         """
-        troubles: list[str] = []
-        events = [event for follower in self._events for event in _read(follower.poll(), troubles)]
-        exposures = [event for event in events if isinstance(event, Exposure)]
-        feedback = [event for event in events if isinstance(event, Feedback)]
-        failures = [failure for file in self._failures for failure in _read(file.poll(), troubles)]
         try:
-            for at, weight in rollout.weighed[self._weighed :]:
-                self._cohort.weigh(at, weight)
-            for at in rollout.steered[self._steered :]:
-                self._cohort.steer(at)
-            self._weighed, self._steered = len(rollout.weighed), len(rollout.steered)
-            self._cohort.take(exposures, feedback, failures, now)
-        except (ArithmeticError, ValueError, KeyError) as error:
+            counted = self._counted
+            counted.cohort.leave_out(rollout.outages)
+            for at, weight in rollout.weighed[counted.weighed :]:
+                counted.cohort.weigh(at, weight)
+            for at in rollout.steered[counted.steered :]:
+                counted.cohort.steer(at)
+            counted.weighed, counted.steered = len(rollout.weighed), len(rollout.steered)
+            return self._read(now)
+        except (ArithmeticError, ValueError, LookupError, AttributeError) as error:
             self._read_anew()
-            troubles.append(f"{type(error).__name__}: {error}")
-        return troubles
+            return [f"{type(error).__name__}: {error}"]
+
+    def _read(self, now: float) -> list[str]:
+        """Take what there is, piece by piece; what there is no time for comes at the next look."""
+        if self._source is None:
+            self._troubles = []
+            counted = self._counted
+            sources = [*(each.poll() for each in counted.events), *(each.poll() for each in counted.failures)]
+            self._source = merge(*[self._readable(each) for each in sources], key=lambda each: each.time)
+        until = time.monotonic() + READING_S
+        while piece := [*islice(self._source, PIECE)]:
+            self._count(piece, piece[-1].time)
+            if time.monotonic() > until:
+                return [*self._troubles, f"still reading: what happened {now - piece[-1].time:.0f} s ago"]
+        self._count([], now)
+        self._source = None
+        self._keep()
+        return list(self._troubles)
+
+    def _readable(self, new: Iterable[Event | Failure]) -> Iterator[Event | Failure]:
+        """What a source has that is new, up to an error; it goes on from there at the next look."""
+        try:
+            yield from new
+        except OSError as error:
+            self._troubles.append(f"{type(error).__name__}: {error}")
+
+    def _count(self, piece: Sequence[Event | Failure], now: float) -> None:
+        self._counted.cohort.take(
+            [event for event in piece if isinstance(event, Exposure)],
+            [event for event in piece if isinstance(event, Feedback)],
+            [event for event in piece if isinstance(event, Failure)],
+            now,
+        )
+
+    def _keep(self) -> None:
+        """Put a copy of what was counted aside, so that a restart need not read everything again."""
+        began = time.monotonic()
+        if began < self._kept_at + max(KEEP_S, KEEP_SHARE * self._kept_took):
+            return
+        memory.keep(self._kept, self._rollout.name, self._counted)
+        self._kept_at = time.monotonic()
+        self._kept_took = self._kept_at - began
 
     def shown(self) -> dict[str, float]:
         """Figures for the status and for MLflow, at this moment."""
-        means = self.comparison.means
-        quality = self.comparison.quality
+        means = self._counted.comparison.means
+        quality = self._counted.comparison.quality
         figures = {"mean_stable": means[0], "mean_canary": means[1], "estimate": quality.estimate}
         figures |= {"low": quality.low, "high": quality.high}
-        figures |= {f"lists_{arm}": count for arm, count in self._cohort.lists.items()}
+        figures |= {f"lists_{arm}": count for arm, count in self._counted.cohort.lists.items()}
         return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
-
-
-def _read(new: Iterator[T], troubles: list[str]) -> list[T]:
-    """What a source has that is new, up to an error; it goes on from there at the next look."""
-    found: list[T] = []
-    try:
-        for each in new:
-            found.append(each)  # noqa: PERF402 - what came before an error counts
-    except OSError as error:
-        troubles.append(f"{type(error).__name__}: {error}")
-    return found
 
 
 def healthy(states: Sequence[list[ServerState] | None], arm: str = CANARY) -> bool:

@@ -1,7 +1,9 @@
 """Following: the events of every replica, read from the segments as they grow."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import groupby
 from pathlib import Path
 
 from marquee.errors import EventError
@@ -29,14 +31,19 @@ class Follower:
         self.unreadable = 0  # whole lines that are no event
 
     def poll(self) -> Iterator[Event]:
-        """What was added since; a half line is left for the next time."""
+        """What was added since, by time as far as each replica wrote it so; a half line is left for later."""
         present = {}
         for path in sorted(self._folder.glob(f"*/{self._kind}-*.jsonl*")):
             if path.name.endswith((OPEN, CLOSED)):
                 name = path.name.removesuffix(OPEN).removesuffix(CLOSED)
                 present[f"{path.parent.name}/{name}"] = path
         self._offsets = {key: offset for key, offset in self._offsets.items() if key in present}
-        for key, path in present.items():
+        replicas = groupby(present.items(), key=lambda each: each[1].parent)
+        yield from merge(*[self._in_turn([*each]) for _, each in replicas], key=lambda event: event.time)
+
+    def _in_turn(self, segments: Iterable[tuple[str, Path]]) -> Iterator[Event]:
+        """One replica's, oldest segment first."""
+        for key, path in segments:
             yield from self._more(key, path)
 
     def _more(self, key: str, path: Path) -> Iterator[Event]:

@@ -16,7 +16,8 @@ from marquee.promotion import DRIFTS, INCIDENTS, Policy
 POLICY = Policy(
     steps=(0.2, 0.5, 1.0), aim="superiority", margin=0.0, alpha=0.05, guardrail_alpha=0.01,
     tolerance=dict.fromkeys((*INCIDENTS, *DRIFTS), 1.0), step_seconds=1, step_users=1, quality_users=30,
-    stale_seconds=1, unhealthy_seconds=1, max_restarts=1, deadline_seconds=1, at_deadline="hold",
+    drift_users=30, stale_seconds=1, unhealthy_seconds=1, max_restarts=1, deadline_seconds=1,
+    at_deadline="hold",
 )  # fmt: skip
 NOW = Circumstances(0, 1.0, 1.0, {})
 
@@ -28,7 +29,7 @@ class Counted(Comparison):
     seen: list[tuple[str, int, int, float]] = field(default_factory=list)
     given: list[tuple[str, list[float], list[float], float]] = field(default_factory=list)
     step_users: int = 0
-    before: Counter[str] = field(default_factory=Counter)
+    blocks: list[dict[str, int]] = field(default_factory=list)
     since: Counter[str] = field(default_factory=Counter)
 
     def users(self, canary: int, total: int, weight: float) -> None:
@@ -37,11 +38,15 @@ class Counted(Comparison):
     def incident(self, name: str, canary: int, total: int, weight: float) -> None:
         self.seen.append((name, canary, total, round(weight, 6)))
 
-    def apart(self, answers: int, happened: Mapping[str, int]) -> None:
-        self.before += Counter(answers=answers, **happened)
+    def apart(self, users: int, happened: Mapping[str, int]) -> None:
+        self.blocks.append({"users": users, **happened})
 
-    def together(self, answers: int, happened: Mapping[str, int]) -> None:
-        self.since += Counter(answers=answers, **happened)
+    def together(self, users: int, happened: Mapping[str, int]) -> None:
+        self.since += Counter(users=users, **happened)
+
+    @property
+    def block_seconds(self) -> float:
+        return 10.0
 
     def lists(self, name: str, canary: np.ndarray, stable: np.ndarray, weight: float) -> None:
         self.given.append((name, canary.tolist(), stable.tolist(), round(weight, 6)))
@@ -209,31 +214,64 @@ def test_an_incident_counts_the_first_time_it_happens_to_a_user() -> None:
     ]
 
 
-def test_since_everybody_is_in_the_canary_those_before_are_what_it_is_compared_with() -> None:
+def test_a_user_counts_once_in_a_block_of_time() -> None:
     users, counted = cohort()
     weigh(users, 0.0, 0.5)
     lists = [shown("ann", 5.0, items=""), shown("ann", 6.0, items=""), shown("bob", 7.0, "canary")]
     users.take(lists, [], [Failure(8.0, "stable", "x", "errors")], 10.0)
-    weigh(users, 20.0, 1.0)
-    lists = [shown(user, 30.0 + n, "canary", items="") for n, user in enumerate(("ann", "ann", "bob"))]
-    users.take(lists, [], [Failure(30.0, "canary", "x", "errors")] * 3, 40.0)
-    assert counted.before == Counter(answers=3, empty=2, errors=1)
-    assert counted.since == Counter(answers=3, empty=2, errors=1)
+    users.take([shown("ann", 15.0)], [], [], 18.0)
+    weigh(users, 30.0, 1.0)
+    lists = [shown(user, 40.0 + n, "canary", items="") for n, user in enumerate(("ann", "ann", "bob"))]
+    users.take(lists, [], [Failure(40.0, "canary", "x", "errors")] * 3, 45.0)
+    assert counted.blocks == [{"users": 2, "empty": 1, "errors": 1}, {"users": 1}]
+    assert counted.since == Counter(users=2, empty=2, errors=1)
+    users.take([shown("ann", 46.0, "canary", items=""), shown("ann", 51.0, "canary")], [], [], 52.0)
+    assert counted.since == Counter(users=3, empty=2, errors=1)
+
+
+def alarms_at_the_last_step(before: list[int], since: list[int], users: int = 1000) -> bool:
+    """Of empty lists, of so many users in each block of time."""
+    comparison = Comparison(POLICY)
+    comparison.incident("empty", 5, 10, 0.5)
+    for happened in before:
+        comparison.apart(users, {"empty": happened})
+    for happened in since:
+        comparison.together(users, {"empty": happened})
+    found = comparison.evidence(NOW).incidents
+    assert not found["errors"].alarm
+    return found["empty"].alarm
 
 
 def test_what_breaks_under_everybodys_requests_is_an_alarm_and_what_was_there_before_is_none() -> None:
-    for empty, alarm in ((0, False), (2, False), (40, True)):
-        comparison = Comparison(POLICY)
-        comparison.incident("empty", 5, 10, 0.5)
-        comparison.apart(10_000, {"empty": 20})
-        for _ in range(20):
-            comparison.together(1000, {"empty": empty})
-        found = comparison.evidence(NOW).incidents
-        assert found["empty"].alarm == alarm
-        assert not found["errors"].alarm
-    blind = Comparison(POLICY)
-    blind.together(1000, {"errors": 1000})
-    assert not blind.evidence(NOW).incidents["errors"].alarm, "nothing was before"
+    assert not alarms_at_the_last_step([2] * 10, [0] * 20)
+    assert not alarms_at_the_last_step([2] * 10, [2] * 20)
+    assert alarms_at_the_last_step([2] * 10, [40] * 20)
+    assert alarms_at_the_last_step([0] * 10, [40])
+    assert alarms_at_the_last_step([200, 190, 210, 205, 195], [1000] * 3), "a fifth of the users before"
+
+
+def test_outages_that_come_now_and_then_are_usual() -> None:
+    hour = [0] * 59 + [50]
+    assert not alarms_at_the_last_step(hour * 4, hour * 2)
+    assert alarms_at_the_last_step(hour * 4, [500] * 3)
+
+
+def test_where_nothing_was_before_nothing_is_compared_with_it() -> None:
+    assert not alarms_at_the_last_step([], [1000] * 20)
+    assert not alarms_at_the_last_step([0] * 4, [1000] * 20)
+
+
+def test_nobody_enters_while_the_canary_is_away() -> None:
+    users, counted = cohort()
+    weigh(users, 0.0, 0.5)
+    users.leave_out([(10.0, 20.0)])
+    users.take([shown("ann", 5.0), shown("bob", 12.0), shown("eve", 15.0, "canary")], [], [], 16.0)
+    assert counted.seen == [("users", 0, 1, 0.5)]
+    users.take([shown("bob", 21.0), shown("eve", 22.0, "canary"), shown("ann", 23.0)], [], [], 24.0)
+    assert counted.seen == [("users", 0, 1, 0.5), ("users", 1, 2, 0.5)]
+    users.leave_out([(10.0, 20.0), (70.0, math.inf)])
+    users.take([], [], [], 400.0)
+    assert counted.of("quality") == [], "an outcome needs a window without an outage"
 
 
 def test_lists_are_compared_with_the_list_before_of_the_same_arm_and_by_what_is_popular() -> None:

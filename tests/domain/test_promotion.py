@@ -27,6 +27,7 @@ POLICY = Policy(
     step_seconds=60,
     step_users=100,
     quality_users=500,
+    drift_users=100,
     stale_seconds=30,
     unhealthy_seconds=20,
     max_restarts=2,
@@ -40,7 +41,7 @@ FINE = Evidence(
     step_users=100,
     age_seconds={"stable": 0.5, "canary": 1.0},
     incidents={"errors": QUIET, "slow": QUIET},
-    drifts={"overlap": Drift(UNKNOWN, alarm=False)},
+    drifts={"overlap": Drift(Interval(0.0, -0.1, 0.1), alarm=False, users=(900, 100))},
     mismatch=QUIET,
 )
 BETTER, WORSE, UNSURE = Interval(0.2, 0.1, 0.3), Interval(-0.2, -0.3, -0.1), Interval(0.0, -0.1, 0.1)
@@ -54,7 +55,7 @@ def test_without_an_alarm_more_users_get_it() -> None:
     "bad",
     [
         {"incidents": {"errors": LOUD}},
-        {"drifts": {"overlap": Drift(Interval(0.5, 0.4, 0.6), alarm=True)}},
+        {"drifts": {"overlap": Drift(Interval(0.5, 0.4, 0.6), alarm=True, users=(900, 100))}},
         {"mismatch": LOUD},
         {"restarts": 3},
         {"unhealthy_seconds": 21.0},
@@ -79,6 +80,10 @@ def test_whatever_is_bad_rolls_back_even_without_other_data(bad: dict[str, objec
         ({"step_seconds": 59.0}, "1 s longer"),
         ({"step_seconds": math.nan}, "not a number"),
         ({"step_users": 99}, "99 of 100 users"),
+        (
+            {"drifts": {"overlap": Drift(UNKNOWN, alarm=False, users=(900, 99))}},
+            "overlap of the lists is known",
+        ),
     ],
 )
 def test_whatever_is_unknown_holds_and_is_said(unknown: dict[str, object], said: str) -> None:
@@ -125,6 +130,19 @@ def test_an_inconclusive_rollout_ends_at_its_deadline() -> None:
     late = replace(FINE, step=2, quality=UNSURE, seconds=3601)
     decision = decide(late, POLICY)
     assert (decision.action, "inconclusive" in decision.reason) == ("roll back", True)
+
+
+def test_a_deadline_takes_nothing_back_from_who_was_proven_better() -> None:
+    late = replace(FINE, step=3, seconds=4000, step_seconds=1.0, quality=BETTER)
+    assert decide(late, POLICY).action == "hold"
+    assert decide(replace(late, step_seconds=61.0), POLICY).action == "promote"
+    assert decide(replace(late, age_seconds={"canary": 4000.0}), POLICY).action == "hold"
+    assert decide(replace(late, mismatch=LOUD), POLICY).action == "roll back"
+
+
+def test_only_a_deadline_is_late() -> None:
+    assert decide(replace(FINE, step=2, quality=UNSURE, seconds=3601), POLICY).late
+    assert not decide(replace(FINE, mismatch=LOUD, seconds=3601), POLICY).late
 
 
 def test_alarms_share_their_level() -> None:

@@ -42,6 +42,7 @@ QUICK: Mapping[str, Any] = {  # a rollout of half a minute
     "step_minutes": 0.1,
     "step_users": 20,
     "quality_users": 40,
+    "drift_users": 20,
     "stale_seconds": 30,
     "unhealthy_seconds": 20,
     # A machine that runs other tests too is slow now and then, and a single replica more than two.

@@ -1,6 +1,7 @@
 """The analysis of a step as a Job: it ends when it knows, by its exit code."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from described import DESCRIPTION
+from served import small_arrays
 
 from marquee.errors import ConfigError
 from marquee.events import Event, Exposure, Feedback, encode
+from marquee.model import write_model
 from service.analysis import Analysis, read_policy
 
 POLICY: dict[str, Any] = {
@@ -20,10 +24,14 @@ POLICY: dict[str, Any] = {
     "tolerance": {
         "errors": 1.5, "slow": 2.0, "below_personal": 1.5, "empty": 1.0, "popularity": 1.0, "overlap": 1.0,
     },
-    "step_seconds": 10, "step_users": 50, "quality_users": 50, "stale_seconds": 1000, "unhealthy_seconds": 60,
+    "step_seconds": 10, "step_users": 50, "quality_users": 50, "drift_users": 50,
+    "stale_seconds": 1000, "unhealthy_seconds": 60,
     "max_restarts": 0, "deadline_seconds": 10000, "at_deadline": "roll back",
     "objective": "click_through", "window_seconds": 5, "slow_ms": 100, "max_outcome": None,
 }  # fmt: skip
+
+
+POPULARITY = {f"i{item}": 0.02 for item in range(50)}
 
 
 def policy_file(folder: Path, **changes: Any) -> Path:
@@ -61,14 +69,17 @@ def test_a_step_is_judged_by_the_first_list_of_each_user(
 ) -> None:
     began = time.time() - 100
     write_users(tmp_path / "events", began, better=better, slow=slow)
-    analysis = Analysis(read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began)
+    analysis = Analysis(
+        read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began, popularity=POPULARITY
+    )
     assert analysis.look(began + 50).action == action
 
 
 def test_an_arm_may_have_any_name(tmp_path: Path) -> None:
     began = time.time() - 100
     write_users(tmp_path / "events", began, better=-0.25)
-    analysis = Analysis(read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began, "stable")
+    told = read_policy(policy_file(tmp_path))
+    analysis = Analysis(told, tmp_path / "events", 0, began, arm="stable", popularity=POPULARITY)
     assert analysis.look(began + 50).action == "advance"
 
 
@@ -96,10 +107,35 @@ def test_the_job_ends_with_a_code_and_says_why(tmp_path: Path) -> None:
         "--step",
         "0",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    write_model(tmp_path / "model", small_arrays({"u1": ([], [0])}, ["i1", "i2"]), DESCRIPTION)
+    told = {**os.environ, "MARQUEE_MODEL": str(tmp_path / "model")}
+    done = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=60)
     last = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, last["action"]) == (1, "roll back")
     assert "inconclusive" in last["reason"]
+
+
+def test_lists_of_what_is_popular_are_seen_and_who_does_not_know_it_waits(tmp_path: Path) -> None:
+    """A canary that shows everybody the five most popular items, where stable shows any of fifty."""
+    began, rng = time.time() - 100, np.random.default_rng(0)
+    popularity = {f"i{item}": (0.15 if item < 5 else 0.25 / 45) for item in range(50)}
+    popular = tuple(f"i{item}" for item in range(5))
+    events = []
+    for user in range(600):
+        arm = "canary" if rng.random() < 0.5 else "stable"
+        items = popular if arm == "canary" else tuple(f"i{item}" for item in rng.permutation(50)[:5])
+        events.append(
+            Exposure(f"r{user}", began + 2 + user / 600, f"u{user}", arm, "1", "personal", items, 1)
+        )
+    (tmp_path / "events" / "r").mkdir(parents=True)
+    lines = b"".join(encode(event) + b"\n" for event in events)
+    (tmp_path / "events" / "r" / f"exposure-{int(began * 1000)}-000001.jsonl").write_bytes(lines)
+    tolerance = POLICY["tolerance"] | {"popularity": 0.02}
+    told = read_policy(policy_file(tmp_path, tolerance=tolerance))
+    decision = Analysis(told, tmp_path / "events", 0, began, popularity=popularity).look(began + 50)
+    assert (decision.action, decision.reason[:10]) == ("roll back", "popularity")
+    blind = Analysis(told, tmp_path / "events", 0, began).look(began + 50)
+    assert (blind.action, "popularity" in blind.reason) == ("hold", True)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The controller dies before or after any of its acts, and the next one brings everything to one state."""
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ from experiments.config import load_params
 from marquee.errors import TrackingError
 from marquee.promotion import Decision
 from marquee.rollout import Rollout
-from pipelines.rollout import controlling
+from pipelines.rollout import controlling, telling
 from pipelines.rollout.controlling import Controller
 from pipelines.rollout.journal import Journal, active, create, journals
 from pipelines.rollout.policy import told_of
+from pipelines.rollout.telling import Telling
 from pipelines.up import laid_out
 from service.gateway.steering import NOBODY, Split
 from service.stack.layout import CANARY, STABLE, Arm, Stack
@@ -85,8 +87,14 @@ class Seen:
     def __init__(self, decisions: Callable[[Rollout], Decision]) -> None:
         self.decisions = decisions
 
+    def missed(self, _: float) -> float | None:
+        return None
+
     def look(self, rollout: Rollout, _: float) -> Rollout:
         return rollout
+
+    def shown(self) -> dict[str, float]:
+        return {}
 
 
 @dataclass
@@ -105,7 +113,7 @@ class Stage:
         self.patch.setattr(controlling, "crown", self._crown)
         self.patch.setattr(controlling, "decide", lambda evidence, _: self.decisions(evidence))
         self.patch.setattr(Controller, "_watching", lambda *_: Seen(self.decisions))
-        self.patch.setattr(Controller, "_tell", lambda *_: None)
+        self.patch.setattr(Telling, "of_look", lambda *_: None)
         append = Journal.append
         self.patch.setattr(
             Journal, "append", lambda journal, *a, **k: self.world.act(lambda: append(journal, *a, **k))
@@ -228,8 +236,8 @@ def test_a_tracking_store_that_is_silent_stops_no_rollback(
     acted = stage(tmp_path, monkeypatch, broken, -1)
     journal = journals(tmp_path)[-1]
     journal.path.write_text(journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"'))
-    monkeypatch.setattr(controlling, "RolloutRun", Silent)
-    monkeypatch.setattr(controlling, "RECORD_S", 0.1)
+    monkeypatch.setattr(telling, "RolloutRun", Silent)
+    monkeypatch.setattr(telling, "RECORD_S", 0.1)
     acted.run()
     silent.set()
     assert journal.rollout().outcome == "rolled back"
@@ -261,7 +269,122 @@ def test_a_rollback_needs_no_tracking_store(tmp_path: Path, monkeypatch: pytest.
     journal = journals(tmp_path)[-1]
     text = journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"')
     journal.path.write_text(text)
-    monkeypatch.setattr(controlling, "RolloutRun", gone)
+    monkeypatch.setattr(telling, "RolloutRun", gone)
     acted.run()
     assert journal.rollout().outcome == "rolled back"
     assert acted.world.split == NOBODY
+
+
+def test_an_outcome_that_mlflow_did_not_take_is_offered_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[object, ...]] = []
+
+    class Away:
+        gone = True
+
+        def __init__(self, _: str) -> None: ...
+
+        def end(self, *told: object) -> None:
+            if Away.gone:
+                raise TrackingError("the tracking store cannot be reached")
+            taken.append(told)
+
+    acted = stage(tmp_path, monkeypatch, broken, -1)
+    journal = journals(tmp_path)[-1]
+    journal.path.write_text(journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"'))
+    monkeypatch.setattr(telling, "RolloutRun", Away)
+    monkeypatch.setattr(telling, "AGAIN_S", 0.0)
+    acted.run()
+    assert (journal.rollout().running, journal.rollout().recorded) == (False, False)
+    Away.gone = False
+    later = Controller(acted.stack, "marquee")
+    for _ in range(3):
+        later.tick()
+    assert journal.rollout().recorded
+    assert [told[:2] for told in taken] == [("rolled back", "it is broken")]
+
+
+def test_a_full_disk_keeps_nobody_in_a_canary_that_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acted = stage(tmp_path, monkeypatch, broken, -1)
+    controller = Controller(acted.stack, "marquee")
+    while acted.world.split.weight < PARAMS.canary.steps[1]:
+        controller.tick()
+    append = Journal.append
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", full)
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space"):
+                controller.tick()
+            assert acted.world.split == NOBODY
+    assert Journal.append is append
+    controller.tick()
+    assert journals(tmp_path)[-1].rollout().reason == "it is broken"
+    assert acted.world.arms == {STABLE: OLD}
+
+
+def test_a_deadline_is_no_alarm_in_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Decision("roll back", "inconclusive after 72 h", late=True)
+    acted = stage(tmp_path, monkeypatch, lambda _: late, -1)
+    controller = Controller(acted.stack, "marquee")
+    controller.tick()
+    journal = journals(tmp_path)[-1]
+    journal.append("asked", what="pause")
+    for _ in range(3):
+        controller.tick()
+    assert journal.rollout().outcome is None
+    journal.append("asked", what="resume")
+    controller.tick()
+    assert journal.rollout().outcome == "rolled back"
+
+
+def test_a_pause_before_the_first_step_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    acted = stage(tmp_path, monkeypatch, better, -1)
+    journal = journals(tmp_path)[-1]
+    journal.append("asked", what="pause")
+    controller = Controller(acted.stack, "marquee")
+    for _ in range(3):
+        controller.tick()
+    assert (acted.world.split.weight, journal.rollout().weighed) == (0.0, ())
+    journal.append("asked", what="resume")
+    acted.run()
+    assert journal.rollout().outcome == "promoted"
+
+
+def test_a_canary_has_its_time_to_start_from_when_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack was down since shortly after the beginning: nobody has tried to start it meanwhile."""
+    acted = stage(tmp_path, monkeypatch, better, -1)
+    journal = journals(tmp_path)[-1]
+    journal.path.write_text(
+        journal.path.read_text().replace(f'"time": {journal.rollout().began}', '"time": 1.0')
+    )
+    monkeypatch.setattr(controlling, "healthy", lambda _: False)
+    controller = Controller(acted.stack, "marquee")
+    controller.tick()
+    assert journal.rollout().outcome is None
+    monkeypatch.setattr(controlling, "START_S", 0.0)
+    controller.tick()
+    assert "became ready" in journal.rollout().reason
+
+
+def test_when_the_canary_goes_and_comes_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acted = stage(tmp_path, monkeypatch, lambda _: Decision("hold", "no data"), -1)
+    controller, journal = Controller(acted.stack, "marquee"), journals(tmp_path)[-1]
+    controller.tick()
+    for missed in (None, 10.0, 11.0, None, None, 20.0):
+        monkeypatch.setattr(Seen, "missed", lambda *_, since=missed: since)
+        controller.tick()
+    (first, second) = journal.rollout().outages
+    assert (first[0], second) == (10.0, (20.0, math.inf))
+    assert math.isfinite(first[1])
+    assert journal.rollout().out

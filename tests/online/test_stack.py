@@ -15,11 +15,12 @@ import yaml
 
 from experiments.config import load_params
 from marquee.errors import ConfigError, MarqueeError
+from marquee.promotion import INCIDENTS
 from pipelines.address import address
 from pipelines.compose import site_of
 from pipelines.rollout.journal import Journal, active, create, held, journals
 from pipelines.rollout.policy import canary_of, policy_of, told_of
-from pipelines.rollout.rehearsal import users_until_alarm
+from pipelines.rollout.rehearsal import users_until_alarm, users_until_surge
 from pipelines.up import laid_out
 from service.gateway.address import Host, render_address
 from service.stack.launch import _append, pid_of, starts_since
@@ -143,6 +144,21 @@ def test_one_rollout_at_a_time(tmp_path: Path) -> None:
     assert [journal.rollout().name for journal in journals(tmp_path)] == ["one", "two"]
 
 
+def test_a_journal_is_there_with_its_first_entry_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(journal: Journal, *_: object, **__: object) -> None:
+        journal.path.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", full)
+        with pytest.raises(OSError, match="No space"):
+            create(tmp_path, "one", **BEGAN)
+    assert active(tmp_path) is None
+    assert create(tmp_path, "one", **BEGAN).rollout().name == "one"
+
+
 def test_a_journal_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"entry": "weighed"}\n')
@@ -187,6 +203,13 @@ def test_with_the_parameters_as_they_are_every_alarm_can_go_off(name: str) -> No
     users = users_until_alarm(policy_of(load_params(ROOT / "params.yaml").canary), name)
     assert users is not None
     assert users <= 1000
+
+
+@pytest.mark.parametrize("name", INCIDENTS)
+def test_and_at_the_last_step(name: str) -> None:
+    users = users_until_surge(policy_of(load_params(ROOT / "params.yaml").canary), name)
+    assert users is not None
+    assert users <= 100
 
 
 def test_an_alarm_that_cannot_go_off_is_found() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from experiments.config import load_params
 from marquee.cohort import Failure
 from marquee.events import Exposure, encode
 from marquee.rollout import Rollout
-from pipelines.rollout import watching
+from pipelines.rollout import memory, watching
 from pipelines.rollout.watching import Watch
 from pipelines.up import laid_out
 from service.gateway.failures import FailureFile
 from service.gateway.steering import ServerState
 from service.stack.bounds import KEPT, begin_anew, bound
 from service.stack.layout import Stack
+from service.telemetry import following
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 LINE = "{at} canary 500 1000 {user} SH--\n"
@@ -87,20 +89,27 @@ class Scene:
         self.rollout = Rollout("r", self.began, 1, 1, 2, "/b", None, ((self.began, 0.5),), (self.began,))
         self.up: bool | None = True
         monkeypatch.setattr(watching, "servers_of", lambda *_: self._states())
-        self.watch = Watch(self.stack, self.rollout, PARAMS.canary, {})
+        self.watch = self.another()
+
+    def another(self) -> Watch:
+        """After a restart of the controller."""
+        return Watch(self.stack, self.rollout, PARAMS.canary, {}, time.time())
 
     def _states(self) -> list[ServerState] | None:
         return None if self.up is None else [ServerState("canary", "canary-1", self.up, 0, 0, 0)]
 
     def look(self, now: float) -> Any:
+        self.watch.missed(now)
         return self.watch.look(self.rollout, now)
 
-    def show(self, number: int) -> None:
-        path = self.stack.events / "stable-1" / "exposure-1.jsonl.open"
+    def show(self, number: int, at: float = 20.0, arm: str = "stable") -> None:
+        """So many users of an arm, some seconds after the beginning and a hundredth apart."""
+        path = self.stack.events / f"{arm}-1" / "exposure-1.jsonl.open"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             for n in range(number):
-                shown = Exposure(f"r{n}", self.began + 20, f"u{n}", "stable", "m", "personal", ("i1",), 1)
+                user, when = f"{arm}{at}-{n}", self.began + at + n / 100
+                shown = Exposure(f"r{n}", when, user, arm, "m", "personal", ("i1",), 1)
                 file.write(f"{encode(shown).decode()}\n")
 
 
@@ -153,3 +162,88 @@ def test_where_counting_failed_everything_is_read_again(
     seen = scene.look(time.time())
     assert seen.troubles == ()
     assert seen.mismatch.total == 30
+
+
+def test_hours_that_were_missed_are_read_in_pieces_and_in_the_order_in_which_they_were(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stable is read first, all of it, where nobody sorts: its users would come long before the canary's."""
+    scene.show(500)
+    scene.show(500, arm="canary")
+    monkeypatch.setattr(watching, "PIECE", 100)
+    monkeypatch.setattr(watching, "READING_S", 0.0)
+    totals = []
+    for _ in range(10):
+        seen = scene.look(time.time())
+        assert "still reading" in seen.troubles[0]
+        assert abs(seen.mismatch.canary - seen.mismatch.total / 2) <= 1
+        totals.append(seen.mismatch.total)
+    assert totals == [*range(100, 1001, 100)]
+    assert scene.look(time.time()).troubles == ()
+
+
+def test_after_a_restart_it_goes_on_from_a_copy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "KEEP_S", 0.0)
+    scene.show(30)
+    scene.show(20, arm="canary")
+    scene.look(time.time())
+    monkeypatch.setattr(watching, "KEEP_S", 1000.0)
+    scene.show(10, at=40.0)
+    before = scene.look(time.time())
+    scene.watch = scene.another()
+    read = []
+    decode = following.decode
+    monkeypatch.setattr(following, "decode", lambda line: read.append(line) or decode(line))
+    after = scene.look(time.time())
+    assert len(read) == 10
+    assert (after.mismatch, after.step_users) == (before.mismatch, before.step_users)
+    assert after.mismatch.total == 60
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "of another rollout", "of other code", "none"])
+def test_a_copy_that_is_not_ours_or_not_whole_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    path, name = tmp_path / "counted", "one"
+    memory.keep(path, name, {"users": 3})
+    assert memory.recall(path, name) == {"users": 3}
+    data = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(data[:-5])
+    elif damage == "changed":
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif damage == "none":
+        path.unlink()
+    elif damage == "of other code":
+        monkeypatch.setattr(memory, "_code", lambda: "another")
+    else:
+        name = "two"
+    assert memory.recall(path, name) is None
+
+
+def test_a_copy_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    memory.keep(tmp_path / "there is no such folder" / "counted", "one", {})
+
+
+def test_who_was_away_does_not_know_whether_the_canary_was_there(scene: Scene) -> None:
+    now = time.time()
+    assert scene.watch.missed(now + 1) is None
+    assert scene.watch.missed(now + 60) == now + 1
+    assert scene.watch.missed(now + 61) is None
+    scene.up = False
+    assert scene.watch.missed(now + 62) == now + 61
+    assert scene.watch.missed(now + 63) == now + 62
+    scene.up = None
+    assert scene.watch.missed(now + 64) == now + 63
+
+
+def test_while_the_canary_is_away_its_users_are_nobody_elses(scene: Scene) -> None:
+    """Ten seconds of a half of the users, whom stable answers meanwhile."""
+    scene.show(500, at=5.0)
+    scene.show(500, at=5.0, arm="canary")
+    scene.show(1000, at=30.0)
+    assert scene.look(time.time()).mismatch.alarm
+    scene.rollout = replace(scene.rollout, outages=((scene.began + 29, scene.began + 41),))
+    scene.watch = scene.another()
+    seen = scene.look(time.time())
+    assert (seen.mismatch.alarm, seen.mismatch.total) == (False, 1000)
