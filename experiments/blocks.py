@@ -60,7 +60,7 @@ class Canary(Block):
     step_minutes: Positive
     step_users: int = Field(ge=1)
     quality_users: int = Field(ge=30)
-    drift_users: int = Field(ge=20)
+    drift_users: int = Field(default=100, ge=20)
     stale_seconds: Positive
     unhealthy_seconds: Positive
     max_restarts: int = Field(ge=0)

@@ -19,8 +19,8 @@ from sys import intern
 from typing import Literal
 
 from marquee.batch import Batch
-from marquee.blocks import Blocks
 from marquee.comparison import Comparison
+from marquee.epochs import Epoch, ListFigures
 from marquee.events import Exposure, Feedback
 
 Objective = Literal["click_through", "watch_minutes", "rating"]
@@ -84,7 +84,10 @@ class Cohort:
         self._objective = objective
         self._window_s = window_s
         self._most = most
-        self._popularity = popularity or {}
+        self._figures = ListFigures(popularity or {})
+        self._epochs = [
+            Epoch(comparison, scale, popularity or {}) for scale in range(1, len(comparison.scales_s))
+        ]
         self._sticky = sticky
         self._weights: list[tuple[float, float]] = []  # by step: since when it is wanted, and the weight
         self._steered: list[float] = []  # by step: since when the gateways obey
@@ -93,9 +96,7 @@ class Cohort:
         self._waiting: deque[tuple[str, _Visit]] = deque()  # in the order in which windows began
         self._feedback: list[Feedback] = []  # that waits
         self._happened: dict[str, set[str]] = defaultdict(set)  # by incident: users it happened to
-        self._blocks = Blocks(comparison)
         self._outages: Sequence[tuple[float, float]] = ()
-        self._before: dict[bool, frozenset[str]] = {}  # by arm: the list before
         self._in_step = set[str]()  # users of the canary that were seen in this step
         self.last: dict[str, float] = dict.fromkeys(ARMS, -math.inf)  # by arm: time of the last answer
         self.lists: dict[str, int] = dict.fromkeys(ARMS, 0)  # by arm
@@ -150,7 +151,8 @@ class Cohort:
                 batch = Batch()
         self._close(now, batch)
         batch.count(self._comparison)
-        self._blocks.tell()
+        for epoch in self._epochs:
+            epoch.tell()
 
     def ages(self, now: float) -> dict[str, float]:
         """By arm, seconds since its last answer."""
@@ -174,11 +176,13 @@ class Cohort:
             return
         if user is None:
             return
-        self._blocks.seen(user, exposure.time, self._weights[step][1])
+        there = not self._away(exposure.time, exposure.time)
+        for epoch in self._epochs:
+            epoch.seen(user, canary, exposure.items, exposure.time, self._weights[step][1], there)
         if canary and step == len(self._weights) - 1 and user not in self._in_step:
             self._in_step.add(user)
             batch.step_users += 1
-        if not self._away(exposure.time, exposure.time):
+        if there:
             before, self._known[user] = self._known.get(user), (step, canary)
             if before is None:
                 self._enter(user, exposure, self._weights[step][1], batch)
@@ -201,22 +205,16 @@ class Cohort:
         visit = self._visits[user] = _Visit(canary, exposure.time, weight)
         self._waiting.append((user, visit))
         batch.users[weight][canary] += 1
-        if not exposure.items:
-            return
-        items = frozenset(exposure.items)
-        if self._popularity:
-            shares = [self._popularity.get(item, 0.0) for item in items]
-            batch.lists["popularity"][weight][canary].append(sum(shares) / len(shares))
-        if before := self._before.get(canary):
-            batch.lists["overlap"][weight][canary].append(len(items & before) / min(len(items), len(before)))
-        self._before[canary] = items
+        for name, figure in self._figures.of(canary, exposure.items).items():
+            batch.lists[name][weight][canary].append(figure)
 
     def _happen(self, name: str, user: str, canary: bool, time: float, batch: Batch) -> None:
         step = self._step(time)
         if step is None:
             return
         weight = self._weights[step][1]
-        self._blocks.happened(name, user, time, weight)
+        for epoch in self._epochs:
+            epoch.happened(name, user, canary, time, weight)
         if user not in self._happened[name]:
             self._happened[name].add(user)
             batch.incidents[name][weight][canary] += 1

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from marquee.arrays import Floats
 from marquee.promotion import DRIFTS, INCIDENTS, Drift, Evidence, Incidents, Policy
-from marquee.sequential import UNKNOWN, Interval, MeanDifference, ShareTest
+from marquee.sequential import Interval, MeanDifference, SurgeTest
 from marquee.usual import Usual
+from marquee.watched import WatchedMean, WatchedShare
 
-BLOCK_S = 60.0  # longer than most disturbances, so that one falls into one block
+EPOCHS_S = (60.0, 600.0)  # the first is longer than most disturbances, so that one falls into one of them
+FINEST = 1  # scale: that of the shortest epochs; 0 is the whole rollout
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,19 @@ class Comparison:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._incidents = {name: ShareTest(policy.tolerance[name]) for name in INCIDENTS}
-        self._drifts = {name: MeanDifference() for name in DRIFTS}
-        self._mismatch = ShareTest(two_sided=True)
+        self.scales_s = (
+            math.inf,
+            min(EPOCHS_S[0], policy.step_seconds / 10),
+            min(EPOCHS_S[1], policy.step_seconds),
+        )
+        scales = len(self.scales_s)
+        self._incidents = {name: WatchedShare(scales, policy.tolerance[name]) for name in INCIDENTS}
+        self._surges = {name: SurgeTest(policy.tolerance[name]) for name in INCIDENTS}
+        self._drifts = {
+            name: WatchedMean(scales, policy.tolerance[name], policy.alarm_alpha, policy.drift_users)
+            for name in DRIFTS
+        }
+        self._mismatch = WatchedShare(scales, two_sided=True)
         self._quality = MeanDifference()
         self._usual = {name: Usual() for name in INCIDENTS}  # while there were two arms
         self._broken: dict[str, str] = {}  # by metric: what was not a number
@@ -45,52 +57,54 @@ class Comparison:
         """Users of the canary are counted from here on."""
         self.step_users = 0
 
-    def users(self, canary: int, total: int, weight: float) -> None:
-        """Users that were answered for the first time in this rollout."""
-        self._mismatch.update(canary, total, weight)
+    def begin_epoch(self, scale: int) -> None:
+        """Users count anew in the epochs of a scale."""
+        for shares in (*self._incidents.values(), self._mismatch):
+            shares.begin_epoch(scale)
+        for means in self._drifts.values():
+            means.begin_epoch(scale)
+
+    def users(self, canary: int, total: int, weight: float, scale: int = 0) -> None:
+        """Users that were answered for the first time in this rollout, or in the epoch of a scale."""
+        self._mismatch.update(canary, total, weight, scale)
 
     def answered(self, canary: int) -> None:
         """Users of the canary that were answered for the first time in this step."""
         self.step_users += canary
 
-    def incident(self, name: str, canary: int, total: int, weight: float) -> None:
-        """Users that it happened to for the first time in this rollout."""
-        self._incidents[name].update(canary, total, weight)
-
-    @property
-    def block_seconds(self) -> float:
-        """How long a block of time is, of which `apart` and `together` are told."""
-        return min(BLOCK_S, self._policy.step_seconds / 10)
+    def incident(self, name: str, canary: int, total: int, weight: float, scale: int = 0) -> None:
+        """Users that it happened to for the first time in this rollout, or in the epoch of a scale."""
+        self._incidents[name].update(canary, total, weight, scale)
 
     def apart(self, users: int, happened: Mapping[str, int]) -> None:
-        """A block of time with both arms: its users, and to how many of them incidents happened."""
+        """A short epoch with both arms: its users, and to how many of them incidents happened."""
         for name, usual in self._usual.items():
             usual.update(happened.get(name, 0), users)
 
     def together(self, users: int, happened: Mapping[str, int]) -> None:
-        """Users of a block since everybody is in the canary, and to how many of them incidents happened.
+        """New users of an epoch since everybody is in the canary, and to how many incidents happened.
 
         Nobody is left to compare with but those before: what a canary does under everybody's requests is seen
         all the same. It is no randomised comparison, so it is not held to the level of the others.
         """
-        for name, test in self._incidents.items():
-            usual = self._usual[name]
-            if usual.known:
-                test.surge(happened.get(name, 0), users * usual.rate, usual.dispersion)
+        for name, test in self._surges.items():
+            usual, hit = self._usual[name], happened.get(name, 0)
+            if usual.known:  # who was never answered is among those it happened to alone
+                test.update(hit, max(users, hit) * usual.rate, usual.dispersion)
 
-    def lists(self, name: str, canary: Floats, stable: Floats, weight: float) -> None:
-        """A drift's figure of the first list of each new user."""
-        self._take(name, self._drifts[name], canary, stable, weight)
+    def lists(self, name: str, canary: Floats, stable: Floats, weight: float, scale: int = 0) -> None:
+        """A drift's figure of the first list of each new user, of this rollout or of the epoch of a scale."""
+        try:
+            self._drifts[name].update(canary, stable, weight, scale)
+        except ValueError as error:
+            self._broken[name] = f"{name}: {error}"
 
     def outcomes(self, canary: Floats, stable: Floats, weight: float) -> None:
         """The objective of users whose time is over."""
-        self._take("quality", self._quality, canary, stable, weight)
-
-    def _take(self, name: str, into: MeanDifference, canary: Floats, stable: Floats, weight: float) -> None:
         try:
-            into.update(canary, stable, weight)
+            self._quality.update(canary, stable, weight)
         except ValueError as error:
-            self._broken[name] = f"{name}: {error}"
+            self._broken["quality"] = f"quality: {error}"
 
     @property
     def quality(self) -> Interval:
@@ -112,8 +126,8 @@ class Comparison:
             seconds=now.seconds,
             step_users=self.step_users,
             age_seconds=now.age_seconds,
-            incidents={name: self._weighed(test) for name, test in self._incidents.items()},
-            drifts={name: self._drift(name, test) for name, test in self._drifts.items()},
+            incidents={name: self._incident(name) for name in INCIDENTS},
+            drifts={name: self._drift(watched) for name, watched in self._drifts.items()},
             mismatch=self._weighed(self._mismatch),
             quality=self.quality,
             quality_users=(int(counts[0]), int(counts[1])),
@@ -122,12 +136,20 @@ class Comparison:
             troubles=(*now.troubles, *self._broken.values()),
         )
 
-    def _weighed(self, test: ShareTest) -> Incidents:
-        return Incidents(test.canary, test.total, test.p, test.rejects(self._policy.alarm_alpha))
+    def _incident(self, name: str) -> Incidents:
+        apart, surge = self._weighed(self._incidents[name]), self._surges[name]
+        if not surge.users:
+            return apart
+        alarm = apart.alarm or surge.rejects(self._policy.alarm_alpha)
+        canary, total = apart.canary + surge.users, apart.total + surge.users
+        return Incidents(canary, total, min(apart.p, surge.p), alarm)
 
-    def _drift(self, name: str, test: MeanDifference) -> Drift:
-        # One side of an interval of twice the level is as seldom wrong as that level says.
-        interval = test.interval(2 * self._policy.alarm_alpha, self._policy.drift_users)
-        known = interval is not UNKNOWN and math.isfinite(interval.low)
-        alarm = known and interval.low > self._policy.tolerance[name]
-        return Drift(interval, alarm, (int(test.counts[0]), int(test.counts[1])))
+    def _weighed(self, watched: WatchedShare) -> Incidents:
+        p = watched.p
+        return Incidents(
+            watched.whole.canary, watched.whole.total, min(p, 1.0), p <= self._policy.alarm_alpha
+        )
+
+    def _drift(self, watched: WatchedMean) -> Drift:
+        found = watched.found
+        return Drift(found.difference, found.alarm, watched.users)

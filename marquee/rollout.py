@@ -17,6 +17,7 @@ from marquee.errors import MarqueeError
 Outcome = Literal["promoted", "rolled back"]
 Entry = Mapping[str, Any]
 CONCLUSIONS: Mapping[str, Outcome] = {"promote": "promoted", "roll back": "rolled back"}
+NEAR_S = 5.0  # outages that are no farther apart are one
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,12 @@ class Rollout:
         return self.ended is None
 
 
-def fold(entries: Iterable[Entry]) -> Rollout:
-    """The state after all entries.
+def fold(entries: Iterable[Entry], rollout: Rollout | None = None) -> Rollout:
+    """The state after all entries, or after more of them.
 
     Raises:
         MarqueeError: the first entry is not the beginning.
     """
-    rollout: Rollout | None = None
     for entry in entries:
         rollout = _began(entry) if rollout is None else _after(rollout, entry)
     if rollout is None:
@@ -115,7 +115,9 @@ def _after(rollout: Rollout, entry: Entry) -> Rollout:
         case {"entry": "steered", "time": at} if len(rollout.steered) < len(rollout.weighed):
             changes = {"steered": (*rollout.steered, at)}
         case {"entry": "out", "since": since} if not rollout.out:
-            changes = {"outages": (*rollout.outages, (since, math.inf))}
+            near = bool(rollout.outages) and since <= rollout.outages[-1][1] + NEAR_S
+            begun = rollout.outages[-1][0] if near else since
+            changes = {"outages": (*(rollout.outages[:-1] if near else rollout.outages), (begun, math.inf))}
         case {"entry": "back", "time": at} if rollout.out:
             changes = {"outages": (*rollout.outages[:-1], (rollout.outages[-1][0], at))}
         case {"entry": "concluded", "time": at, "outcome": outcome, "reason": reason}:

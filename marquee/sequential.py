@@ -1,6 +1,7 @@
 """Always-valid comparison of two arms: tests that may be looked at after every event.
 
     ShareTest        did what happened, happen too often in the canary?      beta-mixture e-process
+    SurgeTest        does it happen more often since everybody is there?     the same, of a Poisson process
     MeanDifference   how much more is a user of the canary worth?            asymptotic confidence sequence
 
 Both count a user once. The arm of a user is drawn by a salted hash, so of the users that something happens to
@@ -15,19 +16,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from marquee.arrays import Floats
+from marquee.mixture import Mixture
 
 GRID = 64  # odds ratios that stand for the mixture
 LOOKED_AT = 10.0  # a confidence sequence is tightest when it has seen so many times what it began with
 
 
-class ShareTest:
+class ShareTest(Mixture):
     """An e-process against "what happens to users is at most `tolerance` times as likely in the canary".
 
     Of `total` users that something happened to for the first time, `canary` are in the canary. Where the
     odds ratio of it is r, each of them is there with probability `w r / (w r + 1 - w)`. The e-process is
     the likelihood ratio of r against `tolerance`, mixed over all r above it with r / (1 + r) drawn from
-    Beta(1/2, 1/2), and multiplied over batches; weights may change between them. The likelihood ratio
-    rises with `canary`, so it is one for every r below `tolerance` too.
+    Beta(1/2, 1/2), and over when that begins, and multiplied over batches; weights may change between them.
+    The likelihood ratio rises with `canary`, so it is one for every r below `tolerance` too.
 
     By Ville's inequality it ever exceeds 1 / alpha with probability at most alpha. Sources: Lindon and
     Malek, "Anytime-Valid Inference for Multinomial Count Data" (NeurIPS 2022); Lindon, Sanden and Shirikian,
@@ -42,13 +44,11 @@ class ShareTest:
             tolerance: an odds ratio that is still acceptable.
             two_sided: too seldom is as bad as too often (a test of the assignment itself).
         """
-        if not 0 < tolerance < math.inf:
-            raise ValueError(f"tolerance is {tolerance}: it takes a number above 0")
+        _refuse(tolerance)
+        super().__init__(GRID)
         self._tolerance = np.array([tolerance])
         self._odds = _odds(0.0 if two_sided else tolerance)
-        self._logs = np.zeros(len(self._odds))
         self.canary = self.total = 0
-        self.most = 0.0  # log e-value at its highest
 
     def update(self, canary: int, total: int, weight: float) -> None:
         """Users that something happened to for the first time, at a weight of the canary between 0 and 1."""
@@ -62,16 +62,32 @@ class ShareTest:
         self.total += total
         at_most = _share(self._tolerance, weight)
         shares = _share(self._odds, weight)
-        self._logs += canary * np.log(shares / at_most)
-        self._logs += (total - canary) * np.log((1 - shares) / (1 - at_most))
-        self.most = max(self.most, self.log_e)
+        within = canary * np.log(shares / at_most)
+        self.add(within + (total - canary) * np.log((1 - shares) / (1 - at_most)), total)
 
-    def surge(self, users: int, expected: float, dispersion: float = 1.0) -> None:
-        """The same where everybody is in the canary, and what was before has to serve for the other arm.
 
-        The likelihood ratio is that of a Poisson process of r times the rate, against `tolerance` times, for
-        each r of the mixture, to the power of 1 / dispersion: what comes in clusters tells less. It is
-        multiplied to what there is. Were it such a process, the product would be an e-process again.
+class SurgeTest(Mixture):
+    """The same where everybody is in the canary, and what was before has to serve for the other arm.
+
+    The likelihood ratio is that of a Poisson process of r times the rate, against `tolerance` times, for each
+    r of the same mixture, to the power of 1 / dispersion: what comes in clusters tells less. Were it such a
+    process, this would be an e-process.
+    """
+
+    def __init__(self, tolerance: float = 1.0) -> None:
+        """Begin without evidence.
+
+        Args:
+            tolerance: so many times the rate is still acceptable.
+        """
+        _refuse(tolerance)
+        super().__init__(GRID)
+        self._tolerance = tolerance
+        self._odds = _odds(tolerance)
+        self.users = 0
+
+    def update(self, users: int, expected: float, dispersion: float = 1.0) -> None:
+        """What was seen.
 
         Args:
             users: that it happened to.
@@ -80,26 +96,14 @@ class ShareTest:
         """
         if users < 0 or not 0 <= expected < math.inf or not dispersion >= 1:
             raise ValueError(f"{users} of {expected} users expected, dispersion {dispersion}: that cannot be")
-        self.canary += users
-        self.total += users
-        ratio = users * np.log(self._odds / self._tolerance) - (self._odds - self._tolerance) * expected
-        self._logs += ratio / dispersion
-        self.most = max(self.most, self.log_e)
+        self.users += users
+        ratios = users * np.log(self._odds / self._tolerance) - (self._odds - self._tolerance) * expected
+        self.add(ratios / dispersion, users)
 
-    @property
-    def log_e(self) -> float:
-        """Natural logarithm of the evidence now."""
-        top = float(self._logs.max())
-        return top + math.log(float(np.exp(self._logs - top).mean()))
 
-    @property
-    def p(self) -> float:
-        """An always-valid p-value: the most evidence that there ever was."""
-        return math.exp(-self.most)
-
-    def rejects(self, alpha: float) -> bool:
-        """Whether the evidence ever sufficed at the level `alpha`."""
-        return self.most >= -math.log(alpha)
+def _refuse(tolerance: float) -> None:
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"tolerance is {tolerance}: it takes a number above 0")
 
 
 def _odds(above: float) -> Floats:

@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from experiments.config import Params
 from marquee.errors import ConfigError, MarqueeError
@@ -11,7 +12,6 @@ from pipelines.paths import STATE
 from pipelines.screen import screen
 from service.gateway.configuration import (
     KEY_FILE,
-    ROLLOUT,
     Gateway,
     Server,
     Site,
@@ -20,6 +20,7 @@ from service.gateway.configuration import (
     write_keys,
 )
 from service.gateway.steering import NOBODY, Split, read_split, split_of, steer, write_split
+from service.stack.layout import write_whole
 
 COMPOSE = STATE / "compose"
 INSIDE = Path("/run/marquee")
@@ -70,17 +71,17 @@ def compose(params: Params, *, image: str | None, canary: str | None, weight: fl
 
 def _configure(params: Params, gateway: Gateway) -> None:
     """What a gateway reads in its container; HAProxy agrees first to the same with paths of this machine."""
-    if not (COMPOSE / ROLLOUT).exists():
-        write_split(COMPOSE, NOBODY)
-    try:
-        draft = check(site_of(params, COMPOSE), gateway)
-    except ConfigError:
-        raise
-    except MarqueeError:  # it need not be installed where containers are
-        draft = gateway.configuration(COMPOSE).with_suffix(".draft")
-        screen().print(f"Not checked, for there is no HAProxy here: {gateway.configuration(COMPOSE)}")
-    draft.write_text(render(site_of(params, INSIDE), gateway), encoding="utf-8")
-    draft.replace(gateway.configuration(COMPOSE))
+    with TemporaryDirectory(prefix="marquee-") as name:  # names of sockets are short
+        folder = Path(name)
+        write_split(folder, NOBODY)
+        write_keys(folder, [])
+        try:
+            check(site_of(params, folder), gateway)
+        except ConfigError:
+            raise
+        except MarqueeError:  # it need not be installed where containers are
+            screen().print(f"Not checked, for there is no HAProxy here: {gateway.configuration(COMPOSE)}")
+    write_whole(gateway.configuration(COMPOSE), render(site_of(params, INSIDE), gateway))
 
 
 def _tell(split: Split) -> None:

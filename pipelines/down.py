@@ -3,8 +3,11 @@
 from marquee.errors import MarqueeError
 from pipelines.paths import RUN
 from pipelines.screen import screen
-from service.stack.layout import load_stack
+from service.stack.launch import end_all
+from service.stack.layout import Stack, load_stack
 from service.stack.supervisor import Supervisor
+
+PATIENCE_S = 5.0
 
 
 def down() -> None:
@@ -12,15 +15,21 @@ def down() -> None:
     folder = RUN.resolve()
     supervisor = Supervisor(folder)
     console = screen()
-    if not supervisor.running:
+    running = supervisor.running
+    if running:
+        try:
+            _in_turn(supervisor, load_stack(folder))
+        except MarqueeError as error:
+            console.print(f"[yellow]{error}: all of it is ended at once[/]")
+        supervisor.end()
+    left = end_all(folder, PATIENCE_S)  # what a supervisor that was killed has left behind
+    if running or left:
+        console.print("Down. Events, logs and the journals of rollouts stay.")
+    else:
         console.print("Nothing is up.")
-        return
-    stack = load_stack(folder)
-    # Wardens before gateways: one that only finishes what it is answering says nothing to them.
-    try:
-        for name in (*stack.beating, *(gateway.name for gateway in stack.gateways)):
-            supervisor.stop(name)
-    except MarqueeError as error:
-        console.print(f"[yellow]{error}: what is left is ended all the same[/]")
-    supervisor.end()
-    console.print("Down. Events, logs and the journals of rollouts stay.")
+
+
+def _in_turn(supervisor: Supervisor, stack: Stack) -> None:
+    """Wardens before gateways: one that only finishes what it is answering says nothing to them."""
+    for name in (*stack.beating, *(gateway.name for gateway in stack.gateways)):
+        supervisor.stop(name)

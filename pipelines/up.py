@@ -2,11 +2,9 @@
 
 import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from experiments.config import Params
@@ -21,7 +19,7 @@ from pipelines.servers import refuse_taken
 from service.gateway.configuration import KEY_FILE, Gateway, haproxy, write, write_keys
 from service.gateway.steering import NOBODY, Split, servers_of, write_split
 from service.stack.asking import reason
-from service.stack.launch import pid_of
+from service.stack.launch import end_all
 from service.stack.layout import CANARY, STABLE, Arm, Stack, free_ports, replicas_named, write_arms
 from service.stack.supervisor import Supervisor
 
@@ -51,7 +49,7 @@ def up(params: Params, *, replicas: int | None, port: int | None, host: str, eve
         host=host,
         events=(events or EVENTS).resolve(),
     )
-    _end_orphans(stack)
+    end_all(stack.folder)  # those that an earlier supervisor left behind when it was killed
     refuse_taken(stack.port, "0.0.0.0" if host == "*" else host)
     raise_stack(stack, _arms(params, folder))
     _say(stack)
@@ -125,16 +123,6 @@ def _write_gateways(stack: Stack) -> None:
         if rollout is None:
             gateway.failures(stack.folder).unlink(missing_ok=True)  # nobody reads old ones
         write(stack.site, gateway)
-
-
-def _end_orphans(stack: Stack) -> None:
-    """Processes that an earlier supervisor left behind when it was killed."""
-    pids = stack.folder / "pids"
-    for note in pids.iterdir() if pids.exists() else ():
-        found = pid_of(stack.folder, note.name)
-        if found is not None:
-            with suppress(ProcessLookupError):
-                os.kill(found[0], signal.SIGKILL)
 
 
 def _wait(stack: Stack) -> None:

@@ -26,7 +26,7 @@ from marquee.events import Exposure, Feedback
 from marquee.model import load_model
 from marquee.promotion import Decision, Policy, decide
 from service.settings import Settings
-from service.telemetry import Follower
+from service.telemetry import Follower, readable
 
 LOOK_S = 1.0
 STABLE, CANARY = ARMS
@@ -84,6 +84,8 @@ class Analysis:
     ) -> None:
         if not 0 <= step < len(told.policy.steps):
             raise ConfigError(f"--step {step}: the policy has {len(told.policy.steps)}, numbered from 0")
+        if told.policy.steps[step] == 1:
+            raise ConfigError(f"--step {step}: everybody has the canary there, and nobody to compare with")
         self._told, self._step, self._began, self._arm = told, step, began, arm
         self._comparison = Comparison(told.policy)
         self._cohort = Cohort(
@@ -96,16 +98,18 @@ class Analysis:
         )
         self._cohort.weigh(began, told.policy.steps[step])
         self._cohort.steer(began)
-        self._events = {kind: Follower(events, kind, began) for kind in ("exposure", "feedback")}
+        self._events = [Follower(events, kind, began) for kind in ("exposure", "feedback")]
 
     def look(self, now: float) -> Decision:
         """Read what is new, and decide."""
+        troubles: list[str] = []
+        events = [event for each in self._events for event in readable(each.poll(), troubles)]
         shown = [
             replace(event, arm=CANARY if event.arm == self._arm else STABLE)
-            for event in self._events["exposure"].poll()
+            for event in events
             if isinstance(event, Exposure)
         ]
-        done = [event for event in self._events["feedback"].poll() if isinstance(event, Feedback)]
+        done = [event for event in events if isinstance(event, Feedback)]
         slow = [
             Failure(event.time, event.arm, event.user or "", "slow")
             for event in shown
@@ -114,7 +118,7 @@ class Analysis:
         self._cohort.take(shown, done, slow, now)
         ages = self._cohort.ages(now)
         passed = now - self._began
-        circumstances = Circumstances(self._step, passed, passed, ages)
+        circumstances = Circumstances(self._step, passed, passed, ages, troubles=troubles)
         return decide(self._comparison.evidence(circumstances), self._told.policy)
 
 

@@ -16,18 +16,19 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import beta
 
-from benchmarks.canary.alarms import FAULTS, Fault, seconds_until_off
+from benchmarks.canary.alarms import FAULTS, Fault, called_broken, moments, seconds_until_off
 from benchmarks.canary.figure import Effect, draw
 from benchmarks.canary.rollouts import Ended, policy, simulate
 from benchmarks.canary.world import click_rate
 from benchmarks.search import Row, run
 
-ROLLOUTS, POWER_ROLLOUTS, RUNS = 2000, 200, 200
+ROLLOUTS, POWER_ROLLOUTS, RUNS, EDGES = 2000, 200, 200, 200
 BATCH = 300  # users between two looks
 STABLE = 0.5  # error of the champion, in stars
 WORSE = 0.55
 GRID = (0.2, 0.35, 0.42, 0.46, 0.48, 0.49, 0.5, 0.51, 0.52, 0.54, 0.58, 0.65, 0.8)
-WORKERS = 2
+WORKERS, FEW = 2, 4
+MINUTE_S = 60.0
 SHOWN = 0.1  # share of rollouts that must be decided for a median to mean something
 FIGURE = Path("docs/figures/canary.png")
 
@@ -51,6 +52,12 @@ def identical_rows(share: float) -> Iterable[Row]:
     alarms = sum(each.outcome == "rolled back" and "quality" not in each.reason for each in ended)
     note = bounded(alarms, number, policy().guardrail_alpha)
     yield Row("identical arms rolled back by an alarm", alarms / number, None, None, "share", number, note)
+    number = max(round(EDGES * share), FEW)
+    with ProcessPoolExecutor(WORKERS) as pool:
+        broken = sum(pool.map(partial(called_broken, 0.1), range(number)))
+    what = "errors as often as is tolerated (1.5 times stable's 1%), for an hour: rolled back"
+    note = bounded(broken, number, policy().alarm_alpha)
+    yield Row(what, broken / number, None, None, "share", number, note)
 
 
 def worse_rows(share: float) -> Iterable[Row]:
@@ -95,22 +102,24 @@ def power_rows(share: float) -> Iterable[Row]:
 
 
 def alarm_rows(share: float) -> Iterable[Row]:
-    """Challengers that break, at a tenth and at a hundredth of the users."""
-    for fault in FAULTS:
-        for weight, times in ((0.1, 1), (0.01, 10)):
-            yield alarm_row(fault, weight, times, round(RUNS * share))
+    """Challengers that break at some moment, at a tenth and at a hundredth of the users."""
+    for breaks_s, part in moments():
+        for fault in FAULTS:
+            for weight, times in ((0.1, 1), (0.01, 10)):
+                yield alarm_row(fault, weight, times, breaks_s, max(round(RUNS * share * part), FEW))
 
 
-def alarm_row(fault: Fault, weight: float, times: int, number: int) -> Row:
+def alarm_row(fault: Fault, weight: float, times: int, breaks_s: float, number: int) -> Row:
     """One of them."""
     with ProcessPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(partial(seconds_until_off, fault, weight), range(number)))
-    middle, late = float(np.median(found)), float(np.quantile(found, 0.95))
+        found = list(pool.map(partial(seconds_until_off, fault, weight, breaks_s), range(number)))
+    middle, late = float(np.median(found)), float(np.quantile(found, 0.95, method="higher"))
     target = fault.target_s * times
     early = sum(each == 0 for each in found)
     note = f"target {target:g} s {mark(middle <= target)}; p95 {late:.1f} s, false alarms before {early}"
+    when = f"{breaks_s:g} s" if breaks_s < MINUTE_S else f"{breaks_s / MINUTE_S:g} min"
     return Row(
-        f"{fault.name}, {weight:.0%} of 200 requests/s: until off the air",
+        f"{fault.name} after {when}, {weight:.0%} of 200 requests/s: until off the air",
         middle,
         None,
         None,

@@ -1,34 +1,42 @@
 """A challenger that breaks at a moment: seconds until it is off the air.
 
-Requests come at random, by users of whom few ask much and many ask little; every request is seen when the
-controller looks next. The delays are those of the stack: looks, and the time until events are on disk.
+Requests come at random, by users of whom few ask much and many ask little; cohort, comparison and decision
+are the controller's. The delays are those of the stack: looks, and the time until events are on disk.
+What matters is when it breaks: after an hour nearly all users are known.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.canary.rollouts import FRESH, policy
+from marquee.cohort import Cohort, Failure
 from marquee.comparison import Circumstances, Comparison
+from marquee.events import Exposure
 from marquee.promotion import decide
 
 TICK_S = 0.5  # between looks of the controller
 SYNC_S = 0.5  # until exposures are on disk, at most; failures are written at once
 STEER_S = 0.1  # until all gateways obey
-POPULATION = 30_000
+EACH = 150  # users for each request a second: 30,000
 EXPONENT = 1.0  # of Zipf's law
 RATE = 200.0  # requests a second
-WARM_S = 30.0  # before it breaks
 LONGEST_S = 1800.0
-OVERLAP, SPREAD = 0.15, 0.1  # of two lists of different users, and its standard deviation
+WINDOW_S = 1800.0
+LISTED, POOL, LISTS = 10, 67, 997  # two lists have a share of 10 / 67 in common
+ITEMS = tuple(f"i{number}" for number in range(POOL))
+POPULAR = ITEMS[:LISTED]
+POPULARITY = dict.fromkeys(ITEMS, 1 / POOL)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What a challenger does wrong: the share of requests that each incident happens to, in both arms."""
+    """What a challenger does wrong: the share of requests that it happens to, in stable and in the canary."""
 
     name: str
-    incident: str
+    kind: str  # errors, slow, empty, popular
     stable: float
     canary: float
     target_s: float
@@ -38,37 +46,81 @@ FAULTS = (
     Fault("errors on 5% of requests", "errors", 0.001, 0.05, 15),
     Fault("200 ms slower", "slow", 0.01, 1.0, 20),
     Fault("empty lists", "empty", 0.0, 1.0, 10),
-    Fault("popular items for everybody", "overlap", OVERLAP, 1.0, 600),
+    Fault("popular items for everybody", "popular", 0.0, 1.0, 600),
 )
 
 
-def seconds_until_off(fault: Fault, weight: float, seed: int) -> float:
-    """From the moment at which the challenger breaks; infinite where it stays."""
-    rng, rules = np.random.default_rng(seed), policy()
+EDGE = Fault("as many errors as are tolerated", "errors", 0.01, 0.015, math.inf)
+EDGE_S = 3600.0
+
+
+def called_broken(weight: float, seed: int) -> bool:
+    """Whether a canary that is just as bad as is tolerated is rolled back within an hour."""
+    return seconds_until_off(EDGE, weight, 0.0, seed, RATE / 10, EDGE_S) < math.inf
+
+
+def seconds_until_off(  # noqa: PLR0917 - a line of a table
+    fault: Fault, weight: float, breaks_s: float, seed: int, rate: float = RATE, longest_s: float = LONGEST_S
+) -> float:
+    """From the moment at which the challenger breaks; infinite where it stays, 0 where it was off before.
+
+    Args:
+        fault: what it does then.
+        weight: share of users in the canary.
+        breaks_s: after so long.
+        seed: of the run.
+        rate: requests a second.
+        longest_s: that it is looked at.
+    """
+    rng, rules = np.random.default_rng(seed), policy(step_seconds=3600.0)
     comparison = Comparison(rules)
-    arm_of = rng.random(POPULATION) < weight
-    share = 1 / np.arange(1, POPULATION + 1) ** EXPONENT
-    cumulated = np.cumsum(share / share.sum())
-    known, hit = np.zeros(POPULATION, bool), np.zeros(POPULATION, bool)
-    phase = rng.random() * TICK_S
-    late = TICK_S + (0 if fault.incident in {"errors", "slow"} else SYNC_S)
-    for tick in range(int((WARM_S + LONGEST_S) / TICK_S)):
+    users = Cohort(comparison, "click_through", WINDOW_S, popularity=POPULARITY)
+    users.weigh(-10.0, weight)
+    users.steer(-10.0)
+    late = TICK_S + (0 if fault.kind in {"errors", "slow"} else SYNC_S)
+    phase = float(rng.random()) * TICK_S
+    site = _Site(fault, weight, rate, rng)
+    for tick in range(int((breaks_s + longest_s) / TICK_S)):
         time = tick * TICK_S + phase
-        broken = time > WARM_S
-        users = np.searchsorted(cumulated, rng.random(rng.poisson(RATE * TICK_S)))
-        rate = np.where(arm_of[users] & broken, fault.canary, fault.stable)
-        if fault.incident == "overlap":
-            fresh = np.unique(users[~known[users]])
-            arms = arm_of[fresh]
-            figures = np.clip(OVERLAP + SPREAD * rng.standard_normal(len(fresh)), 0, 1)
-            figures[arms & broken] = 1.0
-            comparison.lists("overlap", figures[arms], figures[~arms], weight)
-        else:
-            happened = users[rng.random(len(users)) < rate]
-            fresh = np.unique(happened[~hit[happened]])
-            hit[fresh] = True
-            comparison.incident(fault.incident, int(arm_of[fresh].sum()), len(fresh), weight)
-        known[users] = True
+        broken = time > breaks_s
+        shown, failed = site.requests(time, broken=broken)
+        users.take(shown, (), failed, time + TICK_S)
         if decide(comparison.evidence(Circumstances(0, 0.0, time, FRESH)), rules).action == "roll back":
-            return time - WARM_S + late + STEER_S if broken else 0.0
-    return float("inf")
+            return time - breaks_s + late + STEER_S if broken else 0.0
+    return math.inf
+
+
+class _Site:
+    """Users, and what they ask for."""
+
+    def __init__(self, fault: Fault, weight: float, rate: float, rng: np.random.Generator) -> None:
+        self._fault, self._rate, self._rng = fault, rate, rng
+        population = round(EACH * rate)
+        self._in_canary = rng.random(population) < weight
+        share = 1 / np.arange(1, population + 1) ** EXPONENT
+        self._cumulated = np.cumsum(share / share.sum())
+        drawn = (rng.choice(POOL, LISTED, replace=False) for _ in range(LISTS))
+        self._lists = [tuple(ITEMS[item] for item in items) for items in drawn]
+
+    def requests(self, time: float, *, broken: bool) -> tuple[list[Exposure], list[Failure]]:
+        """Those of one tick, from then on."""
+        rng, fault = self._rng, self._fault
+        number = int(rng.poisson(self._rate * TICK_S))
+        users = np.searchsorted(self._cumulated, rng.random(number))
+        rate = np.where(self._in_canary[users] & broken, fault.canary, fault.stable)
+        hit, times = rng.random(number) < rate, np.sort(time + TICK_S * rng.random(number))
+        shown, failed = [], []
+        for user, at, is_hit in zip(users.tolist(), times.tolist(), hit.tolist(), strict=True):
+            arm, name = ("canary" if self._in_canary[user] else "stable"), f"u{user}"
+            if is_hit and fault.kind in {"errors", "slow"}:
+                failed.append(Failure(at, arm, name, "errors" if fault.kind == "errors" else "slow"))
+            if not (is_hit and fault.kind == "errors"):
+                items = self._lists[user % LISTS]
+                items = {"empty": (), "popular": POPULAR}.get(fault.kind, items) if is_hit else items
+                shown.append(Exposure("r", at, name, arm, "1", "personal", items, 900))
+        return shown, failed
+
+
+def moments() -> Iterator[tuple[float, float]]:
+    """When it breaks, in seconds, and what share of the runs is worth its time."""
+    yield from ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.05))

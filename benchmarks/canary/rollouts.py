@@ -29,13 +29,13 @@ class Ended:
     z_test: bool  # whether a test for a fixed sample, of events, was ever significant on the way
 
 
-def policy() -> Policy:
+def policy(step_seconds: float = STEP_BATCHES) -> Policy:
     """That of params.yaml, with batches for seconds."""
     canary = load_params().canary
     return policy_of(
         canary.model_copy(
             update={
-                "step_minutes": STEP_BATCHES / 60,
+                "step_minutes": step_seconds / 60,
                 "deadline_hours": LONGEST / 3600,
                 "at_deadline": "hold",
             }

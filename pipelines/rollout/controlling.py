@@ -28,6 +28,7 @@ from service.stack.layout import STABLE, Arm, Stack, read_arms
 from service.stack.warden import beat
 
 TICK_S = 0.5
+SAY_S = 60.0  # between two entries of one kind of reason to hold
 START_S = 90.0  # for the canary's replicas to become ready
 BY_A_PERSON = "asked for by a person"
 log = logging.getLogger("controller")
@@ -49,6 +50,7 @@ class Controller:
         self._watch: Watch | None = None
         self._of: Path | None = None  # the journal that is being watched
         self._held = ""
+        self._said: dict[str, float] = {}  # by kind of reason: when it was written down
         self._telling = Telling(stack.folder)
         self._raised: tuple[Path, float] | None = None  # since when a rollout's replicas are being started
         self._owed: Decision | None = None  # a rollback that could not be written down yet
@@ -109,7 +111,7 @@ class Controller:
         if rollout.asked is not None:  # first, and whether or not any evidence can be read
             self._conclude(journal, Decision(rollout.asked, BY_A_PERSON))
             return
-        if self._hands.split(Split(rollout.salt, rollout.weight)) and len(rollout.steered) <= rollout.step:
+        if self._steered(rollout) and len(rollout.steered) <= rollout.step:
             rollout = self._note(journal, "steered", step=rollout.step)
         seen = self._watching(journal, rollout)
         now = time.time()
@@ -118,6 +120,14 @@ class Controller:
         decision = self._decided(rollout, evidence, seen)
         self._telling.of_look(rollout, evidence, decision, seen.shown(), now)
         self._do(journal, rollout, decision)
+
+    def _steered(self, rollout: Rollout) -> bool:
+        """Whether users are where they should be; where that cannot be, alarms are heard still."""
+        try:
+            return self._hands.split(Split(rollout.salt, rollout.weight))
+        except OSError as error:
+            log.error("the gateways are not steered: %s", error)  # noqa: TRY400
+            return False
 
     def _away(self, journal: Journal, rollout: Rollout, since: float | None) -> Rollout:
         """Write down when the canary goes and comes: stable answers its users meanwhile."""
@@ -140,8 +150,10 @@ class Controller:
         elif decision.action in CONCLUSIONS:
             self._conclude(journal, decision)
         elif (kind := re.sub(r"[\d.,+-]+", "#", decision.reason)) != self._held:
-            self._held = kind  # numbers change at every look; what they are about is news
-            self._note(journal, "held", reason=decision.reason)
+            self._held = kind  # numbers change at every look; what they are about is news, now and then
+            if time.monotonic() > self._said.get(kind, -math.inf) + SAY_S:
+                self._said[kind] = time.monotonic()
+                self._note(journal, "held", reason=decision.reason)
 
     def _watching(self, journal: Journal, rollout: Rollout) -> Watch:
         if self._watch is None or self._of != journal.path:

@@ -3,11 +3,12 @@
 A line that was cut off by a crash is no entry; the next one begins on a line of its own.
 """
 
+import errno
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from marquee.errors import MarqueeError
 from marquee.rollout import Rollout, fold
 
 FOLDER, ENDING = "rollouts", ".jsonl"
+ENDING_IT, ROOM = frozenset({"asked", "concluded", "ended"}), 1 << 16  # bytes that are kept for these
 STATUS = "rollout.json"  # what the controller saw last, for whoever looks
 
 
@@ -31,11 +33,26 @@ class Journal:
         draft = cls(path.with_suffix(".draft"))
         draft.path.unlink(missing_ok=True)
         draft.append("began", **told)
+        journal = cls(path)
+        journal._reserve.write_bytes(bytes(ROOM))
         draft.path.replace(path)
-        return cls(path)
+        return journal
 
     def append(self, entry: str, **told: Any) -> None:
-        """Add an entry; on return it is on disk."""
+        """Add an entry; on return it is on disk. What ends a rollout may use the room that is kept for it."""
+        try:
+            self._append(entry, told)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or entry not in ENDING_IT or not self._reserve.exists():
+                raise
+            self._reserve.unlink()
+            self._append(entry, told)
+
+    @property
+    def _reserve(self) -> Path:
+        return self.path.with_suffix(".room")
+
+    def _append(self, entry: str, told: Mapping[str, Any]) -> None:
         line = json.dumps({"entry": entry, "time": time.time(), **told}, allow_nan=False) + "\n"
         with self.path.open("r+b" if self.path.exists() else "w+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -50,22 +67,40 @@ class Journal:
 
     def entries(self) -> list[dict[str, Any]]:
         """Every whole entry, oldest first."""
-        found = []
-        for line in self.path.read_bytes().splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and "entry" in entry:
-                found.append(entry)
-        return found
+        return _entries(self.path.read_bytes())
 
     def rollout(self) -> Rollout:
         """The state that it tells of."""
+        before, offset = _folded.get(self.path, (None, 0))
         try:
-            return fold(self.entries())
+            with self.path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < offset:  # another file of this name
+                    before, offset = None, 0
+                file.seek(offset)
+                data = file.read()
+            whole = data.rfind(b"\n") + 1
+            rollout = fold(_entries(data), before)
+            if whole:  # a line that is cut off may yet become whole
+                _folded[self.path] = fold(_entries(data[:whole]), before), offset + whole
         except (MarqueeError, KeyError) as error:
             raise MarqueeError(f"{self.path} cannot be read ({error}): move it away") from None
+        return rollout
+
+
+# How far each journal was read, and the state there: they grow, and are looked at twice a second.
+_folded: dict[Path, tuple[Rollout, int]] = {}
+
+
+def _entries(data: bytes) -> list[dict[str, Any]]:
+    found = []
+    for line in data.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and "entry" in entry:
+            found.append(entry)
+    return found
 
 
 def journals(folder: Path) -> list[Journal]:

@@ -8,15 +8,19 @@ import hashlib
 import logging
 import os
 import pickle
+import shutil
 import struct
-from functools import cache
 from pathlib import Path
+from typing import cast
 
+import experiments
 import marquee
+import pipelines
 import service
 
-PACKAGES = (marquee, service)
+PACKAGES = (experiments, marquee, pipelines, service)
 DIGEST = 32  # bytes
+ROOM = 4  # times what a copy takes has to be free: it is the last that should fill a disk
 log = logging.getLogger("controller")
 
 
@@ -25,12 +29,16 @@ def keep(path: Path, name: str, counted: object) -> None:
     body = _head(name) + pickle.dumps(counted)
     draft = path.with_name(f".{path.name}.draft")
     try:
+        if shutil.disk_usage(path.parent).free < ROOM * len(body):
+            log.warning("what was counted is not kept: the disk is nearly full")
+            return
         with draft.open("wb") as file:
             file.write(hashlib.sha256(body).digest() + body)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         log.warning("what was counted is not kept: %s", error)
 
 
@@ -43,20 +51,25 @@ def recall(path: Path, name: str) -> object | None:
     digest, body, head = data[:DIGEST], data[DIGEST:], _head(name)
     if hashlib.sha256(body).digest() != digest or not body.startswith(head):
         return None
-    counted: object = pickle.loads(body[len(head) :])  # our own, in a folder that is ours alone
-    return counted
+    try:
+        return cast("object", pickle.loads(body[len(head) :]))  # our own, in a folder that is ours alone
+    except Exception:  # pickle promises nothing about what it raises
+        log.exception("what was counted cannot be read, and is counted anew")
+        return None
 
 
 def _head(name: str) -> bytes:
-    told = f"{_code()} {name}".encode()
+    told = f"{CODE} {name}".encode()
     return struct.pack("<I", len(told)) + told
 
 
-@cache
-def _code() -> str:
-    """Digest of the code whose objects a copy holds: those of another edition are not read."""
+def _digest() -> str:
+    """Of the code whose objects a copy holds: those of another edition are not read."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+CODE = _digest()  # now, and not when it is asked for: files may be another edition's by then

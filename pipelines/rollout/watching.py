@@ -1,8 +1,9 @@
 """What is seen of a rollout: events, failures and replicas, as evidence for a decision."""
 
+import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
@@ -20,8 +21,9 @@ from service.gateway.failures import FailureFile
 from service.gateway.steering import ServerState, servers_of
 from service.stack.launch import starts_since
 from service.stack.layout import CANARY, Stack
-from service.telemetry import Follower
+from service.telemetry import Follower, readable
 
+log = logging.getLogger("controller")
 LONGEST_LOOK_S = 5.0  # between two looks; who was stopped for longer has not seen what was there meanwhile
 PIECE = 2_000  # events that are taken at once
 READING_S = (
@@ -112,10 +114,8 @@ class Watch:
         troubles = self._take(rollout, now)
         if not any(self._states):
             troubles.append("no gateway answers")
-        restarts = sum(
-            max(starts_since(self._stack.folder, server.name, rollout.since), 0)
-            for server in self._stack.replicas[CANARY]
-        )
+        names = [server.name for server in self._stack.replicas[CANARY]]
+        restarts = sum(starts_since(self._stack.folder, name, rollout.since) for name in names)
         return self._counted.comparison.evidence(
             Circumstances(
                 step=max(rollout.step, 0),
@@ -143,7 +143,8 @@ class Watch:
                 counted.cohort.steer(at)
             counted.weighed, counted.steered = len(rollout.weighed), len(rollout.steered)
             return self._read(now)
-        except (ArithmeticError, ValueError, LookupError, AttributeError) as error:
+        except Exception as error:  # whatever it is, it must not keep alarms from being heard
+            log.exception("counting failed, and begins anew")
             self._read_anew()
             return [f"{type(error).__name__}: {error}"]
 
@@ -153,7 +154,9 @@ class Watch:
             self._troubles = []
             counted = self._counted
             sources = [*(each.poll() for each in counted.events), *(each.poll() for each in counted.failures)]
-            self._source = merge(*[self._readable(each) for each in sources], key=lambda each: each.time)
+            self._source = merge(
+                *[readable(each, self._troubles) for each in sources], key=lambda each: each.time
+            )
         until = time.monotonic() + READING_S
         while piece := [*islice(self._source, PIECE)]:
             self._count(piece, piece[-1].time)
@@ -163,13 +166,6 @@ class Watch:
         self._source = None
         self._keep()
         return list(self._troubles)
-
-    def _readable(self, new: Iterable[Event | Failure]) -> Iterator[Event | Failure]:
-        """What a source has that is new, up to an error; it goes on from there at the next look."""
-        try:
-            yield from new
-        except OSError as error:
-            self._troubles.append(f"{type(error).__name__}: {error}")
 
     def _count(self, piece: Sequence[Event | Failure], now: float) -> None:
         self._counted.cohort.take(

@@ -41,11 +41,15 @@ NOBODY = Split(0, 0.0)
 def write_split(folder: Path, split: Split) -> None:
     """Have gateways that start from now on split so; whole or not at all."""
     path, draft = folder / ROLLOUT, folder / f"{ROLLOUT}.draft"
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(f"salt {split.salt}\nweight {split.buckets}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(f"salt {split.salt}\nweight {split.buckets}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)  # on a full disk it is in the way
+        raise
 
 
 def read_split(folder: Path) -> Split:

@@ -5,8 +5,11 @@ the process by its pid finds the program itself, and a signal reaches it and nob
 """
 
 import os
+import re
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -14,6 +17,7 @@ import psutil
 from service.gateway.configuration import haproxy
 from service.stack.layout import WARDENS, Stack, load_stack, settings_for
 
+WRITTEN = re.compile(r"^\d+\.\d{3}$", re.MULTILINE)
 CODE = Path(__file__).parents[2]
 WORKER = CODE / "deploy" / "container" / "serve.py"
 
@@ -25,7 +29,7 @@ def launch(folder: Path, name: str) -> None:
     command, environment = _program(stack, name)
     (folder / "pids" / name).write_text(f"{os.getpid()} {began:.3f}\n", encoding="utf-8")
     with (folder / "starts" / name).open("a", encoding="utf-8") as starts:
-        starts.write(f"{time.time():.3f}\n")
+        starts.write(f"\n{time.time():.3f}\n")  # behind what a full disk may have cut off
     output = _append(folder / "logs" / f"{name}.log")
     gateways = {gateway.name: gateway for gateway in stack.gateways}
     os.dup2(_append(gateways[name].failures(folder)) if name in gateways else output, 1)
@@ -70,13 +74,29 @@ def pid_of(folder: Path, name: str) -> tuple[int, float] | None:
     return (int(pid), float(since)) if ours else None
 
 
+def end_all(folder: Path, patience_s: float = 0.0) -> list[str]:
+    """End every process that noted its pid, and give it so long before it is killed; their names."""
+    notes = folder / "pids"
+    names = sorted(note.name for note in notes.iterdir()) if notes.exists() else []
+    found = {name: noted[0] for name in names if (noted := pid_of(folder, name)) is not None}
+    until = time.monotonic() + patience_s
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+        for name, pid in found.items():
+            if pid_of(folder, name) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, stop)
+        while stop == signal.SIGTERM and time.monotonic() < until and any(pid_of(folder, n) for n in found):
+            time.sleep(0.1)
+    return list(found)
+
+
 def starts_since(folder: Path, name: str, since: float) -> int:
     """How often a process was started after a time in UTC seconds."""
     try:
-        lines = (folder / "starts" / name).read_text(encoding="utf-8").split()
+        text = (folder / "starts" / name).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return 0
-    return sum(float(line) > since for line in lines)
+    return sum(float(time) > since for time in WRITTEN.findall(text))
 
 
 if __name__ == "__main__":

@@ -98,20 +98,20 @@ def load_stack(folder: Path) -> Stack:
     """
     try:
         tree = json.loads((folder / STACK).read_text(encoding="utf-8"))
+        tree |= {
+            "folder": Path(tree["folder"]),
+            "events": Path(tree["events"]),
+            "gateways": tuple(Gateway(**gateway) for gateway in tree["gateways"]),
+            "replicas": {arm: tuple(Server(**s) for s in told) for arm, told in tree["replicas"].items()},
+            "controller": tuple(tree["controller"]),
+        }
+        return Stack(**tree)
     except FileNotFoundError:
         raise MarqueeError(f"nothing was started from {folder}: run `marquee up` first") from None
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MarqueeError(
-            f"{folder / STACK} is damaged ({error}): `marquee down`, then `marquee up`"
+            f"{folder / STACK} is damaged ({error!r}): `marquee down`, then `marquee up`"
         ) from None
-    tree |= {
-        "folder": Path(tree["folder"]),
-        "events": Path(tree["events"]),
-        "gateways": tuple(Gateway(**gateway) for gateway in tree["gateways"]),
-        "replicas": {arm: tuple(Server(**s) for s in servers) for arm, servers in tree["replicas"].items()},
-        "controller": tuple(tree["controller"]),
-    }
-    return Stack(**tree)
 
 
 def read_arms(folder: Path) -> dict[str, Arm]:
@@ -136,11 +136,15 @@ def arms_since(folder: Path) -> float:
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is the old one or the new one, whatever dies."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)  # on a full disk it is in the way
+        raise
 
 
 def replicas_named(arm: str, ports: Sequence[int]) -> tuple[Server, ...]:

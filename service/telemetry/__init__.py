@@ -7,8 +7,8 @@ store(lines, done) ─────┘   groups, one sync each  └─► <replic
 """
 
 from service.telemetry.books import Books, Kept
-from service.telemetry.following import Follower
+from service.telemetry.following import Follower, readable
 from service.telemetry.settings import TelemetrySettings
 from service.telemetry.writer import EventWriter
 
-__all__ = ["Books", "EventWriter", "Follower", "Kept", "TelemetrySettings"]
+__all__ = ["Books", "EventWriter", "Follower", "Kept", "TelemetrySettings", "readable"]

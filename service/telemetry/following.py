@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from marquee.errors import EventError
 from marquee.events import Event, decode
 from service.telemetry.segments import CLOSED, OPEN
 
+T = TypeVar("T")
 PIECE = 4 << 20  # bytes read at a time
 
 
@@ -28,10 +30,16 @@ class Follower:
         self._kind = kind
         self._since = since
         self._offsets: dict[str, int] = {}  # by replica and segment, open or closed
+        self._failed: list[OSError] = []
         self.unreadable = 0  # whole lines that are no event
 
     def poll(self) -> Iterator[Event]:
-        """What was added since, by time as far as each replica wrote it so; a half line is left for later."""
+        """What was added since, by time as far as each replica wrote it so; a half line is left for later.
+
+        Raises:
+            OSError: of a replica that cannot be read, when what the others have was given.
+        """
+        self._failed = []
         present = {}
         for path in sorted(self._folder.glob(f"*/{self._kind}-*.jsonl*")):
             if path.name.endswith((OPEN, CLOSED)):
@@ -40,11 +48,16 @@ class Follower:
         self._offsets = {key: offset for key, offset in self._offsets.items() if key in present}
         replicas = groupby(present.items(), key=lambda each: each[1].parent)
         yield from merge(*[self._in_turn([*each]) for _, each in replicas], key=lambda event: event.time)
+        if self._failed:
+            raise self._failed[0]
 
     def _in_turn(self, segments: Iterable[tuple[str, Path]]) -> Iterator[Event]:
         """One replica's, oldest segment first."""
-        for key, path in segments:
-            yield from self._more(key, path)
+        try:
+            for key, path in segments:
+                yield from self._more(key, path)
+        except OSError as error:
+            self._failed.append(error)
 
     def _more(self, key: str, path: Path) -> Iterator[Event]:
         try:
@@ -63,13 +76,26 @@ class Follower:
                 whole = data.rfind(b"\n") + 1
                 if not whole:
                     break
-                self._offsets[key] = start = start + whole
+                yield from self._events(key, start, data[:whole])
+                start += whole
                 file.seek(start)
-                yield from self._events(data[:whole])
 
-    def _events(self, lines: bytes) -> Iterator[Event]:
-        for line in lines.splitlines():
+    def _events(self, key: str, start: int, lines: bytes) -> Iterator[Event]:
+        """What was given counts as read, and nothing else: whoever asks may stop anywhere."""
+        for line in lines.splitlines(keepends=True):
+            start += len(line)
+            self._offsets[key] = start
             try:
-                yield decode(line)
+                event = decode(line)
             except EventError:
                 self.unreadable += 1
+            else:
+                yield event
+
+
+def readable(new: Iterable[T], troubles: list[str]) -> Iterator[T]:
+    """What a source has that is new, up to an error, which is a trouble; it goes on from there next time."""
+    try:
+        yield from new
+    except OSError as error:
+        troubles.append(f"{type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
 """Users of a rollout: each once a step, with the weight that the arm was drawn by."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,13 +30,15 @@ class Counted(Comparison):
     given: list[tuple[str, list[float], list[float], float]] = field(default_factory=list)
     step_users: int = 0
     blocks: list[dict[str, int]] = field(default_factory=list)
+    anew: dict[int, list[tuple[str, int, int, float]]] = field(default_factory=lambda: defaultdict(list))
+    scales_s: tuple[float, ...] = (math.inf, 10.0, 1000.0)
     since: Counter[str] = field(default_factory=Counter)
 
-    def users(self, canary: int, total: int, weight: float) -> None:
-        self.seen.append(("users", canary, total, round(weight, 6)))
+    def users(self, canary: int, total: int, weight: float, scale: int = 0) -> None:
+        (self.anew[scale] if scale else self.seen).append(("users", canary, total, round(weight, 6)))
 
-    def incident(self, name: str, canary: int, total: int, weight: float) -> None:
-        self.seen.append((name, canary, total, round(weight, 6)))
+    def incident(self, name: str, canary: int, total: int, weight: float, scale: int = 0) -> None:
+        (self.anew[scale] if scale else self.seen).append((name, canary, total, round(weight, 6)))
 
     def apart(self, users: int, happened: Mapping[str, int]) -> None:
         self.blocks.append({"users": users, **happened})
@@ -44,12 +46,12 @@ class Counted(Comparison):
     def together(self, users: int, happened: Mapping[str, int]) -> None:
         self.since += Counter(users=users, **happened)
 
-    @property
-    def block_seconds(self) -> float:
-        return 10.0
+    def begin_epoch(self, scale: int) -> None:
+        self.anew[scale].append(("begun", 0, 0, 0.0))
 
-    def lists(self, name: str, canary: np.ndarray, stable: np.ndarray, weight: float) -> None:
-        self.given.append((name, canary.tolist(), stable.tolist(), round(weight, 6)))
+    def lists(self, name: str, canary: np.ndarray, stable: np.ndarray, weight: float, scale: int = 0) -> None:
+        if not scale:
+            self.given.append((name, canary.tolist(), stable.tolist(), round(weight, 6)))
 
     def outcomes(self, canary: np.ndarray, stable: np.ndarray, weight: float) -> None:
         self.given.append(("quality", canary.tolist(), stable.tolist(), round(weight, 6)))
@@ -227,6 +229,26 @@ def test_a_user_counts_once_in_a_block_of_time() -> None:
     assert counted.since == Counter(users=2, empty=2, errors=1)
     users.take([shown("ann", 46.0, "canary", items=""), shown("ann", 51.0, "canary")], [], [], 52.0)
     assert counted.since == Counter(users=3, empty=2, errors=1)
+
+
+def test_in_each_epoch_a_user_counts_anew() -> None:
+    users, counted = cohort(popularity={"a": 0.5, "b": 0.1})
+    weigh(users, 0.0, 0.5)
+    lists = [shown("ann", 5.0, items=""), shown("ann", 6.0, items=""), shown("bob", 7.0, "canary")]
+    users.take(lists, [], [], 8.0)
+    users.take([shown("bob", 9.0, "canary"), shown("ann", 9.5), shown("bob", 12.0, "canary")], [], [], 13.0)
+    users.leave_out([(14.0, 16.0)])
+    users.take([shown("eve", 15.0), shown("eve", 17.0), shown("ann", 18.0)], [], [], 19.0)
+    assert counted.anew[1] == [
+        ("users", 1, 2, 0.5),
+        ("empty", 0, 1, 0.5),
+        ("begun", 0, 0, 0.0),
+        ("users", 1, 1, 0.5),
+        ("users", 0, 1, 0.5),  # ann; eve came while the canary was away
+    ]
+    weigh(users, 30.0, 0.9)
+    users.take([shown("bob", 40.0, "canary")], [], [], 41.0)
+    assert counted.anew[2][-2:] == [("begun", 0, 0, 0.0), ("users", 1, 1, 0.9)], "a new weight, a new epoch"
 
 
 def alarms_at_the_last_step(before: list[int], since: list[int], users: int = 1000) -> bool:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marquee.sequential import UNKNOWN, MeanDifference, ShareTest
+from marquee.mixture import EVERY, MOST, Mixture
+from marquee.sequential import UNKNOWN, MeanDifference, ShareTest, SurgeTest
 
 
 def test_without_users_there_is_no_evidence() -> None:
     test = ShareTest()
     test.update(0, 0, 0.1)
-    assert (test.log_e, test.p) == (0.0, 1.0)
+    assert (test.log_e, test.p) == (pytest.approx(0.0), 1.0)
 
 
 def test_where_everybody_is_in_one_arm_nothing_is_learned() -> None:
@@ -26,14 +27,15 @@ def test_where_everybody_is_in_one_arm_nothing_is_learned() -> None:
 def test_the_evidence_is_the_mean_of_likelihood_ratios() -> None:
     """One user in the canary at one half: the ratio is 2 x, and x = r / (1 + r) Beta(1/2, 1/2) above 1/2.
 
-    Its mean there is 1/2 + 1/pi, so the evidence is 1 + 2/pi.
+    Its mean there is 1/2 + 1/pi, so the evidence is 1 + 2/pi, of a beginning that has 6 / pi^2 of the whole.
     """
     test = ShareTest()
     test.update(1, 1, 0.5)
-    assert math.exp(test.log_e) == pytest.approx(1 + 2 / math.pi, rel=1e-3)
+    share = 6 / math.pi**2
+    assert math.exp(test.log_e) == pytest.approx(share * (1 + 2 / math.pi) + 1 - share, rel=1e-3)
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.floats(0.01, 0.99)), max_size=8))
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.floats(0.01, 0.99)), max_size=8))
 def test_batches_may_be_split_and_put_in_any_order(batches: list[tuple[int, int, float]]) -> None:
     whole, split = ShareTest(1.5), ShareTest(1.5)
     for canary, stable, weight in batches:
@@ -71,25 +73,58 @@ def test_what_is_tolerated_is_no_alarm() -> None:
 
 
 def test_a_surge_is_an_alarm_at_most_as_often_as_alpha_though_one_looks_all_the_time() -> None:
-    """A Poisson process at the tolerated rate, looked at 200 times; before it, two arms that are alike."""
+    """A Poisson process at the tolerated rate, looked at 200 times."""
     rng, alpha, false = np.random.default_rng(5), 0.05, 0
     for _ in range(400):
-        test = ShareTest(1.5)
-        for _ in range(20):
-            test.update(int(rng.binomial(5, 0.2)), 5, 0.2)
+        test = SurgeTest(1.5)
         for _ in range(200):
-            test.surge(int(rng.poisson(1.5 * 0.3)), 0.3)
+            test.update(int(rng.poisson(1.5 * 3)), 3.0)
         false += test.rejects(alpha)
     assert false <= 400 * alpha
 
 
 def test_a_surge_of_thrice_the_rate_is_soon_seen() -> None:
-    test = ShareTest(1.5)
+    test = SurgeTest(1.5)
     for _ in range(40):
-        test.surge(3, 1.0)
+        test.update(3, 1.0)
     assert test.rejects(0.001)
     with pytest.raises(ValueError, match="cannot be"):
-        test.surge(1, -1.0)
+        test.update(1, -1.0)
+    with pytest.raises(ValueError, match="tolerance"):
+        SurgeTest(0.0)
+
+
+@pytest.mark.parametrize("before", [0, 1_000, 10_000, 50_000])
+def test_what_was_well_for_long_hides_nothing_that_begins_later(before: int) -> None:
+    """A quarter of the users are in the canary; then it happens there alone, or thrice as often."""
+    rng, alone, thrice, surge = np.random.default_rng(0), ShareTest(1.5), ShareTest(1.5), SurgeTest(2.0)
+    for _ in range(before // 10):
+        hit = int(rng.binomial(10, 0.25))
+        alone.update(hit, 10, 0.25)
+        thrice.update(hit, 10, 0.25)
+        surge.update(10, 10.0)
+    users = dict.fromkeys(("alone", "thrice", "surge"), 0)
+    while not alone.rejects(0.001):
+        alone.update(1, 1, 0.25)
+        users["alone"] += 1
+    while not thrice.rejects(0.001):
+        thrice.update(int(rng.binomial(10, 0.5)), 10, 0.25)
+        users["thrice"] += 10
+    while not surge.rejects(0.001):
+        surge.update(30, 10.0)
+        users["surge"] += 30
+    assert users["alone"] <= 150
+    assert users["thrice"] <= 700
+    assert users["surge"] <= 500
+
+
+def test_beginnings_are_bounded_and_their_shares_are_of_one_whole() -> None:
+    mixture = Mixture(1)
+    for _ in range(2 * MOST):
+        mixture.add(np.zeros(1), EVERY)
+    assert mixture._logs.shape == (MOST, 1)
+    assert mixture.log_e == pytest.approx(0.0, abs=0.01)
+    assert mixture.most <= 1e-12
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ def test_a_rollout_can_be_repeated_and_ends_as_it_should() -> None:
     assert (worse.outcome, "quality" in worse.reason) == ("rolled back", True)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.incident)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.kind)
 def test_every_fault_is_off_the_air_in_the_end(fault: object) -> None:
-    assert 0 < seconds_until_off(fault, 0.1, 1) < 120  # type: ignore[arg-type]
+    assert 0 < seconds_until_off(fault, 0.1, 5.0, 1) < 120  # type: ignore[arg-type]
 
 
 def test_the_figure_is_drawn_without_those_that_were_not_decided() -> None:

@@ -60,6 +60,10 @@ def pods() -> Iterator[tuple[str, Manifest]]:
 @pytest.mark.parametrize("key", EVERY, ids="/".join)
 def test_a_manifest_is_valid_by_its_schema(key: tuple[str, ...]) -> None:
     manifest = EVERY[key]
+    validate(manifest)
+
+
+def validate(manifest: Manifest) -> None:
     schema = SCHEMAS / f"{manifest['kind'].lower()}.json"
     if schema.exists():
         jsonschema.validate(manifest, json.loads(schema.read_text()))
@@ -102,10 +106,8 @@ def test_no_image_is_called_latest_or_has_no_tag() -> None:
 
 def test_there_are_two_replicas_at_least_and_they_are_spread_and_probed() -> None:
     for key, each in EVERY.items():
-        if key[2] in {"Deployment", "Rollout"}:
-            assert each["spec"]["replicas"] >= 2
-        if key[2] == "HorizontalPodAutoscaler":
-            assert each["spec"]["minReplicas"] >= 2
+        if key[2] in {"Deployment", "Rollout"}:  # a number here would undo the autoscaler's at every deploy
+            assert "replicas" not in each["spec"]
         if key[2] == "Deployment":
             spec = each["spec"]["template"]["spec"]
             assert spec["topologySpreadConstraints"]
@@ -116,10 +118,37 @@ def test_there_are_two_replicas_at_least_and_they_are_spread_and_probed() -> Non
             assert grace > 5 + 10  # the pause before, and the worker's own patience
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_every_deployment_has_two_replicas_at_least_and_is_not_taken_down_at_once(way: str) -> None:
+    mine = {key[2:]: each for key, each in EVERY.items() if key[0] == way}
+    scaled = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["minReplicas"]
+        for key, each in mine.items()
+        if key[0] == "HorizontalPodAutoscaler"
+    }
+    kept = [
+        each["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]
+        for key, each in mine.items()
+        if key[0] == "PodDisruptionBudget"
+    ]
+    deployed = {key[1] for key in mine if key[0] == "Deployment"}
+    assert set(scaled) == set(kept) == deployed
+    assert min(scaled.values()) >= 2
+
+
+def test_nobody_gives_feedback_past_a_key() -> None:
+    route = next(each for key, each in EVERY.items() if key[2] == "HTTPRoute")
+    paths = {match["path"]["value"] for rule in route["spec"]["rules"] for match in rule["matches"]}
+    assert "/recommend" in paths
+    assert not any("/feedback".startswith(path) for path in paths)
+
+
 def test_the_network_lets_in_only_gateway_and_monitoring_and_nothing_out() -> None:
     policy = next(each for key, each in EVERY.items() if key[2] == "NetworkPolicy")["spec"]
     assert policy["egress"] == []
-    assert len(policy["ingress"][0]["from"]) == 2
+    sources = policy["ingress"][0]["from"]
+    roles = {source["namespaceSelector"]["matchLabels"]["marquee.example.com/role"] for source in sources}
+    assert roles == {"gateway", "monitoring", "backend"}
 
 
 def test_the_policy_is_that_of_params_yaml(tmp_path: Path) -> None:
@@ -160,6 +189,8 @@ def test_a_kustomization_can_be_built_and_takes_its_image_from_one_place(tmp_pat
     assert built.returncode == 0, built.stderr
     made = list(yaml.safe_load_all(built.stdout))
     assert {each["metadata"]["name"] for each in made} >= {"marquee", "events"}
+    for manifest in made:  # as they are applied: patched, named and tagged
+        validate(manifest)
     images = [line.split()[-1] for line in built.stdout.splitlines() if line.strip().startswith("image:")]
     tags = {image.partition(":")[2] for image in images}
     assert tags == {"0123456789ab"} | ({"2ce058ab5d2e"} if way == "gateway-api" else set())

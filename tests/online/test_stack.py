@@ -95,8 +95,14 @@ def test_a_pid_is_ours_only_while_the_process_that_noted_it_lives(tmp_path: Path
 
 def test_starts_are_counted_since_a_time(tmp_path: Path) -> None:
     (tmp_path / "starts").mkdir()
-    (tmp_path / "starts" / "canary-1").write_text("10.0\n20.0\n30.5\n")
+    (tmp_path / "starts" / "canary-1").write_text("10.000\n20.000\n30.500\n")
     assert (starts_since(tmp_path, "canary-1", 20.0), starts_since(tmp_path, "stable-1", 0.0)) == (1, 0)
+
+
+def test_a_start_behind_one_that_was_cut_off_counts(tmp_path: Path) -> None:
+    (tmp_path / "starts").mkdir()
+    (tmp_path / "starts" / "canary-1").write_text("10.000\n\n20.0\n30.500\n\n1\n40.000\n")
+    assert starts_since(tmp_path, "canary-1", 25.0) == 2
 
 
 def test_output_goes_behind_what_was_left_half_written(tmp_path: Path) -> None:

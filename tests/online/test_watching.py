@@ -215,7 +215,7 @@ def test_a_copy_that_is_not_ours_or_not_whole_is_none(
     elif damage == "none":
         path.unlink()
     elif damage == "of other code":
-        monkeypatch.setattr(memory, "_code", lambda: "another")
+        monkeypatch.setattr(memory, "CODE", "another")
     else:
         name = "two"
     assert memory.recall(path, name) is None
