@@ -12,12 +12,16 @@ from rich.text import Text
 from pipelines.paths import RUN
 from pipelines.screen import screen
 from service.gateway.steering import servers_of, split_of
-from service.stack.launch import pid_of
+from service.stack.launch import living, pid_of
 from service.stack.layout import CANARY, STABLE, Stack, load_stack, read_arms
 from service.stack.sampling import Rates, Sample, rates, samples_of
 from service.stack.supervisor import Supervisor
 
 BETWEEN_S = 1.0
+LEFT = (
+    "The supervisor was killed, and nothing that ends is started again. Still there: {}. `marquee up` begins "
+    "anew, with a few seconds without an answer; `marquee down` ends them."
+)
 COLUMNS = ("model", "users", "health", "req/s", "p50 ms", "p99 ms", "errors", "events", "lost")
 
 
@@ -30,7 +34,8 @@ def status(*, watch: bool) -> None:
     stack = load_stack(RUN.resolve())
     console = screen()
     if not Supervisor(stack.folder).running:
-        console.print("The stack is down: `marquee up` starts it.")
+        left = living(stack.folder)
+        console.print(LEFT.format(", ".join(left)) if left else "The stack is down: `marquee up` starts it.")
         return
     before = samples_of(stack)
     time.sleep(BETWEEN_S)

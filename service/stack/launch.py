@@ -74,11 +74,16 @@ def pid_of(folder: Path, name: str) -> tuple[int, float] | None:
     return (int(pid), float(since)) if ours else None
 
 
-def end_all(folder: Path, patience_s: float = 0.0) -> list[str]:
-    """End every process that noted its pid, and give it so long before it is killed; their names."""
+def living(folder: Path) -> dict[str, int]:
+    """Every process that noted its pid and is alive, by name."""
     notes = folder / "pids"
     names = sorted(note.name for note in notes.iterdir()) if notes.exists() else []
-    found = {name: noted[0] for name in names if (noted := pid_of(folder, name)) is not None}
+    return {name: noted[0] for name in names if (noted := pid_of(folder, name)) is not None}
+
+
+def end_all(folder: Path, patience_s: float = 0.0) -> list[str]:
+    """End every process that noted its pid, and give it so long before it is killed; their names."""
+    found = living(folder)
     until = time.monotonic() + patience_s
     for stop in (signal.SIGTERM, signal.SIGKILL):
         for name, pid in found.items():

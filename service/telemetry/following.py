@@ -83,13 +83,14 @@ class Follower:
     def _events(self, key: str, start: int, lines: bytes) -> Iterator[Event]:
         """What was given counts as read, and nothing else: whoever asks may stop anywhere."""
         for line in lines.splitlines(keepends=True):
-            start += len(line)
-            self._offsets[key] = start
             try:
                 event = decode(line)
             except EventError:
                 self.unreadable += 1
-            else:
+                event = None
+            start += len(line)
+            self._offsets[key] = start
+            if event is not None:
                 yield event
 
 

@@ -155,3 +155,5 @@ def test_a_field_too_many_and_a_step_too_far_are_refused(tmp_path: Path) -> None
         read_policy(policy_file(tmp_path, alpah=0.05))
     with pytest.raises(ConfigError, match="numbered from 0"):
         Analysis(read_policy(policy_file(tmp_path)), tmp_path, 2, 0.0)
+    with pytest.raises(ConfigError, match="nobody to compare with"):
+        Analysis(read_policy(policy_file(tmp_path)), tmp_path, 1, 0.0)

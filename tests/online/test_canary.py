@@ -136,5 +136,8 @@ def test_without_traffic_nothing_moves_and_people_may_say_otherwise(monkeypatch:
         assert set(crowd.answers) <= {200, 503}  # there is but one replica to be restarted
         status = here.marquee("status")
         assert [word in status for word in ("stable-1", "gateway-2", "controller", "100%")] == [True] * 4
+        os.kill(here.pid("supervisor"), signal.SIGKILL)
+        wait_until(lambda: "supervisor was killed" in here.marquee("status"), 20, here.logs)
+        assert here.get("/recommend/u1")[0] == 200
         assert "Down" in here.marquee("down")
         assert "Nothing is up" in here.marquee("down")

@@ -330,6 +330,27 @@ def test_a_full_disk_keeps_nobody_in_a_canary_that_is_bad(
     assert acted.world.arms == {STABLE: OLD}
 
 
+def test_where_users_cannot_be_steered_alarms_are_heard_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acted = stage(tmp_path, monkeypatch, broken, -1)
+    controller = Controller(acted.stack, "marquee")
+    for _ in range(2):
+        controller.tick()
+    split = Hands.split
+
+    def full(hands: Hands, to: Split) -> bool:
+        if to != NOBODY:
+            raise OSError(28, "No space left on device")
+        return split(hands, to)
+
+    monkeypatch.setattr(Hands, "split", full)
+    monkeypatch.setattr(controlling, "decide", lambda *_: Decision("roll back", "it is broken"))
+    controller.tick()
+    assert journals(tmp_path)[-1].rollout().outcome == "rolled back"
+    assert acted.world.split == NOBODY
+
+
 def test_a_deadline_is_no_alarm_in_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     late = Decision("roll back", "inconclusive after 72 h", late=True)
     acted = stage(tmp_path, monkeypatch, lambda _: late, -1)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from pipelines.rollout.policy import canary_of, policy_of, told_of
 from pipelines.rollout.rehearsal import users_until_alarm, users_until_surge
 from pipelines.up import laid_out
 from service.gateway.address import Host, render_address
-from service.stack.launch import _append, pid_of, starts_since
+from service.stack.launch import _append, end_all, pid_of, starts_since
 from service.stack.layout import CANARY, STABLE, Arm, Stack, load_stack, read_arms, settings_for, write_arms
 from service.stack.sampling import Sample, quantile, rates
 
@@ -56,9 +57,10 @@ def test_a_stack_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_without_a_stack_one_line_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(MarqueeError, match="marquee up"):
         load_stack(tmp_path)
-    (tmp_path / "stack.json").write_text("{")
-    with pytest.raises(MarqueeError, match="damaged"):
-        load_stack(tmp_path)
+    for damaged in ("{", "{}", "[]", '{"folder": "x", "events": "y", "gateways": [{"port": 1}]}'):
+        (tmp_path / "stack.json").write_text(damaged)
+        with pytest.raises(MarqueeError, match="damaged"):
+            load_stack(tmp_path)
 
 
 def test_a_replica_is_told_its_arm_its_bento_and_its_port(tmp_path: Path) -> None:
@@ -91,6 +93,25 @@ def test_a_pid_is_ours_only_while_the_process_that_noted_it_lives(tmp_path: Path
         note.write_text(nothing)
         assert pid_of(tmp_path, "x") is None
     assert pid_of(tmp_path, "never") is None
+
+
+def test_what_a_killed_supervisor_left_behind_is_ended_patiently(tmp_path: Path) -> None:
+    (tmp_path / "pids").mkdir()
+    willing = "import time; time.sleep(60)"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); " + willing
+    commands = {"stable-1": willing, "stable-2": deaf}
+    processes = {
+        name: subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        for name, code in commands.items()
+    }
+    assert processes["stable-2"].stdout is not None
+    processes["stable-2"].stdout.readline()
+    for name, process in processes.items():
+        (tmp_path / "pids" / name).write_text(f"{process.pid} {time.time()}")
+    (tmp_path / "pids" / "gone").write_text("1 1.0")
+    assert end_all(tmp_path, 0.5) == ["stable-1", "stable-2"]
+    assert [process.wait() for process in processes.values()] == [-signal.SIGTERM, -signal.SIGKILL]
+    assert end_all(tmp_path) == []
 
 
 def test_starts_are_counted_since_a_time(tmp_path: Path) -> None:
@@ -163,6 +184,37 @@ def test_a_journal_is_there_with_its_first_entry_or_not_at_all(
             create(tmp_path, "one", **BEGAN)
     assert active(tmp_path) is None
     assert create(tmp_path, "one", **BEGAN).rollout().name == "one"
+
+
+def test_a_full_disk_has_room_for_what_ends_a_rollout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, append = create(tmp_path, "one", **BEGAN), Journal._append
+
+    def full(this: Journal, *told: Any) -> None:
+        if this.path.with_suffix(".room").exists():
+            raise OSError(28, "No space left on device")
+        append(this, *told)
+
+    monkeypatch.setattr(Journal, "_append", full)
+    with pytest.raises(OSError, match="No space"):
+        journal.append("held", reason="no data")
+    journal.append("asked", what="roll back")
+    assert journal.rollout().asked == "roll back"
+
+
+def test_a_journal_is_read_on_from_where_it_was_read(tmp_path: Path) -> None:
+    journal = create(tmp_path, "one", **BEGAN)
+    for number in range(3):
+        journal.append("weighed", step=number, weight=0.1 * (number + 1))
+        assert Journal(journal.path).rollout().step == number
+    with journal.path.open("ab") as file:
+        file.write(b'{"entry": "concluded", "time": 1.0, "outcome": "rolled ba')
+    assert journal.rollout().outcome is None
+    with journal.path.open("ab") as file:
+        file.write(b'ck", "reason": "late"}\n')
+    assert journal.rollout().outcome == "rolled back"
+    assert journal.rollout().weighed[-1][1] == pytest.approx(0.3)
 
 
 def test_a_journal_that_cannot_be_read_is_named(tmp_path: Path) -> None:

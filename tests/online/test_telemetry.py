@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from marquee.events import Event, Exposure, Feedback, decode, encode
-from service.telemetry import Books, EventWriter, Follower, TelemetrySettings
+from service.telemetry import Books, EventWriter, Follower, TelemetrySettings, following, readable
 from service.telemetry import segments as on_disk
 from service.telemetry.segments import Segment
 
@@ -355,6 +355,31 @@ def test_a_follower_waits_for_the_rest_of_a_line_and_counts_what_is_none(tmp_pat
     assert follower.unreadable == 1
     segment.write_bytes(b"{torn\n" + line)
     assert [event.event_id for event in follower.poll()] == ["e1"]
+
+
+def test_what_one_replica_withholds_costs_nobody_elses_events_and_none_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for replica in ("a", "b"):
+        path = tmp_path / replica / "feedback-1-000001.jsonl.open"
+        path.parent.mkdir()
+        path.write_bytes(b"".join(feedback(f"{replica}{number}") + b"\n" for number in range(100)))
+    follower, failing = Follower(tmp_path), True
+    decode = following.decode
+
+    def broken(line: bytes) -> Event:
+        if failing and b'"a50"' in line:
+            raise OSError(5, "Input/output error")
+        return decode(line)
+
+    monkeypatch.setattr(following, "decode", broken)
+    troubles: list[str] = []
+    seen = [event.event_id for event in readable(follower.poll(), troubles)]
+    assert len(troubles) == 1
+    assert sum(name.startswith("b") for name in seen) == 100
+    failing = False
+    seen += [event.event_id for event in readable(follower.poll(), troubles)]
+    assert sorted(seen) == sorted(f"{replica}{number}" for replica in "ab" for number in range(100))
 
 
 def test_a_follower_of_nothing_finds_nothing(tmp_path: Path) -> None:
