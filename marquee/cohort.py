@@ -14,7 +14,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from sys import intern
 from typing import Literal
 
@@ -50,10 +50,11 @@ class _Visit:
     weight: float  # that the arm was drawn by
     broken: bool = False  # answered by the other arm meanwhile
     lists: int = 0
-    shown: set[str] = field(default_factory=set)
-    clicked: set[str] = field(default_factory=set)
-    rated: dict[str, float] = field(default_factory=dict)
-    watched: dict[str, float] = field(default_factory=dict)  # minutes by event
+    # There may be a million of these, and most users do nothing.
+    shown: tuple[tuple[str, ...], ...] = ()
+    clicked: set[str] | None = None
+    rated: dict[str, float] | None = None
+    watched: dict[str, float] | None = None  # minutes by event
 
 
 class Cohort:
@@ -179,7 +180,7 @@ class Cohort:
         there = not self._away(exposure.time, exposure.time)
         for epoch in self._epochs:
             epoch.seen(user, canary, exposure.items, exposure.time, self._weights[step][1], there)
-        if canary and step == len(self._weights) - 1 and user not in self._in_step:
+        if canary and there and step == len(self._weights) - 1 and user not in self._in_step:
             self._in_step.add(user)
             batch.step_users += 1
         if there:
@@ -194,7 +195,7 @@ class Cohort:
         if visit is not None and counts and exposure.time < visit.since + self._window_s:
             visit.broken |= canary != visit.canary
             visit.lists += 1
-            visit.shown.update(map(intern, exposure.items))  # a name once, and not once a user
+            visit.shown += (tuple(map(intern, exposure.items)),)  # a name once, and not once a user
         if exposure.rung not in PERSONAL:
             self._happen("below_personal", user, canary, exposure.time, batch)
         if not exposure.items:
@@ -221,16 +222,16 @@ class Cohort:
 
     def _credit(self, event: Feedback) -> None:
         visit = self._visits.get(event.user)
-        if visit is None or event.item not in visit.shown:
+        if visit is None or not any(event.item in items for items in visit.shown):
             return
         if not visit.since <= event.time < visit.since + self._window_s:
             return
         if event.kind == "click":
-            visit.clicked.add(event.item)
+            visit.clicked = (visit.clicked or set()) | {event.item}
         elif event.kind == "rating":
-            visit.rated[event.item] = event.value
+            visit.rated = (visit.rated or {}) | {event.item: event.value}
         else:
-            visit.watched[event.event_id] = event.value
+            visit.watched = (visit.watched or {}) | {event.event_id: event.value}
 
     def _close(self, now: float, batch: Batch) -> None:
         """Those whose window, and the time that events take to be read, is over."""
@@ -253,7 +254,7 @@ class Cohort:
 
     def _outcome(self, visit: _Visit) -> float | None:
         if self._objective == "click_through":
-            return min(len(visit.clicked) / visit.lists, 1.0)
+            return min(len(visit.clicked or ()) / visit.lists, 1.0)
         if self._objective == "watch_minutes":
-            return math.fsum(visit.watched.values())
+            return math.fsum((visit.watched or {}).values())
         return math.fsum(visit.rated.values()) / len(visit.rated) if visit.rated else None

@@ -13,7 +13,7 @@ from marquee.sequential import Interval, MeanDifference, SurgeTest
 from marquee.usual import Usual
 from marquee.watched import WatchedMean, WatchedShare
 
-EPOCHS_S = (60.0, 600.0)  # the first is longer than most disturbances, so that one falls into one of them
+EPOCHS_S = (60.0, 600.0, 3600.0)  # the first is longer than most disturbances: one falls into one of them
 FINEST = 1  # scale: that of the shortest epochs; 0 is the whole rollout
 
 
@@ -35,10 +35,10 @@ class Comparison:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        # Steps of seconds, as in tests, have epochs that are as much shorter.
         self.scales_s = (
             math.inf,
-            min(EPOCHS_S[0], policy.step_seconds / 10),
-            min(EPOCHS_S[1], policy.step_seconds),
+            *(min(each, policy.step_seconds * each / EPOCHS_S[1]) for each in EPOCHS_S),
         )
         scales = len(self.scales_s)
         self._incidents = {name: WatchedShare(scales, policy.tolerance[name]) for name in INCIDENTS}
@@ -47,7 +47,8 @@ class Comparison:
             name: WatchedMean(scales, policy.tolerance[name], policy.alarm_alpha, policy.drift_users)
             for name in DRIFTS
         }
-        self._mismatch = WatchedShare(scales, two_sided=True)
+        # Of the whole rollout alone: who comes back is an outcome, and who likes the canary does more often.
+        self._mismatch = WatchedShare(1, two_sided=True)
         self._quality = MeanDifference()
         self._usual = {name: Usual() for name in INCIDENTS}  # while there were two arms
         self._broken: dict[str, str] = {}  # by metric: what was not a number
@@ -59,14 +60,14 @@ class Comparison:
 
     def begin_epoch(self, scale: int) -> None:
         """Users count anew in the epochs of a scale."""
-        for shares in (*self._incidents.values(), self._mismatch):
+        for shares in self._incidents.values():
             shares.begin_epoch(scale)
         for means in self._drifts.values():
             means.begin_epoch(scale)
 
-    def users(self, canary: int, total: int, weight: float, scale: int = 0) -> None:
-        """Users that were answered for the first time in this rollout, or in the epoch of a scale."""
-        self._mismatch.update(canary, total, weight, scale)
+    def users(self, canary: int, total: int, weight: float) -> None:
+        """Users that were answered for the first time in this rollout, or drawn anew in this step."""
+        self._mismatch.update(canary, total, weight, 0)
 
     def answered(self, canary: int) -> None:
         """Users of the canary that were answered for the first time in this step."""
@@ -82,7 +83,7 @@ class Comparison:
             usual.update(happened.get(name, 0), users)
 
     def together(self, users: int, happened: Mapping[str, int]) -> None:
-        """New users of an epoch since everybody is in the canary, and to how many incidents happened.
+        """A short epoch since everybody is in the canary: users, and to how many of them incidents happened.
 
         Nobody is left to compare with but those before: what a canary does under everybody's requests is seen
         all the same. It is no randomised comparison, so it is not held to the level of the others.
@@ -138,17 +139,13 @@ class Comparison:
 
     def _incident(self, name: str) -> Incidents:
         apart, surge = self._weighed(self._incidents[name]), self._surges[name]
-        if not surge.users:
-            return apart
-        alarm = apart.alarm or surge.rejects(self._policy.alarm_alpha)
-        canary, total = apart.canary + surge.users, apart.total + surge.users
-        return Incidents(canary, total, min(apart.p, surge.p), alarm)
+        if surge.rejects(self._policy.alarm_alpha):
+            return Incidents(surge.users, surge.users, surge.p, alarm=True)
+        return apart
 
     def _weighed(self, watched: WatchedShare) -> Incidents:
-        p = watched.p
-        return Incidents(
-            watched.whole.canary, watched.whole.total, min(p, 1.0), p <= self._policy.alarm_alpha
-        )
+        seen = watched.worst
+        return Incidents(seen.canary, seen.total, seen.p, seen.p <= self._policy.alarm_alpha)
 
     def _drift(self, watched: WatchedMean) -> Drift:
         found = watched.found

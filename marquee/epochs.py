@@ -1,9 +1,10 @@
 """Epochs: stretches of time in which each user counts anew.
 
 A canary that breaks after an hour breaks for users who are known by then, and who is known tells nothing new.
-So beside the whole rollout there are epochs of a minute and of ten minutes. In each a user counts once, and
-has their arm with the probability that is the weight: that users are in several of them does no harm, for
-each epoch is tested by itself, and the level is shared among them.
+So beside the whole rollout there are epochs of a minute, of ten minutes and of an hour. In each a user counts
+once, and it is tested by itself: that users are in several of them does no harm, for the level is shared
+among them. Who comes back may differ between arms, though, so in epochs more is tolerated, and whether the
+arms are as large as they should be is not asked there.
 """
 
 from collections import defaultdict
@@ -54,8 +55,6 @@ class Epoch:
 
     def _forget(self) -> None:
         """What the comparison has taken."""
-        self._new_users = 0
-        self._arms = [0, 0]  # users in stable, in the canary
         self._new_hit: dict[str, list[int]] = defaultdict(_pair)
         self._lists: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in DRIFTS}
 
@@ -63,49 +62,44 @@ class Epoch:
         self, user: str, canary: bool, listed: Sequence[str], time: float, weight: float, there: bool
     ) -> None:
         """A list was shown; `there` is whether the canary was there to show some too."""
-        self._turn(time, weight)
-        if user in self._users:
+        if not self._turn(time, weight) or user in self._users:
             return
         self._users.add(user)
-        self._new_users += 1
-        if not there:
-            return
-        self._arms[canary] += 1
-        for name, figure in self._figures.of(canary, listed).items():
+        for name, figure in self._figures.of(canary, listed).items() if there else ():
             self._lists[name][canary].append(figure)
 
     def happened(self, name: str, user: str, canary: bool, time: float, weight: float) -> None:
         """An incident happened to a user, or to whatever tells users apart where they are not known."""
-        self._turn(time, weight)
-        if user not in self._hit[name]:
+        if self._turn(time, weight) and user not in self._hit[name]:
             self._hit[name].add(user)
             self._new_hit[name][canary] += 1
 
     def tell(self) -> None:
         """Have the comparison take what is new."""
         take, scale, weight = self._comparison, self._scale, self._weight
-        if not (self._new_users or self._new_hit):
-            return
-        take.users(self._arms[1], sum(self._arms), weight, scale)
         for name, (stable, canary) in self._new_hit.items():
             take.incident(name, canary, stable + canary, weight, scale)
         for name, arms in self._lists.items():
-            take.lists(name, np.array(arms[1]), np.array(arms[0]), weight, scale)
-        if scale == FINEST and weight == 1:
-            take.together(self._new_users, {name: sum(arms) for name, arms in self._new_hit.items()})
+            if arms[0] or arms[1]:
+                take.lists(name, np.array(arms[1]), np.array(arms[0]), weight, scale)
         self._forget()
 
-    def _turn(self, time: float, weight: float) -> None:
+    def _turn(self, time: float, weight: float) -> bool:
+        """Whether an event belongs to the present epoch, which may begin with it."""
         number = int(time // self._seconds)
-        # An event that comes a little late counts in the epoch that is there.
+        if weight < self._weight:  # of the step before
+            return False
+        # One that comes a little late counts in the epoch that is there.
         if number <= self._number and weight == self._weight:
-            return
+            return True
         self.tell()
         if self._users or self._hit:
-            if self._scale == FINEST and self._weight < 1:
+            if self._scale == FINEST:
                 hit = {name: len(users) for name, users in self._hit.items()}
-                self._comparison.apart(len(self._users), hit)
+                told = self._comparison.together if self._weight == 1 else self._comparison.apart
+                told(len(self._users), hit)
             self._comparison.begin_epoch(self._scale)
         self._number, self._weight = number, weight
         self._users.clear()
         self._hit.clear()
+        return True

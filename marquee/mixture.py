@@ -23,16 +23,19 @@ class Mixture:
     add up to one bound whether any ever is.
     """
 
-    def __init__(self, effects: int) -> None:
+    def __init__(self, effects: int, every: float = EVERY) -> None:
         """Begin without evidence.
 
         Args:
             effects: how many sizes of the effect are thought of.
+            every: events, after which another beginning is thought possible; infinite: there is only one.
         """
+        self._every = every
+        first = 0.0 if math.isinf(every) else _log_share(1)
         self._logs = np.zeros((1, effects))  # log e-values by beginning and effect
-        self._weights = np.array([_log_share(1)])
+        self._weights = np.array([first])
         self._begun = 1
-        self._rest = 1 - math.exp(_log_share(1))  # of the evidence, for beginnings that are to come
+        self._rest = 1 - math.exp(first)  # of the evidence, for beginnings that are to come
         self._events = 0
         self.most = 0.0  # log e-value at its highest
 
@@ -41,7 +44,7 @@ class Mixture:
         self._logs += ratios
         self.most = max(self.most, self.log_e)
         self._events += events
-        if self._events >= EVERY:
+        if self._events >= self._every:
             self._events = 0
             self._begin()
 

@@ -28,8 +28,11 @@ class ShareTest(Mixture):
     Of `total` users that something happened to for the first time, `canary` are in the canary. Where the
     odds ratio of it is r, each of them is there with probability `w r / (w r + 1 - w)`. The e-process is
     the likelihood ratio of r against `tolerance`, mixed over all r above it with r / (1 + r) drawn from
-    Beta(1/2, 1/2), and over when that begins, and multiplied over batches; weights may change between them.
-    The likelihood ratio rises with `canary`, so it is one for every r below `tolerance` too.
+    Beta(1/2, 1/2), and multiplied over batches; weights may change between them. The likelihood ratio rises
+    with `canary`, so it is one for every r below `tolerance` too.
+
+    It has one beginning, that of its users. One in their midst would be wrong: where the canary is better,
+    those of stable have soon had their first incident, and later ones are the canary's more often than not.
 
     By Ville's inequality it ever exceeds 1 / alpha with probability at most alpha. Sources: Lindon and
     Malek, "Anytime-Valid Inference for Multinomial Count Data" (NeurIPS 2022); Lindon, Sanden and Shirikian,
@@ -45,7 +48,7 @@ class ShareTest(Mixture):
             two_sided: too seldom is as bad as too often (a test of the assignment itself).
         """
         _refuse(tolerance)
-        super().__init__(GRID)
+        super().__init__(GRID, every=math.inf)
         self._tolerance = np.array([tolerance])
         self._odds = _odds(0.0 if two_sided else tolerance)
         self.canary = self.total = 0
@@ -70,8 +73,8 @@ class SurgeTest(Mixture):
     """The same where everybody is in the canary, and what was before has to serve for the other arm.
 
     The likelihood ratio is that of a Poisson process of r times the rate, against `tolerance` times, for each
-    r of the same mixture, to the power of 1 / dispersion: what comes in clusters tells less. Were it such a
-    process, this would be an e-process.
+    r of the same mixture, to the power of 1 / dispersion: what comes in clusters tells less. It may begin at
+    any moment. Were it such a process, this would be an e-process.
     """
 
     def __init__(self, tolerance: float = 1.0) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from marquee.arrays import Floats
 from marquee.sequential import UNKNOWN, Interval, MeanDifference, ShareTest
 
+# In epochs users are those who come back, which who likes the canary does more often: by so much it may be.
+RETURNING, LEAST_BAND = 1.25, 1.5
+
 
 class _Shares:
     """How the level is shared: alike among scales, and among the epochs of one as 6 / (pi k)^2, k = 1, 2, ...
@@ -27,6 +30,15 @@ class _Shares:
         return among / len(self._numbers)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Users that something happened to, where that is least like chance."""
+
+    canary: int
+    total: int
+    p: float  # always valid, of all tests together
+
+
 class WatchedShare:
     """Share tests of one alarm."""
 
@@ -39,12 +51,13 @@ class WatchedShare:
             two_sided: too seldom is as bad as too often.
         """
         self._tolerance, self._two_sided = tolerance, two_sided
-        self._tests = [self._new() for _ in range(scales)]
+        self._tests = [self._new(scale) for scale in range(scales)]
         self._shares = _Shares(scales)
-        self._least = 1.0  # p of epochs that are over
+        self._ended = Seen(0, 0, 1.0)  # the worst of epochs that are over
 
-    def _new(self) -> ShareTest:
-        return ShareTest(self._tolerance, two_sided=self._two_sided)
+    def _new(self, scale: int) -> ShareTest:
+        band = self._tolerance if scale == 0 else max(LEAST_BAND, RETURNING * self._tolerance)
+        return ShareTest(band, two_sided=self._two_sided)
 
     def update(self, canary: int, total: int, weight: float, scale: int) -> None:
         """Users that something happened to for the first time, in the rollout or in an epoch."""
@@ -52,19 +65,18 @@ class WatchedShare:
 
     def begin_epoch(self, scale: int) -> None:
         """Users count anew."""
-        self._least = self.p
-        self._tests[scale] = self._new()
+        self._ended = min(self._ended, self._seen(scale), key=lambda each: each.p)
+        self._tests[scale] = self._new(scale)
         self._shares.next(scale)
 
-    @property
-    def whole(self) -> ShareTest:
-        """That of the whole rollout."""
-        return self._tests[0]
+    def _seen(self, scale: int) -> Seen:
+        test = self._tests[scale]
+        return Seen(test.canary, test.total, min(1.0, test.p / self._shares.of(scale)))
 
     @property
-    def p(self) -> float:
-        """An always-valid p-value, of all tests together."""
-        return min(self._least, *(test.p / self._shares.of(scale) for scale, test in enumerate(self._tests)))
+    def worst(self) -> Seen:
+        """What is least like chance; where nothing is, the whole rollout."""
+        return min([*map(self._seen, range(len(self._tests))), self._ended], key=lambda each: each.p)
 
 
 @dataclass(frozen=True)

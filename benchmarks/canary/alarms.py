@@ -40,6 +40,7 @@ class Fault:
     stable: float
     canary: float
     target_s: float
+    again: float = 0.0  # share of the canary's requests that lead to another one
 
 
 FAULTS = (
@@ -50,13 +51,21 @@ FAULTS = (
 )
 
 
-EDGE = Fault("as many errors as are tolerated", "errors", 0.01, 0.015, math.inf)
-EDGE_S = 3600.0
+# What is no fault: a canary that is just as bad as is tolerated, one that is better, and one that users like.
+SOUND = (
+    (Fault("errors as often as is tolerated, 1.5 times stable's 1%", "errors", 0.01, 0.015, math.inf), 0.1),
+    (Fault("half of stable's 4% errors", "errors", 0.04, 0.02, math.inf), 0.5),
+    (
+        Fault("1% errors as in stable, and users come back a fifth more often", "errors", 0.01, 0.01, 0, 0.2),
+        0.25,
+    ),
+)
+SOUND_S = 3600.0
 
 
-def called_broken(weight: float, seed: int) -> bool:
-    """Whether a canary that is just as bad as is tolerated is rolled back within an hour."""
-    return seconds_until_off(EDGE, weight, 0.0, seed, RATE / 10, EDGE_S) < math.inf
+def called_broken(fault: Fault, weight: float, seed: int) -> bool:
+    """Whether a canary is rolled back within an hour, its users coming again and again."""
+    return seconds_until_off(fault, weight, 0.0, seed, RATE / 10, SOUND_S) < math.inf
 
 
 def seconds_until_off(  # noqa: PLR0917 - a line of a table
@@ -107,6 +116,8 @@ class _Site:
         rng, fault = self._rng, self._fault
         number = int(rng.poisson(self._rate * TICK_S))
         users = np.searchsorted(self._cumulated, rng.random(number))
+        again = users[self._in_canary[users] & (rng.random(number) < fault.again)]
+        users, number = np.concatenate([users, again]), number + len(again)
         rate = np.where(self._in_canary[users] & broken, fault.canary, fault.stable)
         hit, times = rng.random(number) < rate, np.sort(time + TICK_S * rng.random(number))
         shown, failed = [], []

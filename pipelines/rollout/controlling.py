@@ -53,6 +53,7 @@ class Controller:
         self._said: dict[str, float] = {}  # by kind of reason: when it was written down
         self._telling = Telling(stack.folder)
         self._raised: tuple[Path, float] | None = None  # since when a rollout's replicas are being started
+        self._deaf_since: float | None = None  # a gateway answers, and does not take the weight
         self._owed: Decision | None = None  # a rollback that could not be written down yet
 
     def run(self) -> None:
@@ -124,10 +125,16 @@ class Controller:
     def _steered(self, rollout: Rollout) -> bool:
         """Whether users are where they should be; where that cannot be, alarms are heard still."""
         try:
-            return self._hands.split(Split(rollout.salt, rollout.weight))
+            steered = self._hands.split(Split(rollout.salt, rollout.weight))
+            deaf = not steered and self._hands.answered
         except OSError as error:
             log.error("the gateways are not steered: %s", error)  # noqa: TRY400
-            return False
+            steered, deaf = False, True
+        if not deaf:
+            self._deaf_since = None
+        elif self._deaf_since is None:
+            self._deaf_since = time.monotonic()
+        return steered
 
     def _away(self, journal: Journal, rollout: Rollout, since: float | None) -> Rollout:
         """Write down when the canary goes and comes: stable answers its users meanwhile."""
@@ -166,6 +173,12 @@ class Controller:
 
     def _decided(self, rollout: Rollout, evidence: Evidence, seen: Watch) -> Decision:
         decision = decide(evidence, seen.policy)
+        deaf_s = 0.0 if self._deaf_since is None else time.monotonic() - self._deaf_since
+        if decision.action != "roll back" and deaf_s > seen.policy.unhealthy_seconds:
+            # Between two weights nobody counts, so no alarm could be heard.
+            decision = Decision(
+                "roll back", f"the gateways do not split users as they should since {deaf_s:.0f} s"
+            )
         # Alarms are heard in a pause too; a deadline is none.
         if rollout.paused and (decision.action != "roll back" or decision.late):
             return Decision("hold", "paused by a person", decision.figures)

@@ -21,6 +21,7 @@ class Hands:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self._supervisor = Supervisor(stack.folder)
+        self.answered = False  # whether any gateway did when it was last told who is in the canary
 
     def split(self, split: Split) -> bool:
         """Have every gateway that runs split so, and those that start later; whether all that run do."""
@@ -29,7 +30,8 @@ class Hands:
         if read_split(folder) != split.told or any(each not in {None, split.told} for each in seen):
             steer(folder, gateways, split)
             seen = [split_of(folder, gateway) for gateway in gateways]
-        return any(seen) and all(each in {None, split.told} for each in seen)
+        self.answered = any(seen)
+        return self.answered and all(each in {None, split.told} for each in seen)
 
     def raise_canary(self, arm: Arm) -> None:
         """Have the canary's replicas run on this Bento."""

@@ -26,9 +26,9 @@ from service.telemetry import Follower, readable
 log = logging.getLogger("controller")
 LONGEST_LOOK_S = 5.0  # between two looks; who was stopped for longer has not seen what was there meanwhile
 PIECE = 2_000  # events that are taken at once
-READING_S = (
-    2.0  # in one look: after a restart there may be hours to read, and an alarm should not wait for them
-)
+# After a restart there may be hours to read, and an alarm should not wait for them: so long in one look.
+READING_S = 2.0
+MOSTLY = 0.5  # of a step: so much of it without a canary is no step
 KEEP_S, KEEP_SHARE = 30.0, 20  # between two copies of what is known, and as a multiple of what one took
 
 
@@ -42,6 +42,7 @@ class Counted:
     failures: list[FailureFile]
     weighed: int = 0
     steered: int = 0
+    until: float = 0.0  # UTC seconds; what was before is counted
 
 
 class Watch:
@@ -106,14 +107,20 @@ class Watch:
             self._unhealthy = 0.0
         elif answered:
             self._unhealthy += min(now - before, LONGEST_LOOK_S)
-        there = answered and all(healthy([state]) for state in answered)
-        return None if there and now - before <= LONGEST_LOOK_S else before
+        gap = now - before
+        unseen = (
+            gap if gap > LONGEST_LOOK_S else 0.0
+        )  # who was busy, or away, asks the gateways what was then
+        there = answered and all(healthy([state], unchanged_s=unseen) for state in answered)
+        return None if there else before
 
     def look(self, rollout: Rollout, now: float) -> Evidence:
         """Read what is new, and weigh all of it; `missed` comes first."""
         troubles = self._take(rollout, now)
         if not any(self._states):
             troubles.append("no gateway answers")
+        if away_share(rollout, now) > MOSTLY:
+            troubles.append("the canary was away for most of this step")
         names = [server.name for server in self._stack.replicas[CANARY]]
         restarts = sum(starts_since(self._stack.folder, name, rollout.since) for name in names)
         return self._counted.comparison.evidence(
@@ -159,7 +166,9 @@ class Watch:
             )
         until = time.monotonic() + READING_S
         while piece := [*islice(self._source, PIECE)]:
-            self._count(piece, piece[-1].time)
+            # A client's clock is not ours: its feedback tells nothing about the time.
+            read = max((each.time for each in piece if not isinstance(each, Feedback)), default=0.0)
+            self._count(piece, min(max(read, self._counted.until), now))
             if time.monotonic() > until:
                 return [*self._troubles, f"still reading: what happened {now - piece[-1].time:.0f} s ago"]
         self._count([], now)
@@ -168,6 +177,7 @@ class Watch:
         return list(self._troubles)
 
     def _count(self, piece: Sequence[Event | Failure], now: float) -> None:
+        self._counted.until = now
         self._counted.cohort.take(
             [event for event in piece if isinstance(event, Exposure)],
             [event for event in piece if isinstance(event, Feedback)],
@@ -194,10 +204,19 @@ class Watch:
         return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
 
 
-def healthy(states: Sequence[list[ServerState] | None], arm: str = CANARY) -> bool:
-    """Whether any gateway has a replica of the arm up."""
+def away_share(rollout: Rollout, now: float) -> float:
+    """Of the present step, how much of it the canary was away."""
+    away = sum(max(min(until, now) - max(since, rollout.since), 0.0) for since, until in rollout.outages)
+    return away / max(now - rollout.since, 1e-9)
+
+
+def healthy(states: Sequence[list[ServerState] | None], *, unchanged_s: float = 0.0) -> bool:
+    """Whether any gateway has a replica of the canary up, and had it up for so long."""
     return any(
-        server.up and server.backend == arm and not server.name.startswith("backup-")
+        server.up
+        and server.backend == CANARY
+        and not server.name.startswith("backup-")
+        and server.unchanged_s >= unchanged_s
         for state in states
         for server in state or ()
     )

@@ -118,6 +118,7 @@ class ServerState:
     sessions: int  # requests that it is answering
     answers: int  # since the gateway started
     errors: int  # 5xx among them
+    unchanged_s: int = 0  # since it went up or down
 
 
 def servers_of(folder: Path, gateway: Gateway) -> list[ServerState] | None:
@@ -136,6 +137,7 @@ def servers_of(folder: Path, gateway: Gateway) -> list[ServerState] | None:
             int(row["scur"] or 0),
             int(row["stot"] or 0),
             int(row["hrsp_5xx"] or 0),
+            int(row.get("lastchg") or 0),
         )
         for row in rows
     ]

@@ -1,7 +1,7 @@
 """Users of a rollout: each once a step, with the weight that the arm was drawn by."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -32,10 +32,10 @@ class Counted(Comparison):
     blocks: list[dict[str, int]] = field(default_factory=list)
     anew: dict[int, list[tuple[str, int, int, float]]] = field(default_factory=lambda: defaultdict(list))
     scales_s: tuple[float, ...] = (math.inf, 10.0, 1000.0)
-    since: Counter[str] = field(default_factory=Counter)
+    since: list[dict[str, int]] = field(default_factory=list)
 
-    def users(self, canary: int, total: int, weight: float, scale: int = 0) -> None:
-        (self.anew[scale] if scale else self.seen).append(("users", canary, total, round(weight, 6)))
+    def users(self, canary: int, total: int, weight: float) -> None:
+        self.seen.append(("users", canary, total, round(weight, 6)))
 
     def incident(self, name: str, canary: int, total: int, weight: float, scale: int = 0) -> None:
         (self.anew[scale] if scale else self.seen).append((name, canary, total, round(weight, 6)))
@@ -44,7 +44,7 @@ class Counted(Comparison):
         self.blocks.append({"users": users, **happened})
 
     def together(self, users: int, happened: Mapping[str, int]) -> None:
-        self.since += Counter(users=users, **happened)
+        self.since.append({"users": users, **happened})
 
     def begin_epoch(self, scale: int) -> None:
         self.anew[scale].append(("begun", 0, 0, 0.0))
@@ -226,29 +226,30 @@ def test_a_user_counts_once_in_a_block_of_time() -> None:
     lists = [shown(user, 40.0 + n, "canary", items="") for n, user in enumerate(("ann", "ann", "bob"))]
     users.take(lists, [], [Failure(40.0, "canary", "x", "errors")] * 3, 45.0)
     assert counted.blocks == [{"users": 2, "empty": 1, "errors": 1}, {"users": 1}]
-    assert counted.since == Counter(users=2, empty=2, errors=1)
+    assert counted.since == []
     users.take([shown("ann", 46.0, "canary", items=""), shown("ann", 51.0, "canary")], [], [], 52.0)
-    assert counted.since == Counter(users=3, empty=2, errors=1)
+    assert counted.since == [{"users": 2, "empty": 2, "errors": 1}]
+    users.take([], [], [Failure(68.0, "canary", "x", "errors"), Failure(72.0, "canary", "x", "errors")], 80.0)
+    assert counted.since[1:] == [{"users": 1}, {"users": 0, "errors": 1}], "nobody is answered, and it counts"
 
 
 def test_in_each_epoch_a_user_counts_anew() -> None:
     users, counted = cohort(popularity={"a": 0.5, "b": 0.1})
     weigh(users, 0.0, 0.5)
-    lists = [shown("ann", 5.0, items=""), shown("ann", 6.0, items=""), shown("bob", 7.0, "canary")]
+    lists = [shown("ann", 5.0, items=""), shown("ann", 6.0, items=""), shown("bob", 7.0, "canary", items="")]
     users.take(lists, [], [], 8.0)
-    users.take([shown("bob", 9.0, "canary"), shown("ann", 9.5), shown("bob", 12.0, "canary")], [], [], 13.0)
-    users.leave_out([(14.0, 16.0)])
-    users.take([shown("eve", 15.0), shown("eve", 17.0), shown("ann", 18.0)], [], [], 19.0)
+    users.take([shown("bob", 9.0, "canary", items=""), shown("bob", 12.0, "canary", items="")], [], [], 13.0)
+    users.take([shown("ann", 9.0, items="")], [], [], 13.0)  # late, and it counts where we are
     assert counted.anew[1] == [
-        ("users", 1, 2, 0.5),
-        ("empty", 0, 1, 0.5),
+        ("empty", 1, 2, 0.5),
         ("begun", 0, 0, 0.0),
-        ("users", 1, 1, 0.5),
-        ("users", 0, 1, 0.5),  # ann; eve came while the canary was away
+        ("empty", 1, 1, 0.5),
+        ("empty", 0, 1, 0.5),
     ]
     weigh(users, 30.0, 0.9)
-    users.take([shown("bob", 40.0, "canary")], [], [], 41.0)
-    assert counted.anew[2][-2:] == [("begun", 0, 0, 0.0), ("users", 1, 1, 0.9)], "a new weight, a new epoch"
+    users.take([shown("bob", 40.0, "canary", items=""), shown("ann", 27.0, items="")], [], [], 41.0)
+    users.take([shown("ann", 27.0, items="")], [], [], 41.0)
+    assert counted.anew[2][-2:] == [("begun", 0, 0, 0.0), ("empty", 1, 1, 0.9)], "a new weight, a new epoch"
 
 
 def alarms_at_the_last_step(before: list[int], since: list[int], users: int = 1000) -> bool:

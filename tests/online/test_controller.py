@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from marquee.rollout import Rollout
 from pipelines.rollout import controlling, telling
 from pipelines.rollout.controlling import Controller
 from pipelines.rollout.journal import Journal, active, create, journals
-from pipelines.rollout.policy import told_of
+from pipelines.rollout.policy import policy_of, told_of
 from pipelines.rollout.telling import Telling
 from pipelines.up import laid_out
 from service.gateway.steering import NOBODY, Split
@@ -59,6 +59,8 @@ class World:
 class Hands:
     """As the real ones: each brings about a state, and does nothing where it is there."""
 
+    answered = True
+
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -83,7 +85,7 @@ class Hands:
 class Seen:
     """Evidence of which the decision is given."""
 
-    policy = None
+    policy = policy_of(PARAMS.canary)
 
     def __init__(self, decisions: Callable[[Rollout], Decision]) -> None:
         self.decisions = decisions
@@ -349,6 +351,23 @@ def test_where_users_cannot_be_steered_alarms_are_heard_still(
     controller.tick()
     assert journals(tmp_path)[-1].rollout().outcome == "rolled back"
     assert acted.world.split == NOBODY
+
+
+def test_a_gateway_that_does_not_take_the_weight_ends_the_rollout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acted = stage(tmp_path, monkeypatch, lambda _: Decision("hold", "no data"), -1)
+    monkeypatch.setattr(Seen, "policy", policy_of(PARAMS.canary))
+    controller = Controller(acted.stack, "marquee")
+    controller.tick()
+    monkeypatch.setattr(Hands, "split", lambda *_: False)
+    controller.tick()
+    controller.tick()
+    journal = journals(tmp_path)[-1]
+    assert journal.rollout().outcome is None
+    monkeypatch.setattr(Seen, "policy", replace(policy_of(PARAMS.canary), unhealthy_seconds=-1.0))
+    controller.tick()
+    assert (journal.rollout().outcome, "do not split" in journal.rollout().reason) == ("rolled back", True)
 
 
 def test_a_deadline_is_no_alarm_in_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What a controller sees of a rollout, and what the files that it reads may do to it."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 
 from experiments.config import load_params
 from marquee.cohort import Failure
-from marquee.events import Exposure, encode
+from marquee.events import Exposure, Feedback, encode
 from marquee.rollout import Rollout
 from pipelines.rollout import memory, watching
 from pipelines.rollout.watching import Watch
@@ -88,6 +89,7 @@ class Scene:
         self.began = time.time() - 100
         self.rollout = Rollout("r", self.began, 1, 1, 2, "/b", None, ((self.began, 0.5),), (self.began,))
         self.up: bool | None = True
+        self.unchanged_s = 0
         monkeypatch.setattr(watching, "servers_of", lambda *_: self._states())
         self.watch = self.another()
 
@@ -96,7 +98,11 @@ class Scene:
         return Watch(self.stack, self.rollout, PARAMS.canary, {}, time.time())
 
     def _states(self) -> list[ServerState] | None:
-        return None if self.up is None else [ServerState("canary", "canary-1", self.up, 0, 0, 0)]
+        return (
+            None
+            if self.up is None
+            else [ServerState("canary", "canary-1", self.up, 0, 0, 0, self.unchanged_s)]
+        )
 
     def look(self, now: float) -> Any:
         self.watch.missed(now)
@@ -225,16 +231,40 @@ def test_a_copy_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     memory.keep(tmp_path / "there is no such folder" / "counted", "one", {})
 
 
-def test_who_was_away_does_not_know_whether_the_canary_was_there(scene: Scene) -> None:
+def test_who_was_away_asks_the_gateways_how_long_the_canary_was_there(scene: Scene) -> None:
     now = time.time()
     assert scene.watch.missed(now + 1) is None
+    scene.unchanged_s = 30
     assert scene.watch.missed(now + 60) == now + 1
     assert scene.watch.missed(now + 61) is None
+    scene.unchanged_s = 3600
+    assert scene.watch.missed(now + 161) is None
     scene.up = False
-    assert scene.watch.missed(now + 62) == now + 61
-    assert scene.watch.missed(now + 63) == now + 62
+    assert scene.watch.missed(now + 162) == now + 161
+    assert scene.watch.missed(now + 163) == now + 162
     scene.up = None
-    assert scene.watch.missed(now + 64) == now + 63
+    assert scene.watch.missed(now + 164) == now + 163
+
+
+def test_a_step_without_a_canary_is_none(scene: Scene) -> None:
+    now = time.time()
+    assert scene.look(now).troubles == ()
+    scene.rollout = replace(
+        scene.rollout, outages=((scene.began + 10, scene.began + 30), (now - 50, math.inf))
+    )
+    assert "away for most of this step" in scene.look(now).troubles[0]
+
+
+def test_a_clock_that_is_fast_ends_nobodys_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feedback has the client's time; half an hour of it ahead of ours would end every window."""
+    scene.show(30, at=90.0)
+    path = scene.stack.events / "stable-1" / "feedback-1.jsonl.open"
+    ahead = Feedback("e1", time.time() + 2000, "somebody", "i1", "click", 1.0)
+    path.write_bytes(encode(ahead) + b"\n")
+    monkeypatch.setattr(watching, "PIECE", 40)
+    scene.look(time.time())
+    cohort = scene.watch._counted.cohort
+    assert len(cohort._visits) == 30
 
 
 def test_while_the_canary_is_away_its_users_are_nobody_elses(scene: Scene) -> None:
