@@ -22,7 +22,7 @@ from benchmarks.canary.rollouts import Ended, policy, simulate
 from benchmarks.canary.world import click_rate
 from benchmarks.search import Row, run
 
-ROLLOUTS, POWER_ROLLOUTS, RUNS, SOUNDS = 2000, 200, 200, 100
+ROLLOUTS, POWER_ROLLOUTS, RUNS, SOUNDS = 2000, 200, 200, 40
 BATCH = 300  # users between two looks
 STABLE = 0.5  # error of the champion, in stars
 WORSE = 0.55

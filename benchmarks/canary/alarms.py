@@ -134,4 +134,4 @@ class _Site:
 
 def moments() -> Iterator[tuple[float, float]]:
     """When it breaks, in seconds, and what share of the runs is worth its time."""
-    yield from ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.05))
+    yield from ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.02))
