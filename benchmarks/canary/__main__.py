@@ -4,7 +4,8 @@
 
 Users, tastes and clicks come from `marquee.synthetic`; the comparison and the decision are those of the
 controller, by the parameters of params.yaml, looked at after every batch. The peer is a z-test for a sample
-of fixed size on the same events, looked at as often. `power` draws docs/figures/canary.png.
+of fixed size on the same events, looked at as often. `power` draws docs/figures/canary.png. `sound` and
+`alarms` go through the controller's cohort too, request by request.
 """
 
 import sys

@@ -1,8 +1,7 @@
 """Users whose taste is known, and models that know it more or less well.
 
-A list holds the items that a model scores highest: what a user truly expects, plus the error of the model.
-A list holds the items that a model scores highest: what a user truly expects, and the error of the model.
-mood that lasts: their clicks are clustered.
+A list holds the items that a model scores highest: what a user truly expects, plus the error of the model. A
+user clicks what they like, in a mood that lasts: their clicks are clustered.
 """
 
 from dataclasses import dataclass
