@@ -18,7 +18,7 @@ from pipelines.screen import screen
 from pipelines.servers import refuse_taken
 from service.gateway.configuration import KEY_FILE, Gateway, haproxy, write, write_keys
 from service.gateway.steering import NOBODY, Split, servers_of, write_split
-from service.stack.asking import reason
+from service.stack.asking import ready, reason
 from service.stack.launch import end_all
 from service.stack.layout import CANARY, STABLE, Arm, Stack, free_ports, replicas_named, write_arms
 from service.stack.supervisor import Supervisor
@@ -130,7 +130,8 @@ def _wait(stack: Stack) -> None:
     while time.monotonic() < until:
         states = [servers_of(stack.folder, gateway) for gateway in stack.gateways]
         stable = [server.up for state in states for server in state or () if server.backend == STABLE]
-        if all(states) and stable and all(stable):
+        # To a gateway that has just started all are up until it has looked, so replicas are asked themselves.
+        if all(states) and stable and all(stable) and all(ready(s.port) for s in stack.replicas[STABLE]):
             return
         time.sleep(0.1)
     why = next(filter(None, (reason(server.port) for server in stack.replicas[STABLE])), "see the logs")

@@ -17,6 +17,7 @@ import yaml
 from experiments.config import load_params
 from marquee.errors import ConfigError, MarqueeError
 from marquee.promotion import INCIDENTS
+from pipelines import up as module
 from pipelines.address import address
 from pipelines.compose import site_of
 from pipelines.rollout.journal import Journal, active, create, held, journals
@@ -24,6 +25,7 @@ from pipelines.rollout.policy import canary_of, policy_of, told_of
 from pipelines.rollout.rehearsal import users_until_alarm, users_until_surge
 from pipelines.up import laid_out
 from service.gateway.address import Host, render_address
+from service.gateway.steering import ServerState
 from service.stack.launch import _append, end_all, pid_of, starts_since
 from service.stack.layout import CANARY, STABLE, Arm, Stack, load_stack, read_arms, settings_for, write_arms
 from service.stack.sampling import Sample, quantile, rates
@@ -61,6 +63,22 @@ def test_without_a_stack_one_line_says_what_to_do(tmp_path: Path) -> None:
         (tmp_path / "stack.json").write_text(damaged)
         with pytest.raises(MarqueeError, match="damaged"):
             load_stack(tmp_path)
+
+
+def test_it_is_up_when_the_replicas_say_so_and_not_when_a_gateway_has_not_looked_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, asked = stack_in(tmp_path), []
+    up = [ServerState(STABLE, server.name, True, 0, 0, 0) for server in made.replicas[STABLE]]
+    monkeypatch.setattr(module, "servers_of", lambda *_: up)
+    monkeypatch.setattr(module, "ready", lambda port: asked.append(port) or len(asked) > 3)
+    module._wait(made)
+    first, second = (server.port for server in made.replicas[STABLE])
+    assert asked == [first, first, first, first, second]
+    monkeypatch.setattr(module, "ready", lambda _: False)
+    monkeypatch.setattr(module, "READY_S", 0.3)
+    with pytest.raises(MarqueeError, match="became ready"):
+        module._wait(made)
 
 
 def test_a_replica_is_told_its_arm_its_bento_and_its_port(tmp_path: Path) -> None:
