@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from marquee.errors import ConfigError, MarqueeError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATE = "haproxy.cfg.j2"
 BUCKETS = 10_000  # of users; a weight is a number of buckets
@@ -78,8 +80,11 @@ def haproxy() -> str:
     return found
 
 
-def templates() -> Environment:
+def templates() -> "Environment":
     """Those of this folder; a name that is not given is an error and no blank."""
+    # Whoever starts a process of the stack imports this module, and a killed gateway should be back at once.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
