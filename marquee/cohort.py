@@ -173,9 +173,7 @@ class Cohort:
         if self._weights and exposure.time >= self._weights[0][0] and exposure.arm in self.last:
             self.last[exposure.arm] = max(self.last[exposure.arm], exposure.time)
             self.lists[exposure.arm] += 1
-        if step is None:
-            return
-        if user is None:
+        if step is None or user is None:
             return
         there = not self._away(exposure.time, exposure.time)
         for epoch in self._epochs:

@@ -10,6 +10,7 @@ from marquee.errors import ConfigError, MarqueeError
 from pipelines.package import packaged_here
 from pipelines.paths import STATE
 from pipelines.screen import screen
+from service.files import write_whole
 from service.gateway.configuration import (
     KEY_FILE,
     Gateway,
@@ -20,7 +21,6 @@ from service.gateway.configuration import (
     write_keys,
 )
 from service.gateway.steering import NOBODY, Split, read_split, split_of, steer, write_split
-from service.stack.layout import write_whole
 
 COMPOSE = STATE / "compose"
 INSIDE = Path("/run/marquee")

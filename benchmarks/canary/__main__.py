@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import beta
 
-from benchmarks.canary.alarms import FAULTS, SOUND, Fault, called_broken, moments, seconds_until_off
+from benchmarks.canary.alarms import FAULTS, MOMENTS, SOUND, Fault, called_broken, seconds_until_off
 from benchmarks.canary.figure import Effect, draw
 from benchmarks.canary.rollouts import Ended, policy, simulate
 from benchmarks.canary.world import click_rate
@@ -109,7 +109,7 @@ def power_rows(share: float) -> Iterable[Row]:
 
 def alarm_rows(share: float) -> Iterable[Row]:
     """Challengers that break at some moment, at a tenth and at a hundredth of the users."""
-    for breaks_s, part in moments():
+    for breaks_s, part in MOMENTS:
         for fault in FAULTS:
             for weight, times in ((0.1, 1), (0.01, 10)):
                 yield alarm_row(fault, weight, times, breaks_s, max(round(RUNS * share * part), FEW))

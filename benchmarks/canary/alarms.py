@@ -6,7 +6,6 @@ What matters is when it breaks: after an hour nearly all users are known.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +60,7 @@ SOUND = (
     ),
 )
 SOUND_S = 3600.0
+MOMENTS = ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.02))  # when it breaks, in seconds, and a share of the runs
 
 
 def called_broken(fault: Fault, weight: float, seed: int) -> bool:
@@ -130,8 +130,3 @@ class _Site:
                 items = {"empty": (), "popular": POPULAR}.get(fault.kind, items) if is_hit else items
                 shown.append(Exposure("r", at, name, arm, "1", "personal", items, 900))
         return shown, failed
-
-
-def moments() -> Iterator[tuple[float, float]]:
-    """When it breaks, in seconds, and what share of the runs is worth its time."""
-    yield from ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.02))

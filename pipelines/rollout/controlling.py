@@ -10,6 +10,7 @@ import logging
 import math
 import re
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,19 @@ BY_A_PERSON = "asked for by a person"
 log = logging.getLogger("controller")
 
 
+@dataclass
+class _Present:
+    """What is remembered of the rollout that runs, and of no other."""
+
+    journal: Path
+    watch: Watch | None = None
+    held: str = ""  # kind of the reason to hold
+    said: dict[str, float] = field(default_factory=dict)  # by kind: when it was written down
+    raised: float | None = None  # since when its replicas are being started
+    deaf_since: float | None = None  # a gateway answers, and does not take the weight
+    owed: Decision | None = None  # a rollback that could not be written down yet
+
+
 class Controller:
     """Walks one stack's rollouts through their steps."""
 
@@ -47,14 +61,8 @@ class Controller:
         self._stack = stack
         self._model = model
         self._hands = Hands(stack)
-        self._watch: Watch | None = None
-        self._of: Path | None = None  # the journal that is being watched
-        self._held = ""
-        self._said: dict[str, float] = {}  # by kind of reason: when it was written down
         self._telling = Telling(stack.folder)
-        self._raised: tuple[Path, float] | None = None  # since when a rollout's replicas are being started
-        self._deaf_since: float | None = None  # a gateway answers, and does not take the weight
-        self._owed: Decision | None = None  # a rollback that could not be written down yet
+        self._present = _Present(Path())
 
     def run(self) -> None:
         """Go on for ever."""
@@ -72,6 +80,8 @@ class Controller:
         if journal is None:
             self._rest()
             return
+        if self._present.journal != journal.path:
+            self._present = _Present(journal.path)
         rollout = journal.rollout()
         if rollout.outcome is not None:
             self._finish(journal, rollout)
@@ -84,7 +94,6 @@ class Controller:
         """No rollout: nobody is in a canary, and none runs."""
         self._hands.split(NOBODY)
         self._hands.end_canary()
-        self._watch = self._of = self._owed = None
         self._telling.what_is_owed()
 
     def _begin(self, journal: Journal, rollout: Rollout) -> None:
@@ -94,27 +103,26 @@ class Controller:
             return
         self._hands.split(Split(rollout.salt, 0.0))
         self._hands.raise_canary(Arm(rollout.bento, rollout.challenger))
-        if self._raised is None or self._raised[0] != journal.path:
-            self._raised = journal.path, time.monotonic()
+        since = self._present.raised = self._present.raised or time.monotonic()
         states = [servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
         if healthy(states):
             if not rollout.paused:
                 self._weigh(journal, rollout)
-        elif time.monotonic() > self._raised[1] + START_S:
+        elif time.monotonic() > since + START_S:
             why = f"no replica of version {rollout.challenger} became ready in {START_S:.0f} s"
             self._conclude(journal, Decision("roll back", why))
 
     def _walk(self, journal: Journal, rollout: Rollout) -> None:
         """A step: users are where they should be; what they did decides."""
-        if self._owed is not None:
-            self._conclude(journal, self._owed)
+        if self._present.owed is not None:
+            self._conclude(journal, self._present.owed)
             return
         if rollout.asked is not None:  # first, and whether or not any evidence can be read
             self._conclude(journal, Decision(rollout.asked, BY_A_PERSON))
             return
         if self._steered(rollout) and len(rollout.steered) <= rollout.step:
             rollout = self._note(journal, "steered", step=rollout.step)
-        seen = self._watching(journal, rollout)
+        seen = self._watching(rollout)
         now = time.time()
         rollout = self._away(journal, rollout, seen.missed(now))
         evidence = seen.look(rollout, now)
@@ -131,9 +139,9 @@ class Controller:
             log.error("the gateways are not steered: %s", error)  # noqa: TRY400
             steered, deaf = False, True
         if not deaf:
-            self._deaf_since = None
-        elif self._deaf_since is None:
-            self._deaf_since = time.monotonic()
+            self._present.deaf_since = None
+        elif self._present.deaf_since is None:
+            self._present.deaf_since = time.monotonic()
         return steered
 
     def _away(self, journal: Journal, rollout: Rollout, since: float | None) -> Rollout:
@@ -156,24 +164,26 @@ class Controller:
             self._weigh(journal, rollout, decision.reason)
         elif decision.action in CONCLUSIONS:
             self._conclude(journal, decision)
-        elif (kind := re.sub(r"[\d.,+-]+", "#", decision.reason)) != self._held:
-            self._held = kind  # numbers change at every look; what they are about is news, now and then
-            if time.monotonic() > self._said.get(kind, -math.inf) + SAY_S:
-                self._said[kind] = time.monotonic()
+        elif (kind := re.sub(r"[\d.,+-]+", "#", decision.reason)) != self._present.held:
+            self._present.held = (
+                kind  # numbers change at every look; what they are about is news, now and then
+            )
+            if time.monotonic() > self._present.said.get(kind, -math.inf) + SAY_S:
+                self._present.said[kind] = time.monotonic()
                 self._note(journal, "held", reason=decision.reason)
 
-    def _watching(self, journal: Journal, rollout: Rollout) -> Watch:
-        if self._watch is None or self._of != journal.path:
+    def _watching(self, rollout: Rollout) -> Watch:
+        present = self._present
+        if present.watch is None:
             arms = read_arms(self._stack.folder)
             popularity = popularity_of(Path(arms[STABLE].bento))
             canary, looked = canary_of(dict(rollout.policy)), last_look(self._stack.folder, rollout)
-            self._watch = Watch(self._stack, rollout, canary, popularity, looked)
-            self._of = journal.path
-        return self._watch
+            present.watch = Watch(self._stack, rollout, canary, popularity, looked)
+        return present.watch
 
     def _decided(self, rollout: Rollout, evidence: Evidence, seen: Watch) -> Decision:
         decision = decide(evidence, seen.policy)
-        deaf_s = 0.0 if self._deaf_since is None else time.monotonic() - self._deaf_since
+        deaf_s = 0.0 if self._present.deaf_since is None else time.monotonic() - self._present.deaf_since
         if decision.action != "roll back" and deaf_s > seen.policy.unhealthy_seconds:
             # Between two weights nobody counts, so no alarm could be heard.
             decision = Decision(
@@ -199,11 +209,11 @@ class Controller:
             journal.append("concluded", outcome=outcome, reason=decision.reason, figures=figures)
         except OSError:  # a full disk must keep nobody in a canary that is bad
             if outcome == "rolled back":
-                self._owed = decision
+                self._present.owed = decision
                 log.error("rolled back, which cannot be written down: %s", decision.reason)  # noqa: TRY400
                 self._hands.split(NOBODY)
             raise
-        self._owed = None
+        self._present.owed = None
         log.info("%s: %s", outcome, decision.reason)
         self._finish(journal, journal.rollout())
 
@@ -217,8 +227,6 @@ class Controller:
         self._hands.end_canary()
         self._telling.of_outcome(journal)
         journal.append("ended")
-        self._watch = self._of = None
-        self._held = ""
 
 
 def popularity_of(bento: Path) -> dict[str, float]:

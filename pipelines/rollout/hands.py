@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 
 from marquee.errors import MarqueeError
+from service.files import write_whole
 from service.gateway.steering import Split, read_split, servers_of, set_server, split_of, steer
 from service.stack import asking
 from service.stack.launch import pid_of
-from service.stack.layout import CANARY, STABLE, Arm, Stack, arms_since, read_arms, write_arms, write_whole
+from service.stack.layout import CANARY, STABLE, Arm, Stack, arms_since, read_arms, write_arms
 from service.stack.supervisor import Supervisor
 from service.stack.warden import beat
 

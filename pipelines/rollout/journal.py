@@ -78,13 +78,12 @@ class Journal:
                     before, offset = None, 0
                 file.seek(offset)
                 data = file.read()
-            whole = data.rfind(b"\n") + 1
-            rollout = fold(_entries(data), before)
-            if whole:  # a line that is cut off may yet become whole
-                _folded[self.path] = fold(_entries(data[:whole]), before), offset + whole
+            if whole := data.rfind(b"\n") + 1:
+                before = fold(_entries(data[:whole]), before)
+                _folded[self.path] = before, offset + whole
+            return fold(_entries(data[whole:]), before)  # a line that is cut off may yet become whole
         except (MarqueeError, KeyError) as error:
             raise MarqueeError(f"{self.path} cannot be read ({error}): move it away") from None
-        return rollout
 
 
 # How far each journal was read, and the state there: they grow, and are looked at twice a second.

@@ -6,7 +6,6 @@ another rollout or of other code is as good as none.
 
 import hashlib
 import logging
-import os
 import pickle
 import shutil
 import struct
@@ -17,6 +16,7 @@ import experiments
 import marquee
 import pipelines
 import service
+from service.files import write_whole
 
 PACKAGES = (experiments, marquee, pipelines, service)
 DIGEST = 32  # bytes
@@ -27,18 +27,12 @@ log = logging.getLogger("controller")
 def keep(path: Path, name: str, counted: object) -> None:
     """Write a copy, whole or not at all. That it cannot be written stops nothing."""
     body = _head(name) + pickle.dumps(counted)
-    draft = path.with_name(f".{path.name}.draft")
     try:
         if shutil.disk_usage(path.parent).free < ROOM * len(body):
             log.warning("what was counted is not kept: the disk is nearly full")
             return
-        with draft.open("wb") as file:
-            file.write(hashlib.sha256(body).digest() + body)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(path, hashlib.sha256(body).digest() + body)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         log.warning("what was counted is not kept: %s", error)
 
 

@@ -108,9 +108,8 @@ class Watch:
         elif answered:
             self._unhealthy += min(now - before, LONGEST_LOOK_S)
         gap = now - before
-        unseen = (
-            gap if gap > LONGEST_LOOK_S else 0.0
-        )  # who was busy, or away, asks the gateways what was then
+        # Who was busy, or away, asks the gateways what was then.
+        unseen = gap if gap > LONGEST_LOOK_S else 0.0
         there = answered and all(healthy([state], unchanged_s=unseen) for state in answered)
         return None if there else before
 

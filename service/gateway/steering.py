@@ -4,17 +4,16 @@ The file is written first: a gateway that starts reads it, so a restart puts nob
 those that run are told. Telling twice changes nothing.
 """
 
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.errors import MarqueeError
+from service.files import write_whole
 from service.gateway.configuration import BUCKETS, ROLLOUT, Gateway
 
 ANSWER_S = 2.0
-NOT_FOUND = "entry not found"
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,7 @@ NOBODY = Split(0, 0.0)
 
 def write_split(folder: Path, split: Split) -> None:
     """Have gateways that start from now on split so; whole or not at all."""
-    path, draft = folder / ROLLOUT, folder / f"{ROLLOUT}.draft"
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(f"salt {split.salt}\nweight {split.buckets}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)  # on a full disk it is in the way
-        raise
+    write_whole(folder / ROLLOUT, f"salt {split.salt}\nweight {split.buckets}\n")
 
 
 def read_split(folder: Path) -> Split:

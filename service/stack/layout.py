@@ -1,7 +1,6 @@
 """What the stack consists of, in files below one folder: `marquee up` writes them, all its processes read."""
 
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.errors import MarqueeError
+from service.files import write_whole
 from service.gateway.configuration import Gateway, Server, Site
 from service.settings import Settings
 
@@ -131,20 +131,6 @@ def write_arms(folder: Path, arms: Mapping[str, Arm]) -> None:
 def arms_since(folder: Path) -> float:
     """Since when, in UTC seconds; who was started before may run on something else."""
     return (folder / ARMS_FILE).stat().st_mtime
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is the old one or the new one, whatever dies."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)  # on a full disk it is in the way
-        raise
 
 
 def replicas_named(arm: str, ports: Sequence[int]) -> tuple[Server, ...]:

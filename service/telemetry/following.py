@@ -81,7 +81,7 @@ class Follower:
                 file.seek(start)
 
     def _events(self, key: str, start: int, lines: bytes) -> Iterator[Event]:
-        """What was given counts as read, and nothing else: whoever asks may stop anywhere."""
+        """What was given counts as read, and nothing else: a fault in the midst costs nothing."""
         for line in lines.splitlines(keepends=True):
             try:
                 event = decode(line)

@@ -150,6 +150,13 @@ def stage(
     return Stage(stack, World(dies_at=dies_at), decisions, patch)
 
 
+def with_a_run(folder: Path) -> Journal:
+    """The journal, of a rollout that has a run in MLflow."""
+    journal = journals(folder)[-1]
+    journal.path.write_text(journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"'))
+    return journal
+
+
 def better(rollout: Rollout) -> Decision:
     return Decision("promote" if rollout.step == 4 else "advance", "it is better")
 
@@ -237,8 +244,7 @@ def test_a_tracking_store_that_is_silent_stops_no_rollback(
             silent.wait(5)
 
     acted = stage(tmp_path, monkeypatch, broken, -1)
-    journal = journals(tmp_path)[-1]
-    journal.path.write_text(journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"'))
+    journal = with_a_run(tmp_path)
     monkeypatch.setattr(telling, "RolloutRun", Silent)
     monkeypatch.setattr(telling, "RECORD_S", 0.1)
     acted.run()
@@ -269,9 +275,7 @@ def test_a_rollback_needs_no_tracking_store(tmp_path: Path, monkeypatch: pytest.
         raise TrackingError("the tracking store cannot be reached")
 
     acted = stage(tmp_path, monkeypatch, broken, -1)
-    journal = journals(tmp_path)[-1]
-    text = journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"')
-    journal.path.write_text(text)
+    journal = with_a_run(tmp_path)
     monkeypatch.setattr(telling, "RolloutRun", gone)
     acted.run()
     assert journal.rollout().outcome == "rolled back"
@@ -294,8 +298,7 @@ def test_an_outcome_that_mlflow_did_not_take_is_offered_until_it_does(
             taken.append(told)
 
     acted = stage(tmp_path, monkeypatch, broken, -1)
-    journal = journals(tmp_path)[-1]
-    journal.path.write_text(journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"'))
+    journal = with_a_run(tmp_path)
     monkeypatch.setattr(telling, "RolloutRun", Away)
     monkeypatch.setattr(telling, "AGAIN_S", 0.0)
     acted.run()
