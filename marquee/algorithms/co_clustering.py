@@ -7,8 +7,7 @@ from surprise.utils import get_rng
 
 from marquee.algorithms.algorithm import EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.co_clustering import best_clusters, co_cluster_sums
-from marquee.algorithms.parameters import require_whole
-from marquee.algorithms.svd import RandomState
+from marquee.algorithms.parameters import RandomState, require_whole
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Indices, Integers
 from marquee.ratings import RatingMatrix

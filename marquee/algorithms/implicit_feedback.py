@@ -12,13 +12,11 @@ from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
 from marquee.algorithms.algorithm import EpochAlgorithm, inner_ids
-from marquee.algorithms.parameters import DTYPES, require_choice, require_whole
+from marquee.algorithms.parameters import DTYPES, RandomState, require_choice, require_whole
 from marquee.algorithms.ranker import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads
 from marquee.arrays import Floats, Integers, Real
 from marquee.ratings import RatingMatrix
-
-RandomState = int | np.random.RandomState | None
 
 
 class _FactorRanker(Ranker, EpochAlgorithm):

@@ -7,8 +7,14 @@ from surprise.utils import get_rng
 
 from marquee.algorithms.kernels.factors import dots
 from marquee.algorithms.kernels.nmf import LANES, move_biases, update_factors
-from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
-from marquee.algorithms.svd import FactorModel, RandomState
+from marquee.algorithms.parameters import (
+    DTYPES,
+    RandomState,
+    require_choice,
+    require_number,
+    require_whole,
+)
+from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Integers, Real
 from marquee.ratings import Grouped, RatingMatrix, stable_order

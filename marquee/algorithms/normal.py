@@ -4,7 +4,7 @@ import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.algorithm import Algorithm, Estimates
-from marquee.algorithms.svd import RandomState
+from marquee.algorithms.parameters import RandomState
 from marquee.arrays import Integers
 from marquee.ratings import RatingMatrix
 

@@ -11,6 +11,7 @@ from surprise import AlgoBase
 from marquee.errors import ParameterError
 
 DTYPES = ("float64", "float32")
+RandomState = int | np.random.RandomState | None  # what scikit-surprise takes as `random_state`
 
 
 def require_whole(algorithm: AlgoBase, *names: str, least: int = 0) -> None:

@@ -9,11 +9,10 @@ from surprise.utils import get_rng
 from marquee.algorithms.algorithm import UNKNOWN, EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.factors import dots, implicit_factors, svd_epoch, svdpp_epoch
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
+from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  other models take it from here
 from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.arrays import Floats, Integers, Real
 from marquee.ratings import RatingMatrix
-
-RandomState = int | np.random.RandomState | None
 
 
 class FactorModel(EpochAlgorithm):
