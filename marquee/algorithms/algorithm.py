@@ -94,6 +94,7 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     def test(self, testset: Testset, verbose: bool = False) -> list[Prediction]:
         """Predict every (raw user, raw item, true rating) of a test set, all at once."""
         own = type(self).estimate is not Algorithm.estimate or type(self).predict is not AlgoBase.predict
+        testset = list(testset)  # Surprise takes any iterable
         if own or not testset:
             return list(super().test(testset, verbose=verbose))  # a subclass predicts in its own way
         raw_users, raw_items, actual = zip(*testset, strict=True)
@@ -171,11 +172,13 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
 
     def _details(self, estimates: Estimates, users: Integers, items: Integers) -> list[dict[str, Any]]:
         """The details that Surprise gives with each prediction."""
-        details: list[dict[str, Any]] = [{"was_impossible": False} for _ in range(len(users))]
+        details: list[dict[str, Any]] = [{} for _ in range(len(users))]
         for name, values in estimates.details.items():
             for detail, value in zip(details, values.tolist(), strict=True):
                 if value >= 0:
                     detail[name] = value
+        for detail in details:  # last, as in `predict`: the order in which Surprise prints them
+            detail["was_impossible"] = False
         if estimates.impossible is not None:
             for row in np.flatnonzero(estimates.impossible).tolist():
                 details[row] = {"was_impossible": True, "reason": self._reason(users[row], items[row])}

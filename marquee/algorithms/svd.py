@@ -263,6 +263,10 @@ class SVDpp(_SGD):
         self.random_state, self.verbose, self.dtype = random_state, verbose, dtype
         self.cache_ratings = cache_ratings
 
+    def _tell(self, epoch: int) -> None:
+        if self.verbose:
+            print(f" processing epoch {epoch - 1}")  # noqa: T201  as the twin, which differs from SVD here
+
     def user_factors(self, users: Integers) -> Real:
         """p_u and the implicit part of each of these users, shape (len(users), n_factors)."""
         implicit = np.empty((len(users), self.n_factors), dtype=self.dtype)

@@ -108,7 +108,8 @@ class SymmetricAlgorithm(Algorithm):
         require_whole(self, "k", least=1)
         require_whole(self, "min_k")
         require_choice(self, "dtype", DTYPES)
-        SimilarityOptions.read(self.sim_options)
+        if type(self).compute_similarities is SymmetricAlgorithm.compute_similarities:
+            SimilarityOptions.read(self.sim_options)  # a subclass may have similarities of its own
 
     def _learn(self, matrix: RatingMatrix) -> None:
         self._learn_with(matrix, None)

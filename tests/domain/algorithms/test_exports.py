@@ -95,9 +95,9 @@ def test_type_checkers_see_every_exported_name() -> None:
 
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match=r"module 'marquee\.algorithms' has no attribute 'SVDPP'"):
-        marquee.algorithms.SVDPP  # noqa: B018
+        marquee.algorithms.SVDPP  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'SVDPP'"):
-        from marquee.algorithms import SVDPP  # noqa: F401
+        from marquee.algorithms import SVDPP  # type: ignore[attr-defined]  # noqa: F401
 
 
 def test_the_package_itself_loads_no_library() -> None:
