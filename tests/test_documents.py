@@ -71,6 +71,17 @@ def test_every_link_of_the_readme_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+IMPORTS = re.findall(
+    r"^from marquee[\w.]* import [\w, ]+", "\n".join(page.read_text("utf-8") for page in PAGES), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", sorted(set(IMPORTS)))
+def test_every_import_in_the_documents_works(line: str) -> None:
+    exec(line.strip(), {})
+
+
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_every_stage_depends_on_parameters_that_exist_and_on_its_own_code(stage: str) -> None:
     described = DVC["stages"][stage]
