@@ -2,7 +2,7 @@
 
 This is the seam between the search and the algorithms: a candidate is a class with
 scikit-surprise's interface, and nothing outside this package knows which class it is.
-To add one, write the class and add its line here.
+To add one, write the class, add its line here, and export it in `__init__.py`.
 """
 
 import difflib
