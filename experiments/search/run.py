@@ -5,10 +5,11 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import marquee
+import experiments
 from experiments.config import Search
 from experiments.crossval import FoldSource
 from experiments.search.crew import crew
@@ -17,12 +18,16 @@ from experiments.search.planner import Planner
 from experiments.search.space import Axes, axes_of_all
 from experiments.search.studies import MOST_DEATHS, Slot, Studies
 from experiments.search.worker import Assignment, is_gone
+from experiments.source_code import import_closure, matching_files
 from experiments.trials import Trial, cost_of
 from marquee.algorithms.catalogue import Parameters
 from marquee.errors import MarqueeError
 
 POLL = 0.05  # seconds between looks at the storage
-CODE = ("algorithms/**/*.py", "metrics.py", "ratings.py", "split.py", "seeds.py")  # of what results depend on
+ROOT = Path(str(experiments.__file__)).parents[1]
+# Results depend on these packages and on all that they import. The algorithms are imported by computed names.
+CODE = ("experiments/search", "marquee/algorithms")
+LIBRARIES = ("numpy", "scipy", "numba", "scikit-surprise", "implicit", "optuna")
 
 OnTraining = Callable[[list[Trial], int, int], None]  # its trials, trainings done, trainings known of
 
@@ -176,15 +181,27 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def code_files(root: Path = ROOT) -> list[Path]:
+    """Return the source files that the results of a search depend on, relative to the root.
+
+    Raises:
+        MarqueeError: a pattern of `CODE` matches no file.
+    """
+    return sorted(import_closure(root, matching_files(root, CODE)))
+
+
+@cache
 def _code_digest() -> str:
-    """Of the code that errors depend on, and the libraries that it computes with."""
-    root = Path(marquee.__file__).parent
-    told = hashlib.sha256()
-    for path in sorted(path for pattern in CODE for path in root.glob(pattern)):
-        told.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    for library in ("numpy", "numba", "scikit-surprise", "optuna"):
-        told.update(f"{library} {version(library)}".encode())
-    return told.hexdigest()
+    """Digest of the code and the libraries that compute the results.
+
+    Cached: the files on disk may change while the search runs, but the code that runs does not.
+    """
+    digest = hashlib.sha256()
+    for path in code_files():
+        digest.update(path.as_posix().encode() + (ROOT / path).read_bytes())
+    for library in LIBRARIES:
+        digest.update(f"{library} {version(library)}".encode())
+    return digest.hexdigest()
 
 
 def _refuse_all_failed(trials: list[Trial]) -> None:
