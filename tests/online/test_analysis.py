@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +13,14 @@ import numpy as np
 import pytest
 from described import DESCRIPTION
 from served import small_arrays
+from steps import POLICY, POPULARITY, policy_file, write_users
 
 from marquee.errors import ConfigError
-from marquee.events import Event, Exposure, Feedback, encode
+from marquee.events import Exposure, encode
 from marquee.model import write_model
-from service.analysis import Analysis, read_policy
-
-POLICY: dict[str, Any] = {
-    "steps": [0.5, 1.0], "aim": "superiority", "margin": 0.0, "alpha": 0.05, "guardrail_alpha": 0.01,
-    "tolerance": {
-        "errors": 1.5, "slow": 2.0, "below_personal": 1.5, "empty": 1.0, "popularity": 1.0, "overlap": 1.0,
-    },
-    "step_seconds": 10, "step_users": 50, "quality_users": 50, "drift_users": 50,
-    "stale_seconds": 1000, "unhealthy_seconds": 60,
-    "max_restarts": 0, "deadline_seconds": 10000, "at_deadline": "roll back",
-    "objective": "click_through", "window_seconds": 5, "slow_ms": 100, "max_outcome": None,
-}  # fmt: skip
-
-
-POPULARITY = {f"i{item}": 0.02 for item in range(50)}
-
-
-def policy_file(folder: Path, **changes: Any) -> Path:
-    path = folder / "policy.json"
-    path.write_text(json.dumps({**POLICY, **changes}))
-    return path
-
-
-def write_users(folder: Path, began: float, *, better: float, slow: float = 0.0, users: int = 600) -> None:
-    """Half of the requests are the canary's, whose lists are clicked more often by `better`."""
-    rng = np.random.default_rng(0)
-    events: dict[str, list[Event]] = {"exposure": [], "feedback": []}
-    for user in range(users):
-        for request in range(rng.integers(1, 4)):
-            arm = "canary" if rng.random() < 0.5 else "stable"
-            at = began + 2 + user / users + request / 10
-            late = 200_000 if arm == "canary" and rng.random() < slow else 500
-            items = tuple(f"i{item}" for item in rng.permutation(50)[:5])
-            shown = Exposure(f"r{user}-{request}", at, f"u{user}", arm, "1", "personal", items, late)
-            events["exposure"].append(shown)
-            if rng.random() < 0.3 + (better if arm == "canary" else 0.0):
-                click = Feedback(f"e{user}-{request}", at + 0.05, f"u{user}", items[0], "click", 1.0)
-                events["feedback"].append(replace(click, arm=arm))
-    (folder / "r").mkdir(parents=True)
-    for kind, each in events.items():
-        lines = b"".join(encode(event) + b"\n" for event in each)
-        (folder / "r" / f"{kind}-{int(began * 1000)}-000001.jsonl").write_bytes(lines)
+from marquee.promotion import Decision
+from service import analysis
+from service.analysis import Analysis, ExitCode, read_policy
 
 
 @pytest.mark.parametrize(
@@ -96,23 +58,78 @@ def test_levels_are_shared_among_the_steps(tmp_path: Path) -> None:
 
 def test_the_job_ends_with_a_code_and_says_why(tmp_path: Path) -> None:
     path = policy_file(tmp_path, deadline_seconds=0.5)
-    command = [
-        sys.executable,
-        "-m",
-        "service.analysis",
-        "--policy",
-        str(path),
-        "--events",
-        str(tmp_path),
-        "--step",
-        "0",
-    ]
+    options = ["--policy", str(path), "--events", str(tmp_path), "--step", "0"]
+    command = [sys.executable, "-m", "service.analysis", *options]
     write_model(tmp_path / "model", small_arrays({"u1": ([], [0])}, ["i1", "i2"]), DESCRIPTION)
     told = {**os.environ, "MARQUEE_MODEL": str(tmp_path / "model")}
     done = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=60)
     last = json.loads(done.stdout.splitlines()[-1])
-    assert (done.returncode, last["action"]) == (1, "roll back")
+    assert (done.returncode, last["action"]) == (ExitCode.ROLL_BACK, "roll back")
     assert "inconclusive" in last["reason"]
+
+
+@pytest.fixture
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
+    """Arguments of a Job that would look at a step without events."""
+    write_model(tmp_path / "model", small_arrays({"u1": ([], [0])}, ["i1", "i2"]), DESCRIPTION)
+    monkeypatch.setenv("MARQUEE_MODEL", str(tmp_path / "model"))
+    return ["--policy", str(policy_file(tmp_path)), "--events", str(tmp_path), "--step", "0"]
+
+
+def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    monkeypatch.setattr(sys, "argv", ["analysis", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        analysis.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [
+        ("advance", ExitCode.GO_ON),
+        ("promote", ExitCode.GO_ON),
+        ("roll back", ExitCode.ROLL_BACK),
+        ("dance", ExitCode.INTERNAL_ERROR),
+    ],
+)
+def test_a_verdict_has_an_exit_code_and_an_unknown_one_is_an_internal_error(
+    options: Sequence[str], monkeypatch: pytest.MonkeyPatch, action: Any, code: ExitCode
+) -> None:
+    monkeypatch.setattr(Analysis, "look", lambda *_: Decision(action, "for a reason"))
+    assert exit_code(monkeypatch, *options) == code
+
+
+def test_a_defect_is_an_internal_error_with_a_traceback(
+    options: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> Decision:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Analysis, "look", broken)
+    assert exit_code(monkeypatch, *options) == ExitCode.INTERNAL_ERROR
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--step", "7"], ["--policy", "nowhere.json"], ["--step", "first"]])
+def test_wrong_input_is_told_in_its_last_line_and_has_its_own_exit_code(
+    options: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wrong: Sequence[str],
+) -> None:
+    assert exit_code(monkeypatch, *options, *wrong) == ExitCode.INVALID_INPUT
+    assert wrong[1] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_model_that_cannot_be_read_is_wrong_input(
+    options: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model" / "manifest.json").unlink()
+    assert exit_code(monkeypatch, *options) == ExitCode.INVALID_INPUT
+
+
+def test_no_interpreter_shell_or_signal_exits_with_the_code_of_a_rollback() -> None:
+    assert ExitCode.ROLL_BACK not in {0, 1, 2, 120, 126, 127, *range(64, 79), *range(128, 256)}
 
 
 def test_lists_of_what_is_popular_are_seen_and_who_does_not_know_it_waits(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from experiments.config import load_params
 from pipelines.rollout.policy import policy_of
-from service.analysis import read_policy
+from service.analysis import ExitCode, read_policy
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -71,11 +71,79 @@ def validate(manifest: Manifest) -> None:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
 
 
-def test_a_job_within_an_analysis_is_valid_too() -> None:
+def analysis_metric() -> Manifest:
+    """The metric of Argo's template that runs our analysis."""
     template = next(each for key, each in EVERY.items() if key[2:] == ("AnalysisTemplate", "marquee"))
-    spec = template["spec"]["metrics"][0]["provider"]["job"]["spec"]
+    metric: Manifest = template["spec"]["metrics"][0]
+    return metric
+
+
+def analysis_jobs() -> dict[str, Manifest]:
+    """The specification of the analysis' Job, by way of deployment."""
+    cron = next(each for key, each in EVERY.items() if key[2:] == ("CronJob", "marquee-analysis"))
+    return {
+        "argo": analysis_metric()["provider"]["job"]["spec"],
+        "gateway-api": cron["spec"]["jobTemplate"]["spec"],
+    }
+
+
+def test_a_job_within_an_analysis_is_valid_too() -> None:
+    spec = analysis_jobs()["argo"]
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "marquee"}, "spec": spec}
     kubernetes_validate.validate(job, VERSION, strict=True)
+
+
+NEVER = 2**31 - 1  # the largest number that the fields of limits take
+OTHER_CODES = sorted({*range(1, 256)} - {ExitCode.ROLL_BACK})
+
+
+def job_fails(spec: Manifest, code: int) -> bool:
+    """Whether a pod that ends with the code fails its Job; Kubernetes takes the first rule that matches."""
+    for rule in spec["podFailurePolicy"]["rules"]:
+        codes = rule.get("onExitCodes")
+        if codes and (code in codes["values"]) == (codes["operator"] == "In"):
+            assert codes["containerName"] in {each["name"] for each in spec["template"]["spec"]["containers"]}
+            return bool(rule["action"] == "FailJob")
+    return bool(spec["backoffLimit"] < NEVER)
+
+
+@pytest.mark.parametrize("way", ["argo", "gateway-api"])
+def test_only_a_verdict_fails_the_job_and_every_other_exit_code_holds(way: str) -> None:
+    spec = analysis_jobs()[way]
+    assert job_fails(spec, ExitCode.ROLL_BACK)
+    assert not [code for code in OTHER_CODES if job_fails(spec, code)]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never", "else the failure policy is not valid"
+    assert "activeDeadlineSeconds" not in spec, "a Job that takes long fails by it"
+
+
+def test_argo_rolls_back_by_a_failed_job_and_not_by_one_that_cannot_be_created() -> None:
+    metric = analysis_metric()
+    assert (metric["failureLimit"], metric["consecutiveErrorLimit"]) == (0, NEVER)
+
+
+@pytest.mark.parametrize("way", ["argo", "gateway-api"])
+def test_the_job_runs_the_analysis_of_the_bento(way: str) -> None:
+    (container,) = analysis_jobs()[way]["template"]["spec"]["containers"]
+    assert container["command"] == ["python", "-m", "service.analysis"]
+    assert container["workingDir"] == "/home/bentoml/bento/src"
+
+
+def test_the_guide_tells_what_each_exit_code_means() -> None:
+    guide = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in guide.splitlines() if line.startswith("| ")]
+    assert {str(code.value) for code in ExitCode} | {"any other"} <= set(rows)
+
+
+def test_every_file_of_manifests_is_part_of_a_kustomization() -> None:
+    used = set()
+    for path in MANIFESTS.glob("*/kustomization.yaml"):
+        told = yaml.safe_load(path.read_text())
+        named = [*told.get("resources", []), *told.get("components", [])]
+        named += [patch["path"] for patch in told.get("patches", []) if "path" in patch]
+        used |= {(path.parent / name).resolve() for name in named}
+    files = {path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml"}
+    assert files <= used
+    assert all(path.exists() for path in used)
 
 
 @pytest.mark.parametrize(("where", "pod"), list(pods()))
