@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,14 @@ import bentoml
 import yaml
 
 from experiments.registry import ModelVersion
+from experiments.source_code import import_closure, matching_files
 from marquee.errors import MarqueeError
 from marquee.manifest import sha256_of
 from pipelines.stage import write_json
 
-MODULES = (
-    "__init__", "arrays", "cohort", "comparison", "errors", "events", "factors", "ids", "manifest", "model",
-    "model_arrays", "promotion", "sequential", "strings", "tastes", "topn",
-)  # fmt: skip
-CODE = (*(f"marquee/{module}.py" for module in MODULES), "service")
-AROUND = (
-    "service/gateway",
-    "service/shadow",
-    "service/stack",
-)  # what stands around replicas is in none of them
+# What a Bento holds: whole packages, never a list of modules. Both are patterns of `matching_files`.
+CODE = ("marquee/*.py", "service")
+LEFT_OUT = ("service/gateway", "service/stack", "service/shadow.py")  # they run beside replicas, not inside
 REQUIREMENTS = Path("requirements/service.txt")
 PROVENANCE = "provenance.json"
 
@@ -90,18 +84,31 @@ def bento_folder(tag: str) -> Path:
 
 def code_digest() -> str:
     """Digest of all that a Bento holds besides the model."""
-    parts = [f"{path}={sha256_of(path)}" for path in (*_code_files(), REQUIREMENTS)]
+    parts = [f"{path}={sha256_of(path)}" for path in (*code_files(), REQUIREMENTS)]
     return _digest(*parts)
 
 
-def _code_files() -> list[Path]:
-    found = [Path(name) for name in CODE]
-    files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path])]
-    return sorted(
-        file
-        for file in files
-        if file.is_file() and "__pycache__" not in file.parts and not file.as_posix().startswith(AROUND)
-    )
+def code_files() -> list[Path]:
+    """Return the source files of a Bento, relative to the project's folder, which is the working folder.
+
+    Raises:
+        MarqueeError: a pattern of `CODE` or `LEFT_OUT` matches no file.
+    """
+    return sorted(matching_files(Path(), CODE) - matching_files(Path(), LEFT_OUT))
+
+
+def check_imports(files: Collection[Path]) -> None:
+    """Check that the files of a Bento find all that they import among themselves.
+
+    Raises:
+        MarqueeError: they do not; such a Bento would fail only where it runs.
+    """
+    missing = import_closure(Path(), files) - set(files)
+    if missing:
+        names = ", ".join(sorted(map(str, missing)))
+        raise MarqueeError(
+            f"a Bento would lack {names}, which its code imports; see CODE in pipelines/bentos.py"
+        )
 
 
 def _digest(*parts: str) -> str:
@@ -128,7 +135,9 @@ def _build(tag: str, model: Path, provenance: Mapping[str, Any]) -> None:
 
 
 def _lay_out(root: Path, model: Path, provenance: Mapping[str, Any]) -> None:
-    for file in (*_code_files(), REQUIREMENTS):
+    files = code_files()
+    check_imports(files)
+    for file in (*files, REQUIREMENTS):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, root / file)
     shutil.copytree(model, root / "model")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 from containers import BASE, docker
+from steps import policy_file
 
 from marquee.events import Exposure, Feedback
+from service.analysis import ExitCode
 from service.telemetry.reading import read_events
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
@@ -131,6 +134,38 @@ def own_megabytes(container: Container) -> float:
 
 
 FEEDBACK: dict[str, Any] = {"event_id": "e1", "user": "ann", "item": "i2", "kind": "rating", "value": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("policy.json", ExitCode.ROLL_BACK, "inconclusive"),
+        ("none.json", ExitCode.INVALID_INPUT, "cannot be read"),
+    ],
+)
+def test_its_analysis_of_a_step_runs_as_a_job_would(
+    image: str, tmp_path: Path, name: str, code: ExitCode, said: str
+) -> None:
+    """A step without events whose deadline is over at once, and one without a policy."""
+    policy_file(tmp_path, deadline_seconds=0.5)
+    (tmp_path / "policy.json").chmod(0o644)
+    tmp_path.chmod(0o755)
+    limits = "--rm --read-only --cap-drop ALL --security-opt no-new-privileges --user 10001:10001"
+    job = [
+        "-v",
+        f"{tmp_path}:/policy:ro",
+        "-w",
+        "/home/bentoml/bento/src",
+        image,
+        "python",
+        "-m",
+        "service.analysis",
+    ]
+    options = [f"--policy=/policy/{name}", "--events=/events", "--step=0"]
+    command = ["docker", "run", *limits.split(), *job, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
 
 
 def test_killed_it_comes_back_and_its_events_are_there(container: Container) -> None:
