@@ -1,6 +1,8 @@
 """Who may import whom, and through which door a library comes in."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +56,7 @@ DOORWAYS = {
 }
 NOT_IN_THE_DOMAIN = {"mlflow", "optuna", "dvc", "bentoml", "starlette", "click", "rich", "yaml", "httpx"}
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+STARTERS = [*MODULES, *sorted((ROOT / "benchmarks").rglob("*.py"))]
 LONGEST = 300  # lines; past that a module is two
 
 
@@ -86,6 +89,11 @@ def test_a_library_comes_in_through_its_doorway(path: Path) -> None:
         assert name_of(path).startswith(DOORWAYS[library]), f"{library} belongs in {DOORWAYS[library]}"
 
 
+@pytest.mark.parametrize("doorway", sorted({place for places in DOORWAYS.values() for place in places}))
+def test_a_doorway_is_where_the_rules_say(doorway: str) -> None:
+    assert (ROOT / doorway).exists()
+
+
 @pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("marquee/")], ids=name_of)
 def test_the_domain_knows_no_tracker_and_no_server(path: Path) -> None:
     assert not top_level(path) & NOT_IN_THE_DOMAIN
@@ -111,6 +119,23 @@ def test_a_module_is_one_idea(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LONGEST
     assert ast.get_docstring(ast.parse(text)), "a module opens with one sentence: what it owns"
+
+
+@pytest.mark.parametrize("path", STARTERS, ids=name_of)
+def test_a_module_that_is_started_by_name_exists(path: Path) -> None:
+    for name in re.findall(r'"-m",\s*"([a-z_.]+)"', path.read_text(encoding="utf-8")):
+        if name.partition(".")[0] in (*PACKAGES, "benchmarks"):
+            base = ROOT / name.replace(".", "/")
+            assert base.with_suffix(".py").exists() or (base / "__main__.py").exists(), name
+
+
+def test_pyproject_names_the_packages_and_files_that_there_are() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"}
+    assert set(tools["hatch"]["build"]["targets"]["wheel"]["packages"]) == packages == set(PACKAGES)
+    assert set(tools["mypy"]["packages"]) == packages
+    for pattern in tools["ruff"]["lint"]["per-file-ignores"]:
+        assert any(ROOT.glob(pattern)), pattern
 
 
 def test_nothing_shadows_the_service_package() -> None:

@@ -1,10 +1,13 @@
 """The report is one file that needs nothing else, holds every figure, and escapes what it did not write."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 
+import yaml
 from found import findings
 from matplotlib.figure import Figure
 
@@ -14,8 +17,12 @@ from experiments.figures.leakage import leakage
 from experiments.figures.pareto import front
 from experiments.figures.space import parallel_coordinates, varied
 from experiments.figures.style import FAINT, INK, drawn, spread, standalone, to_svg
+from experiments.findings import Findings
 from experiments.report.page import Told, render
 from experiments.search.importance import importances
+from pipelines.paths import FIGURES
+
+ROOT = Path(__file__).parents[2]
 
 TOLD = Told(
     "demo <x>", "It wins because of 1 < 2.", {"commit": "abc"},
@@ -57,9 +64,19 @@ def whole_page() -> str:
 
 def page(**changes: object) -> str:
     found = replace(findings(), **changes)  # type: ignore[arg-type]
-    winner = found.by_number[4]
-    figures = figures_of(found, winner, {"SVD": {"n_factors": 0.9, "reg_all": 0.1}})
-    return render(found, winner, TOLD, {name: to_svg(one) if one else None for name, one in figures.items()})
+    drawn_figures = figures(found).items()
+    return render(
+        found, found.by_number[4], TOLD, {name: to_svg(one) if one else None for name, one in drawn_figures}
+    )
+
+
+def figures(found: Findings) -> Mapping[str, Figure | None]:
+    return figures_of(found, found.by_number[4], {"SVD": {"n_factors": 0.9, "reg_all": 0.1}})
+
+
+def test_dvc_shows_every_figure() -> None:
+    shown = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
+    assert {Path(plot) for plot in shown} == {FIGURES / f"{name}.svg" for name in figures(findings())}
 
 
 def read(html: str) -> Reader:

@@ -1,12 +1,15 @@
 """The whole search: the same whatever the number of workers, pruned, adaptive, ended in time."""
 
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from searches import records, run, search_of
 
 from experiments.crossval import FoldSource
+from experiments.search import crew
+from marquee.algorithms.catalogue import CATALOGUE
 from marquee.errors import MarqueeError
 
 
@@ -63,3 +66,13 @@ def test_minutes_end_a_search_with_what_it_has(source: FoldSource, tmp_path: Pat
     trials = run(search_of(space, sampler="random", n_trials=10**6, minutes=0.1, workers=1), source, tmp_path)
     assert 0 < len(trials) < 10**6
     assert time.monotonic() - began < 60
+
+
+def test_modules_that_workers_load_ahead_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that forks them passes over a module that it cannot import, and says nothing."""
+    told: list[str] = []
+    monkeypatch.setattr(crew.CONTEXT, "set_forkserver_preload", told.extend)
+    monkeypatch.setattr(crew.forkserver, "ensure_running", lambda: None)
+    crew.prepare(CATALOGUE)
+    assert len(told) > 2
+    assert all(find_spec(name) for name in told)
