@@ -24,8 +24,8 @@ from marquee.manifest import sha256_of
 from pipelines.stage import write_json
 
 MODULES = (
-    "__init__", "arrays", "cohort", "comparison", "errors", "events", "factors", "ids", "manifest", "model",
-    "model_arrays", "promotion", "sequential", "strings", "tastes", "topn",
+    "__init__", "arrays", "cohort", "comparison", "decision", "errors", "events", "factors", "ids",
+    "manifest", "model", "model_arrays", "promotion", "sequential", "strings", "tastes", "topn",
 )  # fmt: skip
 CODE = (*(f"marquee/{module}.py" for module in MODULES), "service")
 AROUND = (

@@ -8,17 +8,17 @@ same.
 
 import logging
 import math
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments.registry import crown
+from marquee.decision import Action, Decision, ReasonCode
 from marquee.errors import MarqueeError
 from marquee.model import load_model
-from marquee.promotion import Decision, Evidence, decide
-from marquee.rollout import CONCLUSIONS, Rollout, fold
+from marquee.promotion import Evidence, decide
+from marquee.rollout import CONCLUSIONS, Outcome, Rollout, fold
 from pipelines.rollout.hands import Hands
 from pipelines.rollout.journal import Journal, active
 from pipelines.rollout.policy import canary_of
@@ -29,9 +29,9 @@ from service.stack.layout import STABLE, Arm, Stack, read_arms
 from service.stack.warden import beat
 
 TICK_S = 0.5
-SAY_S = 60.0  # between two entries of one kind of reason to hold
+SAY_S = 60.0  # between two entries of one reason to hold
 START_S = 90.0  # for the canary's replicas to become ready
-BY_A_PERSON = "asked for by a person"
+ASKED = "asked for by a person"
 log = logging.getLogger("controller")
 
 
@@ -41,8 +41,8 @@ class _Present:
 
     journal: Path
     watch: Watch | None = None
-    held: str = ""  # kind of the reason to hold
-    said: dict[str, float] = field(default_factory=dict)  # by kind: when it was written down
+    held: ReasonCode | None = None  # the present reason to hold
+    said: dict[ReasonCode, float] = field(default_factory=dict)  # when each was written down
     raised: float | None = None  # since when its replicas are being started
     deaf_since: float | None = None  # a gateway answers, and does not take the weight
     owed: Decision | None = None  # a rollback that could not be written down yet
@@ -98,8 +98,8 @@ class Controller:
 
     def _begin(self, journal: Journal, rollout: Rollout) -> None:
         """Start the canary's replicas; when they are ready, the first users come."""
-        if rollout.asked == "roll back":
-            self._conclude(journal, Decision("roll back", BY_A_PERSON))
+        if rollout.asked == Action.ROLL_BACK:
+            self._conclude(journal, Decision(Action.ROLL_BACK, ReasonCode.OPERATOR_REQUEST, ASKED))
             return
         self._hands.split(Split(rollout.salt, 0.0))
         self._hands.raise_canary(Arm(rollout.bento, rollout.challenger))
@@ -107,10 +107,10 @@ class Controller:
         states = [servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
         if healthy(states):
             if not rollout.paused:
-                self._weigh(journal, rollout)
+                self._weigh(journal, rollout, ReasonCode.CANARY_READY, "the canary is ready")
         elif time.monotonic() > since + START_S:
             why = f"no replica of version {rollout.challenger} became ready in {START_S:.0f} s"
-            self._conclude(journal, Decision("roll back", why))
+            self._conclude(journal, Decision(Action.ROLL_BACK, ReasonCode.REPLICAS_NOT_READY, why))
 
     def _walk(self, journal: Journal, rollout: Rollout) -> None:
         """A step: users are where they should be; what they did decides."""
@@ -118,7 +118,7 @@ class Controller:
             self._conclude(journal, self._present.owed)
             return
         if rollout.asked is not None:  # first, and whether or not any evidence can be read
-            self._conclude(journal, Decision(rollout.asked, BY_A_PERSON))
+            self._conclude(journal, Decision(rollout.asked, ReasonCode.OPERATOR_REQUEST, ASKED))
             return
         if self._steered(rollout) and len(rollout.steered) <= rollout.step:
             rollout = self._note(journal, "steered", step=rollout.step)
@@ -160,17 +160,16 @@ class Controller:
         return journal.rollout()
 
     def _do(self, journal: Journal, rollout: Rollout, decision: Decision) -> None:
-        if decision.action == "advance":
-            self._weigh(journal, rollout, decision.reason)
+        reason, message = decision.reason, decision.message
+        if decision.action == Action.ADVANCE:
+            self._weigh(journal, rollout, reason, message)
         elif decision.action in CONCLUSIONS:
             self._conclude(journal, decision)
-        elif (kind := re.sub(r"[\d.,+-]+", "#", decision.reason)) != self._present.held:
-            self._present.held = (
-                kind  # numbers change at every look; what they are about is news, now and then
-            )
-            if time.monotonic() > self._present.said.get(kind, -math.inf) + SAY_S:
-                self._present.said[kind] = time.monotonic()
-                self._note(journal, "held", reason=decision.reason)
+        elif reason != self._present.held:
+            self._present.held = reason  # figures change at every look; another reason is news, now and then
+            if time.monotonic() > self._present.said.get(reason, -math.inf) + SAY_S:
+                self._present.said[reason] = time.monotonic()
+                self._note(journal, "held", reason=reason, message=message)
 
     def _watching(self, rollout: Rollout) -> Watch:
         present = self._present
@@ -184,42 +183,43 @@ class Controller:
     def _decided(self, rollout: Rollout, evidence: Evidence, seen: Watch) -> Decision:
         decision = decide(evidence, seen.policy)
         deaf_s = 0.0 if self._present.deaf_since is None else time.monotonic() - self._present.deaf_since
-        if decision.action != "roll back" and deaf_s > seen.policy.unhealthy_seconds:
+        if decision.action != Action.ROLL_BACK and deaf_s > seen.policy.unhealthy_seconds:
             # Between two weights nobody counts, so no alarm could be heard.
-            decision = Decision(
-                "roll back", f"the gateways do not split users as they should since {deaf_s:.0f} s"
-            )
+            why = f"the gateways do not split users as they should since {deaf_s:.0f} s"
+            decision = Decision(Action.ROLL_BACK, ReasonCode.TRAFFIC_SPLIT_FAILED, why)
         # Alarms are heard in a pause too; a deadline is none.
-        if rollout.paused and (decision.action != "roll back" or decision.late):
-            return Decision("hold", "paused by a person", decision.figures)
+        alarm = decision.action == Action.ROLL_BACK and decision.reason != ReasonCode.DEADLINE_EXCEEDED
+        if rollout.paused and not alarm:
+            return Decision(Action.HOLD, ReasonCode.PAUSED, "paused by a person", decision.evidence)
         return decision
 
-    def _weigh(self, journal: Journal, rollout: Rollout, reason: str = "the canary is ready") -> None:
+    def _weigh(self, journal: Journal, rollout: Rollout, reason: ReasonCode, message: str) -> None:
         """The next step: written down first, so that it is taken once."""
         steps = canary_of(dict(rollout.policy)).steps
         weight = steps[rollout.step + 1]
-        journal.append("weighed", step=rollout.step + 1, weight=weight, reason=reason)
+        journal.append("weighed", step=rollout.step + 1, weight=weight, reason=reason, message=message)
         self._hands.split(Split(rollout.salt, weight))
-        log.info("%.0f%% of users: %s", 100 * weight, reason)
+        log.info("%.0f%% of users: %s", 100 * weight, message)
 
     def _conclude(self, journal: Journal, decision: Decision) -> None:
-        figures = {name: value for name, value in decision.figures.items() if math.isfinite(value)}
-        outcome = CONCLUSIONS[decision.action]
+        evidence = {name: value for name, value in decision.evidence.items() if math.isfinite(value)}
+        outcome, message = CONCLUSIONS[decision.action], decision.message
+        told = {"outcome": outcome, "reason": decision.reason, "message": message, "evidence": evidence}
         try:
-            journal.append("concluded", outcome=outcome, reason=decision.reason, figures=figures)
+            journal.append("concluded", **told)
         except OSError:  # a full disk must keep nobody in a canary that is bad
-            if outcome == "rolled back":
+            if outcome == Outcome.ROLLED_BACK:
                 self._present.owed = decision
-                log.error("rolled back, which cannot be written down: %s", decision.reason)  # noqa: TRY400
+                log.error("rolled back, which cannot be written down: %s", message)  # noqa: TRY400
                 self._hands.split(NOBODY)
             raise
         self._present.owed = None
-        log.info("%s: %s", outcome, decision.reason)
+        log.info("%s: %s", outcome, message)
         self._finish(journal, journal.rollout())
 
     def _finish(self, journal: Journal, rollout: Rollout) -> None:
         """Bring about what was concluded. Users first, records after them."""
-        if rollout.outcome == "promoted":
+        if rollout.outcome == Outcome.PROMOTED:
             self._hands.split(Split(rollout.salt, 1.0))
             crown(self._model, rollout.challenger)
             self._hands.crown(Arm(rollout.bento, rollout.challenger))

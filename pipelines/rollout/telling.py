@@ -13,8 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from experiments.rollouts import RolloutRun
+from marquee.decision import Decision
 from marquee.errors import TrackingError
-from marquee.promotion import Decision, Evidence
+from marquee.promotion import Evidence
 from marquee.rollout import Rollout
 from pipelines.rollout.journal import STATUS, Journal, journals
 from pipelines.stage import write_json
@@ -64,7 +65,8 @@ class Telling:
         self._tried = time.monotonic()
         if self._recording is not None and not self._recording.done():  # silent since the last time
             return
-        run_id, told = rollout.run_id, (str(rollout.outcome), rollout.reason, journal.entries())
+        run_id = rollout.run_id
+        told = (rollout.outcome, rollout.reason, rollout.message, journal.entries())
         try:
             self._recording = self._beside.submit(lambda: RolloutRun(run_id).end(*told))
             self._recording.result(RECORD_S)
@@ -113,6 +115,7 @@ def _status(
         "step_users": evidence.step_users,
         "action": decision.action,
         "reason": decision.reason,
+        "message": decision.message,
         "ages": {arm: _plain(age) for arm, age in evidence.age_seconds.items()},
         "incidents": {
             name: {"canary": i.canary, "total": i.total, "p": i.p, "alarm": i.alarm}
@@ -125,7 +128,7 @@ def _status(
         "quality": {name: _plain(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")},
         "quality_users": list(evidence.quality_users),
         "restarts": evidence.restarts,
-        "troubles": list(evidence.troubles),
+        "troubles": [trouble.message for trouble in evidence.troubles],
         "shown": dict(shown),
     }
 

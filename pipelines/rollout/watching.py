@@ -12,8 +12,9 @@ from pathlib import Path
 from experiments.blocks import Canary
 from marquee.cohort import Cohort, Failure
 from marquee.comparison import Circumstances, Comparison
+from marquee.decision import ReasonCode
 from marquee.events import Event, Exposure, Feedback
-from marquee.promotion import Evidence
+from marquee.promotion import Evidence, Trouble
 from marquee.rollout import Rollout
 from pipelines.rollout import memory
 from pipelines.rollout.policy import cohort_of, policy_of
@@ -117,9 +118,10 @@ class Watch:
         """Read what is new, and weigh all of it; `missed` comes first."""
         troubles = self._take(rollout, now)
         if not any(self._states):
-            troubles.append("no gateway answers")
+            troubles.append(Trouble(ReasonCode.GATEWAY_UNRESPONSIVE, "no gateway answers"))
         if away_share(rollout, now) > MOSTLY:
-            troubles.append("the canary was away for most of this step")
+            away = "the canary was away for most of this step"
+            troubles.append(Trouble(ReasonCode.CANARY_OUTAGE, away))
         names = [server.name for server in self._stack.replicas[CANARY]]
         restarts = sum(starts_since(self._stack.folder, name, rollout.since) for name in names)
         return self._counted.comparison.evidence(
@@ -134,7 +136,7 @@ class Watch:
             )
         )
 
-    def _take(self, rollout: Rollout, now: float) -> list[str]:
+    def _take(self, rollout: Rollout, now: float) -> list[Trouble]:
         """Feed the cohort. What cannot be read or computed is a trouble, and a trouble is no pass.
 
         One source that cannot be read does not silence the alarms of the others. Where counting itself
@@ -152,9 +154,9 @@ class Watch:
         except Exception as error:  # whatever it is, it must not keep alarms from being heard
             log.exception("counting failed, and begins anew")
             self._read_anew()
-            return [f"{type(error).__name__}: {error}"]
+            return [Trouble.metric_failed(f"{type(error).__name__}: {error}")]
 
-    def _read(self, now: float) -> list[str]:
+    def _read(self, now: float) -> list[Trouble]:
         """Take what there is, piece by piece; what there is no time for comes at the next look."""
         if self._source is None:
             self._troubles = []
@@ -169,11 +171,16 @@ class Watch:
             read = max((each.time for each in piece if not isinstance(each, Feedback)), default=0.0)
             self._count(piece, min(max(read, self._counted.until), now))
             if time.monotonic() > until:
-                return [*self._troubles, f"still reading: what happened {now - piece[-1].time:.0f} s ago"]
+                reading = f"still reading: what happened {now - piece[-1].time:.0f} s ago"
+                return [*self._unread(), Trouble(ReasonCode.CATCHING_UP, reading)]
         self._count([], now)
         self._source = None
         self._keep()
-        return list(self._troubles)
+        return self._unread()
+
+    def _unread(self) -> list[Trouble]:
+        """Sources that could not be read."""
+        return [Trouble.metric_failed(trouble) for trouble in self._troubles]
 
     def _count(self, piece: Sequence[Event | Failure], now: float) -> None:
         self._counted.until = now

@@ -12,6 +12,7 @@ from stacks import Crowd, Site, site, wait_until
 
 from experiments.config import load_params
 from experiments.registry import champion, version_of
+from marquee.decision import ReasonCode
 from pipelines.arms import arm_of
 from service.gateway.steering import NOBODY, split_of
 
@@ -58,7 +59,7 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
             wait_until(lambda: here.journal().rollout().weighed, 60, here.logs)
             os.kill(here.pid("gateway-1"), signal.SIGKILL)
             assert here.wait_until_ended() == "rolled back"
-            assert "quality is worse" in here.journal().rollout().reason
+            assert here.journal().rollout().reason == ReasonCode.QUALITY_WORSE
             assert (
                 crowd.served > 0.995
             )  # benchmarks/chaos.py holds it to all of them, on a machine of its own
@@ -66,7 +67,7 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
 
             here.marquee("canary", "start", "--to", str(broken))
             assert here.wait_until_ended() == "rolled back"
-            assert here.journal().rollout().reason.startswith("errors")
+            assert here.journal().rollout().reason == ReasonCode.ERROR_RATE
             assert here.journal().rollout().step == 0
             assert {split_of(here.run, gateway) for gateway in here.stack.gateways} == {NOBODY}
             failed = crowd.answers.pop(500)
@@ -92,6 +93,7 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
         ] * 4
         run = MlflowClient().get_run(str(here.journal().rollout().run_id))
         assert (run.data.tags["outcome"], run.info.status) == ("promoted", "FINISHED")
+        assert run.data.tags["reason"] == ReasonCode.FINAL_STEP_PASSED
         assert {"weight", "low", "high", "estimate", "p_errors"} <= set(run.data.metrics)
         drawn = MlflowClient().list_artifacts(run.info.run_id, "figures")
         assert [artifact.path for artifact in drawn] == ["figures/confidence_sequence.svg"]
@@ -116,7 +118,7 @@ def test_without_traffic_nothing_moves_and_people_may_say_otherwise(monkeypatch:
         assert other.stderr == "controller: another controller steers this stack: nothing was done\n"
 
         here.marquee("canary", "start")
-        wait_until(lambda: "no data" in here.journal().rollout().reason, 60, here.logs)
+        wait_until(lambda: here.journal().rollout().reason == ReasonCode.NO_DATA, 60, here.logs)
         assert "no data" in here.marquee("canary", "status")
         here.marquee("canary", "pause")
         wait_until(lambda: "paused" in here.marquee("canary", "status"), 20, here.logs)

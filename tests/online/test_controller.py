@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from experiments.config import load_params
+from marquee.decision import Action, Decision, ReasonCode
 from marquee.errors import TrackingError
-from marquee.promotion import Decision
-from marquee.rollout import Rollout
+from marquee.rollout import OperatorRequest, Outcome, Rollout
 from pipelines.rollout import controlling, telling
 from pipelines.rollout.controlling import Controller
 from pipelines.rollout.journal import Journal, active, create, journals
@@ -157,12 +157,18 @@ def with_a_run(folder: Path) -> Journal:
     return journal
 
 
+HOLD = Decision(Action.HOLD, ReasonCode.NO_DATA, "no data")
+ADVANCE = Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, "fine so far")
+PROMOTE = Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, "it is better")
+ROLL_BACK = Decision(Action.ROLL_BACK, ReasonCode.ERROR_RATE, "it is broken")
+
+
 def better(rollout: Rollout) -> Decision:
-    return Decision("promote" if rollout.step == 4 else "advance", "it is better")
+    return PROMOTE if rollout.step == 4 else ADVANCE
 
 
 def broken(rollout: Rollout) -> Decision:
-    return Decision("roll back", "it is broken") if rollout.step == 1 else Decision("advance", "fine so far")
+    return ROLL_BACK if rollout.step == 1 else ADVANCE
 
 
 MOMENTS = {better: 46, broken: 24}  # before and after each act
@@ -178,7 +184,7 @@ def test_whenever_it_dies_there_is_one_champion_and_nobody_in_a_canary_in_the_en
     acted.run()
     world, rollout = acted.world, journals(tmp_path)[-1].rollout()
     promoted = decisions is better
-    assert rollout.outcome == ("promoted" if promoted else "rolled back")
+    assert rollout.outcome == (Outcome.PROMOTED if promoted else Outcome.ROLLED_BACK)
     assert world.split == NOBODY
     assert world.arms == {STABLE: NEW if promoted else OLD}
     assert world.champion == (2 if promoted else 1)
@@ -203,16 +209,16 @@ def test_it_died_at_every_moment_that_there_is(
     assert 2 * acted.world.acts == MOMENTS[decisions]
 
 
-@pytest.mark.parametrize("what", ["promote", "roll back"])
+@pytest.mark.parametrize("what", [OperatorRequest.PROMOTE, OperatorRequest.ROLL_BACK])
 def test_a_wish_that_was_written_while_no_controller_ran_is_carried_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: OperatorRequest
 ) -> None:
-    acted = stage(tmp_path, monkeypatch, lambda _: Decision("hold", "no data"), -1)
+    acted = stage(tmp_path, monkeypatch, lambda _: HOLD, -1)
     for _ in range(3):
         Controller(acted.stack, "marquee").tick()
     journals(tmp_path)[-1].append("asked", what=what)
     acted.run()
-    assert acted.world.champion == (2 if what == "promote" else 1)
+    assert acted.world.champion == (2 if what == OperatorRequest.PROMOTE else 1)
 
 
 def test_a_person_is_obeyed_though_no_evidence_can_be_read(
@@ -227,7 +233,7 @@ def test_a_person_is_obeyed_though_no_evidence_can_be_read(
     with pytest.raises(OSError, match="gone"):
         controller.tick()
     assert active(tmp_path) is not None
-    journals(tmp_path)[-1].append("asked", what="roll back")
+    journals(tmp_path)[-1].append("asked", what=OperatorRequest.ROLL_BACK)
     acted.run()
     assert acted.world.split == NOBODY
 
@@ -249,25 +255,25 @@ def test_a_tracking_store_that_is_silent_stops_no_rollback(
     monkeypatch.setattr(telling, "RECORD_S", 0.1)
     acted.run()
     silent.set()
-    assert journal.rollout().outcome == "rolled back"
+    assert journal.rollout().outcome == Outcome.ROLLED_BACK
     assert active(tmp_path) is None
 
 
 def test_a_pause_holds_and_still_hears_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decision = [Decision("advance", "fine")]
+    decision = [ADVANCE]
     acted = stage(tmp_path, monkeypatch, lambda _: decision[0], -1)
     controller = Controller(acted.stack, "marquee")
     for _ in range(2):
         controller.tick()
     journal = journals(tmp_path)[-1]
-    journal.append("asked", what="pause")
+    journal.append("asked", what=OperatorRequest.PAUSE)
     step = journal.rollout().step
     for _ in range(3):
         controller.tick()
-    assert (journal.rollout().step, journal.rollout().reason) == (step, "paused by a person")
-    decision[0] = Decision("roll back", "an alarm")
+    assert (journal.rollout().step, journal.rollout().reason) == (step, ReasonCode.PAUSED)
+    decision[0] = ROLL_BACK
     acted.run()
-    assert journal.rollout().outcome == "rolled back"
+    assert journal.rollout().outcome == Outcome.ROLLED_BACK
 
 
 def test_a_rollback_needs_no_tracking_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +284,7 @@ def test_a_rollback_needs_no_tracking_store(tmp_path: Path, monkeypatch: pytest.
     journal = with_a_run(tmp_path)
     monkeypatch.setattr(telling, "RolloutRun", gone)
     acted.run()
-    assert journal.rollout().outcome == "rolled back"
+    assert journal.rollout().outcome == Outcome.ROLLED_BACK
     assert acted.world.split == NOBODY
 
 
@@ -308,7 +314,7 @@ def test_an_outcome_that_mlflow_did_not_take_is_offered_until_it_does(
     for _ in range(3):
         later.tick()
     assert journal.rollout().recorded
-    assert [told[:2] for told in taken] == [("rolled back", "it is broken")]
+    assert [told[:3] for told in taken] == [(Outcome.ROLLED_BACK, ReasonCode.ERROR_RATE, "it is broken")]
 
 
 def test_a_full_disk_keeps_nobody_in_a_canary_that_is_bad(
@@ -331,7 +337,7 @@ def test_a_full_disk_keeps_nobody_in_a_canary_that_is_bad(
             assert acted.world.split == NOBODY
     assert Journal.append is append
     controller.tick()
-    assert journals(tmp_path)[-1].rollout().reason == "it is broken"
+    assert journals(tmp_path)[-1].rollout().reason == ReasonCode.ERROR_RATE
     assert acted.world.arms == {STABLE: OLD}
 
 
@@ -350,16 +356,16 @@ def test_where_users_cannot_be_steered_alarms_are_heard_still(
         return split(hands, to)
 
     monkeypatch.setattr(Hands, "split", full)
-    monkeypatch.setattr(controlling, "decide", lambda *_: Decision("roll back", "it is broken"))
+    monkeypatch.setattr(controlling, "decide", lambda *_: ROLL_BACK)
     controller.tick()
-    assert journals(tmp_path)[-1].rollout().outcome == "rolled back"
+    assert journals(tmp_path)[-1].rollout().outcome == Outcome.ROLLED_BACK
     assert acted.world.split == NOBODY
 
 
 def test_a_gateway_that_does_not_take_the_weight_ends_the_rollout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acted = stage(tmp_path, monkeypatch, lambda _: Decision("hold", "no data"), -1)
+    acted = stage(tmp_path, monkeypatch, lambda _: HOLD, -1)
     monkeypatch.setattr(Seen, "policy", policy_of(PARAMS.canary))
     controller = Controller(acted.stack, "marquee")
     controller.tick()
@@ -370,35 +376,36 @@ def test_a_gateway_that_does_not_take_the_weight_ends_the_rollout(
     assert journal.rollout().outcome is None
     monkeypatch.setattr(Seen, "policy", replace(policy_of(PARAMS.canary), unhealthy_seconds=-1.0))
     controller.tick()
-    assert (journal.rollout().outcome, "do not split" in journal.rollout().reason) == ("rolled back", True)
+    concluded = journal.rollout()
+    assert (concluded.outcome, concluded.reason) == (Outcome.ROLLED_BACK, ReasonCode.TRAFFIC_SPLIT_FAILED)
 
 
 def test_a_deadline_is_no_alarm_in_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    late = Decision("roll back", "inconclusive after 72 h", late=True)
+    late = Decision(Action.ROLL_BACK, ReasonCode.DEADLINE_EXCEEDED, "inconclusive after 72 h")
     acted = stage(tmp_path, monkeypatch, lambda _: late, -1)
     controller = Controller(acted.stack, "marquee")
     controller.tick()
     journal = journals(tmp_path)[-1]
-    journal.append("asked", what="pause")
+    journal.append("asked", what=OperatorRequest.PAUSE)
     for _ in range(3):
         controller.tick()
     assert journal.rollout().outcome is None
-    journal.append("asked", what="resume")
+    journal.append("asked", what=OperatorRequest.RESUME)
     controller.tick()
-    assert journal.rollout().outcome == "rolled back"
+    assert journal.rollout().outcome == Outcome.ROLLED_BACK
 
 
 def test_a_pause_before_the_first_step_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     acted = stage(tmp_path, monkeypatch, better, -1)
     journal = journals(tmp_path)[-1]
-    journal.append("asked", what="pause")
+    journal.append("asked", what=OperatorRequest.PAUSE)
     controller = Controller(acted.stack, "marquee")
     for _ in range(3):
         controller.tick()
     assert (acted.world.split.weight, journal.rollout().weighed) == (0.0, ())
-    journal.append("asked", what="resume")
+    journal.append("asked", what=OperatorRequest.RESUME)
     acted.run()
-    assert journal.rollout().outcome == "promoted"
+    assert journal.rollout().outcome == Outcome.PROMOTED
 
 
 def test_a_canary_has_its_time_to_start_from_when_it_is_started(
@@ -416,13 +423,13 @@ def test_a_canary_has_its_time_to_start_from_when_it_is_started(
     assert journal.rollout().outcome is None
     monkeypatch.setattr(controlling, "START_S", 0.0)
     controller.tick()
-    assert "became ready" in journal.rollout().reason
+    assert journal.rollout().reason == ReasonCode.REPLICAS_NOT_READY
 
 
 def test_when_the_canary_goes_and_comes_is_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acted = stage(tmp_path, monkeypatch, lambda _: Decision("hold", "no data"), -1)
+    acted = stage(tmp_path, monkeypatch, lambda _: HOLD, -1)
     controller, journal = Controller(acted.stack, "marquee"), journals(tmp_path)[-1]
     controller.tick()
     later = time.time() + 100
@@ -433,3 +440,50 @@ def test_when_the_canary_goes_and_comes_is_written_down(
     assert (first[0], second) == (10.0, (later, math.inf))
     assert math.isfinite(first[1])
     assert journal.rollout().out
+
+
+def held_entries(folder: Path) -> list[dict[str, Any]]:
+    return [entry for entry in journals(folder)[-1].entries() if entry["entry"] == "held"]
+
+
+def test_journal_has_a_new_hold_when_the_reason_code_changes_whatever_the_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = [replace(HOLD, message="nobody has come")]
+    acted = stage(tmp_path, monkeypatch, lambda _: decision[0], -1)
+    controller = Controller(acted.stack, "marquee")
+    for message in ("nobody has come", "still nobody", "nobody at all"):
+        decision[0] = replace(HOLD, message=message)
+        controller.tick()
+    controller.tick()
+    assert [(entry["reason"], entry["message"]) for entry in held_entries(tmp_path)] == [
+        ("no_data", "still nobody")  # the first tick puts the first users into the canary
+    ]
+    decision[0] = replace(HOLD, reason=ReasonCode.STALE_DATA, message="nobody at all")
+    for _ in range(2):
+        controller.tick()
+    assert [entry["reason"] for entry in held_entries(tmp_path)] == ["no_data", "stale_data"]
+
+
+def test_every_step_and_the_conclusion_are_written_down_with_reason_and_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decisions = replace(ROLL_BACK, evidence={"p": 1e-6, "low": -math.inf})
+    stage(tmp_path, monkeypatch, lambda rollout: decisions if rollout.step else ADVANCE, -1).run()
+    entries = [entry for entry in journals(tmp_path)[-1].entries() if "reason" in entry]
+    assert [(entry["entry"], entry["reason"], entry["message"]) for entry in entries] == [
+        ("weighed", "canary_ready", "the canary is ready"),
+        ("weighed", "guardrails_passed", "fine so far"),
+        ("concluded", "error_rate", "it is broken"),
+    ]
+    assert entries[-1]["evidence"] == {"p": 1e-6}
+
+
+def test_rollout_that_an_older_version_began_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    acted = stage(tmp_path, monkeypatch, better, -1)
+    journal = journals(tmp_path)[-1]
+    journal.append("weighed", step=0, weight=PARAMS.canary.steps[0], reason="the canary is ready")
+    journal.append("held", reason="no data: the canary arm has answered nobody yet")
+    assert (journal.rollout().reason, journal.rollout().message[:7]) == (None, "no data")
+    acted.run()
+    assert (journal.rollout().outcome, journal.rollout().step) == (Outcome.PROMOTED, 4)

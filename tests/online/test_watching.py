@@ -11,7 +11,9 @@ import pytest
 
 from experiments.config import load_params
 from marquee.cohort import Failure
+from marquee.decision import ReasonCode
 from marquee.events import Exposure, Feedback, encode
+from marquee.promotion import Trouble
 from marquee.rollout import Rollout
 from pipelines.rollout import memory, watching
 from pipelines.rollout.watching import Watch
@@ -128,7 +130,7 @@ def test_a_canary_is_unhealthy_only_where_a_gateway_says_so(scene: Scene) -> Non
     now = time.time()
     scene.up = None
     assert scene.look(now + 60).unhealthy_seconds == 0
-    assert "no gateway answers" in scene.look(now + 61).troubles
+    assert [trouble.reason for trouble in scene.look(now + 61).troubles] == [ReasonCode.GATEWAY_UNRESPONSIVE]
     scene.up = False
     assert scene.look(now + 63).unhealthy_seconds == pytest.approx(2, abs=0.1)
     assert scene.look(now + 64).unhealthy_seconds == pytest.approx(3, abs=0.1)
@@ -154,7 +156,7 @@ def test_a_source_that_cannot_be_read_is_a_trouble_and_silences_no_other(
     scene.show(30)
     monkeypatch.setattr(FailureFile, "poll", broken)
     seen = scene.look(time.time())
-    assert seen.troubles == ("OSError: the disk is gone",) * 2
+    assert seen.troubles == (Trouble.metric_failed("OSError: the disk is gone"),) * 2
     assert seen.mismatch.total == 30
 
 
@@ -164,7 +166,9 @@ def test_where_counting_failed_everything_is_read_again(
     scene.show(30)
     with monkeypatch.context() as once:
         once.setattr(watching.Comparison, "users", lambda *_: 1 / 0)
-        assert "ZeroDivisionError" in scene.look(time.time()).troubles[0]
+        (trouble,) = scene.look(time.time()).troubles
+    assert trouble.reason == ReasonCode.METRIC_FAILED
+    assert "ZeroDivisionError" in trouble.message
     seen = scene.look(time.time())
     assert seen.troubles == ()
     assert seen.mismatch.total == 30
@@ -181,7 +185,7 @@ def test_hours_that_were_missed_are_read_in_pieces_and_in_the_order_in_which_the
     totals = []
     for _ in range(10):
         seen = scene.look(time.time())
-        assert "still reading" in seen.troubles[0]
+        assert [trouble.reason for trouble in seen.troubles] == [ReasonCode.CATCHING_UP]
         assert abs(seen.mismatch.canary - seen.mismatch.total / 2) <= 1
         totals.append(seen.mismatch.total)
     assert totals == [*range(100, 1001, 100)]
@@ -252,7 +256,7 @@ def test_a_step_without_a_canary_is_none(scene: Scene) -> None:
     scene.rollout = replace(
         scene.rollout, outages=((scene.began + 10, scene.began + 30), (now - 50, math.inf))
     )
-    assert "away for most of this step" in scene.look(now).troubles[0]
+    assert [trouble.reason for trouble in scene.look(now).troubles] == [ReasonCode.CANARY_OUTAGE]
 
 
 def test_a_clock_that_is_fast_ends_nobodys_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
