@@ -4,37 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from stacks import Crowd, Site, site, wait_until
+from stacks import Crowd, site, wait_until
 
-from experiments.config import load_params
-from experiments.registry import champion, version_of
+from experiments.registry import champion
 from marquee.decision import ReasonCode
-from pipelines.arms import arm_of
 from service.gateway.steering import NOBODY, split_of
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(290)]
-FAULT = '''
-    def _ready(self, scope: Scope, accept: bytes | None, began: float) -> Ready:
-        """From the shelf, or made now."""
-        if hash(scope["path"]) % 3 == 0:
-            raise ZeroDivisionError("a fault of this version alone")
-'''
-
-
-def put_a_fault_into(here: Site, version: int) -> None:
-    """The Bento of a version fails for a third of the users: a defect that no test has found."""
-    bento = Path(arm_of(load_params(here.folder / "params.yaml"), version_of("marquee", version)).bento)
-    source = bento / "src" / "service" / "web" / "hot.py"
-    text = source.read_text()
-    head = FAULT.split('"""From', maxsplit=1)[0]
-    assert head in f"\n{text}"
-    source.write_text(
-        text.replace(head.strip("\n") + '"""From the shelf, or made now."""', FAULT.strip("\n"))
-    )
 
 
 def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whatever_is_killed(
@@ -45,9 +24,8 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
         worse, broken, better = (
             here.register(*told) for told in (("worse", 0), ("broken", 4), ("better", 5))
         )
-        monkeypatch.chdir(here.folder)
-        put_a_fault_into(here, broken)
-        here.up("--replicas", "2")
+        monkeypatch.setenv("MARQUEE_FAULTS", f"version={broken},error_rate=0.33")
+        assert "Fault injection is on" in here.up("--replicas", "2")
         with Crowd(here) as crowd:
             here.wait_for_events()
             shadow = here.marquee("canary", "shadow", "--to", str(better), "--requests", "50")

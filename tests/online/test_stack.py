@@ -248,6 +248,17 @@ def test_a_journal_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         journal.rollout()
 
 
+def test_a_malformed_environment_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MARQUEE_FAULTS", "version=4")
+    monkeypatch.setattr(module, "haproxy", lambda: "haproxy")
+    with pytest.raises(ConfigError, match="MARQUEE_FAULTS"):
+        module.up(load_params(ROOT / "params.yaml"), replicas=1, port=1, host="*", events=None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_status_and_history_show_a_rollout_of_an_older_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
