@@ -154,13 +154,13 @@ def rows(task: Task, repeats: int) -> Iterator[Row]:
             yield Row(f"{name}: {what}", value, peer, ratio, unit, len(task.matrix.values))
 
 
-def line(done: list[Row]) -> str:
+def line(name: str, done: list[Row]) -> str:
     """One algorithm's rows as a line of a Markdown table; the peer's figures in brackets."""
     cells = [
         f"{row.ours:.{digits}f}" + (f" ({row.peer:.{digits}f})" if row.peer is not None else "")
         for row, digits in zip(done, (4, 4, 3, 2, 2), strict=True)
     ]
-    return " | ".join([f"| {done[0].what.split(':')[0]}", *cells]) + " |"
+    return " | ".join([f"| {name}", *cells]) + " |"
 
 
 def warm_up(ratings: pd.DataFrame) -> None:
@@ -185,10 +185,11 @@ def main() -> None:
     )
     print("| :-- |" + " --: |" * len(UNITS))
     done: list[Row] = []
+    names = iter(OURS)
     for row in rows(task, 1 if options.quick else REPEATS):
         done.append(row)
         if len(done) % len(UNITS) == 0:
-            print(line(done[-len(UNITS) :]), flush=True)
+            print(line(next(names), done[-len(UNITS) :]), flush=True)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in done], indent=2) + "\n", encoding="utf-8")
 

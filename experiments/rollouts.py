@@ -45,14 +45,14 @@ class RolloutRun:
             client.log_batch(run.info.run_id, params=told)
             return cls(str(run.info.run_id))
 
-    def never_began(self, reason: str) -> None:
+    def never_began(self, message: str) -> None:
         """Say so of a run whose rollout was refused after all.
 
         Raises:
             TrackingError: the store refused.
         """
         with translated(tracking_uri()):
-            self._client.set_tag(self.run_id, "reason", reason[:5000])
+            self._client.set_tag(self.run_id, "message", message[:5000])
             self._client.set_terminated(self.run_id, "KILLED")
 
     def log(self, figures: Mapping[str, float], at: float) -> None:
@@ -69,14 +69,24 @@ class RolloutRun:
             ]
             self._client.log_batch(self.run_id, metrics=metrics)
 
-    def end(self, outcome: str, reason: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    def end(
+        self, outcome: str, reason: str | None, message: str, entries: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Write the decision, the journal and the figure; doing it twice is doing it once.
+
+        Args:
+            outcome: of the rollout.
+            reason: code of the reason; None where the journal has none.
+            message: the reason in words.
+            entries: of the journal.
 
         Raises:
             TrackingError: the store refused.
         """
         with translated(tracking_uri()), TemporaryDirectory() as folder:
-            tags = [RunTag("outcome", outcome), RunTag("reason", reason[:5000])]
+            tags = [RunTag("outcome", outcome), RunTag("message", message[:5000])]
+            if reason is not None:
+                tags.append(RunTag("reason", reason))
             self._client.log_batch(self.run_id, tags=tags)
             journal = Path(folder) / "journal.jsonl"
             journal.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries), encoding="utf-8")

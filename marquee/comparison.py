@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from marquee.arrays import Floats
-from marquee.promotion import DRIFTS, INCIDENTS, Drift, Evidence, Incidents, Policy
+from marquee.promotion import DRIFTS, INCIDENTS, Drift, Evidence, Incidents, Policy, Trouble
 from marquee.sequential import Interval, MeanDifference, SurgeTest
 from marquee.usual import Usual
 from marquee.watched import WatchedMean, WatchedShare
@@ -27,7 +27,7 @@ class Circumstances:
     age_seconds: Mapping[str, float]
     restarts: int = 0
     unhealthy_seconds: float = 0.0
-    troubles: Sequence[str] = ()
+    troubles: Sequence[Trouble] = ()
 
 
 class Comparison:
@@ -51,7 +51,7 @@ class Comparison:
         self._mismatch = WatchedShare(1, two_sided=True)
         self._quality = MeanDifference()
         self._usual = {name: Usual() for name in INCIDENTS}  # while there were two arms
-        self._broken: dict[str, str] = {}  # by metric: what was not a number
+        self._broken: dict[str, Trouble] = {}  # by metric: what was not a number
         self.step_users = 0
 
     def begin_step(self) -> None:
@@ -98,14 +98,14 @@ class Comparison:
         try:
             self._drifts[name].update(canary, stable, weight, scale)
         except ValueError as error:
-            self._broken[name] = f"{name}: {error}"
+            self._broken[name] = Trouble.metric_failed(f"{name}: {error}")
 
     def outcomes(self, canary: Floats, stable: Floats, weight: float) -> None:
         """The objective of users whose time is over."""
         try:
             self._quality.update(canary, stable, weight)
         except ValueError as error:
-            self._broken["quality"] = f"quality: {error}"
+            self._broken["quality"] = Trouble.metric_failed(f"quality: {error}")
 
     @property
     def quality(self) -> Interval:

@@ -13,15 +13,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from marquee.decision import Action, Decision, ReasonCode
 from marquee.sequential import UNKNOWN, Interval
 
-Action = Literal["hold", "advance", "promote", "roll back"]
 Aim = Literal["superiority", "non-inferiority"]
 
 # What must not happen to a user more often than in stable; and what lists must not drift to.
 INCIDENTS = ("errors", "slow", "below_personal", "empty")
 DRIFTS = ("popularity", "overlap")
 ALARMS = (*INCIDENTS, *DRIFTS, "mismatch")  # `guardrail_alpha` is shared among them
+
+
+# Guardrails by incident and by drift.
+GUARDRAILS: Mapping[str, ReasonCode] = {
+    "errors": ReasonCode.ERROR_RATE,
+    "slow": ReasonCode.LATENCY,
+    "below_personal": ReasonCode.FALLBACK_RATE,
+    "empty": ReasonCode.EMPTY_LISTS,
+    "popularity": ReasonCode.POPULARITY_DRIFT,
+    "overlap": ReasonCode.OVERLAP_DRIFT,
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class Policy:
     unhealthy_seconds: float  # so long without a healthy replica ends the rollout
     max_restarts: int  # of replicas of the canary, in a step
     deadline_seconds: float  # of the whole rollout
-    at_deadline: Literal["hold", "roll back"]
+    at_deadline: Action  # hold or roll back
 
     @property
     def alarm_alpha(self) -> float:
@@ -70,6 +81,19 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """A reason why the evidence is incomplete, such as a metric that could not be computed or read."""
+
+    reason: ReasonCode
+    message: str
+
+    @classmethod
+    def metric_failed(cls, detail: str) -> "Trouble":
+        """Trouble of a metric that could not be computed or read."""
+        return cls(ReasonCode.METRIC_FAILED, f"a metric failed: {detail}")
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that a decision is taken on, at one moment."""
 
@@ -85,25 +109,15 @@ class Evidence:
     quality_users: tuple[int, int] = (0, 0)  # in stable, in the canary
     restarts: int = 0  # of the canary's replicas, in this step
     unhealthy_seconds: float = 0.0  # since the canary had a healthy replica
-    troubles: Sequence[str] = field(default=())  # metrics that could not be computed or read
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What is done, and why."""
-
-    action: Action
-    reason: str
-    figures: Mapping[str, float] = field(default_factory=dict)
-    late: bool = False  # for want of evidence until the deadline, and not for what was seen
+    troubles: Sequence[Trouble] = field(default=())
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
     """What the evidence allows."""
     for bad in _bad(evidence, policy):
         return bad
-    for reason in _unknown(evidence, policy):
-        return _late(evidence, policy, reason)
+    for hold in _unknown(evidence, policy):
+        return _at_deadline(evidence, policy, hold)
     return _good(evidence, policy)
 
 
@@ -112,76 +126,93 @@ def _bad(evidence: Evidence, policy: Policy) -> Iterator[Decision]:
     everybody = policy.steps[evidence.step] == 1
     for name, incidents in evidence.incidents.items():
         if incidents.alarm:
-            yield Decision("roll back", _happened(name, incidents, everybody), {"p": incidents.p})
+            yield _roll_back(GUARDRAILS[name], _happened(name, incidents, everybody), p=incidents.p)
     for name, drift in evidence.drifts.items():
         if drift.alarm:
             low, allowed = drift.difference.low, policy.tolerance[name]
             why = f"{name} of the lists is at least {low:.3f} above stable's ({allowed:g} allowed)"
-            yield Decision("roll back", why, {"low": low})
+            yield _roll_back(GUARDRAILS[name], why, low=low)
     if evidence.mismatch.alarm:
         seen = f"{evidence.mismatch.canary} of {evidence.mismatch.total} users are in the canary"
         why = (
             f"{seen}, which its share cannot explain (p = {evidence.mismatch.p:.2g}): arms cannot be compared"
         )
-        yield Decision("roll back", why, {"p": evidence.mismatch.p})
+        yield _roll_back(ReasonCode.SAMPLE_RATIO_MISMATCH, why, p=evidence.mismatch.p)
     if evidence.restarts > policy.max_restarts:
         why = f"replicas of the canary ended {evidence.restarts} times in this step"
-        yield Decision("roll back", f"{why} ({policy.max_restarts} allowed)", {"restarts": evidence.restarts})
+        why = f"{why} ({policy.max_restarts} allowed)"
+        yield _roll_back(ReasonCode.CRASH_LOOP, why, restarts=evidence.restarts)
     if evidence.unhealthy_seconds > policy.unhealthy_seconds:
         why = f"no replica of the canary is healthy since {evidence.unhealthy_seconds:.0f} s"
-        yield Decision("roll back", why, {"seconds": evidence.unhealthy_seconds})
+        yield _roll_back(ReasonCode.NO_HEALTHY_REPLICA, why, seconds=evidence.unhealthy_seconds)
     worst = -policy.margin if policy.aim == "non-inferiority" else 0.0
     if evidence.quality.high < worst:
-        yield Decision("roll back", f"quality is worse: {_interval(evidence.quality)}", _bounds(evidence))
+        why = f"quality is worse: {_interval(evidence.quality)}"
+        yield _roll_back(ReasonCode.QUALITY_WORSE, why, **_bounds(evidence))
 
 
-def _unknown(evidence: Evidence, policy: Policy) -> Iterator[str]:
+def _roll_back(reason: ReasonCode, message: str, **evidence: float) -> Decision:
+    return Decision(Action.ROLL_BACK, reason, message, evidence)
+
+
+def _unknown(evidence: Evidence, policy: Policy) -> Iterator[Decision]:
     """Everything that is not known and would have to be, before anybody else gets the canary."""
+
+    def hold(reason: ReasonCode, message: str) -> Decision:
+        return Decision(Action.HOLD, reason, message, _bounds(evidence))
+
     share = policy.steps[evidence.step]
-    yield from (f"a metric failed: {trouble}" for trouble in evidence.troubles)
+    for trouble in evidence.troubles:
+        yield hold(trouble.reason, trouble.message)
     for arm, age in evidence.age_seconds.items():
         if arm == "stable" and share == 1:
             continue
         if math.isinf(age):
-            yield f"no data: the {arm} arm has answered nobody yet"
+            yield hold(ReasonCode.NO_DATA, f"no data: the {arm} arm has answered nobody yet")
         elif not age <= policy.stale_seconds:  # NaN too
-            yield f"stale data: the {arm} arm answered {age:.0f} s ago"
+            yield hold(ReasonCode.STALE_DATA, f"stale data: the {arm} arm answered {age:.0f} s ago")
     if _broken(evidence):
-        yield "a metric is not a number"
+        yield hold(ReasonCode.METRIC_NOT_A_NUMBER, "a metric is not a number")
     if not evidence.step_seconds >= policy.step_seconds:
-        yield f"this step lasts {policy.step_seconds - evidence.step_seconds:.0f} s longer at least"
+        left = policy.step_seconds - evidence.step_seconds
+        yield hold(ReasonCode.STEP_TOO_SHORT, f"this step lasts {left:.0f} s longer at least")
     if evidence.step_users < policy.step_users:
-        yield f"{evidence.step_users} of {policy.step_users} users of the canary seen in this step"
+        seen = f"{evidence.step_users} of {policy.step_users} users of the canary seen in this step"
+        yield hold(ReasonCode.TOO_FEW_STEP_USERS, seen)
     for name, drift in evidence.drifts.items():
         if min(drift.users) < policy.drift_users:
-            yield f"{name} of the lists is {_of_few(drift.users, policy.drift_users)}"
+            seen = f"{name} of the lists is {_of_few(drift.users, policy.drift_users)}"
+            yield hold(ReasonCode.TOO_FEW_DRIFT_USERS, seen)
 
 
 def _good(evidence: Evidence, policy: Policy) -> Decision:
-    last = len(policy.steps) - 1
+    last, bounds = len(policy.steps) - 1, _bounds(evidence)
     if evidence.step == last:
-        return Decision("promote", "everybody has it, and no alarm went off", _bounds(evidence))
+        why = "everybody has it, and no alarm went off"
+        return Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, why, bounds)
     if evidence.step < last - 1:
-        share = policy.steps[evidence.step + 1]
-        return Decision(
-            "advance", f"no alarm at this share; {share:.0%} of users come next", _bounds(evidence)
-        )
+        why = f"no alarm at this share; {policy.steps[evidence.step + 1]:.0%} of users come next"
+        return Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, why, bounds)
     least = -policy.margin if policy.aim == "non-inferiority" else 0.0
     if evidence.quality.low > least:
         found = "better" if policy.aim == "superiority" else f"not worse by {policy.margin:g}"
-        return Decision("advance", f"quality is {found}: {_interval(evidence.quality)}", _bounds(evidence))
+        why = f"quality is {found}: {_interval(evidence.quality)}"
+        return Decision(Action.ADVANCE, ReasonCode.QUALITY_PROVEN, why, bounds)
     if math.isnan(evidence.quality.estimate):
         seen = f"quality is {_of_few(evidence.quality_users, policy.quality_users)}"
-        return _late(evidence, policy, seen)
-    return _late(evidence, policy, f"quality is inconclusive: {_interval(evidence.quality)}")
+        hold = Decision(Action.HOLD, ReasonCode.TOO_FEW_QUALITY_USERS, seen, bounds)
+    else:
+        seen = f"quality is inconclusive: {_interval(evidence.quality)}"
+        hold = Decision(Action.HOLD, ReasonCode.QUALITY_INCONCLUSIVE, seen, bounds)
+    return _at_deadline(evidence, policy, hold)
 
 
-def _late(evidence: Evidence, policy: Policy, reason: str) -> Decision:
+def _at_deadline(evidence: Evidence, policy: Policy, hold: Decision) -> Decision:
     """Hold; past the deadline, what the policy says. At the last step quality is proven: there is none."""
     if evidence.seconds < policy.deadline_seconds or policy.steps[evidence.step] == 1:
-        return Decision("hold", reason, _bounds(evidence))
-    late = f"inconclusive after {evidence.seconds / 3600:.1f} h: {reason}"
-    return Decision(policy.at_deadline, late, _bounds(evidence), late=True)
+        return hold
+    late = f"inconclusive after {evidence.seconds / 3600:.1f} h: {hold.message}"
+    return Decision(policy.at_deadline, ReasonCode.DEADLINE_EXCEEDED, late, hold.evidence)
 
 
 def _broken(evidence: Evidence) -> bool:

@@ -10,14 +10,36 @@ there.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
+from marquee.decision import Action, ReasonCode
 from marquee.errors import MarqueeError
 
-Outcome = Literal["promoted", "rolled back"]
 Entry = Mapping[str, Any]
-CONCLUSIONS: Mapping[str, Outcome] = {"promote": "promoted", "roll back": "rolled back"}
 NEAR_S = 5.0  # outages that are no farther apart are one
+
+
+class Outcome(StrEnum):
+    """Outcomes of a rollout."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+
+
+class OperatorRequest(StrEnum):
+    """Requests of an operator to the controller."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll back"
+
+
+CONCLUSIONS: Mapping[Action, Outcome] = {
+    Action.PROMOTE: Outcome.PROMOTED,
+    Action.ROLL_BACK: Outcome.ROLLED_BACK,
+}
 
 
 @dataclass(frozen=True)
@@ -34,10 +56,11 @@ class Rollout:
     weighed: tuple[tuple[float, float], ...] = ()  # when a share of users was to come to the canary
     steered: tuple[float, ...] = ()  # when all gateways did so, by step
     paused: bool = False
-    asked: Literal["promote", "roll back"] | None = None  # by a person
+    asked: Action | None = None  # by an operator: promote or roll back
     outcome: Outcome | None = None
     concluded: float | None = None
-    reason: str = ""
+    reason: ReasonCode | None = None  # of the last hold or of the conclusion; None: the journal has no code
+    message: str = ""  # the reason in words
     ended: float | None = None
     recorded: bool = False  # in MLflow, outcome and all
     outages: tuple[tuple[float, float], ...] = ()  # when the canary was away, or may have been: from, until
@@ -51,7 +74,7 @@ class Rollout:
     @property
     def weight(self) -> float:
         """Share of users that should be in the canary now."""
-        if self.outcome == "rolled back" or self.ended is not None or not self.weighed:
+        if self.outcome == Outcome.ROLLED_BACK or self.ended is not None or not self.weighed:
             return 0.0
         return self.weighed[-1][1]
 
@@ -120,12 +143,27 @@ def _after(rollout: Rollout, entry: Entry) -> Rollout:
             changes = {"outages": (*(rollout.outages[:-1] if near else rollout.outages), (begun, math.inf))}
         case {"entry": "back", "time": at} if rollout.out:
             changes = {"outages": (*rollout.outages[:-1], (rollout.outages[-1][0], at))}
-        case {"entry": "concluded", "time": at, "outcome": outcome, "reason": reason}:
-            changes = {"outcome": outcome, "reason": reason, "concluded": at}
-        case {"entry": "held", "reason": reason}:
-            changes = {"reason": reason}
-        case {"entry": "asked", "what": "pause" | "resume" as what}:
-            changes = {"paused": what == "pause"}
-        case {"entry": "asked", "what": what}:
-            changes = {"asked": what}
+        case {"entry": "concluded", "time": at, "outcome": outcome, "reason": _}:
+            changes = {"outcome": Outcome(outcome), "concluded": at, **_reason_of(entry)}
+        case {"entry": "held", "reason": _}:
+            changes = _reason_of(entry)
+        case {"entry": "asked", "what": OperatorRequest.PAUSE | OperatorRequest.RESUME as what}:
+            changes = {"paused": what == OperatorRequest.PAUSE}
+        case {"entry": "asked", "what": OperatorRequest.PROMOTE | OperatorRequest.ROLL_BACK as what}:
+            changes = {"asked": Action(what)}
     return replace(rollout, **changes)
+
+
+def _reason_of(entry: Entry) -> dict[str, Any]:
+    """Reason code and message of a journal entry.
+
+    Journals from before there were codes hold the message as `reason`, and one of a later version may hold a
+    code that is unknown here: both have a message and no code.
+    """
+    if "message" not in entry:
+        return {"reason": None, "message": entry["reason"]}
+    try:
+        reason = ReasonCode(entry["reason"])
+    except ValueError:
+        reason = None
+    return {"reason": reason, "message": entry["message"]}

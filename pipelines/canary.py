@@ -16,14 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from marquee.errors import MarqueeError
-from marquee.rollout import Rollout
+from marquee.rollout import OperatorRequest, Outcome, Rollout
 from pipelines.paths import RUN
 from pipelines.rollout.journal import STATUS, Journal, active, journals
 from pipelines.screen import screen
 from service.stack.layout import CANARY, read_arms
 
 
-def ask(what: str) -> None:
+def ask(what: OperatorRequest) -> None:
     """Have the controller pause, resume, promote or roll back.
 
     Raises:
@@ -73,7 +73,7 @@ def history() -> None:
             str(rollout.challenger),
             _coloured(outcome),
             took,
-            rollout.reason,
+            rollout.message,
         )
         table.add_row(*row)
     screen().print(table)
@@ -101,11 +101,12 @@ def page(journal: Journal) -> Group:
     parts: list[Any] = [head, _steps(rollout)]
     if rollout.outcome is not None:
         state = "" if rollout.ended else " (being brought about)"
-        parts.append(Text.from_markup(f"{_coloured(rollout.outcome)}{state}: {rollout.reason}"))
+        parts.append(Text.from_markup(f"{_coloured(rollout.outcome)}{state}: {rollout.message}"))
     elif seen:
         age = time.time() - seen["time"]
         late = f"  [red](the controller last looked {age:.0f} s ago)[/]" if age > 5 else ""
-        parts.append(Text.from_markup(f"[bold]{seen['action']}[/]: {seen['reason']}{late}"))
+        message = seen.get("message", seen["reason"])  # a controller before there were codes wrote one alone
+        parts.append(Text.from_markup(f"[bold]{seen['action']}[/]: {message}{late}"))
     else:
         parts.append(
             Text("waiting for the canary's replicas" if CANARY in read_arms(RUN.resolve()) else "beginning")
@@ -157,7 +158,8 @@ def _quality(seen: dict[str, Any]) -> Text:
 
 
 def _coloured(outcome: str) -> str:
-    colour = {"promoted": "green", "rolled back": "red"}.get(outcome, "yellow")
+    colours: dict[str, str] = {Outcome.PROMOTED: "green", Outcome.ROLLED_BACK: "red"}
+    colour = colours.get(outcome, "yellow")
     return f"[{colour}]{outcome}[/]"
 
 

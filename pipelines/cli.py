@@ -243,9 +243,10 @@ def history() -> None:
 
 
 def _ask(what: str) -> None:
+    from marquee.rollout import OperatorRequest
     from pipelines.canary import ask
 
-    ask(what)
+    ask(OperatorRequest(what))
 
 
 def main() -> None:

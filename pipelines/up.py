@@ -18,6 +18,7 @@ from pipelines.screen import screen
 from pipelines.servers import refuse_taken
 from service.gateway.configuration import KEY_FILE, Gateway, haproxy, write, write_keys
 from service.gateway.steering import NOBODY, Split, servers_of, write_split
+from service.settings import Settings
 from service.stack.asking import ready, reason
 from service.stack.launch import end_all
 from service.stack.layout import CANARY, STABLE, Arm, Stack, free_ports, replicas_named, write_arms
@@ -32,9 +33,11 @@ def up(params: Params, *, replicas: int | None, port: int | None, host: str, eve
     """Start it, and wait until all replicas answer.
 
     Raises:
-        MarqueeError: it runs already, HAProxy is not installed, there is no champion, or the port is taken.
+        MarqueeError: it runs already, HAProxy is not installed, there is no champion, the port is taken, or a
+            variable of the environment cannot be used.
     """
     haproxy()
+    faults = Settings.from_environment().faults  # replicas inherit the environment: refuse it here
     folder = RUN.resolve()
     if len(str(folder)) > LONGEST:
         raise MarqueeError(f"{folder} is too long a path for sockets: move the project to a shorter one")
@@ -53,6 +56,8 @@ def up(params: Params, *, replicas: int | None, port: int | None, host: str, eve
     refuse_taken(stack.port, "0.0.0.0" if host == "*" else host)
     raise_stack(stack, _arms(params, folder))
     _say(stack)
+    if faults is not None:
+        screen().print(f"[bold red]Fault injection is on[/]: {faults}")
 
 
 def raise_stack(stack: Stack, arms: Mapping[str, Arm]) -> None:

@@ -30,10 +30,11 @@ from typing import Any
 
 from marquee.cohort import ARMS, Cohort, Failure, Objective
 from marquee.comparison import Circumstances, Comparison
+from marquee.decision import Action, Decision, ReasonCode
 from marquee.errors import ConfigError, MarqueeError
 from marquee.events import Exposure, Feedback
 from marquee.model import load_model
-from marquee.promotion import Decision, Policy, decide
+from marquee.promotion import Policy, Trouble, decide
 from service.settings import Settings
 from service.telemetry import Follower, readable
 
@@ -55,7 +56,11 @@ class ExitCode(IntEnum):
 
 
 # By the decision's action; one that is not listed is an internal error, and so holds.
-CODES = {"advance": ExitCode.GO_ON, "promote": ExitCode.GO_ON, "roll back": ExitCode.ROLL_BACK}
+EXIT_CODES: Mapping[str, ExitCode] = {
+    Action.ADVANCE: ExitCode.GO_ON,
+    Action.PROMOTE: ExitCode.GO_ON,
+    Action.ROLL_BACK: ExitCode.ROLL_BACK,
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ def read_policy(path: Path) -> Told:
         missing = {field.name for field in fields(Policy)} ^ set(tree)
         if missing:
             raise ConfigError(f"{path} lacks or adds {', '.join(sorted(missing))}")
-        policy = Policy(**tree | {"steps": tuple(tree["steps"])})
+        own_types = {"steps": tuple(tree["steps"]), "at_deadline": Action(tree["at_deadline"])}
+        policy = Policy(**tree | own_types)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -144,7 +150,8 @@ class Analysis:
         self._cohort.take(shown, done, slow, now)
         ages = self._cohort.ages(now)
         passed = now - self._began
-        circumstances = Circumstances(self._step, passed, passed, ages, troubles=troubles)
+        failed = [Trouble.metric_failed(trouble) for trouble in troubles]
+        circumstances = Circumstances(self._step, passed, passed, ages, troubles=failed)
         return decide(self._comparison.evidence(circumstances), self._told.policy)
 
 
@@ -156,16 +163,16 @@ def run(arguments: Mapping[str, Any]) -> ExitCode:
     analysis = Analysis(
         told, arguments["events"], arguments["step"], began, arm=arguments["arm"], popularity=popularity
     )
-    said = ""
+    printed: ReasonCode | None = None
     while True:
         decision = analysis.look(time.time())
-        if decision.reason != said:
-            said = decision.reason
-            figures = {name: value for name, value in decision.figures.items() if math.isfinite(value)}
-            sys.stdout.write(json.dumps(asdict(decision) | {"figures": figures}) + "\n")
+        if decision.reason != printed:
+            printed = decision.reason
+            evidence = {name: value for name, value in decision.evidence.items() if math.isfinite(value)}
+            sys.stdout.write(json.dumps(asdict(decision) | {"evidence": evidence}) + "\n")
             sys.stdout.flush()
-        if decision.action != "hold":
-            return CODES[decision.action]
+        if decision.action != Action.HOLD:
+            return EXIT_CODES[decision.action]
         time.sleep(LOOK_S)
 
 

@@ -45,6 +45,10 @@ class Worker:
         logs.configure(settings.replica)
         cls.replica = Replica(settings)
         cls.site = Site(cls.replica)
+        if settings.faults is not None:
+            from service.web.fault_injection import FaultInjection
+
+            cls.site = FaultInjection(cls.site, cls.replica, settings.faults)
         cls.replica.start()
 
 

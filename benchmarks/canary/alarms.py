@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.canary.rollouts import FRESH, policy
 from marquee.cohort import Cohort, Failure
 from marquee.comparison import Circumstances, Comparison
+from marquee.decision import Action
 from marquee.events import Exposure
 from marquee.promotion import decide
 
@@ -94,7 +95,7 @@ def seconds_until_off(  # noqa: PLR0917 - a line of a table
         broken = time > breaks_s
         shown, failed = site.requests(time, broken=broken)
         users.take(shown, (), failed, time + TICK_S)
-        if decide(comparison.evidence(Circumstances(0, 0.0, time, FRESH)), rules).action == "roll back":
+        if decide(comparison.evidence(Circumstances(0, 0.0, time, FRESH)), rules).action == Action.ROLL_BACK:
             return time - breaks_s + late + STEER_S if broken else 0.0
     return math.inf
 

@@ -149,10 +149,13 @@ def _fields(lines: list[str], separator: str) -> list[str] | None:
     if len(separator) > 1:
         lines, separator = [line.replace(separator, STAND_IN) for line in lines], STAND_IN
     whole = [*(line + "\n" for line in lines[:-1]), lines[-1]]
+    reader = csv.reader(
+        [*whole, ""], delimiter=separator, strict=True
+    )  # one more: read only in an open quote
     try:
-        return next(csv.reader(whole, delimiter=separator, strict=True), [])
-    except csv.Error as error:
-        if len(lines) > 1 or "end of data" in str(error):
+        return next(reader, [])
+    except csv.Error:
+        if len(lines) > 1 or reader.line_num > len(whole):
             return None
     try:
         return next(csv.reader(whole, delimiter=separator), [])

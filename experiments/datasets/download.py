@@ -146,12 +146,18 @@ def _locked(archive: Path) -> Iterator[None]:
         yield
 
 
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions that led to this one, the nearest first."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        yield (error := cause)
+
+
 def _reason(error: httpx.HTTPError) -> str:
     """Why, in a few words."""
     if isinstance(error, httpx.HTTPStatusError):
         return f"the server answered {error.response.status_code}"
     if isinstance(error, httpx.TimeoutException):
         return "the server does not answer"
-    if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error).upper():
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
         return f"the server's certificate was refused ({' '.join(str(error).split())})"
     return " ".join(str(error).split()) or type(error).__name__

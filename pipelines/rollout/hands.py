@@ -2,10 +2,21 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from marquee.errors import MarqueeError
+from pipelines.rollout.watching import healthy
 from service.files import write_whole
-from service.gateway.steering import Split, read_split, servers_of, set_server, split_of, steer
+from service.gateway.configuration import Gateway
+from service.gateway.steering import (
+    ServerState,
+    Split,
+    read_split,
+    servers_of,
+    set_server,
+    split_of,
+    steer,
+)
 from service.stack import asking
 from service.stack.launch import pid_of
 from service.stack.layout import CANARY, STABLE, Arm, Stack, arms_since, read_arms, write_arms
@@ -19,9 +30,30 @@ DRAIN_S = 10.0  # for a gateway to have no request at a replica
 class Hands:
     """Steers the gateways and the replicas of one stack."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        supervisor: Supervisor | None = None,
+        servers_of: Callable[[Path, Gateway], list[ServerState] | None] = servers_of,
+        pid_of: Callable[[Path, str], tuple[int, float] | None] = pid_of,
+        is_ready: Callable[[int], bool] = asking.ready,
+        ready_s: float = READY_S,
+    ) -> None:
+        """Take hold of a stack.
+
+        Args:
+            stack: to steer.
+            supervisor: starts and ends its processes; by default the one that runs in its folder.
+            servers_of: tells how a gateway sees the replicas.
+            pid_of: finds the process of a replica, and when it began.
+            is_ready: asks the replica on a port whether it is ready.
+            ready_s: seconds for a replica to load its model.
+        """
         self.stack = stack
-        self._supervisor = Supervisor(stack.folder)
+        self._supervisor = Supervisor(stack.folder) if supervisor is None else supervisor
+        self._servers_of, self._pid_of, self._is_ready = servers_of, pid_of, is_ready
+        self._ready_s = ready_s
         self.answered = False  # whether any gateway did when it was last told who is in the canary
 
     def split(self, split: Split) -> bool:
@@ -34,6 +66,10 @@ class Hands:
         self.answered = any(seen)
         return self.answered and all(each in {None, split.told} for each in seen)
 
+    def is_canary_ready(self) -> bool:
+        """Return True if a gateway has a replica of the canary up."""
+        return healthy(self._states())
+
     def raise_canary(self, arm: Arm) -> None:
         """Have the canary's replicas run on this Bento."""
         arms = read_arms(self.stack.folder)
@@ -41,7 +77,7 @@ class Hands:
             write_arms(self.stack.folder, {**arms, CANARY: arm})
         for server in self.stack.replicas[CANARY]:
             set_server(self.stack.folder, self.stack.gateways, server.name, "ready")
-            running = pid_of(self.stack.folder, server.name)
+            running = self._pid_of(self.stack.folder, server.name)
             if running is not None and running[1] < arms_since(self.stack.folder):
                 self._supervisor.restart(server.name)  # on what the arm was before
             else:
@@ -79,7 +115,7 @@ class Hands:
         Raises:
             MarqueeError: it did not become ready again.
         """
-        before = pid_of(self.stack.folder, replica)
+        before = self._pid_of(self.stack.folder, replica)
         self._drain(replica)
         try:
             self._supervisor.restart(replica)
@@ -89,20 +125,19 @@ class Hands:
         # Asked itself, and only the new one: to a gateway that has not looked yet, the old one is still up.
         ready = self.wait(
             lambda: (
-                pid_of(self.stack.folder, replica) not in {None, before}
-                and asking.ready(self.stack.server(replica).port)
+                self._pid_of(self.stack.folder, replica) not in {None, before}
+                and self._is_ready(self.stack.server(replica).port)
             ),
-            READY_S,
+            self._ready_s,
         )
         set_server(self.stack.folder, self.stack.gateways, replica, "ready")
-        if not (ready and self.wait(lambda: self.is_up(replica), READY_S)):
+        if not (ready and self.wait(lambda: self.is_up(replica), self._ready_s)):
             log = self.stack.folder / "logs" / f"{replica}.log"
-            raise MarqueeError(f"{replica} is not ready after {READY_S:.0f} s: see {log}")
+            raise MarqueeError(f"{replica} is not ready after {self._ready_s:.0f} s: see {log}")
 
     def is_up(self, replica: str) -> bool:
         """Whether every gateway that answers has it up."""
-        states = [servers_of(self.stack.folder, gateway) for gateway in self.stack.gateways]
-        known = [server.up for state in states for server in state or () if server.name == replica]
+        known = [server.up for state in self._states() for server in state or () if server.name == replica]
         return bool(known) and all(known)
 
     def wait(self, until: Callable[[], bool], seconds: float) -> bool:
@@ -120,6 +155,10 @@ class Hands:
         self.wait(lambda: not self._busy(replica), DRAIN_S)
 
     def _busy(self, replica: str) -> bool:
-        states = [servers_of(self.stack.folder, gateway) for gateway in self.stack.gateways]
         names = {replica, f"backup-{replica}"}
-        return any(server.sessions for state in states for server in state or () if server.name in names)
+        servers = [server for state in self._states() for server in state or ()]
+        return any(server.sessions for server in servers if server.name in names)
+
+    def _states(self) -> list[list[ServerState] | None]:
+        """The replicas as each gateway sees them; None where a gateway does not answer."""
+        return [self._servers_of(self.stack.folder, gateway) for gateway in self.stack.gateways]

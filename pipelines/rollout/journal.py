@@ -82,7 +82,7 @@ class Journal:
                 before = fold(_entries(data[:whole]), before)
                 _folded[self.path] = before, offset + whole
             return fold(_entries(data[whole:]), before)  # a line that is cut off may yet become whole
-        except (MarqueeError, KeyError) as error:
+        except (MarqueeError, KeyError, ValueError) as error:
             raise MarqueeError(f"{self.path} cannot be read ({error}): move it away") from None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from experiments.blocks import Canary
 from marquee.cohort import Cohort
 from marquee.comparison import Comparison
+from marquee.decision import Action
 from marquee.promotion import Policy
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -28,7 +29,7 @@ def policy_of(canary: Canary) -> Policy:
         unhealthy_seconds=canary.unhealthy_seconds,
         max_restarts=canary.max_restarts,
         deadline_seconds=canary.deadline_hours * HOUR,
-        at_deadline=canary.at_deadline,
+        at_deadline=Action(canary.at_deadline),
     )
 
 

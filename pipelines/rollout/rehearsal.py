@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.blocks import Canary
 from marquee.comparison import Circumstances, Comparison
+from marquee.decision import Action
 from marquee.errors import MarqueeError
 from marquee.promotion import DRIFTS, INCIDENTS, Policy, decide
 from marquee.usual import FEWEST
@@ -69,7 +70,7 @@ def users_until_alarm(policy: Policy, name: str) -> int | None:
         else:
             comparison.lists(name, mine, others * 0, weight)
         evidence = comparison.evidence(NOTHING)
-        if decide(evidence, policy).action == "roll back":
+        if decide(evidence, policy).action == Action.ROLL_BACK:
             return users
         if name in DRIFTS and users > 20 * policy.drift_users:
             return None

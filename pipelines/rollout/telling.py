@@ -8,13 +8,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from experiments.rollouts import RolloutRun
+from marquee.decision import Decision
 from marquee.errors import TrackingError
-from marquee.promotion import Decision, Evidence
+from marquee.promotion import Evidence
 from marquee.rollout import Rollout
 from pipelines.rollout.journal import STATUS, Journal, journals
 from pipelines.stage import write_json
@@ -28,8 +29,24 @@ log = logging.getLogger("controller")
 class Telling:
     """Tells of the rollouts of one stack."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        open_run: Callable[[str], RolloutRun] = RolloutRun,
+        record_s: float = RECORD_S,
+        again_s: float = AGAIN_S,
+    ) -> None:
+        """Begin with nothing told.
+
+        Args:
+            folder: of the stack.
+            open_run: opens a rollout's run in MLflow by its id.
+            record_s: seconds for MLflow to take an outcome.
+            again_s: seconds between tries to record what it did not take.
+        """
         self._folder = folder
+        self._open_run, self._record_s, self._again_s = open_run, record_s, again_s
         # MLflow may be far away, and silent for a minute.
         self._beside = ThreadPoolExecutor(1, "mlflow")
         self._logged = 0.0
@@ -54,7 +71,13 @@ class Telling:
         figures |= {f"users_{name}": incidents.canary for name, incidents in evidence.incidents.items()}
         figures |= {f"drift_{name}": drift.difference.estimate for name, drift in evidence.drifts.items()}
         figures |= dict(zip(("outcomes_stable", "outcomes_canary"), evidence.quality_users, strict=True))
-        self._logging = self._beside.submit(_logged, rollout.run_id, figures, now)
+        self._logging = self._beside.submit(self._log, rollout.run_id, figures, now)
+
+    def _log(self, run_id: str, figures: Mapping[str, float], at: float) -> None:
+        try:
+            self._open_run(run_id).log(figures, at)
+        except TrackingError as error:
+            log.error("not in MLflow: %s", error)  # noqa: TRY400
 
     def of_outcome(self, journal: Journal) -> None:
         """How a rollout ended: decision, reason, journal, and figure."""
@@ -64,10 +87,11 @@ class Telling:
         self._tried = time.monotonic()
         if self._recording is not None and not self._recording.done():  # silent since the last time
             return
-        run_id, told = rollout.run_id, (str(rollout.outcome), rollout.reason, journal.entries())
+        run_id = rollout.run_id
+        told = (rollout.outcome, rollout.reason, rollout.message, journal.entries())
         try:
-            self._recording = self._beside.submit(lambda: RolloutRun(run_id).end(*told))
-            self._recording.result(RECORD_S)
+            self._recording = self._beside.submit(lambda: self._open_run(run_id).end(*told))
+            self._recording.result(self._record_s)
         except (TrackingError, OSError) as error:  # a time-out is an OSError too
             why = error or "it is silent"
             log.error("the outcome is not in MLflow yet, but in %s: %s", journal.path, why)  # noqa: TRY400
@@ -76,7 +100,7 @@ class Telling:
 
     def what_is_owed(self) -> None:
         """Offer again, now and then, what MLflow has not taken."""
-        if time.monotonic() > self._tried + AGAIN_S:
+        if time.monotonic() > self._tried + self._again_s:
             self._tried = time.monotonic()
             for journal in journals(self._folder)[-LATEST:]:
                 self.of_outcome(journal)
@@ -89,13 +113,6 @@ def last_look(folder: Path, rollout: Rollout) -> float:
         return float(seen["time"]) if seen["name"] == rollout.name else rollout.since
     except (OSError, ValueError, KeyError, TypeError):
         return rollout.since
-
-
-def _logged(run_id: str, figures: Mapping[str, float], at: float) -> None:
-    try:
-        RolloutRun(run_id).log(figures, at)
-    except TrackingError as error:
-        log.error("not in MLflow: %s", error)  # noqa: TRY400
 
 
 def _status(
@@ -113,6 +130,7 @@ def _status(
         "step_users": evidence.step_users,
         "action": decision.action,
         "reason": decision.reason,
+        "message": decision.message,
         "ages": {arm: _plain(age) for arm, age in evidence.age_seconds.items()},
         "incidents": {
             name: {"canary": i.canary, "total": i.total, "p": i.p, "alarm": i.alarm}
@@ -125,7 +143,7 @@ def _status(
         "quality": {name: _plain(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")},
         "quality_users": list(evidence.quality_users),
         "restarts": evidence.restarts,
-        "troubles": list(evidence.troubles),
+        "troubles": [trouble.message for trouble in evidence.troubles],
         "shown": dict(shown),
     }
 

@@ -3,8 +3,9 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -12,11 +13,13 @@ from pathlib import Path
 from experiments.blocks import Canary
 from marquee.cohort import Cohort, Failure
 from marquee.comparison import Circumstances, Comparison
+from marquee.decision import ReasonCode
 from marquee.events import Event, Exposure, Feedback
-from marquee.promotion import Evidence
+from marquee.promotion import Evidence, Trouble
 from marquee.rollout import Rollout
 from pipelines.rollout import memory
 from pipelines.rollout.policy import cohort_of, policy_of
+from service.gateway.configuration import Gateway
 from service.gateway.failures import FailureFile
 from service.gateway.steering import ServerState, servers_of
 from service.stack.launch import starts_since
@@ -45,6 +48,17 @@ class Counted:
     until: float = 0.0  # UTC seconds; what was before is counted
 
 
+def empty_counts(stack: Stack, rollout: Rollout, canary: Canary, popularity: Mapping[str, float]) -> Counted:
+    """Counts of a rollout of which nothing was read yet."""
+    comparison = Comparison(policy_of(canary))
+    return Counted(
+        comparison,
+        cohort_of(canary, comparison, dict(popularity)),
+        [Follower(stack.events, kind, rollout.began) for kind in ("exposure", "feedback")],
+        [FailureFile(gateway.failures(stack.folder), stack.slow_ms) for gateway in stack.gateways],
+    )
+
+
 class Watch:
     """Everything since a rollout began.
 
@@ -53,7 +67,17 @@ class Watch:
     """
 
     def __init__(
-        self, stack: Stack, rollout: Rollout, canary: Canary, popularity: Mapping[str, float], looked: float
+        self,
+        stack: Stack,
+        rollout: Rollout,
+        canary: Canary,
+        popularity: Mapping[str, float],
+        looked: float,
+        *,
+        servers_of: Callable[[Path, Gateway], list[ServerState] | None] = servers_of,
+        count_anew: Callable[[], Counted] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        piece: int = PIECE,
     ) -> None:
         """Begin where a copy was kept, or with nothing.
 
@@ -63,16 +87,20 @@ class Watch:
             canary: its parameters.
             popularity: share of the ratings by item.
             looked: when anybody last looked, in UTC seconds.
+            servers_of: tells how a gateway sees the replicas.
+            count_anew: makes empty counts, with sources that are read from their beginning; by default all.
+            clock: source of monotonic time, in seconds.
+            piece: events that are taken at once.
         """
         self._stack = stack
         self._rollout = rollout
-        self._canary = canary
-        self._popularity = popularity
         self.policy = policy_of(canary)
         self._looked = looked
+        self._servers_of, self._clock, self._piece = servers_of, clock, piece
+        self._count_anew = count_anew or partial(empty_counts, stack, rollout, canary, popularity)
         self._states: list[list[ServerState] | None] = []
         self._unhealthy = 0.0  # seconds in a row that the gateways were seen without a replica of the canary
-        self._kept_at, self._kept_took = time.monotonic(), 0.0
+        self._kept_at, self._kept_took = clock(), 0.0
         self._read_anew()
         kept = memory.recall(self._kept, rollout.name)
         if isinstance(kept, Counted):
@@ -83,14 +111,7 @@ class Watch:
         return self._stack.folder / "counted"
 
     def _read_anew(self) -> None:
-        stack, began = self._stack, self._rollout.began
-        comparison = Comparison(self.policy)
-        self._counted = Counted(
-            comparison,
-            cohort_of(self._canary, comparison, dict(self._popularity)),
-            [Follower(stack.events, kind, began) for kind in ("exposure", "feedback")],
-            [FailureFile(gateway.failures(stack.folder), stack.slow_ms) for gateway in stack.gateways],
-        )
+        self._counted = self._count_anew()
         self._source: Iterator[Event | Failure] | None = None
         self._troubles: list[str] = []  # of the source
 
@@ -101,7 +122,7 @@ class Watch:
             Since when it may have been away from any of them; None where it was there at each look.
         """
         before, self._looked = self._looked, now
-        self._states = [servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
+        self._states = [self._servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
         answered = [state for state in self._states if state]
         if healthy(answered):
             self._unhealthy = 0.0
@@ -117,9 +138,10 @@ class Watch:
         """Read what is new, and weigh all of it; `missed` comes first."""
         troubles = self._take(rollout, now)
         if not any(self._states):
-            troubles.append("no gateway answers")
+            troubles.append(Trouble(ReasonCode.GATEWAY_UNRESPONSIVE, "no gateway answers"))
         if away_share(rollout, now) > MOSTLY:
-            troubles.append("the canary was away for most of this step")
+            away = "the canary was away for most of this step"
+            troubles.append(Trouble(ReasonCode.CANARY_OUTAGE, away))
         names = [server.name for server in self._stack.replicas[CANARY]]
         restarts = sum(starts_since(self._stack.folder, name, rollout.since) for name in names)
         return self._counted.comparison.evidence(
@@ -134,7 +156,7 @@ class Watch:
             )
         )
 
-    def _take(self, rollout: Rollout, now: float) -> list[str]:
+    def _take(self, rollout: Rollout, now: float) -> list[Trouble]:
         """Feed the cohort. What cannot be read or computed is a trouble, and a trouble is no pass.
 
         One source that cannot be read does not silence the alarms of the others. Where counting itself
@@ -152,9 +174,9 @@ class Watch:
         except Exception as error:  # whatever it is, it must not keep alarms from being heard
             log.exception("counting failed, and begins anew")
             self._read_anew()
-            return [f"{type(error).__name__}: {error}"]
+            return [Trouble.metric_failed(f"{type(error).__name__}: {error}")]
 
-    def _read(self, now: float) -> list[str]:
+    def _read(self, now: float) -> list[Trouble]:
         """Take what there is, piece by piece; what there is no time for comes at the next look."""
         if self._source is None:
             self._troubles = []
@@ -163,17 +185,22 @@ class Watch:
             self._source = merge(
                 *[readable(each, self._troubles) for each in sources], key=lambda each: each.time
             )
-        until = time.monotonic() + READING_S
-        while piece := [*islice(self._source, PIECE)]:
+        until = self._clock() + READING_S
+        while piece := [*islice(self._source, self._piece)]:
             # A client's clock is not ours: its feedback tells nothing about the time.
             read = max((each.time for each in piece if not isinstance(each, Feedback)), default=0.0)
             self._count(piece, min(max(read, self._counted.until), now))
-            if time.monotonic() > until:
-                return [*self._troubles, f"still reading: what happened {now - piece[-1].time:.0f} s ago"]
+            if self._clock() > until:
+                reading = f"still reading: what happened {now - piece[-1].time:.0f} s ago"
+                return [*self._unread(), Trouble(ReasonCode.CATCHING_UP, reading)]
         self._count([], now)
         self._source = None
         self._keep()
-        return list(self._troubles)
+        return self._unread()
+
+    def _unread(self) -> list[Trouble]:
+        """Sources that could not be read."""
+        return [Trouble.metric_failed(trouble) for trouble in self._troubles]
 
     def _count(self, piece: Sequence[Event | Failure], now: float) -> None:
         self._counted.until = now
@@ -186,11 +213,11 @@ class Watch:
 
     def _keep(self) -> None:
         """Put a copy of what was counted aside, so that a restart need not read everything again."""
-        began = time.monotonic()
+        began = self._clock()
         if began < self._kept_at + max(KEEP_S, KEEP_SHARE * self._kept_took):
             return
         memory.keep(self._kept, self._rollout.name, self._counted)
-        self._kept_at = time.monotonic()
+        self._kept_at = self._clock()
         self._kept_took = self._kept_at - began
 
     def shown(self) -> dict[str, float]:

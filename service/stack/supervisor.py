@@ -28,6 +28,7 @@ from service.stack.warden import watch
 
 CHECK_S = 0.25  # between looks at who has ended
 GRACE_S = 15.0  # for a process to finish what it is doing
+ANSWER_S = GRACE_S + 5  # to a command, which may wait for a process to end
 UNTIL_S = 20.0  # for the supervisor itself
 TRIES = 100  # of a command
 
@@ -35,8 +36,15 @@ TRIES = 100  # of a command
 class Supervisor:
     """A supervisor that runs, by its socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, answer_s: float = ANSWER_S) -> None:
+        """Talk to the supervisor of a folder.
+
+        Args:
+            folder: of the stack.
+            answer_s: seconds to wait for its answer to a command.
+        """
         self._folder = folder
+        self._answer_s = answer_s
 
     @property
     def running(self) -> bool:
@@ -107,7 +115,7 @@ class Supervisor:
 
     def _call(self, command: str, **properties: Any) -> dict[str, Any] | None:
         """Its answer; None where it does not give one. While it looks at who ended, it takes no command."""
-        client = CircusClient(endpoint=_endpoint(self._folder), timeout=GRACE_S + 5)
+        client = CircusClient(endpoint=_endpoint(self._folder), timeout=self._answer_s)
         try:
             for _ in range(TRIES):
                 answer: dict[str, Any] = client.send_message(command, **properties)

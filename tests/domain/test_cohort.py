@@ -10,6 +10,7 @@ import pytest
 
 from marquee.cohort import LAG_S, Cohort, Failure
 from marquee.comparison import Circumstances, Comparison
+from marquee.decision import Action
 from marquee.events import Exposure, Feedback, Kind
 from marquee.promotion import DRIFTS, INCIDENTS, Policy
 
@@ -17,7 +18,7 @@ POLICY = Policy(
     steps=(0.2, 0.5, 1.0), aim="superiority", margin=0.0, alpha=0.05, guardrail_alpha=0.01,
     tolerance=dict.fromkeys((*INCIDENTS, *DRIFTS), 1.0), step_seconds=1, step_users=1, quality_users=30,
     drift_users=30, stale_seconds=1, unhealthy_seconds=1, max_restarts=1, deadline_seconds=1,
-    at_deadline="hold",
+    at_deadline=Action.HOLD,
 )  # fmt: skip
 NOW = Circumstances(0, 1.0, 1.0, {})
 

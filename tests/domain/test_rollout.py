@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from marquee.decision import Action, ReasonCode
 from marquee.errors import MarqueeError
-from marquee.rollout import fold
+from marquee.rollout import Outcome, fold
 
 BEGAN: dict[str, Any] = {
     "entry": "began", "time": 1.0, "name": "r", "salt": 7, "champion": 1, "challenger": 2, "bento": "b",
@@ -31,16 +32,25 @@ def test_before_the_first_step_nobody_is_in_the_canary() -> None:
     assert (fold([BEGAN]).step, fold([BEGAN]).weight) == (-1, 0.0)
 
 
+def held(reason: str, message: str) -> dict[str, Any]:
+    return {"entry": "held", "time": 2.0, "reason": reason, "message": message}
+
+
+def concluded(outcome: str, reason: str, message: str) -> dict[str, Any]:
+    return {"entry": "concluded", "time": 3.0, "outcome": outcome, "reason": reason, "message": message}
+
+
 def test_a_rollback_is_never_undone() -> None:
-    back = {"entry": "concluded", "time": 3.0, "outcome": "rolled back", "reason": "errors"}
+    back = concluded("rolled back", "error_rate", "errors")
     after = [
         weighed(4.0, 1.0),
         {"entry": "asked", "time": 4.0, "what": "promote"},
-        {"entry": "concluded", "time": 5.0, "outcome": "promoted", "reason": "late"},
-        {"entry": "held", "time": 6.0, "reason": "late"},
+        concluded("promoted", "final_step_passed", "late"),
+        held("no_data", "late"),
     ]
     rollout = fold([BEGAN, weighed(2.0, 0.1), back, *after])
-    assert (rollout.outcome, rollout.reason, rollout.weight) == ("rolled back", "errors", 0.0)
+    assert (rollout.outcome, rollout.message, rollout.weight) == (Outcome.ROLLED_BACK, "errors", 0.0)
+    assert rollout.reason == ReasonCode.ERROR_RATE
     assert not fold([BEGAN, back, *after, {"entry": "ended", "time": 7.0}]).running
 
 
@@ -51,11 +61,35 @@ def test_people_pause_resume_and_ask() -> None:
     )
     assert fold([BEGAN, pause]).paused
     assert not fold([BEGAN, pause, go]).paused
-    assert fold([BEGAN, {"entry": "asked", "time": 2.0, "what": "roll back"}]).asked == "roll back"
+    assert fold([BEGAN, {"entry": "asked", "time": 2.0, "what": "roll back"}]).asked == Action.ROLL_BACK
+
+
+def test_the_reason_is_that_of_the_last_hold_or_of_the_conclusion() -> None:
+    rollout = fold([BEGAN, held("no_data", "nobody asks")])
+    assert (rollout.reason, rollout.message) == (ReasonCode.NO_DATA, "nobody asks")
+    rollout = fold([concluded("promoted", "operator_request", "asked for")], rollout)
+    assert (rollout.reason, rollout.message) == (ReasonCode.OPERATOR_REQUEST, "asked for")
+
+
+@pytest.mark.parametrize("code", ["no_data", "errors: 5 of the 6 users concerned are in the canary"])
+def test_journal_without_reason_codes_is_read_and_its_messages_are_no_codes(code: str) -> None:
+    """Before there were codes the message was the entry's reason, whatever it looked like."""
+    entry = {"entry": "concluded", "time": 3.0, "outcome": "rolled back", "reason": code, "figures": {}}
+    for old in ({"entry": "held", "time": 2.0, "reason": code}, entry):
+        rollout = fold([BEGAN, weighed(2.0, 0.1), old])
+        assert (rollout.reason, rollout.message) == (None, code)
+    assert rollout.outcome == Outcome.ROLLED_BACK
+
+
+def test_reason_code_of_a_later_version_keeps_its_message() -> None:
+    rollout = fold([BEGAN, concluded("rolled back", "moon_phase", "the moon is full")])
+    assert (rollout.outcome, rollout.reason) == (Outcome.ROLLED_BACK, None)
+    assert rollout.message == "the moon is full"
 
 
 def test_an_entry_of_tomorrow_changes_nothing() -> None:
     assert fold([BEGAN, {"entry": "noted", "time": 2.0}]) == fold([BEGAN])
+    assert fold([BEGAN, {"entry": "asked", "time": 2.0, "what": "rewind"}]) == fold([BEGAN])
 
 
 @pytest.mark.parametrize("entries", [[], [weighed(1.0, 0.1)]])

@@ -12,7 +12,7 @@ from clones import Clone, copy_of, ran
 
 from pipelines.summary import STAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones")]  # all of them share one run
+pytestmark = pytest.mark.xdist_group("clones")  # all of them share one run
 
 
 def test_repro_ends_with_leaderboard_version_bento_times_and_next_commands(reproduced: Clone) -> None:

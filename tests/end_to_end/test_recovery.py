@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from clones import Change, Clone, copy_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones that recover")]  # the others' runs, copied
+pytestmark = pytest.mark.xdist_group("clones that recover")  # the others' runs, copied
 
 
 def test_push_and_pull_bring_data_and_models_back_without_running_a_stage(

@@ -9,6 +9,8 @@ from benchmarks.canary.figure import Effect, draw
 from benchmarks.canary.rollouts import simulate
 from benchmarks.canary.world import odds, visit
 from benchmarks.chaos import Told
+from marquee.decision import ReasonCode
+from marquee.rollout import Outcome
 
 
 def test_clopper_and_pearson_by_hand() -> None:
@@ -30,10 +32,10 @@ def test_users_differ_in_how_much_they_ask() -> None:
 
 def test_a_rollout_can_be_repeated_and_ends_as_it_should() -> None:
     better = simulate(0.5, 0.1, 300, 1)
-    assert better.outcome == "promoted"
+    assert better.outcome == Outcome.PROMOTED
     assert better == simulate(0.5, 0.1, 300, 1)
     worse = simulate(0.5, 1.0, 300, 1)
-    assert (worse.outcome, "quality" in worse.reason) == ("rolled back", True)
+    assert (worse.outcome, worse.reason) == (Outcome.ROLLED_BACK, ReasonCode.QUALITY_WORSE)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.kind)

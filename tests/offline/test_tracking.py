@@ -155,7 +155,6 @@ def create(uri: str) -> str:
     return Tracker("together", uri).experiment_id
 
 
-@pytest.mark.slow
 def test_two_processes_may_create_one_store_at_once(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with multiprocessing.get_context("spawn").Pool(2) as pool:

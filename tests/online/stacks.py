@@ -127,9 +127,9 @@ class Site:
         assert (done.returncode != 0) == fails, done.stdout + done.stderr + self.logs()
         return done.stdout + done.stderr
 
-    def up(self, *options: str) -> None:
-        """Bring the stack up."""
-        self.marquee("up", "--port", str(self.port), *options)
+    def up(self, *options: str) -> str:
+        """Bring the stack up, and return what was printed."""
+        return self.marquee("up", "--port", str(self.port), *options)
 
     def logs(self) -> str:
         """The end of every log."""

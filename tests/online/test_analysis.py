@@ -15,26 +15,33 @@ from described import DESCRIPTION
 from served import small_arrays
 from steps import POLICY, POPULARITY, policy_file, write_users
 
+from marquee.decision import Action, Decision, ReasonCode
 from marquee.errors import ConfigError
 from marquee.events import Exposure, encode
 from marquee.model import write_model
-from marquee.promotion import Decision
 from service import analysis
 from service.analysis import Analysis, ExitCode, read_policy
 
 
 @pytest.mark.parametrize(
-    ("better", "slow", "action"), [(0.4, 0.0, "advance"), (-0.25, 0.0, "roll back"), (0.4, 0.5, "roll back")]
+    ("better", "slow", "reason"),
+    [
+        (0.4, 0.0, ReasonCode.QUALITY_PROVEN),
+        (-0.25, 0.0, ReasonCode.QUALITY_WORSE),
+        (0.4, 0.5, ReasonCode.LATENCY),
+    ],
 )
 def test_a_step_is_judged_by_the_first_list_of_each_user(
-    tmp_path: Path, better: float, slow: float, action: str
+    tmp_path: Path, better: float, slow: float, reason: ReasonCode
 ) -> None:
     began = time.time() - 100
     write_users(tmp_path / "events", began, better=better, slow=slow)
     analysis = Analysis(
         read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began, popularity=POPULARITY
     )
-    assert analysis.look(began + 50).action == action
+    decision = analysis.look(began + 50)
+    expected = Action.ADVANCE if reason == ReasonCode.QUALITY_PROVEN else Action.ROLL_BACK
+    assert (decision.action, decision.reason) == (expected, reason)
 
 
 def test_an_arm_may_have_any_name(tmp_path: Path) -> None:
@@ -42,14 +49,14 @@ def test_an_arm_may_have_any_name(tmp_path: Path) -> None:
     write_users(tmp_path / "events", began, better=-0.25)
     told = read_policy(policy_file(tmp_path))
     analysis = Analysis(told, tmp_path / "events", 0, began, arm="stable", popularity=POPULARITY)
-    assert analysis.look(began + 50).action == "advance"
+    assert analysis.look(began + 50).action == Action.ADVANCE
 
 
 def test_without_events_it_waits(tmp_path: Path) -> None:
     began = time.time()
     analysis = Analysis(read_policy(policy_file(tmp_path)), tmp_path / "events", 0, began)
     decision = analysis.look(began + 50)
-    assert (decision.action, decision.reason.split(":")[0]) == ("hold", "no data")
+    assert (decision.action, decision.reason) == (Action.HOLD, ReasonCode.NO_DATA)
 
 
 def test_levels_are_shared_among_the_steps(tmp_path: Path) -> None:
@@ -65,7 +72,8 @@ def test_the_job_ends_with_a_code_and_says_why(tmp_path: Path) -> None:
     done = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=60)
     last = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, last["action"]) == (ExitCode.ROLL_BACK, "roll back")
-    assert "inconclusive" in last["reason"]
+    assert last["reason"] == ReasonCode.DEADLINE_EXCEEDED
+    assert "inconclusive" in last["message"]
 
 
 @pytest.fixture
@@ -95,7 +103,9 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
 def test_a_verdict_has_an_exit_code_and_an_unknown_one_is_an_internal_error(
     options: Sequence[str], monkeypatch: pytest.MonkeyPatch, action: Any, code: ExitCode
 ) -> None:
-    monkeypatch.setattr(Analysis, "look", lambda *_: Decision(action, "for a reason"))
+    monkeypatch.setattr(
+        Analysis, "look", lambda *_: Decision(action, ReasonCode.QUALITY_PROVEN, "for a reason")
+    )
     assert exit_code(monkeypatch, *options) == code
 
 
@@ -150,9 +160,10 @@ def test_lists_of_what_is_popular_are_seen_and_who_does_not_know_it_waits(tmp_pa
     tolerance = POLICY["tolerance"] | {"popularity": 0.02}
     told = read_policy(policy_file(tmp_path, tolerance=tolerance))
     decision = Analysis(told, tmp_path / "events", 0, began, popularity=popularity).look(began + 50)
-    assert (decision.action, decision.reason[:10]) == ("roll back", "popularity")
+    assert (decision.action, decision.reason) == (Action.ROLL_BACK, ReasonCode.POPULARITY_DRIFT)
     blind = Analysis(told, tmp_path / "events", 0, began).look(began + 50)
-    assert (blind.action, "popularity" in blind.reason) == ("hold", True)
+    assert (blind.action, blind.reason) == (Action.HOLD, ReasonCode.TOO_FEW_DRIFT_USERS)
+    assert "popularity" in blind.message
 
 
 @pytest.mark.parametrize(
@@ -170,6 +181,8 @@ def test_a_policy_that_is_none_is_refused(tmp_path: Path, text: str | None, said
 def test_a_field_too_many_and_a_step_too_far_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lacks or adds alpah"):
         read_policy(policy_file(tmp_path, alpah=0.05))
+    with pytest.raises(ConfigError, match="rollback"):
+        read_policy(policy_file(tmp_path, at_deadline="rollback"))
     with pytest.raises(ConfigError, match="numbered from 0"):
         Analysis(read_policy(policy_file(tmp_path)), tmp_path, 2, 0.0)
     with pytest.raises(ConfigError, match="nobody to compare with"):

@@ -4,36 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from stacks import Crowd, Site, site, wait_until
+from stacks import Crowd, site, wait_until
 
-from experiments.config import load_params
-from experiments.registry import champion, version_of
-from pipelines.arms import arm_of
+from experiments.registry import champion
+from marquee.decision import ReasonCode
 from service.gateway.steering import NOBODY, split_of
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(290)]
-FAULT = '''
-    def _ready(self, scope: Scope, accept: bytes | None, began: float) -> Ready:
-        """From the shelf, or made now."""
-        if hash(scope["path"]) % 3 == 0:
-            raise ZeroDivisionError("a fault of this version alone")
-'''
-
-
-def put_a_fault_into(here: Site, version: int) -> None:
-    """The Bento of a version fails for a third of the users: a defect that no test has found."""
-    bento = Path(arm_of(load_params(here.folder / "params.yaml"), version_of("marquee", version)).bento)
-    source = bento / "src" / "service" / "web" / "hot.py"
-    text = source.read_text()
-    head = FAULT.split('"""From', maxsplit=1)[0]
-    assert head in f"\n{text}"
-    source.write_text(
-        text.replace(head.strip("\n") + '"""From the shelf, or made now."""', FAULT.strip("\n"))
-    )
 
 
 def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whatever_is_killed(
@@ -44,9 +24,8 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
         worse, broken, better = (
             here.register(*told) for told in (("worse", 0), ("broken", 4), ("better", 5))
         )
-        monkeypatch.chdir(here.folder)
-        put_a_fault_into(here, broken)
-        here.up("--replicas", "2")
+        monkeypatch.setenv("MARQUEE_FAULTS", f"version={broken},error_rate=0.33")
+        assert "Fault injection is on" in here.up("--replicas", "2")
         with Crowd(here) as crowd:
             here.wait_for_events()
             shadow = here.marquee("canary", "shadow", "--to", str(better), "--requests", "50")
@@ -58,7 +37,7 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
             wait_until(lambda: here.journal().rollout().weighed, 60, here.logs)
             os.kill(here.pid("gateway-1"), signal.SIGKILL)
             assert here.wait_until_ended() == "rolled back"
-            assert "quality is worse" in here.journal().rollout().reason
+            assert here.journal().rollout().reason == ReasonCode.QUALITY_WORSE
             assert (
                 crowd.served > 0.995
             )  # benchmarks/chaos.py holds it to all of them, on a machine of its own
@@ -66,7 +45,7 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
 
             here.marquee("canary", "start", "--to", str(broken))
             assert here.wait_until_ended() == "rolled back"
-            assert here.journal().rollout().reason.startswith("errors")
+            assert here.journal().rollout().reason == ReasonCode.ERROR_RATE
             assert here.journal().rollout().step == 0
             assert {split_of(here.run, gateway) for gateway in here.stack.gateways} == {NOBODY}
             failed = crowd.answers.pop(500)
@@ -92,6 +71,7 @@ def test_the_better_is_promoted_the_worse_and_the_broken_are_rolled_back_whateve
         ] * 4
         run = MlflowClient().get_run(str(here.journal().rollout().run_id))
         assert (run.data.tags["outcome"], run.info.status) == ("promoted", "FINISHED")
+        assert run.data.tags["reason"] == ReasonCode.FINAL_STEP_PASSED
         assert {"weight", "low", "high", "estimate", "p_errors"} <= set(run.data.metrics)
         drawn = MlflowClient().list_artifacts(run.info.run_id, "figures")
         assert [artifact.path for artifact in drawn] == ["figures/confidence_sequence.svg"]
@@ -116,7 +96,7 @@ def test_without_traffic_nothing_moves_and_people_may_say_otherwise(monkeypatch:
         assert other.stderr == "controller: another controller steers this stack: nothing was done\n"
 
         here.marquee("canary", "start")
-        wait_until(lambda: "no data" in here.journal().rollout().reason, 60, here.logs)
+        wait_until(lambda: here.journal().rollout().reason == ReasonCode.NO_DATA, 60, here.logs)
         assert "no data" in here.marquee("canary", "status")
         here.marquee("canary", "pause")
         wait_until(lambda: "paused" in here.marquee("canary", "status"), 20, here.logs)

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,50 +12,69 @@ import pytest
 
 from experiments.config import load_params
 from marquee.errors import MarqueeError
-from pipelines.rollout import hands as module
 from pipelines.rollout.hands import Hands
 from pipelines.up import laid_out
 from service.gateway import steering
 from service.gateway.configuration import Gateway
-from service.gateway.steering import Split, ask, read_split, servers_of, split_of, steer, write_split
-from service.stack import supervisor
+from service.gateway.steering import (
+    ServerState,
+    Split,
+    ask,
+    read_split,
+    servers_of,
+    split_of,
+    steer,
+    write_split,
+)
 from service.stack.layout import CANARY, STABLE, Arm, Stack, read_arms, write_arms
+from service.stack.supervisor import Supervisor
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 OLD, NEW = Arm("/bentos/old", 1), Arm("/bentos/new", 2)
 
 
-class Obedient:
+class Obedient(Supervisor):
     """A supervisor that does what it is told, and remembers."""
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self) -> None:
         self.told: list[str] = []
 
-    def __getattr__(self, order: str) -> object:
-        return lambda name: self.told.append(f"{order} {name}")
+    def start(self, name: str) -> None:
+        self.told.append(f"start {name}")
+
+    def stop(self, name: str) -> None:
+        self.told.append(f"stop {name}")
+
+    def restart(self, name: str) -> None:
+        self.told.append(f"restart {name}")
 
 
 @pytest.fixture
-def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """No gateway runs, and whoever is asked is ready at once, as an old process would be."""
+def stack(tmp_path: Path) -> Stack:
+    """No gateway runs."""
     made = laid_out(PARAMS, tmp_path, replicas=2, port=1, host="127.0.0.1", events=tmp_path / "events")
     made.save()
     write_arms(tmp_path, {STABLE: OLD, CANARY: NEW})
-    monkeypatch.setattr(module.asking, "ready", lambda _: True)
-    monkeypatch.setattr(Hands, "is_up", lambda *_: True)
-    monkeypatch.setattr(module, "READY_S", 0.2)
     return made
 
 
-def pids(monkeypatch: pytest.MonkeyPatch, found: dict[str, tuple[int, float]]) -> None:
-    monkeypatch.setattr(module, "pid_of", lambda _, name: found.get(name))
+def hands_on(
+    stack: Stack, supervisor: Supervisor, pid_of: Callable[[str], tuple[int, float] | None]
+) -> Hands:
+    """Hands to which whoever is asked is ready at once, as an old process would be."""
+    servers = [server.name for arm in stack.replicas.values() for server in arm]
+    return Hands(
+        stack,
+        supervisor=supervisor,
+        servers_of=lambda *_: [ServerState("stable", name, True, 0, 0, 0) for name in servers],
+        pid_of=lambda _, name: pid_of(name),
+        is_ready=lambda _: True,
+        ready_s=0.2,
+    )
 
 
-def test_what_a_supervisor_did_not_do_is_not_taken_for_done(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "GRACE_S", -4.8)
-    hands = Hands(stack)
+def test_what_a_supervisor_did_not_do_is_not_taken_for_done(stack: Stack) -> None:
+    hands = hands_on(stack, Supervisor(stack.folder, answer_s=0.2), {}.get)
     with pytest.raises(MarqueeError, match="did not restart stable-1"):
         hands.crown(NEW)
     with pytest.raises(MarqueeError, match="did not stop canary-1"):
@@ -64,41 +83,30 @@ def test_what_a_supervisor_did_not_do_is_not_taken_for_done(
     assert CANARY in read_arms(stack.folder)
 
 
-def test_an_old_process_that_still_answers_is_no_new_one(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "Supervisor", Obedient)
-    pids(monkeypatch, {"stable-1": (7, 1.0)})
+def test_an_old_process_that_still_answers_is_no_new_one(stack: Stack) -> None:
+    hands = hands_on(stack, Obedient(), {"stable-1": (7, 1.0)}.get)
     with pytest.raises(MarqueeError, match="stable-1 is not ready"):
-        Hands(stack).crown(NEW)
+        hands.crown(NEW)
 
 
 @pytest.mark.parametrize("left", ["", "2", "2\nstable-1", "1\nstable-1\nstable-2", "\n"])
-def test_killed_while_replicas_are_renewed_it_goes_on(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, left: str
-) -> None:
-    monkeypatch.setattr(module, "Supervisor", Obedient)
-    numbers = iter(range(1000))
-    monkeypatch.setattr(module, "pid_of", lambda *_: (next(numbers), 1.0))
+def test_killed_while_replicas_are_renewed_it_goes_on(stack: Stack, left: str) -> None:
+    numbers, supervisor = iter(range(1000)), Obedient()
     write_arms(stack.folder, {STABLE: NEW})
     (stack.folder / "rolled").write_text(left)
-    hands = Hands(stack)
+    hands = hands_on(stack, supervisor, lambda _: (next(numbers), 1.0))
     hands.crown(NEW)
     done = {"2\nstable-1": ["restart stable-2"]}.get(left, ["restart stable-1", "restart stable-2"])
-    assert hands._supervisor.told == done
+    assert supervisor.told == done
     hands.crown(NEW)
-    assert hands._supervisor.told == done
+    assert supervisor.told == done
 
 
-def test_a_canary_that_was_left_over_from_before_is_renewed(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "Supervisor", Obedient)
-    hands = Hands(stack)
-    for since, order in ((time.time() - 60, "restart"), (time.time() + 60, "start")):
-        pids(monkeypatch, {"canary-1": (7, since)})
-        hands.raise_canary(NEW)
-        assert hands._supervisor.told.pop() == f"{order} canary-1"
+@pytest.mark.parametrize(("since_s", "order"), [(-60, "restart"), (60, "start")])
+def test_a_canary_that_was_left_over_from_before_is_renewed(stack: Stack, since_s: int, order: str) -> None:
+    supervisor = Obedient()
+    hands_on(stack, supervisor, {"canary-1": (7, time.time() + since_s)}.get).raise_canary(NEW)
+    assert supervisor.told == [f"{order} canary-1"]
 
 
 @contextmanager

@@ -218,6 +218,7 @@ def test_what_a_user_did_is_known_after_a_restart(folder: Path) -> None:
         ("MARQUEE_TELEMETRY", "yes"),
         ("MARQUEE_ARM", "a/b"),
         ("MARQUEE_REPLICA", "../up"),
+        ("MARQUEE_FAULTS", "on"),
     ],
 )
 def test_a_bad_setting_is_named(variable: str, value: str) -> None:
@@ -228,6 +229,7 @@ def test_a_bad_setting_is_named(variable: str, value: str) -> None:
 def test_settings_have_defaults() -> None:
     settings = Settings.from_environment({})
     assert (settings.arm, settings.deadline_ms, settings.telemetry) == ("stable", 50.0, True)
+    assert settings.faults is None
 
 
 class _Poison:

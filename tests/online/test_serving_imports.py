@@ -21,6 +21,7 @@ import service.app
 supervisor = {name.partition(".")[0] for name in sys.modules}
 assert not supervisor & {"numpy", "structlog", "service.replica"}, "the supervisor needs none of it"
 service.app.Worker.start()
+assert "service.web.fault_injection" not in sys.modules, "no request passes through it unless it is asked for"
 client = TestClient(service.app.Worker.site)
 feedback = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
 for path in ("/recommend/ann", "/similar/i0", "/metrics", "/openapi.json", "/docs"):

@@ -17,10 +17,12 @@ import yaml
 from experiments.config import load_params
 from marquee.errors import ConfigError, MarqueeError
 from marquee.promotion import INCIDENTS
+from pipelines import canary
 from pipelines import up as module
 from pipelines.address import address
 from pipelines.compose import site_of
-from pipelines.rollout.journal import Journal, active, create, held, journals
+from pipelines.paths import RUN
+from pipelines.rollout.journal import STATUS, Journal, active, create, held, journals
 from pipelines.rollout.policy import canary_of, policy_of, told_of
 from pipelines.rollout.rehearsal import users_until_alarm, users_until_surge
 from pipelines.up import laid_out
@@ -181,7 +183,7 @@ def test_one_rollout_at_a_time(tmp_path: Path) -> None:
     first = create(tmp_path, "one", **BEGAN)
     with pytest.raises(MarqueeError, match="rollout one runs"):
         create(tmp_path, "two", **BEGAN)
-    first.append("concluded", outcome="rolled back", reason="it is a test")
+    first.append("concluded", outcome="rolled back", reason="no_data", message="it is a test")
     assert active(tmp_path) is not None  # until it is brought about
     first.append("ended")
     assert active(tmp_path) is None
@@ -216,7 +218,7 @@ def test_a_full_disk_has_room_for_what_ends_a_rollout(
 
     monkeypatch.setattr(Journal, "_append", full)
     with pytest.raises(OSError, match="No space"):
-        journal.append("held", reason="no data")
+        journal.append("held", reason="no_data", message="no data")
     journal.append("asked", what="roll back")
     assert journal.rollout().asked == "roll back"
 
@@ -230,7 +232,7 @@ def test_a_journal_is_read_on_from_where_it_was_read(tmp_path: Path) -> None:
         file.write(b'{"entry": "concluded", "time": 1.0, "outcome": "rolled ba')
     assert journal.rollout().outcome is None
     with journal.path.open("ab") as file:
-        file.write(b'ck", "reason": "late"}\n')
+        file.write(b'ck", "reason": "no_data", "message": "late"}\n')
     assert journal.rollout().outcome == "rolled back"
     assert journal.rollout().weighed[-1][1] == pytest.approx(0.3)
 
@@ -240,6 +242,38 @@ def test_a_journal_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path.write_text('{"entry": "weighed"}\n')
     with pytest.raises(MarqueeError, match=r"x\.jsonl"):
         Journal(path).rollout()
+    journal = create(tmp_path, "one", **BEGAN)
+    journal.append("concluded", outcome="postponed", reason="no_data", message="no data")
+    with pytest.raises(MarqueeError, match="postponed"):
+        journal.rollout()
+
+
+def test_a_malformed_environment_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MARQUEE_FAULTS", "version=4")
+    monkeypatch.setattr(module, "haproxy", lambda: "haproxy")
+    with pytest.raises(ConfigError, match="MARQUEE_FAULTS"):
+        module.up(load_params(ROOT / "params.yaml"), replicas=1, port=1, host="*", events=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_and_history_show_a_rollout_of_an_older_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its journal and the status file hold messages without codes."""
+    monkeypatch.chdir(tmp_path)
+    RUN.mkdir(parents=True)
+    journal = create(RUN.resolve(), "one", **{**BEGAN, "policy": {"steps": [0.1, 1.0]}})
+    seen = {"name": "one", "time": time.time(), "action": "hold", "reason": "nobody came", "incidents": {}}
+    empty = {"drifts": {}, "quality_users": [0, 0], "quality": {"estimate": None, "low": None, "high": None}}
+    (RUN / STATUS).write_text(json.dumps(seen | empty))
+    canary.show(watch=False)
+    assert "hold: nobody came" in capsys.readouterr().out
+    journal.append("concluded", outcome="rolled back", reason="somebody wished it", figures={})
+    canary.history()
+    assert "somebody wished it" in capsys.readouterr().out
 
 
 def test_a_second_holder_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import pytest
 
 from experiments.config import load_params
 from marquee.cohort import Failure
+from marquee.comparison import Comparison
+from marquee.decision import ReasonCode
 from marquee.events import Exposure, Feedback, encode
+from marquee.promotion import Trouble
 from marquee.rollout import Rollout
 from pipelines.rollout import memory, watching
-from pipelines.rollout.watching import Watch
+from pipelines.rollout.policy import cohort_of
+from pipelines.rollout.watching import Counted, Watch, empty_counts
 from pipelines.up import laid_out
 from service.gateway.failures import FailureFile
 from service.gateway.steering import ServerState
@@ -82,22 +87,27 @@ def stack_in(folder: Path) -> Stack:
 
 
 class Scene:
-    """A rollout whose gateways say what a test has them say."""
+    """A rollout whose gateways, and whose clock, say what a test has them say."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         self.stack = stack_in(folder)
         self.began = time.time() - 100
         self.rollout = Rollout("r", self.began, 1, 1, 2, "/b", None, ((self.began, 0.5),), (self.began,))
         self.up: bool | None = True
         self.unchanged_s = 0
-        monkeypatch.setattr(watching, "servers_of", lambda *_: self._states())
+        self.seconds = 0.0  # on the clock
         self.watch = self.another()
 
-    def another(self) -> Watch:
+    def another(self, **injected: Any) -> Watch:
         """After a restart of the controller."""
-        return Watch(self.stack, self.rollout, PARAMS.canary, {}, time.time())
+        given = {"servers_of": self._states, "clock": lambda: self.seconds} | injected
+        return Watch(self.stack, self.rollout, PARAMS.canary, {}, time.time(), **given)
 
-    def _states(self) -> list[ServerState] | None:
+    def counts(self) -> Counted:
+        """Of nothing that was read yet."""
+        return empty_counts(self.stack, self.rollout, PARAMS.canary, {})
+
+    def _states(self, *_: object) -> list[ServerState] | None:
         return (
             None
             if self.up is None
@@ -120,15 +130,15 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    return Scene(tmp_path, monkeypatch)
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
 
 
 def test_a_canary_is_unhealthy_only_where_a_gateway_says_so(scene: Scene) -> None:
     now = time.time()
     scene.up = None
     assert scene.look(now + 60).unhealthy_seconds == 0
-    assert "no gateway answers" in scene.look(now + 61).troubles
+    assert [trouble.reason for trouble in scene.look(now + 61).troubles] == [ReasonCode.GATEWAY_UNRESPONSIVE]
     scene.up = False
     assert scene.look(now + 63).unhealthy_seconds == pytest.approx(2, abs=0.1)
     assert scene.look(now + 64).unhealthy_seconds == pytest.approx(3, abs=0.1)
@@ -144,44 +154,54 @@ def test_who_was_stopped_for_long_does_not_blame_the_canary_for_it(scene: Scene)
     assert scene.look(time.time() + 3600).unhealthy_seconds <= watching.LONGEST_LOOK_S
 
 
-def test_a_source_that_cannot_be_read_is_a_trouble_and_silences_no_other(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(_: FailureFile) -> Iterator[Failure]:
+class UnreadableFile(FailureFile):
+    """A gateway's file on a disk that is gone."""
+
+    def poll(self) -> Iterator[Failure]:
         raise OSError("the disk is gone")
         yield
 
+
+def test_a_source_that_cannot_be_read_is_a_trouble_and_silences_no_other(scene: Scene) -> None:
     scene.show(30)
-    monkeypatch.setattr(FailureFile, "poll", broken)
+    unreadable = [UnreadableFile(Path("gone"), 100) for _ in range(2)]
+    scene.watch = scene.another(count_anew=lambda: replace(scene.counts(), failures=unreadable))
     seen = scene.look(time.time())
-    assert seen.troubles == ("OSError: the disk is gone",) * 2
+    assert seen.troubles == (Trouble.metric_failed("OSError: the disk is gone"),) * 2
     assert seen.mismatch.total == 30
 
 
-def test_where_counting_failed_everything_is_read_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class FailingComparison(Comparison):
+    """A comparison that cannot count users."""
+
+    def users(self, canary: int, total: int, weight: float) -> None:
+        raise ZeroDivisionError
+
+
+def test_where_counting_failed_everything_is_read_again(scene: Scene) -> None:
+    comparison = FailingComparison(scene.watch.policy)
+    failing = replace(scene.counts(), comparison=comparison, cohort=cohort_of(PARAMS.canary, comparison, {}))
+    counts = iter([failing])
     scene.show(30)
-    with monkeypatch.context() as once:
-        once.setattr(watching.Comparison, "users", lambda *_: 1 / 0)
-        assert "ZeroDivisionError" in scene.look(time.time()).troubles[0]
+    scene.watch = scene.another(count_anew=lambda: next(counts, None) or scene.counts())
+    (trouble,) = scene.look(time.time()).troubles
+    assert trouble.reason == ReasonCode.METRIC_FAILED
+    assert "ZeroDivisionError" in trouble.message
     seen = scene.look(time.time())
     assert seen.troubles == ()
     assert seen.mismatch.total == 30
 
 
-def test_hours_that_were_missed_are_read_in_pieces_and_in_the_order_in_which_they_were(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hours_that_were_missed_are_read_in_pieces_and_in_the_order_in_which_they_were(scene: Scene) -> None:
     """Stable is read first, all of it, where nobody sorts: its users would come long before the canary's."""
     scene.show(500)
     scene.show(500, arm="canary")
-    monkeypatch.setattr(watching, "PIECE", 100)
-    monkeypatch.setattr(watching, "READING_S", 0.0)
+    passing = count(step=watching.READING_S + 1)  # whenever it is asked for the time, there is none left
+    scene.watch = scene.another(piece=100, clock=lambda: next(passing))
     totals = []
     for _ in range(10):
         seen = scene.look(time.time())
-        assert "still reading" in seen.troubles[0]
+        assert [trouble.reason for trouble in seen.troubles] == [ReasonCode.CATCHING_UP]
         assert abs(seen.mismatch.canary - seen.mismatch.total / 2) <= 1
         totals.append(seen.mismatch.total)
     assert totals == [*range(100, 1001, 100)]
@@ -189,11 +209,10 @@ def test_hours_that_were_missed_are_read_in_pieces_and_in_the_order_in_which_the
 
 
 def test_after_a_restart_it_goes_on_from_a_copy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "KEEP_S", 0.0)
     scene.show(30)
     scene.show(20, arm="canary")
+    scene.seconds += watching.KEEP_S
     scene.look(time.time())
-    monkeypatch.setattr(watching, "KEEP_S", 1000.0)
     scene.show(10, at=40.0)
     before = scene.look(time.time())
     scene.watch = scene.another()
@@ -252,16 +271,16 @@ def test_a_step_without_a_canary_is_none(scene: Scene) -> None:
     scene.rollout = replace(
         scene.rollout, outages=((scene.began + 10, scene.began + 30), (now - 50, math.inf))
     )
-    assert "away for most of this step" in scene.look(now).troubles[0]
+    assert [trouble.reason for trouble in scene.look(now).troubles] == [ReasonCode.CANARY_OUTAGE]
 
 
-def test_a_clock_that_is_fast_ends_nobodys_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_fast_ends_nobodys_time(scene: Scene) -> None:
     """Feedback has the client's time; half an hour of it ahead of ours would end every window."""
     scene.show(30, at=90.0)
     path = scene.stack.events / "stable-1" / "feedback-1.jsonl.open"
     ahead = Feedback("e1", time.time() + 2000, "somebody", "i1", "click", 1.0)
     path.write_bytes(encode(ahead) + b"\n")
-    monkeypatch.setattr(watching, "PIECE", 40)
+    scene.watch = scene.another(piece=40)
     scene.look(time.time())
     cohort = scene.watch._counted.cohort
     assert len(cohort._visits) == 30
