@@ -19,13 +19,14 @@ import bentoml
 import yaml
 
 from experiments.registry import ModelVersion
+from marquee.atomic_write import write_json
 from marquee.errors import MarqueeError
 from marquee.manifest import sha256_of
-from pipelines.stage import write_json
 
 MODULES = (
-    "__init__", "arrays", "cohort", "comparison", "errors", "events", "factors", "ids", "manifest", "model",
-    "model_arrays", "promotion", "sequential", "strings", "tastes", "topn",
+    "__init__", "arrays", "atomic_write", "cohort", "comparison", "errors", "events", "factors", "file_lock",
+    "ids", "journal", "manifest", "model", "model_arrays", "promotion", "sequential", "strings", "tastes",
+    "topn",
 )  # fmt: skip
 CODE = (*(f"marquee/{module}.py" for module in MODULES), "service")
 AROUND = (

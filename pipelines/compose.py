@@ -6,17 +6,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.config import Params
+from marquee.atomic_write import write_atomically
 from marquee.errors import ConfigError, MarqueeError
 from pipelines.package import packaged_here
 from pipelines.paths import STATE
 from pipelines.screen import screen
-from service.files import write_whole
 from service.gateway.configuration import (
-    KEY_FILE,
     Gateway,
     Server,
     Site,
     check,
+    ensure_api_key,
     render,
     write_keys,
 )
@@ -53,11 +53,7 @@ def compose(params: Params, *, image: str | None, canary: str | None, weight: fl
     COMPOSE.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{name}={value}\n" for name, value in told.items())
     (COMPOSE / ".env").write_text(lines, encoding="utf-8")
-    key = COMPOSE / KEY_FILE
-    if not key.exists():
-        key.touch(0o600)
-        key.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-    write_keys(COMPOSE, [key.read_text(encoding="utf-8")])
+    ensure_api_key(COMPOSE)
     for gateway in GATEWAYS:
         _configure(params, gateway)
     salt = read_split(COMPOSE).salt or secrets.randbelow(SALTS)
@@ -81,7 +77,7 @@ def _configure(params: Params, gateway: Gateway) -> None:
             raise
         except MarqueeError:  # it need not be installed where containers are
             screen().print(f"Not checked, for there is no HAProxy here: {gateway.configuration(COMPOSE)}")
-    write_whole(gateway.configuration(COMPOSE), render(site_of(params, INSIDE), gateway))
+    write_atomically(gateway.configuration(COMPOSE), render(site_of(params, INSIDE), gateway))
 
 
 def _tell(split: Split) -> None:

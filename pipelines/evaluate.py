@@ -18,12 +18,13 @@ from experiments.registry import ModelVersion, champion
 from marquee.algorithms.scoring import pairs_of
 from marquee.algorithms.state import load_state
 from marquee.algorithms.trainset import trainset_of
+from marquee.atomic_write import write_json
 from marquee.errors import MarqueeError
 from marquee.seeds import seed_for
 from pipelines.paths import CHAMPION, EVALUATION, FIT, TEST, TRAIN
 from pipelines.provenance import rating_scale
 from pipelines.screen import screen
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 BASELINES = ("baseline_only", "normal_predictor")
 

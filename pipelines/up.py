@@ -1,7 +1,6 @@
 """Bring the stack up: two gateways, the champion's replicas, warden and controller, under a supervisor."""
 
 import os
-import secrets
 import sys
 import time
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from pipelines.paths import EVENTS, RUN
 from pipelines.rollout.journal import active
 from pipelines.screen import screen
 from pipelines.servers import refuse_taken
-from service.gateway.configuration import KEY_FILE, Gateway, haproxy, write, write_keys
+from service.gateway.configuration import KEY_FILE, Gateway, ensure_api_key, haproxy, write
 from service.gateway.steering import NOBODY, Split, servers_of, write_split
 from service.stack.asking import ready, reason
 from service.stack.launch import end_all
@@ -111,11 +110,7 @@ def _arms(params: Params, folder: Path) -> dict[str, Arm]:
 
 
 def _write_gateways(stack: Stack) -> None:
-    key = stack.folder / KEY_FILE
-    if not key.exists():
-        with os.fdopen(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            file.write(secrets.token_urlsafe(24))
-    write_keys(stack.folder, [key.read_text(encoding="utf-8")])
+    ensure_api_key(stack.folder)
     running = active(stack.folder)
     rollout = None if running is None else running.rollout()
     write_split(stack.folder, NOBODY if rollout is None else Split(rollout.salt, rollout.weight))

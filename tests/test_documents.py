@@ -18,7 +18,8 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
 
-# Imported by stages, but no cause of what they write: the edge, the tracker, names of types and errors.
+# Imported by stages, but no cause of what they write: the edge, the tracker, how files are written, names of
+# types and errors.
 NO_CAUSE = {
     *(
         f"pipelines/{name}.py"
@@ -28,7 +29,10 @@ NO_CAUSE = {
         f"experiments/{name}.py"
         for name in ("__init__", "config", "data_version", "tracking", "tracking_store", "registry")
     ),
-    *(f"marquee/{name}.py" for name in ("__init__", "arrays", "errors")),
+    *(
+        f"marquee/{name}.py"
+        for name in ("__init__", "arrays", "atomic_write", "errors", "file_lock", "journal")
+    ),
 }
 
 

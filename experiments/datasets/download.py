@@ -5,13 +5,10 @@ cache/ml-1m.zip.part     what has arrived so far
 cache/ml-1m.zip.lock     held by the process that downloads
 """
 
-import fcntl
 import logging
 import os
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -21,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from experiments.datasets.catalogue import BASE_URL, Dataset
 from experiments.datasets.digest import md5_of
 from marquee.errors import SourceError
+from marquee.file_lock import locked
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is ours to write
@@ -44,7 +42,8 @@ def cached_archive(dataset: Dataset, cache: Path, by_hand: Path, base_url: str =
     archive = cache / dataset.archive
     advice = f"put {dataset.archive} into {by_hand}/ by hand, or run again to resume"
     try:
-        with _locked(archive):
+        cache.mkdir(parents=True, exist_ok=True)
+        with locked(archive.with_name(f"{archive.name}.lock")):  # the others wait, and find it done
             if not _is_whole(archive, dataset):
                 _fetch(dataset, archive, f"{base_url}/{dataset.archive}")
     except httpx.HTTPError as error:
@@ -135,15 +134,6 @@ def _published_md5(client: httpx.Client, url: str) -> str:
 def _note(archive: Path) -> Path:
     """Where the published checksum of a changing archive is kept."""
     return archive.with_name(f"{archive.name}.md5")
-
-
-@contextmanager
-def _locked(archive: Path) -> Iterator[None]:
-    """One process downloads; the others wait, and find it done."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with archive.with_name(f"{archive.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _reason(error: httpx.HTTPError) -> str:

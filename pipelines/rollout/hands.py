@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
+from marquee.atomic_write import write_atomically
 from marquee.errors import MarqueeError
-from service.files import write_whole
 from service.gateway.steering import Split, read_split, servers_of, set_server, split_of, steer
 from service.stack import asking
 from service.stack.launch import pid_of
@@ -71,7 +71,7 @@ class Hands:
             if server.name not in done:
                 self.roll(server.name)
                 done.append(server.name)
-                write_whole(begun, "\n".join(done))
+                write_atomically(begun, "\n".join(done))
 
     def roll(self, replica: str) -> None:
         """Restart one replica without anybody noticing.

@@ -13,11 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from experiments.rollouts import RolloutRun
+from marquee.atomic_write import write_json
 from marquee.errors import TrackingError
 from marquee.promotion import Decision, Evidence
 from marquee.rollout import Rollout
 from pipelines.rollout.journal import STATUS, Journal, journals
-from pipelines.stage import write_json
 
 LOG_S = 5.0  # between looks that are written to MLflow
 RECORD_S = 10.0  # for MLflow to take an outcome
@@ -42,7 +42,10 @@ class Telling:
     ) -> None:
         """What was seen at one look, and what follows from it."""
         try:
-            write_json(self._folder / STATUS, _status(rollout, evidence, decision, shown, now))
+            status = _status(rollout, evidence, decision, shown, now)
+            write_json(
+                self._folder / STATUS, status, sync=False
+            )  # twice a second; a slow disk must not hold up decisions
         except OSError as error:
             log.error("the status cannot be written: %s", error)  # noqa: TRY400 - one line an incident
         busy = self._logging is not None and not self._logging.done()

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from marquee.atomic_write import write_atomically
 from marquee.errors import MarqueeError
-from service.files import write_whole
 from service.gateway.configuration import BUCKETS, ROLLOUT, Gateway
 
 ANSWER_S = 2.0
@@ -39,7 +39,7 @@ NOBODY = Split(0, 0.0)
 
 def write_split(folder: Path, split: Split) -> None:
     """Have gateways that start from now on split so; whole or not at all."""
-    write_whole(folder / ROLLOUT, f"salt {split.salt}\nweight {split.buckets}\n")
+    write_atomically(folder / ROLLOUT, f"salt {split.salt}\nweight {split.buckets}\n")
 
 
 def read_split(folder: Path) -> Split:

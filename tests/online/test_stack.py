@@ -192,12 +192,11 @@ def test_one_rollout_at_a_time(tmp_path: Path) -> None:
 def test_a_journal_is_there_with_its_first_entry_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(journal: Journal, *_: object, **__: object) -> None:
-        journal.path.touch()
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "append", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             create(tmp_path, "one", **BEGAN)
     assert active(tmp_path) is None
@@ -207,14 +206,14 @@ def test_a_journal_is_there_with_its_first_entry_or_not_at_all(
 def test_a_full_disk_has_room_for_what_ends_a_rollout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal, append = create(tmp_path, "one", **BEGAN), Journal._append
+    journal, write = create(tmp_path, "one", **BEGAN), os.write
 
-    def full(this: Journal, *told: Any) -> None:
-        if this.path.with_suffix(".room").exists():
+    def full(file: int, data: bytes) -> int:
+        if journal.path.with_suffix(".room").exists():
             raise OSError(28, "No space left on device")
-        append(this, *told)
+        return write(file, data)
 
-    monkeypatch.setattr(Journal, "_append", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         journal.append("held", reason="no data")
     journal.append("asked", what="roll back")
