@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from marquee.errors import TrackingError
+from marquee.errors import TrackingError, one_line
 from marquee.file_lock import locked
 
 # A server that is not there is said so in seconds; MLflow's own patience is minutes.
@@ -38,7 +38,7 @@ def translated(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"the tracking store {uri} refused: {' '.join(str(error).split())}") from error
+        raise TrackingError(f"the tracking store {uri} refused: {one_line(error)}") from error
 
 
 @contextmanager

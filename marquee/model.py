@@ -24,8 +24,9 @@ import numpy.typing as npt
 from marquee.atomic_write import new_folder
 from marquee.errors import ModelError
 from marquee.factors import FactorSpace
+from marquee.file_digest import sha256_of
 from marquee.ids import IdIndex
-from marquee.manifest import MANIFEST, Manifest, check_files, read_manifest, sha256_of
+from marquee.manifest import MANIFEST, Manifest, check_files, read_manifest
 from marquee.model_arrays import (
     ARRAYS,
     CONSTANTS,

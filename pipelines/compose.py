@@ -1,7 +1,6 @@
 """Write what deploy/compose.yaml mounts: the gateways' configuration, the split, the keys, its variables."""
 
 import os
-import secrets
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,13 +19,12 @@ from service.gateway.configuration import (
     render,
     write_keys,
 )
-from service.gateway.steering import NOBODY, Split, read_split, split_of, steer, write_split
+from service.gateway.steering import NOBODY, Split, draw_salt, read_split, split_of, steer, write_split
 
 COMPOSE = STATE / "compose"
 INSIDE = Path("/run/marquee")
 REPLICA_PORT, METRICS_PORT = 3000, 8404
 RESOLVER = "127.0.0.11:53"  # Docker's own, inside of a container
-SALTS = 1 << 31
 NOBODY_MUCH = 10001  # the user of the image
 STABLE, CANARY = ("stable-1", "stable-2", "stable-3"), ("canary-1",)
 GATEWAYS = (Gateway("gateway-1", METRICS_PORT), Gateway("gateway-2", METRICS_PORT))
@@ -56,7 +54,7 @@ def compose(params: Params, *, image: str | None, canary: str | None, weight: fl
     ensure_api_key(COMPOSE)
     for gateway in GATEWAYS:
         _configure(params, gateway)
-    salt = read_split(COMPOSE).salt or secrets.randbelow(SALTS)
+    salt = read_split(COMPOSE).salt or draw_salt()
     _tell(Split(salt if weight else 0, weight))
     if os.getuid() == 0:  # the containers are never root: what they read and write is theirs
         for path in (COMPOSE, *COMPOSE.iterdir()):

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from service.stack.asking import ready, reason
 from service.stack.launch import end_all
 from service.stack.layout import CANARY, STABLE, Arm, Stack, free_ports, replicas_named, write_arms
 from service.stack.supervisor import Supervisor
+from service.stack.waiting import wait_until
 
 GATEWAYS = 2
 READY_S = 45.0
@@ -121,17 +121,18 @@ def _write_gateways(stack: Stack) -> None:
 
 
 def _wait(stack: Stack) -> None:
-    until = time.monotonic() + READY_S
-    while time.monotonic() < until:
-        states = [servers_of(stack.folder, gateway) for gateway in stack.gateways]
-        stable = [server.up for state in states for server in state or () if server.backend == STABLE]
-        # To a gateway that has just started all are up until it has looked, so replicas are asked themselves.
-        if all(states) and stable and all(stable) and all(ready(s.port) for s in stack.replicas[STABLE]):
-            return
-        time.sleep(0.1)
+    if wait_until(lambda: _is_up(stack), READY_S):
+        return
     why = next(filter(None, (reason(server.port) for server in stack.replicas[STABLE])), "see the logs")
     Supervisor(stack.folder).end()
     raise MarqueeError(f"not all replicas became ready in {READY_S:.0f} s ({why}): {stack.folder / 'logs'}")
+
+
+def _is_up(stack: Stack) -> bool:
+    states = [servers_of(stack.folder, gateway) for gateway in stack.gateways]
+    stable = [server.up for state in states for server in state or () if server.backend == STABLE]
+    # To a gateway that has just started all are up until it has looked, so replicas are asked themselves.
+    return all(states) and bool(stable) and all(stable) and all(ready(s.port) for s in stack.replicas[STABLE])
 
 
 def _say(stack: Stack) -> None:

@@ -23,6 +23,7 @@ from marquee.cohort import ARMS, Cohort, Failure, Objective
 from marquee.comparison import Circumstances, Comparison
 from marquee.errors import ConfigError, MarqueeError
 from marquee.events import Exposure, Feedback
+from marquee.finite import finite_only
 from marquee.model import load_model
 from marquee.promotion import Decision, Policy, decide
 from service.settings import Settings
@@ -135,8 +136,8 @@ def run(arguments: Mapping[str, Any]) -> int:
         decision = analysis.look(time.time())
         if decision.reason != said:
             said = decision.reason
-            figures = {name: value for name, value in decision.figures.items() if math.isfinite(value)}
-            sys.stdout.write(json.dumps(asdict(decision) | {"figures": figures}) + "\n")
+            told_so = asdict(decision) | {"figures": finite_only(decision.figures)}
+            sys.stdout.write(json.dumps(told_so) + "\n")
             sys.stdout.flush()
         if decision.action != "hold":
             return int(decision.action == "roll back")

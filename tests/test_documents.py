@@ -23,7 +23,7 @@ MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
 NO_CAUSE = {
     *(
         f"pipelines/{name}.py"
-        for name in ("__init__", "stage", "paths", "provenance", "screen", "searches", "found")
+        for name in ("__init__", "stage", "paths", "programs", "provenance", "screen", "searches", "found")
     ),
     *(
         f"experiments/{name}.py"
@@ -31,7 +31,7 @@ NO_CAUSE = {
     ),
     *(
         f"marquee/{name}.py"
-        for name in ("__init__", "arrays", "atomic_write", "errors", "file_lock", "journal")
+        for name in ("__init__", "arrays", "atomic_write", "errors", "file_digest", "file_lock", "journal")
     ),
 }
 

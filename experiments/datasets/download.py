@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.datasets.catalogue import BASE_URL, Dataset
-from experiments.datasets.digest import md5_of
-from marquee.errors import SourceError
+from marquee.errors import SourceError, one_line
+from marquee.file_digest import md5_of
 from marquee.file_lock import locked
 
 log = logging.getLogger(__name__)
@@ -143,5 +143,5 @@ def _reason(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "the server does not answer"
     if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error).upper():
-        return f"the server's certificate was refused ({' '.join(str(error).split())})"
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"the server's certificate was refused ({one_line(error)})"
+    return one_line(error)

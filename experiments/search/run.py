@@ -20,6 +20,7 @@ from experiments.search.worker import Assignment, is_gone
 from experiments.trials import Trial, cost_of
 from marquee.algorithms.catalogue import Parameters
 from marquee.errors import MarqueeError
+from marquee.file_digest import sha256_of
 
 POLL = 0.05  # seconds between looks at the storage
 CODE = ("algorithms/**/*.py", "metrics.py", "ratings.py", "split.py", "seeds.py")  # of what results depend on
@@ -47,7 +48,7 @@ class Asking:
             "seed": self.seed,
             "metric": self.metric,
             "folds": [self.source.n_folds, self.source.scale],
-            "data": [_digest(path) for path in (self.source.train, self.source.order)],
+            "data": [sha256_of(path) for path in (self.source.train, self.source.order)],
             "code": _code_digest(),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -170,10 +171,6 @@ def _trials_of(slot: Slot, outcome: Outcome, first: int) -> list[Trial]:
         )
         for number, point in enumerate(outcome.points, first)
     ]
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _code_digest() -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from experiments.registry import crown
 from marquee.errors import MarqueeError
+from marquee.finite import finite_only
 from marquee.model import load_model
 from marquee.promotion import Decision, Evidence, decide
 from marquee.rollout import CONCLUSIONS, Rollout, fold
@@ -203,7 +204,7 @@ class Controller:
         log.info("%.0f%% of users: %s", 100 * weight, reason)
 
     def _conclude(self, journal: Journal, decision: Decision) -> None:
-        figures = {name: value for name, value in decision.figures.items() if math.isfinite(value)}
+        figures = finite_only(decision.figures)
         outcome = CONCLUSIONS[decision.action]
         try:
             journal.append("concluded", outcome=outcome, reason=decision.reason, figures=figures)

@@ -15,6 +15,7 @@ from pathlib import Path
 from experiments.rollouts import RolloutRun
 from marquee.atomic_write import write_json
 from marquee.errors import TrackingError
+from marquee.finite import finite_or_none
 from marquee.promotion import Decision, Evidence
 from marquee.rollout import Rollout
 from pipelines.rollout.journal import STATUS, Journal, journals
@@ -105,7 +106,7 @@ def _status(
     rollout: Rollout, evidence: Evidence, decision: Decision, shown: Mapping[str, float], now: float
 ) -> dict[str, object]:
     """What `marquee canary status` shows."""
-    bounds = {name: _plain(drift.difference.low) for name, drift in evidence.drifts.items()}
+    bounds = {name: finite_or_none(drift.difference.low) for name, drift in evidence.drifts.items()}
     return {
         "name": rollout.name,
         "time": now,
@@ -116,23 +117,20 @@ def _status(
         "step_users": evidence.step_users,
         "action": decision.action,
         "reason": decision.reason,
-        "ages": {arm: _plain(age) for arm, age in evidence.age_seconds.items()},
+        "ages": {arm: finite_or_none(age) for arm, age in evidence.age_seconds.items()},
         "incidents": {
             name: {"canary": i.canary, "total": i.total, "p": i.p, "alarm": i.alarm}
             for name, i in (*evidence.incidents.items(), ("mismatch", evidence.mismatch))
         },
         "drifts": {
-            name: {"estimate": _plain(d.difference.estimate), "low": bounds[name], "alarm": d.alarm}
+            name: {"estimate": finite_or_none(d.difference.estimate), "low": bounds[name], "alarm": d.alarm}
             for name, d in evidence.drifts.items()
         },
-        "quality": {name: _plain(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")},
+        "quality": {
+            name: finite_or_none(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")
+        },
         "quality_users": list(evidence.quality_users),
         "restarts": evidence.restarts,
         "troubles": list(evidence.troubles),
         "shown": dict(shown),
     }
-
-
-def _plain(number: float) -> float | None:
-    """JSON has no infinity."""
-    return number if math.isfinite(number) else None

@@ -4,6 +4,7 @@ The file is written first: a gateway that starts reads it, so a restart puts nob
 those that run are told. Telling twice changes nothing.
 """
 
+import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,12 @@ class Split:
 
 
 NOBODY = Split(0, 0.0)
+SALTS = 1 << 31
+
+
+def draw_salt() -> int:
+    """A salt for a new rollout: users are assigned to arms anew."""
+    return secrets.randbelow(SALTS)
 
 
 def write_split(folder: Path, split: Split) -> None:

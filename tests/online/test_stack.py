@@ -1,9 +1,11 @@
 """The pieces of the stack that can be wrong without one: its files, its journal, its figures."""
 
+import hashlib
 import json
 import math
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -25,6 +27,7 @@ from pipelines.rollout.policy import canary_of, policy_of, told_of
 from pipelines.rollout.rehearsal import users_until_alarm, users_until_surge
 from pipelines.up import laid_out
 from service.gateway.address import Host, render_address
+from service.gateway.configuration import KEY_FILE, KEYS, ensure_api_key
 from service.gateway.steering import ServerState
 from service.stack.launch import _append, end_all, pid_of, starts_since
 from service.stack.layout import CANARY, STABLE, Arm, Stack, load_stack, read_arms, settings_for, write_arms
@@ -239,6 +242,16 @@ def test_a_journal_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path.write_text('{"entry": "weighed"}\n')
     with pytest.raises(MarqueeError, match=r"x\.jsonl"):
         Journal(path).rollout()
+
+
+def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    ensure_api_key(tmp_path)
+    key = (tmp_path / KEY_FILE).read_text()
+    ensure_api_key(tmp_path)
+    assert (tmp_path / KEY_FILE).read_text() == key
+    assert (tmp_path / KEYS).read_text() == f"{hashlib.sha256(key.encode()).hexdigest()}\n"
+    for name in (KEY_FILE, KEYS):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
 def test_a_second_holder_is_refused(tmp_path: Path) -> None:

@@ -57,9 +57,10 @@ def test_the_bento_holds_the_service_the_model_and_its_provenance_and_no_more(be
         "bentofile.yaml", "marquee", "model", "requirements", "service",
     }  # fmt: skip
     assert {path.name for path in (source / "marquee").iterdir() if path.suffix} == {
-        "__init__.py", "arrays.py", "atomic_write.py", "cohort.py", "comparison.py", "errors.py", "events.py",
-        "factors.py", "file_lock.py", "ids.py", "journal.py", "manifest.py", "model.py", "model_arrays.py", "promotion.py", "sequential.py", "strings.py",
-        "tastes.py", "topn.py",
+        "__init__.py", "arrays.py", "atomic_write.py", "cohort.py", "comparison.py", "errors.py",
+        "events.py", "factors.py", "file_digest.py", "file_lock.py", "finite.py", "ids.py",
+        "journal.py", "manifest.py", "model.py", "model_arrays.py", "promotion.py", "sequential.py",
+        "strings.py", "tastes.py", "topn.py",
     }  # fmt: skip
     # What stands around a replica is in none; what judges a step on a cluster is in each.
     assert (source / "service" / "analysis.py").exists()
