@@ -11,7 +11,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from experiments.blocks import Block, Canary, Gateway
-from marquee.errors import ConfigError
+from marquee.errors import ConfigError, one_line
 
 PARAMS = Path("params.yaml")
 
@@ -221,7 +221,7 @@ def load_params(path: Path = PARAMS) -> Params:
     except FileNotFoundError:
         raise ConfigError(f"{path} is not here: run from the project's folder") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path} is not YAML: {one_line(error)}") from None
     try:
         return Params.model_validate(tree)
     except ValidationError as error:

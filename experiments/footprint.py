@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import CDLL
 from dataclasses import dataclass
-from pathlib import Path
 
-STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"
-KIB = 1024
+from marquee.process_memory import peak_resident_bytes, reset_peak, resident_bytes
 
 
 @dataclass
@@ -24,8 +21,9 @@ def footprint() -> Iterator[Footprint]:
     told = Footprint()
     before = _after_reset()
     yield told
-    if before is not None:
-        told.peak = max(0, _status("VmHWM") - before)
+    peak = peak_resident_bytes()
+    if before is not None and peak is not None:
+        told.peak = max(0, peak - before)
 
 
 def _after_reset() -> int | None:
@@ -35,13 +33,6 @@ def _after_reset() -> int | None:
     """
     try:
         CDLL(None).malloc_trim(0)
-        REFERENCES.write_text(RESET_PEAK, encoding="ascii")
-        return _status("VmRSS")
-    except (OSError, LookupError, AttributeError):
+    except AttributeError:  # a C library other than glibc
         return None
-
-
-def _status(key: str) -> int:
-    lines = STATUS.read_text(encoding="ascii").splitlines()
-    told = dict(line.split(":", 1) for line in lines)
-    return int(told[key].split()[0]) * KIB
+    return resident_bytes() if reset_peak() else None

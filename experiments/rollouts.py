@@ -14,6 +14,7 @@ from mlflow.entities import Metric, Param, RunTag
 from experiments.figures.rollout import Moment, sequences
 from experiments.figures.style import drawn, standalone, to_svg
 from experiments.tracking_store import store_lock, tracking_uri, translated
+from marquee.finite import finite_only
 
 KIND, HEAD = "rollout", "rollout.json"
 BOUNDS = ("estimate", "low", "high")
@@ -62,11 +63,8 @@ class RolloutRun:
             TrackingError: the store refused.
         """
         with translated(tracking_uri()):
-            metrics = [
-                Metric(name, value, int(at * 1000), int(at))
-                for name, value in figures.items()
-                if math.isfinite(value)
-            ]
+            known = finite_only(figures)
+            metrics = [Metric(name, value, int(at * 1000), int(at)) for name, value in known.items()]
             self._client.log_batch(self.run_id, metrics=metrics)
 
     def end(

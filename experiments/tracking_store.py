@@ -1,6 +1,5 @@
 """Where the MLflow store is, who may write to it, and its errors as ours."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +8,8 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from marquee.errors import TrackingError
+from marquee.errors import TrackingError, one_line
+from marquee.file_lock import locked
 
 # A server that is not there is said so in seconds; MLflow's own patience is minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -38,7 +38,7 @@ def translated(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"the tracking store {uri} refused: {' '.join(str(error).split())}") from error
+        raise TrackingError(f"the tracking store {uri} refused: {one_line(error)}") from error
 
 
 @contextmanager
@@ -49,6 +49,5 @@ def store_lock(uri: str) -> Iterator[None]:
         return
     path = Path(uri.removeprefix("sqlite:///") + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(path):
         yield

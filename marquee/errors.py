@@ -68,3 +68,8 @@ class DivergedError(ModelError, ArithmeticError):
 
 class TrackingError(MarqueeError):
     """The tracking store or the registry is missing, or does not hold what was asked for."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line; the name of its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.errors import ModelError
+from marquee.file_digest import sha256_of
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
@@ -70,12 +71,6 @@ def read_manifest(folder: Path) -> Manifest:
     if not (isinstance(scale, list) and len(scale) == 2 and all(isinstance(t, dict) for t in tables)):
         raise ModelError(f"{path} has a field of another kind: export the model again")
     return Manifest(**tree, scale=(scale[0], scale[1]))
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

@@ -13,8 +13,6 @@
 Every file is opened as a plain array, never as a pickle: loading a model runs no code of the model's.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -23,10 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marquee.atomic_write import new_folder
 from marquee.errors import ModelError
 from marquee.factors import FactorSpace
+from marquee.file_digest import sha256_of
 from marquee.ids import IdIndex
-from marquee.manifest import MANIFEST, Manifest, check_files, read_manifest, sha256_of
+from marquee.manifest import MANIFEST, Manifest, check_files, read_manifest
 from marquee.model_arrays import (
     ARRAYS,
     CONSTANTS,
@@ -121,10 +121,7 @@ def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any
     """
     index = IdIndex.of(arrays.users)
     check_arrays(folder, arrays, index)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as parent:
-        half = Path(parent) / "model"
-        half.mkdir()
+    with new_folder(folder) as half:
         for name, array in named_arrays(arrays, index):
             np.save(half / f"{name}.npy", array, allow_pickle=False)
         files = {path.name: sha256_of(path) for path in sorted(half.glob("*.npy"))}
@@ -132,9 +129,6 @@ def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any
         factors = None if space is None else {name: float(getattr(space, name)) for name in CONSTANTS}
         manifest = Manifest(**description, counts=_counts(arrays), files=files, factors=factors)
         (half / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        half.rename(folder)
     return manifest
 
 

@@ -4,9 +4,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.config import Params
-from experiments.registry import DIGEST, ModelVersion, fetch_model
+from experiments.registry import DIGEST, ModelVersion, challenger, champion, fetch_model, version_of
+from marquee.errors import MarqueeError
 from pipelines.bentos import bento_exists, bento_folder, bento_tag, make_bento
 from service.stack.layout import Arm
+
+
+def champion_and_candidate(model: str, to: int | None) -> tuple[ModelVersion, ModelVersion]:
+    """The champion, and the version that may follow it: that of the number, else the challenger.
+
+    Raises:
+        MarqueeError: there is none of either.
+    """
+    now = champion(model)
+    candidate = challenger(model) if to is None else version_of(model, to)
+    if now is None or candidate is None:
+        raise MarqueeError(f"'{model}' has no champion or no challenger: run `make repro` first")
+    return now, candidate
 
 
 def arm_of(params: Params, version: ModelVersion) -> Arm:

@@ -1,22 +1,19 @@
 """Begin a rollout: its alarms tried, its Bento there, its run in MLflow; then the controller takes over."""
 
-import secrets
 from datetime import UTC, datetime
 
 from experiments.config import Params
-from experiments.registry import challenger, champion, version_of
 from experiments.rollouts import RolloutRun
 from marquee.errors import MarqueeError, TrackingError
-from pipelines.arms import arm_of
+from pipelines.arms import arm_of, champion_and_candidate
 from pipelines.paths import RUN
 from pipelines.rollout.journal import create, refuse_another
 from pipelines.rollout.policy import told_of
 from pipelines.rollout.rehearsal import rehearse
 from pipelines.screen import screen
+from service.gateway.steering import draw_salt
 from service.stack.layout import CANARY, STABLE, load_stack
 from service.stack.supervisor import Supervisor
-
-SALTS = 1 << 31
 
 
 def begin(params: Params, to: int | None) -> None:
@@ -31,11 +28,7 @@ def begin(params: Params, to: int | None) -> None:
     refuse_another(stack.folder)  # before anything is rehearsed at its gateways
     if len(stack.replicas[CANARY]) != params.canary.replicas:
         raise MarqueeError("canary.replicas changed since `marquee up`: `marquee down`, then `marquee up`")
-    name = params.register_.model
-    now = champion(name)
-    target = challenger(name) if to is None else version_of(name, to)
-    if now is None or target is None:
-        raise MarqueeError(f"'{name}' has no champion or no challenger: run `make repro` first")
+    now, target = champion_and_candidate(params.register_.model, to)
     if target.version == now.version:
         raise MarqueeError(f"version {now.version} is the champion already: there is nothing to roll out")
     console = screen()
@@ -57,7 +50,7 @@ def begin(params: Params, to: int | None) -> None:
         create(
             stack.folder,
             title,
-            salt=secrets.randbelow(SALTS),
+            salt=draw_salt(),
             champion=now.version,
             challenger=target.version,
             bento=arm.bento,

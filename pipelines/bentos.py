@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Mapping
@@ -20,9 +19,10 @@ import yaml
 
 from experiments.registry import ModelVersion
 from experiments.source_code import import_closure, matching_files
+from marquee.atomic_write import write_json
 from marquee.errors import MarqueeError
-from marquee.manifest import sha256_of
-from pipelines.stage import write_json
+from marquee.file_digest import sha256_of
+from pipelines.programs import run_program
 
 # What a Bento holds: whole packages, never a list of modules. Both are patterns of `matching_files`.
 CODE = ("marquee/*.py", "service")
@@ -128,10 +128,7 @@ def _build(tag: str, model: Path, provenance: Mapping[str, Any]) -> None:
         options = ["--name", name, "--version", version, "--output", "tag"]
         command = [sys.executable, "-m", "bentoml", "build", *options]
         environment = {**os.environ, "PYTHONPATH": folder}
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        raise MarqueeError(f"`bentoml build` failed for {tag}: {lines[-1]}")
+        run_program(command, f"`bentoml build` failed for {tag}", folder=root, environment=environment)
 
 
 def _lay_out(root: Path, model: Path, provenance: Mapping[str, Any]) -> None:

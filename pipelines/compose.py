@@ -1,32 +1,30 @@
 """Write what deploy/compose.yaml mounts: the gateways' configuration, the split, the keys, its variables."""
 
 import os
-import secrets
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.config import Params
+from marquee.atomic_write import write_atomically
 from marquee.errors import ConfigError, MarqueeError
 from pipelines.package import packaged_here
 from pipelines.paths import STATE
 from pipelines.screen import screen
-from service.files import write_whole
 from service.gateway.configuration import (
-    KEY_FILE,
     Gateway,
     Server,
     Site,
     check,
+    ensure_api_key,
     render,
     write_keys,
 )
-from service.gateway.steering import NOBODY, Split, read_split, split_of, steer, write_split
+from service.gateway.steering import NOBODY, Split, draw_salt, read_split, split_of, steer, write_split
 
 COMPOSE = STATE / "compose"
 INSIDE = Path("/run/marquee")
 REPLICA_PORT, METRICS_PORT = 3000, 8404
 RESOLVER = "127.0.0.11:53"  # Docker's own, inside of a container
-SALTS = 1 << 31
 NOBODY_MUCH = 10001  # the user of the image
 STABLE, CANARY = ("stable-1", "stable-2", "stable-3"), ("canary-1",)
 GATEWAYS = (Gateway("gateway-1", METRICS_PORT), Gateway("gateway-2", METRICS_PORT))
@@ -53,14 +51,10 @@ def compose(params: Params, *, image: str | None, canary: str | None, weight: fl
     COMPOSE.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{name}={value}\n" for name, value in told.items())
     (COMPOSE / ".env").write_text(lines, encoding="utf-8")
-    key = COMPOSE / KEY_FILE
-    if not key.exists():
-        key.touch(0o600)
-        key.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-    write_keys(COMPOSE, [key.read_text(encoding="utf-8")])
+    ensure_api_key(COMPOSE)
     for gateway in GATEWAYS:
         _configure(params, gateway)
-    salt = read_split(COMPOSE).salt or secrets.randbelow(SALTS)
+    salt = read_split(COMPOSE).salt or draw_salt()
     _tell(Split(salt if weight else 0, weight))
     if os.getuid() == 0:  # the containers are never root: what they read and write is theirs
         for path in (COMPOSE, *COMPOSE.iterdir()):
@@ -81,7 +75,7 @@ def _configure(params: Params, gateway: Gateway) -> None:
             raise
         except MarqueeError:  # it need not be installed where containers are
             screen().print(f"Not checked, for there is no HAProxy here: {gateway.configuration(COMPOSE)}")
-    write_whole(gateway.configuration(COMPOSE), render(site_of(params, INSIDE), gateway))
+    write_atomically(gateway.configuration(COMPOSE), render(site_of(params, INSIDE), gateway))
 
 
 def _tell(split: Split) -> None:

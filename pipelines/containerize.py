@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from marquee.errors import MarqueeError
 from pipelines.package import packaged_here
+from pipelines.programs import run_program
 from pipelines.screen import screen
 from service.app import IMAGE
 
@@ -62,7 +63,4 @@ def _environment(engine: str) -> Mapping[str, str]:
 
 
 def _run(*command: str, environment: Mapping[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no output"]
-        raise MarqueeError(f"`{' '.join(command[:4])}` failed: {lines[-1]}")
+    run_program(command, f"`{' '.join(command[:4])}` failed", environment=environment)

@@ -4,7 +4,6 @@ The champion takes part by its algorithm and parameters, fitted on this training
 arrays would not do, for this test part may hold ratings that they were trained on.
 """
 
-import hashlib
 from collections.abc import Mapping
 
 import pandas as pd
@@ -18,12 +17,14 @@ from experiments.registry import ModelVersion, champion
 from marquee.algorithms.scoring import pairs_of
 from marquee.algorithms.state import load_state
 from marquee.algorithms.trainset import trainset_of
+from marquee.atomic_write import write_json
 from marquee.errors import MarqueeError
+from marquee.file_digest import sha256_of
 from marquee.seeds import seed_for
 from pipelines.paths import CHAMPION, EVALUATION, FIT, TEST, TRAIN
 from pipelines.provenance import rating_scale
 from pipelines.screen import screen
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 BASELINES = ("baseline_only", "normal_predictor")
 
@@ -56,7 +57,7 @@ def _meet_champion(
     except (MarqueeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         screen().print(f"Champion v{current.version} cannot be fitted here: {type(error).__name__}: {error}")
         return
-    evaluation = hashlib.sha256(EVALUATION.read_bytes()).hexdigest()
+    evaluation = sha256_of(EVALUATION)
     figures = {name: value for name, value in score.record().items() if name != "algorithm"}
     write_json(CHAMPION, {"version": current.version, "evaluation": evaluation, **figures})
 

@@ -1,8 +1,8 @@
 """What the evaluation that lies here found: the scores on the test part, and the champion's beside them."""
 
-import hashlib
 from typing import Any
 
+from marquee.file_digest import sha256_of
 from pipelines.paths import CHAMPION, EVALUATION
 from pipelines.stage import read_json
 
@@ -15,6 +15,6 @@ def scores() -> dict[str, dict[str, Any]]:
 def champion_score() -> dict[str, float]:
     """How the champion's recipe did in this very evaluation; empty if it was another, or there was none."""
     told = read_json(CHAMPION) if CHAMPION.exists() else {}
-    if told.pop("evaluation", None) != hashlib.sha256(EVALUATION.read_bytes()).hexdigest():
+    if told.pop("evaluation", None) != sha256_of(EVALUATION):
         return {}
     return told

@@ -3,8 +3,9 @@
 from experiments.config import Params
 from experiments.datasets.digest import as_json, digest_of, files_of
 from experiments.datasets.source import fetch_source, scale_of
+from marquee.atomic_write import write_json
 from pipelines.paths import RAW, SOURCE
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 
 def fetch(params: Params) -> None:

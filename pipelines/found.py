@@ -12,9 +12,10 @@ from experiments.config import Params
 from experiments.findings import Findings
 from experiments.measures import MeasuredCost, Measures
 from experiments.trials import Cost, Trial, from_record
+from marquee.atomic_write import write_json
 from pipelines.paths import COSTS, MEASURED_COSTS, MEASURES, SEARCH, STATE
 from pipelines.provenance import search_key
-from pipelines.stage import read_json, write_json
+from pipelines.stage import read_json
 
 Costs = Mapping[str, Any]  # by the trial's number
 

@@ -16,13 +16,14 @@ from experiments.measuring import Setting
 from experiments.measuring import measure as measure_trial
 from experiments.selection import choose, needs_measures
 from experiments.trials import Trial
+from marquee.atomic_write import write_json
 from marquee.errors import DataError
 from marquee.seeds import seed_for
 from pipelines.found import last_trials, note_costs
 from pipelines.paths import FOLDS, MEASURED_COSTS, MEASURES, TRAIN
 from pipelines.provenance import rating_scale
 from pipelines.screen import screen
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 
 def measure(params: Params) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.config import Params
 from experiments.registry import find_version
+from marquee.atomic_write import write_json
 from marquee.errors import MarqueeError, TrackingError
 from marquee.manifest import read_manifest
 from marquee.model import load_model
@@ -12,7 +13,7 @@ from pipelines.bentos import bento_exists, code_digest, make_bento
 from pipelines.paths import BENTO, FITTED, PACKAGED
 from pipelines.provenance import git_commit
 from pipelines.screen import screen
-from pipelines.stage import read_json, run, write_json
+from pipelines.stage import read_json, run
 
 
 def package(params: Params) -> None:

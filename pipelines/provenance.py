@@ -1,11 +1,11 @@
 """What every run and model says about its origin: data, code, search."""
 
-import hashlib
 import subprocess
 from functools import lru_cache
 
 from experiments.data_version import DataVersion
 from marquee.arrays import Scale
+from marquee.file_digest import sha256_of
 from pipelines.paths import SEARCH, SOURCE
 from pipelines.stage import read_json
 
@@ -25,7 +25,7 @@ def rating_scale() -> Scale:
 def search_key() -> str:
     """Digest of the search's results: the same in every clone that ran the same search."""
     read_json(SEARCH)
-    return hashlib.sha256(SEARCH.read_bytes()).hexdigest()[:16]
+    return sha256_of(SEARCH)[:16]
 
 
 @lru_cache(maxsize=1)

@@ -13,13 +13,14 @@ from experiments.registry import find_version
 from experiments.selection import choose
 from experiments.tracking import Tracker
 from experiments.trials import Trial
+from marquee.atomic_write import write_json
 from pipelines.evaluated import champion_score, scores
 from pipelines.found import last_findings, remembered
 from pipelines.paths import BENTO, CHOICE, EVALUATION, MEASURED_COSTS, PACKAGED, RECORDED, REGISTERED, REPORT
 from pipelines.provenance import code_tags, data_version, search_key
 from pipelines.report import write_report
 from pipelines.searches import search_run
-from pipelines.stage import read_json, run, write_json
+from pipelines.stage import read_json, run
 
 OUTCOME = (CHOICE, EVALUATION, REGISTERED, BENTO)
 

@@ -5,12 +5,13 @@ import json
 from experiments.config import Params
 from experiments.registry import register as register_version
 from experiments.tracking import Tracker
+from marquee.atomic_write import write_json
 from marquee.model import FittedModel, load_model
 from pipelines.paths import FITTED, REGISTERED
 from pipelines.provenance import data_version, git_commit, search_key
 from pipelines.screen import screen
 from pipelines.searches import search_run
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 
 def register(params: Params) -> None:

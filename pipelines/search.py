@@ -10,12 +10,13 @@ from experiments.search.run import Asking, forget_search, run_search
 from experiments.search.space import check_candidates
 from experiments.search.storage import check_storage
 from experiments.trials import Trial, ranked, to_record
+from marquee.atomic_write import write_json
 from pipelines.asking import asking
 from pipelines.found import note_costs
 from pipelines.paths import COSTS, SEARCH
 from pipelines.provenance import code_tags, data_version, search_key
 from pipelines.screen import screen
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 if TYPE_CHECKING:  # every worker imports this module, and needs none
     from experiments.tracking import Tracker

@@ -8,10 +8,11 @@ from experiments.findings import Findings
 from experiments.measures import ERRORS
 from experiments.selection import Choice, choose
 from experiments.trials import MEGABYTE, Trial
+from marquee.atomic_write import write_json
 from pipelines.found import last_findings
 from pipelines.paths import CHOICE, HEADLINE
 from pipelines.screen import screen
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 LISTS = ("ndcg", "recall", "coverage", "personalisation", "diversity", "novelty")
 

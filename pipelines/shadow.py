@@ -6,10 +6,9 @@ from pathlib import Path
 from rich.table import Table
 
 from experiments.config import Params
-from experiments.registry import challenger, champion, version_of
 from marquee.errors import MarqueeError
 from marquee.events import Exposure
-from pipelines.arms import arm_of
+from pipelines.arms import arm_of, champion_and_candidate
 from pipelines.screen import screen
 from service.recommender import RUNGS
 from service.served import load
@@ -23,11 +22,7 @@ def shadow(params: Params, to: int | None, events: Path, requests: int) -> None:
     Raises:
         MarqueeError: there is no such version, or nothing was recorded.
     """
-    name = params.register_.model
-    now = champion(name)
-    target = challenger(name) if to is None else version_of(name, to)
-    if now is None or target is None:
-        raise MarqueeError(f"'{name}' has no champion or no challenger: run `make repro` first")
+    now, target = champion_and_candidate(params.register_.model, to)
     recorded = deque((e for e in read_events(events) if isinstance(e, Exposure) and e.user), maxlen=requests)
     if not recorded:
         raise MarqueeError(

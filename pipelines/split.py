@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import Params
+from marquee.atomic_write import write_json
 from marquee.errors import DataError
 from marquee.ratings import ITEM, TIMESTAMP, USER
 from marquee.seeds import seed_for
 from marquee.split import Fold, check_folds, random_holdout, shuffled, time_holdout
 from pipelines.paths import FOLDS, RATINGS, SPLIT, TEST, TRAIN
-from pipelines.stage import run, write_json
+from pipelines.stage import run
 
 
 def split(params: Params) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from experiments.config import Params, load_params
+from marquee.atomic_write import write_json
 from marquee.errors import MarqueeError
 from pipelines import STARTED
 from pipelines.paths import TIMINGS
@@ -62,12 +62,3 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise MarqueeError(f"{path} is damaged ({error}): delete it and run `make repro`") from None
     return tree
-
-
-def write_json(path: Path, tree: Any) -> None:
-    """Write JSON with sorted keys, so that equal content is equal bytes; all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False)
-    half.write_text(f"{text}\n", encoding="utf-8")
-    half.replace(path)

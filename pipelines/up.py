@@ -1,9 +1,7 @@
 """Bring the stack up: two gateways, the champion's replicas, warden and controller, under a supervisor."""
 
 import os
-import secrets
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,13 +14,14 @@ from pipelines.paths import EVENTS, RUN
 from pipelines.rollout.journal import active
 from pipelines.screen import screen
 from pipelines.servers import refuse_taken
-from service.gateway.configuration import KEY_FILE, Gateway, haproxy, write, write_keys
+from service.gateway.configuration import KEY_FILE, Gateway, ensure_api_key, haproxy, write
 from service.gateway.steering import NOBODY, Split, servers_of, write_split
 from service.settings import Settings
 from service.stack.asking import ready, reason
 from service.stack.launch import end_all
 from service.stack.layout import CANARY, STABLE, Arm, Stack, free_ports, replicas_named, write_arms
 from service.stack.supervisor import Supervisor
+from service.stack.waiting import wait_until
 
 GATEWAYS = 2
 READY_S = 45.0
@@ -116,11 +115,7 @@ def _arms(params: Params, folder: Path) -> dict[str, Arm]:
 
 
 def _write_gateways(stack: Stack) -> None:
-    key = stack.folder / KEY_FILE
-    if not key.exists():
-        with os.fdopen(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            file.write(secrets.token_urlsafe(24))
-    write_keys(stack.folder, [key.read_text(encoding="utf-8")])
+    ensure_api_key(stack.folder)
     running = active(stack.folder)
     rollout = None if running is None else running.rollout()
     write_split(stack.folder, NOBODY if rollout is None else Split(rollout.salt, rollout.weight))
@@ -131,17 +126,18 @@ def _write_gateways(stack: Stack) -> None:
 
 
 def _wait(stack: Stack) -> None:
-    until = time.monotonic() + READY_S
-    while time.monotonic() < until:
-        states = [servers_of(stack.folder, gateway) for gateway in stack.gateways]
-        stable = [server.up for state in states for server in state or () if server.backend == STABLE]
-        # To a gateway that has just started all are up until it has looked, so replicas are asked themselves.
-        if all(states) and stable and all(stable) and all(ready(s.port) for s in stack.replicas[STABLE]):
-            return
-        time.sleep(0.1)
+    if wait_until(lambda: _is_up(stack), READY_S):
+        return
     why = next(filter(None, (reason(server.port) for server in stack.replicas[STABLE])), "see the logs")
     Supervisor(stack.folder).end()
     raise MarqueeError(f"not all replicas became ready in {READY_S:.0f} s ({why}): {stack.folder / 'logs'}")
+
+
+def _is_up(stack: Stack) -> bool:
+    states = [servers_of(stack.folder, gateway) for gateway in stack.gateways]
+    stable = [server.up for state in states for server in state or () if server.backend == STABLE]
+    # To a gateway that has just started all are up until it has looked, so replicas are asked themselves.
+    return all(states) and bool(stable) and all(stable) and all(ready(s.port) for s in stack.replicas[STABLE])
 
 
 def _say(stack: Stack) -> None:

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 from experiments.config import Params
 from experiments.datasets.items import complete_items
 from experiments.datasets.profile import profile
+from marquee.atomic_write import write_json
 from marquee.checks import Outcome, Rules, check_ratings
 from marquee.errors import MarqueeError, ValidationFailed
 from marquee.ratings import ITEM, USER
 from pipelines.paths import INGESTED_ITEMS, INGESTED_RATINGS, ITEMS, QUARANTINE, RATINGS, SOURCE, VALIDATION
-from pipelines.stage import read_json, run, write_json
+from pipelines.stage import read_json, run
 
 log = logging.getLogger(__name__)
 

@@ -33,6 +33,7 @@ from marquee.comparison import Circumstances, Comparison
 from marquee.decision import Action, Decision, ReasonCode
 from marquee.errors import ConfigError, MarqueeError
 from marquee.events import Exposure, Feedback
+from marquee.finite import finite_only
 from marquee.model import load_model
 from marquee.promotion import Policy, Trouble, decide
 from service.settings import Settings
@@ -168,8 +169,8 @@ def run(arguments: Mapping[str, Any]) -> ExitCode:
         decision = analysis.look(time.time())
         if decision.reason != printed:
             printed = decision.reason
-            evidence = {name: value for name, value in decision.evidence.items() if math.isfinite(value)}
-            sys.stdout.write(json.dumps(asdict(decision) | {"evidence": evidence}) + "\n")
+            report = asdict(decision) | {"evidence": finite_only(decision.evidence)}
+            sys.stdout.write(json.dumps(report) + "\n")
             sys.stdout.flush()
         if decision.action != Action.HOLD:
             return EXIT_CODES[decision.action]

@@ -20,7 +20,7 @@ import pyarrow.csv
 from experiments.datasets.catalogue import Layout
 from experiments.datasets.columns import STAND_IN, split
 from experiments.datasets.text import Survey, numbered, opened
-from marquee.errors import DataError
+from marquee.errors import DataError, one_line
 from marquee.ingested import FAULT, LINE
 
 BLOCK = 4 << 20
@@ -41,7 +41,7 @@ def read_cells(path: Path, layout: Layout, wanted: Mapping[str, int], found: Sur
         rows, refused = _by_line(path, layout, wanted, width, quote='"' if quoted else False)
     except pa.ArrowInvalid as error:
         if not quoted:
-            raise DataError(f"{path} cannot be split into rows: {' '.join(str(error).split())}") from None
+            raise DataError(f"{path} cannot be split into rows: {one_line(error)}") from None
         rows, refused = None, {}
     as_lines = rows is not None and rows.num_rows + len(refused) == found.lines - int(layout.header)
     if not quoted or (as_lines and found.quotes % 2 == 0):

@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from marquee.file_digest import md5_of
+
 
 @dataclass(frozen=True)
 class RawFile:
@@ -17,12 +19,6 @@ class RawFile:
     name: str
     bytes: int
     md5: str
-
-
-def md5_of(path: Path) -> str:
-    """MD5 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def files_of(folder: Path) -> list[RawFile]:

@@ -14,7 +14,7 @@ from experiments.datasets.catalogue import Layout
 from experiments.datasets.cells import read_cells
 from experiments.datasets.columns import missing_column, positions
 from experiments.datasets.text import survey, texts
-from marquee.errors import DataError
+from marquee.errors import DataError, one_line
 from marquee.ingested import FAULT, LINE
 from marquee.ratings import ITEM, RATING, TIMESTAMP, USER
 
@@ -64,7 +64,7 @@ def _parquet(path: Path, layout: Layout, optional: Collection[str]) -> Rows:
         table = file.read(columns=list(dict.fromkeys(wanted.values())))
         cells = {ours: _column(table[theirs], ours) for ours, theirs in wanted.items()}
     except (pa.ArrowException, OSError, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}") from None
+        raise DataError(f"{path} cannot be read as Parquet: {one_line(error)}") from None
 
     def row_texts(numbers: Collection[int]) -> dict[int, str]:
         ordered = sorted(numbers)

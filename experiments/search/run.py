@@ -22,6 +22,7 @@ from experiments.source_code import import_closure, matching_files
 from experiments.trials import Trial, cost_of
 from marquee.algorithms.catalogue import Parameters
 from marquee.errors import MarqueeError
+from marquee.file_digest import sha256_of
 
 POLL = 0.05  # seconds between looks at the storage
 ROOT = Path(str(experiments.__file__)).parents[1]
@@ -52,7 +53,7 @@ class Asking:
             "seed": self.seed,
             "metric": self.metric,
             "folds": [self.source.n_folds, self.source.scale],
-            "data": [_digest(path) for path in (self.source.train, self.source.order)],
+            "data": [sha256_of(path) for path in (self.source.train, self.source.order)],
             "code": _code_digest(),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -175,10 +176,6 @@ def _trials_of(slot: Slot, outcome: Outcome, first: int) -> list[Trial]:
         )
         for number, point in enumerate(outcome.points, first)
     ]
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def code_files(root: Path = ROOT) -> list[Path]:

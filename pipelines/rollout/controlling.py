@@ -17,6 +17,7 @@ from typing import Any
 from experiments.registry import crown
 from marquee.decision import Action, Decision, ReasonCode
 from marquee.errors import MarqueeError
+from marquee.finite import finite_only
 from marquee.model import load_model
 from marquee.promotion import Evidence, Policy, decide
 from marquee.rollout import CONCLUSIONS, Outcome, Rollout, fold
@@ -232,7 +233,7 @@ class Controller:
         log.info("%.0f%% of users: %s", 100 * weight, message)
 
     def _conclude(self, journal: Journal, decision: Decision) -> None:
-        evidence = {name: value for name, value in decision.evidence.items() if math.isfinite(value)}
+        evidence = finite_only(decision.evidence)
         outcome, message = CONCLUSIONS[decision.action], decision.message
         told = {"outcome": outcome, "reason": decision.reason, "message": message, "evidence": evidence}
         try:

@@ -1,12 +1,11 @@
 """The hands of a controller: each brings the stack to a state, and does nothing where it is there already."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from marquee.atomic_write import write_atomically
 from marquee.errors import MarqueeError
 from pipelines.rollout.watching import healthy
-from service.files import write_whole
 from service.gateway.configuration import Gateway
 from service.gateway.steering import (
     ServerState,
@@ -21,6 +20,7 @@ from service.stack import asking
 from service.stack.launch import pid_of
 from service.stack.layout import CANARY, STABLE, Arm, Stack, arms_since, read_arms, write_arms
 from service.stack.supervisor import Supervisor
+from service.stack.waiting import wait_until
 from service.stack.warden import beat
 
 READY_S = 60.0  # for a replica to load its model
@@ -107,7 +107,7 @@ class Hands:
             if server.name not in done:
                 self.roll(server.name)
                 done.append(server.name)
-                write_whole(begun, "\n".join(done))
+                write_atomically(begun, "\n".join(done))
 
     def roll(self, replica: str) -> None:
         """Restart one replica without anybody noticing.
@@ -142,13 +142,12 @@ class Hands:
 
     def wait(self, until: Callable[[], bool], seconds: float) -> bool:
         """Wait for something; whether it came true."""
-        end = time.monotonic() + seconds
-        while not until():
-            if time.monotonic() > end:
-                return False
+
+        def is_so() -> bool:
             beat(self.stack.folder, "controller")
-            time.sleep(0.1)
-        return True
+            return until()
+
+        return wait_until(is_so, seconds)
 
     def _drain(self, replica: str) -> None:
         set_server(self.stack.folder, self.stack.gateways, replica, "drain")

@@ -16,7 +16,7 @@ import experiments
 import marquee
 import pipelines
 import service
-from service.files import write_whole
+from marquee.atomic_write import write_atomically
 
 PACKAGES = (experiments, marquee, pipelines, service)
 DIGEST = 32  # bytes
@@ -31,7 +31,7 @@ def keep(path: Path, name: str, counted: object) -> None:
         if shutil.disk_usage(path.parent).free < ROOM * len(body):
             log.warning("what was counted is not kept: the disk is nearly full")
             return
-        write_whole(path, hashlib.sha256(body).digest() + body)
+        write_atomically(path, hashlib.sha256(body).digest() + body)
     except OSError as error:
         log.warning("what was counted is not kept: %s", error)
 

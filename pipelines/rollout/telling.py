@@ -13,12 +13,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from experiments.rollouts import RolloutRun
+from marquee.atomic_write import write_json
 from marquee.decision import Decision
 from marquee.errors import TrackingError
+from marquee.finite import finite_or_none
 from marquee.promotion import Evidence
 from marquee.rollout import Rollout
 from pipelines.rollout.journal import STATUS, Journal, journals
-from pipelines.stage import write_json
 
 LOG_S = 5.0  # between looks that are written to MLflow
 RECORD_S = 10.0  # for MLflow to take an outcome
@@ -59,7 +60,10 @@ class Telling:
     ) -> None:
         """What was seen at one look, and what follows from it."""
         try:
-            write_json(self._folder / STATUS, _status(rollout, evidence, decision, shown, now))
+            status = _status(rollout, evidence, decision, shown, now)
+            write_json(
+                self._folder / STATUS, status, sync=False
+            )  # twice a second; a slow disk must not hold up decisions
         except OSError as error:
             log.error("the status cannot be written: %s", error)  # noqa: TRY400 - one line an incident
         busy = self._logging is not None and not self._logging.done()
@@ -119,7 +123,7 @@ def _status(
     rollout: Rollout, evidence: Evidence, decision: Decision, shown: Mapping[str, float], now: float
 ) -> dict[str, object]:
     """What `marquee canary status` shows."""
-    bounds = {name: _plain(drift.difference.low) for name, drift in evidence.drifts.items()}
+    bounds = {name: finite_or_none(drift.difference.low) for name, drift in evidence.drifts.items()}
     return {
         "name": rollout.name,
         "time": now,
@@ -131,23 +135,20 @@ def _status(
         "action": decision.action,
         "reason": decision.reason,
         "message": decision.message,
-        "ages": {arm: _plain(age) for arm, age in evidence.age_seconds.items()},
+        "ages": {arm: finite_or_none(age) for arm, age in evidence.age_seconds.items()},
         "incidents": {
             name: {"canary": i.canary, "total": i.total, "p": i.p, "alarm": i.alarm}
             for name, i in (*evidence.incidents.items(), ("mismatch", evidence.mismatch))
         },
         "drifts": {
-            name: {"estimate": _plain(d.difference.estimate), "low": bounds[name], "alarm": d.alarm}
+            name: {"estimate": finite_or_none(d.difference.estimate), "low": bounds[name], "alarm": d.alarm}
             for name, d in evidence.drifts.items()
         },
-        "quality": {name: _plain(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")},
+        "quality": {
+            name: finite_or_none(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")
+        },
         "quality_users": list(evidence.quality_users),
         "restarts": evidence.restarts,
         "troubles": [trouble.message for trouble in evidence.troubles],
         "shown": dict(shown),
     }
-
-
-def _plain(number: float) -> float | None:
-    """JSON has no infinity."""
-    return number if math.isfinite(number) else None

@@ -1,7 +1,6 @@
 """What is seen of a rollout: events, failures and replicas, as evidence for a decision."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from marquee.cohort import Cohort, Failure
 from marquee.comparison import Circumstances, Comparison
 from marquee.decision import ReasonCode
 from marquee.events import Event, Exposure, Feedback
+from marquee.finite import finite_only
 from marquee.promotion import Evidence, Trouble
 from marquee.rollout import Rollout
 from pipelines.rollout import memory
@@ -227,7 +227,7 @@ class Watch:
         figures = {"mean_stable": means[0], "mean_canary": means[1], "estimate": quality.estimate}
         figures |= {"low": quality.low, "high": quality.high}
         figures |= {f"lists_{arm}": count for arm, count in self._counted.cohort.lists.items()}
-        return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
+        return finite_only({name: float(value) for name, value in figures.items()})
 
 
 def away_share(rollout: Rollout, now: float) -> float:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from marquee.atomic_write import move_into_place, write_atomically
 from marquee.errors import ConfigError, MarqueeError
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def write(site: Site, gateway: Gateway) -> Path:
         MarqueeError: HAProxy is not installed.
     """
     path = gateway.configuration(site.folder)
-    check(site, gateway).replace(path)
+    move_into_place(check(site, gateway), path)
     return path
 
 
@@ -141,6 +143,12 @@ def check(site: Site, gateway: Gateway) -> Path:
 def write_keys(folder: Path, keys: Iterable[str]) -> None:
     """Keys of those who may write, as digests."""
     digests = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
-    path = folder / KEYS
-    path.write_text("".join(f"{digest}\n" for digest in digests), encoding="utf-8")
-    path.chmod(0o600)
+    write_atomically(folder / KEYS, "".join(f"{digest}\n" for digest in digests), mode=0o600)
+
+
+def ensure_api_key(folder: Path) -> None:
+    """Have a key in `KEY_FILE`, the one that is there or a new one, and let in who has it."""
+    path = folder / KEY_FILE
+    if not path.exists():
+        write_atomically(path, secrets.token_urlsafe(24), mode=0o600)
+    write_keys(folder, [path.read_text(encoding="utf-8")])

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from marquee.cohort import ARMS, Failure
+from marquee.journal import whole_lines
 
 FAILED = 500  # statuses from here on
 
@@ -25,21 +26,20 @@ class FailureFile:
     def poll(self) -> Iterator[Failure]:
         """What was added since; half a line is left for the next time."""
         try:
-            data = self._read()
+            lines = self._read()
         except OSError:  # it is not there, or nothing was added
             return
-        whole = data.rfind(b"\n") + 1
-        self._offset += whole
-        for line in data[:whole].splitlines():
+        for line in lines:
             yield from self._failures(line.lstrip(b"\0").decode(errors="replace"))
 
-    def _read(self) -> bytes:
+    def _read(self) -> list[bytes]:
         """What is behind the offset. A file that was begun anew has a hole where its old lines were."""
         with self._path.open("rb") as file:
             if file.seek(0, os.SEEK_END) < self._offset:
                 self._offset = 0
-            self._offset = file.seek(self._offset, os.SEEK_DATA)
-            return file.read()
+            found = [*whole_lines(file, file.seek(self._offset, os.SEEK_DATA))]
+        self._offset = found[-1][1] if found else self._offset
+        return [line for line, _ in found]
 
     def _failures(self, line: str) -> Iterator[Failure]:
         try:

@@ -4,13 +4,14 @@ The file is written first: a gateway that starts reads it, so a restart puts nob
 those that run are told. Telling twice changes nothing.
 """
 
+import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from marquee.atomic_write import write_atomically
 from marquee.errors import MarqueeError
-from service.files import write_whole
 from service.gateway.configuration import BUCKETS, ROLLOUT, Gateway
 
 ANSWER_S = 2.0
@@ -35,11 +36,17 @@ class Split:
 
 
 NOBODY = Split(0, 0.0)
+SALTS = 1 << 31
+
+
+def draw_salt() -> int:
+    """A salt for a new rollout: users are assigned to arms anew."""
+    return secrets.randbelow(SALTS)
 
 
 def write_split(folder: Path, split: Split) -> None:
     """Have gateways that start from now on split so; whole or not at all."""
-    write_whole(folder / ROLLOUT, f"salt {split.salt}\nweight {split.buckets}\n")
+    write_atomically(folder / ROLLOUT, f"salt {split.salt}\nweight {split.buckets}\n")
 
 
 def read_split(folder: Path) -> Split:

@@ -8,18 +8,18 @@ PATIENCE_S = 0.25
 
 def alive(port: int, patience_s: float = PATIENCE_S) -> bool:
     """Whether anything is answered to /livez in time. A gateway without replicas says 503, and is alive."""
-    return _get(port, "/livez", patience_s) is not None
+    return get(port, "/livez", patience_s) is not None
 
 
 def ready(port: int) -> bool:
     """Whether a replica says so itself."""
-    answer = _get(port, "/readyz", 1.0)
+    answer = get(port, "/readyz", 1.0)
     return answer is not None and answer[0] == http.client.OK
 
 
 def reason(port: int) -> str | None:
     """Why a replica is not ready, in its own words; None where it says nothing, or is."""
-    answer = _get(port, "/readyz", 1.0)
+    answer = get(port, "/readyz", 1.0)
     if answer is None or answer[0] == http.client.OK:
         return None
     try:
@@ -28,7 +28,8 @@ def reason(port: int) -> str | None:
         return None
 
 
-def _get(port: int, path: str, patience_s: float) -> tuple[int, bytes] | None:
+def get(port: int, path: str, patience_s: float) -> tuple[int, bytes] | None:
+    """Status and body of an answer on this machine; None where there is none in time."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience_s)
     try:
         connection.request("GET", path)

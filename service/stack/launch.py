@@ -16,6 +16,7 @@ import psutil
 
 from service.gateway.configuration import haproxy
 from service.stack.layout import WARDENS, Stack, load_stack, settings_for
+from service.stack.waiting import wait_until
 
 WRITTEN = re.compile(r"^\d+\.\d{3}$", re.MULTILINE)
 CODE = Path(__file__).parents[2]
@@ -84,14 +85,13 @@ def living(folder: Path) -> dict[str, int]:
 def end_all(folder: Path, patience_s: float = 0.0) -> list[str]:
     """End every process that noted its pid, and give it so long before it is killed; their names."""
     found = living(folder)
-    until = time.monotonic() + patience_s
     for stop in (signal.SIGTERM, signal.SIGKILL):
         for name, pid in found.items():
             if pid_of(folder, name) is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, stop)
-        while stop == signal.SIGTERM and time.monotonic() < until and any(pid_of(folder, n) for n in found):
-            time.sleep(0.1)
+        if stop == signal.SIGTERM:
+            wait_until(lambda: not any(pid_of(folder, name) for name in found), patience_s)
     return list(found)
 
 

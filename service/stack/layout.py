@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from marquee.atomic_write import write_atomically
 from marquee.errors import MarqueeError
-from service.files import write_whole
 from service.gateway.configuration import Gateway, Server, Site
 from service.settings import Settings
 
@@ -87,7 +87,7 @@ class Stack:
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         tree = asdict(self) | {"folder": str(self.folder), "events": str(self.events)}
-        write_whole(self.folder / STACK, json.dumps(tree, indent=2))
+        write_atomically(self.folder / STACK, json.dumps(tree, indent=2))
 
 
 def load_stack(folder: Path) -> Stack:
@@ -125,7 +125,9 @@ def read_arms(folder: Path) -> dict[str, Arm]:
 
 def write_arms(folder: Path, arms: Mapping[str, Arm]) -> None:
     """Have replicas that start from now on use these."""
-    write_whole(folder / ARMS_FILE, json.dumps({arm: asdict(told) for arm, told in arms.items()}, indent=2))
+    write_atomically(
+        folder / ARMS_FILE, json.dumps({arm: asdict(told) for arm, told in arms.items()}, indent=2)
+    )
 
 
 def arms_since(folder: Path) -> float:

@@ -1,6 +1,5 @@
 """What the replicas count, taken from their /metrics: rates and quantiles between two looks."""
 
-import http.client
 import math
 import time
 from collections.abc import Iterable, Mapping
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.stack.asking import get
 from service.stack.layout import Stack
 
 PATIENCE_S = 1.0
@@ -43,16 +43,11 @@ def samples_of(stack: Stack) -> dict[str, Sample | None]:
 
 
 def _sample(port: int) -> Sample | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    try:
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
-    except (OSError, http.client.HTTPException):
+    answer = get(port, "/metrics", PATIENCE_S)
+    if answer is None:
         return None
-    finally:
-        connection.close()
     counts: dict[tuple[str, str], float] = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(answer[1].decode()):
         for sample in family.samples:
             label = (
                 sample.labels.get("le") or sample.labels.get("status") or sample.labels.get("outcome") or ""

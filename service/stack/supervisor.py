@@ -24,6 +24,7 @@ from marquee.errors import MarqueeError
 from service import logs
 from service.stack.launch import CODE, pid_of
 from service.stack.layout import CANARY, Stack, load_stack, read_arms
+from service.stack.waiting import wait_until
 from service.stack.warden import watch
 
 CHECK_S = 0.25  # between looks at who has ended
@@ -69,14 +70,13 @@ class Supervisor:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C in this terminal is not meant for it
             )
-        until = time.monotonic() + UNTIL_S
-        while time.monotonic() < until:
-            if process.poll() is not None:
-                break
-            if self.running and self._call("dstats") is not None:
-                return
-            time.sleep(0.1)
-        raise MarqueeError(f"the supervisor did not start: see {log}")
+
+        def answers() -> bool:
+            return self.running and self._call("dstats") is not None
+
+        known = wait_until(lambda: process.poll() is not None or answers(), UNTIL_S)
+        if not known or process.poll() is not None:
+            raise MarqueeError(f"the supervisor did not start: see {log}")
 
     def start(self, name: str) -> None:
         """Start a process that is not running.
@@ -100,9 +100,7 @@ class Supervisor:
         if pid is None:
             return
         os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + GRACE_S + UNTIL_S
-        while self._pid() == pid and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until(lambda: self._pid() != pid, GRACE_S + UNTIL_S)
 
     def _order(self, command: str, name: str, *, waiting: bool) -> None:
         if self._call(command, name=name, waiting=waiting) is None:

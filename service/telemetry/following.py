@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from marquee.errors import EventError
 from marquee.events import Event, decode
+from marquee.journal import whole_lines
 from service.telemetry.segments import CLOSED, OPEN
 
 T = TypeVar("T")
-PIECE = 4 << 20  # bytes read at a time
 
 
 class Follower:
@@ -71,27 +71,15 @@ class Follower:
                 return
             if status.st_size < start:
                 start = 0
-            file.seek(start)
-            while data := file.read(PIECE):
-                whole = data.rfind(b"\n") + 1
-                if not whole:
-                    break
-                yield from self._events(key, start, data[:whole])
-                start += whole
-                file.seek(start)
-
-    def _events(self, key: str, start: int, lines: bytes) -> Iterator[Event]:
-        """What was given counts as read, and nothing else: a fault in the midst costs nothing."""
-        for line in lines.splitlines(keepends=True):
-            try:
-                event = decode(line)
-            except EventError:
-                self.unreadable += 1
-                event = None
-            start += len(line)
-            self._offsets[key] = start
-            if event is not None:
-                yield event
+            for line, end in whole_lines(file, start):
+                try:
+                    event = decode(line)
+                except EventError:
+                    self.unreadable += 1
+                    event = None
+                self._offsets[key] = end  # what was given counts as read, and nothing else
+                if event is not None:
+                    yield event
 
 
 def readable(new: Iterable[T], troubles: list[str]) -> Iterator[T]:

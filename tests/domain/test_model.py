@@ -15,7 +15,8 @@ from served import small_arrays
 
 from marquee.errors import ModelError
 from marquee.factors import FactorSpace
-from marquee.manifest import MANIFEST, sha256_of
+from marquee.file_digest import sha256_of
+from marquee.manifest import MANIFEST
 from marquee.model import load_model, write_model
 from marquee.model_arrays import FACTORS, ModelArrays
 from marquee.strings import StringTable

@@ -1,6 +1,8 @@
 """The benchmarks on tiny data: what they write, what they say, and what they refuse."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from marquee.errors import DataError
 from marquee.ratings import ITEM, RATING, USER
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+MARQUEE = BENCHMARKS.parent / "marquee"
 
 
 def rows_of(subject: str, error: float, ours: float, peer: float, library: str = "Surprise") -> list[Row]:
@@ -195,12 +198,21 @@ def test_columns_that_are_missing_are_named(tmp_path: Path) -> None:
         source(path)
 
 
-def test_the_peers_side_imports_nothing_of_marquee() -> None:
-    ours = {"marquee", "experiments", "pipelines", "service"}
-    for module in ("peers", "measure"):
-        found = set(imports_of(BENCHMARKS / f"{module}.py"))
-        assert not {name.split(".")[0] for name in found} & ours
-        assert {name for name in found if name.startswith("benchmarks")} <= {"benchmarks.measure"}
+def test_the_peers_side_imports_nothing_of_marquee_that_needs_more_than_numpy() -> None:
+    allowed = ("arrays", "metrics", "process_memory")
+    command = [sys.executable, "-c", "import sys, benchmarks.peers; print(*sys.modules)"]
+    loaded = subprocess.run(
+        command, cwd=MARQUEE.parent, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {name for name in loaded if name.startswith(("benchmarks.", "marquee."))} == {
+        "benchmarks.measure",
+        "benchmarks.peers",
+        *(f"marquee.{name}" for name in allowed),
+    }
+    assert not {name.split(".")[0] for name in loaded} & {"experiments", "pipelines", "service"}
+    for name in allowed:
+        found = {imported.split(".")[0] for imported in imports_of(MARQUEE / f"{name}.py")}
+        assert found <= {*sys.stdlib_module_names, "numpy", "marquee"}
 
 
 # The commands ----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from containers import BASE, docker
 from steps import policy_file
 
 from marquee.events import Exposure, Feedback
+from marquee.process_memory import mapped_bytes
 from service.analysis import ExitCode
 from service.telemetry.reading import read_events
 
@@ -127,10 +128,9 @@ def own_megabytes(container: Container) -> float:
     pids = [int(line.split()[1]) for line in docker("top", container.name).splitlines()[1:]]
     own = 0
     for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith(("Private_Clean:", "Private_Dirty:")):
-                own += int(line.split()[1])
-    return own / 1024
+        mapped = mapped_bytes(pid)
+        own += mapped["Private_Clean"] + mapped["Private_Dirty"]
+    return own / MEGABYTE
 
 
 FEEDBACK: dict[str, Any] = {"event_id": "e1", "user": "ann", "item": "i2", "kind": "rating", "value": 4}

@@ -7,10 +7,8 @@ import asyncio
 import json
 import os
 import random
-import resource
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from shops import ITEMS, open_shop, settings_of, write_shop
 from starlette.testclient import TestClient
 
+from marquee.process_memory import resident_bytes
 from service.replica import Replica
 
 TIMES = int(os.environ.get("MARQUEE_FUZZ", "1"))
@@ -48,7 +47,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Replica, Te
 
 
 def resident_kb() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+    return (resident_bytes() or 0) // 1024
 
 
 def test_what_the_description_allows_and_forbids_gets_what_it_promises(

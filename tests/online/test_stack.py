@@ -1,9 +1,11 @@
 """The pieces of the stack that can be wrong without one: its files, its journal, its figures."""
 
+import hashlib
 import json
 import math
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -27,6 +29,7 @@ from pipelines.rollout.policy import canary_of, policy_of, told_of
 from pipelines.rollout.rehearsal import users_until_alarm, users_until_surge
 from pipelines.up import laid_out
 from service.gateway.address import Host, render_address
+from service.gateway.configuration import KEY_FILE, KEYS, ensure_api_key
 from service.gateway.steering import ServerState
 from service.stack.launch import _append, end_all, pid_of, starts_since
 from service.stack.layout import CANARY, STABLE, Arm, Stack, load_stack, read_arms, settings_for, write_arms
@@ -194,12 +197,11 @@ def test_one_rollout_at_a_time(tmp_path: Path) -> None:
 def test_a_journal_is_there_with_its_first_entry_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(journal: Journal, *_: object, **__: object) -> None:
-        journal.path.touch()
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "append", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             create(tmp_path, "one", **BEGAN)
     assert active(tmp_path) is None
@@ -209,14 +211,14 @@ def test_a_journal_is_there_with_its_first_entry_or_not_at_all(
 def test_a_full_disk_has_room_for_what_ends_a_rollout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal, append = create(tmp_path, "one", **BEGAN), Journal._append
+    journal, write = create(tmp_path, "one", **BEGAN), os.write
 
-    def full(this: Journal, *told: Any) -> None:
-        if this.path.with_suffix(".room").exists():
+    def full(file: int, data: bytes) -> int:
+        if journal.path.with_suffix(".room").exists():
             raise OSError(28, "No space left on device")
-        append(this, *told)
+        return write(file, data)
 
-    monkeypatch.setattr(Journal, "_append", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         journal.append("held", reason="no_data", message="no data")
     journal.append("asked", what="roll back")
@@ -274,6 +276,16 @@ def test_status_and_history_show_a_rollout_of_an_older_version(
     journal.append("concluded", outcome="rolled back", reason="somebody wished it", figures={})
     canary.history()
     assert "somebody wished it" in capsys.readouterr().out
+
+
+def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    ensure_api_key(tmp_path)
+    key = (tmp_path / KEY_FILE).read_text()
+    ensure_api_key(tmp_path)
+    assert (tmp_path / KEY_FILE).read_text() == key
+    assert (tmp_path / KEYS).read_text() == f"{hashlib.sha256(key.encode()).hexdigest()}\n"
+    for name in (KEY_FILE, KEYS):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
 def test_a_second_holder_is_refused(tmp_path: Path) -> None:
