@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.measure import Job, Laps, Result, measured, serve
-from marquee.metrics import mae, rmse
+from marquee.metrics.prediction import mae, rmse
 
 LOW, HIGH = 1.0, 5.0
 SIDE = 12  # users and items of the toy

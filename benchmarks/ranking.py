@@ -27,7 +27,7 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from threadpoolctl import threadpool_limits
 
 from benchmarks.folds import source
-from marquee.algorithms.algorithm import Algorithm
+from marquee.algorithms.base import Algorithm
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
 from marquee.algorithms.popularity import Popularity
@@ -36,10 +36,10 @@ from marquee.algorithms.scoring import pairs_of
 from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.threads import n_threads
 from marquee.arrays import Integers
-from marquee.lists import coverage
-from marquee.ranking import Relevant, judge, ndcg, recall
-from marquee.ratings import RatingMatrix
-from marquee.split import random_holdout
+from marquee.interactions.matrix import RatingMatrix
+from marquee.interactions.splitting import random_holdout
+from marquee.metrics.beyond_accuracy import coverage
+from marquee.metrics.ranking import Relevant, judge, ndcg, recall
 
 TEST_SHARE = 0.2
 LIKED = 4.0

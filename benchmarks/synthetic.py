@@ -20,7 +20,7 @@ import pandas as pd
 import surprise
 from surprise.model_selection import KFold
 
-from marquee.ratings import ITEM, RATING, USER
+from marquee.interactions.matrix import ITEM, RATING, USER
 from marquee.synthetic import SyntheticSpec, generate, generate_in_pieces
 
 Measures = dict[str, float]

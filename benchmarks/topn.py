@@ -19,11 +19,11 @@ from scipy.sparse import csr_matrix
 
 from benchmarks.measure import peak_mb
 from benchmarks.search import Row, ratings_of, run, sampled
-from marquee.algorithms.catalogue import candidate
+from marquee.algorithms.registry import candidate
 from marquee.algorithms.retrieval import best_lists, factor_lists
 from marquee.algorithms.svd import SVD
 from marquee.algorithms.threads import threads
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 BEST, FACTORS, THREADS, ROUNDS = 20, 64, 2, 9
 USERS, ITEMS, SEEN = 1_000_000, 27_000, 100

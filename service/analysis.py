@@ -28,14 +28,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from marquee.cohort import ARMS, Cohort, Failure, Objective
-from marquee.comparison import Circumstances, Comparison
-from marquee.decision import Action, Decision, ReasonCode
 from marquee.errors import ConfigError, MarqueeError
 from marquee.events import Exposure, Feedback
 from marquee.finite import finite_only
-from marquee.model import load_model
-from marquee.promotion import Policy, Trouble, decide
+from marquee.model.fitted_model import load_model
+from marquee.rollout.cohort import ARMS, Cohort, Failure, Objective
+from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.evidence import Circumstances, Comparison
+from marquee.rollout.policy import Policy, Trouble, decide
 from service.settings import Settings
 from service.telemetry import Follower, readable
 

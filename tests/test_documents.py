@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipelines.cli import cli
-from pipelines.summary import STAGES
+from pipelines.support.summary import STAGES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.blocks import Block
-from experiments.config import Params
+from experiments.config.offline import Params
+from experiments.config.online import Block
 from experiments.source_code import import_closure
-from pipelines import paths
-from pipelines.bentos import REQUIREMENTS, code_files
+from pipelines.support import paths
+from pipelines.support.bento import REQUIREMENTS, code_files
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -24,30 +24,30 @@ CODE = ("marquee", "experiments", "pipelines", "service", "requirements")
 # What stages import and what cannot change an output, with the reason. It is not followed further either.
 LEFT_OUT = {
     "pipelines/__init__.py": "turns telemetry of libraries off, notes the time",
-    "pipelines/paths.py": "names of files; where an output is renamed, dvc.yaml is too",
-    "pipelines/screen.py": "console",
-    "pipelines/searches.py": "tracking",
-    "pipelines/stage.py": "command line: errors, signals, times; and JSON, read and written as it is",
-    "experiments/config.py": "types of params.yaml: values are params of the stages, no default is in force",
-    "experiments/data_version.py": "a record of three strings",
-    "experiments/tracking.py": "tracking",
-    "experiments/tracking_store.py": "tracking",
+    "pipelines/support/paths.py": "names of files; where an output is renamed, dvc.yaml is too",
+    "pipelines/support/console.py": "console",
+    "pipelines/support/tracked_searches.py": "tracking",
+    "pipelines/support/stage_runner.py": "command line: errors, signals, times; JSON as it is",
+    "experiments/config/offline.py": "types of params.yaml: values are params of the stages",
+    "experiments/tracking/data_version.py": "a record of three strings",
+    "experiments/tracking/runs.py": "tracking",
+    "experiments/tracking/store.py": "tracking",
     "marquee/arrays.py": "names of types",
-    "marquee/atomic_write.py": "how files are written, never what",
-    "marquee/file_digest.py": "SHA-256 and MD5 of a file",
-    "marquee/file_lock.py": "one process at a time",
-    "marquee/journal.py": "how lines are appended, never which",
-    "pipelines/programs.py": "how other programs are run",
+    "marquee/files/atomic_write.py": "how files are written, never what",
+    "marquee/files/digest.py": "SHA-256 and MD5 of a file",
+    "marquee/files/lock.py": "one process at a time",
+    "marquee/files/journal.py": "how lines are appended, never which",
+    "pipelines/support/programs.py": "how other programs are run",
     "marquee/errors.py": "names of errors",
 }
 LEFT_OUT_OF_STAGE = {
     "search": {
-        "pipelines/found.py": "notes costs, which are in no output",
+        "pipelines/support/stage_results.py": "notes costs, which are in no output",
         "experiments/source_code.py": "finds out whether an interrupted search may be continued",
     },
-    "evaluate": {"experiments/registry.py": "tracking: the champion's score is in no output"},
-    "package": {"experiments/registry.py": "tracking: the version's number is in no output"},
-    "record": {"experiments/registry.py": "tracking"},
+    "evaluate": {"experiments/tracking/registry.py": "tracking: the champion's score is in no output"},
+    "package": {"experiments/tracking/registry.py": "tracking: the version's number is in no output"},
+    "record": {"experiments/tracking/registry.py": "tracking"},
 }
 
 
@@ -121,7 +121,7 @@ def test_nothing_is_left_out_that_no_stage_imports_or_that_one_depends_on() -> N
 
 def test_modules_reached_by_name_are_found() -> None:
     assert Path("experiments/report/page.html") in code_behind("record")
-    assert Path("experiments/registered_model.py") in code_behind("register")
+    assert Path("experiments/tracking/pyfunc_model.py") in code_behind("register")
     assert Path("marquee/algorithms/slope_one.py") in code_behind("fit")
 
 
@@ -134,7 +134,7 @@ def test_every_output_has_its_name_in_pipelines_paths() -> None:
 
 
 def test_no_default_of_params_yaml_is_in_force() -> None:
-    """Defaults are in experiments/config.py, and no stage depends on that: params.yaml has every key."""
+    """No stage depends on the defaults in experiments/config: params.yaml has every key."""
     tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     assert list(absent_keys(Params.model_validate(tree), tree)) == []
 

@@ -22,8 +22,8 @@ from benchmarks.canary.figure import Effect, draw
 from benchmarks.canary.rollouts import Ended, policy, simulate
 from benchmarks.canary.world import click_rate
 from benchmarks.search import Row, run
-from marquee.decision import ReasonCode
-from marquee.rollout import Outcome
+from marquee.rollout.decision import ReasonCode
+from marquee.rollout.state import Outcome
 
 ROLLOUTS, POWER_ROLLOUTS, RUNS, SOUNDS = 2000, 200, 200, 40
 BATCH = 300  # users between two looks

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.canary.rollouts import FRESH, policy
-from marquee.cohort import Cohort, Failure
-from marquee.comparison import Circumstances, Comparison
-from marquee.decision import Action
 from marquee.events import Exposure
-from marquee.promotion import decide
+from marquee.rollout.cohort import Cohort, Failure
+from marquee.rollout.decision import Action
+from marquee.rollout.evidence import Circumstances, Comparison
+from marquee.rollout.policy import decide
 
 TICK_S = 0.5  # between looks of the controller
 SYNC_S = 0.5  # until exposures are on disk, at most; failures are written at once

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.canary.world import USERS, Outcomes, visit
-from experiments.config import load_params
-from marquee.comparison import Circumstances, Comparison
-from marquee.decision import Action, ReasonCode
-from marquee.promotion import INCIDENTS, Policy, decide
-from marquee.rollout import CONCLUSIONS, Outcome
-from pipelines.rollout.policy import policy_of
+from experiments.config.offline import load_params
+from marquee.rollout.decision import Action, ReasonCode
+from marquee.rollout.evidence import Circumstances, Comparison
+from marquee.rollout.policy import INCIDENTS, Policy, decide
+from marquee.rollout.state import CONCLUSIONS, Outcome
+from pipelines.rollout.policy_config import policy_of
 
 BASE = {"errors": 0.002, "slow": 0.02, "below_personal": 0.05, "empty": 0.0}  # of users, in any arm
 STEP_BATCHES = 10  # a step lasts so many batches at least

@@ -16,10 +16,10 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.datasets.catalogue import BASE_URL, Dataset
+from experiments.datasets.movielens import BASE_URL, Dataset
 from marquee.errors import SourceError, one_line
-from marquee.file_digest import md5_of
-from marquee.file_lock import locked
+from marquee.files.digest import md5_of
+from marquee.files.lock import locked
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is ours to write

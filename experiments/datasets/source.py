@@ -17,14 +17,14 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.config import Data, Demo, FileFormat
+from experiments.config.offline import Data, Demo, FileFormat
 from experiments.datasets.archive import file_names, is_archive, some, unpack
-from experiments.datasets.catalogue import BASE_URL, DATASETS, Dataset
 from experiments.datasets.download import cached_archive, default_cache
-from marquee.atomic_write import new_folder
+from experiments.datasets.movielens import BASE_URL, DATASETS, Dataset
 from marquee.errors import SourceError
-from marquee.file_digest import md5_of
-from marquee.ratings import ITEM_COLUMNS, RATING_COLUMNS
+from marquee.files.atomic_write import new_folder
+from marquee.files.digest import md5_of
+from marquee.interactions.matrix import ITEM_COLUMNS, RATING_COLUMNS
 from marquee.seeds import seed_for
 from marquee.synthetic import SyntheticSpec, generate
 

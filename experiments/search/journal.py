@@ -1,7 +1,7 @@
 """The file in which a search on one machine remembers itself: a line an operation, whole or not at all.
 
 Optuna's own file backend is locked by a second file, which a killed process leaves behind for half a minute,
-and stops for ever at a line that was cut. `marquee.journal` does neither.
+and stops for ever at a line that was cut. `marquee.files.journal` does neither.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from marquee.errors import MarqueeError
-from marquee.journal import append_lines, whole_lines
+from marquee.files.journal import append_lines, whole_lines
 
 
 class JournalFile(BaseJournalBackend):

@@ -10,19 +10,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 import experiments
-from experiments.config import Search
-from experiments.crossval import FoldSource
-from experiments.search.crew import crew
-from experiments.search.outcome import Outcome
-from experiments.search.planner import Planner
+from experiments.config.offline import Search
+from experiments.evaluation.cross_validation import FoldSource
+from experiments.search.scheduler import Planner
 from experiments.search.space import Axes, axes_of_all
-from experiments.search.studies import MOST_DEATHS, Slot, Studies
+from experiments.search.training_queue import MOST_DEATHS, Slot, Studies
+from experiments.search.training_result import Outcome
+from experiments.search.trials import Trial, cost_of
 from experiments.search.worker import Assignment, is_gone
+from experiments.search.worker_pool import crew
 from experiments.source_code import import_closure, matching_files
-from experiments.trials import Trial, cost_of
-from marquee.algorithms.catalogue import Parameters
+from marquee.algorithms.registry import Parameters
 from marquee.errors import MarqueeError
-from marquee.file_digest import sha256_of
+from marquee.files.digest import sha256_of
 
 POLL = 0.05  # seconds between looks at the storage
 ROOT = Path(str(experiments.__file__)).parents[1]

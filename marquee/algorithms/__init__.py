@@ -8,7 +8,7 @@ A class is imported when it is first asked for; the modules and compiled kernels
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from marquee.algorithms.algorithm import Algorithm, EpochAlgorithm, Estimates
+    from marquee.algorithms.base import Algorithm, EpochAlgorithm, Estimates
     from marquee.algorithms.baseline_only import BaselineOnly
     from marquee.algorithms.bayesian import BayesianMF
     from marquee.algorithms.co_clustering import CoClustering
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
     from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
     from marquee.algorithms.nmf import NMF
-    from marquee.algorithms.normal import NormalPredictor
+    from marquee.algorithms.normal_predictor import NormalPredictor
     from marquee.algorithms.popularity import Popularity
-    from marquee.algorithms.ranker import Ranker
+    from marquee.algorithms.ranking_base import Ranker
     from marquee.algorithms.slope_one import SlopeOne
     from marquee.algorithms.svd import PMF, SVD, SVDpp
 
@@ -48,10 +48,10 @@ __all__ = [
 
 # What a new algorithm is made of; the algorithms themselves are found by the catalogue.
 _BASES = {
-    "Algorithm": "algorithm.Algorithm",
-    "EpochAlgorithm": "algorithm.EpochAlgorithm",
-    "Estimates": "algorithm.Estimates",
-    "Ranker": "ranker.Ranker",
+    "Algorithm": "base.Algorithm",
+    "EpochAlgorithm": "base.EpochAlgorithm",
+    "Estimates": "base.Estimates",
+    "Ranker": "ranking_base.Ranker",
 }
 
 if not TYPE_CHECKING:  # a type checker takes a module with `__getattr__` to have every name
@@ -62,7 +62,7 @@ if not TYPE_CHECKING:  # a type checker takes a module with `__getattr__` to hav
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        from marquee.algorithms.catalogue import CATALOGUE
+        from marquee.algorithms.registry import CATALOGUE
 
         homes = {one.home.split(".")[1]: one.home for one in CATALOGUE.values()} | _BASES
         module, _ = homes[name].split(".")

@@ -12,7 +12,7 @@ from marquee.algorithms.parameters import choice, known, number, whole
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Real
 from marquee.errors import ParameterError, UnknownSimilarityError
-from marquee.ratings import Grouped, RatingMatrix, grouped
+from marquee.interactions.matrix import Grouped, RatingMatrix, grouped
 
 MEASURES = {"cosine": COSINE, "msd": MSD, "pearson": PEARSON, "pearson_baseline": COSINE}
 BLOCK = 64  # rows of a tile

@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.algorithm import UNKNOWN, EpochAlgorithm, Estimates
-from marquee.algorithms.kernels.factors import dots, implicit_factors, svd_epoch, svdpp_epoch
+from marquee.algorithms.base import UNKNOWN, EpochAlgorithm, Estimates
+from marquee.algorithms.kernels.sgd import dots, implicit_factors, svd_epoch, svdpp_epoch
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
 from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  other models take it from here
 from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.arrays import Floats, Integers, Real
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 
 class FactorModel(EpochAlgorithm):

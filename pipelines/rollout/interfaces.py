@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from marquee.decision import Decision
-from marquee.promotion import Evidence, Policy
-from marquee.rollout import Rollout
+from marquee.rollout.decision import Decision
+from marquee.rollout.policy import Evidence, Policy
+from marquee.rollout.state import Rollout
 from pipelines.rollout.journal import Journal
-from service.gateway.steering import Split
-from service.stack.layout import Arm
+from service.gateway.traffic_split import Split
+from service.stack.stack_config import Arm
 
 
 class Observer(Protocol):

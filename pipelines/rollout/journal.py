@@ -1,4 +1,4 @@
-"""The journal of a rollout: one line an entry, appended and synced, never changed (see `marquee.journal`)."""
+"""Journal of a rollout: one line per entry, appended and synced, never changed."""
 
 import errno
 import json
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from marquee.atomic_write import write_atomically
 from marquee.errors import MarqueeError
-from marquee.file_lock import open_locked
-from marquee.journal import append_lines, whole_lines
-from marquee.rollout import Rollout, fold
+from marquee.files.atomic_write import write_atomically
+from marquee.files.journal import append_lines, whole_lines
+from marquee.files.lock import open_locked
+from marquee.rollout.state import Rollout, fold
 
 FOLDER, ENDING = "rollouts", ".jsonl"
 ENDING_IT, ROOM = frozenset({"asked", "concluded", "ended"}), 1 << 16  # bytes that are kept for these

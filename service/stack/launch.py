@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from service.gateway.configuration import haproxy
-from service.stack.layout import WARDENS, Stack, load_stack, settings_for
+from service.gateway.config import haproxy
+from service.stack.stack_config import WARDENS, Stack, load_stack, settings_for
 from service.stack.waiting import wait_until
 
 WRITTEN = re.compile(r"^\d+\.\d{3}$", re.MULTILINE)
@@ -43,7 +43,7 @@ def _program(stack: Stack, name: str) -> tuple[list[str], dict[str, str]]:
         if gateway.name == name:
             return [haproxy(), "-db", "-f", str(gateway.configuration(stack.folder))], {}
     if name in WARDENS:
-        return [sys.executable, "-m", "service.stack.warden", str(stack.folder), name], {}
+        return [sys.executable, "-m", "service.stack.watchdog", str(stack.folder), name], {}
     if name == "controller":
         return [*stack.controller], {}
     return [sys.executable, str(WORKER)], settings_for(stack, name)

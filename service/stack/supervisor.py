@@ -23,9 +23,9 @@ from tornado import gen
 from marquee.errors import MarqueeError
 from service import logs
 from service.stack.launch import CODE, pid_of
-from service.stack.layout import CANARY, Stack, load_stack, read_arms
+from service.stack.stack_config import CANARY, Stack, load_stack, read_arms
 from service.stack.waiting import wait_until
-from service.stack.warden import watch
+from service.stack.watchdog import watch
 
 CHECK_S = 0.25  # between looks at who has ended
 GRACE_S = 15.0  # for a process to finish what it is doing

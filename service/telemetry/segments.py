@@ -15,9 +15,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from marquee.atomic_write import sync_folder
-from marquee.file_lock import locked, open_locked
-from marquee.journal import append_synced
+from marquee.files.atomic_write import sync_folder
+from marquee.files.journal import append_synced
+from marquee.files.lock import locked, open_locked
 
 OPEN, CLOSED = ".jsonl.open", ".jsonl"
 LOCK = "lock"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from clones import Clone, copy_of, make_clone
 from moto.server import ThreadedMotoServer
 
-from marquee.file_lock import locked
+from marquee.files.lock import locked
+from tests.support.clones import Clone, copy_of, make_clone
 
 DONE = "output"  # of the run that made them; there when they are
 

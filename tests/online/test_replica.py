@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shops import open_shop, settings_of, write_shop
 from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError, ModelError
-from marquee.manifest import MANIFEST
-from service.catalogue import Policy, read_policy
-from service.recommender import Wish
+from marquee.model.manifest import MANIFEST
+from service.recommendation.availability import Policy, read_policy
+from service.recommendation.loaded_model import load
+from service.recommendation.recommender import Wish
 from service.replica import Replica
-from service.served import load
 from service.settings import Settings
+from tests.support.catalogues import open_shop, settings_of, write_shop
 
 
 @pytest.fixture

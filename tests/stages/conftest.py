@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from projects import Project
+
+from tests.support.projects import Project
 
 
 @pytest.fixture(scope="session")

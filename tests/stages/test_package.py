@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import ROOT, Project
 
 from marquee.errors import MarqueeError
-from pipelines import bentos
-from pipelines.bentos import code_files
+from pipelines.support import bento as bento_support
+from pipelines.support.bento import code_files
+from tests.support.projects import ROOT, Project
 
 pytestmark = pytest.mark.xdist_group("package")  # all of them share one Bento and one server
 
@@ -71,7 +71,7 @@ def test_a_bento_that_lacks_an_imported_module_is_not_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = Project(tmp_path / "clone")
-    (project.folder / "service" / "catalogue.py").write_text("import marquee.algorithms.svd\n")
+    (project.folder / "service" / "recommendation" / "availability.py").write_text("import marquee.algorithms.svd\n")
     done = project.package()
     assert done.returncode == 1
     assert "a Bento would lack marquee/algorithms/__init__.py, marquee/algorithms/" in done.stderr
@@ -81,7 +81,7 @@ def test_a_bento_that_lacks_an_imported_module_is_not_built(
 @pytest.mark.parametrize("patterns", ["CODE", "LEFT_OUT"])
 def test_a_pattern_that_matches_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, patterns: str) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(bentos, patterns, (*getattr(bentos, patterns), "service/moved"))
+    monkeypatch.setattr(bento_support, patterns, (*getattr(bento_support, patterns), "service/moved"))
     with pytest.raises(MarqueeError, match="no source file matches 'service/moved'"):
         code_files()
 

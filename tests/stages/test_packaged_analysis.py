@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from steps import policy_file, write_users
 
 from service.analysis import ExitCode
+from tests.support.rollout_steps import policy_file, write_users
 
 pytestmark = pytest.mark.xdist_group("package")  # all of them share one Bento
 PACKAGES = ("marquee", "service", "experiments", "pipelines")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import MarqueeError
-from pipelines.programs import run_program
+from pipelines.support.programs import run_program
 
 FAILING = "import sys; print('said'); print('reason\\n', file=sys.stderr); sys.exit(3)"
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from drawn import Drawn, drawn
 from scipy import stats
 from surprise.model_selection import GridSearchCV, KFold, RandomizedSearchCV, cross_validate
 
 import marquee.algorithms
 from marquee.errors import DivergedError, ParameterError, UnknownSimilarityError
+from tests.support.sampled_data import Drawn, drawn
 
 TOLERANCE = 1e-12
 TWINS = [name for name in marquee.algorithms.__all__ if hasattr(surprise, name)]

@@ -11,8 +11,8 @@ import pytest
 import surprise
 
 import marquee.algorithms
-from marquee.algorithms.algorithm import Algorithm
-from marquee.algorithms.catalogue import CATALOGUE
+from marquee.algorithms.base import Algorithm
+from marquee.algorithms.registry import CATALOGUE
 
 BASES = {"Algorithm", "EpochAlgorithm", "Estimates", "Ranker"}
 SHARED_KERNELS = {"biases", "compiled"}  # of the base class: any algorithm can compute baselines
@@ -104,7 +104,7 @@ def test_the_package_itself_loads_no_library() -> None:
     script = "import sys, marquee.algorithms; print(*sys.modules)"
     modules = set(run_python(script).split())
     assert "marquee.algorithms" in modules
-    assert not modules & {"numpy", "numba", "surprise", "scipy", "implicit", "marquee.algorithms.catalogue"}
+    assert not modules & {"numpy", "numba", "surprise", "scipy", "implicit", "marquee.algorithms.registry"}
 
 
 @pytest.mark.parametrize("name", HOMES)
