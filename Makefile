@@ -22,7 +22,7 @@ $(ENV): requirements/bootstrap.txt requirements/all.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/all.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m marquee.algorithms.warm
+	@$(BIN)/python -m marquee.algorithms.precompile
 	@touch $@
 
 $(PEERS): $(ENV) requirements/peers.txt
@@ -53,7 +53,7 @@ test-container: $(ENV) ## the image in a real engine: read-only, without rights,
 	@deploy/container/with-engine.sh python -m pytest -q -m container
 
 fuzz: $(ENV) ## a hundred thousand requests that nobody thought of, some minutes
-	@MARQUEE_FUZZ=10 python -m pytest -q -o timeout=3600 tests/online/test_fuzz.py
+	@MARQUEE_FUZZ=10 python -m pytest -q -o timeout=3600 tests/online/api/test_fuzz.py
 
 bench: $(ENV) ## the engine beside scikit-surprise on MovieLens 1M (MARQUEE_DATA_DIR), about half an hour
 	@python -m benchmarks.table $(BENCH)

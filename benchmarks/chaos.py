@@ -26,15 +26,15 @@ import urllib3
 from benchmarks.search import Row, run
 from benchmarks.serving.load import draw_users, script, shoot
 from benchmarks.serving.models import write_made_up
-from experiments.config import load_params
-from experiments.registry import ModelVersion
-from marquee.model import load_model
-from pipelines.bentos import bento_folder, make_bento
-from pipelines.rollout.hands import Hands
-from pipelines.up import laid_out, raise_stack
-from service.gateway.steering import servers_of
+from experiments.config.offline import load_params
+from experiments.tracking.registry import ModelVersion
+from marquee.model.fitted_model import load_model
+from pipelines.commands.up import laid_out, raise_stack
+from pipelines.rollout.actuator import Hands
+from pipelines.support.bento import bento_folder, make_bento
+from service.gateway.traffic_split import servers_of
 from service.stack.launch import pid_of
-from service.stack.layout import STABLE, Arm, Stack, free_ports
+from service.stack.stack_config import STABLE, Arm, Stack, free_ports
 from service.stack.supervisor import Supervisor
 
 REQUESTS, DEPLOYS = 100_000, 50

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from marquee.errors import DataError
-from marquee.ratings import ITEM, RATING, USER
-from marquee.split import folds_of, shuffled
+from marquee.interactions.matrix import ITEM, RATING, USER
+from marquee.interactions.splitting import folds_of, shuffled
 from marquee.synthetic import SyntheticSpec, generate
 
 FOLDS = 5

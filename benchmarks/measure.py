@@ -3,7 +3,7 @@
     parent   run_apart(command, job, folder)  --job.json-->   child   serve(tasks)
                                               <--result.json--
 
-Nothing but the standard library: the environments of the peers import this too.
+The environments of the peers import this too, so it needs the standard library alone.
 """
 
 import json
@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+
+from marquee.process_memory import peak_resident_bytes, resident_bytes
 
 Result = dict[str, Any]
 Outcome = TypeVar("Outcome")
@@ -133,24 +135,18 @@ def measured(repeats: int, work: Callable[[Laps], Outcome]) -> tuple[Outcome, Re
 
 def memory_mb() -> float:
     """Resident memory of this process now, in MB (on systems without /proc: its peak)."""
-    return _status("VmRSS")
+    return (resident_bytes() or _most_so_far()) / MEGABYTE
 
 
 def peak_mb() -> float:
-    """Largest resident memory that this process has had, in MB.
-
-    From /proc where there is one: `getrusage` would count that of the parent before the child began.
-    """
-    return _status("VmHWM")
+    """Largest resident memory that this process has had, in MB."""
+    return (peak_resident_bytes() or _most_so_far()) / MEGABYTE
 
 
-def _status(key: str) -> float:
-    status = Path("/proc/self/status")
-    if not status.exists():
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
-    line = next(line for line in status.read_text().splitlines() if line.startswith(f"{key}:"))
-    return int(line.split()[1]) * 1024 / MEGABYTE
+def _most_so_far() -> int:
+    """Peak in bytes on systems without /proc, where that of the parent before the child began counts too."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _thread_limits(cores: tuple[int, ...]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One measurement of Cornac, LensKit or implicit, in their own environment; nothing of Marquee is imported.
+"""One measurement of Cornac, LensKit or implicit, in their own environment: of Marquee only what needs NumPy.
 
     .venv-peers/bin/python -m benchmarks.peers JOB.json RESULT.json
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.measure import Job, Laps, Result, measured, serve
+from marquee.metrics.prediction import mae, rmse
 
 LOW, HIGH = 1.0, 5.0
 SIDE = 12  # users and items of the toy
@@ -32,8 +33,7 @@ def fold(job: Job) -> Result:
     train, test = _read(job, "train"), _read(job, "test")
     work(job, _toy(), _toy(), Laps())
     estimated, result = measured(job.repeats, partial(work, job, train, test))
-    errors = test[2] - estimated
-    return result | {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.mean(np.abs(errors)))}
+    return result | {"rmse": rmse(test[2], estimated), "mae": mae(test[2], estimated)}
 
 
 def _cornac(job: Job, train: Columns, test: Columns, laps: Laps) -> Floats:

@@ -27,7 +27,7 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from threadpoolctl import threadpool_limits
 
 from benchmarks.folds import source
-from marquee.algorithms.algorithm import Algorithm
+from marquee.algorithms.base import Algorithm
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
 from marquee.algorithms.popularity import Popularity
@@ -36,10 +36,10 @@ from marquee.algorithms.scoring import pairs_of
 from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.threads import n_threads
 from marquee.arrays import Integers
-from marquee.lists import coverage
-from marquee.ranking import Relevant, judge, ndcg, recall
-from marquee.ratings import RatingMatrix
-from marquee.split import random_holdout
+from marquee.interactions.matrix import RatingMatrix
+from marquee.interactions.splitting import random_holdout
+from marquee.metrics.beyond_accuracy import coverage
+from marquee.metrics.ranking import Relevant, judge, ndcg, recall
 
 TEST_SHARE = 0.2
 LIKED = 4.0
@@ -154,13 +154,13 @@ def rows(task: Task, repeats: int) -> Iterator[Row]:
             yield Row(f"{name}: {what}", value, peer, ratio, unit, len(task.matrix.values))
 
 
-def line(done: list[Row]) -> str:
+def line(name: str, done: list[Row]) -> str:
     """One algorithm's rows as a line of a Markdown table; the peer's figures in brackets."""
     cells = [
         f"{row.ours:.{digits}f}" + (f" ({row.peer:.{digits}f})" if row.peer is not None else "")
         for row, digits in zip(done, (4, 4, 3, 2, 2), strict=True)
     ]
-    return " | ".join([f"| {done[0].what.split(':')[0]}", *cells]) + " |"
+    return " | ".join([f"| {name}", *cells]) + " |"
 
 
 def warm_up(ratings: pd.DataFrame) -> None:
@@ -185,10 +185,11 @@ def main() -> None:
     )
     print("| :-- |" + " --: |" * len(UNITS))
     done: list[Row] = []
+    names = iter(OURS)
     for row in rows(task, 1 if options.quick else REPEATS):
         done.append(row)
         if len(done) % len(UNITS) == 0:
-            print(line(done[-len(UNITS) :]), flush=True)
+            print(line(next(names), done[-len(UNITS) :]), flush=True)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in done], indent=2) + "\n", encoding="utf-8")
 

@@ -27,7 +27,7 @@ from benchmarks.measure import Job, Result, cores, describe_machine, memory_mb, 
 from benchmarks.table.figure import FAINT, INK, OURS, save
 from benchmarks.table.markdown import table
 from marquee.algorithms.svd import SVD
-from marquee.ratings import ITEM, RATING, USER, RatingMatrix
+from marquee.interactions.matrix import ITEM, RATING, USER, RatingMatrix
 
 MILLION = 1_000_000
 SIZES = (1, 2, 5, 10, 20)  # millions of ratings

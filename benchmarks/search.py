@@ -27,13 +27,13 @@ from surprise.model_selection import GridSearchCV, KFold, cross_validate
 
 from benchmarks.folds import SCALE
 from benchmarks.measure import describe_machine
-from experiments.config import Search, load_params
-from experiments.crossval import FoldSource, fold_seeds
+from experiments.config.offline import Search, load_params
+from experiments.evaluation.cross_validation import FoldSource, fold_seeds
 from experiments.search.run import Asking, run_search
-from experiments.trials import Trial, ranked
-from marquee.algorithms.catalogue import candidate
+from experiments.search.trials import Trial, ranked
+from marquee.algorithms.registry import candidate
 from marquee.errors import MarqueeError, SourceError
-from marquee.split import folds_of, shuffled
+from marquee.interactions.splitting import folds_of, shuffled
 
 FOLDS, SEED, WORKERS = 3, 0, 2
 QUICK_SHARE = 0.1  # of the ratings

@@ -20,7 +20,7 @@ import pandas as pd
 import surprise
 from surprise.model_selection import KFold
 
-from marquee.ratings import ITEM, RATING, USER
+from marquee.interactions.matrix import ITEM, RATING, USER
 from marquee.synthetic import SyntheticSpec, generate, generate_in_pieces
 
 Measures = dict[str, float]
@@ -33,6 +33,9 @@ ALGORITHMS: dict[str, Callable[[], surprise.AlgoBase]] = {  # scikit-surprise's 
     "BaselineOnly": lambda: surprise.BaselineOnly(verbose=False),
     "NormalPredictor": surprise.NormalPredictor,
 }
+MEAN_RATING = "mean rating"
+RMSE = {name: f"RMSE of {name}" for name in ALGORITHMS}
+IN_STARS = {MEAN_RATING, *RMSE.values()}  # the other measures have no unit
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def shape_of(ratings: pd.DataFrame) -> Measures:
     """Histogram, mean, and inequality of a ratings table in whole stars 1 to 5."""
     shares = {f"share of {star} stars": float((ratings[RATING] == star).mean()) for star in range(1, 6)}
     return shares | {
-        "mean rating": float(ratings[RATING].mean()),
+        MEAN_RATING: float(ratings[RATING].mean()),
         "Gini of item counts": gini(ratings[ITEM].value_counts()),
         "Gini of user counts": gini(ratings[USER].value_counts()),
     }
@@ -71,7 +74,7 @@ def errors_of(ratings: pd.DataFrame, names: list[str], seed: int) -> Measures:
     data = surprise.Dataset.load_from_df(ratings[[USER, ITEM, RATING]], reader)
     np.random.seed(seed)  # noqa: NPY002 - NormalPredictor draws from the global state
     folds = list(KFold(FOLDS, random_state=seed).split(data))
-    return {f"RMSE of {name}": float(np.mean([_rmse(name, *fold) for fold in folds])) for name in names}
+    return {RMSE[name]: float(np.mean([_rmse(name, *fold) for fold in folds])) for name in names}
 
 
 def _rmse(name: str, train: surprise.Trainset, test: list[tuple[str, str, float]]) -> float:
@@ -85,7 +88,7 @@ def measure(ratings: pd.DataFrame, names: list[str], seed: int) -> Measures:
 
 def is_ordered(measures: Measures, names: list[str]) -> bool:
     """Whether the errors rise strictly in the order of the names."""
-    errors = [measures[f"RMSE of {name}"] for name in names]
+    errors = [measures[RMSE[name]] for name in names]
     return all(left < right for left, right in pairwise(errors))
 
 
@@ -105,7 +108,7 @@ def compare(n_ratings: int, seeds: list[int], names: list[str], peer: Measures) 
     for what in ours:
         mean, theirs = float(ours[what].mean()), peer.get(str(what))
         ratio = mean / theirs if theirs else None
-        unit = "stars" if str(what).startswith(("RMSE", "mean")) else "1"
+        unit = "stars" if what in IN_STARS else "1"
         yield Row(str(what), mean, float(ours[what].std(ddof=0)), theirs, ratio, unit, n_ratings)
     ordered = [float(is_ordered(one, names)) for one in measured]
     theirs = float(is_ordered(peer, names)) if peer else None

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.search import Row, run
 from marquee.errors import MarqueeError
-from service.gateway.address import Host, render_address
+from service.gateway.keepalived import Host, render_address
 
 TAKEOVERS, TARGET_S = 20, 0.5
 NETWORK, SHARED = "10.213.77", "10.213.77.100"
@@ -140,7 +140,7 @@ class Pair:
     def gap(self, strike: Callable[[str], None]) -> float:
         """Strike who holds the address; seconds without an answer."""
         holder = self.holder()
-        command = [sys.executable, "-m", "benchmarks.asking", SHARED, str(PORT), str(ASKED_S)]
+        command = [sys.executable, "-m", "benchmarks.availability_probe", SHARED, str(PORT), str(ASKED_S)]
         client = subprocess.Popen(
             ["ip", "netns", "exec", self.space("client"), *command], stdout=subprocess.PIPE, text=True
         )

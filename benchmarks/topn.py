@@ -7,7 +7,6 @@ counts. `million` is ours alone: a million users, 27,000 items, 64 factors, the 
 are mapped into memory. The ratings are those of MARQUEE_DATA_DIR.
 """
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,12 +17,13 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
+from benchmarks.measure import peak_mb
 from benchmarks.search import Row, ratings_of, run, sampled
-from marquee.algorithms.catalogue import candidate
+from marquee.algorithms.registry import candidate
 from marquee.algorithms.retrieval import best_lists, factor_lists
 from marquee.algorithms.svd import SVD
 from marquee.algorithms.threads import threads
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 BEST, FACTORS, THREADS, ROUNDS = 20, 64, 2, 9
 USERS, ITEMS, SEEN = 1_000_000, 27_000, 100
@@ -76,12 +76,12 @@ def million_row(share: float) -> Row:
             np.lib.format.open_memmap(Path(folder) / "items.npy", "w+", np.int32, shape),
             np.lib.format.open_memmap(Path(folder) / "scores.npy", "w+", np.float32, shape),
         )
-        before = peak_megabytes()
+        before = peak_mb()
         with threads(THREADS):
             took = seconds(
                 lambda: factor_lists((user_factors, users), (item_factors, items), indptr, popular, BEST, out)
             )
-        more = peak_megabytes() - before
+        more = peak_mb() - before  # files that are mapped included
     note = f"target 240 s {'✓' if took <= 240 else '✗'}; {more:.0f} MB of memory over the factors"
     return Row(f"top {BEST} of {n_users} users x {n_items} items", took, None, None, "s", 1, note)
 
@@ -91,11 +91,6 @@ def seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process has held, files that it maps included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 PARTS: dict[str, Callable[[float], Iterable[Row]]] = {

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.search import Row, asking_of, ours, ratings_of, run, sampled, search_of
-from experiments.data_version import DataVersion
 from experiments.search.run import run_search
-from experiments.tracking import Tracker
-from experiments.trials import Trial, ranked
+from experiments.search.trials import Trial, ranked
+from experiments.tracking.data_version import DataVersion
+from experiments.tracking.runs import Tracker
 from marquee.algorithms.threads import VARIABLE
 
 LOGGED = 100  # runs in MLflow, as in params.yaml

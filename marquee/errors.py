@@ -3,6 +3,7 @@
 MarqueeError
 ├── ConfigError           params.yaml or an argument is wrong
 │   └── ParameterError    an algorithm was given a value that it cannot use
+│       └── UnknownSimilarityError  `sim_options` names a similarity that does not exist
 ├── DataError             the ratings or items cannot be used
 │   ├── SourceError       the source cannot be fetched, opened or unpacked
 │   ├── ValidationFailed  too many rows break the rules of the ratings table
@@ -31,6 +32,10 @@ class ConfigError(MarqueeError):
 
 class ParameterError(ConfigError, ValueError):
     """An algorithm was given a value that it cannot use; scikit-surprise raises ValueError for some."""
+
+
+class UnknownSimilarityError(ParameterError, NameError):
+    """`sim_options` names a similarity that does not exist; scikit-surprise raises NameError."""
 
 
 class DataError(MarqueeError):
@@ -63,3 +68,8 @@ class DivergedError(ModelError, ArithmeticError):
 
 class TrackingError(MarqueeError):
     """The tracking store or the registry is missing, or does not hold what was asked for."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line; the name of its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

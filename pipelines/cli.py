@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from experiments.config import load_params
-from pipelines.screen import MENDABLE, give_up, screen
+from experiments.config.offline import load_params
+from pipelines.support.console import MENDABLE, give_up, screen
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,7 +19,7 @@ def cli() -> None:
 @click.option("-f", "--force", is_flag=True, help="Run every stage, changed or not.")
 def repro(*, force: bool) -> None:
     """Run what changed of the pipeline, and show the leaderboard."""
-    from pipelines.repro import repro as run_repro
+    from pipelines.commands.repro import repro as run_repro
 
     run_repro(load_params(), force=force)
 
@@ -28,7 +28,7 @@ def repro(*, force: bool) -> None:
 @click.option("--markdown", is_flag=True, help="As a Markdown table.")
 def leaderboard(*, markdown: bool) -> None:
     """Show the candidates of the last search, best first."""
-    from pipelines.leaderboard import leaderboard_markdown, leaderboard_table
+    from pipelines.commands.leaderboard import leaderboard_markdown, leaderboard_table
 
     params = load_params()
     if markdown:
@@ -40,7 +40,7 @@ def leaderboard(*, markdown: bool) -> None:
 @cli.command()
 def report() -> None:
     """Write reports/search.html about the last search: one file, to be opened or sent."""
-    from pipelines.report import report as write
+    from pipelines.commands.report import report as write
 
     screen().print(f"Wrote {write(load_params())}")
 
@@ -49,7 +49,7 @@ def report() -> None:
 @click.option("--patience", default=600.0, show_default=True, help="Seconds to wait for the search to begin.")
 def search_worker(*, patience: float) -> None:
     """Join the search that params.yaml describes; leave by Ctrl-C, at any time."""
-    from pipelines.search_worker import search_worker as run_worker
+    from pipelines.commands.search_worker import search_worker as run_worker
 
     run_worker(load_params(), patience=patience)
 
@@ -58,7 +58,7 @@ def search_worker(*, patience: float) -> None:
 @click.option("--port", default=5000, show_default=True, help="Where the UI listens, on this machine only.")
 def ui(port: int) -> None:
     """Open the runs in the MLflow UI."""
-    from pipelines.ui import ui as run_ui
+    from pipelines.commands.ui import ui as run_ui
 
     run_ui(load_params(), port=port)
 
@@ -68,7 +68,7 @@ def ui(port: int) -> None:
 @click.option("--port", default=3000, show_default=True, help="Port to listen on.")
 def serve(host: str, port: int) -> None:
     """Serve the Bento that was packaged last."""
-    from pipelines.serve import serve as run_serve
+    from pipelines.commands.serve import serve as run_serve
 
     run_serve(host=host, port=port)
 
@@ -77,7 +77,7 @@ def serve(host: str, port: int) -> None:
 @click.option("--tag", default=None, help="Name of the image [marquee:<digest of the Bento>].")
 def image(tag: str | None) -> None:
     """Build the container image of the Bento that was packaged last."""
-    from pipelines.containerize import containerize
+    from pipelines.commands.image import containerize
 
     containerize(tag)
 
@@ -95,7 +95,7 @@ def image(tag: str | None) -> None:
 )
 def seal(events: str, to: str, every: float | None, keep_days: int | None) -> None:
     """Seal closed segments of events into Parquet, and remove them here."""
-    from pipelines.seal import seal_events
+    from pipelines.commands.archive import seal_events
 
     seal_events(Path(events), to, every=every, keep_days=keep_days)
 
@@ -109,7 +109,7 @@ def seal(events: str, to: str, every: float | None, keep_days: int | None) -> No
 @click.option("--events", type=click.Path(path_type=Path), default=None, help="Folder of events [events].")
 def up(replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
     """Start two gateways and replicas of the champion, and look after them."""
-    from pipelines.up import up as bring_up
+    from pipelines.commands.up import up as bring_up
 
     bring_up(load_params(), replicas=replicas, port=port, host=host, events=events)
 
@@ -118,7 +118,7 @@ def up(replicas: int | None, port: int | None, host: str, events: Path | None) -
 @click.option("--watch", is_flag=True, help="Keep it up to date, until Ctrl-C.")
 def status(*, watch: bool) -> None:
     """Show what runs, how it does, and who gets what."""
-    from pipelines.status import status as show
+    from pipelines.commands.status import status as show
 
     show(watch=watch)
 
@@ -126,7 +126,7 @@ def status(*, watch: bool) -> None:
 @cli.command()
 def restart() -> None:
     """Restart the champion's replicas one by one; nobody notices."""
-    from pipelines.restart import restart as run_restart
+    from pipelines.commands.restart import restart as run_restart
 
     run_restart(load_params())
 
@@ -134,7 +134,7 @@ def restart() -> None:
 @cli.command()
 def down() -> None:
     """End the stack; what was begun is finished first."""
-    from pipelines.down import down as bring_down
+    from pipelines.commands.down import down as bring_down
 
     bring_down()
 
@@ -145,7 +145,7 @@ def down() -> None:
 @click.option("--weight", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of users.")
 def compose(image: str | None, canary_image: str | None, weight: float) -> None:
     """Write what deploy/compose.yaml needs to run the stack in containers."""
-    from pipelines.compose import compose as write_compose
+    from pipelines.commands.compose import compose as write_compose
 
     write_compose(load_params(), image=image, canary=canary_image, weight=weight)
 
@@ -159,7 +159,7 @@ def compose(image: str | None, canary_image: str | None, weight: float) -> None:
 @click.option("--second", is_flag=True, help="For the host that stands by.")
 def address(*, own: str, peer: str, shared: str, interface: str, port: int | None, second: bool) -> None:
     """Print keepalived's configuration for one of two hosts that share an address."""
-    from pipelines.address import address as print_address
+    from pipelines.commands.keepalived import address as print_address
 
     port = port or load_params().gateway.port
     print_address(own=own, peer=peer, shared=shared, interface=interface, port=port, second=second)
@@ -174,7 +174,7 @@ def canary() -> None:
 @click.option("--to", type=int, default=None, help="Version to try [the challenger].")
 def start(to: int | None) -> None:
     """Begin a rollout."""
-    from pipelines.begin import begin
+    from pipelines.commands.canary_start import begin
 
     begin(load_params(), to)
 
@@ -189,7 +189,7 @@ def start(to: int | None) -> None:
 )
 def shadow(to: int | None, events: Path, requests: int) -> None:
     """Compare a challenger's answers to recorded requests, before any user sees one."""
-    from pipelines.shadow import shadow as run_shadow
+    from pipelines.commands.canary_shadow import shadow as run_shadow
 
     run_shadow(load_params(), to, events, requests)
 
@@ -197,7 +197,7 @@ def shadow(to: int | None, events: Path, requests: int) -> None:
 @canary.command(name="status")
 def canary_status() -> None:
     """Show how the rollout goes."""
-    from pipelines.canary import show
+    from pipelines.commands.canary import show
 
     show(watch=False)
 
@@ -205,7 +205,7 @@ def canary_status() -> None:
 @canary.command(name="watch")
 def canary_watch() -> None:
     """Show how it goes until it ends."""
-    from pipelines.canary import show
+    from pipelines.commands.canary import show
 
     show(watch=True)
 
@@ -237,15 +237,16 @@ def rollback() -> None:
 @canary.command()
 def history() -> None:
     """Show every rollout, and how it ended."""
-    from pipelines.canary import history as show
+    from pipelines.commands.canary import history as show
 
     show()
 
 
 def _ask(what: str) -> None:
-    from pipelines.canary import ask
+    from marquee.rollout.state import OperatorRequest
+    from pipelines.commands.canary import ask
 
-    ask(what)
+    ask(OperatorRequest(what))
 
 
 def main() -> None:

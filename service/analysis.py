@@ -2,11 +2,18 @@
 
     python -m service.analysis --policy FILE --events FOLDER --step N [--arm NAME]
 
-It exits with 0 to go on, 1 to roll back, 2 where its input is wrong. It reads the events of all replicas from
-now on and decides as `marquee canary` does, by the same functions. What splits the traffic there draws each
-request anew and not each user, so of each user the first list alone counts; and each step is judged by its
-own events, at its share of the levels, for a Job remembers nothing. Requests that failed leave no event: the
-platform watches those. What is popular is told by the model of the image that it runs in.
+Exit codes (`ExitCode`); docs/cluster.md says what a cluster makes of them:
+
+    0    go on: the evidence allows the next step
+    86   roll back: the evidence, or the policy's deadline, asks for it
+    2    hold: an argument, the policy or the model cannot be used
+    70   hold: an internal error; its traceback is on standard error
+    else hold: the process died before it could say anything (Python itself exits with 1, a kill gives 137)
+
+It reads the events of all replicas from now on and decides as `marquee canary` does, by the same functions.
+What splits the traffic there draws each request anew and not each user, so of each user the first list alone
+counts. Each step is judged by its own events, at its share of the levels, for a Job remembers nothing. Failed
+requests leave no event: the platform watches those. The popularity of items is that of the image's own model.
 """
 
 import argparse
@@ -14,22 +21,47 @@ import json
 import math
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from marquee.cohort import ARMS, Cohort, Failure, Objective
-from marquee.comparison import Circumstances, Comparison
 from marquee.errors import ConfigError, MarqueeError
 from marquee.events import Exposure, Feedback
-from marquee.model import load_model
-from marquee.promotion import Decision, Policy, decide
+from marquee.finite import finite_only
+from marquee.model.fitted_model import load_model
+from marquee.rollout.cohort import ARMS, Cohort, Failure, Objective
+from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.evidence import Circumstances, Comparison
+from marquee.rollout.policy import Policy, Trouble, decide
 from service.settings import Settings
 from service.telemetry import Follower, readable
 
 LOOK_S = 1.0
 STABLE, CANARY = ARMS
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the Job. Only `ROLL_BACK` ends a rollout, so it is one that nothing else exits with.
+
+    Python exits with 1 after an uncaught exception, argparse with 2 on a wrong argument, a shell with 126 or
+    127 where it finds no program; 128 and above are signals. The manifests in deploy/kubernetes name it too.
+    """
+
+    GO_ON = 0
+    INVALID_INPUT = 2
+    INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+    ROLL_BACK = 86
+
+
+# By the decision's action; one that is not listed is an internal error, and so holds.
+EXIT_CODES: Mapping[str, ExitCode] = {
+    Action.ADVANCE: ExitCode.GO_ON,
+    Action.PROMOTE: ExitCode.GO_ON,
+    Action.ROLL_BACK: ExitCode.ROLL_BACK,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +87,8 @@ def read_policy(path: Path) -> Told:
         missing = {field.name for field in fields(Policy)} ^ set(tree)
         if missing:
             raise ConfigError(f"{path} lacks or adds {', '.join(sorted(missing))}")
-        policy = Policy(**tree | {"steps": tuple(tree["steps"])})
+        own_types = {"steps": tuple(tree["steps"]), "at_deadline": Action(tree["at_deadline"])}
+        policy = Policy(**tree | own_types)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -118,11 +151,12 @@ class Analysis:
         self._cohort.take(shown, done, slow, now)
         ages = self._cohort.ages(now)
         passed = now - self._began
-        circumstances = Circumstances(self._step, passed, passed, ages, troubles=troubles)
+        failed = [Trouble.metric_failed(trouble) for trouble in troubles]
+        circumstances = Circumstances(self._step, passed, passed, ages, troubles=failed)
         return decide(self._comparison.evidence(circumstances), self._told.policy)
 
 
-def run(arguments: Mapping[str, Any]) -> int:
+def run(arguments: Mapping[str, Any]) -> ExitCode:
     """Look until it is known; the exit code."""
     told = read_policy(arguments["policy"])
     popularity = load_model(Settings.from_environment().model).popularity()
@@ -130,16 +164,16 @@ def run(arguments: Mapping[str, Any]) -> int:
     analysis = Analysis(
         told, arguments["events"], arguments["step"], began, arm=arguments["arm"], popularity=popularity
     )
-    said = ""
+    printed: ReasonCode | None = None
     while True:
         decision = analysis.look(time.time())
-        if decision.reason != said:
-            said = decision.reason
-            figures = {name: value for name, value in decision.figures.items() if math.isfinite(value)}
-            sys.stdout.write(json.dumps(asdict(decision) | {"figures": figures}) + "\n")
+        if decision.reason != printed:
+            printed = decision.reason
+            report = asdict(decision) | {"evidence": finite_only(decision.evidence)}
+            sys.stdout.write(json.dumps(report) + "\n")
             sys.stdout.flush()
-        if decision.action != "hold":
-            return int(decision.action == "roll back")
+        if decision.action != Action.HOLD:
+            return EXIT_CODES[decision.action]
         time.sleep(LOOK_S)
 
 
@@ -152,11 +186,16 @@ def main() -> None:
     parser.add_argument("--events", type=Path, required=True, help="folder that all replicas write to")
     parser.add_argument("--step", type=int, required=True, help="number of the step, from 0")
     parser.add_argument("--arm", default=CANARY, help="name of the new arm; all others are stable")
+    arguments = vars(parser.parse_args())
     try:
-        sys.exit(run(vars(parser.parse_args())))
+        code = run(arguments)
     except MarqueeError as error:
         sys.stderr.write(f"analysis: {error}\n")
-        sys.exit(2)
+        code = ExitCode.INVALID_INPUT
+    except Exception:  # a defect says nothing about the canary
+        traceback.print_exc()
+        code = ExitCode.INTERNAL_ERROR
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -37,14 +37,18 @@ class Worker:
     def start(cls) -> None:
         """Load the model; a replica that cannot is up, and unready."""
         from service import logs
+        from service.api.asgi import Site
         from service.replica import Replica
         from service.settings import Settings
-        from service.web.site import Site
 
         settings = Settings.from_environment()
         logs.configure(settings.replica)
         cls.replica = Replica(settings)
         cls.site = Site(cls.replica)
+        if settings.faults is not None:
+            from service.api.fault_injection import FaultInjection
+
+            cls.site = FaultInjection(cls.site, cls.replica, settings.faults)
         cls.replica.start()
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from marquee.errors import ConfigError, ModelError
 from marquee.events import ExposureTemplate, Feedback
 from service import logs
-from service.catalogue import Policy, read_policy
-from service.observed import Measured, Observed, gauge, info, telemetry_metrics
-from service.recommender import Person, Recommender, Wish
-from service.served import Served, load
+from service.api.response_cache import Shelf
+from service.metrics import Measured, Observed, gauge, info, telemetry_metrics
+from service.recommendation.availability import Policy, read_policy
+from service.recommendation.loaded_model import Served, load
+from service.recommendation.recent_activity import Visitors
+from service.recommendation.recommender import Person, Recommender, Wish
 from service.settings import Settings
-from service.shelf import Shelf
 from service.telemetry import EventWriter, Follower, TelemetrySettings
-from service.visitors import Visitors
 
 LOOK_EVERY_S = 1.0  # for another model, another catalogue, feedback given to other replicas
 log = logs.logger("replica")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.errors import ConfigError
+from service.faults import Faults
 
 CODE = Path(__file__).parents[1]
 DEADLINE_MS = 50.0
@@ -23,6 +24,7 @@ class Settings:
     replica: str  # name of this process among all that share the events' folder
     deadline_ms: float  # after so long a request takes the next lower rung
     telemetry: bool  # off: nothing is recorded, and feedback is refused
+    faults: Faults | None  # to inject on purpose; None: fault injection is off
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -40,6 +42,7 @@ class Settings:
             replica=_name(told.get("replica") or f"{socket.gethostname()}-{os.getpid()}", "MARQUEE_REPLICA"),
             deadline_ms=_positive(told.get("deadline_ms"), DEADLINE_MS, "MARQUEE_DEADLINE_MS"),
             telemetry=_switch(told.get("telemetry") or "on", "MARQUEE_TELEMETRY"),
+            faults=Faults.parse(told["faults"]) if told.get("faults") else None,
         )
 
 

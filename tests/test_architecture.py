@@ -1,6 +1,9 @@
-"""Who may import whom, and through which door a library comes in."""
+"""Import rules: which package may import which, and where each third-party library is used."""
 
 import ast
+import re
+import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,109 +18,128 @@ MAY_IMPORT = {
     "pipelines": set(PACKAGES),
 }
 DOORWAYS = {
-    "numba": ("marquee/algorithms/kernels",),
-    "llvmlite": ("marquee/algorithms/kernels",),
+    "numba": ("marquee/algorithms/kernels/",),
+    "llvmlite": ("marquee/algorithms/kernels/",),
     "surprise": ("marquee/algorithms/",),
-    "implicit": ("marquee/algorithms/implicit_feedback.py",),
-    "scipy": (
-        "marquee/algorithms/",
-        "experiments/intervals.py",
-        "experiments/leakage.py",
-    ),
-    "jinja2": ("experiments/report/", "service/gateway/configuration.py"),
-    "sklearn": (),
-    "optuna": (
-        "experiments/search/studies.py",
-        "experiments/search/pruners.py",
-        "experiments/search/storage.py",
-        "experiments/search/journal.py",
-        "experiments/search/importance.py",
-    ),
+    "implicit": ("marquee/algorithms/",),
+    "scipy": ("marquee/algorithms/", "experiments/evaluation/"),
+    "sklearn": (),  # used by Optuna alone
+    "pandera": ("marquee/interactions/",),
+    "optuna": ("experiments/search/",),
+    "mlflow": ("experiments/tracking/",),
     "matplotlib": ("experiments/figures/",),
-    "mlflow": (
-        "experiments/tracking.py",
-        "experiments/tracking_store.py",
-        "experiments/registry.py",
-        "experiments/registered_model.py",
-        "experiments/rollouts.py",
-    ),
-    "bentoml": ("service/app.py", "pipelines/bentos.py"),
-    "pandera": ("marquee/checks.py",),
-    "yaml": ("experiments/config.py", "pipelines/bentos.py"),
-    "httpx": ("experiments/datasets/download.py",),
+    "jinja2": ("experiments/report/", "service/gateway/"),
+    "httpx": ("experiments/datasets/",),
+    "yaml": ("experiments/config/", "pipelines/support/"),
+    "bentoml": ("service/app.py", "pipelines/support/bento.py"),
     "click": ("pipelines/cli.py",),
-    "fsspec": ("service/telemetry/sealing.py",),
-    "prometheus_client": ("service/observed.py", "service/stack/sampling.py"),
+    "fsspec": ("service/telemetry/",),
+    "prometheus_client": ("service/metrics.py", "service/stack/"),
     "structlog": ("service/logs.py",),
-    "psutil": ("service/stack/launch.py",),
-    "circus": ("service/stack/supervisor.py",),
+    "psutil": ("service/stack/",),
+    "circus": ("service/stack/",),
 }
-NOT_IN_THE_DOMAIN = {"mlflow", "optuna", "dvc", "bentoml", "starlette", "click", "rich", "yaml", "httpx"}
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-LONGEST = 300  # lines; past that a module is two
+FORBIDDEN_IN_DOMAIN = {"mlflow", "optuna", "dvc", "bentoml", "starlette", "click", "rich", "yaml", "httpx"}
+VAGUE_MODULE_NAMES = {"utils", "helpers", "common", "manager", "misc"}
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Full names of everything a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def modules_below(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+MODULES = [path for package in PACKAGES for path in modules_below(package)]
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Yield the full name of every module that a file imports, at any depth of nesting."""
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
 
 
-def top_level(path: Path) -> set[str]:
-    return {name.split(".")[0] for name in imports_of(path)}
+def imported_packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported_modules(path)}
 
 
-def name_of(path: Path) -> str:
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def relative_name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_package_imports_only_those_below_it(path: Path) -> None:
-    package = name_of(path).split("/")[0]
-    assert top_level(path) & set(PACKAGES) <= MAY_IMPORT[package]
+@pytest.mark.parametrize("path", MODULES, ids=relative_name)
+def test_package_imports_only_packages_below_it(path: Path) -> None:
+    package = relative_name(path).split("/")[0]
+    assert imported_packages(path) & set(PACKAGES) <= MAY_IMPORT[package]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_library_comes_in_through_its_doorway(path: Path) -> None:
-    for library in top_level(path) & set(DOORWAYS):
-        assert name_of(path).startswith(DOORWAYS[library]), f"{library} belongs in {DOORWAYS[library]}"
+@pytest.mark.parametrize("path", MODULES, ids=relative_name)
+def test_library_is_imported_only_in_its_doorway(path: Path) -> None:
+    for library in imported_packages(path) & set(DOORWAYS):
+        doorways = DOORWAYS[library]
+        assert relative_name(path).startswith(doorways), f"import {library} only in {doorways}"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("marquee/")], ids=name_of)
-def test_the_domain_knows_no_tracker_and_no_server(path: Path) -> None:
-    assert not top_level(path) & NOT_IN_THE_DOMAIN
+@pytest.mark.parametrize("path", modules_below("marquee"), ids=relative_name)
+def test_domain_imports_no_tracker_and_no_server(path: Path) -> None:
+    assert not imported_packages(path) & FORBIDDEN_IN_DOMAIN
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("pipelines/")], ids=name_of)
-def test_a_stage_imports_no_other_stage(path: Path) -> None:
-    stages = {f"pipelines.{p.stem}" for p in MODULES if is_stage(p)}
-    if is_stage(path):
-        assert not set(imports_of(path)) & stages
+@pytest.mark.parametrize("path", modules_below("pipelines/stages"), ids=relative_name)
+def test_stage_imports_no_stage_and_no_command(path: Path) -> None:
+    others = [
+        name for name in imported_modules(path) if name.startswith(("pipelines.stages", "pipelines.commands"))
+    ]
+    assert not others
 
 
-def is_stage(path: Path) -> bool:
-    return (
-        name_of(path).startswith("pipelines/")
-        and '__name__ == "__main__"' in path.read_text()
-        and path.stem != "cli"
-    )
+@pytest.mark.parametrize("path", modules_below("pipelines/support"), ids=relative_name)
+def test_support_code_imports_no_stage_and_no_command(path: Path) -> None:
+    others = [
+        name for name in imported_modules(path) if name.startswith(("pipelines.stages", "pipelines.commands"))
+    ]
+    assert not others
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_is_one_idea(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= LONGEST
-    assert ast.get_docstring(ast.parse(text)), "a module opens with one sentence: what it owns"
+@pytest.mark.parametrize("path", MODULES, ids=relative_name)
+def test_module_starts_with_a_docstring(path: Path) -> None:
+    assert ast.get_docstring(parse(path)), "start the module with one sentence on what it owns"
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(relative_name(path))
+    assert not {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
+@pytest.mark.parametrize("path", [*MODULES, *modules_below("benchmarks")], ids=relative_name)
+def test_module_that_is_started_by_name_exists(path: Path) -> None:
+    for name in re.findall(r'"-m",\s*"([a-z_.]+)"', path.read_text(encoding="utf-8")):
+        if name.partition(".")[0] in (*PACKAGES, "benchmarks"):
+            base = ROOT / name.replace(".", "/")
+            assert base.with_suffix(".py").exists() or (base / "__main__.py").exists(), name
+
+
+def test_pyproject_names_packages_and_files_that_exist() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders == {*PACKAGES, "benchmarks", "tests"} == set(tools["mypy"]["files"])
+    assert set(tools["hatch"]["build"]["targets"]["wheel"]["packages"]) == set(PACKAGES)
+    for pattern in tools["ruff"]["lint"]["per-file-ignores"]:
+        assert any(ROOT.glob(pattern)), pattern
 
 
 def test_nothing_shadows_the_service_package() -> None:
-    assert not (ROOT / "tests/service").exists()
-    assert not (ROOT / "service/service.py").exists()
+    assert not (ROOT / "tests/service").exists(), "it would shadow the package `service`"
+    assert not (ROOT / "service/service.py").exists(), "`bentoml serve` would load it"
 
 
-def test_no_module_is_called_after_nothing() -> None:
-    vague = {"utils", "helpers", "common", "manager", "misc"}
-    assert not {path.stem for path in MODULES} & vague
+def test_no_module_has_a_vague_name() -> None:
+    assert not {path.stem for path in MODULES} & VAGUE_MODULE_NAMES

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_architecture import imports_of
 
 from pipelines.cli import cli
-from pipelines.summary import STAGES
+from pipelines.support.summary import STAGES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,19 +16,6 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
-
-# Imported by stages, but no cause of what they write: the edge, the tracker, names of types and errors.
-NO_CAUSE = {
-    *(
-        f"pipelines/{name}.py"
-        for name in ("__init__", "stage", "paths", "provenance", "screen", "searches", "found")
-    ),
-    *(
-        f"experiments/{name}.py"
-        for name in ("__init__", "config", "data_version", "tracking", "tracking_store", "registry")
-    ),
-    *(f"marquee/{name}.py" for name in ("__init__", "arrays", "errors")),
-}
 
 
 def key_exists(dotted: str) -> bool:
@@ -71,6 +57,17 @@ def test_every_link_of_the_readme_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+IMPORTS = re.findall(
+    r"^from marquee[\w.]* import [\w, ]+", "\n".join(page.read_text("utf-8") for page in PAGES), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", sorted(set(IMPORTS)))
+def test_every_import_in_the_documents_works(line: str) -> None:
+    exec(line.strip(), {})
+
+
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_every_stage_depends_on_parameters_that_exist_and_on_its_own_code(stage: str) -> None:
     described = DVC["stages"][stage]
@@ -79,25 +76,6 @@ def test_every_stage_depends_on_parameters_that_exist_and_on_its_own_code(stage:
     assert described["cmd"] == f"python -m pipelines.{stage}"
     for dep in described["deps"]:
         assert dep.startswith(("data/", "models/", "results/", "${")) or (ROOT / dep).exists()
-
-
-@pytest.mark.parametrize("stage", DVC["stages"])
-def test_a_stage_reruns_when_code_that_makes_its_outputs_changes(stage: str) -> None:
-    deps = tuple(dep for dep in DVC["stages"][stage]["deps"] if not dep.startswith("$"))
-    assert {name for name in modules_behind(f"pipelines/{stage}.py") if not name.startswith(deps)} == set()
-
-
-def modules_behind(name: str, seen: frozenset[str] = frozenset()) -> frozenset[str]:
-    """A module of ours and all that it imports of ours, as paths."""
-    if name in seen | NO_CAUSE:
-        return seen
-    seen |= {name}
-    for imported in imports_of(ROOT / name):
-        path = imported.replace(".", "/")
-        for candidate in (f"{path}.py", f"{path}/__init__.py"):
-            if (ROOT / candidate).exists():
-                seen = modules_behind(candidate, seen)
-    return seen
 
 
 def test_the_entry_points_of_the_project_are_commands_that_exist() -> None:

@@ -22,6 +22,8 @@ from benchmarks.canary.figure import Effect, draw
 from benchmarks.canary.rollouts import Ended, policy, simulate
 from benchmarks.canary.world import click_rate
 from benchmarks.search import Row, run
+from marquee.rollout.decision import ReasonCode
+from marquee.rollout.state import Outcome
 
 ROLLOUTS, POWER_ROLLOUTS, RUNS, SOUNDS = 2000, 200, 200, 40
 BATCH = 300  # users between two looks
@@ -45,12 +47,13 @@ def identical_rows(share: float) -> Iterable[Row]:
     """Two arms with one model: nothing should be promoted or rolled back for its quality."""
     number = round(ROLLOUTS * share)
     ended = rollouts(number, STABLE, 1)
-    wrong = sum(each.outcome == "promoted" or "quality" in each.reason for each in ended)
+    for_quality = sum(each.reason == ReasonCode.QUALITY_WORSE for each in ended)
+    wrong = sum(each.outcome == Outcome.PROMOTED for each in ended) + for_quality
     fooled = sum(each.z_test for each in ended) / number
     what = "identical arms promoted or rejected for quality; a z-test on the same events"
     times = fooled / max(wrong / number, 1 / number)
     yield Row(what, wrong / number, fooled, times, "share", number, bounded(wrong, number, policy().alpha))
-    alarms = sum(each.outcome == "rolled back" and "quality" not in each.reason for each in ended)
+    alarms = sum(each.outcome == Outcome.ROLLED_BACK for each in ended) - for_quality
     note = bounded(alarms, number, policy().guardrail_alpha)
     yield Row("identical arms rolled back by an alarm", alarms / number, None, None, "share", number, note)
 
@@ -69,7 +72,7 @@ def sound_rows(share: float) -> Iterable[Row]:
 def worse_rows(share: float) -> Iterable[Row]:
     """A challenger that is truly a little worse."""
     number = round(ROLLOUTS * share)
-    wrong = sum(each.outcome == "promoted" for each in rollouts(number, WORSE, 10_000_000))
+    wrong = sum(each.outcome == Outcome.PROMOTED for each in rollouts(number, WORSE, 10_000_000))
     what = f"a worse challenger ({click_rate(WORSE) - click_rate(STABLE):+.2%} of lists clicked) promoted"
     note = bounded(wrong, number, policy().alpha)
     yield Row(what, wrong / number, None, None, "share", number, note)
@@ -88,9 +91,9 @@ def power_rows(share: float) -> Iterable[Row]:
     number, base, effects = round(POWER_ROLLOUTS * share), click_rate(STABLE), []
     for place, error in enumerate(GRID):
         ended = rollouts(number, error, 20_000_000 + 100_000 * place)
-        decided = [each.batches * BATCH for each in ended if each.outcome != "inconclusive"]
-        promoted = sum(each.outcome == "promoted" for each in ended) / number
-        back = sum(each.outcome == "rolled back" for each in ended) / number
+        decided = [each.batches * BATCH for each in ended if each.outcome is not None]
+        promoted = sum(each.outcome == Outcome.PROMOTED for each in ended) / number
+        back = sum(each.outcome == Outcome.ROLLED_BACK for each in ended) / number
         users = float(np.median(decided)) if len(decided) > SHOWN * number else 0.0
         effects.append(Effect(click_rate(error) - base, promoted, back, users))
         note = f"rolled back {back:.0%}, {users:,.0f} users until decided (median)"

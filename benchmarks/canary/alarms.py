@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.canary.rollouts import FRESH, policy
-from marquee.cohort import Cohort, Failure
-from marquee.comparison import Circumstances, Comparison
 from marquee.events import Exposure
-from marquee.promotion import decide
+from marquee.rollout.cohort import Cohort, Failure
+from marquee.rollout.decision import Action
+from marquee.rollout.evidence import Circumstances, Comparison
+from marquee.rollout.policy import decide
 
 TICK_S = 0.5  # between looks of the controller
 SYNC_S = 0.5  # until exposures are on disk, at most; failures are written at once
@@ -94,7 +95,7 @@ def seconds_until_off(  # noqa: PLR0917 - a line of a table
         broken = time > breaks_s
         shown, failed = site.requests(time, broken=broken)
         users.take(shown, (), failed, time + TICK_S)
-        if decide(comparison.evidence(Circumstances(0, 0.0, time, FRESH)), rules).action == "roll back":
+        if decide(comparison.evidence(Circumstances(0, 0.0, time, FRESH)), rules).action == Action.ROLL_BACK:
             return time - breaks_s + late + STEER_S if broken else 0.0
     return math.inf
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.canary.world import USERS, Outcomes, visit
-from experiments.config import load_params
-from marquee.comparison import Circumstances, Comparison
-from marquee.promotion import INCIDENTS, Policy, decide
-from pipelines.rollout.policy import policy_of
+from experiments.config.offline import load_params
+from marquee.rollout.decision import Action, ReasonCode
+from marquee.rollout.evidence import Circumstances, Comparison
+from marquee.rollout.policy import INCIDENTS, Policy, decide
+from marquee.rollout.state import CONCLUSIONS, Outcome
+from pipelines.rollout.policy_config import policy_of
 
 BASE = {"errors": 0.002, "slow": 0.02, "below_personal": 0.05, "empty": 0.0}  # of users, in any arm
 STEP_BATCHES = 10  # a step lasts so many batches at least
@@ -23,8 +25,8 @@ Z95 = 1.959964
 class Ended:
     """How a rollout ended."""
 
-    outcome: str  # promoted, rolled back, inconclusive
-    reason: str
+    outcome: Outcome | None  # None: inconclusive
+    reason: ReasonCode | None
     batches: int
     z_test: bool  # whether a test for a fixed sample, of events, was ever significant on the way
 
@@ -66,13 +68,12 @@ def simulate(stable: float, canary: float, batch: int, seed: int, *, faults: boo
         significant |= weight < 1 and abs(_z(counts)) > Z95
         evidence = comparison.evidence(Circumstances(step, float(now - since), float(now), FRESH))
         decision = decide(evidence, rules)
-        if decision.action == "advance":
+        if decision.action == Action.ADVANCE:
             step, since = step + 1, now
             comparison.begin_step()
-        elif decision.action != "hold":
-            outcome = "promoted" if decision.action == "promote" else "rolled back"
-            return Ended(outcome, decision.reason, now, significant)
-    return Ended("inconclusive", "", LONGEST, significant)
+        elif decision.action != Action.HOLD:
+            return Ended(CONCLUSIONS[decision.action], decision.reason, now, significant)
+    return Ended(None, None, LONGEST, significant)
 
 
 def _feed(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from marquee.model import load_model
+from marquee.model.fitted_model import load_model
 
 
 class Scorer:

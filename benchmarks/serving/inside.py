@@ -7,9 +7,9 @@ from pathlib import Path
 
 from starlette.types import Message, Scope
 
+from service.api.asgi import Site
 from service.replica import Replica
 from service.settings import Settings
-from service.web.site import Site
 
 
 def in_process_rate(folder: Path, users: Sequence[str]) -> float:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marquee.algorithms.catalogue import candidate
-from marquee.algorithms.served import served_arrays
+from marquee.algorithms.export import served_arrays
+from marquee.algorithms.registry import candidate
 from marquee.algorithms.svd import SVD
-from marquee.factors import FactorSpace
-from marquee.model import write_model
-from marquee.model_arrays import ModelArrays
-from marquee.ratings import RatingMatrix
-from marquee.strings import StringTable
+from marquee.interactions.matrix import RatingMatrix
+from marquee.model.arrays import ModelArrays
+from marquee.model.factor_space import FactorSpace
+from marquee.model.fitted_model import write_model
+from marquee.model.string_table import StringTable
 
 SCALE = (1.0, 5.0)
 DESCRIPTION: dict[str, Any] = {

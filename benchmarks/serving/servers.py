@@ -16,8 +16,10 @@ import psutil
 
 from benchmarks.serving.load import SERVER_CORE
 from marquee.errors import MarqueeError
+from marquee.process_memory import mapped_bytes
 
 ROOT = Path(__file__).parents[2]
+MIB = 1 << 20
 LONGEST = 120.0  # seconds until a server answers
 
 
@@ -76,11 +78,9 @@ def own_megabytes(pid: int) -> tuple[float, float]:
     parent = psutil.Process(pid)
     own = pss = 0
     for process in (parent, *parent.children(recursive=True)):
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            name, amount = line.split()[:2]
-            own += int(amount) if name == "Private_Dirty:" else 0
-            pss += int(amount) if name == "Pss:" else 0
-    return own / 1024, pss / 1024
+        mapped = mapped_bytes(process.pid)
+        own, pss = own + mapped["Private_Dirty"], pss + mapped["Pss"]
+    return own / MIB, pss / MIB
 
 
 def _answers(port: int, path: str) -> bool:

@@ -19,13 +19,13 @@ from benchmarks.folds import FOLDS, SCALE, SEED, read_fold, read_ratings, toy
 from benchmarks.measure import Job, Laps, Result, measured, serve
 from benchmarks.table.contenders import MODULES, TWINS, Twin
 from marquee.algorithms import retrieval
-from marquee.algorithms.algorithm import Algorithm
+from marquee.algorithms.base import Algorithm
 from marquee.algorithms.scoring import Predictions, pairs_of, pairs_of_coded, predict_pairs
 from marquee.algorithms.threads import threads
 from marquee.arrays import Floats
-from marquee.metrics import mae, rmse
-from marquee.ratings import CodedRatings, RatingMatrix
-from marquee.split import Fold, folds_of, shuffled
+from marquee.interactions.matrix import CodedRatings, RatingMatrix
+from marquee.interactions.splitting import Fold, folds_of, shuffled
+from marquee.metrics.prediction import mae, rmse
 
 BEST = 20  # items of a list
 

@@ -18,7 +18,7 @@ from surprise.model_selection import KFold, cross_validate
 
 from benchmarks.folds import FOLDS, SCALE, SEED, read_fold, read_ratings, toy
 from benchmarks.measure import Job, Laps, Result, measured, serve
-from marquee.ratings import ITEM, RATING, USER
+from marquee.interactions.matrix import ITEM, RATING, USER
 
 
 class Outcome(NamedTuple):

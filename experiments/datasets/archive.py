@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from marquee.errors import SourceError
+from marquee.errors import SourceError, one_line
 
 BLOCK = 1 << 20
 FREE_OF_RATIO = 1 << 20  # a tiny file may well shrink a thousandfold
@@ -190,5 +190,5 @@ def _opened(path: Path) -> Iterator[Opened]:
         zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error,
         EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError,
     ) as error:  # fmt: skip
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise SourceError(f"{path} cannot be unpacked: {reason}") from None

@@ -5,22 +5,21 @@ cache/ml-1m.zip.part     what has arrived so far
 cache/ml-1m.zip.lock     held by the process that downloads
 """
 
-import fcntl
 import logging
 import os
 import re
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.datasets.catalogue import BASE_URL, Dataset
-from experiments.datasets.digest import md5_of
-from marquee.errors import SourceError
+from experiments.datasets.movielens import BASE_URL, Dataset
+from marquee.errors import SourceError, one_line
+from marquee.files.digest import md5_of
+from marquee.files.lock import locked
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is ours to write
@@ -44,7 +43,8 @@ def cached_archive(dataset: Dataset, cache: Path, by_hand: Path, base_url: str =
     archive = cache / dataset.archive
     advice = f"put {dataset.archive} into {by_hand}/ by hand, or run again to resume"
     try:
-        with _locked(archive):
+        cache.mkdir(parents=True, exist_ok=True)
+        with locked(archive.with_name(f"{archive.name}.lock")):  # the others wait, and find it done
             if not _is_whole(archive, dataset):
                 _fetch(dataset, archive, f"{base_url}/{dataset.archive}")
     except httpx.HTTPError as error:
@@ -137,13 +137,10 @@ def _note(archive: Path) -> Path:
     return archive.with_name(f"{archive.name}.md5")
 
 
-@contextmanager
-def _locked(archive: Path) -> Iterator[None]:
-    """One process downloads; the others wait, and find it done."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with archive.with_name(f"{archive.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions that led to this one, the nearest first."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        yield (error := cause)
 
 
 def _reason(error: httpx.HTTPError) -> str:
@@ -152,6 +149,6 @@ def _reason(error: httpx.HTTPError) -> str:
         return f"the server answered {error.response.status_code}"
     if isinstance(error, httpx.TimeoutException):
         return "the server does not answer"
-    if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error).upper():
-        return f"the server's certificate was refused ({' '.join(str(error).split())})"
-    return " ".join(str(error).split()) or type(error).__name__
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        return f"the server's certificate was refused ({one_line(error)})"
+    return one_line(error)

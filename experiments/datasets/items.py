@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiments.datasets.catalogue import Layout
-from experiments.datasets.rows import read_rows
-from marquee.ingested import FAULT, is_good_id
-from marquee.ratings import GENRE_SEPARATOR, GENRES, ITEM, TITLE
+from experiments.datasets.line_readers import read_rows
+from experiments.datasets.movielens import Layout
+from marquee.interactions.matrix import GENRE_SEPARATOR, GENRES, ITEM, TITLE
+from marquee.interactions.raw_schema import FAULT, is_good_id
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,14 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.config import Data, Demo, FileFormat
+from experiments.config.offline import Data, Demo, FileFormat
 from experiments.datasets.archive import file_names, is_archive, some, unpack
-from experiments.datasets.catalogue import BASE_URL, DATASETS, Dataset
-from experiments.datasets.digest import md5_of
 from experiments.datasets.download import cached_archive, default_cache
+from experiments.datasets.movielens import BASE_URL, DATASETS, Dataset
 from marquee.errors import SourceError
-from marquee.ratings import ITEM_COLUMNS, RATING_COLUMNS
+from marquee.files.atomic_write import new_folder
+from marquee.files.digest import md5_of
+from marquee.interactions.matrix import ITEM_COLUMNS, RATING_COLUMNS
 from marquee.seeds import seed_for
 from marquee.synthetic import SyntheticSpec, generate
 
@@ -49,16 +50,8 @@ def fetch_source(
     Raises:
         SourceError: the source is not there, cannot be read, or is not what it should be.
     """
-    fresh = target.with_name(f"{target.name}.part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        fetched = _fill(data, seed, fresh, cache or default_cache(), base_url)
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return fetched
+    with new_folder(target) as fresh:
+        return _fill(data, seed, fresh, cache or default_cache(), base_url)
 
 
 def scale_of(data: Data) -> tuple[float, float]:

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from experiments.figures.curves import learning_curves
-from experiments.figures.groups import groups
 from experiments.figures.leakage import leakage
+from experiments.figures.parameter_space import importance, parallel_coordinates
 from experiments.figures.pareto import pareto
-from experiments.figures.space import importance, parallel_coordinates
+from experiments.figures.segments import groups
 from experiments.figures.style import drawn
-from experiments.findings import Findings
-from experiments.trials import Trial
+from experiments.search.trials import Trial
+from experiments.selection.search_results import Findings
 
 
 def figures_of(

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from experiments.figures.style import looks, spread
-from experiments.findings import Findings
+from experiments.selection.search_results import Findings
 
 
 def learning_curves(findings: Findings) -> Figure | None:

@@ -3,9 +3,9 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.evaluation.candidate_metrics import GUESSES, LOWER_IS_BETTER, Measures
 from experiments.figures.style import COLOURS, looks, spread
-from experiments.findings import Findings
-from experiments.measures import GUESSES, LOWER_IS_BETTER, Measures
+from experiments.selection.search_results import Findings
 
 
 def leakage(findings: Findings) -> Figure | None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.evaluation.candidate_metrics import Measures
 from experiments.figures.style import FAINT, INK, Look, looks, plain_numbers
-from experiments.findings import Findings
-from experiments.measures import Measures
-from experiments.trials import MEGABYTE, Trial
+from experiments.search.trials import MEGABYTE, Trial
+from experiments.selection.search_results import Findings
 
 WORST = 1.25  # times the best error: what is beyond would flatten the others, and is named instead
 SHORTEST = 1e-4  # seconds; a clock tells no less

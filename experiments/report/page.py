@@ -10,10 +10,16 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from experiments.findings import OF_LISTS, Findings
-from experiments.intervals import Interval, interval, paired
-from experiments.measures import BEYOND, ERRORS, HIGHER_IS_BETTER, LOWER_IS_BETTER, Measures
-from experiments.trials import MEGABYTE, Trial, ranked
+from experiments.evaluation.candidate_metrics import (
+    BEYOND,
+    ERRORS,
+    HIGHER_IS_BETTER,
+    LOWER_IS_BETTER,
+    Measures,
+)
+from experiments.evaluation.confidence_intervals import Interval, interval, paired
+from experiments.search.trials import MEGABYTE, Trial, ranked
+from experiments.selection.search_results import OF_LISTS, Findings
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PERCENT = {"coverage", "popularity_lift", "impossible"}

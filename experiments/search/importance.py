@@ -8,7 +8,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 
-from experiments.trials import Trial
+from experiments.search.trials import Trial
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # a study in memory is no news
 

@@ -5,24 +5,30 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import marquee
-from experiments.config import Search
-from experiments.crossval import FoldSource
-from experiments.search.crew import crew
-from experiments.search.outcome import Outcome
-from experiments.search.planner import Planner
+import experiments
+from experiments.config.offline import Search
+from experiments.evaluation.cross_validation import FoldSource
+from experiments.search.scheduler import Planner
 from experiments.search.space import Axes, axes_of_all
-from experiments.search.studies import MOST_DEATHS, Slot, Studies
+from experiments.search.training_queue import MOST_DEATHS, Slot, Studies
+from experiments.search.training_result import Outcome
+from experiments.search.trials import Trial, cost_of
 from experiments.search.worker import Assignment, is_gone
-from experiments.trials import Trial, cost_of
-from marquee.algorithms.catalogue import Parameters
+from experiments.search.worker_pool import crew
+from experiments.source_code import import_closure, matching_files
+from marquee.algorithms.registry import Parameters
 from marquee.errors import MarqueeError
+from marquee.files.digest import sha256_of
 
 POLL = 0.05  # seconds between looks at the storage
-CODE = ("algorithms/**/*.py", "metrics.py", "ratings.py", "split.py", "seeds.py")  # of what results depend on
+ROOT = Path(str(experiments.__file__)).parents[1]
+# Results depend on these packages and on all that they import. The algorithms are imported by computed names.
+CODE = ("experiments/search", "marquee/algorithms")
+LIBRARIES = ("numpy", "scipy", "numba", "scikit-surprise", "implicit", "optuna")
 
 OnTraining = Callable[[list[Trial], int, int], None]  # its trials, trainings done, trainings known of
 
@@ -47,7 +53,7 @@ class Asking:
             "seed": self.seed,
             "metric": self.metric,
             "folds": [self.source.n_folds, self.source.scale],
-            "data": [_digest(path) for path in (self.source.train, self.source.order)],
+            "data": [sha256_of(path) for path in (self.source.train, self.source.order)],
             "code": _code_digest(),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -172,19 +178,27 @@ def _trials_of(slot: Slot, outcome: Outcome, first: int) -> list[Trial]:
     ]
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def code_files(root: Path = ROOT) -> list[Path]:
+    """Return the source files that the results of a search depend on, relative to the root.
+
+    Raises:
+        MarqueeError: a pattern of `CODE` matches no file.
+    """
+    return sorted(import_closure(root, matching_files(root, CODE)))
 
 
+@cache
 def _code_digest() -> str:
-    """Of the code that errors depend on, and the libraries that it computes with."""
-    root = Path(marquee.__file__).parent
-    told = hashlib.sha256()
-    for path in sorted(path for pattern in CODE for path in root.glob(pattern)):
-        told.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    for library in ("numpy", "numba", "scikit-surprise", "optuna"):
-        told.update(f"{library} {version(library)}".encode())
-    return told.hexdigest()
+    """Digest of the code and the libraries that compute the results.
+
+    Cached: the files on disk may change while the search runs, but the code that runs does not.
+    """
+    digest = hashlib.sha256()
+    for path in code_files():
+        digest.update(path.as_posix().encode() + (ROOT / path).read_bytes())
+    for library in LIBRARIES:
+        digest.update(f"{library} {version(library)}".encode())
+    return digest.hexdigest()
 
 
 def _refuse_all_failed(trials: list[Trial]) -> None:

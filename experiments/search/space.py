@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.config import Choice, Range, Search, Space
-from marquee.algorithms.algorithm import EpochAlgorithm
-from marquee.algorithms.catalogue import Parameters, candidate
-from marquee.algorithms.sweep import swept
+from experiments.config.offline import Choice, Range, Search, Space
+from marquee.algorithms.base import EpochAlgorithm
+from marquee.algorithms.registry import Parameters, candidate
+from marquee.algorithms.shared_training import swept
 from marquee.errors import ConfigError
 from marquee.seeds import seed_for
 

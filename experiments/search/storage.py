@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 
 from experiments.search.journal import JournalFile
-from marquee.errors import ConfigError, TrackingError
+from marquee.errors import ConfigError, TrackingError, one_line
 
 ATTEMPTS, PAUSE = 10, 0.3  # to open a database whose tables others are just making; seconds between
 MADE_BY_OTHERS = {"IntegrityError", "ProgrammingError", "InternalError"}  # what that looks like
@@ -38,15 +38,13 @@ def opened(storage: str, journal: Path) -> optuna.storages.BaseStorage:
         try:
             return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
         except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
-            raise TrackingError(
-                f"search.storage cannot be used: {' '.join(str(error).split())[:300]}"
-            ) from error
+            raise TrackingError(f"search.storage cannot be used: {one_line(error)[:300]}") from error
         except Exception as error:  # SQLAlchemy's own, by whichever driver
             if not type(error).__module__.startswith("sqlalchemy"):
                 raise
             if patience > 1 and type(error).__name__ in MADE_BY_OTHERS:
                 time.sleep(PAUSE)
                 continue
-            what = " ".join(str(error.__cause__ or error).split())[:300]
+            what = one_line(error.__cause__ or error)[:300]
             raise TrackingError(f"search.storage cannot be reached: {what}") from error
     raise AssertionError("the last attempt returns or raises")

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 
-from experiments.crossval import Parts, Seeds, Step, steps
-from experiments.search.outcome import Outcome, PointOutcome
-from experiments.trials import FoldScore, reason_of
-from marquee.algorithms.catalogue import Parameters, candidate
-from marquee.algorithms.sweep import check_point
+from experiments.evaluation.cross_validation import Parts, Seeds, Step, steps
+from experiments.search.training_result import Outcome, PointOutcome
+from experiments.search.trials import FoldScore, reason_of
+from marquee.algorithms.registry import Parameters, candidate
+from marquee.algorithms.shared_training import check_point
 
 Report = Callable[[int, float], bool]  # (epoch, error) -> whether to give up
 

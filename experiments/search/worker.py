@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.config import Search
-from experiments.crossval import FoldSource, Parts, fold_seeds
-from experiments.search.outcome import Outcome
+from experiments.config.offline import Search
+from experiments.evaluation.cross_validation import FoldSource, Parts, fold_seeds
 from experiments.search.outlook import looks
 from experiments.search.space import Axes, axes_of_all
-from experiments.search.studies import Claim, Studies
 from experiments.search.training import train
+from experiments.search.training_queue import Claim, Studies
+from experiments.search.training_result import Outcome
 from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads
 from marquee.errors import MarqueeError
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from marquee.algorithms.algorithm import Epoch, EpochAlgorithm, Estimates
+from marquee.algorithms.base import Epoch, EpochAlgorithm, Estimates
 from marquee.algorithms.biases import BiasOptions, learn_biases
 from marquee.algorithms.parameters import DTYPES, require_choice
 from marquee.arrays import Floats, Integers, Real
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 
 class BaselineOnly(EpochAlgorithm):

@@ -11,17 +11,17 @@ from typing import Any, ClassVar
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.algorithm import Epoch
-from marquee.algorithms.compact import Draw, centred, compact
+from marquee.algorithms.base import Epoch
 from marquee.algorithms.gibbs import Sampler, Side
-from marquee.algorithms.kernels.factors import svd_epoch
+from marquee.algorithms.kernels.sgd import svd_epoch
+from marquee.algorithms.low_rank import Draw, centred, compact
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
 from marquee.algorithms.side_information import Link
 from marquee.algorithms.svd import FactorModel, RandomState
 from marquee.algorithms.threads import ONE_BLAS_THREAD, share_out
 from marquee.algorithms.trainset import Trainset
 from marquee.arrays import Real, Scores
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 REG_BIAS = 0.02  # of the warm start
 FLAT = 1e-9  # of the largest rating: ratings that differ by less are all the same

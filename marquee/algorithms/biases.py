@@ -19,7 +19,7 @@ from marquee.algorithms.parameters import choice, known, number, whole
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Real
 from marquee.errors import DivergedError
-from marquee.ratings import Grouped, RatingMatrix
+from marquee.interactions.matrix import Grouped, RatingMatrix
 
 METHODS = ("als", "sgd")
 EPOCHS = {"als": 10, "sgd": 20}  # unless given

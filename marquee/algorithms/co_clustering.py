@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.algorithm import EpochAlgorithm, Estimates
+from marquee.algorithms.base import EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.co_clustering import best_clusters, co_cluster_sums
-from marquee.algorithms.parameters import require_whole
-from marquee.algorithms.svd import RandomState
+from marquee.algorithms.parameters import RandomState, require_whole
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Indices, Integers
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 BLOCK = 512  # users or items that one thread works on at a time
 PARTS = 8  # of the users, each with its own sums: as many threads can add up

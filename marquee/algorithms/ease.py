@@ -8,14 +8,14 @@ import numpy as np
 import scipy.sparse
 from scipy.linalg import lapack
 
-from marquee.algorithms.algorithm import inner_ids
+from marquee.algorithms.base import inner_ids
 from marquee.algorithms.memory import room
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number
-from marquee.algorithms.ranker import Ranker
+from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.arrays import Floats, Integers, Real
 from marquee.errors import DivergedError
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 ROWS = 256  # of the Gram matrix at a time: its sparse form takes more memory than the dense one
 MOST = 0.01  # of the condition numbers that a precision can hold; past that the inverse is noise

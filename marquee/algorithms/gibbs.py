@@ -8,7 +8,7 @@ from marquee.algorithms.kernels.bayesian import draw_rows
 from marquee.algorithms.side_information import BLOCK, Link
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Scores
-from marquee.ratings import Grouped
+from marquee.interactions.matrix import Grouped
 
 SHRINK = 2.0  # the common mean is drawn as if that many more rows lay at zero
 

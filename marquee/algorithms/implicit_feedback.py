@@ -11,14 +11,12 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
-from marquee.algorithms.algorithm import EpochAlgorithm, inner_ids
-from marquee.algorithms.parameters import DTYPES, require_choice, require_whole
-from marquee.algorithms.ranker import Ranker
+from marquee.algorithms.base import EpochAlgorithm, inner_ids
+from marquee.algorithms.parameters import DTYPES, RandomState, require_choice, require_whole
+from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads
 from marquee.arrays import Floats, Integers, Real
-from marquee.ratings import RatingMatrix
-
-RandomState = int | np.random.RandomState | None
+from marquee.interactions.matrix import RatingMatrix
 
 
 class _FactorRanker(Ranker, EpochAlgorithm):

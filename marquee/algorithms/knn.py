@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from marquee.algorithms.algorithm import Estimates
-from marquee.algorithms.symmetric import Options, SymmetricAlgorithm
+from marquee.algorithms.base import Estimates
+from marquee.algorithms.knn_base import Options, SymmetricAlgorithm
 from marquee.arrays import Floats, Integers, Mask
-from marquee.ratings import Grouped, RatingMatrix
+from marquee.interactions.matrix import Grouped, RatingMatrix
 
 
 class KNNBasic(SymmetricAlgorithm):

@@ -5,13 +5,19 @@ from collections.abc import Iterator
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.kernels.factors import dots
 from marquee.algorithms.kernels.nmf import LANES, move_biases, update_factors
-from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
-from marquee.algorithms.svd import FactorModel, RandomState
+from marquee.algorithms.kernels.sgd import dots
+from marquee.algorithms.parameters import (
+    DTYPES,
+    RandomState,
+    require_choice,
+    require_number,
+    require_whole,
+)
+from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Integers, Real
-from marquee.ratings import Grouped, RatingMatrix, stable_order
+from marquee.interactions.matrix import Grouped, RatingMatrix, stable_order
 
 GROUPS = 256  # users or items that one thread updates at a time
 RATINGS = 1 << 16  # ratings that one thread estimates at a time

@@ -11,6 +11,7 @@ from surprise import AlgoBase
 from marquee.errors import ParameterError
 
 DTYPES = ("float64", "float32")
+RandomState = int | np.random.RandomState | None  # what scikit-surprise takes as `random_state`
 
 
 def require_whole(algorithm: AlgoBase, *names: str, least: int = 0) -> None:
@@ -55,10 +56,16 @@ def number(whose: str, name: str, value: Any, least: float = 0.0) -> None:
         raise ParameterError(f"{whose}: {name}={value!r} must be {allowed}")
 
 
-def choice(whose: str, name: str, value: Any, choices: tuple[Any, ...]) -> None:
+def choice(
+    whose: str,
+    name: str,
+    value: Any,
+    choices: tuple[Any, ...],
+    error: type[ParameterError] = ParameterError,
+) -> None:
     """Refuse what is none of the choices."""
     if value not in choices:
-        raise ParameterError(f"{whose}: {name}={value!r} must be one of {', '.join(map(str, choices))}")
+        raise error(f"{whose}: {name}={value!r} must be one of {', '.join(map(str, choices))}")
 
 
 def known(whose: str, options: Mapping[str, Any], names: tuple[str, ...]) -> None:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from marquee.algorithms.ranker import Ranker
+from marquee.algorithms.ranking_base import Ranker
 from marquee.arrays import Floats, Indices, Integers
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
 
 
 class Popularity(Ranker):
@@ -13,7 +13,7 @@ class Popularity(Ranker):
     .. math:: s_{ui} = |U_i|
 
     Items with equal counts rank in the order of their inner ids: the one that comes first in the
-    training set is first (`marquee.topn` keeps that order).
+    training set is first (`marquee.top_n` keeps that order).
 
     Args:
         threshold: the lowest rating that counts as a positive; None: every rating does.

@@ -5,7 +5,7 @@
     items (a tile)   ──┘
 
 A tile is scored and read while it is in the cache, so a catalogue of any size takes the memory of one tile
-and one block of heaps a thread. Lists are those of `marquee.topn.top_n` on the same scores; scores are
+and one block of heaps a thread. Lists are those of `marquee.top_n.top_n` on the same scores; scores are
 float64 while they are compared, and stored as float32.
 """
 
@@ -33,7 +33,7 @@ def best_lists(
         algorithm: fitted.
         seen_indptr: user u has seen `seen_items[seen_indptr[u]:seen_indptr[u + 1]]`.
         seen_items: item numbers.
-        n: how many; rows are padded with `marquee.topn.NONE` where there are fewer.
+        n: how many; rows are padded with `marquee.top_n.NONE` where there are fewer.
         out: where to write, shape (n_users, n), int32 and float32: arrays, or files mapped into memory.
     """
     out = _room(len(seen_indptr) - 1, n) if out is None else out

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import surprise
 
-from marquee.algorithms.algorithm import UNKNOWN, Algorithm
+from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.arrays import Floats, Integers, Mask, ScoreBlock
 from marquee.errors import DivergedError
-from marquee.ratings import ITEM, RATING, USER, CodedRatings, Ids, RatingMatrix
+from marquee.interactions.matrix import ITEM, RATING, USER, CodedRatings, Ids, RatingMatrix
 
 
 @dataclass(frozen=True)

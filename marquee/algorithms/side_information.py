@@ -12,7 +12,7 @@ from marquee.algorithms.kernels.bayesian import co_occurrences, sum_rows
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Scores
 from marquee.errors import DivergedError
-from marquee.ratings import Grouped
+from marquee.interactions.matrix import Grouped
 
 BLOCK = 256  # rows that one thread works on at a time
 LARGEST = 12_000  # rows of a matrix that is factorised: 0.6 GB; past that the steps are iterative

@@ -11,8 +11,8 @@ from marquee.algorithms.memory import room
 from marquee.algorithms.parameters import choice, known, number, whole
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Real
-from marquee.errors import ParameterError
-from marquee.ratings import Grouped, RatingMatrix, grouped
+from marquee.errors import ParameterError, UnknownSimilarityError
+from marquee.interactions.matrix import Grouped, RatingMatrix, grouped
 
 MEASURES = {"cosine": COSINE, "msd": MSD, "pearson": PEARSON, "pearson_baseline": COSINE}
 BLOCK = 64  # rows of a tile
@@ -35,6 +35,7 @@ class SimilarityOptions:
         Deviation from the twin: an option that does not exist is refused, where it would be ignored.
 
         Raises:
+            UnknownSimilarityError: no similarity has that name; a NameError too, as the twin raises.
             ParameterError: names the option, its value and what it may be.
         """
         known("sim_options", options, tuple(cls.__dataclass_fields__))
@@ -172,7 +173,7 @@ def _ascending(matrix: RatingMatrix, user_based: bool) -> Grouped:
 def _check(name: str, value: Any) -> None:
     """Refuse a value that an option cannot have."""
     if name == "name":
-        choice("sim_options", name, value, tuple(MEASURES))
+        choice("sim_options", name, value, tuple(MEASURES), UnknownSimilarityError)
     elif name == "user_based":
         choice("sim_options", name, value, (True, False))
     elif name == "min_support":

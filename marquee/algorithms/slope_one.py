@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from marquee.algorithms.algorithm import Algorithm, Estimates
+from marquee.algorithms.base import Algorithm, Estimates
 from marquee.algorithms.kernels.slope_one import (
     all_mean_deviations,
     deviations,
@@ -14,7 +14,7 @@ from marquee.algorithms.memory import room
 from marquee.algorithms.parameters import DTYPES, require_choice
 from marquee.algorithms.threads import share_out
 from marquee.arrays import Floats, Integers, Real
-from marquee.ratings import RatingMatrix, stable_order
+from marquee.interactions.matrix import RatingMatrix, stable_order
 
 ROWS = 64  # items whose deviations one thread learns at a time
 WIDTH = 32  # items that are predicted at a time: their deviations fit into the second cache

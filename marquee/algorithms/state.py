@@ -14,7 +14,7 @@ import numpy as np
 import surprise
 from surprise import Trainset
 
-from marquee.algorithms.catalogue import Parameters, candidate
+from marquee.algorithms.registry import Parameters, candidate
 from marquee.errors import ModelError
 
 STATE = "state.json"

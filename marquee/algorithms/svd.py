@@ -6,14 +6,13 @@ from typing import ClassVar
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.algorithm import UNKNOWN, EpochAlgorithm, Estimates
-from marquee.algorithms.kernels.factors import dots, implicit_factors, svd_epoch, svdpp_epoch
+from marquee.algorithms.base import UNKNOWN, EpochAlgorithm, Estimates
+from marquee.algorithms.kernels.sgd import dots, implicit_factors, svd_epoch, svdpp_epoch
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
+from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  other models take it from here
 from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.arrays import Floats, Integers, Real
-from marquee.ratings import RatingMatrix
-
-RandomState = int | np.random.RandomState | None
+from marquee.interactions.matrix import RatingMatrix
 
 
 class FactorModel(EpochAlgorithm):
@@ -263,6 +262,10 @@ class SVDpp(_SGD):
         self._set_rates(lr_all, reg_all, given)
         self.random_state, self.verbose, self.dtype = random_state, verbose, dtype
         self.cache_ratings = cache_ratings
+
+    def _tell(self, epoch: int) -> None:
+        if self.verbose:
+            print(f" processing epoch {epoch - 1}")  # noqa: T201  as the twin, which differs from SVD here
 
     def user_factors(self, users: Integers) -> Real:
         """p_u and the implicit part of each of these users, shape (len(users), n_factors)."""

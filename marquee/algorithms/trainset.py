@@ -16,7 +16,7 @@ import surprise
 
 from marquee.arrays import Floats, Indices, Scale
 from marquee.errors import DataError
-from marquee.ratings import (
+from marquee.interactions.matrix import (
     DEFAULT_SCALE,
     ITEM,
     RATING,

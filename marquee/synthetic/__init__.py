@@ -7,11 +7,11 @@
 The model in formulas, and how near it comes to MovieLens, is in docs/synthetic.md.
 """
 
-from marquee.synthetic.planting import plant
+from marquee.synthetic.ground_truth import GroundTruth
 from marquee.synthetic.rating_log import SyntheticRatings, generate, generate_in_pieces
+from marquee.synthetic.sampling import plant
 from marquee.synthetic.spec import SyntheticSpec
 from marquee.synthetic.titles import item_table
-from marquee.synthetic.truth import GroundTruth
 
 __all__ = [
     "GroundTruth",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from marquee.arrays import Floats
-from marquee.synthetic.truth import Codes
+from marquee.synthetic.ground_truth import Codes
 
 # name: (relative frequency; light > 0 > dark, fantastic > 0 > real, loud > 0 > quiet, for the young > 0)
 _GENRES: dict[str, tuple[float, float, float, float, float]] = {

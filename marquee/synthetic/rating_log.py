@@ -12,12 +12,12 @@ import pandas as pd
 
 from marquee.arrays import Floats, Indices, Scores
 from marquee.errors import ConfigError
-from marquee.ratings import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.matrix import ITEM, RATING, TIMESTAMP, USER
 from marquee.seeds import rng_for
-from marquee.synthetic.planting import plant
+from marquee.synthetic.ground_truth import Factors, GroundTruth
+from marquee.synthetic.sampling import plant
 from marquee.synthetic.spec import DAY, SyntheticSpec
 from marquee.synthetic.titles import item_table
-from marquee.synthetic.truth import Factors, GroundTruth
 
 COHORT = 64  # users; their matrix of all items stays in the processor's cache
 VISITS = 16  # at most, a user

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from marquee.arrays import Indices
-from marquee.ratings import GENRE_SEPARATOR, GENRES, ITEM, TITLE
+from marquee.interactions.matrix import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 from marquee.seeds import rng_for
 from marquee.synthetic.genres import GENRE_NAMES, NO_GENRE
-from marquee.synthetic.truth import GroundTruth
+from marquee.synthetic.ground_truth import GroundTruth
 from marquee.synthetic.words import ADJECTIVES, GENRE_NOUNS, NAMES, PLACES, SHARED_NOUNS
 
 OLDEST_YEAR = 1925

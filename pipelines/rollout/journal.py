@@ -1,20 +1,19 @@
-"""The journal of a rollout: one line an entry, appended and synced, never changed.
-
-A line that was cut off by a crash is no entry; the next one begins on a line of its own.
-"""
+"""Journal of a rollout: one line per entry, appended and synced, never changed."""
 
 import errno
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.rollout import Rollout, fold
+from marquee.files.atomic_write import write_atomically
+from marquee.files.journal import append_lines, whole_lines
+from marquee.files.lock import open_locked
+from marquee.rollout.state import Rollout, fold
 
 FOLDER, ENDING = "rollouts", ".jsonl"
 ENDING_IT, ROOM = frozenset({"asked", "concluded", "ended"}), 1 << 16  # bytes that are kept for these
@@ -30,44 +29,30 @@ class Journal:
     @classmethod
     def begin(cls, path: Path, **told: Any) -> "Journal":
         """A new one with its first entry: there is a whole one or none."""
-        draft = cls(path.with_suffix(".draft"))
-        draft.path.unlink(missing_ok=True)
-        draft.append("began", **told)
         journal = cls(path)
         journal._reserve.write_bytes(bytes(ROOM))
-        draft.path.replace(path)
+        write_atomically(path, _line("began", **told) + b"\n")
         return journal
 
     def append(self, entry: str, **told: Any) -> None:
         """Add an entry; on return it is on disk. What ends a rollout may use the room that is kept for it."""
+        line = _line(entry, **told)
         try:
-            self._append(entry, told)
+            append_lines(self.path, [line])
         except OSError as error:
             if error.errno != errno.ENOSPC or entry not in ENDING_IT or not self._reserve.exists():
                 raise
             self._reserve.unlink()
-            self._append(entry, told)
+            append_lines(self.path, [line])
 
     @property
     def _reserve(self) -> Path:
         return self.path.with_suffix(".room")
 
-    def _append(self, entry: str, told: Mapping[str, Any]) -> None:
-        line = json.dumps({"entry": entry, "time": time.time(), **told}, allow_nan=False) + "\n"
-        with self.path.open("r+b" if self.path.exists() else "w+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            end = file.seek(0, os.SEEK_END)
-            if end:
-                file.seek(end - 1)
-                if file.read(1) != b"\n":
-                    line = f"\n{line}"
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
-
     def entries(self) -> list[dict[str, Any]]:
         """Every whole entry, oldest first."""
-        return _entries(self.path.read_bytes())
+        with self.path.open("rb") as file:
+            return _entries(line for line, _ in whole_lines(file, 0))
 
     def rollout(self) -> Rollout:
         """The state that it tells of."""
@@ -76,23 +61,26 @@ class Journal:
             with self.path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < offset:  # another file of this name
                     before, offset = None, 0
-                file.seek(offset)
-                data = file.read()
-            if whole := data.rfind(b"\n") + 1:
-                before = fold(_entries(data[:whole]), before)
-                _folded[self.path] = before, offset + whole
-            return fold(_entries(data[whole:]), before)  # a line that is cut off may yet become whole
-        except (MarqueeError, KeyError) as error:
+                lines = [*whole_lines(file, offset)]
+            rollout = fold(_entries(line for line, _ in lines), before)
+        except (MarqueeError, KeyError, ValueError) as error:
             raise MarqueeError(f"{self.path} cannot be read ({error}): move it away") from None
+        _folded[self.path] = rollout, lines[-1][1] if lines else offset
+        return rollout
 
 
 # How far each journal was read, and the state there: they grow, and are looked at twice a second.
 _folded: dict[Path, tuple[Rollout, int]] = {}
 
 
-def _entries(data: bytes) -> list[dict[str, Any]]:
+def _line(entry: str, **told: Any) -> bytes:
+    return json.dumps({"entry": entry, "time": time.time(), **told}, allow_nan=False).encode()
+
+
+def _entries(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """What is no entry is passed over: a line that an edition before this one left torn."""
     found = []
-    for line in data.splitlines():
+    for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:
@@ -145,9 +133,11 @@ def held(path: Path, refusal: str) -> Iterator[None]:
     Raises:
         MarqueeError: another one holds it, with the refusal.
     """
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MarqueeError(refusal) from None
+    try:
+        lock = open_locked(path, wait=False)
+    except BlockingIOError:
+        raise MarqueeError(refusal) from None
+    try:
         yield
+    finally:
+        os.close(lock)

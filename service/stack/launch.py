@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from service.gateway.configuration import haproxy
-from service.stack.layout import WARDENS, Stack, load_stack, settings_for
+from service.gateway.config import haproxy
+from service.stack.stack_config import WARDENS, Stack, load_stack, settings_for
+from service.stack.waiting import wait_until
 
 WRITTEN = re.compile(r"^\d+\.\d{3}$", re.MULTILINE)
 CODE = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def _program(stack: Stack, name: str) -> tuple[list[str], dict[str, str]]:
         if gateway.name == name:
             return [haproxy(), "-db", "-f", str(gateway.configuration(stack.folder))], {}
     if name in WARDENS:
-        return [sys.executable, "-m", "service.stack.warden", str(stack.folder), name], {}
+        return [sys.executable, "-m", "service.stack.watchdog", str(stack.folder), name], {}
     if name == "controller":
         return [*stack.controller], {}
     return [sys.executable, str(WORKER)], settings_for(stack, name)
@@ -84,14 +85,13 @@ def living(folder: Path) -> dict[str, int]:
 def end_all(folder: Path, patience_s: float = 0.0) -> list[str]:
     """End every process that noted its pid, and give it so long before it is killed; their names."""
     found = living(folder)
-    until = time.monotonic() + patience_s
     for stop in (signal.SIGTERM, signal.SIGKILL):
         for name, pid in found.items():
             if pid_of(folder, name) is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, stop)
-        while stop == signal.SIGTERM and time.monotonic() < until and any(pid_of(folder, n) for n in found):
-            time.sleep(0.1)
+        if stop == signal.SIGTERM:
+            wait_until(lambda: not any(pid_of(folder, name) for name in found), patience_s)
     return list(found)
 
 

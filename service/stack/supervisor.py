@@ -23,11 +23,13 @@ from tornado import gen
 from marquee.errors import MarqueeError
 from service import logs
 from service.stack.launch import CODE, pid_of
-from service.stack.layout import CANARY, Stack, load_stack, read_arms
-from service.stack.warden import watch
+from service.stack.stack_config import CANARY, Stack, load_stack, read_arms
+from service.stack.waiting import wait_until
+from service.stack.watchdog import watch
 
 CHECK_S = 0.25  # between looks at who has ended
 GRACE_S = 15.0  # for a process to finish what it is doing
+ANSWER_S = GRACE_S + 5  # to a command, which may wait for a process to end
 UNTIL_S = 20.0  # for the supervisor itself
 TRIES = 100  # of a command
 
@@ -35,8 +37,15 @@ TRIES = 100  # of a command
 class Supervisor:
     """A supervisor that runs, by its socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, answer_s: float = ANSWER_S) -> None:
+        """Talk to the supervisor of a folder.
+
+        Args:
+            folder: of the stack.
+            answer_s: seconds to wait for its answer to a command.
+        """
         self._folder = folder
+        self._answer_s = answer_s
 
     @property
     def running(self) -> bool:
@@ -61,14 +70,13 @@ class Supervisor:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C in this terminal is not meant for it
             )
-        until = time.monotonic() + UNTIL_S
-        while time.monotonic() < until:
-            if process.poll() is not None:
-                break
-            if self.running and self._call("dstats") is not None:
-                return
-            time.sleep(0.1)
-        raise MarqueeError(f"the supervisor did not start: see {log}")
+
+        def answers() -> bool:
+            return self.running and self._call("dstats") is not None
+
+        known = wait_until(lambda: process.poll() is not None or answers(), UNTIL_S)
+        if not known or process.poll() is not None:
+            raise MarqueeError(f"the supervisor did not start: see {log}")
 
     def start(self, name: str) -> None:
         """Start a process that is not running.
@@ -92,9 +100,7 @@ class Supervisor:
         if pid is None:
             return
         os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + GRACE_S + UNTIL_S
-        while self._pid() == pid and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until(lambda: self._pid() != pid, GRACE_S + UNTIL_S)
 
     def _order(self, command: str, name: str, *, waiting: bool) -> None:
         if self._call(command, name=name, waiting=waiting) is None:
@@ -107,7 +113,7 @@ class Supervisor:
 
     def _call(self, command: str, **properties: Any) -> dict[str, Any] | None:
         """Its answer; None where it does not give one. While it looks at who ended, it takes no command."""
-        client = CircusClient(endpoint=_endpoint(self._folder), timeout=GRACE_S + 5)
+        client = CircusClient(endpoint=_endpoint(self._folder), timeout=self._answer_s)
         try:
             for _ in range(TRIES):
                 answer: dict[str, Any] = client.send_message(command, **properties)

@@ -6,9 +6,9 @@ store(lines, done) ─────┘   groups, one sync each  └─► <replic
                ◄── done(how many were new, or why not)
 """
 
-from service.telemetry.books import Books, Kept
-from service.telemetry.following import Follower, readable
+from service.telemetry.counters import Books, Kept
 from service.telemetry.settings import TelemetrySettings
+from service.telemetry.tail import Follower, readable
 from service.telemetry.writer import EventWriter
 
 __all__ = ["Books", "EventWriter", "Follower", "Kept", "TelemetrySettings", "readable"]

@@ -10,13 +10,17 @@ is and begins another: nothing is ever appended behind half a line. Readers leav
 
 import contextlib
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from marquee.files.atomic_write import sync_folder
+from marquee.files.journal import append_synced
+from marquee.files.lock import locked, open_locked
+
 OPEN, CLOSED = ".jsonl.open", ".jsonl"
+LOCK = "lock"
 NAMES = 100  # folders tried, where another process that lives has the name
 
 
@@ -32,11 +36,9 @@ class ReplicaFolder:
         for number in range(1, NAMES):
             self.path = root / (replica if number == 1 else f"{replica}-{number}")
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock = open_locked(self.path / LOCK, wait=False)
             except BlockingIOError:
-                os.close(self._lock)
                 continue
             self._close_what_was_left()
             return
@@ -55,14 +57,8 @@ class ReplicaFolder:
 def close_abandoned(root: Path) -> None:
     """Close what dead processes left open; those that live hold the lock of their folder."""
     for path in sorted(root.glob(f"*/*{OPEN}")):
-        handle = os.open(path.parent / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(BlockingIOError), locked(path.parent / LOCK, wait=False):
             path.rename(closed(path))
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(handle)
 
 
 class Segment:
@@ -100,17 +96,7 @@ class Segment:
             OSError: the disk is full, read-only or broken. What was written of the lines is taken back where
                 the disk lets us; where not, a reader sets half a line aside.
         """
-        data = memoryview(b"\n".join([*lines, b""]))
-        try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._file, data[written:])
-            os.fdatasync(self._file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self.size)
-            raise
-        self.size += len(data)
+        self.size = append_synced(self._file, self.size, lines)
 
     def close(self) -> None:
         """Nobody appends any more. One without a line goes."""
@@ -126,12 +112,3 @@ class Segment:
 def closed(path: Path) -> Path:
     """The name of a segment once it is closed."""
     return path.with_name(path.name.removesuffix(OPEN) + CLOSED)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a crash."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

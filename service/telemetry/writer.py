@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from service.telemetry.books import Books, Kept
+from service.telemetry.counters import Books, Kept
 from service.telemetry.segments import ReplicaFolder, Segment
 from service.telemetry.settings import TelemetrySettings
 

@@ -1,6 +1,5 @@
 """The clones that the tests of the whole loop share: a run takes half a minute."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from clones import Clone, copy_of, make_clone
 from moto.server import ThreadedMotoServer
+
+from marquee.files.lock import locked
+from tests.support.clones import Clone, copy_of, make_clone
 
 DONE = "output"  # of the run that made them; there when they are
 
@@ -23,8 +24,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of the whole session
-    with (folder / "clones.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / "clones.lock"):
         if not (folder / "clones" / DONE).exists():
             make_both(folder / "clones")
     return folder / "clones"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import Clone, copy_of, ran
 
-from pipelines.summary import STAGES
+from pipelines.support.summary import STAGES
+from tests.support.clones import Clone, copy_of, ran
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones")]  # all of them share one run
+pytestmark = pytest.mark.xdist_group("clones")  # all of them share one run
 
 
 def test_repro_ends_with_leaderboard_version_bento_times_and_next_commands(reproduced: Clone) -> None:
@@ -59,7 +59,8 @@ def test_the_source_digest_is_in_the_lock_the_run_and_the_model(reproduced: Clon
         json.loads((reproduced.folder / "models/fitted/manifest.json").read_text())["data_digest"] == digest
     )
     script = (
-        "from mlflow import MlflowClient; from experiments.registry import champion; v = champion('marquee');"
+        "from mlflow import MlflowClient; from experiments.tracking.registry import champion;"
+        "v = champion('marquee');"
         "run = MlflowClient('sqlite:///mlflow.db').get_run(v.run_id);"
         "print(v.tags['data_digest'], run.data.tags['data_digest']);"
         "print(run.inputs.dataset_inputs[0].dataset.digest)"
@@ -82,7 +83,7 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(reproduced: Clone, t
 RUNS = """
 import json
 from mlflow import MlflowClient
-from experiments.tracking import Tracker
+from experiments.tracking.runs import Tracker
 tracker = Tracker("marquee")
 client = MlflowClient(tracker.uri)
 print(json.dumps([client.get_run(run).data.to_dictionary() for run in tracker.recent_searches(5)]))
@@ -102,7 +103,7 @@ def test_a_pipeline_that_reuses_a_search_gets_a_run_of_its_own(exported_again: C
 
 def test_a_new_version_becomes_challenger_and_the_champion_stays(exported_again: Clone) -> None:
     assert "marquee version 2 is new; aliases: challenger\n" in exported_again.output
-    script = "from experiments.registry import champion; print(champion('marquee').version)"
+    script = "from experiments.tracking.registry import champion; print(champion('marquee').version)"
     assert exported_again.python("-c", script).stdout.strip() == "1"
 
 
@@ -137,8 +138,8 @@ def test_movielens_100k_ends_in_recommendations_with_titles(second: Clone) -> No
     second.change(lambda t: t["search"].update(candidates={"svd": {"n_factors": [20]}}))
     second.dvc("repro", "export")
     script = (
-        "from pathlib import Path; from service.recommender import Person, Wish;"
-        "from service.served import load; served = load(Path('models/fitted'));"
+        "from pathlib import Path; from service.recommendation.recommender import Person, Wish;"
+        "from service.recommendation.loaded_model import load; served = load(Path('models/fitted'));"
         "ask = served.recommender.recommend;"
         "answer = ask(Person(served.model.user_number('1')), Wish(5));"
         "print(answer.rung, *(served.described(item)['title'] for item, _ in answer.items), sep='|')"

@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from clones import Change, Clone, copy_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones that recover")]  # the others' runs, copied
+from tests.support.clones import Change, Clone, copy_of
+
+pytestmark = pytest.mark.xdist_group("clones that recover")  # the others' runs, copied
 
 
 def test_push_and_pull_bring_data_and_models_back_without_running_a_stage(
@@ -33,7 +34,7 @@ def assert_comes_back(clone: Clone, tmp_path: Path) -> None:
     fresh.dvc("pull", "--allow-missing")
     for name in ("data/raw/ratings.parquet", "data/ratings.parquet", "results/search.json"):
         assert (fresh.folder / name).read_bytes() == (clone.folder / name).read_bytes()
-    load = "from marquee.model import load_model; print(load_model('models/fitted').digest)"
+    load = "from marquee.model.fitted_model import load_model; print(load_model('models/fitted').digest)"
     assert fresh.python("-c", load).stdout == clone.python("-c", load).stdout
     assert not (fresh.folder / "mlflow.db").exists()
 
@@ -48,7 +49,7 @@ def test_repro_after_a_pull_mends_registry_and_bento_store_and_says_so(
     assert "not the register stage's store: running it again" in output
     assert "not the package stage's store: running it again" in output
     assert "marquee version 1 (challenger, champion)" in output
-    script = "from experiments.registry import champion; print(champion('marquee').run_id)"
+    script = "from experiments.tracking.registry import champion; print(champion('marquee').run_id)"
     packaged = json.loads((clone.folder / ".marquee/packaged.json").read_text())
     assert clone.python("-c", script).stdout.strip() == packaged["run_id"]
 

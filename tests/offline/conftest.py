@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.crossval import FoldSource
-from marquee.split import shuffled
+from experiments.evaluation.cross_validation import FoldSource
+from marquee.interactions.splitting import shuffled
 
 N_RATINGS = 400
 

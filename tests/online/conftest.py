@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from containers import IMAGE, docker
-from projects import Project
+
+from tests.support.containers import IMAGE, docker
+from tests.support.projects import Project
 
 
 @pytest.fixture(scope="session")

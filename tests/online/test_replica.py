@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shops import open_shop, settings_of, write_shop
 from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError, ModelError
-from marquee.manifest import MANIFEST
-from service.catalogue import Policy, read_policy
-from service.recommender import Wish
+from marquee.model.manifest import MANIFEST
+from service.recommendation.availability import Policy, read_policy
+from service.recommendation.loaded_model import load
+from service.recommendation.recommender import Wish
 from service.replica import Replica
-from service.served import load
 from service.settings import Settings
+from tests.support.catalogues import open_shop, settings_of, write_shop
 
 
 @pytest.fixture
@@ -218,6 +218,7 @@ def test_what_a_user_did_is_known_after_a_restart(folder: Path) -> None:
         ("MARQUEE_TELEMETRY", "yes"),
         ("MARQUEE_ARM", "a/b"),
         ("MARQUEE_REPLICA", "../up"),
+        ("MARQUEE_FAULTS", "on"),
     ],
 )
 def test_a_bad_setting_is_named(variable: str, value: str) -> None:
@@ -228,6 +229,7 @@ def test_a_bad_setting_is_named(variable: str, value: str) -> None:
 def test_settings_have_defaults() -> None:
     settings = Settings.from_environment({})
     assert (settings.arm, settings.deadline_ms, settings.telemetry) == ("stable", 50.0, True)
+    assert settings.faults is None
 
 
 class _Poison:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from servers import Server
-from shops import USERS, write_shop
 
 from marquee.events import Exposure, Feedback, decode
+from tests.support.catalogues import USERS, write_shop
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.server
 Start = Callable[..., Server]

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from shops import write_shop
+
+from tests.support.catalogues import write_shop
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = {
@@ -21,6 +22,7 @@ import service.app
 supervisor = {name.partition(".")[0] for name in sys.modules}
 assert not supervisor & {"numpy", "structlog", "service.replica"}, "the supervisor needs none of it"
 service.app.Worker.start()
+assert "service.api.fault_injection" not in sys.modules, "no request passes through it unless it is asked for"
 client = TestClient(service.app.Worker.site)
 feedback = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
 for path in ("/recommend/ann", "/similar/i0", "/metrics", "/openapi.json", "/docs"):
@@ -51,5 +53,5 @@ def test_it_loads_what_it_should(loaded: set[str]) -> None:
 
 
 def test_an_order_to_roll_back_does_not_wait_for_mlflow() -> None:
-    told = "import sys, pipelines.canary; sys.exit('mlflow' in sys.modules)"
+    told = "import sys, pipelines.commands.canary; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", told], cwd=ROOT, check=False).returncode == 0

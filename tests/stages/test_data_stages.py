@@ -46,13 +46,15 @@ class Project:
         self.set(**{"data__source": "file", "data__path": f"data/inbox/{name}", **changes})
 
     def run(self, *stages: str) -> subprocess.CompletedProcess[str]:
-        """Run stages in one process, as `python -m pipelines.<stage>` each; the first failure ends it."""
+        """Run stages in one process, each as `python -m pipelines.stages.NAME`; stop at the first failure."""
         code = "\n".join(
-            f"from pipelines.{stage} import {stage}\nfrom pipelines.stage import run\nrun({stage}, '{stage}')"
+            f"from pipelines.stages.{stage} import {stage}\n"
+            f"from pipelines.support.stage_runner import run\n"
+            f"run({stage}, '{stage}')"
             for stage in stages
         )
         command = (
-            [sys.executable, "-m", f"pipelines.{stages[0]}"]
+            [sys.executable, "-m", f"pipelines.stages.{stages[0]}"]
             if len(stages) == 1
             else [sys.executable, "-c", code]
         )

@@ -13,24 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import ROOT, Project
+
+from marquee.errors import MarqueeError
+from pipelines.support import bento as bento_support
+from pipelines.support.bento import code_files
+from tests.support.projects import ROOT, Project
 
 pytestmark = pytest.mark.xdist_group("package")  # all of them share one Bento and one server
-
-
-@pytest.fixture(scope="module")
-def packaged(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("project") / "clone")
-    done = project.package()
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 1, "a line of ours, no banner of BentoML's"
-    return project
-
-
-@pytest.fixture(scope="module")
-def bento(packaged: Project) -> Path:
-    name, version = packaged.read(".marquee/packaged.json")["tag"].split(":")
-    return packaged.folder / "bentoml" / "bentos" / name / version
 
 
 def test_the_versioned_output_has_nothing_that_differs_between_clones(packaged: Project) -> None:
@@ -56,17 +45,45 @@ def test_the_bento_holds_the_service_the_model_and_its_provenance_and_no_more(be
     assert {path.name for path in source.iterdir()} == {
         "bentofile.yaml", "marquee", "model", "requirements", "service",
     }  # fmt: skip
-    assert {path.name for path in (source / "marquee").iterdir() if path.suffix} == {
-        "__init__.py", "arrays.py", "cohort.py", "comparison.py", "errors.py", "events.py", "factors.py",
-        "ids.py", "manifest.py", "model.py", "model_arrays.py", "promotion.py", "sequential.py", "strings.py",
-        "tastes.py", "topn.py",
-    }  # fmt: skip
-    # What stands around a replica is in none; what judges a step on a cluster is in each.
+    # What runs beside a replica is in none; what judges a step on a cluster is in each.
     assert (source / "service" / "analysis.py").exists()
     assert not {"gateway", "stack", "shadow.py"} & {path.name for path in (source / "service").iterdir()}
+    assert not {"algorithms", "synthetic"} & {path.name for path in (source / "marquee").iterdir()}
     stamped = json.loads((source / "model" / "provenance.json").read_text())
     assert (stamped["name"], stamped["version"], stamped["run_id"]) == ("marquee", 3, "0f0f")
     assert stamped["git_commit"] is None, "the project is no repository"
+
+
+def test_the_bento_holds_the_source_files_of_its_packages(
+    bento: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    files = (path for package in ("marquee", "service") for path in (bento / "src" / package).rglob("*"))
+    held = {
+        path.relative_to(bento / "src")
+        for path in files
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == set(code_files())
+
+
+def test_a_bento_that_lacks_an_imported_module_is_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "clone")
+    (project.folder / "service" / "recommendation" / "availability.py").write_text("import marquee.algorithms.svd\n")
+    done = project.package()
+    assert done.returncode == 1
+    assert "a Bento would lack marquee/algorithms/__init__.py, marquee/algorithms/" in done.stderr
+    assert not project.bentos()
+
+
+@pytest.mark.parametrize("patterns", ["CODE", "LEFT_OUT"])
+def test_a_pattern_that_matches_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, patterns: str) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(bento_support, patterns, (*getattr(bento_support, patterns), "service/moved"))
+    with pytest.raises(MarqueeError, match="no source file matches 'service/moved'"):
+        code_files()
 
 
 def test_the_image_installs_the_locked_requirements_and_no_compiler(bento: Path) -> None:

@@ -7,7 +7,7 @@ noise of a draw is a million times their rounding.
 
 import numpy as np
 
-from marquee.algorithms.kernels.compiled import kernel
+from marquee.algorithms.kernels.jit import kernel
 from marquee.arrays import Indices, Integers, Scores
 
 TOGETHER = 256  # ratings whose vectors are looked at in one go: they fit the first cache

@@ -1,6 +1,6 @@
 """The biases of users and items: one side's least squares, and an epoch of gradient descent."""
 
-from marquee.algorithms.kernels.compiled import exact_kernel, kernel
+from marquee.algorithms.kernels.jit import exact_kernel, kernel
 from marquee.arrays import Floats, Indices, Integers, Real
 
 

@@ -6,7 +6,7 @@ errors are equal but for rounding.
 
 import numpy as np
 
-from marquee.algorithms.kernels.compiled import exact_kernel
+from marquee.algorithms.kernels.jit import exact_kernel
 from marquee.arrays import Floats, Indices, Integers
 
 

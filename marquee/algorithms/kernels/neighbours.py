@@ -7,7 +7,7 @@ heap. Sums run in list order over all n, with weight 0 for what is not chosen.
 
 import numpy as np
 
-from marquee.algorithms.kernels.compiled import kernel
+from marquee.algorithms.kernels.jit import kernel
 from marquee.arrays import Floats, Indices, Integers, Real
 
 NARROW = 6  # so few values left between the bounds: take them one by one, from the top

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from marquee.algorithms.kernels.compiled import kernel
+from marquee.algorithms.kernels.jit import kernel
 from marquee.arrays import Floats, Indices, Integers, Real
 
 LANES = 8  # factors are padded to a multiple of this, for the compiler adds up so many at a time

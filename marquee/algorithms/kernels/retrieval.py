@@ -3,7 +3,7 @@
 Of equal scores the lower item number is the better: a list does not depend on how the items were tiled.
 """
 
-from marquee.algorithms.kernels.compiled import exact_kernel
+from marquee.algorithms.kernels.jit import exact_kernel
 from marquee.arrays import Floats, Indices, Integers, Scores
 
 NONE = -1

@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 
-from marquee.algorithms.kernels.compiled import exact_kernel
+from marquee.algorithms.kernels.jit import exact_kernel
 from marquee.arrays import Floats, Indices, Integers, Real
 
 COSINE, MSD, PEARSON = range(3)

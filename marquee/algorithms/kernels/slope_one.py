@@ -7,7 +7,7 @@ much as to add.
 
 import numpy as np
 
-from marquee.algorithms.kernels.compiled import kernel
+from marquee.algorithms.kernels.jit import kernel
 from marquee.arrays import Floats, Indices, Integers, Real
 
 

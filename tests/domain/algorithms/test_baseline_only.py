@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from drawn import Drawn, drawn, rating_sets, same_predictions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from surprise.model_selection import GridSearchCV, KFold, cross_validate
@@ -17,7 +16,8 @@ from marquee.algorithms.baseline_only import BaselineOnly
 from marquee.algorithms.biases import biases
 from marquee.algorithms.threads import threads
 from marquee.errors import DivergedError, ParameterError
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
+from tests.support.sampled_data import Drawn, drawn, rating_sets, same_predictions
 
 QUICK = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 ALS = st.fixed_dictionaries(

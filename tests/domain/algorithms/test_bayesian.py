@@ -6,22 +6,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import Drawn, drawn
 from surprise.model_selection import GridSearchCV, KFold, cross_validate
 
 from marquee.algorithms.baseline_only import BaselineOnly
 from marquee.algorithms.bayesian import BayesianMF
-from marquee.algorithms.compact import Draw, centred, compact
 from marquee.algorithms.gibbs import SHRINK, Sampler, Side, normal_wishart
 from marquee.algorithms.kernels.bayesian import LANES, TOGETHER, draw_rows
+from marquee.algorithms.low_rank import Draw, centred, compact
 from marquee.algorithms.scoring import pairs_of, predict_pairs
 from marquee.algorithms.side_information import Link
 from marquee.algorithms.svd import SVD
 from marquee.errors import DivergedError, ParameterError
-from marquee.metrics import rmse
-from marquee.ratings import RatingMatrix, grouped
-from marquee.split import random_holdout
+from marquee.interactions.matrix import RatingMatrix, grouped
+from marquee.interactions.splitting import random_holdout
+from marquee.metrics.prediction import rmse
 from marquee.synthetic import SyntheticSpec, generate
+from tests.support.sampled_data import Drawn, drawn
 
 SMALL: dict[str, Any] = {"n_factors": 4, "n_epochs": 8, "n_warm": 4, "random_state": 1}
 

@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from drawn import Drawn, drawn, rating_sets, same_predictions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from surprise.model_selection import GridSearchCV, cross_validate
 
 from marquee.algorithms.kernels.neighbours import average_pairs
 from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
+from marquee.algorithms.knn_base import SymmetricAlgorithm
 from marquee.algorithms.similarities import MEASURES
-from marquee.algorithms.symmetric import SymmetricAlgorithm
 from marquee.algorithms.threads import threads
 from marquee.errors import DataError, ParameterError
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
+from tests.support.sampled_data import Drawn, drawn, rating_sets, same_predictions
 
 QUICK = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 MODELS = [KNNBasic, KNNWithMeans, KNNWithZScore, KNNBaseline]

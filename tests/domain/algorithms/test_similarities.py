@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from drawn import Drawn, drawn, rating_sets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +20,8 @@ from marquee.algorithms.similarities import (
 from marquee.algorithms.threads import threads
 from marquee.arrays import Floats
 from marquee.errors import DataError, ParameterError
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
+from tests.support.sampled_data import Drawn, drawn, rating_sets
 
 QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 SQRT = np.sqrt

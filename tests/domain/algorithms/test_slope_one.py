@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from drawn import Drawn, drawn, rating_sets, same_predictions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from surprise.model_selection import KFold, cross_validate
@@ -15,7 +14,8 @@ from surprise.model_selection import KFold, cross_validate
 from marquee.algorithms.slope_one import SlopeOne
 from marquee.algorithms.threads import threads
 from marquee.errors import DataError, ParameterError
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
+from tests.support.sampled_data import Drawn, drawn, rating_sets, same_predictions
 
 QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from drawn import Drawn, drawn, rating_sets, same_predictions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from surprise.model_selection import GridSearchCV, KFold, cross_validate
 
 from marquee.algorithms.svd import PMF, SVD, SVDpp
 from marquee.errors import DataError, DivergedError, ParameterError
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
+from tests.support.sampled_data import Drawn, drawn, rating_sets, same_predictions
 
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 RATES = ("lr_all", "reg_all", "lr_bu", "lr_bi", "lr_pu", "lr_qi", "reg_bu", "reg_bi", "reg_pu", "reg_qi")

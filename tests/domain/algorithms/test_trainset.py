@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import surprise
-from drawn import Drawn, drawn, rating_sets
 from hypothesis import given, settings
 
 from marquee.algorithms.trainset import MatrixTrainset, as_trainset, matrix_of
 from marquee.algorithms.trainset import testset_of as rows_of  # pytest would collect it by its name
 from marquee.errors import DataError
-from marquee.ratings import RatingMatrix
+from marquee.interactions.matrix import RatingMatrix
+from tests.support.sampled_data import Drawn, drawn, rating_sets
 
 
 @settings(deadline=None, max_examples=50)

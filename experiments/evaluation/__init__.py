@@ -1,0 +1,1 @@
+"""Offline evaluation: cross-validation, candidate metrics, test-set evaluation and leakage."""

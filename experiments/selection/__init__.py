@@ -1,0 +1,1 @@
+"""Model selection: the rule, its budgets and its explanation."""

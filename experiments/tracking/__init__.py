@@ -1,0 +1,1 @@
+"""MLflow: runs, the model registry and rollout records. The only place that imports mlflow."""

@@ -1,0 +1,1 @@
+"""Interaction data: table schema, validation, deduplication, splitting and the interaction matrix."""

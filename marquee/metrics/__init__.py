@@ -1,0 +1,1 @@
+"""Offline metrics: prediction error, ranking, beyond-accuracy and segments."""

@@ -1,0 +1,1 @@
+"""The fitted model that is served: arrays, manifest, id index and scorers."""

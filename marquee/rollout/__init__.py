@@ -1,0 +1,1 @@
+"""Rollout statistics: cohorts, sequential tests, guardrails and the promotion policy. Pure functions."""

@@ -1,0 +1,67 @@
+"""Decision: an action for a rollout, with a reason code, a message and the evidence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """Actions that a decision can take."""
+
+    HOLD = "hold"
+    ADVANCE = "advance"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll back"
+
+
+class ReasonCode(StrEnum):
+    """Reason for a decision. Programs compare these; messages are for people and may be reworded.
+
+    Journals, the status file and MLflow hold the values, so a value is never changed or used again.
+    """
+
+    # Guardrails and other proof that the canary is bad: roll back.
+    ERROR_RATE = "error_rate"
+    LATENCY = "latency"
+    FALLBACK_RATE = "fallback_rate"  # answers that are not personal
+    EMPTY_LISTS = "empty_lists"
+    POPULARITY_DRIFT = "popularity_drift"
+    OVERLAP_DRIFT = "overlap_drift"
+    SAMPLE_RATIO_MISMATCH = "sample_ratio_mismatch"
+    CRASH_LOOP = "crash_loop"
+    NO_HEALTHY_REPLICA = "no_healthy_replica"
+    QUALITY_WORSE = "quality_worse"
+    # Missing evidence: hold.
+    METRIC_FAILED = "metric_failed"
+    CATCHING_UP = "catching_up"  # events of the past are still being read
+    GATEWAY_UNRESPONSIVE = "gateway_unresponsive"
+    CANARY_OUTAGE = "canary_outage"
+    METRIC_NOT_A_NUMBER = "metric_not_a_number"
+    NO_DATA = "no_data"
+    STALE_DATA = "stale_data"
+    STEP_TOO_SHORT = "step_too_short"
+    TOO_FEW_STEP_USERS = "too_few_step_users"
+    TOO_FEW_DRIFT_USERS = "too_few_drift_users"
+    TOO_FEW_QUALITY_USERS = "too_few_quality_users"
+    QUALITY_INCONCLUSIVE = "quality_inconclusive"
+    DEADLINE_EXCEEDED = "deadline_exceeded"  # hold or roll back, as the policy says
+    # Sufficient evidence: advance or promote.
+    GUARDRAILS_PASSED = "guardrails_passed"
+    QUALITY_PROVEN = "quality_proven"
+    FINAL_STEP_PASSED = "final_step_passed"
+    # The controller's own.
+    CANARY_READY = "canary_ready"
+    REPLICAS_NOT_READY = "replicas_not_ready"
+    TRAFFIC_SPLIT_FAILED = "traffic_split_failed"
+    OPERATOR_REQUEST = "operator_request"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action and the reason for it."""
+
+    action: Action
+    reason: ReasonCode
+    message: str  # the reason in words
+    evidence: Mapping[str, float] = field(default_factory=dict)  # figures that the decision rests on

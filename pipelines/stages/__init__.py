@@ -1,0 +1,1 @@
+"""DVC stages, one module each: read files, call the domain, write files."""

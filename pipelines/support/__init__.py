@@ -1,0 +1,1 @@
+"""Shared code of stages and commands: runners, paths, console, results and Bentos."""

@@ -1,0 +1,449 @@
+"""What the service answers over HTTP, well asked and badly asked."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from service.api import request_models
+from service.replica import Replica
+from tests.support.catalogues import ITEMS, PROVENANCE, USERS, open_shop, settings_of, write_shop
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shop(tmp_path_factory.mktemp("models") / "fitted", factors=True, version=7)
+
+
+@pytest.fixture
+def shop(folder: Path, tmp_path: Path) -> Iterator[tuple[Replica, TestClient]]:
+    with open_shop(settings_of(folder, events=tmp_path / "events")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(shop: tuple[Replica, TestClient]) -> TestClient:
+    return shop[1]
+
+
+def items(response: httpx.Response) -> list[str]:
+    return [chosen["item"] for chosen in response.json()["items"]]
+
+
+def assert_problem(response: httpx.Response, status: int, field: str | None = None) -> None:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body.get("field") == field
+
+
+def test_an_answer_has_user_rung_items_and_model(client: TestClient) -> None:
+    response = client.get("/recommend/ann?n=2")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body["model"]["name"] == "marquee"
+    assert body["model"]["version"] == 7
+    assert body["model"]["digest"]
+    assert (body["user"], body["rung"]) == ("ann", "personal")
+    assert body["items"][0] == {"item": "i3", "title": "Da 5 Bloods", "score": 4.75}
+
+
+def test_titles_are_utf_8(client: TestClient) -> None:
+    response = client.get("/recommend/ann?n=2")
+    assert "七人の侍".encode() in response.content
+
+
+def test_an_unknown_user_gets_popular_items(client: TestClient) -> None:
+    response = client.get("/recommend/nobody?n=2")
+    assert response.status_code == 200
+    assert response.json()["rung"] == "popular"
+    assert items(response) == ["i4", "i0"]
+
+
+def test_ten_is_the_default(client: TestClient) -> None:
+    assert client.get("/recommend/nobody").json() == client.get("/recommend/nobody?n=10").json()
+
+
+def test_plain_text_is_the_item_ids_with_commas(client: TestClient) -> None:
+    response = client.get("/recommend/ann?n=3", headers={"accept": "text/plain"})
+    assert response.headers["content-type"].startswith("text/plain")
+    assert response.text == "i3,i2,i1"
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/json", "application/json, text/plain", "text/html", ""]
+)
+def test_anything_else_is_json(client: TestClient, accept: str) -> None:
+    response = client.get("/recommend/ann", headers={"accept": accept})
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_user_ids_are_percent_decoded(client: TestClient) -> None:
+    response = client.get("/recommend/zo%C3%AB%2F4")
+    assert response.json()["user"] == "zoë/4"
+
+
+@pytest.mark.parametrize("n", ["0", "-1", "ten", "101", "", "1.5", "1e1", "٣", "9" * 5000, "%2B5", "1%00"])
+def test_a_bad_n_is_a_problem_that_names_it(client: TestClient, n: str) -> None:
+    assert_problem(client.get(f"/recommend/ann?n={n}"), 422, "n")
+
+
+@pytest.mark.parametrize("n", [1, 100])
+def test_the_limits_of_n_are_good(client: TestClient, n: int) -> None:
+    assert client.get(f"/recommend/ann?n={n}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "user", ["", "a%00b", "a%0Ab", "a%0A", "%0D", "%1B", "%7F", "x" * 257, "%C3%A9" * 129]
+)
+def test_a_bad_user_id_is_a_problem_that_names_it(client: TestClient, user: str) -> None:
+    assert_problem(client.get(f"/recommend/{user}"), 422, "user")
+
+
+@pytest.mark.parametrize("user", ["x" * 256, "%C3%A9" * 128, "%20", "..%2F..", "a%C2%A0b", "%F0%9F%8E%AC"])
+def test_a_strange_user_id_is_an_unknown_user(client: TestClient, user: str) -> None:
+    response = client.get(f"/recommend/{user}?n=1")
+    assert response.status_code == 200
+    assert response.json()["rung"] == "popular"
+
+
+@pytest.mark.parametrize("path", ["/", "/nope", "/version/", "/docs.json", "/similar", "/livez/x"])
+def test_an_unknown_route_is_a_problem(client: TestClient, path: str) -> None:
+    assert_problem(client.get(path), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/recommend/ann", "GET"),
+        ("GET", "/recommend", "POST"),
+        ("DELETE", "/version", "GET"),
+        ("GET", "/feedback", "POST"),
+        ("PUT", "/similar/i0", "GET"),
+    ],
+)
+def test_a_wrong_method_is_a_problem_that_says_which_are_allowed(
+    client: TestClient, method: str, path: str, allowed: str
+) -> None:
+    response = client.request(method, path)
+    assert_problem(response, 405)
+    assert allowed in response.headers["allow"]
+
+
+def test_head_has_the_headers_of_get(client: TestClient) -> None:
+    assert client.head("/recommend/ann").status_code == 200
+
+
+def test_version_tells_the_whole_provenance(client: TestClient, folder: Path) -> None:
+    told = client.get("/version").json()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {key: told[key] for key in manifest} == manifest
+    assert told["provenance"] == PROVENANCE
+    assert len(told["digest"]) == 64
+
+
+def test_every_answer_says_who_answers_and_carries_the_id_of_the_request(client: TestClient) -> None:
+    for response in (
+        client.get("/recommend/ann"),
+        client.get("/recommend/ann?n=zero"),
+        client.get("/nope"),
+        client.get("/items/i0"),
+        client.post("/predict", content=b"{"),
+    ):
+        assert response.headers["x-arm"] == "stable"
+        assert response.headers["x-model-version"] == "7"
+        assert response.headers["x-request-id"]
+
+
+def test_the_clients_request_id_is_kept_where_it_is_one(client: TestClient) -> None:
+    def sent_back(given: str) -> str:
+        return client.get("/recommend/ann", headers={"x-request-id": given}).headers["x-request-id"]
+
+    assert sent_back("abc-1.2_3") == "abc-1.2_3"
+    for given in ("x" * 65, "a b", '"', "a/b"):
+        assert sent_back(given) != given
+    made = {client.get("/recommend/ann").headers["x-request-id"] for _ in range(3)}
+    assert len(made) == 3
+
+
+def test_what_is_to_be_excluded_is_and_unknown_ids_do_not_matter(client: TestClient) -> None:
+    response = client.get("/recommend/nobody?n=2&exclude=i4,no%20such")
+    assert items(response) == ["i0", "i1"]
+
+
+def test_a_genre_is_met(client: TestClient) -> None:
+    body = client.get("/recommend/nobody?n=2&genre=Comedy").json()
+    assert [each["item"] for each in body["items"]] == ["i4", "i1"]
+    assert body["relaxed"] == []
+
+
+def test_a_genre_that_has_no_more_is_relaxed(client: TestClient) -> None:
+    body = client.get("/recommend/bob?n=1&genre=Horror").json()
+    assert (body["rung"], body["relaxed"]) == ("static", ["genre"])
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "status"),
+    [
+        ("genre=Comdy", "genre", 422),
+        ("genre=", "genre", 422),
+        ("genre=%00", "genre", 422),
+        ("exclude=a,,b", "exclude", 422),
+        ("exclude=" + "x" * 257, "exclude", 422),
+        ("exclude=" + "a," * 1000 + "a", "exclude", 422),
+        ("exclude=%0A", "exclude", 422),
+        ("n=1&n=2", "n", 422),
+        ("m=1", "m", 422),
+        ("n=%FF", "query", 400),
+        ("&".join(f"n{number}=" for number in range(101)), "query", 400),
+    ],
+)
+def test_a_bad_query_is_a_problem_that_names_its_field(
+    client: TestClient, query: str, field: str, status: int
+) -> None:
+    assert_problem(client.get(f"/recommend/ann?{query}"), status, field)
+
+
+def test_a_near_genre_is_proposed(client: TestClient) -> None:
+    assert "Comedy" in client.get("/recommend/ann?genre=Comdy").json()["detail"]
+
+
+def test_a_user_to_whom_nothing_is_left_is_told_so(client: TestClient) -> None:
+    assert_problem(client.get("/recommend/zo%C3%AB%2F3"), 422, "user")
+    assert_problem(client.get(f"/recommend/nobody?exclude={','.join(ITEMS)}"), 422, "exclude")
+
+
+def test_a_visitor_is_folded_in_by_the_ratings_in_the_body(client: TestClient) -> None:
+    body = client.post("/recommend", json={"ratings": {"i4": 5.0}, "n": 2}).json()
+    assert (body["user"], body["rung"]) == (None, "folded")
+    assert [each["item"] for each in body["items"]] == ["i1", "i5"]
+
+
+def test_a_visitors_exclusions_and_genre_hold(client: TestClient) -> None:
+    body = {"ratings": {"i4": 5}, "exclude": ["i1"], "genre": "Comedy", "n": 1}
+    assert items(client.post("/recommend", json=body)) == ["i5"]
+
+
+def test_a_visitor_without_a_rating_gets_what_is_popular(client: TestClient) -> None:
+    assert client.post("/recommend", json={"ratings": {}}).json()["rung"] == "popular"
+
+
+def test_similar_items_have_titles_and_similarities(client: TestClient) -> None:
+    body = client.get("/similar/i0?n=3").json()
+    assert body["items"][0] == {"item": "i2", "title": "七人の侍", "similarity": 0.5}
+    assert body["items"][2]["similarity"] is None
+    assert len(body["items"]) == 3
+
+
+def test_ratings_of_pairs_are_predicted(client: TestClient) -> None:
+    pairs = [{"user": "ann", "item": "i0"}, {"user": "nobody", "item": "i0"}]
+    rows = client.post("/predict", json={"pairs": pairs}).json()["predictions"]
+    assert rows[0] == {"user": "ann", "item": "i0", "rating": 4.0, "impossible": False}
+    assert rows[1] == {"user": "nobody", "item": "i0", "rating": 3.5, "impossible": True}
+
+
+def test_an_item_has_title_and_genres(client: TestClient) -> None:
+    told = {"item": "i3", "title": "Da 5 Bloods", "genres": ["Drama", "War"], "available": True}
+    assert client.get("/items/i3").json() == told
+
+
+@pytest.mark.parametrize("path", ["/items/none", "/similar/none"])
+def test_an_unknown_item_in_the_path_is_not_found(client: TestClient, path: str) -> None:
+    assert_problem(client.get(path), 404, "item")
+
+
+RATING = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
+
+
+def test_feedback_is_kept_once_and_changes_the_next_answer(client: TestClient) -> None:
+    assert client.get("/recommend/new?n=1").json()["rung"] == "popular"
+    assert client.get("/recommend/new").json()["rung"] == "popular"  # from now on the shelf has it
+    first = client.post("/feedback", json=RATING)
+    assert (first.status_code, first.json()) == (202, {"stored": 1, "duplicates": 0})
+    second = client.post("/feedback", json=[RATING, {**RATING, "event_id": "e2", "item": "i1"}])
+    assert second.json() == {"stored": 1, "duplicates": 1}
+    answer = client.get("/recommend/new").json()
+    assert answer["rung"] == "folded"
+    assert not {"i4", "i1"} & {each["item"] for each in answer["items"]}
+
+
+def test_feedback_of_an_item_that_the_model_does_not_know_is_kept(client: TestClient) -> None:
+    assert client.post("/feedback", json={**RATING, "item": "newer than the model"}).status_code == 202
+
+
+def test_without_telemetry_feedback_is_refused(folder: Path) -> None:
+    with open_shop(settings_of(folder, telemetry="off")) as (_, client):
+        assert client.get("/recommend/ann").status_code == 200
+        assert_problem(client.post("/feedback", json=RATING), 503)
+
+
+BAD_BODIES: list[tuple[str, Any, str]] = [
+    ("/recommend", {}, "ratings"),
+    ("/recommend", {"ratings": {"none": 3}}, "ratings.none"),
+    ("/recommend", {"ratings": {"i0": 0.5}}, "ratings.i0"),
+    ("/recommend", {"ratings": {"i0": 5.5}}, "ratings.i0"),
+    ("/recommend", {"ratings": {"i0": "5"}}, "ratings.i0"),
+    ("/recommend", {"ratings": {"i0": None}}, "ratings.i0"),
+    ("/recommend", {"ratings": {"i0": True}}, "ratings.i0"),
+    ("/recommend", {"ratings": {"": 3}}, "ratings..[key]"),
+    ("/recommend", {"ratings": [1]}, "ratings"),
+    ("/recommend", {"ratings": {}, "n": 0}, "n"),
+    ("/recommend", {"ratings": {}, "n": -1}, "n"),
+    ("/recommend", {"ratings": {}, "n": 10**9}, "n"),
+    ("/recommend", {"ratings": {}, "n": "ten"}, "n"),
+    ("/recommend", {"ratings": {}, "n": 1.0}, "n"),
+    ("/recommend", {"ratings": {}, "exclude": ["x" * 10_240]}, "exclude[0]"),
+    ("/recommend", {"ratings": {}, "exclude": ["a\0b"]}, "exclude[0]"),
+    ("/recommend", {"ratings": {}, "exclude": [None]}, "exclude[0]"),
+    ("/recommend", {"ratings": {}, "genre": "None"}, "genre"),
+    ("/recommend", {"ratings": {}, "more": 1}, "more"),
+    ("/recommend", [], "body"),
+    ("/recommend", None, "body"),
+    ("/predict", {"pairs": []}, "pairs"),
+    ("/predict", {"pairs": [{"user": "ann", "item": "none"}]}, "pairs[0].item"),
+    ("/predict", {"pairs": [{"user": "ann"}]}, "pairs[0].item"),
+    ("/predict", {"pairs": [{"user": "", "item": "i0"}]}, "pairs[0].user"),
+    ("/predict", {"pairs": [{"user": "ann", "item": "i0"}] * 1001}, "pairs"),
+    ("/feedback", {**RATING, "value": 6}, "[0].value"),
+    ("/feedback", {**RATING, "kind": "like"}, "kind"),
+    ("/feedback", {**RATING, "event_id": ""}, "event_id"),
+    ("/feedback", {**RATING, "event_id": "\u001b"}, "event_id"),
+    ("/feedback", {**RATING, "user": "\ud800"}, "user"),
+    ("/feedback", {**RATING, "request_id": "a b"}, "request_id"),
+    ("/feedback", {**RATING, "time": 4e9}, "[0].time"),
+    ("/feedback", {**RATING, "time": -1}, "time"),
+    ("/feedback", {**RATING, "kind": "watch", "value": -1}, "value"),
+    ("/feedback", {**RATING, "kind": "click", "value": 2}, "value"),
+    ("/feedback", {key: value for key, value in RATING.items() if key != "value"}, "value"),
+    ("/feedback", [RATING, {**RATING, "item": None}], "[1].item"),
+    ("/feedback", [], "body"),
+    ("/feedback", [RATING] * 1001, "body"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "field"), BAD_BODIES)
+def test_a_bad_body_is_a_problem_that_names_its_field(
+    shop: tuple[Replica, TestClient], path: str, body: Any, field: str
+) -> None:
+    replica, client = shop
+    assert_problem(client.post(path, content=json.dumps(body).encode(), headers=JSON), 422, field)
+    assert replica.writer is not None
+    assert replica.writer.books().feedback.offered == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"\xff", "body"),
+        (b'{"ratings": {"i0": NaN}}', "body"),
+        (b'{"ratings": {"i0": -Infinity}}', "body"),
+        (b'{"n": 1, "n": 2}', "n"),
+        (b'{"ratings": {"i0": 1, "i0": 2}}', "i0"),
+        (b"[" * 100_000, "body"),
+        (b'{"n": ' + b"9" * 5000 + b"}", "body"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/recommend", "/predict", "/feedback"])
+def test_a_body_that_is_no_json_is_malformed(
+    client: TestClient, path: str, content: bytes, field: str
+) -> None:
+    assert_problem(client.post(path, content=content, headers=JSON), 400, field)
+
+
+def test_a_number_too_large_for_a_float_is_refused(client: TestClient) -> None:
+    assert_problem(
+        client.post("/recommend", content=b'{"ratings": {"i0": 1e999}}', headers=JSON), 422, "ratings.i0"
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded", ""]
+)
+def test_a_body_of_another_type_is_refused(client: TestClient, kind: str) -> None:
+    response = client.post("/feedback", content=b"{}", headers={"content-type": kind})
+    assert_problem(response, 415, "content-type")
+
+
+def test_a_compressed_body_is_refused(client: TestClient) -> None:
+    response = client.post("/feedback", content=b"{}", headers={**JSON, "content-encoding": "gzip"})
+    assert_problem(response, 415, "content-encoding")
+
+
+def test_a_body_too_large_is_refused_whether_it_says_so_or_not(client: TestClient) -> None:
+    large = b" " * (20 << 20)
+    assert_problem(client.post("/feedback", content=large, headers=JSON), 413, "body")
+    pieces = (large[: 1 << 16] for _ in range(100))
+    assert_problem(client.post("/feedback", content=pieces, headers=JSON), 413, "body")
+
+
+def test_without_a_model_every_answer_is_a_problem(tmp_path: Path) -> None:
+    with open_shop(settings_of(tmp_path / "nothing")) as (_, client):
+        assert client.get("/livez").status_code == 200
+        for path in ("/recommend/ann", "/version", "/readyz", "/items/i0"):
+            response = client.get(path)
+            assert_problem(response, 503)
+            assert "manifest.json" in response.json()["detail"]
+        assert_problem(client.post("/feedback", json=RATING), 503)
+
+
+def test_a_fault_of_ours_is_a_problem_without_a_word_of_it(
+    shop: tuple[Replica, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*args: object) -> None:
+        raise RuntimeError("a secret")
+
+    replica, client = shop
+    monkeypatch.setattr(replica, "serving", fault)
+    for response in (client.get("/items/i0"), client.get("/recommend/ann")):
+        assert_problem(response, 500)
+        assert "secret" not in response.text
+
+
+def test_metrics_have_bounded_labels_and_name_nobody(shop: tuple[Replica, TestClient]) -> None:
+    _, client = shop
+    for user in [*USERS, *(f"user{number}" for number in range(200))]:
+        client.get(f"/recommend/{user}")
+    client.get("/items/i0")
+    client.get("/somewhere/else")
+    page = client.get("/metrics").text
+    assert 'marquee_requests_total{route="/recommend/{user}",status="200"}' in page
+    assert 'marquee_requests_total{route="/items/{item}",status="200"} 1.0' in page
+    assert 'marquee_recommendations_total{rung="popular"}' in page
+    assert 'marquee_events_total{kind="exposure",outcome="offered"}' in page
+    assert "user17" not in page
+    assert len(page) < 20_000
+
+
+def test_the_description_names_every_route(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {
+        "/recommend/{user}",
+        "/recommend",
+        "/similar/{item}",
+        "/predict",
+        "/feedback",
+        "/items/{item}",
+    } < set(paths)
+
+
+def test_its_page_asks_for_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+
+
+def test_the_largest_body_is_a_mebibyte() -> None:
+    assert request_models.LARGEST == 1 << 20
