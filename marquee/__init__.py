@@ -1,1 +1,1 @@
-"""The domain: what ratings and models are. No tracker, no server, no files but its own artefacts."""
+"""Domain: interactions, algorithms, metrics, models, events and rollout statistics. No server, no tracker."""

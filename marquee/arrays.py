@@ -1,4 +1,4 @@
-"""The array types, each with one name. Nothing but NumPy: what serves imports this too."""
+"""Type aliases for arrays. Imports NumPy only, because serving processes import it."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -6,13 +6,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Scores: TypeAlias = npt.NDArray[np.float32]
-Real: TypeAlias = npt.NDArray[np.floating[Any]]  # float64, or float32 where that was asked for
-Integers: TypeAlias = npt.NDArray[np.int32]
-Indices: TypeAlias = npt.NDArray[np.int64]
-Keys: TypeAlias = npt.NDArray[np.uint64]
-Bytes: TypeAlias = npt.NDArray[np.uint8]
-Mask: TypeAlias = npt.NDArray[np.bool_]
-Scale: TypeAlias = tuple[float, float]  # the lowest and highest rating that exist
-ScoreBlock: TypeAlias = Callable[[Integers], Floats]  # users (n,) -> scores of all items (n, n_items)
+Float64Array: TypeAlias = npt.NDArray[np.float64]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]  # float64 or float32
+Int32Array: TypeAlias = npt.NDArray[np.int32]
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+UInt64Array: TypeAlias = npt.NDArray[np.uint64]
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+AnyArray: TypeAlias = npt.NDArray[Any]
+
+RatingScale: TypeAlias = tuple[float, float]  # lowest and highest rating
+BlockScorer: TypeAlias = Callable[[Int32Array], Float64Array]  # users (n,) -> scores (n, n_items)

@@ -1,75 +1,79 @@
-"""The error tree: everything that a person can mend is one of these, and says how.
+"""Errors that a user can fix; the message says how.
 
 MarqueeError
-├── ConfigError           params.yaml or an argument is wrong
-│   └── ParameterError    an algorithm was given a value that it cannot use
-│       └── UnknownSimilarityError  `sim_options` names a similarity that does not exist
-├── DataError             the ratings or items cannot be used
-│   ├── SourceError       the source cannot be fetched, opened or unpacked
-│   ├── ValidationFailed  too many rows break the rules of the ratings table
-│   └── EventError        a line of telemetry is torn or foreign
-├── SealingError          events cannot be sealed
-├── ModelError            a fitted model is missing, foreign or damaged
-│   └── DivergedError     training left parameters that are not finite numbers
-└── TrackingError         the tracking store or the registry cannot answer
+├── ConfigError                     params.yaml, an option or an argument is invalid
+│   └── ParameterError              an algorithm parameter is invalid
+│       └── UnknownSimilarityError  `sim_options` names an unknown similarity
+├── DataError                       ratings or items are unusable
+│   ├── SourceError                 the data source cannot be fetched, opened or unpacked
+│   ├── DataValidationError         too many rows are invalid
+│   └── EventError                  a line of telemetry is not a valid event
+├── ArchiveError                    events cannot be archived
+├── ModelError                      a fitted model is missing, incompatible or damaged
+│   └── DivergedError               training produced non-finite parameters
+└── TrackingError                   the tracking store or model registry is unavailable
 
-A message is one line: what is wrong, where, and what to do next. The command line's edge prints it
-without a traceback and exits with the class's `exit_code`.
+A message is one line: what is wrong, where, and what to do. The CLI prints it without a traceback and exits
+with the `exit_code` of the class.
 """
 
 
 class MarqueeError(Exception):
-    """Base of all errors that a person can mend."""
+    """Base class of all errors that a user can fix."""
 
     exit_code = 1
 
 
 class ConfigError(MarqueeError):
-    """params.yaml, an option or an argument does not say something usable."""
+    """params.yaml, an option or an argument is invalid."""
 
     exit_code = 2
 
 
 class ParameterError(ConfigError, ValueError):
-    """An algorithm was given a value that it cannot use; scikit-surprise raises ValueError for some."""
+    """An algorithm parameter is invalid. Also a ValueError, which scikit-surprise raises in some cases."""
 
 
 class UnknownSimilarityError(ParameterError, NameError):
-    """`sim_options` names a similarity that does not exist; scikit-surprise raises NameError."""
+    """`sim_options` names an unknown similarity. Also a NameError, as in scikit-surprise."""
 
 
 class DataError(MarqueeError):
-    """The ratings or the items cannot be used as they are."""
+    """Ratings or items are unusable."""
 
 
 class SourceError(DataError):
-    """The source cannot be fetched, opened or unpacked."""
+    """The data source cannot be fetched, opened or unpacked."""
 
 
-class ValidationFailed(DataError):
-    """More rows than allowed break the rules of the ratings table."""
+class DataValidationError(DataError):
+    """More rows than allowed are invalid."""
 
 
 class EventError(DataError):
-    """A line of telemetry is torn, of another schema, or lacks a field."""
+    """A line of telemetry is incomplete, has another schema version, or an invalid field."""
 
 
-class SealingError(MarqueeError):
-    """Events cannot be sealed where they should go."""
+class ArchiveError(MarqueeError):
+    """Events cannot be written to the archive."""
 
 
 class ModelError(MarqueeError):
-    """A fitted model is missing, was written by another schema, or is damaged."""
+    """A fitted model is missing, has another schema version, or is damaged."""
 
 
 class DivergedError(ModelError, ArithmeticError):
-    """Training left parameters that are not finite numbers."""
+    """Training produced non-finite parameters."""
 
 
 class TrackingError(MarqueeError):
-    """The tracking store or the registry is missing, or does not hold what was asked for."""
+    """The tracking store or model registry is unavailable, or lacks the requested entry."""
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line; the name of its class where it says nothing."""
+def one_line_message(error: BaseException) -> str:
+    r"""Return the message of an error on one line, or its class name if the message is empty.
+
+    >>> one_line_message(ValueError("first line,\n  second line"))
+    'first line, second line'
+    """
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,136 +1,151 @@
-"""The record that telemetry writes and everybody reads: what was shown, and what came of it.
+"""Telemetry events: exposures and feedback, with a versioned schema.
 
-    exposure   a list of items was recommended
-    feedback   a user rated, watched or clicked an item
+    exposure    a list of items was recommended to a user
+    feedback    a user rated, watched or clicked an item
 
-One event is one line of JSON with a schema version; lines are appended to files (`service.telemetry`), and
-sealed into Parquet later. Times are UTC seconds.
+An event is one line of JSON. Replicas append events to segment files (`service.telemetry`), which are later
+archived as Parquet. Times are UTC seconds.
 """
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from marquee.errors import EventError
 
-SCHEMA = 1
-Kind = Literal["rating", "watch", "click"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+SCHEMA_VERSION = 2  # `decode` also reads version 1, in which `fallback_level` was called `rung`
+FeedbackKind: TypeAlias = Literal["rating", "watch", "click"]
+FEEDBACK_KINDS: tuple[FeedbackKind, ...] = get_args(FeedbackKind)
+MAX_QUOTED_CHARACTERS = 40  # of an invalid value quoted in a message
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Items were recommended."""
+    """A list of items was recommended."""
 
     request_id: str
     time: float
-    user: str | None  # None: a visitor who gave ratings instead of an id
-    arm: str  # of a rollout
-    model: str  # version of the model
-    rung: str  # of the fallback ladder
+    user: str | None  # None: an anonymous visitor, who sent ratings and no id
+    arm: str  # arm of the replica that responded
+    model: str  # model version
+    fallback_level: str  # the lowest level of the fallback chain that contributed an item
     items: tuple[str, ...]  # best first
-    latency_us: int  # from the request's first byte to the answer, in microseconds
+    latency_us: int  # microseconds from the first byte of the request to the response
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """A user did something with an item."""
+    """A user rated, watched or clicked an item."""
 
-    event_id: str  # the client's: the same id again is the same event
+    event_id: str  # set by the client; events with equal ids are one event
     time: float
     user: str
     item: str
-    kind: Kind
-    value: float  # stars of a rating, minutes watched, 1 of a click
-    request_id: str | None = None  # of the exposure that led to it
-    arm: str = "stable"  # of a rollout, and version of the model: those of the replica that took it
-    model: str = ""
+    kind: FeedbackKind
+    value: float  # stars of a rating, minutes of a watch, 1 for a click
+    request_id: str | None = None  # request id of the exposure that led to the feedback
+    arm: str = "stable"  # arm of the replica that received the event
+    model: str = ""  # model version of that replica
 
 
-Event = Exposure | Feedback
+Event: TypeAlias = Exposure | Feedback
+
 _TYPES: Mapping[str, type[Event]] = {"exposure": Exposure, "feedback": Feedback}
-_NAMES: Mapping[type[Event], str] = {kind: name for name, kind in _TYPES.items()}
+_TYPE_NAMES: Mapping[type[Event], str] = {event_type: name for name, event_type in _TYPES.items()}
+_NUMBER_FIELDS = ("time", "value", "latency_us")
+_OPTIONAL_FIELDS: Mapping[type[Event], tuple[str, ...]] = {Exposure: ("user",), Feedback: ("request_id",)}
+_RENAMED_FIELDS = {"rung": "fallback_level"}  # since schema version 1
 
 
 def encode(event: Event) -> bytes:
-    """An event as one line of JSON, without its line break."""
-    tree = {"schema": SCHEMA, "type": _NAMES[type(event)], **asdict(event)}
+    """Return an event as a line of JSON, without the line break."""
+    tree = {"schema": SCHEMA_VERSION, "type": _TYPE_NAMES[type(event)], **asdict(event)}
     return json.dumps(tree, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def decode(line: bytes | str) -> Event:
-    """The event of a line.
+    """Return the event of a line.
 
     Raises:
-        EventError: the line is torn, of another schema, or lacks a field.
+        EventError: the line is not JSON, has another schema version or type, or an invalid field.
+
+    >>> decode(encode(Feedback("e1", 1.5, "ann", "i1", "rating", 4.5))).item
+    'i1'
     """
     try:
         tree = json.loads(line)
     except ValueError:
-        raise EventError("no whole line of JSON") from None
-    if not isinstance(tree, dict) or tree.pop("schema", None) != SCHEMA:
-        raise EventError(f"not of schema {SCHEMA}")
-    kind = _TYPES.get(tree.pop("type", None))
-    if kind is None:
-        raise EventError("neither exposure nor feedback")
-    if problem := _problem(kind, tree):
-        raise EventError(problem)
-    if kind is Exposure:
+        raise EventError("line is not valid JSON") from None
+    schema = tree.pop("schema", None) if isinstance(tree, dict) else None
+    if schema not in (1, SCHEMA_VERSION):
+        raise EventError(f"schema version must be 1 or {SCHEMA_VERSION} (got {_quote(schema)})")
+    type_name = tree.pop("type", None)
+    if type_name not in tuple(_TYPES):  # a tuple, since the value may not be hashable
+        raise EventError(f"type must be exposure or feedback (got {_quote(type_name)})")
+    event_type = _TYPES[type_name]
+    if schema == 1:
+        tree = upgrade_fields(tree)
+    _check_fields(event_type, tree)
+    if event_type is Exposure:
         tree["items"] = tuple(tree["items"])
-    return kind(**tree)
+    return event_type(**tree)
 
 
-class ExposureTemplate:
-    """The exposures of one answer, encoded once: each time it is given, only three fields are new."""
-
-    def __init__(self, user: str | None, arm: str, model: str, rung: str, items: tuple[str, ...]) -> None:
-        whole = encode(Exposure("", 0.0, user, arm, model, rung, items, 0))
-        between = whole[len(_HEAD) + len(_NEW) : -len(_LAST)].replace(b"%", b"%%")
-        self._line = b'%b%%b","time":%%.6f%b,"latency_us":%%d}' % (_HEAD, between)
-
-    def line(self, request_id: bytes, time: float, latency_us: float) -> bytes:
-        """What `encode` gives for the answer at this time; the request id must need no escaping."""
-        return self._line % (request_id, time, latency_us)
+def upgrade_fields(fields_by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event with those of schema version 1 renamed."""
+    return {_RENAMED_FIELDS.get(name, name): value for name, value in fields_by_name.items()}
 
 
-_HEAD = b'{"schema":%d,"type":"exposure","request_id":"' % SCHEMA
-_NEW = b'","time":0.0'
-_LAST = b',"latency_us":0}'
-
-
-def _problem(kind: type[Event], tree: Mapping[str, Any]) -> str | None:
-    """What is wrong with the fields of an event, if anything."""
-    known = {field.name for field in fields(kind)}
-    if different := sorted(known ^ set(tree)):
-        return f"lacks or adds {', '.join(different)}"
-    for name, value in tree.items():
-        if not _fits(name, value, optional=name in _OPTIONAL[kind]):
-            return f"{name} cannot be {json.dumps(value)[:40]}"
-    return None
-
-
-def _fits(name: str, value: object, *, optional: bool) -> bool:
-    """Whether a field may have a value."""
-    if name in _NUMBERS:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if name == "items":
-        return isinstance(value, list) and all(isinstance(each, str) for each in value)
-    if name == "kind":
-        return value in KINDS
-    return isinstance(value, str) or (optional and value is None)
-
-
-_NUMBERS = ("time", "value", "latency_us")
-_OPTIONAL: Mapping[type[Event], tuple[str, ...]] = {Exposure: ("user",), Feedback: ("request_id",)}
-
-
-def once(events: Iterable[Event]) -> Iterator[Event]:
-    """Each event the first time it comes: what was sent again, or sealed twice, counts once."""
+def deduplicate(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield each event once: clients repeat feedback, and a segment file may be archived twice."""
     seen: set[tuple[type[Event], str]] = set()
     for event in events:
         key = (type(event), event.event_id if isinstance(event, Feedback) else event.request_id)
         if key not in seen:
             seen.add(key)
             yield event
+
+
+class ExposureTemplate:
+    """Exposures that differ only in request id, time and latency; the rest is encoded once."""
+
+    _HEAD = b'{"schema":%d,"type":"exposure","request_id":"' % SCHEMA_VERSION
+    _TIME = b'","time":0.0'
+    _TAIL = b',"latency_us":0}'
+
+    def __init__(
+        self, user: str | None, arm: str, model: str, fallback_level: str, items: tuple[str, ...]
+    ) -> None:
+        line = encode(Exposure("", 0.0, user, arm, model, fallback_level, items, 0))
+        constant = line[len(self._HEAD) + len(self._TIME) : -len(self._TAIL)].replace(b"%", b"%%")
+        self._format = b'%b%%b","time":%%.6f%b,"latency_us":%%d}' % (self._HEAD, constant)
+
+    def render(self, request_id: bytes, time: float, latency_us: float) -> bytes:
+        """Return the same line as `encode`. The request id must not need JSON escapes."""
+        return self._format % (request_id, time, latency_us)
+
+
+def _check_fields(event_type: type[Event], values: Mapping[str, Any]) -> None:
+    """Raise an EventError if a field is missing, unknown or invalid."""
+    known = {field.name for field in fields(event_type)}
+    if different := sorted(known ^ set(values)):
+        raise EventError(f"missing or unknown fields: {', '.join(different)}")
+    for name, value in values.items():
+        if not _is_valid(name, value, optional=name in _OPTIONAL_FIELDS[event_type]):
+            raise EventError(f"{name} has an invalid value: {_quote(value)}")
+
+
+def _is_valid(name: str, value: object, *, optional: bool) -> bool:
+    if name in _NUMBER_FIELDS:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if name == "items":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if name == "kind":
+        return value in FEEDBACK_KINDS
+    return isinstance(value, str) or (optional and value is None)
+
+
+def _quote(value: object) -> str:
+    return json.dumps(value)[:MAX_QUOTED_CHARACTERS]

@@ -1,27 +1,28 @@
-"""Memory of processes, as Linux reports it below /proc; imports the standard library alone."""
+"""Memory of processes, read from /proc (Linux). Imports the standard library only."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 PROC = Path("/proc")
 KIB = 1024
-RESET_PEAK = "5"  # what the kernel takes for it, see proc_pid_clear_refs(5)
+RESET_PEAK = "5"  # argument of /proc/PID/clear_refs, see proc_pid_clear_refs(5)
 
 
 def resident_bytes() -> int | None:
-    """Resident memory of this process now; None where the system does not report it."""
-    return _status("VmRSS")
+    """Return the resident memory of this process, or None without /proc."""
+    return _status_bytes("VmRSS")
 
 
 def peak_resident_bytes() -> int | None:
-    """Largest resident memory of this process, since its start or the last `reset_peak`; None as above.
+    """Return the peak resident memory of this process since its start or `reset_peak`, or None without /proc.
 
-    Unlike `getrusage`, it does not include what the parent process held before this one began.
+    Unlike `getrusage`, it excludes memory that the parent process held before the fork.
     """
-    return _status("VmHWM")
+    return _status_bytes("VmHWM")
 
 
 def reset_peak() -> bool:
-    """Begin the peak anew at what is resident now; False where the system does not allow it."""
+    """Reset the peak to the current resident memory; return False if the system does not allow it."""
     try:
         (PROC / "self" / "clear_refs").write_text(RESET_PEAK, encoding="ascii")
     except OSError:
@@ -30,24 +31,24 @@ def reset_peak() -> bool:
 
 
 def mapped_bytes(pid: int) -> dict[str, int]:
-    """Totals over all mappings of a process, by the kernel's names: `Pss`, `Private_Dirty` and so on.
+    """Return a process's memory in bytes, summed over its mappings: `Pss`, `Private_Dirty`, ....
 
     Raises:
-        OSError: there is no such process, or it is not ours to look at.
+        OSError: the process does not exist or belongs to another user.
     """
     lines = (PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()
-    return _sizes(lines[1:])  # the first line names the range of addresses
+    return _parse_sizes(lines[1:])  # the first line is an address range
 
 
-def _status(field: str) -> int | None:
+def _status_bytes(field: str) -> int | None:
     try:
         text = (PROC / "self" / "status").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    return _sizes(text.splitlines()).get(field)
+    return _parse_sizes(text.splitlines()).get(field)
 
 
-def _sizes(lines: list[str]) -> dict[str, int]:
-    """The lines of the form `Name:  123 kB`, in bytes."""
+def _parse_sizes(lines: Sequence[str]) -> dict[str, int]:
+    """Parse lines of the form `Name:  123 kB` into bytes; skip others."""
     parts = (line.split() for line in lines if line.endswith(" kB"))
     return {part[0].removesuffix(":"): int(part[1]) * KIB for part in parts}

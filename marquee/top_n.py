@@ -1,61 +1,70 @@
-"""The best N items of every user: score, leave out what was seen, take the best."""
+"""Top-N lists: the N best unseen items of each user."""
 
 import numpy as np
 
-from marquee.arrays import Floats, Indices, Integers, ScoreBlock, Scores
+from marquee.arrays import BlockScorer, Float32Array, Float64Array, Int32Array, Int64Array
 
-NONE = -1  # fills the row of a user who has fewer than N unseen items; its score is NaN
-BLOCK = 256  # users at a time: 256 rows of 30,000 scores are 60 MB
+PADDING = -1  # item of positions after the last unseen item; its score is NaN
+USERS_PER_BLOCK = 256  # 256 rows of 30,000 scores take 60 MB
 
 
-def top_n(
-    score: ScoreBlock, seen_indptr: Indices, seen_items: Integers, n_items: int, n: int
-) -> tuple[Integers, Scores]:
-    """Item numbers and scores of each user's best N unseen items, best first.
+def recommend_top_n(
+    score: BlockScorer, seen_indptr: Int64Array, seen_items: Int32Array, n_items: int, n: int
+) -> tuple[Int32Array, Float32Array]:
+    """Return the items and scores of each user's N best unseen items, best first.
+
+    Ties go to the lower inner id, also between the last item of the list and the first one left out.
 
     Args:
-        score: scores of all items for a block of users, shape (block, n_items).
+        score: returns the scores of all items for a block of users, shape (n_block, n_items).
         seen_indptr: user u has seen `seen_items[seen_indptr[u]:seen_indptr[u + 1]]`.
-        seen_items: item numbers.
+        seen_items: inner ids.
         n_items: number of items.
-        n: how many to take; rows are padded with `NONE` where there are fewer.
+        n: length of the lists.
 
-    Equal scores go to the lower item number, at the cut as well: the same scores always give the
-    same list.
+    Returns:
+        Two arrays of shape (n_users, n), padded with `PADDING` and NaN.
+
+    >>> scores = np.array([[0.1, 0.9, 0.5, 0.7]])
+    >>> items, _ = recommend_top_n(
+    ...     lambda users: scores[users], np.array([0, 1]), np.array([1], dtype=np.int32), n_items=4, n=2
+    ... )
+    >>> items.tolist()  # item 1 has been seen
+    [[3, 2]]
     """
     n_users = len(seen_indptr) - 1
-    items = np.full((n_users, n), NONE, dtype=np.int32)
+    items = np.full((n_users, n), PADDING, dtype=np.int32)
     scores = np.full((n_users, n), np.nan, dtype=np.float32)
-    for start in range(0, n_users, BLOCK):
-        users = np.arange(start, min(start + BLOCK, n_users), dtype=np.int32)
+    width = min(n, n_items)
+    for start in range(0, n_users, USERS_PER_BLOCK):
+        users = np.arange(start, min(start + USERS_PER_BLOCK, n_users), dtype=np.int32)
         block = np.array(score(users), dtype=np.float64)
-        _leave_out_seen(block, users, seen_indptr, seen_items)
-        width = min(n, n_items)
-        items[users, :width], scores[users, :width] = _best(block, width)
+        _mask_seen(block, users, seen_indptr, seen_items)
+        items[users, :width], scores[users, :width] = _best_columns(block, width)
     return items, scores
 
 
-def _leave_out_seen(block: Floats, users: Integers, indptr: Indices, seen: Integers) -> None:
+def _mask_seen(block: Float64Array, users: Int32Array, indptr: Int64Array, seen: Int32Array) -> None:
     """Set the scores of seen items to minus infinity, in place."""
     start, stop = indptr[users[0]], indptr[users[-1] + 1]
     rows = np.repeat(np.arange(len(users)), np.diff(indptr[users[0] : users[-1] + 2]))
     block[rows, seen[start:stop]] = -np.inf
 
 
-def _best(block: Floats, n: int) -> tuple[Integers, Scores]:
-    """The n best columns of each row in order; those at minus infinity become padding."""
+def _best_columns(block: Float64Array, n: int) -> tuple[Int32Array, Float32Array]:
+    """Return the n best columns of each row in order; non-finite scores become padding."""
     rows = np.arange(len(block))[:, None]
     threshold = np.partition(block, block.shape[1] - n, axis=1)[:, block.shape[1] - n, None]
-    # All above the n-th score are in. Of those equal to it, the first so many as there is room for.
+    # Select all columns above the n-th best score, then the first columns equal to it until n are selected.
     above, equal = block > threshold, block == threshold
-    room = n - above.sum(axis=1, keepdims=True)
-    chosen = above | (equal & (np.cumsum(equal, axis=1) <= room))
-    columns = np.nonzero(chosen)[1].reshape(len(block), n)
+    n_ties = n - above.sum(axis=1, keepdims=True)
+    selected = above | (equal & (np.cumsum(equal, axis=1) <= n_ties))
+    columns = np.nonzero(selected)[1].reshape(len(block), n)
     order = np.argsort(-block[rows, columns], axis=1, kind="stable")
     columns = columns[rows, order]
     scores = block[rows, columns]
-    left_out = ~np.isfinite(scores)
+    is_masked = ~np.isfinite(scores)
     return (
-        np.where(left_out, NONE, columns).astype(np.int32),
-        np.where(left_out, np.nan, scores).astype(np.float32),
+        np.where(is_masked, PADDING, columns).astype(np.int32),
+        np.where(is_masked, np.nan, scores).astype(np.float32),
     )

@@ -1,8 +1,8 @@
-"""The candidate algorithms, each with scikit-surprise's interface.
+"""Collaborative-filtering algorithms with scikit-surprise's interface.
 
-    from marquee.algorithms import SVD, KNNBaseline
+    >>> from marquee.algorithms import SVD, KNNBaseline
 
-A class is imported when it is first asked for; the modules and compiled kernels of the others are not.
+Classes are imported on first access, so that using one algorithm does not load the kernels of the others.
 """
 
 from typing import TYPE_CHECKING
@@ -46,29 +46,29 @@ __all__ = [
     "SlopeOne",
 ]
 
-# What a new algorithm is made of; the algorithms themselves are found by the catalogue.
-_BASES = {
-    "Algorithm": "base.Algorithm",
-    "EpochAlgorithm": "base.EpochAlgorithm",
-    "Estimates": "base.Estimates",
-    "Ranker": "ranking_base.Ranker",
+# Base classes for new algorithms; the algorithms themselves are in the registry.
+_BASE_CLASSES = {
+    "Algorithm": "base",
+    "EpochAlgorithm": "base",
+    "Estimates": "base",
+    "Ranker": "ranking_base",
 }
 
-if not TYPE_CHECKING:  # a type checker takes a module with `__getattr__` to have every name
+if not TYPE_CHECKING:  # for a type checker, a module with `__getattr__` has every name
 
     def __getattr__(name: str) -> type:
-        """Import a class of `__all__` and keep it (PEP 562)."""
+        """Import a class of `__all__` on first access and cache it (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        from marquee.algorithms.registry import CATALOGUE
+        from marquee.algorithms.registry import REGISTRY
 
-        homes = {one.home.split(".")[1]: one.home for one in CATALOGUE.values()} | _BASES
-        module, _ = homes[name].split(".")
-        globals()[name] = found = getattr(import_module(f"{__name__}.{module}"), name)
-        return found
+        modules = {entry.class_name: entry.module for entry in REGISTRY.values()}
+        modules |= {class_name: f"{__name__}.{module}" for class_name, module in _BASE_CLASSES.items()}
+        globals()[name] = value = getattr(import_module(modules[name]), name)
+        return value
 
     def __dir__() -> list[str]:
-        """Every name of `__all__`, imported or not, and what the module already holds."""
+        """Return the names of `__all__`, imported or not, and those that the module already has."""
         return sorted({*globals(), *__all__})

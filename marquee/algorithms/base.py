@@ -1,10 +1,10 @@
-"""What every algorithm of ours is: scikit-surprise's `AlgoBase`, with arrays where it loops.
+"""Base classes of all algorithms: scikit-surprise's `AlgoBase`, computing on arrays.
 
-    Algorithm            fit, predict, test as Surprise has them; score and score_all on arrays
-    └── EpochAlgorithm   trains by epochs, and can be looked at after each
+    Algorithm            fit, predict and test as in Surprise; estimates, score and score_all on arrays
+    └── EpochAlgorithm   trains by epochs; `epochs` yields after each one
 
-A subclass says how it learns (`_learn`, or `_train` epoch by epoch) and what it estimates of pairs
-(`_estimate_pairs`); everything that Surprise's users call is made of these.
+A subclass implements `_fit` (or `_train`, epoch by epoch) and `_estimate_pairs`; all public methods build on
+these.
 """
 
 import gc
@@ -16,67 +16,69 @@ from math import isfinite, sqrt
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from surprise import AlgoBase, Prediction, PredictionImpossible
 
-from marquee.algorithms.biases import biases
-from marquee.algorithms.parameters import require_number, require_whole
-from marquee.algorithms.trainset import Testset, Trainset, as_trainset, matrix_of
-from marquee.arrays import Floats, Integers, Mask
+from marquee.algorithms.biases import compute_biases
+from marquee.algorithms.parameters import require_integer, require_number
+from marquee.algorithms.trainset import Testset, Trainset, as_matrix, as_trainset
+from marquee.arrays import BoolArray, Float64Array, Int32Array
 from marquee.errors import DivergedError
-from marquee.interactions.matrix import RatingMatrix, check_values
+from marquee.interactions.matrix import InteractionMatrix, check_rating_values
 
-UNKNOWN = -1  # the number of a user or item that the training set does not have
+UNKNOWN = -1  # inner id of a user or item that is not in the training set
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Estimated ratings of pairs, unclipped."""
+    """Estimated ratings of n user-item pairs, not clipped to the rating scale."""
 
-    values: Floats  # (n,); whatever where impossible
-    impossible: Mask | None = None  # (n,); None: none is
-    details: Mapping[str, Integers] = field(default_factory=dict)  # (n,) each; negative: not told
+    values: Float64Array  # (n,); undefined where impossible
+    impossible: BoolArray | None = None  # (n,); None if every pair has an estimate
+    details: Mapping[str, Int32Array] = field(default_factory=dict)  # (n,) per name; negative: no detail
 
 
 class Algorithm(AlgoBase):  # type: ignore[misc]
-    """A rating predictor with scikit-surprise's interface and vectorised prediction.
+    """Rating predictor with scikit-surprise's interface and vectorized prediction.
 
-    Inner ids number users and items from 0; `UNKNOWN` stands for one that training did not see.
+    Methods that take inner ids accept `UNKNOWN` for users and items that are not in the training set.
     """
 
     impossible_reason: ClassVar[str] = "User and/or item is unknown."
-    ranks: ClassVar[bool] = False  # its scores only order items: it predicts no rating
+    is_ranker: ClassVar[bool] = False  # True: scores only order items, ratings cannot be predicted
+    is_random: ClassVar[bool] = False  # True: estimates are random draws and depend on the order of calls
 
-    bu: Any  # biases of users and items, where the algorithm has them; None until they are computed
+    bu: Any  # biases of users and items, if the algorithm has them; None until they are computed
     bi: Any
 
-    def fit(self, trainset: Trainset | RatingMatrix) -> Self:
-        """Learn from a training set of Surprise's or from a `RatingMatrix`.
+    def fit(self, trainset: Trainset | InteractionMatrix) -> Self:
+        """Fit the algorithm to a Surprise training set or an `InteractionMatrix`.
 
         Raises:
-            DataError: there is no rating, or one that is NaN or infinite.
-            ParameterError: a constructor argument has a value that cannot be used.
-            DivergedError: learned parameters are not finite numbers.
+            DataError: there are no ratings, or a rating is NaN or infinite.
+            ParameterError: a constructor argument is invalid.
+            DivergedError: the learned parameters are not finite.
         """
-        self._learn(self._begin(trainset))
+        self._fit(self._prepare_fit(trainset))
         return self
 
-    def estimates(self, users: Integers, items: Integers) -> Estimates:
-        """Estimated ratings of pairs of inner ids, unclipped, and where none is possible.
+    def estimates(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Estimates:
+        """Estimate the ratings of pairs of inner ids.
 
-        There `default_prediction()` stands in, as in `predict`.
+        An impossible estimate has the value of `default_prediction()`, as in `predict`.
         """
         estimates = self._estimate_pairs(
-            inner_ids(users, self.trainset.n_users), inner_ids(items, self.trainset.n_items)
+            mask_unknown_ids(users, self.trainset.n_users), mask_unknown_ids(items, self.trainset.n_items)
         )
-        return replace(estimates, values=self._with_defaults(estimates))
+        return replace(estimates, values=self._fill_impossible(estimates))
 
-    def score(self, users: Integers, items: Integers) -> Floats:
-        """Estimated ratings of pairs of inner ids, shape (n,), unclipped; see `estimates`."""
+    def score(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
+        """Return the values of `estimates`, shape (n,), unclipped."""
         return self.estimates(users, items).values
 
-    def score_all(self, users: Integers) -> Floats:
-        """Estimated ratings of every item for each of these users, shape (len(users), n_items), unclipped."""
-        users, n_items = inner_ids(users, self.trainset.n_users), self.trainset.n_items
+    def score_all(self, users: npt.ArrayLike) -> Float64Array:
+        """Score every item for each of these users, shape (len(users), n_items), unclipped."""
+        users, n_items = mask_unknown_ids(users, self.trainset.n_users), self.trainset.n_items
         known = users != UNKNOWN
         if known.all():
             return self._score_all(users)
@@ -85,203 +87,206 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         scores[~known] = self.score(np.full(n_items, UNKNOWN), np.arange(n_items))
         return scores
 
-    def _score_all(self, users: Integers) -> Floats:
-        """The same for known users."""
+    def _score_all(self, users: Int32Array) -> Float64Array:
+        """Implement `score_all` for known users."""
         n_items = self.trainset.n_items
         items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
         return self.score(np.repeat(users, n_items), items).reshape(len(users), n_items)
 
     def test(self, testset: Testset, verbose: bool = False) -> list[Prediction]:
-        """Predict every (raw user, raw item, true rating) of a test set, all at once."""
-        own = type(self).estimate is not Algorithm.estimate or type(self).predict is not AlgoBase.predict
-        testset = list(testset)  # Surprise takes any iterable
-        if own or not testset:
-            return list(super().test(testset, verbose=verbose))  # a subclass predicts in its own way
+        """Predict all (raw user, raw item, true rating) rows of a test set in one pass."""
+        testset = list(testset)  # Surprise accepts any iterable
+        if self._overrides_prediction() or not testset:
+            return list(super().test(testset, verbose=verbose))
         raw_users, raw_items, actual = zip(*testset, strict=True)
-        users = to_inner(raw_users, self.trainset._raw2inner_id_users)
-        items = to_inner(raw_items, self.trainset._raw2inner_id_items)
+        users = to_inner_ids(raw_users, self.trainset._raw2inner_id_users)
+        items = to_inner_ids(raw_items, self.trainset._raw2inner_id_items)
         estimates = self.estimates(users, items)
         values = np.clip(estimates.values, *self.trainset.rating_scale).tolist()
-        with _collector_paused():  # it would look hundreds of times through what is all still needed
-            details = self._details(estimates, users, items)
+        with _garbage_collection_paused():  # it would scan the growing list again and again
+            details = self._prediction_details(estimates, users, items)
             rows = zip(raw_users, raw_items, actual, values, details, strict=True)
             predictions = list(starmap(Prediction, rows))
         if verbose:
-            print(*predictions, sep="\n")  # noqa: T201  what Surprise's `verbose` does
+            print(*predictions, sep="\n")  # noqa: T201  as Surprise does
         return predictions
 
     def estimate(self, u: int | str, i: int | str) -> float | tuple[float, dict[str, Any]]:
-        """Estimate one rating; Surprise passes a string for a user or item that is unknown.
+        """Estimate one rating; Surprise passes a string for an unknown user or item.
 
         Raises:
-            PredictionImpossible: there is nothing to base an estimate on.
+            PredictionImpossible: the algorithm has no estimate for this pair.
         """
-        users = inner_ids([UNKNOWN if isinstance(u, str) else u], self.trainset.n_users)
-        items = inner_ids([UNKNOWN if isinstance(i, str) else i], self.trainset.n_items)
+        users = mask_unknown_ids([UNKNOWN if isinstance(u, str) else u], self.trainset.n_users)
+        items = mask_unknown_ids([UNKNOWN if isinstance(i, str) else i], self.trainset.n_items)
         estimates = self._estimate_pairs(users, items)
         if estimates.impossible is not None and estimates.impossible[0]:
-            raise PredictionImpossible(self._reason(users[0], items[0]))
-        told = {name: int(values[0]) for name, values in estimates.details.items() if values[0] >= 0}
+            raise PredictionImpossible(self._explain_impossible(users[0], items[0]))
+        details = {name: int(values[0]) for name, values in estimates.details.items() if values[0] >= 0}
         value = float(estimates.values[0])
-        return (value, told) if told else value
+        return (value, details) if details else value
 
-    def compute_baselines(self) -> tuple[Floats, Floats]:
-        """Biases of users and items by `bsl_options`, computed once a fit.
+    def compute_baselines(self) -> tuple[Float64Array, Float64Array]:
+        """Return user and item biases estimated with `bsl_options`, computed once per fit.
 
         Raises:
-            ParameterError, DivergedError: see `biases`.
+            ParameterError, DivergedError: see `compute_biases`.
         """
         if self.bu is None:
             if getattr(self, "verbose", False):
                 print(f"Estimating biases using {self.bsl_options.get('method', 'als')}...")  # noqa: T201
-            self.bu, self.bi = biases(self.matrix, self.trainset.global_mean, self.bsl_options)
+            self.bu, self.bi = compute_biases(self.matrix, self.trainset.global_mean, self.bsl_options)
         return self.bu, self.bi
 
     @property
-    def matrix(self) -> RatingMatrix:
-        """The arrays of the training set."""
-        return matrix_of(self.trainset)
+    def matrix(self) -> InteractionMatrix:
+        """Training set as an interaction matrix."""
+        return as_matrix(self.trainset)
 
-    def _begin(self, data: Trainset | RatingMatrix) -> RatingMatrix:
-        """Take a training set as `AlgoBase.fit` does, and give its arrays."""
+    def _prepare_fit(self, data: Trainset | InteractionMatrix) -> InteractionMatrix:
+        """Validate parameters and ratings, reset the model as `AlgoBase.fit` does, and return the matrix."""
         self._check_parameters()
         trainset = as_trainset(data)
-        matrix = matrix_of(trainset)
-        check_values(matrix.values)
-        AlgoBase.fit(self, trainset)  # forgets what was learned: not before the new ratings are known to do
+        matrix = as_matrix(trainset)
+        check_rating_values(matrix.values)
+        AlgoBase.fit(self, trainset)  # after validation: a failed fit leaves the model unchanged
         return matrix
 
     def _check_parameters(self) -> None:
-        """Refuse constructor arguments that cannot be used."""
+        """Raise ParameterError if a constructor argument is invalid."""
 
-    def _learn(self, matrix: RatingMatrix) -> None:
+    def _fit(self, matrix: InteractionMatrix) -> None:
         """Compute the model's attributes."""
         raise NotImplementedError
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
-        """Estimate pairs of inner ids, `UNKNOWN` included."""
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
+        """Estimate pairs of inner ids, which may be `UNKNOWN`."""
         raise NotImplementedError
 
-    def _with_defaults(self, estimates: Estimates) -> Floats:
+    def _overrides_prediction(self) -> bool:
+        """Return True if a subclass replaces `estimate` or `predict`; `test` then has to call them."""
+        cls = type(self)
+        return cls.estimate is not Algorithm.estimate or cls.predict is not AlgoBase.predict
+
+    def _fill_impossible(self, estimates: Estimates) -> Float64Array:
         if estimates.impossible is None:
             return estimates.values
         return np.where(estimates.impossible, self.default_prediction(), estimates.values)
 
-    def _reason(self, user: int, item: int) -> str:  # noqa: ARG002  k-NN has two reasons
+    def _explain_impossible(self, user: int, item: int) -> str:  # noqa: ARG002  k-NN has two reasons
         return self.impossible_reason
 
-    def _details(self, estimates: Estimates, users: Integers, items: Integers) -> list[dict[str, Any]]:
-        """The details that Surprise gives with each prediction."""
+    def _prediction_details(
+        self, estimates: Estimates, users: Int32Array, items: Int32Array
+    ) -> list[dict[str, Any]]:
+        """Return the `details` dictionaries of Surprise's predictions."""
         details: list[dict[str, Any]] = [{} for _ in range(len(users))]
         for name, values in estimates.details.items():
             for detail, value in zip(details, values.tolist(), strict=True):
                 if value >= 0:
                     detail[name] = value
-        for detail in details:  # last, as in `predict`: the order in which Surprise prints them
+        for detail in details:  # last key, as in `predict`: Surprise prints the keys in this order
             detail["was_impossible"] = False
         if estimates.impossible is not None:
             for row in np.flatnonzero(estimates.impossible).tolist():
-                details[row] = {"was_impossible": True, "reason": self._reason(users[row], items[row])}
+                reason = self._explain_impossible(users[row], items[row])
+                details[row] = {"was_impossible": True, "reason": reason}
         return details
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What an algorithm says after an epoch."""
+class EpochResult:
+    """Progress after one training epoch."""
 
     number: int  # from 1
-    train_rmse: float | None  # of the predictions made while learning, unclipped; None: not known
+    train_rmse: float | None  # of the predictions made during the epoch, unclipped; None: not computed
 
 
 class EpochAlgorithm(Algorithm):
-    """An algorithm that learns by epochs.
+    """Algorithm that trains by epochs and can be used after each of them.
 
-    `epochs` is `fit` with a look in after each: the model is ready to predict whenever it yields, and
-    is then the one that `n_epochs` set to that number would have given.
+    `epochs` does the same as `fit`, but yields after each epoch. At each yield the model can predict, and it
+    equals the model that `fit` gives with `n_epochs` set to that epoch's number.
     """
 
     n_epochs: int
-    rates: ClassVar[
-        tuple[str, ...]
-    ] = ()  # attributes that decide the size of a step, to be named when it fails
-    learned: ClassVar[tuple[str, ...]] = ()  # attributes that must stay finite numbers
+    step_parameters: ClassVar[tuple[str, ...]] = ()  # non-negative numbers; reported if training diverges
+    learned_attributes: ClassVar[tuple[str, ...]] = ()  # arrays that must stay finite
 
-    def epochs(self, trainset: Trainset | RatingMatrix) -> Iterator[Epoch]:
-        """Learn, yielding after each of the `n_epochs` epochs; leave off to stop early.
+    def epochs(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
+        """Train, yielding after each of the `n_epochs` epochs; stop iterating to stop early.
 
         Raises:
-            DataError, ParameterError, DivergedError: as `fit`.
+            DataError, ParameterError, DivergedError: see `fit`.
         """
-        yield from self._watched(self._begin(trainset))
+        yield from self._run_epochs(self._prepare_fit(trainset))
 
-    def _learn(self, matrix: RatingMatrix) -> None:
-        for _ in self._watched(matrix):
+    def _fit(self, matrix: InteractionMatrix) -> None:
+        for _ in self._run_epochs(matrix):
             pass
 
-    def _watched(self, matrix: RatingMatrix) -> Iterator[Epoch]:
-        """The epochs of `_train`, refused when they diverge."""
+    def _run_epochs(self, matrix: InteractionMatrix) -> Iterator[EpochResult]:
+        """Run `n_epochs` epochs of `_train`, checking each for divergence."""
         training = self._train(matrix)
         next(training)
         for number in range(1, self.n_epochs + 1):
-            self._tell(number)
+            self._print_epoch(number)
             squared_error = next(training)
-            self._refuse_diverged(number, squared_error)
-            yield Epoch(number, None if squared_error is None else sqrt(squared_error / len(matrix.values)))
+            self._check_convergence(number, squared_error)
+            rmse = None if squared_error is None else sqrt(squared_error / len(matrix.values))
+            yield EpochResult(number, rmse)
 
-    def _tell(self, epoch: int) -> None:
-        """Say what Surprise's `verbose` says before an epoch, counted from 1."""
+    def _print_epoch(self, epoch: int) -> None:
+        """Print what Surprise prints before an epoch if `verbose`; `epoch` counts from 1."""
         if getattr(self, "verbose", False):
             print(f"Processing epoch {epoch - 1}")  # noqa: T201
 
-    def _train(self, matrix: RatingMatrix) -> Iterator[float | None]:
-        """Set the attributes to their initial values and yield; then yield after each epoch, for ever.
+    def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
+        """Initialize the attributes and yield once; then train forever, yielding after each epoch.
 
-        What is yielded after an epoch is the sum of the squared errors met on the way, or None. The
-        attributes are up to date at each yield.
+        Yields:
+            Sum of squared errors of the predictions made during the epoch, or None. The attributes are up to
+            date.
         """
         raise NotImplementedError
 
     def _check_parameters(self) -> None:
-        require_whole(self, "n_epochs")
-        for name in self.rates:
-            require_number(self, name)
+        require_integer(self, "n_epochs")
+        require_number(self, *self.step_parameters)
 
-    def _refuse_diverged(self, epoch: int, squared_error: float | None) -> None:
-        learned = (getattr(self, name) for name in self.learned)
-        if (squared_error is None or isfinite(squared_error)) and all(np.isfinite(a).all() for a in learned):
+    def _check_convergence(self, epoch: int, squared_error: float | None) -> None:
+        arrays = (getattr(self, name) for name in self.learned_attributes)
+        if isfinite(squared_error or 0.0) and all(np.isfinite(array).all() for array in arrays):
             return
-        steps = ", ".join(f"{name}={getattr(self, name)}" for name in self.rates)
+        parameters = ", ".join(f"{name}={getattr(self, name)}" for name in self.step_parameters)
         raise DivergedError(
-            f"{type(self).__name__} diverged in epoch {epoch} with {steps}: "
-            "lower the learning rates or raise the regularisation"
+            f"{type(self).__name__} diverged in epoch {epoch} with {parameters}: "
+            "lower the learning rates or raise the regularization"
         )
 
 
-def as_numbers(ids: object) -> Integers:
-    """Inner ids as the kernels take them."""
-    return np.ascontiguousarray(ids, dtype=np.int32)
+def mask_unknown_ids(ids: npt.ArrayLike, n: int) -> Int32Array:
+    """Return ids as a contiguous int32 array, with `UNKNOWN` for those outside range(n).
 
-
-def inner_ids(ids: object, n: int) -> Integers:
-    """Inner ids as the kernels take them: what is none of the n is `UNKNOWN`, for kernels check no bounds."""
+    Kernels do not check bounds.
+    """
     ids = np.asarray(ids)
     if ids.size and (ids.min() < 0 or ids.max() >= n):
         ids = np.where((ids >= 0) & (ids < n), ids, UNKNOWN)
-    return as_numbers(ids)
+    return np.ascontiguousarray(ids, dtype=np.int32)
 
 
-def to_inner(raw_ids: Sequence[Any], numbers: Mapping[Any, int]) -> Integers:
-    """Inner ids of raw ones, `UNKNOWN` where there is none."""
-    return np.fromiter(map(numbers.get, raw_ids, repeat(UNKNOWN)), np.int32, len(raw_ids))
+def to_inner_ids(raw_ids: Sequence[Any], index: Mapping[Any, int]) -> Int32Array:
+    """Look up the inner ids of raw ids; `UNKNOWN` for those that are not in the index."""
+    return np.fromiter(map(index.get, raw_ids, repeat(UNKNOWN)), np.int32, len(raw_ids))
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Within this block no garbage is collected."""
-    was_on = gc.isenabled()
+def _garbage_collection_paused() -> Iterator[None]:
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""The mean and two biases: what every other rating predictor has to beat."""
+"""BaselineOnly: global mean plus user and item biases, the baseline of every rating predictor."""
 
 from collections.abc import Iterator, Mapping
 from math import sqrt
@@ -6,32 +6,35 @@ from typing import Any
 
 import numpy as np
 
-from marquee.algorithms.base import Epoch, EpochAlgorithm, Estimates
-from marquee.algorithms.biases import BiasOptions, learn_biases
+from marquee.algorithms.base import EpochAlgorithm, EpochResult, Estimates
+from marquee.algorithms.biases import BiasOptions, train_biases
 from marquee.algorithms.parameters import DTYPES, require_choice
-from marquee.arrays import Floats, Integers, Real
-from marquee.interactions.matrix import RatingMatrix
+from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.interactions.matrix import InteractionMatrix
 
 
 class BaselineOnly(EpochAlgorithm):
-    r"""Some users rate higher than others, and some items are rated higher.
+    r"""Predicts the global mean plus the biases of user and item.
 
     .. math:: \hat r_{ui} = \mu + b_u + b_i
 
-    Unknown users and items have no bias. Twin of `surprise.BaselineOnly`; how the biases are learned is
-    in `biases.py`. Koren (2010), Factor in the Neighbors, section 2.1.
+    The bias of an unknown user or item is 0. `marquee.algorithms.biases` describes how biases are estimated.
+    Twin of `surprise.BaselineOnly`. Koren (2010), Factor in the Neighbors, section 2.1.
 
     Args:
-        bsl_options: `method` (als or sgd), `n_epochs` (10 or 20 unless given), `reg_u` and `reg_i` of
-            als, `reg` and `learning_rate` of sgd.
-        verbose: say which method estimates the biases.
-        dtype: float64, which gives the twin's numbers, or float32, half the memory.
+        bsl_options: `method` (`als` or `sgd`) and `n_epochs` (default 10 for als, 20 for sgd); `reg_u` and
+        `reg_i`
+            for als; `reg` and `learning_rate` for sgd.
+        verbose: print the method before estimating.
+        dtype: float64 for the same numbers as the twin, or float32 for half the memory.
 
-    Attributes: `bu` (n_users,), `bi` (n_items,).
+    Attributes:
+        bu: user biases (n_users,).
+        bi: item biases (n_items,).
     """
 
-    bu: Real
-    bi: Real
+    bu: FloatArray
+    bi: FloatArray
 
     def __init__(
         self, bsl_options: Mapping[str, Any] | None = None, verbose: bool = True, dtype: str = "float64"
@@ -41,33 +44,36 @@ class BaselineOnly(EpochAlgorithm):
 
     @property
     def n_epochs(self) -> int:  # type: ignore[override]
-        """Number of epochs, which `bsl_options` gives."""
-        return BiasOptions.read(self.bsl_options).n_epochs
+        """Number of epochs in `bsl_options`, or the default of the method."""
+        return BiasOptions.parse(self.bsl_options).n_epochs
 
-    def _score_all(self, users: Integers) -> Floats:
-        scores: Floats = self.trainset.global_mean + self.bu[users].astype(np.float64)[:, None] + self.bi
+    def _score_all(self, users: Int32Array) -> Float64Array:
+        scores: Float64Array = (
+            self.trainset.global_mean + self.bu[users].astype(np.float64)[:, None] + self.bi
+        )
         return scores
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         require_choice(self, "dtype", DTYPES)
 
-    def _watched(self, matrix: RatingMatrix) -> Iterator[Epoch]:
-        """As of every algorithm that learns by epochs, but told of once, as the twin does."""
+    def _run_epochs(self, matrix: InteractionMatrix) -> Iterator[EpochResult]:
+        """Run all epochs; print one line in total, as the twin does. `train_biases` checks for divergence."""
         if self.verbose:
-            print(f"Estimating biases using {BiasOptions.read(self.bsl_options).method}...")  # noqa: T201
+            print(f"Estimating biases using {BiasOptions.parse(self.bsl_options).method}...")  # noqa: T201
         training = self._train(matrix)
         next(training)
         for number, squared_error in zip(range(1, self.n_epochs + 1), training, strict=False):
-            yield Epoch(number, None if squared_error is None else sqrt(squared_error / len(matrix.values)))
+            rmse = None if squared_error is None else sqrt(squared_error / len(matrix.values))
+            yield EpochResult(number, rmse)
 
-    def _train(self, matrix: RatingMatrix) -> Iterator[float | None]:
+    def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         self.bu, self.bi = np.zeros(matrix.n_users, self.dtype), np.zeros(matrix.n_items, self.dtype)
         yield None
-        options = BiasOptions.read(self.bsl_options)
-        yield from learn_biases(matrix, self.trainset.global_mean, options, self.bu, self.bi)
+        options = BiasOptions.parse(self.bsl_options)
+        yield from train_biases(matrix, self.trainset.global_mean, options, self.bu, self.bi)
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
         values = np.full(len(users), self.trainset.global_mean)
         values += np.where(users >= 0, self.bu[users], 0)
         values += np.where(items >= 0, self.bi[items], 0)

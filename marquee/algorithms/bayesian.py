@@ -11,17 +11,17 @@ from typing import Any, ClassVar
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.base import Epoch
+from marquee.algorithms.base import EpochResult
 from marquee.algorithms.gibbs import Sampler, Side
 from marquee.algorithms.kernels.sgd import svd_epoch
 from marquee.algorithms.low_rank import Draw, centred, compact
-from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
+from marquee.algorithms.parameters import DTYPES, require_choice, require_integer, require_number
 from marquee.algorithms.side_information import Link
 from marquee.algorithms.svd import FactorModel, RandomState
-from marquee.algorithms.threads import ONE_BLAS_THREAD, share_out
+from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.trainset import Trainset
-from marquee.arrays import Real, Scores
-from marquee.interactions.matrix import RatingMatrix
+from marquee.arrays import Float32Array, FloatArray
+from marquee.interactions.matrix import InteractionMatrix
 
 REG_BIAS = 0.02  # of the warm start
 FLAT = 1e-9  # of the largest rating: ratings that differ by less are all the same
@@ -73,8 +73,8 @@ class BayesianMF(FactorModel):
     While epochs are iterated over, `pu` and `qi` are computed when they are first asked for.
     """
 
-    rates: ClassVar[tuple[str, ...]] = ("lr_warm", "reg_warm", "init_std_dev")
-    learned: ClassVar[tuple[str, ...]] = ("bu", "bi")
+    step_parameters: ClassVar[tuple[str, ...]] = ("lr_warm", "reg_warm", "init_std_dev")
+    learned_attributes: ClassVar[tuple[str, ...]] = ("bu", "bi")
     _draws: deque[Draw] | None = None  # while learning
 
     def __init__(
@@ -99,7 +99,7 @@ class BayesianMF(FactorModel):
         self.n_warm, self.lr_warm, self.reg_warm, self.init_std_dev = n_warm, lr_warm, reg_warm, init_std_dev
         self.rank, self.random_state, self.verbose, self.dtype = rank, random_state, verbose, dtype
 
-    def epochs(self, trainset: Trainset | RatingMatrix) -> Iterator[Epoch]:
+    def epochs(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
         """As `EpochAlgorithm.epochs`; it ends, or is left off, with all attributes in their places."""
         try:
             yield from super().epochs(trainset)
@@ -107,12 +107,12 @@ class BayesianMF(FactorModel):
             self._settle()
 
     @cached_property
-    def pu(self) -> Real:  # type: ignore[override]
+    def pu(self) -> FloatArray:  # type: ignore[override]
         """User factors."""
         return self._compact()[0]
 
     @cached_property
-    def qi(self) -> Real:  # type: ignore[override]
+    def qi(self) -> FloatArray:  # type: ignore[override]
         """Item factors."""
         return self._compact()[1]
 
@@ -124,16 +124,16 @@ class BayesianMF(FactorModel):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_whole(self, "n_factors", "n_burn", "n_warm")
-        require_whole(self, "rank", least=1)
-        require_number(self, "reg_user", "reg_item", least=LEAST_REG)
+        require_integer(self, "n_factors", "n_burn", "n_warm")
+        require_integer(self, "rank", minimum=1)
+        require_number(self, "reg_user", "reg_item", minimum=LEAST_REG)
         require_choice(self, "dtype", DTYPES)
 
-    def _learn(self, matrix: RatingMatrix) -> None:
-        super()._learn(matrix)
+    def _fit(self, matrix: InteractionMatrix) -> None:
+        super()._fit(matrix)
         self._settle()
 
-    def _train(self, matrix: RatingMatrix) -> Iterator[float | None]:
+    def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         state = self.random_state
         seed = state if isinstance(state, int | np.integer) else get_rng(state).randint(2**31)
         noise = np.random.default_rng(seed)
@@ -143,10 +143,10 @@ class BayesianMF(FactorModel):
         sampler, error = self._begun(matrix, noise)
         self._draws = deque([centred(sampler.users.vectors, sampler.items.vectors, *weights)])
         self._average()
-        self._refuse_diverged(0, error)
+        self._check_convergence(0, error)
         yield None
         for epoch in count(1):
-            with ONE_BLAS_THREAD, suppress(np.linalg.LinAlgError):
+            with suppress(np.linalg.LinAlgError):
                 error = float("nan")
                 error = sampler.sweep(noise)
             if isfinite(error):
@@ -156,7 +156,7 @@ class BayesianMF(FactorModel):
                 self._average()
             yield error * self._unit**2
 
-    def _begun(self, matrix: RatingMatrix, noise: np.random.Generator) -> tuple[Sampler, float]:
+    def _begun(self, matrix: InteractionMatrix, noise: np.random.Generator) -> tuple[Sampler, float]:
         """A sampler after the warm start, and the sum of squared errors of its last epoch."""
         mean = self.trainset.global_mean
         residuals = [
@@ -173,8 +173,7 @@ class BayesianMF(FactorModel):
         def work(start: int, stop: int) -> None:
             done[start:stop] = [make() for make in ahead[start:stop]]
 
-        with ONE_BLAS_THREAD:
-            share_out(work, len(ahead), 1)
+        run_blocks(work, len(ahead), 1)
         (users, items, error), of_users, of_items = done
         sides = (
             Side(matrix.by_user, residuals[0], of_users, users),
@@ -183,8 +182,8 @@ class BayesianMF(FactorModel):
         return Sampler(*sides, error, len(residuals[0])), error
 
     def _warm_start(
-        self, matrix: RatingMatrix, residuals: Scores, noise: np.random.Generator
-    ) -> tuple[Scores, Scores, float]:
+        self, matrix: InteractionMatrix, residuals: Float32Array, noise: np.random.Generator
+    ) -> tuple[Float32Array, Float32Array, float]:
         """Bias and factors of each user and item by gradient descent, and the last epoch's squared error."""
         sizes = (matrix.n_users, matrix.n_items)
         bu, bi = (np.zeros(size, dtype=np.float32) for size in sizes)
@@ -192,7 +191,7 @@ class BayesianMF(FactorModel):
         pu, qi = (factors.astype(np.float32) for factors in drawn)
         rates = np.full(4, self.lr_warm)
         decays = 1 - rates * (REG_BIAS, REG_BIAS, self.reg_warm, self.reg_warm)
-        error = float(residuals @ residuals)
+        error = float(np.square(residuals).sum(dtype=np.float64))
         for _ in range(self.n_warm):
             error = svd_epoch(
                 matrix.indptr, matrix.items, residuals, bu, bi, pu, qi,
@@ -209,10 +208,9 @@ class BayesianMF(FactorModel):
             total = sum(getattr(draw, name) for draw in draws)
             setattr(self, name, (total * (self._unit / len(draws))).astype(self.dtype))
 
-    def _compact(self) -> tuple[Real, Real]:
+    def _compact(self) -> tuple[FloatArray, FloatArray]:
         """Set the factors, which as arrays then are what any factor model has."""
-        with ONE_BLAS_THREAD:
-            pu, qi = compact(self._draws or (), self.rank)
+        pu, qi = compact(self._draws or (), self.rank)
         self.pu = np.ascontiguousarray(pu * np.float32(self._unit), dtype=self.dtype)
         self.qi = np.ascontiguousarray(qi, dtype=self.dtype)
         return self.pu, self.qi

@@ -1,8 +1,8 @@
-r"""The biases b_u and b_i of scikit-surprise's `bsl_options`, which several algorithms start from.
+r"""User and item biases as in scikit-surprise's `bsl_options`, the baseline of several algorithms.
 
-.. math:: \sum_{r_{ui}} (r_{ui} - \mu - b_u - b_i)^2 + \lambda \Big(\sum_u b_u^2 + \sum_i b_i^2\Big)
+.. math:: \min_{b} \sum_{r_{ui}} (r_{ui} - \mu - b_u - b_i)^2 + \lambda \Big(\sum_u b_u^2 + \sum_i b_i^2\Big)
 
-is made small by alternating least squares (`als`) or stochastic gradient descent (`sgd`).
+is solved by alternating least squares (`als`) or stochastic gradient descent (`sgd`).
 Koren (2010), Factor in the Neighbors, section 2.1.
 """
 
@@ -15,70 +15,75 @@ from typing import Any, Self
 import numpy as np
 
 from marquee.algorithms.kernels.biases import bias_epoch, least_squares_biases
-from marquee.algorithms.parameters import choice, known, number, whole
-from marquee.algorithms.threads import share_out
-from marquee.arrays import Floats, Real
+from marquee.algorithms.parameters import check_choice, check_integer, check_number, check_option_names
+from marquee.algorithms.threads import run_blocks
+from marquee.arrays import Float64Array, FloatArray
 from marquee.errors import DivergedError
-from marquee.interactions.matrix import Grouped, RatingMatrix
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 METHODS = ("als", "sgd")
-EPOCHS = {"als": 10, "sgd": 20}  # unless given
-BLOCK = 2048  # groups that one thread solves at a time: starting a thread costs as much as 200 of them
+DEFAULT_EPOCHS = {"als": 10, "sgd": 20}
+ROWS_PER_BLOCK = 2048  # users or items per thread and step: starting a thread costs as much as 200 of them
 
 
 @dataclass(frozen=True)
 class BiasOptions:
-    """Surprise's `bsl_options`, checked. Options of the other method are accepted and change nothing."""
+    """Validated `bsl_options`. Options of the other method are accepted and have no effect."""
 
     method: str = "als"
-    n_epochs: int = EPOCHS["als"]
-    reg_u: float = 15.0  # als
-    reg_i: float = 10.0  # als
-    reg: float = 0.02  # sgd
+    n_epochs: int = DEFAULT_EPOCHS["als"]
+    reg_u: float = 15.0  # als: regularization of user biases
+    reg_i: float = 10.0  # als: regularization of item biases
+    reg: float = 0.02  # sgd: regularization of all biases
     learning_rate: float = 0.005  # sgd
 
     @classmethod
-    def read(cls, options: Mapping[str, Any]) -> Self:
-        """Check the options and fill in the twin's defaults.
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """Validate the options and add the defaults of Surprise.
 
-        Deviation from the twin: an option that does not exist is refused, where it would be ignored.
+        Deviation from Surprise: an unknown option raises an error and is not ignored.
 
         Raises:
-            ParameterError: names the option, its value and what it may be.
+            ParameterError: an option is unknown or has an invalid value.
         """
-        known("bsl_options", options, tuple(cls.__dataclass_fields__))
+        check_option_names("bsl_options", options, tuple(cls.__dataclass_fields__))
         for name, value in options.items():
-            _check(name, value)
+            _check_value(name, value)
         method = options.get("method", "als")
-        return cls(**{"n_epochs": EPOCHS[method], **options})
+        return cls(**{"n_epochs": DEFAULT_EPOCHS[method], **options})
 
 
-def biases(matrix: RatingMatrix, mean: float, options: Mapping[str, Any]) -> tuple[Floats, Floats]:
-    """Biases of users (n_users,) and items (n_items,), as Surprise's `compute_baselines` gives them.
+def compute_biases(
+    matrix: InteractionMatrix, mean: float, options: Mapping[str, Any]
+) -> tuple[Float64Array, Float64Array]:
+    """Return the biases of users (n_users,) and items (n_items,), as Surprise's `compute_baselines`.
 
     Args:
-        matrix: the ratings.
+        matrix: training ratings.
         mean: their global mean.
-        options: Surprise's `bsl_options`: method, n_epochs, reg_u, reg_i, reg, learning_rate.
+        options: Surprise's `bsl_options`, see `BiasOptions`.
 
     Raises:
-        ParameterError: an option does not exist or has a value that cannot be used.
-        DivergedError: gradient descent took too large a step.
+        ParameterError: an option is unknown or has an invalid value.
+        DivergedError: the learning rate is too large.
     """
-    chosen = BiasOptions.read(options)
+    parsed = BiasOptions.parse(options)
     bu, bi = np.zeros(matrix.n_users), np.zeros(matrix.n_items)
-    for _ in islice(learn_biases(matrix, mean, chosen, bu, bi), chosen.n_epochs):
+    for _ in islice(train_biases(matrix, mean, parsed, bu, bi), parsed.n_epochs):
         pass
     return bu, bi
 
 
-def learn_biases(
-    matrix: RatingMatrix, mean: float, options: BiasOptions, bu: Real, bi: Real
+def train_biases(
+    matrix: InteractionMatrix, mean: float, options: BiasOptions, bu: FloatArray, bi: FloatArray
 ) -> Iterator[float | None]:
-    """Improve biases in place, yielding after each epoch, for ever: the sum of squared errors met, or None.
+    """Update biases in place, epoch by epoch, without end.
+
+    Yields:
+        After each epoch, the sum of squared errors of the predictions made during it (sgd) or None (als).
 
     Raises:
-        DivergedError: names the learning rate that was too large.
+        DivergedError: the learning rate is too large.
     """
     for epoch in count(1):
         squared_error = None
@@ -98,22 +103,21 @@ def learn_biases(
         yield squared_error
 
 
-def _solve(side: Grouped, mean: float, reg: float, other_biases: Real, out: Real) -> None:
-    """Least squares of one side, the other being given."""
+def _solve(side: SparseRows, mean: float, reg: float, other_biases: FloatArray, out: FloatArray) -> None:
+    """Compute the least-squares biases of one side with those of the other side fixed."""
 
-    def work(start: int, stop: int) -> None:
+    def solve_block(start: int, stop: int) -> None:
         least_squares_biases(
-            side.indptr, side.others, side.values, start, stop, float(mean), float(reg), other_biases, out
+            side.indptr, side.indices, side.values, start, stop, float(mean), float(reg), other_biases, out
         )
 
-    share_out(work, len(out), BLOCK)
+    run_blocks(solve_block, len(out), ROWS_PER_BLOCK)
 
 
-def _check(name: str, value: Any) -> None:
-    """Refuse a value that an option cannot have."""
+def _check_value(name: str, value: Any) -> None:
     if name == "method":
-        choice("bsl_options", name, value, METHODS)
+        check_choice("bsl_options", name, value, METHODS)
     elif name == "n_epochs":
-        whole("bsl_options", name, value)
+        check_integer("bsl_options", name, value)
     else:
-        number("bsl_options", name, value)
+        check_number("bsl_options", name, value)

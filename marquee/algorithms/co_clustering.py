@@ -1,4 +1,4 @@
-"""Co-clustering: clusters of users and of items, and the mean rating of one by the other."""
+"""Co-clustering: clusters of users and items, and the mean rating of each pair of clusters."""
 
 from collections.abc import Iterator
 
@@ -7,46 +7,53 @@ from surprise.utils import get_rng
 
 from marquee.algorithms.base import EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.co_clustering import best_clusters, co_cluster_sums
-from marquee.algorithms.parameters import RandomState, require_whole
-from marquee.algorithms.threads import share_out
-from marquee.arrays import Floats, Indices, Integers
-from marquee.interactions.matrix import RatingMatrix
+from marquee.algorithms.parameters import RandomState, require_integer
+from marquee.algorithms.threads import run_blocks
+from marquee.arrays import Float64Array, Int32Array, Int64Array
+from marquee.interactions.matrix import InteractionMatrix
 
-BLOCK = 512  # users or items that one thread works on at a time
-PARTS = 8  # of the users, each with its own sums: as many threads can add up
+ROWS_PER_BLOCK = 512  # users or items that one thread assigns at a time
+N_PARTIAL_SUMS = 8  # parts of the users with separate sums; as many threads can add up
 
 
 class CoClustering(EpochAlgorithm):
-    r"""The mean of the co-cluster, moved by how far user and item are from the means of their clusters.
+    r"""Mean of the co-cluster, corrected for how user and item deviate from their clusters.
 
     .. math:: \hat r_{ui} = \overline{C_{ui}} + (\mu_u - \overline{C_u}) + (\mu_i - \overline{C_i})
 
-    Each epoch moves every user, then every item, to the cluster that explains its ratings with the least
-    squared error. Where the user or the item is unknown, the estimate is the global mean (which is
-    what the twin does; its documentation has it otherwise). Twin of `surprise.CoClustering`.
-    George and Merugu (2005), A Scalable Collaborative Filtering Framework based on Co-clustering.
+    Each epoch assigns every user, then every item, to the cluster with the smallest squared error of its
+    ratings. The prediction for an unknown user or item is the global mean, as in the twin (whose
+    documentation differs). Twin of `surprise.CoClustering`. George and Merugu (2005), A Scalable
+    Collaborative Filtering Framework based on Co-clustering.
 
-    Deviation from the twin: ratings are not cut to whole numbers, so half stars count in full.
+    Deviation from the twin: ratings are not truncated to integers, so half stars count in full.
 
     Args:
         n_cltr_u: number of user clusters.
         n_cltr_i: number of item clusters.
-        n_epochs: how often every user and item chooses a cluster.
-        random_state: seed of the first clusters, or a generator; None: NumPy's global one.
+        n_epochs: number of times that every user and item is assigned to a cluster.
+        random_state: seed or generator of the initial clusters; None: NumPy's global generator.
         verbose: print each epoch.
 
-    Attributes: `cltr_u` (n_users,) and `cltr_i` (n_items,), the clusters; `user_mean` and `item_mean`;
-    the average ratings `avg_cltr_u` (n_cltr_u,), `avg_cltr_i` (n_cltr_i,), `avg_cocltr`
-    (n_cltr_u, n_cltr_i), each the global mean where there is no rating.
+    Attributes:
+        cltr_u: cluster of each user (n_users,).
+        cltr_i: cluster of each item (n_items,).
+        user_mean: mean rating of each user (n_users,).
+        item_mean: mean rating of each item (n_items,).
+        avg_cltr_u: mean rating by each user cluster (n_cltr_u,).
+        avg_cltr_i: mean rating of each item cluster (n_cltr_i,).
+        avg_cocltr: mean rating of each pair of clusters (n_cltr_u, n_cltr_i).
+
+    The mean of a cluster without ratings is the global mean.
     """
 
-    cltr_u: Indices
-    cltr_i: Indices
-    user_mean: Floats
-    item_mean: Floats
-    avg_cltr_u: Floats
-    avg_cltr_i: Floats
-    avg_cocltr: Floats
+    cltr_u: Int64Array
+    cltr_i: Int64Array
+    user_mean: Float64Array
+    item_mean: Float64Array
+    avg_cltr_u: Float64Array
+    avg_cltr_i: Float64Array
+    avg_cocltr: Float64Array
 
     def __init__(
         self,
@@ -60,78 +67,79 @@ class CoClustering(EpochAlgorithm):
         self.n_cltr_u, self.n_cltr_i, self.n_epochs = n_cltr_u, n_cltr_i, n_epochs
         self.random_state, self.verbose = random_state, verbose
 
-    def _score_all(self, users: Integers) -> Floats:
-        by_cluster = self.avg_cocltr[:, self.cltr_i] + (self.item_mean - self.avg_cltr_i[self.cltr_i])
-        of_user = self.cltr_u[users]
-        scores: Floats = by_cluster[of_user]
-        scores += (self.user_mean[users] - self.avg_cltr_u[of_user])[:, None]
+    def _score_all(self, users: Int32Array) -> Float64Array:
+        cluster_scores = self.avg_cocltr[:, self.cltr_i] + (self.item_mean - self.avg_cltr_i[self.cltr_i])
+        clusters = self.cltr_u[users]
+        scores: Float64Array = cluster_scores[clusters]
+        scores += (self.user_mean[users] - self.avg_cltr_u[clusters])[:, None]
         return scores
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_whole(self, "n_cltr_u", "n_cltr_i", least=1)
+        require_integer(self, "n_cltr_u", "n_cltr_i", minimum=1)
 
-    def _train(self, matrix: RatingMatrix) -> Iterator[float | None]:
+    def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         rng = get_rng(self.random_state)
         self.cltr_u = rng.randint(self.n_cltr_u, size=matrix.n_users).astype(np.intp)
         self.cltr_i = rng.randint(self.n_cltr_i, size=matrix.n_items).astype(np.intp)
         self.user_mean, self.item_mean = matrix.by_user.means, matrix.by_item.means
         while True:
-            self._average(matrix)
+            self._compute_averages(matrix)
             yield None
-            self._move_users(matrix)
-            self._move_items(matrix)
+            self._assign_users(matrix)
+            self._assign_items(matrix)
 
-    def _move_users(self, matrix: RatingMatrix) -> None:
-        of_items = np.ascontiguousarray(self.avg_cocltr.T)
+    def _assign_users(self, matrix: InteractionMatrix) -> None:
+        averages_by_item_cluster = np.ascontiguousarray(self.avg_cocltr.T)
 
-        def work(start: int, stop: int) -> None:
+        def assign_block(start: int, stop: int) -> None:
             best_clusters(
                 start, stop, True, matrix.indptr, matrix.items, matrix.values,
                 self.user_mean, self.avg_cltr_u, self.item_mean, self.avg_cltr_i,
-                self.cltr_i, of_items, self.cltr_u,
+                self.cltr_i, averages_by_item_cluster, self.cltr_u,
             )  # fmt: skip
 
-        share_out(work, matrix.n_users, BLOCK)
+        run_blocks(assign_block, matrix.n_users, ROWS_PER_BLOCK)
 
-    def _move_items(self, matrix: RatingMatrix) -> None:
+    def _assign_items(self, matrix: InteractionMatrix) -> None:
         side = matrix.by_item
 
-        def work(start: int, stop: int) -> None:
+        def assign_block(start: int, stop: int) -> None:
             best_clusters(
-                start, stop, False, side.indptr, side.others, side.values,
+                start, stop, False, side.indptr, side.indices, side.values,
                 self.item_mean, self.avg_cltr_i, self.user_mean, self.avg_cltr_u,
                 self.cltr_u, self.avg_cocltr, self.cltr_i,
             )  # fmt: skip
 
-        share_out(work, matrix.n_items, BLOCK)
+        run_blocks(assign_block, matrix.n_items, ROWS_PER_BLOCK)
 
-    def _average(self, matrix: RatingMatrix) -> None:
-        """Average the ratings of each cluster of users, of items, and of both."""
-        block = -(-matrix.n_users // PARTS)
-        counts = np.zeros((PARTS, self.n_cltr_u, self.n_cltr_i), dtype=np.int64)
+    def _compute_averages(self, matrix: InteractionMatrix) -> None:
+        """Compute the mean ratings of user clusters, item clusters and pairs of clusters."""
+        block_size = -(-matrix.n_users // N_PARTIAL_SUMS)
+        counts = np.zeros((N_PARTIAL_SUMS, self.n_cltr_u, self.n_cltr_i), dtype=np.int64)
         sums = np.zeros(counts.shape)
 
-        def work(start: int, stop: int) -> None:
+        def add_block(start: int, stop: int) -> None:
             co_cluster_sums(
                 start, stop, matrix.indptr, matrix.items, matrix.values, self.cltr_u, self.cltr_i,
-                counts[start // block], sums[start // block],
+                counts[start // block_size], sums[start // block_size],
             )  # fmt: skip
 
-        share_out(work, matrix.n_users, block)
+        run_blocks(add_block, matrix.n_users, block_size)
         total, count = sums.sum(axis=0), counts.sum(axis=0)
-        self.avg_cocltr = self._ratio(total, count)
-        self.avg_cltr_u = self._ratio(total.sum(axis=1), count.sum(axis=1))
-        self.avg_cltr_i = self._ratio(total.sum(axis=0), count.sum(axis=0))
+        self.avg_cocltr = self._mean_or_global(total, count)
+        self.avg_cltr_u = self._mean_or_global(total.sum(axis=1), count.sum(axis=1))
+        self.avg_cltr_i = self._mean_or_global(total.sum(axis=0), count.sum(axis=0))
 
-    def _ratio(self, sums: Floats, counts: Indices) -> Floats:
-        averages: Floats = np.full(sums.shape, self.trainset.global_mean)
+    def _mean_or_global(self, sums: Float64Array, counts: Int64Array) -> Float64Array:
+        """Divide sums by counts; the global mean where a count is 0."""
+        averages: Float64Array = np.full(sums.shape, self.trainset.global_mean)
         np.divide(sums, counts, out=averages, where=counts > 0)
         return averages
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
         known = (users >= 0) & (items >= 0)
-        of_user, of_item = self.cltr_u[users], self.cltr_i[items]
-        values = self.avg_cocltr[of_user, of_item] + self.user_mean[users] - self.avg_cltr_u[of_user]
-        values += self.item_mean[items] - self.avg_cltr_i[of_item]
+        cu, ci = self.cltr_u[users], self.cltr_i[items]
+        values = self.avg_cocltr[cu, ci] + self.user_mean[users] - self.avg_cltr_u[cu]
+        values += self.item_mean[items] - self.avg_cltr_i[ci]
         return Estimates(np.where(known, values, self.trainset.global_mean))

@@ -1,115 +1,129 @@
-"""EASE: a linear item-to-item model with a closed form.
+"""EASE: a linear item-to-item model with a closed-form solution.
 
-Fitting keeps one array of n_items squared and works in it: the Gram matrix, its Cholesky factor, its
-inverse and the weights follow one another in the same memory.
+Fitting uses the memory of one (n_items, n_items) array: the Gram matrix, its Cholesky factor, its inverse and
+the weights replace one another in place.
 """
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse
 from scipy.linalg import lapack
 
-from marquee.algorithms.base import inner_ids
-from marquee.algorithms.memory import room
+from marquee.algorithms.base import mask_unknown_ids
+from marquee.algorithms.memory import allocate
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number
 from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD
-from marquee.arrays import Floats, Integers, Real
+from marquee.arrays import Float64Array, FloatArray
 from marquee.errors import DivergedError
-from marquee.interactions.matrix import RatingMatrix
+from marquee.interactions.matrix import InteractionMatrix
 
-ROWS = 256  # of the Gram matrix at a time: its sparse form takes more memory than the dense one
-MOST = 0.01  # of the condition numbers that a precision can hold; past that the inverse is noise
-ROUTINES = {"float64": (lapack.dpotrf, lapack.dpotri), "float32": (lapack.spotrf, lapack.spotri)}
+ROWS_PER_BLOCK = (
+    256  # of the Gram matrix at a time: all of it in sparse form would need more memory than dense
+)
+MAX_RELATIVE_CONDITION = (
+    0.01  # of the largest condition number of a precision; beyond it the inverse is noise
+)
+LAPACK_ROUTINES = {  # Cholesky factorization, inverse from the factor
+    "float64": (lapack.dpotrf, lapack.dpotri),
+    "float32": (lapack.spotrf, lapack.spotri),
+}
 
 
 class EASE(Ranker):
-    r"""Embarrassingly shallow autoencoder: each item's score is a weighted sum of the user's positives.
+    r"""Embarrassingly shallow autoencoder: scores are weighted sums over the user's positives.
 
     .. math:: s_{ui} = \sum_{j \in I_u} B_{ji}, \qquad
         B_{ji} = \begin{cases} 0 & i = j \\ -P_{ji} / P_{ii} & i \ne j \end{cases}, \qquad
         P = (X^T X + \lambda I)^{-1}
 
-    with X the users' positives as ones. B minimises :math:`\|X - XB\|^2 + \lambda \|B\|^2` among the
-    matrices whose diagonal is zero. Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data,
-    equation 8.
+    where X has a 1 for each positive of a user. B minimizes :math:`\|X - XB\|^2 + \lambda \|B\|^2` among
+    matrices with a zero diagonal. Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data, equation
+    8.
 
-    The same bytes come out whatever the number of threads: co-occurrences are whole numbers, and
-    LAPACK gets one thread.
+    The weights are identical for any number of threads: co-occurrences are integers, and LAPACK uses one
+    thread.
 
     Args:
-        reg: regularisation :math:`\lambda`.
-        threshold: the lowest rating that counts as a positive; None: every rating does.
-        dtype: float64, or float32, half the memory and half the time.
+        reg: regularization :math:`\lambda`.
+        threshold: lowest rating that counts as a positive; None: every rating does.
+        dtype: float64, or float32 for half the memory and half the time.
 
-    Attributes: `weights` (n_items, n_items), B.
+    Attributes:
+        weights: B (n_items, n_items).
     """
 
-    weights: Real
+    weights: FloatArray
 
     def __init__(self, reg: float = 500.0, threshold: float | None = None, dtype: str = "float64") -> None:
         super().__init__()
         self.reg, self.threshold, self.dtype = reg, threshold, dtype
 
-    def score_all(self, users: Integers) -> Floats:
-        """Sums of weights for each of these users, shape (len(users), n_items)."""
-        history = self._history(self.matrix, inner_ids(users, self.matrix.n_users), self.dtype)
-        return np.asarray(history @ self.weights, dtype=np.float64)
+    def score_all(self, users: npt.ArrayLike) -> Float64Array:
+        """Return the sums of weights for each of these users, (len(users), n_items)."""
+        positives = self._user_positives(
+            self.matrix, mask_unknown_ids(users, self.matrix.n_users), self.dtype
+        )
+        return np.asarray(positives @ self.weights, dtype=np.float64)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         require_number(self, "reg")
         require_choice(self, "dtype", DTYPES)
 
-    def _learn(self, matrix: RatingMatrix) -> None:
+    def _fit(self, matrix: InteractionMatrix) -> None:
         positives = self._positives(matrix, "int32")
-        what = f"EASE: the weights of {matrix.n_items:,} items"
-        remedy = "leave out rare items, or take dtype float32, or ImplicitALS"
-        square = room((matrix.n_items, matrix.n_items), self.dtype, what, remedy)
-        _co_occurrences(positives, square)
+        purpose = f"EASE: weights of {matrix.n_items:,} items"
+        remedy = "remove rare items, use dtype float32, or use ImplicitALS"
+        square = allocate((matrix.n_items, matrix.n_items), self.dtype, purpose, remedy)
+        _count_co_occurrences(positives, square)
         _add_to_diagonal(square, self.reg)
         with ONE_BLAS_THREAD:
             self._invert(square)
-        self.weights = _weights(square)
+        self.weights = _to_weights(square)
 
-    def _invert(self, square: Real) -> None:
-        """Replace a symmetric matrix by its inverse; only the upper triangle is valid afterwards.
+    def _invert(self, square: FloatArray) -> None:
+        """Replace a symmetric matrix with its inverse, of which only the upper triangle is valid.
 
         Raises:
-            DivergedError: it has none that this precision can hold.
+            DivergedError: the matrix is singular in this precision.
         """
-        factorise, invert = ROUTINES[self.dtype]
+        factorize, invert = LAPACK_ROUTINES[self.dtype]
         largest = square.diagonal().max()
-        # LAPACK stores by columns: its lower triangle of the transpose is our upper one, in place.
-        _, failed = factorise(square.T, lower=1, clean=0, overwrite_a=1)
-        if not failed:
-            _, failed = invert(square.T, lower=1, overwrite_c=1)
-        # The product is at most the condition number. A NaN fails the comparison too.
-        if failed or not largest * square.diagonal().max() < MOST / np.finfo(self.dtype).eps:
+        # LAPACK is column-major: the lower triangle of the transpose is the upper one of `square`, in place.
+        _, error = factorize(square.T, lower=1, clean=0, overwrite_a=1)
+        if not error:
+            _, error = invert(square.T, lower=1, overwrite_c=1)
+        max_condition = MAX_RELATIVE_CONDITION / np.finfo(self.dtype).eps
+        # The product is a lower bound of the condition number. `not <`, so that NaN fails as well.
+        if error or not largest * square.diagonal().max() < max_condition:
             raise DivergedError(
-                f"EASE: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}: raise reg"
+                f"EASE: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; raise reg"
             )
 
 
-def _co_occurrences(positives: scipy.sparse.csr_array, square: Real) -> None:
-    """How many users have both items, into `square`: whole numbers, the same in any order of summing."""
+def _count_co_occurrences(positives: scipy.sparse.csr_array, square: FloatArray) -> None:
+    """Write to `square` how many users have both items."""
     by_item = positives.T.tocsr()
-    for start in range(0, len(square), ROWS):
-        square[start : start + ROWS] = (by_item[start : start + ROWS] @ positives).toarray()
+    for start in range(0, len(square), ROWS_PER_BLOCK):
+        square[start : start + ROWS_PER_BLOCK] = (
+            by_item[start : start + ROWS_PER_BLOCK] @ positives
+        ).toarray()
 
 
-def _add_to_diagonal(square: Real, value: float) -> None:
+def _add_to_diagonal(square: FloatArray, value: float) -> None:
     square.reshape(-1)[:: len(square) + 1] += value
 
 
-def _weights(square: Real) -> Real:
-    """From the upper triangle of P to B, in the same memory."""
+def _to_weights(square: FloatArray) -> FloatArray:
+    """Compute B from the upper triangle of P, in place."""
     diagonal = square.diagonal().copy()
-    for start in range(0, len(square), ROWS):
-        stop = start + ROWS
+    for start in range(0, len(square), ROWS_PER_BLOCK):
+        stop = start + ROWS_PER_BLOCK
         square[stop:, start:stop] = square[start:stop, stop:].T
         corner = square[start:stop, start:stop]
         corner[:] = np.triu(corner) + np.triu(corner, 1).T
-    for start in range(0, len(square), ROWS):
-        square[start : start + ROWS] /= -diagonal
+    for start in range(0, len(square), ROWS_PER_BLOCK):
+        square[start : start + ROWS_PER_BLOCK] /= -diagonal
     np.fill_diagonal(square, 0)
     return square

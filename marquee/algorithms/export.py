@@ -1,76 +1,80 @@
-"""What serving needs of a fitted algorithm, as arrays: all that can be computed before anybody asks."""
+"""Conversion of a fitted algorithm to the arrays of a fitted model, precomputed for serving."""
 
 import numpy as np
 import surprise
 
 from marquee.algorithms.item_similarity import co_rating_cosine
-from marquee.algorithms.retrieval import best_lists, block_lists
+from marquee.algorithms.retrieval import ItemLists, recommend_from_scores, recommend_lists
 from marquee.algorithms.svd import FactorModel
-from marquee.algorithms.threads import ONE_BLAS_THREAD
-from marquee.interactions.matrix import RatingMatrix
-from marquee.model.arrays import ModelArrays
+from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.factor_space import FactorSpace
-from marquee.model.genre_affinity import Tastes
+from marquee.model.genre_affinity import GenreAffinity
+from marquee.model.model_arrays import ModelArrays
 from marquee.model.string_table import StringTable
 
-SIMILAR = 50  # neighbours kept of each item
-OF_A_TASTE = 500  # items kept of each taste
+N_SIMILAR_ITEMS = 50  # similar items stored for each item
+N_GENRE_ITEMS = 500  # popular items stored for each favorite genre
 
 
-def served_arrays(
+def build_model_arrays(
     algorithm: surprise.AlgoBase,
-    matrix: RatingMatrix,
-    described: tuple[StringTable, StringTable],
+    matrix: InteractionMatrix,
+    titles_and_genres: tuple[StringTable, StringTable],
     *,
     n: int,
     noise: float,
 ) -> ModelArrays:
-    """The content of the model that is served.
+    """Compute the arrays of the served model.
 
     Args:
-        algorithm: fitted on `matrix`.
-        matrix: the training ratings.
-        described: titles and genres of the items, in the matrix's order.
+        algorithm: algorithm fitted on `matrix`.
+        matrix: training ratings.
+        titles_and_genres: of the items, by inner id.
         n: length of each user's stored list.
         noise: variance of a rating around the algorithm's estimate, in squared stars.
     """
-    titles, genres = described
-    items, scores = best_lists(algorithm, matrix.indptr, matrix.items, n)
-    nothing = np.zeros(matrix.n_items + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-    similar, similarities = block_lists(co_rating_cosine(matrix), *nothing, matrix.n_items, SIMILAR)
+    titles, genres = titles_and_genres
+    top_items, top_scores = recommend_lists(algorithm, matrix.indptr, matrix.items, n)
+    similar_items, similarities = _similar_items(matrix)
     counts = matrix.item_counts()
-    popular = np.argsort(-counts, kind="stable").astype(np.int32)
+    popular_items = np.argsort(-counts, kind="stable").astype(np.int32)
+    affinity = GenreAffinity.from_item_genres(genres, counts)
     return ModelArrays(
-        users=StringTable.of(matrix.user_ids),
-        items=StringTable.of(matrix.item_ids),
+        users=StringTable.from_strings(matrix.user_ids),
+        items=StringTable.from_strings(matrix.item_ids),
         titles=titles,
         genres=genres,
-        top_items=items,
-        top_scores=scores,
-        popular_items=popular,
-        popular_counts=counts[popular],
+        top_items=top_items,
+        top_scores=top_scores,
+        popular_items=popular_items,
+        popular_counts=counts[popular_items],
         seen_indptr=matrix.indptr,
         seen_items=matrix.items,
-        similar_items=similar,
+        similar_items=similar_items,
         similarities=similarities,
-        taste_items=Tastes.of(genres, counts).lists(matrix.indptr, matrix.items, OF_A_TASTE),
-        factors=factor_space(algorithm, noise),
+        group_items=affinity.popular_items_by_genre(matrix.indptr, matrix.items, N_GENRE_ITEMS),
+        factors=build_factor_space(algorithm, noise),
     )
 
 
-def factor_space(algorithm: surprise.AlgoBase, noise: float) -> FactorSpace | None:
-    """The space of a factor model; None for the others.
+def build_factor_space(algorithm: surprise.AlgoBase, noise: float) -> FactorSpace | None:
+    """Return the factor space of a factor model, or None for other algorithms.
 
     Args:
-        algorithm: fitted.
+        algorithm: fitted algorithm.
         noise: variance of a rating around its estimate, in squared stars.
     """
     if not isinstance(algorithm, FactorModel):
         return None
     trainset = algorithm.trainset
     users = algorithm.user_factors(np.arange(trainset.n_users, dtype=np.int32))
-    biased = algorithm.biased
-    biases = (algorithm.bi, algorithm.bu) if biased else (np.zeros(len(algorithm.qi)), np.zeros(len(users)))
-    offset = float(trainset.global_mean) if biased else 0.0
-    with ONE_BLAS_THREAD:  # a sum that is split over threads may end in another last bit
-        return FactorSpace.of((algorithm.qi, biases[0]), (users, biases[1]), offset, noise)
+    bu, bi, offset = np.zeros(len(users)), np.zeros(len(algorithm.qi)), 0.0
+    if algorithm.biased:
+        bu, bi, offset = algorithm.bu, algorithm.bi, float(trainset.global_mean)
+    return FactorSpace.from_parameters((algorithm.qi, bi), (users, bu), offset, noise)
+
+
+def _similar_items(matrix: InteractionMatrix) -> ItemLists:
+    """Return the most similar items of each item and their similarities, (n_items, N_SIMILAR_ITEMS)."""
+    nothing_seen = np.zeros(matrix.n_items + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    return recommend_from_scores(co_rating_cosine(matrix), *nothing_seen, matrix.n_items, N_SIMILAR_ITEMS)

@@ -5,10 +5,11 @@ from functools import partial
 import numpy as np
 
 from marquee.algorithms.kernels.bayesian import draw_rows
+from marquee.algorithms.matrices import inverse_of_factor, product
 from marquee.algorithms.side_information import BLOCK, Link
-from marquee.algorithms.threads import share_out
-from marquee.arrays import Floats, Scores
-from marquee.interactions.matrix import Grouped
+from marquee.algorithms.threads import run_blocks
+from marquee.arrays import Float32Array, Float64Array
+from marquee.interactions.matrix import SparseRows
 
 SHRINK = 2.0  # the common mean is drawn as if that many more rows lay at zero
 
@@ -27,32 +28,33 @@ class Side:
         mean: its mean, given the other side and the hyperparameters.
     """
 
-    def __init__(self, ratings: Grouped, residuals: Scores, link: Link, vectors: Scores) -> None:
+    def __init__(self, ratings: SparseRows, residuals: Float32Array, link: Link, vectors: Float32Array) -> None:
         self._ratings, self._residuals, self._link = ratings, residuals, link
         self.vectors, self.mean = vectors, vectors
         self._shift = np.zeros_like(vectors)  # what the link adds to the common mean
-        self._scatter: Floats = np.zeros((vectors.shape[1], vectors.shape[1]))
+        self._scatter: Float64Array = np.zeros((vectors.shape[1], vectors.shape[1]))
         self._weight = 0  # rows that the scatter is of: there is no link before the first draw
 
-    def draw(self, others: Scores, alpha: float, noise: np.random.Generator) -> float:
+    def draw(self, others: Float32Array, alpha: float, noise: np.random.Generator, *, measured: bool) -> float:
         """Draw everything anew, given the other side's vectors; return the sum of squared errors at the draw.
 
-        `alpha` is the precision of a rating. `vectors` and `mean` are new arrays afterwards.
+        `alpha` is the precision of a rating. `vectors` and `mean` are new arrays afterwards. Errors that are
+        not `measured` are 0.
         """
         centre, precision = normal_wishart(self.vectors - self._shift, self._scatter, self._weight, noise)
         # white noise times this has covariance 1/precision
-        half = np.linalg.inv(np.linalg.cholesky(precision)).astype(np.float32)
+        half = inverse_of_factor(precision.astype(np.float64)).astype(np.float32)
         self._shift, self._scatter = self._link.draw(self.vectors - centre, half, noise)
         self._weight = self._link.n_features
-        linear: Scores = np.asarray((self._shift + centre) @ precision, dtype=np.float32)
+        linear = product(self._shift + centre, precision)
         white = noise.standard_normal(self.vectors.shape, dtype=np.float32)
         drawn, mean = np.empty_like(self.vectors), np.empty_like(self.vectors)
-        errors = np.empty(len(drawn), dtype=np.float32)
+        errors = np.empty(len(drawn) if measured else 0, dtype=np.float32)
         work = partial(
-            draw_rows, self._ratings.indptr, self._ratings.others, self._residuals, others,
+            draw_rows, self._ratings.indptr, self._ratings.indices, self._residuals, others,
             precision, linear, np.float32(alpha), white, mean, drawn, errors,
         )  # fmt: skip
-        share_out(work, len(drawn), BLOCK)
+        run_blocks(work, len(drawn), BLOCK)
         self.vectors, self.mean = drawn, mean
         return float(errors.sum(dtype=np.float64))
 
@@ -77,16 +79,16 @@ class Sampler:
         `pair` is then a model: the items that were given, and the mean of the users given these. That mean
         in place of a draw takes half the noise out (Rao-Blackwell).
         """
-        self.users.draw(self.items.vectors, self._alpha, noise)
+        self.users.draw(self.items.vectors, self._alpha, noise, measured=False)
         self.pair = self.users.mean, self.items.vectors
-        error = self.items.draw(self.users.vectors, self._alpha, noise)
+        error = self.items.draw(self.users.vectors, self._alpha, noise, measured=True)
         self._alpha = noise.gamma(1 + self._n_ratings / 2) / (1 + error / 2)
         return error
 
 
 def normal_wishart(
-    rows: Scores, scatter: Floats, weight: int, noise: np.random.Generator
-) -> tuple[Scores, Scores]:
+    rows: Float32Array, scatter: Float64Array, weight: int, noise: np.random.Generator
+) -> tuple[Float32Array, Float32Array]:
     r"""Draw the mean m and the precision L of normally distributed rows, (n_dims,) and (n_dims, n_dims).
 
     .. math:: L \sim \mathcal W\Big(I + \sum_n (t_n - \bar t)(t_n - \bar t)^T
@@ -108,11 +110,12 @@ def normal_wishart(
     (n, n_dims), rows = rows.shape, rows.astype(np.float64)
     mean = rows.mean(axis=0)
     rows -= mean
-    total = np.eye(n_dims) + rows.T @ rows + np.outer(mean, mean) * (SHRINK * n / (SHRINK + n)) + scatter
+    total = np.eye(n_dims) + product(rows.T, rows) + np.outer(mean, mean) * (SHRINK * n / (SHRINK + n))
     corner = np.tril(noise.standard_normal((n_dims, n_dims)), -1)  # Bartlett's decomposition
     corner[np.diag_indices(n_dims)] = np.sqrt(noise.chisquare(n_dims + n + weight - np.arange(n_dims)))
-    root = np.linalg.solve(np.linalg.cholesky(total).T, corner)
-    precision = root @ root.T
-    steps = np.linalg.solve(np.linalg.cholesky(precision * (SHRINK + n)).T, noise.standard_normal(n_dims))
+    root = product(inverse_of_factor(total + scatter).T, corner)
+    precision = product(root, root.T)
+    half = inverse_of_factor(precision * (SHRINK + n))
+    steps = product(half.T, noise.standard_normal((n_dims, 1)))[:, 0]
     centre = mean * (n / (SHRINK + n)) + steps
     return centre.astype(np.float32), precision.astype(np.float32)

@@ -1,40 +1,40 @@
-"""Items that the same people rated: what "similar" means to somebody who looks at an item.
+"""Item similarity by common raters, for "similar items" in the served model.
 
-One measure for every algorithm, so that a change of algorithm does not change what is called similar.
+It does not depend on the algorithm, so similar items stay the same when the algorithm changes.
 """
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from marquee.arrays import Floats, Integers, ScoreBlock
-from marquee.interactions.matrix import RatingMatrix
+from marquee.arrays import BlockScorer, Float64Array, Int32Array
+from marquee.interactions.matrix import InteractionMatrix
 
-SHRINKAGE = 10  # co-raters' weight against chance: two items that one person rated are not neighbours yet
+SHRINKAGE = 10  # number of common raters at which the similarity is halved; few common raters may be chance
 
 
-def co_rating_cosine(matrix: RatingMatrix) -> ScoreBlock:
-    r"""Similarity of all items to a block of items, by who rated both.
+def co_rating_cosine(matrix: InteractionMatrix) -> BlockScorer:
+    r"""Return a function that scores the similarity of all items to a block of items.
 
     .. math:: \frac{|U_i \cap U_j|}{\sqrt{|U_i| |U_j|}} \cdot \frac{|U_i \cap U_j|}{|U_i \cap U_j| + \beta}
 
-    An item is not similar to itself, nor to one that nobody rated with it: both get minus infinity.
-    The shrinkage is that of Bell and Koren (2007).
+    An item has similarity minus infinity to itself and to items without a common rater. Shrinkage as in Bell
+    and Koren (2007).
 
     Returns:
-        a function from item numbers, shape (n,), to similarities, shape (n, n_items).
+        Function from inner item ids, shape (n,), to similarities, shape (n, n_items).
     """
     ones = np.ones(len(matrix.items), dtype=np.float32)
     by_user = csr_matrix((ones, matrix.items, matrix.indptr), shape=(matrix.n_users, matrix.n_items))
     by_user.sum_duplicates()
-    by_user.data[:] = 1  # who rated an item twice is one person
+    by_user.data[:] = 1  # a user who rated an item twice is one rater
     by_item = by_user.T.tocsr()
     norms = np.sqrt(np.maximum(np.diff(by_item.indptr), 1))
 
-    def score(items: Integers) -> Floats:
-        both = np.asarray((by_item[items] @ by_user).todense(), dtype=np.float64)
-        similar: Floats = both / norms[items, None] / norms * (both / (both + SHRINKAGE))
-        similar[both == 0] = -np.inf
-        similar[np.arange(len(items)), items] = -np.inf
-        return similar
+    def score(items: Int32Array) -> Float64Array:
+        common = np.asarray((by_item[items] @ by_user).todense(), dtype=np.float64)
+        similarities: Float64Array = common / norms[items, None] / norms * (common / (common + SHRINKAGE))
+        similarities[common == 0] = -np.inf
+        similarities[np.arange(len(items)), items] = -np.inf
+        return similarities
 
     return score

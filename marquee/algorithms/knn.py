@@ -1,13 +1,14 @@
-r"""Neighbourhood models: a rating is predicted from those of the k most similar users, or items.
+r"""k-nearest-neighbor models: a rating is predicted from those of the k most similar users or items.
 
-x is a user and y an item where `user_based`, else the other way round. :math:`N` are those of the k raters
-of y most similar to x (of equals, the first to rate it) whose similarity s is positive. All four models are
+x are the users and y the items if `user_based`, else vice versa. :math:`N` are the neighbors: of the k raters
+of y that are most similar to x, those whose similarity s is positive (of equally similar raters, the first to
+rate y is preferred). All four models are
 
 .. math:: \hat r_{xy} = \text{base}_{xy} + \text{scale}_x \, A, \qquad
     A = \sum_{x' \in N} s_{xx'} \, z_{x'y} \Big/ \sum_{x' \in N} s_{xx'}
 
-where the offset :math:`z_{x'y}` is the neighbour's rating as seen from the neighbour's own mean, z-score or
-baseline. With fewer than `min_k` neighbours A is 0, or the estimate impossible where there is no base.
+where the offset :math:`z_{x'y}` is the neighbor's rating relative to the neighbor's own mean, z-score or
+baseline. With fewer than `min_k` neighbors, A is 0; if the model has no base, the prediction is impossible.
 """
 
 from typing import Any
@@ -15,118 +16,124 @@ from typing import Any
 import numpy as np
 
 from marquee.algorithms.base import Estimates
-from marquee.algorithms.knn_base import Options, SymmetricAlgorithm
-from marquee.arrays import Floats, Integers, Mask
-from marquee.interactions.matrix import Grouped, RatingMatrix
+from marquee.algorithms.knn_base import KNNAlgorithm, Options
+from marquee.arrays import BoolArray, Float64Array, Int32Array
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 
-class KNNBasic(SymmetricAlgorithm):
-    r"""The average rating of the nearest neighbours, weighted by similarity.
+class KNNBasic(KNNAlgorithm):
+    r"""Average rating of the nearest neighbors, weighted by similarity.
 
     .. math:: \hat r_{xy} = \sum_{x' \in N} s_{xx'} \, r_{x'y} \Big/ \sum_{x' \in N} s_{xx'}
 
-    Impossible with fewer than `min_k` neighbours. Twin of `surprise.KNNBasic`. Deviation: with `min_k` 0
-    and no neighbour it is impossible too, where the twin divides by zero.
+    Impossible with fewer than `min_k` neighbors. Twin of `surprise.KNNBasic`. Deviation: with `min_k=0` and
+    no neighbor, the prediction is impossible as well; the twin divides by zero.
 
     Args:
-        k: how many neighbours at most.
-        min_k: how many at least.
-        sim_options: `name` (msd, cosine, pearson, pearson_baseline), `user_based`, `min_support`,
-            `shrinkage`.
-        verbose: say what is computed.
-        bsl_options: how the biases of pearson_baseline are estimated, as in `BaselineOnly`.
-        dtype: of `sim`: float64, which gives the twin's numbers, or float32, half the memory.
+        k: maximum number of neighbors. min_k: minimum number of neighbors. sim_options: `name` (msd, cosine,
+        pearson or pearson_baseline), `user_based`, `min_support`, `shrinkage`. verbose: print what is
+        computed. bsl_options: how pearson_baseline estimates biases; see `BaselineOnly`. dtype: type of
+        `sim`: float64 for the same numbers as the twin, or float32 for half the memory.
 
-    Attributes: `sim` (n_x, n_x).
+    Attributes:
+        sim: similarities (n_x, n_x).
     """
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
-        averages, counts = self._averages(users, items)
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
+        averages, counts = self._average_neighbors(users, items)
         return Estimates(averages, counts < max(self.min_k, 1), {"actual_k": counts})
 
 
-class KNNWithMeans(SymmetricAlgorithm):
-    r"""As `KNNBasic`, with ratings as distances from their givers' means.
+class KNNWithMeans(KNNAlgorithm):
+    r"""k-NN on ratings centered on the mean of each x.
 
     .. math:: \hat r_{xy} = \mu_x + \sum_{x' \in N} s_{xx'} (r_{x'y} - \mu_{x'}) \Big/ \sum_{x' \in N} s_{xx'}
 
-    With fewer than `min_k` neighbours it is :math:`\mu_x`. Twin of `surprise.KNNWithMeans`.
-    Arguments as `KNNBasic`.
+    With fewer than `min_k` neighbors, the prediction is :math:`\mu_x`. Twin of `surprise.KNNWithMeans`.
+    Arguments as in `KNNBasic`.
 
-    Attributes: `sim` (n_x, n_x), `means` (n_x,).
+    Attributes:
+        sim: similarities (n_x, n_x).
+        means: mean rating of each x (n_x,).
     """
 
-    means: Floats
+    means: Float64Array
 
-    def _learn_bases(self, matrix: RatingMatrix) -> None:
-        self.means = _means(self._by_x(matrix))
+    def _fit_bases(self, matrix: InteractionMatrix) -> None:
+        self.means = _row_means(self._ratings_by_x(matrix))
 
-    def _offsets_of(self, ratings: Grouped) -> Floats:
-        return ratings.values - self.means[ratings.others]
+    def _compute_offsets(self, ratings: SparseRows) -> Float64Array:
+        return ratings.values - self.means[ratings.indices]
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
-        averages, counts = self._averages(users, items)
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
+        averages, counts = self._average_neighbors(users, items)
         xs, _ = self.switch(users, items)
-        return Estimates(
-            self.means[xs] + self._scaled(averages, xs), _unknown(users, items), {"actual_k": counts}
-        )
+        values = self.means[xs] + self._rescale(averages, xs)
+        return Estimates(values, _is_unknown(users, items), {"actual_k": counts})
 
-    def _scaled(self, averages: Floats, xs: Integers) -> Floats:  # noqa: ARG002  z-scores are
+    def _rescale(self, averages: Float64Array, xs: Int32Array) -> Float64Array:  # noqa: ARG002  z-scores use it
         return averages
 
-    def _by_x(self, matrix: RatingMatrix) -> Grouped:
+    def _ratings_by_x(self, matrix: InteractionMatrix) -> SparseRows:
         return self.switch(matrix.by_user, matrix.by_item)[0]
 
 
 class KNNWithZScore(KNNWithMeans):
-    r"""As `KNNBasic`, with ratings as z-scores of their givers.
+    r"""k-NN on ratings as z-scores of each x.
 
     .. math:: \hat r_{xy} = \mu_x + \sigma_x \sum_{x' \in N} s_{xx'} \frac{r_{x'y} - \mu_{x'}}{\sigma_{x'}}
         \Big/ \sum_{x' \in N} s_{xx'}
 
-    Where :math:`\sigma_x` is 0, that of all ratings stands in. With fewer than `min_k` neighbours it is
-    :math:`\mu_x`. Twin of `surprise.KNNWithZScore`. Deviation: where all ratings there are are the same,
-    they are predicted; the twin divides zero by zero and ends at the top of the scale.
-    Arguments as `KNNBasic`.
+    If :math:`\sigma_x` is 0, the standard deviation of all ratings replaces it. With fewer than `min_k`
+    neighbors, the prediction is :math:`\mu_x`. Twin of `surprise.KNNWithZScore`. Deviation: if all ratings of
+    the training set are equal, that rating is predicted; the twin divides zero by zero and predicts the top
+    of the scale. Arguments as in `KNNBasic`.
 
-    Attributes: `sim` (n_x, n_x), `means` and `sigmas` (n_x,), `overall_sigma`.
+    Attributes:
+        sim: similarities (n_x, n_x).
+        means: mean rating of each x (n_x,).
+        sigmas: standard deviation of each x (n_x,).
+        overall_sigma: standard deviation of all ratings.
     """
 
-    sigmas: Floats
+    sigmas: Float64Array
     overall_sigma: np.floating[Any]
 
-    def _learn_bases(self, matrix: RatingMatrix) -> None:
-        super()._learn_bases(matrix)
-        ratings = self._by_x(matrix)
-        distances = ratings.values - np.repeat(self.means, ratings.counts)
-        sigmas = np.sqrt(_means(Grouped(ratings.indptr, ratings.others, distances * distances)))
+    def _fit_bases(self, matrix: InteractionMatrix) -> None:
+        super()._fit_bases(matrix)
+        ratings = self._ratings_by_x(matrix)
+        deviations = ratings.values - np.repeat(self.means, ratings.counts)
+        sigmas = np.sqrt(_row_means(SparseRows(ratings.indptr, ratings.indices, deviations * deviations)))
         self.overall_sigma = np.std(matrix.values)
         self.sigmas = np.where(sigmas == 0, self.overall_sigma, sigmas)
 
-    def _offsets_of(self, ratings: Grouped) -> Floats:
-        distances = super()._offsets_of(ratings)
-        return distances / self.sigmas[ratings.others] if self.overall_sigma else distances
+    def _compute_offsets(self, ratings: SparseRows) -> Float64Array:
+        deviations = super()._compute_offsets(ratings)
+        return deviations / self.sigmas[ratings.indices] if self.overall_sigma else deviations
 
-    def _scaled(self, averages: Floats, xs: Integers) -> Floats:
+    def _rescale(self, averages: Float64Array, xs: Int32Array) -> Float64Array:
         return averages * self.sigmas[xs]
 
 
-class KNNBaseline(SymmetricAlgorithm):
-    r"""As `KNNBasic`, with ratings as distances from the baseline :math:`b_{xy} = \mu + b_x + b_y`.
+class KNNBaseline(KNNAlgorithm):
+    r"""k-NN on deviations from the baseline :math:`b_{xy} = \mu + b_x + b_y`.
 
     .. math:: \hat r_{xy} = b_{xy} + \sum_{x' \in N} s_{xx'} (r_{x'y} - b_{x'y}) \Big/ \sum_{x' \in N} s_{xx'}
 
-    With fewer than `min_k` neighbours it is :math:`b_{xy}`; so it is for unknown users and items, which have
-    no bias. Twin of `surprise.KNNBaseline`; best with pearson_baseline similarities.
-    Koren (2010), Factor in the Neighbors, equation 3.
+    With fewer than `min_k` neighbors, and for unknown users or items, whose bias is 0, the prediction is
+    :math:`b_{xy}`. Twin of `surprise.KNNBaseline`; works best with pearson_baseline similarities.
+    Koren (2010), Factor in the Neighbors, equation 3. Arguments as in `KNNBasic`.
 
-    Arguments as `KNNBasic`.
-
-    Attributes: `sim` (n_x, n_x), `bu` (n_users,), `bi` (n_items,), also as `bx` and `by`.
+    Attributes:
+        sim: similarities (n_x, n_x).
+        bu: user biases (n_users,).
+        bi: item biases (n_items,).
+        bx: biases of each x (n_x,).
+        by: biases of each y (n_y,).
     """
 
-    bu: Floats
-    bi: Floats
+    bu: Float64Array
+    bi: Float64Array
 
     def __init__(
         self,
@@ -140,37 +147,40 @@ class KNNBaseline(SymmetricAlgorithm):
         super().__init__(k, min_k, sim_options, verbose, bsl_options, dtype)
 
     @property
-    def bx(self) -> Floats:
-        """The biases of x."""
+    def bx(self) -> Float64Array:
+        """Biases of each x."""
         return self.switch(self.bu, self.bi)[0]
 
     @property
-    def by(self) -> Floats:
-        """The biases of y."""
+    def by(self) -> Float64Array:
+        """Biases of each y."""
         return self.switch(self.bu, self.bi)[1]
 
-    def _learn_bases(self, matrix: RatingMatrix) -> None:  # noqa: ARG002
+    def _fit_bases(self, matrix: InteractionMatrix) -> None:  # noqa: ARG002
         self.bu, self.bi = self.compute_baselines()
 
-    def _offsets_of(self, ratings: Grouped) -> Floats:
+    def _compute_offsets(self, ratings: SparseRows) -> Float64Array:
         mean = self.trainset.global_mean
-        baselines: Floats = mean + self.bx[ratings.others] + np.repeat(self.by, ratings.counts)
+        baselines: Float64Array = mean + self.bx[ratings.indices] + np.repeat(self.by, ratings.counts)
         return ratings.values - baselines
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
-        averages, counts = self._averages(users, items)
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
+        averages, counts = self._average_neighbors(users, items)
         values = self.trainset.global_mean + np.where(users >= 0, self.bu[users], 0)
         values += np.where(items >= 0, self.bi[items], 0)
         return Estimates(values + averages, None, {"actual_k": counts})
 
 
-def _unknown(users: Integers, items: Integers) -> Mask:
+def _is_unknown(users: Int32Array, items: Int32Array) -> BoolArray:
     return (users < 0) | (items < 0)
 
 
-def _means(ratings: Grouped) -> Floats:
-    """Mean of each group, to the bit that of `np.mean`: a 0 before each makes `reduceat` add in its order."""
+def _row_means(ratings: SparseRows) -> Float64Array:
+    """Return the mean of each row, identical to the bit to `np.mean` (and so to Surprise's means).
+
+    A 0 inserted before each row makes `reduceat` add in the order of `np.mean`.
+    """
     starts = ratings.indptr[:-1]
     padded = np.insert(ratings.values, starts, 0.0)
-    means: Floats = np.add.reduceat(padded, starts + np.arange(len(starts))) / ratings.counts
+    means: Float64Array = np.add.reduceat(padded, starts + np.arange(len(starts))) / ratings.counts
     return means

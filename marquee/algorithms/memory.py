@@ -1,4 +1,4 @@
-"""Room for what grows with the square of the items or users, or a line that says what it needs."""
+"""Allocation of arrays that grow with the square of the items or users."""
 
 import os
 from contextlib import suppress
@@ -9,27 +9,27 @@ import numpy as np
 from marquee.errors import DataError
 
 
-def room(shape: tuple[int, ...], dtype: str, what: str, remedy: str) -> Any:
-    """An uninitialised array, if this machine has memory for it.
+def allocate(shape: tuple[int, ...], dtype: str, purpose: str, remedy: str) -> Any:
+    """Return an uninitialized array, if this machine has enough memory for it.
 
     Args:
-        shape: its shape.
-        dtype: its type.
-        what: what needs it, as a person would say it.
-        remedy: what to do where it does not fit.
+        shape: shape of the array.
+        dtype: its data type.
+        purpose: what the array is for; first words of the error message, in the plural.
+        remedy: advice at the end of the error message.
 
     Raises:
-        DataError: says how much memory it takes, and the remedy.
+        DataError: the array is larger than the physical memory.
     """
-    needed = float(np.prod(shape, dtype=np.float64)) * np.dtype(dtype).itemsize
+    n_bytes = float(np.prod(shape, dtype=np.float64)) * np.dtype(dtype).itemsize
     with suppress(MemoryError):
-        if needed <= physical_memory():  # more would be granted, and the process killed on touching it
+        if n_bytes <= physical_memory_bytes():  # Linux grants more, and kills the process when it is used
             return np.empty(shape, dtype=dtype)
-    raise DataError(f"{what} take {needed / 1e9:,.1f} GB, more memory than there is: {remedy}")
+    raise DataError(f"{purpose} need {n_bytes / 1e9:,.1f} GB, more than this machine's memory; {remedy}")
 
 
-def physical_memory() -> float:
-    """Bytes of memory of this machine; infinite where it does not tell."""
+def physical_memory_bytes() -> float:
+    """Return the physical memory of this machine, or infinity if it is unknown."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Non-negative matrix factorisation, with biases or without."""
+"""NMF: non-negative matrix factorization, with or without biases."""
 
 from collections.abc import Iterator
 
@@ -11,25 +11,24 @@ from marquee.algorithms.parameters import (
     DTYPES,
     RandomState,
     require_choice,
+    require_integer,
     require_number,
-    require_whole,
 )
 from marquee.algorithms.svd import FactorModel
-from marquee.algorithms.threads import share_out
-from marquee.arrays import Floats, Integers, Real
-from marquee.interactions.matrix import Grouped, RatingMatrix, stable_order
+from marquee.algorithms.threads import run_blocks
+from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.interactions.matrix import InteractionMatrix, SparseRows, stable_argsort
 
-GROUPS = 256  # users or items that one thread updates at a time
-RATINGS = 1 << 16  # ratings that one thread estimates at a time
+ROWS_PER_BLOCK = 256  # users or items that one thread updates at a time
+RATINGS_PER_BLOCK = 1 << 16  # ratings that one thread estimates at a time
 
 
 class NMF(FactorModel):
-    r"""Matrix factorisation in which no factor is negative.
+    r"""Matrix factorization with non-negative factors.
 
     .. math:: \hat r_{ui} = q_i^T p_u
 
-    Each epoch multiplies every factor by the ratio of what it should have explained to what it did, all
-    users and items at once:
+    Each epoch updates all users and items at once, from the old factors:
 
     .. math::
         p_{uf} &\leftarrow p_{uf} \frac{\sum_{i \in I_u} q_{if} r_{ui}}
@@ -37,33 +36,36 @@ class NMF(FactorModel):
         q_{if} &\leftarrow q_{if} \frac{\sum_{u \in U_i} p_{uf} r_{ui}}
             {\sum_{u \in U_i} p_{uf} \hat r_{ui} + \lambda |U_i| q_{if}}
 
-    With `biased` the estimate is :math:`\mu + b_u + b_i + q_i^T p_u`, and biases are learned by stochastic
-    gradient descent as in `SVD`. Twin of `surprise.NMF`. Luo et al. (2014), An Efficient
-    Non-Negative Matrix-Factorization-Based Approach to Collaborative Filtering for Recommender Systems.
-
-    Factors stay non-negative where ratings are; who has nothing but ratings of 0 is left with none.
+    With `biased=True` the estimate is :math:`\mu + b_u + b_i + q_i^T p_u`, and stochastic gradient descent
+    trains the biases as in `SVD`. Factors stay non-negative if the ratings are. A user or item with ratings
+    of 0 only gets factors of 0. Twin of `surprise.NMF`. Luo et al. (2014), An Efficient Non-Negative
+    Matrix-Factorization-Based Approach to Collaborative Filtering for Recommender Systems.
 
     Args:
-        n_factors: length of the factor vectors.
-        n_epochs: how often every rating is visited.
-        biased: whether there are a mean and biases.
-        reg_pu: regularisation of user factors.
-        reg_qi: regularisation of item factors.
-        reg_bu: regularisation of user biases.
-        reg_bi: regularisation of item biases.
+        n_factors: number of factors.
+        n_epochs: number of passes over the ratings.
+        biased: use the global mean and biases.
+        reg_pu: regularization of user factors.
+        reg_qi: regularization of item factors.
+        reg_bu: regularization of user biases.
+        reg_bi: regularization of item biases.
         lr_bu: learning rate of user biases.
         lr_bi: learning rate of item biases.
-        init_low: least initial factor; not negative.
-        init_high: largest initial factor.
-        random_state: seed of the initial factors, or a generator; None: NumPy's global one.
+        init_low: lower bound of the uniform distribution of the initial factors; not negative.
+        init_high: upper bound of that distribution.
+        random_state: seed or generator of the initial factors; None: NumPy's global generator.
         verbose: print each epoch.
-        dtype: float64, which gives the twin's numbers, or float32, half the memory.
+        dtype: float64 for the same numbers as the twin, or float32 for half the memory.
 
-    Attributes: `pu` (n_users, n_factors), `qi` (n_items, n_factors), `bu` (n_users,), `bi` (n_items,).
+    Attributes:
+        pu: user factors (n_users, n_factors).
+        qi: item factors (n_items, n_factors).
+        bu: user biases (n_users,).
+        bi: item biases (n_items,).
     """
 
-    rates = ("lr_bu", "lr_bi", "reg_bu", "reg_bi", "reg_pu", "reg_qi")
-    learned = ("bu", "bi", "pu", "qi")
+    step_parameters = ("lr_bu", "lr_bi", "reg_bu", "reg_bi", "reg_pu", "reg_qi")
+    learned_attributes = ("bu", "bi", "pu", "qi")
 
     def __init__(
         self,
@@ -88,39 +90,39 @@ class NMF(FactorModel):
         self.lr_bu, self.lr_bi = lr_bu, lr_bi
         self.init_low, self.init_high = init_low, init_high
         self.random_state, self.verbose, self.dtype = random_state, verbose, dtype
-        require_number(self, "init_low")  # here and not only in `fit`, as the twin
+        require_number(self, "init_low")  # already here, as in the twin
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_whole(self, "n_factors")
+        require_integer(self, "n_factors")
         require_number(self, "init_low", "init_high")
         require_choice(self, "dtype", DTYPES)
 
-    def _train(self, matrix: RatingMatrix) -> Iterator[float | None]:
+    def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         rng = get_rng(self.random_state)
         shapes = ((matrix.n_users, self.n_factors), (matrix.n_items, self.n_factors))
         pu, qi = (rng.uniform(self.init_low, self.init_high, size=shape) for shape in shapes)
         self.pu, self.qi = pu.astype(self.dtype, copy=False), qi.astype(self.dtype, copy=False)
         self.bu, self.bi = np.zeros(matrix.n_users, self.dtype), np.zeros(matrix.n_items, self.dtype)
-        sides = _Sides(matrix, self.dtype)
+        updates = _FactorUpdates(matrix, self.dtype)
         yield None
-        p, q = _padded(self.pu), _padded(self.qi)
+        p, q = _pad_columns(self.pu), _pad_columns(self.qi)
         while True:
             if self.biased:
-                sides.estimate(self._biased_estimates(matrix, sides.users))
-            p, q, squared_error = sides.updated(p, q, self.reg_pu, self.reg_qi)
+                updates.set_estimates(self._train_biases(matrix, updates.users))
+            p, q, squared_error = updates.update(p, q, self.reg_pu, self.reg_qi)
             self.pu = np.ascontiguousarray(p[:, : self.n_factors])
             self.qi = np.ascontiguousarray(q[:, : self.n_factors])
             yield squared_error
 
-    def _biased_estimates(self, matrix: RatingMatrix, users: Integers) -> Floats:
-        """The estimate of each rating as the biases move from one to the next."""
+    def _train_biases(self, matrix: InteractionMatrix, users: Int32Array) -> Float64Array:
+        """Update the biases rating by rating; return the estimate that each rating had before its update."""
         estimates = np.empty(len(users))
 
-        def work(start: int, stop: int) -> None:
+        def multiply_factors(start: int, stop: int) -> None:
             dots(self.pu, users[start:stop], matrix.items[start:stop], self.qi, estimates[start:stop])
 
-        share_out(work, len(users), RATINGS)
+        run_blocks(multiply_factors, len(users), RATINGS_PER_BLOCK)
         rates = np.array([self.lr_bu, self.lr_bi], dtype=np.float64)
         decays = 1 - rates * np.array([self.reg_bu, self.reg_bi])
         mean = float(self.trainset.global_mean)
@@ -130,43 +132,45 @@ class NMF(FactorModel):
         return estimates
 
 
-class _Sides:
-    """The ratings by user and by item, and the updates of both sides' factors from their old ones."""
+class _FactorUpdates:
+    """Ratings grouped by user and by item, and the simultaneous update of both sides' factors."""
 
-    def __init__(self, matrix: RatingMatrix, dtype: str) -> None:
-        self.users: Integers = np.repeat(np.arange(matrix.n_users, dtype=np.int32), matrix.by_user.counts)
+    def __init__(self, matrix: InteractionMatrix, dtype: str) -> None:
+        self.users: Int32Array = np.repeat(np.arange(matrix.n_users, dtype=np.int32), matrix.by_user.counts)
         self._rows = matrix.by_user
-        self._order = stable_order(matrix.items)  # the twin's: that of users, not of the source
-        self._columns = Grouped(matrix.by_item.indptr, self.users[self._order], matrix.values[self._order])
+        self._order = stable_argsort(matrix.items)  # by user, the twin's order of summation
+        self._columns = SparseRows(matrix.by_item.indptr, self.users[self._order], matrix.values[self._order])
         self._values = [side.values.astype(dtype, copy=False) for side in (self._rows, self._columns)]
-        self._estimates: list[Real] = [np.empty(0, dtype)] * 2
+        self._estimates: list[FloatArray] = [np.empty(0, dtype)] * 2
 
-    def estimate(self, estimates: Floats) -> None:
-        """Take these estimates of the ratings, in their order, instead of the dot products."""
-        with np.errstate(over="ignore"):  # what is infinite after it is refused after the epoch
+    def set_estimates(self, estimates: Float64Array) -> None:
+        """Use these estimates of the ratings, in order, in place of the dot products of factors."""
+        with np.errstate(over="ignore"):  # infinite values are detected after the epoch
             by_user = estimates.astype(self._values[0].dtype, copy=False)
         self._estimates = [by_user, by_user[self._order]]
 
-    def updated(self, p: Real, q: Real, reg_pu: float, reg_qi: float) -> tuple[Real, Real, float]:
-        """The next factors of users and items, and the sum of the squared errors."""
+    def update(
+        self, p: FloatArray, q: FloatArray, reg_pu: float, reg_qi: float
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """Return the next factors of users and items, and the sum of squared errors of the old ones."""
         n_users, n_items = len(p), len(q)
         next_p, next_q = np.empty_like(p), np.empty_like(q)
         errors, unused = np.empty(n_users), np.empty(n_items)
 
-        def work(start: int, stop: int) -> None:  # users, then items
+        def update_block(start: int, stop: int) -> None:  # rows are all users, then all items
             update_factors(
-                start, min(stop, n_users), self._rows.indptr, self._rows.others,
+                start, min(stop, n_users), self._rows.indptr, self._rows.indices,
                 self._values[0], self._estimates[0], p, q, float(reg_pu), next_p, errors,
             )  # fmt: skip
             update_factors(
-                max(start - n_users, 0), stop - n_users, self._columns.indptr, self._columns.others,
+                max(start - n_users, 0), stop - n_users, self._columns.indptr, self._columns.indices,
                 self._values[1], self._estimates[1], q, p, float(reg_qi), next_q, unused,
             )  # fmt: skip
 
-        share_out(work, n_users + n_items, GROUPS)
+        run_blocks(update_block, n_users + n_items, ROWS_PER_BLOCK)
         return next_p, next_q, float(errors.sum())
 
 
-def _padded(factors: Real) -> Real:
-    """The factors with columns of zeros up to a multiple of `LANES`."""
+def _pad_columns(factors: FloatArray) -> FloatArray:
+    """Append columns of zeros up to a multiple of `LANES`."""
     return np.pad(factors, ((0, 0), (0, -factors.shape[1] % LANES)))

@@ -1,30 +1,34 @@
-"""A random guess with the training set's mean and spread: the floor that every candidate must beat."""
+"""NormalPredictor: random ratings, the floor for rating predictors."""
 
 import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import Algorithm, Estimates
+from marquee.algorithms.normal_draws import normal_draws
 from marquee.algorithms.parameters import RandomState
-from marquee.arrays import Integers
-from marquee.interactions.matrix import RatingMatrix
+from marquee.arrays import Int32Array
+from marquee.interactions.matrix import InteractionMatrix
 
 
 class NormalPredictor(Algorithm):
-    r"""A draw from the normal distribution that is most likely to have given the ratings.
+    r"""Draws from the normal distribution that best fits the ratings (maximum likelihood).
 
     .. math::
         \hat r_{ui} \sim \mathcal N(\mu, \sigma^2) \qquad
         \sigma^2 = \frac{1}{|R|} \sum_{r_{ui} \in R} (r_{ui} - \mu)^2
 
-    Twin of `surprise.NormalPredictor`. Deviation from it: draws come from `random_state`, from its
-    beginning after each `fit`, rather than always from NumPy's global state, so that a run can be
-    repeated. Each pair asked for takes one draw, whether by `predict`, `test` or `score`.
+    Each pair takes one draw, with `predict`, `test` and `score` alike. Twin of `surprise.NormalPredictor`.
+    Deviation: with a `random_state`, draws come from that generator and start again after each `fit`, so that
+    runs can be repeated; the twin always draws from NumPy's global generator.
 
     Args:
-        random_state: seed of the draws, or a generator; None: NumPy's global one, as the twin.
+        random_state: seed or generator of the draws; None: NumPy's global generator, as in the twin.
 
-    Attributes: `sigma`, the standard deviation of the ratings.
+    Attributes:
+        sigma: standard deviation of the ratings.
     """
+
+    is_random = True
 
     sigma: float
 
@@ -34,15 +38,15 @@ class NormalPredictor(Algorithm):
         self._rng: np.random.RandomState | None = None
 
     def reset(self) -> np.random.RandomState:
-        """Draw from the beginning of the seed's stream again."""
+        """Restart the random draws from the seed, and return the generator."""
         rng: np.random.RandomState = get_rng(self.random_state)
         self._rng = rng
         return rng
 
-    def _learn(self, matrix: RatingMatrix) -> None:
+    def _fit(self, matrix: InteractionMatrix) -> None:
         self.sigma = float(np.sqrt(np.mean((matrix.values - self.trainset.global_mean) ** 2)))
         self.reset()
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:  # noqa: ARG002  whoever it is
-        rng = self._rng or self.reset()  # there is none where the model was loaded from its state
-        return Estimates(rng.normal(self.trainset.global_mean, self.sigma, size=len(users)))
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  same for all
+        rng = self._rng or self.reset()  # None if the model was loaded from its state
+        return Estimates(normal_draws(rng, self.trainset.global_mean, self.sigma, len(users)))

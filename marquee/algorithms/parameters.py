@@ -1,4 +1,11 @@
-"""What an algorithm's arguments may be, and the one line that refuses what they may not."""
+"""Validation of constructor arguments: every invalid value is reported in the same one-line form.
+
+    require_integer, require_number, require_choice       attributes of an algorithm
+    check_integer, check_number, check_choice             single values, such as entries of `bsl_options`
+    check_option_names                                    keys of an options dictionary
+
+All raise ParameterError with the owner, the name, the allowed values and the actual value.
+"""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -11,65 +18,53 @@ from surprise import AlgoBase
 from marquee.errors import ParameterError
 
 DTYPES = ("float64", "float32")
-RandomState = int | np.random.RandomState | None  # what scikit-surprise takes as `random_state`
+RandomState = int | np.random.RandomState | None  # the types that scikit-surprise accepts as `random_state`
 
 
-def require_whole(algorithm: AlgoBase, *names: str, least: int = 0) -> None:
-    """Refuse an argument that is not a whole number, or too low a one.
-
-    Raises:
-        ParameterError: names the algorithm, the argument and its value.
-    """
+def require_integer(algorithm: AlgoBase, *names: str, minimum: int = 0) -> None:
+    """Check that these attributes are integers of at least `minimum`."""
     for name in names:
-        whole(type(algorithm).__name__, name, getattr(algorithm, name), least)
+        check_integer(type(algorithm).__name__, name, getattr(algorithm, name), minimum)
 
 
-def require_number(algorithm: AlgoBase, *names: str, least: float = 0.0) -> None:
-    """Refuse an argument that is not a finite number, or too low a one.
-
-    Raises:
-        ParameterError: names the algorithm, the argument and its value.
-    """
+def require_number(algorithm: AlgoBase, *names: str, minimum: float = 0.0) -> None:
+    """Check that these attributes are finite numbers of at least `minimum`."""
     for name in names:
-        number(type(algorithm).__name__, name, getattr(algorithm, name), least)
+        check_number(type(algorithm).__name__, name, getattr(algorithm, name), minimum)
 
 
 def require_choice(algorithm: AlgoBase, name: str, choices: tuple[Any, ...]) -> None:
-    """Refuse an argument that is none of the choices.
-
-    Raises:
-        ParameterError: names the algorithm, the argument, its value and the choices.
-    """
-    choice(type(algorithm).__name__, name, getattr(algorithm, name), choices)
+    """Check that this attribute is one of the choices."""
+    check_choice(type(algorithm).__name__, name, getattr(algorithm, name), choices)
 
 
-def whole(whose: str, name: str, value: Any, least: int = 0) -> None:
-    """Refuse what is not a whole number of `least` or more."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ParameterError(f"{whose}: {name}={value!r} must be a whole number of {least} or more")
+def check_integer(owner: str, name: str, value: Any, minimum: int = 0) -> None:
+    """Check that a value is an integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ParameterError(f"{owner}: {name} must be an integer of at least {minimum} (got {value!r})")
 
 
-def number(whose: str, name: str, value: Any, least: float = 0.0) -> None:
-    """Refuse what is not a finite number of `least` or more."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or value < least:
-        allowed = "a finite number" if least == -np.inf else f"a number of {least:g} or more"
-        raise ParameterError(f"{whose}: {name}={value!r} must be {allowed}")
+def check_number(owner: str, name: str, value: Any, minimum: float = 0.0) -> None:
+    """Check that a value is a finite number of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or value < minimum:
+        limit = "" if minimum == -np.inf else f" of at least {minimum:g}"
+        raise ParameterError(f"{owner}: {name} must be a finite number{limit} (got {value!r})")
 
 
-def choice(
-    whose: str,
+def check_choice(
+    owner: str,
     name: str,
     value: Any,
     choices: tuple[Any, ...],
     error: type[ParameterError] = ParameterError,
 ) -> None:
-    """Refuse what is none of the choices."""
+    """Check that a value is one of the choices; `error` is the type to raise."""
     if value not in choices:
-        raise error(f"{whose}: {name}={value!r} must be one of {', '.join(map(str, choices))}")
+        raise error(f"{owner}: {name} must be one of {', '.join(map(str, choices))} (got {value!r})")
 
 
-def known(whose: str, options: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Refuse an option that does not exist. (Surprise ignores it.)"""
+def check_option_names(owner: str, options: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Check that every option exists. (Surprise ignores unknown options.)"""
     for name in options:
         if name not in names:
-            raise ParameterError(f"{whose} has no '{name}': there are {', '.join(names)}")
+            raise ParameterError(f"{owner}: unknown option '{name}' (expected one of {', '.join(names)})")

@@ -1,36 +1,38 @@
-"""Popularity: the items that most users chose, the floor that every ranking model must beat."""
+"""Popularity: the most chosen items for everyone, the floor for ranking models."""
 
 import numpy as np
+import numpy.typing as npt
 
 from marquee.algorithms.ranking_base import Ranker
-from marquee.arrays import Floats, Indices, Integers
-from marquee.interactions.matrix import RatingMatrix
+from marquee.arrays import Float64Array, Int64Array
+from marquee.interactions.matrix import InteractionMatrix
 
 
 class Popularity(Ranker):
-    r"""How many users have the item among their positives, the same for every user, known or not.
+    r"""Ranks items by the number of users who have them among their positives.
 
     .. math:: s_{ui} = |U_i|
 
-    Items with equal counts rank in the order of their inner ids: the one that comes first in the
-    training set is first (`marquee.top_n` keeps that order).
+    Scores are the same for all users, known or not. Items with equal counts rank by inner id, that is, in
+    order of first appearance in the training set (`marquee.top_n` keeps this order).
 
     Args:
-        threshold: the lowest rating that counts as a positive; None: every rating does.
+        threshold: lowest rating that counts as a positive; None: every rating does.
 
-    Attributes: `counts` (n_items,).
+    Attributes:
+        counts: number of positives of each item (n_items,).
     """
 
-    counts: Indices
+    counts: Int64Array
 
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__()
         self.threshold = threshold
 
-    def score_all(self, users: Integers) -> Floats:
-        """The counts, for each of these users, shape (len(users), n_items)."""
-        return np.tile(self.counts.astype(np.float64), (len(users), 1))
+    def score_all(self, users: npt.ArrayLike) -> Float64Array:
+        """Return the counts, repeated for each user, (len(users), n_items)."""
+        return np.tile(self.counts.astype(np.float64), (np.size(users), 1))
 
-    def _learn(self, matrix: RatingMatrix) -> None:
+    def _fit(self, matrix: InteractionMatrix) -> None:
         positives = self._positives(matrix, "float32")
         self.counts = np.bincount(positives.indices, minlength=matrix.n_items)

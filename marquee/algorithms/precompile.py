@@ -1,7 +1,7 @@
-"""Compile every kernel before anybody waits for one: `python -m marquee.algorithms.precompile`.
+"""Compile all kernels ahead of time: `python -m marquee.algorithms.precompile`.
 
-Kernels are compiled at their first call and cached on disk. This makes every first call, on a handful
-of ratings, in both precisions; where all is cached already it takes a second.
+Kernels are compiled on first call and cached on disk. This module makes those first calls with a few ratings,
+in both precisions. It takes a second if all kernels are cached.
 """
 
 import time
@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from marquee.algorithms.base import Algorithm
+from marquee.algorithms.matrices import BLOCK, Cholesky, padded_square
 from marquee.algorithms.parameters import DTYPES
-from marquee.algorithms.registry import CATALOGUE, Parameters
-from marquee.algorithms.retrieval import best_lists
-from marquee.interactions.matrix import RatingMatrix
+from marquee.algorithms.registry import REGISTRY, Parameters
+from marquee.algorithms.retrieval import recommend_lists
+from marquee.interactions.matrix import InteractionMatrix
 
-# What the defaults leave out and compiles kernels of its own.
+# Parameters that use kernels which the default parameters do not use.
 VARIANTS: tuple[tuple[str, Parameters], ...] = (
     ("svd", {"biased": False}),
     ("nmf", {"biased": True}),
@@ -25,31 +26,41 @@ VARIANTS: tuple[tuple[str, Parameters], ...] = (
 )
 
 
-def warm() -> float:
-    """Compile what is not cached; return the seconds that it took."""
-    started = time.perf_counter()
-    matrix = _handful()
-    for algorithm in _every():
+def compile_kernels() -> float:
+    """Compile all kernels that are not in the cache; return the elapsed seconds."""
+    start = time.perf_counter()
+    matrix = _sample_matrix()
+    for algorithm in _algorithms():
         algorithm.fit(matrix)
         users = np.arange(2, dtype=np.int32)
         algorithm.score(users, users)
-        best_lists(algorithm, matrix.indptr, matrix.items, 2)
-    return time.perf_counter() - started
+        recommend_lists(algorithm, matrix.indptr, matrix.items, 2)
+    _factorize_two_blocks()
+    return time.perf_counter() - start
 
 
-def _every() -> Iterator[Algorithm]:
-    """Every candidate in every precision that it has."""
-    for name, parameters in (*((name, {}) for name in CATALOGUE), *VARIANTS):
-        one = CATALOGUE[name]
-        for dtype in DTYPES if "dtype" in one.parameters else (None,):
-            yield one.make(parameters if dtype is None else {**parameters, "dtype": dtype}, seed=1)
+def _factorize_two_blocks() -> None:
+    """Call the kernels that small matrices do not need."""
+    square = padded_square(BLOCK + 1)
+    np.fill_diagonal(square, 1)
+    Cholesky(square, BLOCK + 1)
 
 
-def _handful() -> RatingMatrix:
-    """Thirty ratings of six users and items."""
+def _algorithms() -> Iterator[Algorithm]:
+    """Yield every algorithm and variant, in each precision that it supports."""
+    for name, parameters in (*((name, {}) for name in REGISTRY), *VARIANTS):
+        entry = REGISTRY[name]
+        for dtype in DTYPES if "dtype" in entry.parameters else (None,):
+            yield entry.create(parameters if dtype is None else {**parameters, "dtype": dtype}, seed=1)
+
+
+def _sample_matrix() -> InteractionMatrix:
+    """Return thirty ratings by five users of six items."""
     users, items = np.divmod(np.arange(30), 6)
-    return RatingMatrix.from_frame(pd.DataFrame({"user": users, "item": items, "rating": 1.0 + users % 5}))
+    return InteractionMatrix.from_frame(
+        pd.DataFrame({"user": users, "item": items, "rating": 1.0 + users % 5})
+    )
 
 
 if __name__ == "__main__":
-    print(f"Kernels compiled in {warm():.0f} s")  # noqa: T201  the command line
+    print(f"Kernels compiled in {compile_kernels():.0f} s")  # noqa: T201  command line

@@ -1,99 +1,104 @@
-"""What every ranking model is: it orders items and predicts no rating.
+"""Base class of ranking models, which order items and do not predict ratings.
 
-    Ranker                     which ratings are positives; scores of pairs from scores of blocks of users
+    Ranker                     selects positives; scores pairs by scoring all items for blocks of users
     ├── Popularity, EASE           popularity.py, ease.py
-    └── ImplicitALS, ImplicitBPR   implicit_feedback.py; they train by epochs as well
+    └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
 
-Scores have no scale: the higher of two is the better item for that user, and that is all they say.
+Scores have no scale: only their order for one user is meaningful.
 """
 
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse
 
-from marquee.algorithms.base import Algorithm, Estimates, inner_ids
+from marquee.algorithms.base import Algorithm, Estimates, mask_unknown_ids
 from marquee.algorithms.parameters import require_number
-from marquee.arrays import Floats, Integers, Mask
+from marquee.arrays import BoolArray, Float64Array, Int32Array
 from marquee.errors import DataError
-from marquee.interactions.matrix import RatingMatrix
+from marquee.interactions.matrix import InteractionMatrix
 
-BLOCK = 256  # users at a time
+USERS_PER_BLOCK = 256  # users whose items `score` scores at a time
 
 
 class Ranker(Algorithm):
-    """An algorithm that learns from positives which items a user would choose next.
+    """Algorithm that learns from positives which items a user would choose next.
 
-    Every rating of at least `threshold` is a positive; how high it is does not matter beyond that.
-    `score` and `score_all` give ranking scores. Ratings are impossible to predict: `predict` and `test`
-    say so for every pair and fall back to the global mean, as for any impossible prediction.
+    Every rating of at least `threshold` is a positive, regardless of its value. `score` and `score_all`
+    return ranking scores. Ratings cannot be predicted: `predict` and `test` mark every pair as impossible and
+    return the global mean, as for any impossible prediction.
 
-    A user or item that training did not see has no history and no factors. What is then left is its
-    score: the counts of Popularity, the item biases of ImplicitBPR, and 0 of the others; an unknown
-    item scores 0.
+    An unknown user has no history and no factors. Their scores are what remains of the model: the counts of
+    Popularity, the item biases of ImplicitBPR, and 0 for the others. The score of an unknown item is 0.
     """
 
-    ranks: ClassVar[bool] = True
+    is_ranker: ClassVar[bool] = True
     threshold: float | None = None
 
-    def score(self, users: Integers, items: Integers) -> Floats:
-        """Ranking scores of pairs of inner ids, shape (n,): those of `score_all`."""
-        users = inner_ids(users, self.trainset.n_users)
-        items = inner_ids(items, self.trainset.n_items)
+    def score(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
+        """Return the ranking scores of pairs of inner ids, shape (n,), as `score_all` computes them."""
+        users = mask_unknown_ids(users, self.trainset.n_users)
+        items = mask_unknown_ids(items, self.trainset.n_items)
         scores = np.zeros(len(users))
         known = np.flatnonzero(items >= 0)
         known = known[np.argsort(users[known], kind="stable")]
-        asked, rows = np.unique(users[known], return_inverse=True)
-        for start in range(0, len(asked), BLOCK):
-            first, last = np.searchsorted(rows, (start, start + BLOCK))
+        distinct, rows = np.unique(users[known], return_inverse=True)
+        for start in range(0, len(distinct), USERS_PER_BLOCK):
+            first, last = np.searchsorted(rows, (start, start + USERS_PER_BLOCK))
             pairs = known[first:last]
-            block = self.score_all(asked[start : start + BLOCK])
+            block = self.score_all(distinct[start : start + USERS_PER_BLOCK])
             scores[pairs] = block[rows[first:last] - start, items[pairs]]
         return scores
 
-    def score_all(self, users: Integers) -> Floats:
-        """Ranking scores of every item for each of these users, shape (len(users), n_items)."""
+    def score_all(self, users: npt.ArrayLike) -> Float64Array:
+        """Return the ranking scores of every item for each of these users, (len(users), n_items)."""
         raise NotImplementedError
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:  # noqa: ARG002  none is possible
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  all impossible
         return Estimates(np.zeros(len(users)), np.ones(len(users), dtype=np.bool_))
 
-    def _reason(self, user: int, item: int) -> str:  # noqa: ARG002  the same for every pair
+    def _explain_impossible(self, user: int, item: int) -> str:  # noqa: ARG002  the same for every pair
         return f"{type(self).__name__} ranks items and predicts no rating."
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.threshold is not None:
-            require_number(self, "threshold", least=-np.inf)
+            require_number(self, "threshold", minimum=-np.inf)
 
-    def _positives(self, matrix: RatingMatrix, dtype: str) -> scipy.sparse.csr_array:
-        """Ones where a user has a positive, shape (n_users, n_items); items of a user in order.
+    def _positives(self, matrix: InteractionMatrix, dtype: str) -> scipy.sparse.csr_array:
+        """Return the positives of all users as ones, (n_users, n_items); items of a user in ascending order.
 
         Raises:
             DataError: no rating reaches the threshold.
         """
-        positives = self._history(matrix, np.arange(matrix.n_users, dtype=np.int32), dtype)
+        positives = self._user_positives(matrix, np.arange(matrix.n_users, dtype=np.int32), dtype)
         if not positives.nnz:
             raise DataError(
-                f"{type(self).__name__}: no rating reaches threshold={self.threshold!r}, the highest is "
-                f"{matrix.values.max():g}: lower the threshold"
+                f"{type(self).__name__}: no rating reaches threshold={self.threshold!r} "
+                f"(the highest rating is {matrix.values.max():g}); lower the threshold"
             )
         return positives
 
-    def _history(self, matrix: RatingMatrix, users: Integers, dtype: str) -> scipy.sparse.csr_array:
-        """The rows of `_positives` of these users, `UNKNOWN` included: such a row is empty."""
-        begins = matrix.indptr[users]
-        counts = np.where(users >= 0, matrix.indptr[users + 1] - begins, 0)
+    def _user_positives(
+        self, matrix: InteractionMatrix, users: Int32Array, dtype: str
+    ) -> scipy.sparse.csr_array:
+        """Return the rows of `_positives` of these users, which may be `UNKNOWN`: their rows are empty."""
+        starts = matrix.indptr[users]
+        counts = np.where(users >= 0, matrix.indptr[users + 1] - starts, 0)
         indptr = np.concatenate([[0], np.cumsum(counts)])
-        places = np.repeat(begins - indptr[:-1], counts) + np.arange(indptr[-1])
+        positions = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
         if self.threshold is not None:
-            kept: Mask = matrix.values[places] >= self.threshold
-            indptr = np.concatenate([[0], np.cumsum(kept)])[indptr]
-            places = places[kept]
-        ones = np.ones(len(places), dtype=dtype)
-        narrow = np.int32 if len(places) <= np.iinfo(np.int32).max else np.int64
-        parts = ones, matrix.items[places].astype(narrow, copy=False), indptr.astype(narrow, copy=False)
-        history = scipy.sparse.csr_array(parts, shape=(len(users), matrix.n_items))
-        history.sum_duplicates()  # who rated an item twice has still one history of it
-        history.data[:] = 1
-        return history
+            is_positive: BoolArray = matrix.values[positions] >= self.threshold
+            indptr = np.concatenate([[0], np.cumsum(is_positive)])[indptr]
+            positions = positions[is_positive]
+        ones = np.ones(len(positions), dtype=dtype)
+        index_type = np.int32 if len(positions) <= np.iinfo(np.int32).max else np.int64
+        items, indptr = (
+            matrix.items[positions].astype(index_type, copy=False),
+            indptr.astype(index_type, copy=False),
+        )
+        positives = scipy.sparse.csr_array((ones, items, indptr), shape=(len(users), matrix.n_items))
+        positives.sum_duplicates()  # an item that a user rated twice is one positive
+        positives.data[:] = 1
+        return positives

@@ -1,8 +1,7 @@
-"""The candidates by name: which class, which parameters, and how one is made.
+"""Algorithm registry: every algorithm that a search may name, its class and its parameters.
 
-This is the seam between the search and the algorithms: a candidate is a class with
-scikit-surprise's interface, and nothing outside this package knows which class it is.
-To add one, write the class, add its line here, and export it in `__init__.py`.
+Code outside this package finds algorithms by name and depends on no algorithm's class. To add one, write the
+class, add an entry to `REGISTRY`, and export the class in `marquee/algorithms/__init__.py`.
 """
 
 import difflib
@@ -11,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from marquee.errors import ConfigError
 
 if TYPE_CHECKING:
     from marquee.algorithms.base import Algorithm
 
-Parameters = Mapping[str, Any]
+Parameters: TypeAlias = Mapping[str, Any]
 
-# Surprise nests these in dictionaries; a search space is flat.
-SIMILARITY_OPTIONS = {
+# Surprise nests these options in the dictionaries `sim_options` and `bsl_options`; a search space is flat.
+SIMILARITY_OPTIONS = {  # parameter: key in `sim_options`
     "similarity": "name",
     "user_based": "user_based",
     "min_support": "min_support",
@@ -30,114 +29,123 @@ SIMILARITY_OPTIONS = {
 ALS_OPTIONS = ("method", "n_epochs", "reg_u", "reg_i")
 SGD_OPTIONS = ("method", "n_epochs", "reg", "learning_rate")
 BASELINE_OPTIONS = tuple(dict.fromkeys(ALS_OPTIONS + SGD_OPTIONS))
-NOT_SEARCHED = {"self", "kwargs", "verbose", "random_state", "sim_options", "bsl_options"}
+KNN_OPTIONS = (*SIMILARITY_OPTIONS, *BASELINE_OPTIONS)
+NOT_SEARCHABLE = {"self", "kwargs", "verbose", "random_state", "sim_options", "bsl_options"}
+QUIET = (("verbose", False),)
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One algorithm of the catalogue."""
+class AlgorithmEntry:
+    """Entry of the algorithm registry."""
 
-    name: str
-    title: str
-    home: str  # the module in marquee.algorithms and the class in it
-    options: tuple[str, ...] = ()  # accepted beside the constructor's own arguments
-    fixed: tuple[tuple[str, Any], ...] = ()  # always passed; changes speed, never the result
+    name: str  # in params.yaml
+    title: str  # in reports
+    class_path: str  # module and class below marquee.algorithms, such as "svd.SVD"
+    options: tuple[str, ...] = ()  # parameters passed in `sim_options` and `bsl_options`
+    fixed: tuple[tuple[str, Any], ...] = ()  # arguments that are always passed and do not affect results
+
+    @property
+    def module(self) -> str:
+        """Full name of the module with the class."""
+        return f"marquee.algorithms.{self.class_path.split('.')[0]}"
+
+    @property
+    def class_name(self) -> str:
+        """Name of the class."""
+        return self.class_path.split(".")[1]
 
     @cached_property
-    def factory(self) -> "type[Algorithm]":
-        """Its class. Its module, and what that compiles and loads, is imported when this is asked for."""
-        module, name = self.home.split(".")
-        found: type[Algorithm] = getattr(import_module(f"marquee.algorithms.{module}"), name)
-        return found
+    def algorithm_class(self) -> "type[Algorithm]":
+        """The class. The first access imports its module and loads its compiled kernels."""
+        algorithm_class: type[Algorithm] = getattr(import_module(self.module), self.class_name)
+        return algorithm_class
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Every parameter a search may set."""
-        own = inspect.signature(self.factory).parameters
-        fixed = {name for name, _ in self.fixed}
-        return (*(name for name in own if name not in NOT_SEARCHED | fixed), *self.options)
+        """Names of all parameters that a search may set."""
+        excluded = NOT_SEARCHABLE | dict(self.fixed).keys()
+        arguments = inspect.signature(self.algorithm_class).parameters
+        return (*(name for name in arguments if name not in excluded), *self.options)
 
-    def make(self, parameters: Parameters, seed: int) -> "Algorithm":
-        """The algorithm with these parameters; those left out keep Surprise's defaults.
+    def create(self, parameters: Parameters, seed: int) -> "Algorithm":
+        """Create an unfitted algorithm; parameters that are not given keep their default values.
 
         Raises:
             ConfigError: the algorithm has no such parameter.
         """
         self.check(parameters)
         arguments = {key: value for key, value in parameters.items() if key not in self.options}
-        if "random_state" in inspect.signature(self.factory).parameters:
+        if "random_state" in inspect.signature(self.algorithm_class).parameters:
             arguments["random_state"] = seed
-        return self.factory(**arguments, **dict(self.fixed), **self._nested(parameters))
+        return self.algorithm_class(**arguments, **dict(self.fixed), **self._nest_options(parameters))
 
     def is_default(self, parameters: Parameters) -> bool:
-        """Whether these are, as far as its constructor tells, what it has where none are given."""
-        own = inspect.signature(self.factory).parameters
-        return all(key in own and own[key].default == value for key, value in parameters.items())
+        """Return True if all parameters have the default values of the constructor."""
+        arguments = inspect.signature(self.algorithm_class).parameters
+        return all(key in arguments and arguments[key].default == value for key, value in parameters.items())
 
     def check(self, names: Parameters) -> None:
-        """Refuse a parameter that the algorithm does not have, naming the nearest that it has."""
+        """Check that the algorithm has these parameters.
+
+        Raises:
+            ConfigError: names the unknown parameter and the closest known one.
+        """
         for name in names:
             if name not in self.parameters:
                 raise ConfigError(
-                    f"{self.name} has no parameter '{name}'{_hint(name, self.parameters)} (it has: "
-                    f"{', '.join(self.parameters) or 'none'})"
+                    f"{self.name} has no parameter '{name}'{_suggest(name, self.parameters)} "
+                    f"(it has: {', '.join(self.parameters) or 'none'})"
                 )
 
-    def _nested(self, parameters: Parameters) -> dict[str, Any]:
-        """Surprise's `sim_options` and `bsl_options`."""
-        nested: dict[str, Any] = {}
+    def _nest_options(self, parameters: Parameters) -> dict[str, Any]:
+        """Return Surprise's arguments `sim_options` and `bsl_options`; empty ones are left out."""
         options = {key: value for key, value in parameters.items() if key in self.options}
-        similarity = {SIMILARITY_OPTIONS[k]: v for k, v in options.items() if k in SIMILARITY_OPTIONS}
-        baseline = {k: v for k, v in options.items() if k in BASELINE_OPTIONS}
-        if similarity:
-            nested["sim_options"] = similarity
-        if baseline:
-            nested["bsl_options"] = baseline
-        return nested
+        nested = {
+            "sim_options": {SIMILARITY_OPTIONS[k]: v for k, v in options.items() if k in SIMILARITY_OPTIONS},
+            "bsl_options": {k: v for k, v in options.items() if k in BASELINE_OPTIONS},
+        }
+        return {argument: values for argument, values in nested.items() if values}
 
 
-def _hint(name: str, known: tuple[str, ...]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{nearest[0]}'?" if nearest else ""
-
-
-NEIGHBOURS = (*SIMILARITY_OPTIONS, *BASELINE_OPTIONS)
-QUIET = (("verbose", False),)
-
-CATALOGUE: dict[str, Candidate] = {
-    candidate.name: candidate
-    for candidate in (
-        Candidate("svd", "SVD", "svd.SVD"),
-        Candidate("pmf", "PMF", "svd.PMF"),
-        Candidate("svdpp", "SVD++", "svd.SVDpp"),
-        Candidate("bayesian_mf", "Bayesian MF", "bayesian.BayesianMF"),
-        Candidate("nmf", "NMF", "nmf.NMF"),
-        Candidate("slope_one", "Slope One", "slope_one.SlopeOne"),
-        Candidate("knn_basic", "k-NN", "knn.KNNBasic", NEIGHBOURS, QUIET),
-        Candidate("knn_with_means", "Centered k-NN", "knn.KNNWithMeans", NEIGHBOURS, QUIET),
-        Candidate("knn_with_z_score", "z-score k-NN", "knn.KNNWithZScore", NEIGHBOURS, QUIET),
-        Candidate("knn_baseline", "k-NN Baseline", "knn.KNNBaseline", NEIGHBOURS, QUIET),
-        Candidate("co_clustering", "Co-Clustering", "co_clustering.CoClustering"),
-        Candidate("baseline_only", "Baseline", "baseline_only.BaselineOnly", BASELINE_OPTIONS, QUIET),
-        Candidate("normal_predictor", "Random", "normal_predictor.NormalPredictor"),
-        Candidate("popularity", "Popularity", "popularity.Popularity"),
-        Candidate("ease", "EASE", "ease.EASE"),
-        Candidate("implicit_als", "Implicit ALS", "implicit_feedback.ImplicitALS"),
-        Candidate("implicit_bpr", "Implicit BPR", "implicit_feedback.ImplicitBPR"),
+REGISTRY: dict[str, AlgorithmEntry] = {
+    entry.name: entry
+    for entry in (
+        AlgorithmEntry("svd", "SVD", "svd.SVD"),
+        AlgorithmEntry("pmf", "PMF", "svd.PMF"),
+        AlgorithmEntry("svdpp", "SVD++", "svd.SVDpp"),
+        AlgorithmEntry("bayesian_mf", "Bayesian MF", "bayesian.BayesianMF"),
+        AlgorithmEntry("nmf", "NMF", "nmf.NMF"),
+        AlgorithmEntry("slope_one", "Slope One", "slope_one.SlopeOne"),
+        AlgorithmEntry("knn_basic", "k-NN", "knn.KNNBasic", KNN_OPTIONS, QUIET),
+        AlgorithmEntry("knn_with_means", "Centered k-NN", "knn.KNNWithMeans", KNN_OPTIONS, QUIET),
+        AlgorithmEntry("knn_with_z_score", "z-score k-NN", "knn.KNNWithZScore", KNN_OPTIONS, QUIET),
+        AlgorithmEntry("knn_baseline", "k-NN Baseline", "knn.KNNBaseline", KNN_OPTIONS, QUIET),
+        AlgorithmEntry("co_clustering", "Co-Clustering", "co_clustering.CoClustering"),
+        AlgorithmEntry("baseline_only", "Baseline", "baseline_only.BaselineOnly", BASELINE_OPTIONS, QUIET),
+        AlgorithmEntry("normal_predictor", "Random", "normal_predictor.NormalPredictor"),
+        AlgorithmEntry("popularity", "Popularity", "popularity.Popularity"),
+        AlgorithmEntry("ease", "EASE", "ease.EASE"),
+        AlgorithmEntry("implicit_als", "Implicit ALS", "implicit_feedback.ImplicitALS"),
+        AlgorithmEntry("implicit_bpr", "Implicit BPR", "implicit_feedback.ImplicitBPR"),
     )
 }
 
 
-def candidate(name: str) -> Candidate:
-    """The candidate of that name.
+def find_algorithm(name: str) -> AlgorithmEntry:
+    """Return the registry entry of an algorithm.
 
     Raises:
-        ConfigError: the catalogue has no such name.
+        ConfigError: the registry has no such name; names the closest one.
     """
     try:
-        return CATALOGUE[name]
+        return REGISTRY[name]
     except KeyError:
         raise ConfigError(
-            f"there is no algorithm '{name}'{_hint(name, tuple(CATALOGUE))} "
-            f"(there are: {', '.join(CATALOGUE)})"
+            f"unknown algorithm '{name}'{_suggest(name, tuple(REGISTRY))} "
+            f"(expected one of {', '.join(REGISTRY)})"
         ) from None
+
+
+def _suggest(name: str, names: tuple[str, ...]) -> str:
+    closest = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean '{closest[0]}'?" if closest else ""

@@ -1,127 +1,165 @@
-"""Lists for everybody: the best N unseen items of each user, by one product of matrices and one pass.
+"""Top-N lists of all users: the best unseen items of each user, without a full score matrix.
 
     users (a block)  ──┐
-                       ├─ scores of a tile, in the cache ─► heaps of the block's users ─► lists
+                       ├─► scores of a tile, in the cache ──► heaps of the block's users ──► lists
     items (a tile)   ──┘
 
-A tile is scored and read while it is in the cache, so a catalogue of any size takes the memory of one tile
-and one block of heaps a thread. Lists are those of `marquee.top_n.top_n` on the same scores; scores are
-float64 while they are compared, and stored as float32.
+Each tile of scores is consumed while it is in the cache, so memory is one tile and one block of heaps per
+thread, whatever the number of items. The lists equal those of `marquee.top_n.recommend_top_n` for the same
+scores. Scores are compared in float64 and stored as float32.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TypeAlias
 
 import numpy as np
 import surprise
 
-from marquee.algorithms.kernels.retrieval import empty_heaps, lay_out, take_best
-from marquee.algorithms.scoring import score_all
+from marquee.algorithms.kernels.retrieval import empty_heaps, take_best, write_sorted_lists
+from marquee.algorithms.matrices import multiply_packed, packed
+from marquee.algorithms.scoring import block_scorer
 from marquee.algorithms.svd import FactorModel
-from marquee.algorithms.threads import ONE_BLAS_THREAD, share_out
-from marquee.arrays import Floats, Indices, Integers, ScoreBlock, Scores
+from marquee.algorithms.threads import limit_threads, run_blocks
+from marquee.arrays import BlockScorer, Float32Array, Float64Array, Int32Array, Int64Array
 
-USERS, ITEMS = 256, 1024  # of a tile: two megabytes of scores
-Lists = tuple[Integers, Scores]
+USERS_PER_BLOCK, ITEMS_PER_TILE = 256, 1024  # a tile has 2 MB of scores
+
+ItemLists: TypeAlias = tuple[
+    Int32Array, Float32Array
+]  # inner item ids and scores, both (n_users, n), best first
+ScoreTile: TypeAlias = tuple[
+    int, Float64Array, Float64Array
+]  # first item, scores, terms to add for each item
 
 
-def best_lists(
-    algorithm: surprise.AlgoBase, seen_indptr: Indices, seen_items: Integers, n: int, out: Lists | None = None
-) -> Lists:
-    """Item numbers and scores of each user's best N unseen items, best first.
+def recommend_lists(
+    algorithm: surprise.AlgoBase,
+    seen_indptr: Int64Array,
+    seen_items: Int32Array,
+    n: int,
+    out: ItemLists | None = None,
+) -> ItemLists:
+    """Return the n best unseen items of every user, with scores.
 
     Args:
-        algorithm: fitted.
+        algorithm: fitted algorithm.
         seen_indptr: user u has seen `seen_items[seen_indptr[u]:seen_indptr[u + 1]]`.
-        seen_items: item numbers.
-        n: how many; rows are padded with `marquee.top_n.NONE` where there are fewer.
-        out: where to write, shape (n_users, n), int32 and float32: arrays, or files mapped into memory.
+        seen_items: inner ids of seen items.
+        n: length of the lists; shorter ones are padded with `marquee.top_n.PADDING`.
+        out: arrays to write to, such as memory-mapped files; shape (n_users, n), int32 and float32.
     """
-    out = _room(len(seen_indptr) - 1, n) if out is None else out
+    n_users = len(seen_indptr) - 1
+    out = _empty_lists(n_users, n) if out is None else out
     if not isinstance(algorithm, FactorModel):
-        return block_lists(score_all(algorithm), seen_indptr, seen_items, algorithm.trainset.n_items, n, out)
-    users = np.arange(len(seen_indptr) - 1, dtype=np.int32)
-    factors = np.asarray(algorithm.user_factors(users), dtype=np.float64)
-    mean, bu, bi = _biases(algorithm)
-    return factor_lists(
-        (factors, mean + bu), (np.asarray(algorithm.qi, np.float64), bi), seen_indptr, seen_items, n, out
+        n_items = algorithm.trainset.n_items
+        is_random = getattr(algorithm, "is_random", False)
+        with limit_threads(1) if is_random else nullcontext():  # random draws depend on the order of the blocks
+            return recommend_from_scores(block_scorer(algorithm), seen_indptr, seen_items, n_items, n, out)
+    user_factors = np.asarray(algorithm.user_factors(np.arange(n_users, dtype=np.int32)), dtype=np.float64)
+    item_factors = np.asarray(algorithm.qi, dtype=np.float64)
+    mean, bu, bi = _mean_and_biases(algorithm)
+    return recommend_from_factors(
+        (user_factors, mean + bu), (item_factors, bi), seen_indptr, seen_items, n, out
     )
 
 
-def factor_lists(
-    users: tuple[Floats, Floats],
-    items: tuple[Floats, Floats],
-    seen_indptr: Indices,
-    seen_items: Integers,
+def recommend_from_factors(
+    users: tuple[Float64Array, Float64Array],
+    items: tuple[Float64Array, Float64Array],
+    seen_indptr: Int64Array,
+    seen_items: Int32Array,
     n: int,
-    out: Lists | None = None,
-) -> Lists:
-    """The same from factors (n_users, k), (n_items, k) and what is added for each user and item."""
+    out: ItemLists | None = None,
+) -> ItemLists:
+    """Return the n best unseen items of every user for scores :math:`p_u^T q_i + t_u + t_i`.
+
+    Args:
+        users: factors p (n_users, n_factors) and terms t (n_users,).
+        items: factors q (n_items, n_factors) and terms t (n_items,).
+        seen_indptr: see `recommend_lists`.
+        seen_items: see `recommend_lists`.
+        n: see `recommend_lists`.
+        out: see `recommend_lists`.
+    """
     (user_factors, user_terms), (item_factors, item_terms) = users, items
     n_users, n_items = len(user_factors), len(item_factors)
-    out = _room(n_users, n) if out is None else out
+    out = _empty_lists(n_users, n) if out is None else out
     tiles = [
-        (start, np.ascontiguousarray(item_factors[start : start + ITEMS].T))
-        for start in range(0, n_items, ITEMS)
+        (start, packed(item_factors[start : start + ITEMS_PER_TILE].T))
+        for start in range(0, n_items, ITEMS_PER_TILE)
     ]
 
-    def work(start: int, stop: int) -> None:
+    def fill_block(start: int, stop: int) -> None:
         block = np.ascontiguousarray(user_factors[start:stop])
 
-        def scored() -> Iterator[tuple[int, Floats, Floats]]:
-            for first, transposed in tiles:
-                yield first, block @ transposed, item_terms[first : first + ITEMS]
+        def score_tiles() -> Iterator[ScoreTile]:
+            for first, panels in tiles:
+                terms = item_terms[first : first + ITEMS_PER_TILE]
+                scores = np.empty((len(block), len(terms)))
+                multiply_packed(block, panels, scores)
+                yield first, scores, terms
 
-        _fill(scored(), user_terms[start:stop], (start, stop), (seen_indptr, seen_items), out)
+        _fill_lists(score_tiles(), user_terms[start:stop], (start, stop), (seen_indptr, seen_items), out)
 
-    with ONE_BLAS_THREAD:  # blocks share the cores already
-        share_out(work, n_users, USERS)
+    run_blocks(fill_block, n_users, USERS_PER_BLOCK)
     return out
 
 
-def block_lists(
-    score: ScoreBlock,
-    seen_indptr: Indices,
-    seen_items: Integers,
+def recommend_from_scores(
+    score: BlockScorer,
+    seen_indptr: Int64Array,
+    seen_items: Int32Array,
     n_items: int,
     n: int,
-    out: Lists | None = None,
-) -> Lists:
-    """The same from a function that scores all items for a block of users."""
-    out = _room(len(seen_indptr) - 1, n) if out is None else out
-    nothing = np.zeros(max(n_items, USERS))
+    out: ItemLists | None = None,
+) -> ItemLists:
+    """Return the n best unseen items of every user for a function that scores all items for a block of users.
 
-    def work(start: int, stop: int) -> None:
+    Args:
+        score: function from inner user ids, shape (b,), to scores, shape (b, n_items).
+        seen_indptr: see `recommend_lists`.
+        seen_items: see `recommend_lists`.
+        n_items: number of items.
+        n: see `recommend_lists`.
+        out: see `recommend_lists`.
+    """
+    n_users = len(seen_indptr) - 1
+    out = _empty_lists(n_users, n) if out is None else out
+    zeros = np.zeros(max(n_items, USERS_PER_BLOCK))
+
+    def fill_block(start: int, stop: int) -> None:
         scores = np.array(score(np.arange(start, stop, dtype=np.int32)), dtype=np.float64)
-        tile = iter([(0, scores, nothing[:n_items])])
-        _fill(tile, nothing[: stop - start], (start, stop), (seen_indptr, seen_items), out)
+        tiles = iter([(0, scores, zeros[:n_items])])
+        _fill_lists(tiles, zeros[: stop - start], (start, stop), (seen_indptr, seen_items), out)
 
-    share_out(work, len(seen_indptr) - 1, USERS)
+    run_blocks(fill_block, n_users, USERS_PER_BLOCK)
     return out
 
 
-def _fill(
-    tiles: Iterator[tuple[int, Floats, Floats]],
-    user_terms: Floats,
+def _fill_lists(
+    tiles: Iterator[ScoreTile],
+    user_terms: Float64Array,
     users: tuple[int, int],
-    seen: tuple[Indices, Integers],
-    out: Lists,
+    seen: tuple[Int64Array, Int32Array],
+    out: ItemLists,
 ) -> None:
-    """The lists of a block of users, from tiles of scores in the order of their items."""
+    """Write the lists of users start..stop, from tiles in the order of their items."""
     (start, stop), (indptr, seen_items) = users, seen
-    width = out[0].shape[1]
-    heap_scores, heap_items = np.empty((stop - start, width)), np.empty((stop - start, width), np.int32)
+    n = out[0].shape[1]
+    heap_scores, heap_items = np.empty((stop - start, n)), np.empty((stop - start, n), np.int32)
     empty_heaps(heap_scores, heap_items)
     for first, scores, item_terms in tiles:
         take_best(scores, start, first, user_terms, item_terms, indptr, seen_items, heap_scores, heap_items)
-    lay_out(heap_scores, heap_items, out[0][start:stop], out[1][start:stop])
+    write_sorted_lists(heap_scores, heap_items, out[0][start:stop], out[1][start:stop])
 
 
-def _room(n_users: int, n: int) -> Lists:
+def _empty_lists(n_users: int, n: int) -> ItemLists:
     return np.empty((n_users, n), dtype=np.int32), np.empty((n_users, n), dtype=np.float32)
 
 
-def _biases(algorithm: FactorModel) -> tuple[float, Floats, Floats]:
-    """The mean, and the biases of users and items; zeros where there are none."""
+def _mean_and_biases(algorithm: FactorModel) -> tuple[float, Float64Array, Float64Array]:
+    """Return the global mean and the biases of users and items, or zeros if the model has none."""
     trainset = algorithm.trainset
     if not algorithm.biased:
         return 0.0, np.zeros(trainset.n_users), np.zeros(trainset.n_items)

@@ -1,7 +1,9 @@
-"""One training that answers for many parameters: every smaller `n_epochs`, every k of the same neighbours.
+"""Shared training: one training run yields the models of several parameter settings.
 
-points of one candidate that differ in nothing but what `swept` names
-    └── sweep ──► Stop, Stop, ...   a model ready to predict, and the points that it is the model of
+A fit for 60 epochs passes through the models for 20 and 40 epochs; one set of similarities serves every k.
+
+    points of one algorithm that differ only in `shared_parameters`
+        └── train_shared ──► TrainingSnapshot, ...   a model ready to predict, and its points
 """
 
 import time
@@ -13,136 +15,142 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from marquee.algorithms.base import Algorithm, EpochAlgorithm
-from marquee.algorithms.knn_base import SymmetricAlgorithm
-from marquee.algorithms.memory import physical_memory
-from marquee.algorithms.registry import Candidate, Parameters
-from marquee.algorithms.similarities import SimilarityOptions, shared_similarities
-from marquee.arrays import Real
-from marquee.interactions.matrix import RatingMatrix
+from marquee.algorithms.knn_base import KNNAlgorithm
+from marquee.algorithms.memory import physical_memory_bytes
+from marquee.algorithms.registry import AlgorithmEntry, Parameters
+from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrices
+from marquee.arrays import FloatArray
+from marquee.interactions.matrix import InteractionMatrix
 
-NEIGHBOURS = ("similarity", "k", "min_k")
-TOGETHER = ("cosine", "msd", "pearson")  # similarities that one pass over the ratings gives
-SHARE = 1 / 16  # of memory, that they may take on one fold
+KNN_PARAMETERS = ("similarity", "k", "min_k")
+ONE_PASS_SIMILARITIES = ("cosine", "msd", "pearson")  # one pass over the ratings computes all of them
+MAX_MEMORY_SHARE = 1 / 16  # of the machine's memory, for similarity matrices of one fold that exist at once
 
 
 @dataclass(frozen=True)
-class Stop:
-    """A model on the way. It is good until the next one is asked for."""
+class TrainingSnapshot:
+    """Model at a certain stage of a shared training; valid until the next snapshot is requested."""
 
     algorithm: Algorithm
-    points: tuple[int, ...]  # which of the points it is the model of; none where somebody only looks in
-    epoch: int | None  # None: it does not train by epochs
-    seconds: float  # that training took until here; what was done with the models before is not counted
+    points: tuple[int, ...]  # indices of the points it belongs to; empty at a mere checkpoint
+    epoch: int | None  # None if the algorithm does not train by epochs
+    seconds: (
+        float  # training time until this snapshot, without the time that its user takes between snapshots
+    )
 
 
-def swept(candidate: Candidate) -> tuple[str, ...]:
-    """Parameters of which one training answers for every value."""
-    if issubclass(candidate.factory, EpochAlgorithm):
+def shared_parameters(entry: AlgorithmEntry) -> tuple[str, ...]:
+    """Return the parameters whose values can all be served by one training."""
+    if issubclass(entry.algorithm_class, EpochAlgorithm):
         return ("n_epochs",)
-    return NEIGHBOURS if issubclass(candidate.factory, SymmetricAlgorithm) else ()
+    return KNN_PARAMETERS if issubclass(entry.algorithm_class, KNNAlgorithm) else ()
 
 
-def check_point(candidate: Candidate, point: Parameters) -> None:
-    """Refuse a point that cannot be used, before any training.
+def check_parameters(entry: AlgorithmEntry, parameters: Parameters) -> None:
+    """Check the values of parameters before any training.
 
     Raises:
         ParameterError, ConfigError: names the parameter.
     """
-    candidate.make(point, 0)._check_parameters()
+    entry.create(parameters, 0)._check_parameters()
 
 
-def sweep(
-    candidate: Candidate,
+def train_shared(
+    entry: AlgorithmEntry,
     points: Sequence[Parameters],
     seed: int,
-    matrix: RatingMatrix,
-    looks: Collection[int] = (),
-) -> Iterator[Stop]:
-    """Train once, and stop at the model of every point: the one that fitting it alone would give.
+    matrix: InteractionMatrix,
+    checkpoints: Collection[int] = (),
+) -> Iterator[TrainingSnapshot]:
+    """Train once, and yield for every point the model that fitting it separately would give.
 
     Args:
-        candidate: which algorithm.
-        points: parameters that differ in `swept` ones only.
-        seed: of all of them.
-        matrix: the ratings.
-        looks: epochs after which to stop besides, where it trains by epochs.
+        entry: algorithm to train.
+        points: parameter settings that differ only in `shared_parameters`.
+        seed: seed of all points.
+        matrix: training ratings.
+        checkpoints: epochs after which to yield an additional snapshot, if the algorithm trains by epochs.
 
     Raises:
-        ParameterError, DivergedError, DataError: as fitting does.
+        ParameterError, DivergedError, DataError: see `Algorithm.fit`.
     """
-    if issubclass(candidate.factory, EpochAlgorithm):
-        return _by_epochs(candidate, points, seed, matrix, looks)
-    if issubclass(candidate.factory, SymmetricAlgorithm):
-        return _by_neighbours(candidate, points, seed, matrix)
-    return _alone(candidate, points, seed, matrix)
+    if issubclass(entry.algorithm_class, EpochAlgorithm):
+        return _train_epochs(entry, points, seed, matrix, checkpoints)
+    if issubclass(entry.algorithm_class, KNNAlgorithm):
+        return _train_knn(entry, points, seed, matrix)
+    return _train_separately(entry, points, seed, matrix)
 
 
-def _alone(
-    candidate: Candidate, points: Sequence[Parameters], seed: int, matrix: RatingMatrix
-) -> Iterator[Stop]:
-    for number, point in enumerate(points):
-        algorithm, began = candidate.make(point, seed), time.perf_counter()
+def _train_separately(
+    entry: AlgorithmEntry, points: Sequence[Parameters], seed: int, matrix: InteractionMatrix
+) -> Iterator[TrainingSnapshot]:
+    for index, point in enumerate(points):
+        algorithm, start = entry.create(point, seed), time.perf_counter()
         algorithm.fit(matrix)
-        yield Stop(algorithm, (number,), None, time.perf_counter() - began)
+        yield TrainingSnapshot(algorithm, (index,), None, time.perf_counter() - start)
 
 
-def _by_epochs(
-    candidate: Candidate,
+def _train_epochs(
+    entry: AlgorithmEntry,
     points: Sequence[Parameters],
     seed: int,
-    matrix: RatingMatrix,
-    looks: Collection[int],
-) -> Iterator[Stop]:
-    """The longest training, left open at each point's last epoch."""
-    at: dict[int, list[int]] = defaultdict(list)
-    for number, point in enumerate(points):
-        check_point(candidate, point)  # a wrong number of epochs is no key to sort by
-        at[candidate.make(point, seed).n_epochs].append(number)
-    untrained = tuple(at.pop(0, ()))
-    for stop in _alone(candidate, [points[number] for number in untrained[:1]], seed, matrix):
-        yield replace(stop, points=untrained, epoch=0)
-    if not at:
+    matrix: InteractionMatrix,
+    checkpoints: Collection[int],
+) -> Iterator[TrainingSnapshot]:
+    """Run the longest training, pausing after the last epoch of each point."""
+    points_by_epoch: dict[int, list[int]] = defaultdict(list)
+    for index, point in enumerate(points):
+        check_parameters(entry, point)  # before epochs are sorted: they must be integers
+        points_by_epoch[entry.create(point, seed).n_epochs].append(index)
+    untrained = tuple(points_by_epoch.pop(0, ()))
+    for snapshot in _train_separately(entry, [points[index] for index in untrained[:1]], seed, matrix):
+        yield replace(snapshot, points=untrained, epoch=0)
+    if not points_by_epoch:
         return
-    longest = candidate.make(points[at[max(at)][0]], seed)
-    stops, seconds, last = {*looks, *at}, 0.0, time.perf_counter()
+    longest = entry.create(points[points_by_epoch[max(points_by_epoch)][0]], seed)
+    seconds, resumed = 0.0, time.perf_counter()
     for epoch in longest.epochs(matrix):
-        seconds += time.perf_counter() - last
-        if epoch.number in stops:
-            yield Stop(longest, tuple(at.get(epoch.number, ())), epoch.number, seconds)
-        last = time.perf_counter()
+        seconds += time.perf_counter() - resumed
+        if epoch.number in checkpoints or epoch.number in points_by_epoch:
+            finished = tuple(points_by_epoch.get(epoch.number, ()))
+            yield TrainingSnapshot(longest, finished, epoch.number, seconds)
+        resumed = time.perf_counter()
 
 
-def _by_neighbours(
-    candidate: Candidate, points: Sequence[Parameters], seed: int, matrix: RatingMatrix
-) -> Iterator[Stop]:
-    """One pass over the ratings for the similarities that can share it, and each matrix for every k."""
-    models = [candidate.make(point, seed) for point in points]
-    groups: dict[str, list[int]] = defaultdict(list)
-    for number, model in enumerate(models):
-        check_point(candidate, points[number])
-        groups[SimilarityOptions.read(model.sim_options).name].append(number)
-    began = time.perf_counter()
-    shared = _shared(models[0], list(groups), matrix)
-    passed = time.perf_counter() - began
-    for name, numbers in groups.items():
-        fitted, began = models[numbers[0]], time.perf_counter()
-        if name in shared:
-            began -= passed  # alone it would take no less
-            fitted.fit_similar(matrix, shared.pop(name))
+def _train_knn(
+    entry: AlgorithmEntry, points: Sequence[Parameters], seed: int, matrix: InteractionMatrix
+) -> Iterator[TrainingSnapshot]:
+    """Compute the similarities in as few passes as possible, and use each matrix for all values of k."""
+    models = [entry.create(point, seed) for point in points]
+    points_by_similarity: dict[str, list[int]] = defaultdict(list)
+    for index, model in enumerate(models):
+        check_parameters(entry, points[index])
+        points_by_similarity[SimilarityOptions.parse(model.sim_options).name].append(index)
+    start = time.perf_counter()
+    similarities = _one_pass_similarities(models[0], list(points_by_similarity), matrix)
+    pass_seconds = time.perf_counter() - start
+    for name, indices in points_by_similarity.items():
+        fitted, start = models[indices[0]], time.perf_counter()
+        if name in similarities:
+            start -= pass_seconds  # a separate fit would need the whole pass
+            fitted.fit_with_similarities(matrix, similarities.pop(name))
         else:
             fitted.fit(matrix)
-        seconds = time.perf_counter() - began
-        for number in numbers:
-            again = copy(fitted)
-            again.k, again.min_k = models[number].k, models[number].min_k
-            yield Stop(again, (number,), None, seconds)
+        seconds = time.perf_counter() - start
+        for index in indices:
+            model = copy(fitted)
+            model.k, model.min_k = models[index].k, models[index].min_k
+            yield TrainingSnapshot(model, (index,), None, seconds)
 
 
-def _shared(model: SymmetricAlgorithm, names: Sequence[str], matrix: RatingMatrix) -> dict[str, Real]:
-    """The similarities of which one pass gives several, unless they take too much memory at once."""
-    options = SimilarityOptions.read(model.sim_options)
-    able = [name for name in names if name in TOGETHER]
+def _one_pass_similarities(
+    model: KNNAlgorithm, names: Sequence[str], matrix: InteractionMatrix
+) -> dict[str, FloatArray]:
+    """Compute the similarity matrices that can share a pass; none if they need too much memory at once."""
+    options = SimilarityOptions.parse(model.sim_options)
+    names = [name for name in names if name in ONE_PASS_SIMILARITIES]
     n_x = matrix.n_users if options.user_based else matrix.n_items
-    if len(able) < 2 or len(able) * n_x**2 * np.dtype(model.dtype).itemsize > physical_memory() * SHARE:
+    n_bytes = len(names) * n_x**2 * np.dtype(model.dtype).itemsize
+    if len(names) < 2 or n_bytes > physical_memory_bytes() * MAX_MEMORY_SHARE:
         return {}
-    return shared_similarities(matrix, able, options, dtype=model.dtype)
+    return compute_similarity_matrices(matrix, names, options, dtype=model.dtype)

@@ -6,13 +6,13 @@ The prior mean of a row is a weighted sum over what it is rated with: M = X B, a
 from functools import partial
 
 import numpy as np
-from scipy.linalg import lapack
 
 from marquee.algorithms.kernels.bayesian import co_occurrences, sum_rows
-from marquee.algorithms.threads import share_out
-from marquee.arrays import Floats, Scores
+from marquee.algorithms.matrices import Cholesky, padded_square, product
+from marquee.algorithms.threads import run_blocks
+from marquee.arrays import Float32Array, Float64Array
 from marquee.errors import DivergedError
-from marquee.interactions.matrix import Grouped
+from marquee.interactions.matrix import SparseRows
 
 BLOCK = 256  # rows that one thread works on at a time
 LARGEST = 12_000  # rows of a matrix that is factorised: 0.6 GB; past that the steps are iterative
@@ -44,15 +44,15 @@ class Link:
         DivergedError: the regularisation is too low for the precision.
     """
 
-    def __init__(self, rows: Grouped, features: Grouped, reg: float, largest: int = LARGEST) -> None:
+    def __init__(self, rows: SparseRows, features: SparseRows, reg: float, largest: int = LARGEST) -> None:
         self._rows, self._features, self._reg = rows, features, np.float32(reg)
         self.n_rows, self.n_features = len(rows.indptr) - 1, len(features.indptr) - 1
-        self._weights: Scores = (1 / np.sqrt(np.maximum(rows.counts, 1))).astype(np.float32)
-        self._ones: Scores = np.ones(self.n_features, dtype=np.float32)
+        self._weights: Float32Array = (1 / np.sqrt(np.maximum(rows.counts, 1))).astype(np.float32)
+        self._ones: Float32Array = np.ones(self.n_features, dtype=np.float32)
         self._by_feature = self.n_features <= self.n_rows
         self._factor = self._factorised() if min(self.n_rows, self.n_features) <= largest else None
 
-    def draw(self, T: Scores, half: Scores, noise: np.random.Generator) -> tuple[Scores, Floats]:
+    def draw(self, T: Float32Array, half: Float32Array, noise: np.random.Generator) -> tuple[Float32Array, Float64Array]:
         """A draw of M given the rows, both (n_rows, n_dims), and reg B'B of the same draw.
 
         Args:
@@ -61,10 +61,10 @@ class Link:
             noise: where standard normal numbers come from.
         """
         n_dims = T.shape[1]
-        B = noise.standard_normal((self.n_features, n_dims), dtype=np.float32) @ half
+        B = product(noise.standard_normal((self.n_features, n_dims), dtype=np.float32), half)
         B /= np.sqrt(self._reg)
         drawn = self._of_rows(B)
-        off = noise.standard_normal((self.n_rows, n_dims), dtype=np.float32) @ half
+        off = product(noise.standard_normal((self.n_rows, n_dims), dtype=np.float32), half)
         np.subtract(T, off, out=off)
         off -= drawn
         if self._by_feature:
@@ -76,41 +76,42 @@ class Link:
             drawn += off
             drawn -= self._reg * solved  # X X' = (X X' + reg I) - reg I
         B += change
-        return drawn, (B.T @ B).astype(np.float64) * float(self._reg)
+        return drawn, product(B.T, B).astype(np.float64) * float(self._reg)
 
-    def _of_rows(self, B: Scores) -> Scores:
+    def _of_rows(self, B: Float32Array) -> Float32Array:
         """X B."""
         return _sums(self._rows, self._weights, B)
 
-    def _of_features(self, T: Scores) -> Scores:
+    def _of_features(self, T: Float32Array) -> Float32Array:
         """X'T."""
         return _sums(self._features, self._ones, T * self._weights[:, None])
 
-    def _factorised(self) -> Scores:
-        """The Cholesky factor of X'X + reg I or X X' + reg I, in LAPACK's order."""
+    def _factorised(self) -> Cholesky:
+        """Cholesky factor of X'X + reg I or of X X' + reg I."""
         if self._by_feature:
             square = _products(self._features, self._rows, self._weights**2)
         else:
             square = _products(self._rows, self._features, self._ones)
-            square *= self._weights
-            square *= self._weights[:, None]
-        square.reshape(-1)[:: len(square) + 1] += self._reg
-        factor, failed = lapack.spotrf(square.T, lower=1, clean=0, overwrite_a=1)
-        if failed:
+            filled = square[: self.n_rows, : self.n_rows]
+            filled *= self._weights
+            filled *= self._weights[:, None]
+        n = min(self.n_rows, self.n_features)
+        square.reshape(-1)[: n * len(square) : len(square) + 1] += self._reg
+        try:
+            return Cholesky(square, n)
+        except np.linalg.LinAlgError:
             raise DivergedError(
                 f"links of items and users with a regularisation of {self._reg:g} have no solution in single "
                 "precision: raise reg_user and reg_item"
-            )
-        return np.asarray(factor)
+            ) from None
 
-    def _solve(self, V: Scores) -> Scores:
+    def _solve(self, V: Float32Array) -> Float32Array:
         """The inverse of what `_factorised` factorises, times V."""
         if self._factor is None:
             return self._solve_by_steps(V)
-        solved, _ = lapack.spotrs(self._factor, V, lower=1)
-        return np.ascontiguousarray(solved)
+        return self._factor.solve(V)
 
-    def _solve_by_steps(self, V: Scores) -> Scores:
+    def _solve_by_steps(self, V: Float32Array) -> Float32Array:
         """Conjugate gradients, all columns side by side; the matrix is never made."""
         solved, residual = np.zeros_like(V), V.copy()
         direction, size = residual.copy(), _column_sums(residual, residual)
@@ -127,30 +128,30 @@ class Link:
             direction += residual
         return solved
 
-    def _times(self, V: Scores) -> Scores:
+    def _times(self, V: Float32Array) -> Float32Array:
         there = (
             self._of_features(self._of_rows(V)) if self._by_feature else self._of_rows(self._of_features(V))
         )
         return there + self._reg * V
 
 
-def _column_sums(a: Scores, b: Scores) -> Scores:
+def _column_sums(a: Float32Array, b: Float32Array) -> Float32Array:
     return np.asarray(np.einsum("nf,nf->f", a, b))
 
 
-def _sums(lists: Grouped, weights: Scores, table: Scores) -> Scores:
+def _sums(lists: SparseRows, weights: Float32Array, table: Float32Array) -> Float32Array:
     """Weighted sums over each list of the table's rows that it names."""
     out = np.empty((len(lists.indptr) - 1, table.shape[1]), dtype=np.float32)
     table = np.ascontiguousarray(table)
-    work = partial(sum_rows, lists.indptr, lists.others, weights, table, out)
-    share_out(work, len(out), BLOCK)
+    work = partial(sum_rows, lists.indptr, lists.indices, weights, table, out)
+    run_blocks(work, len(out), BLOCK)
     return out
 
 
-def _products(lists: Grouped, back: Grouped, weights: Scores) -> Scores:
-    """Sums of `weights` over what each two lists share, shape (n_lists, n_lists)."""
+def _products(lists: SparseRows, back: SparseRows, weights: Float32Array) -> Float32Array:
+    """Sums of `weights` over what each two lists share, in a `padded_square`."""
     n = len(lists.indptr) - 1
-    square = np.zeros((n, n), dtype=np.float32)
-    work = partial(co_occurrences, lists.indptr, lists.others, back.indptr, back.others, weights, square)
-    share_out(work, n, BLOCK)
+    square = padded_square(n)
+    work = partial(co_occurrences, lists.indptr, lists.indices, back.indptr, back.indices, weights, square)
+    run_blocks(work, n, BLOCK)
     return square

@@ -1,4 +1,4 @@
-"""Slope One: what a user gave other items, and by how much items differ."""
+"""Slope One: a user's mean rating plus mean rating differences between items."""
 
 import numpy as np
 
@@ -10,126 +10,129 @@ from marquee.algorithms.kernels.slope_one import (
     sort_by_item,
     unfold,
 )
-from marquee.algorithms.memory import room
+from marquee.algorithms.memory import allocate
 from marquee.algorithms.parameters import DTYPES, require_choice
-from marquee.algorithms.threads import share_out
-from marquee.arrays import Floats, Integers, Real
-from marquee.interactions.matrix import RatingMatrix, stable_order
+from marquee.algorithms.threads import run_blocks
+from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.interactions.matrix import InteractionMatrix, stable_argsort
 
-ROWS = 64  # items whose deviations one thread learns at a time
-WIDTH = 32  # items that are predicted at a time: their deviations fit into the second cache
+FIT_ITEMS_PER_BLOCK = 64  # items whose deviations one thread computes at a time
+SCORE_ITEMS_PER_BLOCK = 32  # items that one thread predicts at a time: their deviations fit into the L2 cache
 
 
 class SlopeOne(Algorithm):
-    r"""The mean of a user, and the mean difference between the item and those that the user rated.
+    r"""Mean of the user plus the mean deviation of the item from the items that the user rated.
 
     .. math::
         \hat r_{ui} = \mu_u + \frac{1}{|R_i(u)|} \sum_{j \in R_i(u)} \mathrm{dev}(i, j) \qquad
         \mathrm{dev}(i, j) = \frac{1}{|U_{ij}|} \sum_{u \in U_{ij}} (r_{ui} - r_{uj})
 
-    :math:`U_{ij}` are the users who rated both, :math:`R_i(u)` the user's items that share a user with i.
-    Where there is none, the estimate is :math:`\mu_u`. Twin of `surprise.SlopeOne`.
-    Lemire and Maclachlan (2005), Slope One Predictors for Online Rating-Based Collaborative Filtering.
+    :math:`U_{ij}` are the users who rated both items, :math:`R_i(u)` the items rated by u that share a rater
+    with i. If there are none, the prediction is :math:`\mu_u`. Twin of `surprise.SlopeOne`. Lemire and
+    Maclachlan (2005), Slope One Predictors for Online Rating-Based Collaborative Filtering.
 
-    Deviation from the twin: ratings are not cut to whole numbers, so half stars count in full.
-    `dev` and `freq` are kept as one triangle each, and are made square when asked for.
+    Deviations from the twin: ratings are not truncated to integers, so half stars count in full. One triangle
+    of the (anti)symmetric matrices `dev` and `freq` is stored; the full matrices are built on access.
 
     Args:
-        dtype: float64, which gives the twin's numbers, or float32: two thirds of the memory.
+        dtype: float64 for the same numbers as the twin, or float32 for two thirds of the memory.
 
-    Attributes: `user_mean` (n_users,), `dev` (n_items, n_items) with NaN where no user rated both,
-    `freq` (n_items, n_items) int32; `dev_triangle`, `freq_triangle` (n_items * (n_items + 1) / 2,).
+    Attributes:
+        user_mean: mean rating of each user (n_users,).
+        dev: mean deviations (n_items, n_items); NaN where no user rated both items.
+        freq: number of users who rated both items (n_items, n_items), int32.
+        dev_triangle: upper triangle of `dev`, row by row (n_items * (n_items + 1) / 2,).
+        freq_triangle: upper triangle of `freq`.
     """
 
-    user_mean: Floats
-    dev_triangle: Real
-    freq_triangle: Integers
+    user_mean: Float64Array
+    dev_triangle: FloatArray
+    freq_triangle: Int32Array
 
     def __init__(self, dtype: str = "float64") -> None:
         super().__init__()
         self.dtype = dtype
 
     @property
-    def dev(self) -> Real:
-        """Mean of r_ui - r_uj over the users who rated both i and j, made anew at each access."""
+    def dev(self) -> FloatArray:
+        """Mean of r_ui - r_uj over the users who rated both i and j; built at each access."""
         out = np.empty((self.trainset.n_items, self.trainset.n_items), self.dev_triangle.dtype)
         unfold(self.dev_triangle, 0, len(out), -1, out)
         return out
 
     @property
-    def freq(self) -> Integers:
-        """Number of users who rated both i and j, made anew at each access."""
+    def freq(self) -> Int32Array:
+        """Number of users who rated both i and j; built at each access."""
         out = np.empty((self.trainset.n_items, self.trainset.n_items), np.int32)
         unfold(self.freq_triangle, 0, len(out), 1, out)
         return out
 
-    def _score_all(self, users: Integers) -> Floats:
+    def _score_all(self, users: Int32Array) -> Float64Array:
         matrix = self.matrix
         scores = np.empty((len(users), matrix.n_items))
 
-        def work(start: int, stop: int) -> None:
-            columns = np.ascontiguousarray(self._rows(start, stop).T)
+        def score_block(start: int, stop: int) -> None:
+            columns = np.ascontiguousarray(self._deviations(start, stop).T, dtype=np.float64)
             all_mean_deviations(columns, users, matrix.indptr, matrix.items, scores[:, start:stop])
 
-        share_out(work, matrix.n_items, 2 * WIDTH)
+        run_blocks(score_block, matrix.n_items, 2 * SCORE_ITEMS_PER_BLOCK)
         scores += self.user_mean[users][:, None]
         return scores
 
     def _check_parameters(self) -> None:
         require_choice(self, "dtype", DTYPES)
 
-    def _learn(self, matrix: RatingMatrix) -> None:
+    def _fit(self, matrix: InteractionMatrix) -> None:
         n_pairs = matrix.n_items * (matrix.n_items + 1) // 2
-        what = f"SlopeOne: the pairs of {matrix.n_items:,} items"
-        remedy = "leave out rarely rated items, or choose another algorithm"
-        dev = room((n_pairs,), self.dtype, what, remedy)
-        freq = room((n_pairs,), "int32", what, remedy)
+        purpose = f"SlopeOne: deviations of {matrix.n_items:,} items"
+        remedy = "remove rarely rated items or use another algorithm"
+        dev = allocate((n_pairs,), self.dtype, purpose, remedy)
+        freq = allocate((n_pairs,), "int32", purpose, remedy)
         columns = matrix.by_item
         items = np.empty(len(matrix.items), np.int32)
         values, places = np.empty(len(items)), np.empty(len(items), np.int32)
-        sort_by_item(matrix.indptr, columns.indptr, columns.others, columns.values, items, values, places)
+        sort_by_item(matrix.indptr, columns.indptr, columns.indices, columns.values, items, values, places)
 
-        def work(start: int, stop: int) -> None:
+        def compute_block(start: int, stop: int) -> None:
             deviations(
-                start, stop, columns.indptr, columns.others, columns.values, places,
+                start, stop, columns.indptr, columns.indices, columns.values, places,
                 matrix.indptr, items, values, freq, dev,
             )  # fmt: skip
 
-        share_out(work, matrix.n_items, ROWS)
+        run_blocks(compute_block, matrix.n_items, FIT_ITEMS_PER_BLOCK)
         self.user_mean, self.freq_triangle, self.dev_triangle = matrix.by_user.means, freq, dev
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
         known = np.flatnonzero((users >= 0) & (items >= 0))
-        known = known[stable_order(items[known])]
-        of_user, of_item = users[known], items[known]
+        known = known[stable_argsort(items[known])]
+        known_users, known_items = users[known], items[known]
         means = np.empty(len(known))
         matrix = self.matrix
 
-        def work(start: int, stop: int) -> None:
-            first, end = np.searchsorted(of_item, (start, stop))
+        def estimate_block(start: int, stop: int) -> None:
+            first, end = np.searchsorted(known_items, (start, stop))
             if first == end:
                 return
-            start, stop = int(of_item[first]), int(of_item[end - 1]) + 1
-            which = of_item[first:end] - start
+            start, stop = int(known_items[first]), int(known_items[end - 1]) + 1
             mean_deviations(
-                self._rows(start, stop),
-                which,
-                of_user[first:end],
+                self._deviations(start, stop),
+                known_items[first:end] - start,
+                known_users[first:end],
                 matrix.indptr,
                 matrix.items,
                 means[first:end],
             )
 
-        if len(known) == 1:  # `predict`: the one item's block, without threads
-            work(int(of_item[0]), int(of_item[0]) + 1)
+        if len(known) == 1:  # `predict`: only the block of this item, without threads
+            estimate_block(int(known_items[0]), int(known_items[0]) + 1)
         else:
-            share_out(work, matrix.n_items, WIDTH)
+            run_blocks(estimate_block, matrix.n_items, SCORE_ITEMS_PER_BLOCK)
         values, impossible = np.zeros(len(users)), np.ones(len(users), dtype=np.bool_)
-        values[known], impossible[known] = self.user_mean[of_user] + means, False
+        values[known], impossible[known] = self.user_mean[known_users] + means, False
         return Estimates(values, impossible)
 
-    def _rows(self, start: int, stop: int) -> Real:
-        """The deviations of items `start` to `stop` from all items."""
+    def _deviations(self, start: int, stop: int) -> FloatArray:
+        """Return rows `start` to `stop` of `dev`."""
         out = np.empty((stop - start, self.trainset.n_items), self.dev_triangle.dtype)
         unfold(self.dev_triangle, start, stop, -1, out)
         return out

@@ -1,4 +1,4 @@
-"""Matrix factorisation by stochastic gradient descent: SVD, PMF and SVD++."""
+"""Matrix factorization by stochastic gradient descent: SVD, PMF and SVD++."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -8,44 +8,44 @@ from surprise.utils import get_rng
 
 from marquee.algorithms.base import UNKNOWN, EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.sgd import dots, implicit_factors, svd_epoch, svdpp_epoch
-from marquee.algorithms.parameters import DTYPES, require_choice, require_number, require_whole
-from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  other models take it from here
-from marquee.algorithms.threads import ONE_BLAS_THREAD
-from marquee.arrays import Floats, Integers, Real
-from marquee.interactions.matrix import RatingMatrix
+from marquee.algorithms.matrices import product
+from marquee.algorithms.normal_draws import normal_draws
+from marquee.algorithms.parameters import DTYPES, require_choice, require_integer, require_number
+from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  re-exported
+from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.interactions.matrix import InteractionMatrix
 
 
 class FactorModel(EpochAlgorithm):
-    r"""What all models with user and item factors share: prediction.
+    r"""Base class of models with user and item factors; implements prediction.
 
     .. math:: \hat r_{ui} = \mu + b_u + b_i + q_i^T p_u
 
-    Unknown users and items have no bias and no factors. Without biases a pair is impossible to
-    estimate unless both are known.
+    The bias and factors of an unknown user or item are 0. If the model has no biases, a prediction is
+    impossible unless both user and item are known.
     """
 
     impossible_reason = "User and item are unknown."
 
     biased: bool = True
     dtype: str
-    pu: Real
-    qi: Real
+    pu: FloatArray
+    qi: FloatArray
 
-    def user_factors(self, users: Integers) -> Real:
-        """What the item factors are multiplied by for each of these users, shape (len(users), n_factors)."""
+    def user_factors(self, users: Int32Array) -> FloatArray:
+        """Return the factors of known users that item factors are multiplied by, (len(users), n_factors)."""
         return self.pu[users]
 
-    def _score_all(self, users: Integers) -> Floats:
-        with ONE_BLAS_THREAD:
-            scores = np.asarray(self.user_factors(users) @ self.qi.T, dtype=np.float64)
+    def _score_all(self, users: Int32Array) -> Float64Array:
+        scores = np.asarray(product(self.user_factors(users), self.qi.T), dtype=np.float64)
         if self.biased:
             scores += self.trainset.global_mean + self.bu[users].astype(np.float64)[:, None] + self.bi
         return scores
 
-    def _estimate_pairs(self, users: Integers, items: Integers) -> Estimates:
+    def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
         values = np.empty(len(users))
         known_users, known_items = users >= 0, items >= 0
-        dots(*self._rows(users), items, self.qi, values)
+        dots(*self._user_factor_table(users), items, self.qi, values)
         if not self.biased:
             return Estimates(values, ~(known_users & known_items))
         values += self.trainset.global_mean
@@ -53,50 +53,50 @@ class FactorModel(EpochAlgorithm):
         values += np.where(known_items, self.bi[items], 0)
         return Estimates(values)
 
-    def _rows(self, users: Integers) -> tuple[Real, Integers]:
-        """A matrix of user factors, and the row in it of each user (negative where unknown)."""
+    def _user_factor_table(self, users: Int32Array) -> tuple[FloatArray, Int32Array]:
+        """Return a matrix of user factors, and each user's row in it (`UNKNOWN` for unknown users)."""
         return self.pu, users
 
 
-class _SGD(FactorModel):
-    """Parameters and their checks, common to SVD and SVD++."""
+class _SGDModel(FactorModel):
+    """Base class of SVD and SVD++: their parameters and initial factors."""
 
-    learned: ClassVar[tuple[str, ...]] = ("bu", "bi", "pu", "qi")
+    learned_attributes: ClassVar[tuple[str, ...]] = ("bu", "bi", "pu", "qi")
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_whole(self, "n_factors")
-        require_number(self, "init_mean", least=-np.inf)
+        require_integer(self, "n_factors")
+        require_number(self, "init_mean", minimum=-np.inf)
         require_number(self, "init_std_dev")
         require_choice(self, "dtype", DTYPES)
 
-    def _set_rates(self, lr_all: float, reg_all: float, given: dict[str, float | None]) -> None:
-        """Set `lr_bu`, `reg_bu`, ...: each as given, else as for all."""
-        for name, value in given.items():
-            common = lr_all if name.startswith("lr_") else reg_all
-            setattr(self, name, common if value is None else value)
+    def _set_step_parameters(self, lr_all: float, reg_all: float, overrides: dict[str, float | None]) -> None:
+        """Set `lr_bu`, `reg_bu`, ... to their overrides, or to `lr_all` and `reg_all` if these are None."""
+        for name, value in overrides.items():
+            default = lr_all if name.startswith("lr_") else reg_all
+            setattr(self, name, default if value is None else value)
 
-    def _steps(self, *names: str) -> tuple[Real, Real]:
-        """Rates, and decays 1 - rate * regularisation, of these parameters."""
+    def _rates_and_decays(self, *names: str) -> tuple[FloatArray, FloatArray]:
+        """Return the learning rates of these attributes, and the factors 1 - rate * reg of their decay."""
         rates = np.array([getattr(self, f"lr_{name}") for name in names], dtype=np.float64)
         regs = np.array([getattr(self, f"reg_{name}") for name in names], dtype=np.float64)
         return rates.astype(self.dtype), (1 - rates * regs).astype(self.dtype)
 
-    def _initial(self, *heights: int) -> Iterator[Real]:
-        """Factor matrices of so many rows, drawn one after the other."""
+    def _draw_factors(self, *n_rows: int) -> Iterator[FloatArray]:
+        """Yield random factor matrices with these numbers of rows, drawn one after the other."""
         rng = get_rng(self.random_state)
-        for height in heights:
-            drawn = rng.normal(self.init_mean, self.init_std_dev, size=(height, self.n_factors))
-            yield drawn.astype(self.dtype, copy=False)
+        for n in n_rows:
+            factors = normal_draws(rng, self.init_mean, self.init_std_dev, n * self.n_factors)
+            yield factors.reshape(n, self.n_factors).astype(self.dtype, copy=False)
 
 
-class SVD(_SGD):
-    r"""The biased matrix factorisation made popular by Simon Funk in the Netflix Prize.
+class SVD(_SGDModel):
+    r"""Biased matrix factorization, made popular by Simon Funk in the Netflix Prize.
 
     .. math:: \hat r_{ui} = \mu + b_u + b_i + q_i^T p_u
 
-    learned by stochastic gradient descent on the regularised squared error: for each rating, with
-    :math:`e_{ui} = r_{ui} - \hat r_{ui}`,
+    Stochastic gradient descent minimizes the regularized squared error. The update for each rating, with
+    :math:`e_{ui} = r_{ui} - \hat r_{ui}`, is
 
     .. math::
         b_u &\leftarrow b_u + \gamma (e_{ui} - \lambda b_u) \\
@@ -104,34 +104,32 @@ class SVD(_SGD):
         p_u &\leftarrow p_u + \gamma (e_{ui} q_i - \lambda p_u) \\
         q_i &\leftarrow q_i + \gamma (e_{ui} p_u - \lambda q_i)
 
-    Twin of `surprise.SVD`. With `biased=False` it is probabilistic matrix factorisation
-    (Salakhutdinov and Mnih, 2008). Koren, Bell and Volinsky (2009), equations 5 and 6.
+    Twin of `surprise.SVD`. With `biased=False` it is probabilistic matrix factorization (see `PMF`). Koren,
+    Bell and Volinsky (2009), Matrix Factorization Techniques for Recommender Systems, equations 5 and 6.
 
     Args:
-        n_factors: length of the factor vectors.
-        n_epochs: how often every rating is visited.
-        biased: whether there are a mean and biases.
-        init_mean: mean of the normal distribution that factors are drawn from.
-        init_std_dev: its standard deviation.
-        lr_all: learning rate of all parameters; `lr_bu`, `lr_bi`, `lr_pu`, `lr_qi` override it.
-        reg_all: regularisation of all parameters; `reg_bu`, `reg_bi`, `reg_pu`, `reg_qi` override it.
-        random_state: seed of the initial factors, or a generator; None: NumPy's global one.
+        n_factors: number of factors.
+        n_epochs: number of passes over the ratings.
+        biased: use the global mean and biases.
+        init_mean: mean of the normal distribution of the initial factors.
+        init_std_dev: standard deviation of that distribution.
+        lr_all: learning rate of all parameters; `lr_bu`, `lr_bi`, `lr_pu` and `lr_qi` override it.
+        reg_all: regularization of all parameters; `reg_bu`, `reg_bi`, `reg_pu` and `reg_qi` override it.
+        random_state: seed or generator of the initial factors; None: NumPy's global generator.
         verbose: print each epoch.
-        dtype: float64, which gives the twin's numbers, or float32, half the memory.
+        dtype: float64 for the same numbers as the twin, or float32 for half the memory.
 
-    Attributes: `pu` (n_users, n_factors), `qi` (n_items, n_factors), `bu` (n_users,), `bi` (n_items,).
+    Attributes:
+        pu: user factors (n_users, n_factors).
+        qi: item factors (n_items, n_factors).
+        bu: user biases (n_users,).
+        bi: item biases (n_items,).
     """
 
-    rates: ClassVar[tuple[str, ...]] = (
-        "lr_bu",
-        "lr_bi",
-        "lr_pu",
-        "lr_qi",
-        "reg_bu",
-        "reg_bi",
-        "reg_pu",
-        "reg_qi",
-    )
+    step_parameters: ClassVar[tuple[str, ...]] = (
+        "lr_bu", "lr_bi", "lr_pu", "lr_qi",
+        "reg_bu", "reg_bi", "reg_pu", "reg_qi",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -157,17 +155,17 @@ class SVD(_SGD):
         super().__init__()
         self.n_factors, self.n_epochs, self.biased = n_factors, n_epochs, biased
         self.init_mean, self.init_std_dev = init_mean, init_std_dev
-        given = {"lr_bu": lr_bu, "lr_bi": lr_bi, "lr_pu": lr_pu, "lr_qi": lr_qi}
-        given |= {"reg_bu": reg_bu, "reg_bi": reg_bi, "reg_pu": reg_pu, "reg_qi": reg_qi}
-        self._set_rates(lr_all, reg_all, given)
+        overrides = {"lr_bu": lr_bu, "lr_bi": lr_bi, "lr_pu": lr_pu, "lr_qi": lr_qi}
+        overrides |= {"reg_bu": reg_bu, "reg_bi": reg_bi, "reg_pu": reg_pu, "reg_qi": reg_qi}
+        self._set_step_parameters(lr_all, reg_all, overrides)
         self.random_state, self.verbose, self.dtype = random_state, verbose, dtype
 
-    def _train(self, matrix: RatingMatrix) -> Iterator[float | None]:
-        self.pu, self.qi = self._initial(matrix.n_users, matrix.n_items)
+    def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
+        self.pu, self.qi = self._draw_factors(matrix.n_users, matrix.n_items)
         self.bu, self.bi = np.zeros(matrix.n_users, self.dtype), np.zeros(matrix.n_items, self.dtype)
         mean = self.pu.dtype.type(self.trainset.global_mean if self.biased else 0)
         values = matrix.values.astype(self.dtype, copy=False)
-        rates, decays = self._steps("bu", "bi", "pu", "qi")
+        rates, decays = self._rates_and_decays("bu", "bi", "pu", "qi")
         yield None
         while True:
             yield svd_epoch(
@@ -178,11 +176,11 @@ class SVD(_SGD):
 
 
 class PMF(SVD):
-    r"""Probabilistic matrix factorisation: `SVD` without mean and biases.
+    r"""Probabilistic matrix factorization: `SVD` without global mean and biases.
 
     .. math:: \hat r_{ui} = q_i^T p_u
 
-    Salakhutdinov and Mnih (2008), Probabilistic Matrix Factorization. Arguments and attributes as `SVD`.
+    Salakhutdinov and Mnih (2008), Probabilistic Matrix Factorization. Arguments and attributes as in `SVD`.
     """
 
     def __init__(
@@ -208,28 +206,38 @@ class PMF(SVD):
         )  # fmt: skip
 
 
-class SVDpp(_SGD):
-    r"""SVD++: matrix factorisation that also learns from which items a user rated, whatever the rating.
+class SVDpp(_SGDModel):
+    r"""SVD++: matrix factorization that also uses which items a user rated, regardless of the rating.
 
     .. math:: \hat r_{ui} = \mu + b_u + b_i + q_i^T \Big(p_u + |I_u|^{-1/2} \sum_{j \in I_u} y_j\Big)
 
-    learned as `SVD`, with, for every :math:`j \in I_u` at each rating,
+    Trained as `SVD`, with an additional update at each rating for every :math:`j \in I_u`,
 
     .. math:: y_j \leftarrow y_j + \gamma (e_{ui} |I_u|^{-1/2} q_i - \lambda y_j)
 
-    Twin of `surprise.SVDpp`; the same model, at the cost of SVD (see `kernels/factors.py`).
+    Twin of `surprise.SVDpp`: the same model at the cost of SVD (see `marquee.algorithms.kernels.sgd`).
     Koren (2008), Factorization Meets the Neighborhood, section 4.
 
     Args:
-        cache_ratings: accepted as the twin's; changes nothing, for there is nothing to cache.
+        lr_yj: learning rate of the implicit item factors; None: `lr_all`.
+        reg_yj: regularization of the implicit item factors; None: `reg_all`.
+        cache_ratings: accepted for compatibility with the twin, without effect.
 
-    The other arguments as in `SVD` (`n_factors` 20, `lr_all` 0.007 unless given), and `lr_yj`, `reg_yj`.
+    Other arguments as in `SVD`, with defaults `n_factors=20` and `lr_all=0.007`; there is no `biased`.
 
-    Attributes: those of `SVD`, and `yj` (n_items, n_factors).
+    Attributes:
+        yj: implicit item factors (n_items, n_factors).
+
+    Other attributes as in `SVD`.
     """
 
-    rates: ClassVar[tuple[str, ...]] = (*SVD.rates[:4], "lr_yj", *SVD.rates[4:], "reg_yj")
-    learned: ClassVar[tuple[str, ...]] = (*_SGD.learned, "yj")
+    step_parameters: ClassVar[tuple[str, ...]] = (
+        *SVD.step_parameters[:4],
+        "lr_yj",
+        *SVD.step_parameters[4:],
+        "reg_yj",
+    )
+    learned_attributes: ClassVar[tuple[str, ...]] = (*_SGDModel.learned_attributes, "yj")
 
     def __init__(
         self,
@@ -257,34 +265,40 @@ class SVDpp(_SGD):
         super().__init__()
         self.n_factors, self.n_epochs = n_factors, n_epochs
         self.init_mean, self.init_std_dev = init_mean, init_std_dev
-        given = {"lr_bu": lr_bu, "lr_bi": lr_bi, "lr_pu": lr_pu, "lr_qi": lr_qi, "lr_yj": lr_yj}
-        given |= {"reg_bu": reg_bu, "reg_bi": reg_bi, "reg_pu": reg_pu, "reg_qi": reg_qi, "reg_yj": reg_yj}
-        self._set_rates(lr_all, reg_all, given)
+        overrides = {"lr_bu": lr_bu, "lr_bi": lr_bi, "lr_pu": lr_pu, "lr_qi": lr_qi, "lr_yj": lr_yj}
+        overrides |= {
+            "reg_bu": reg_bu,
+            "reg_bi": reg_bi,
+            "reg_pu": reg_pu,
+            "reg_qi": reg_qi,
+            "reg_yj": reg_yj,
+        }
+        self._set_step_parameters(lr_all, reg_all, overrides)
         self.random_state, self.verbose, self.dtype = random_state, verbose, dtype
         self.cache_ratings = cache_ratings
 
-    def _tell(self, epoch: int) -> None:
+    def _print_epoch(self, epoch: int) -> None:
         if self.verbose:
-            print(f" processing epoch {epoch - 1}")  # noqa: T201  as the twin, which differs from SVD here
+            print(f" processing epoch {epoch - 1}")  # noqa: T201  the twin's format, unlike SVD's
 
-    def user_factors(self, users: Integers) -> Real:
-        """p_u and the implicit part of each of these users, shape (len(users), n_factors)."""
+    def user_factors(self, users: Int32Array) -> FloatArray:
+        """Return p_u plus the implicit part for known users, (len(users), n_factors)."""
         implicit = np.empty((len(users), self.n_factors), dtype=self.dtype)
         implicit_factors(users, self.matrix.indptr, self.matrix.items, self.yj, implicit)
         return self.pu[users] + implicit
 
-    def _rows(self, users: Integers) -> tuple[Real, Integers]:
-        asked = np.unique(users[users >= 0])
+    def _user_factor_table(self, users: Int32Array) -> tuple[FloatArray, Int32Array]:
+        distinct = np.unique(users[users >= 0])
         rows = np.full(self.matrix.n_users, UNKNOWN, dtype=np.int32)
-        rows[asked] = np.arange(len(asked), dtype=np.int32)
-        return self.user_factors(asked), np.where(users >= 0, rows[users], UNKNOWN)
+        rows[distinct] = np.arange(len(distinct), dtype=np.int32)
+        return self.user_factors(distinct), np.where(users >= 0, rows[users], UNKNOWN)
 
-    def _train(self, matrix: RatingMatrix) -> Iterator[float | None]:
-        self.pu, self.qi, self.yj = self._initial(matrix.n_users, matrix.n_items, matrix.n_items)
+    def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
+        self.pu, self.qi, self.yj = self._draw_factors(matrix.n_users, matrix.n_items, matrix.n_items)
         self.bu, self.bi = np.zeros(matrix.n_users, self.dtype), np.zeros(matrix.n_items, self.dtype)
         mean = self.pu.dtype.type(self.trainset.global_mean)
         values = matrix.values.astype(self.dtype, copy=False)
-        rates, decays = self._steps("bu", "bi", "pu", "qi", "yj")
+        rates, decays = self._rates_and_decays("bu", "bi", "pu", "qi", "yj")
         yield None
         while True:
             yield svdpp_epoch(

@@ -1,7 +1,7 @@
-"""How many threads work on one model, and how blocks of work are shared among them.
+"""Thread pool for one model: how many threads it may use, and how blocks of work are distributed.
 
-A block's result depends on nothing but the block, and the blocks on nothing but the data: the same
-bytes come out whatever the number of threads. Kernels release the GIL, so plain threads do.
+The result of a block depends only on the block, and the blocks only on the data, so a model has the same
+bytes for any number of threads. Kernels release the GIL, so threads suffice.
 """
 
 import os
@@ -17,76 +17,83 @@ from threadpoolctl import ThreadpoolController
 
 from marquee.errors import ConfigError
 
-VARIABLE = "MARQUEE_THREADS"
+THREADS_VARIABLE = "MARQUEE_THREADS"
 
-_chosen: ContextVar[int | None] = ContextVar("threads", default=None)
+_limit: ContextVar[int | None] = ContextVar("thread limit", default=None)
 
 
-def n_threads() -> int:
-    """Threads that one model may use: what was chosen, else MARQUEE_THREADS, else the cores we may use.
+def thread_count() -> int:
+    """Return the number of threads that one model may use.
+
+    This is the value of `limit_threads`, else of MARQUEE_THREADS, else the number of cores available to the
+    process.
 
     Raises:
-        ConfigError: MARQUEE_THREADS is not a whole number above zero.
+        ConfigError: MARQUEE_THREADS is not a positive integer.
     """
-    chosen = _chosen.get()
-    if chosen is not None:
-        return chosen
-    told = os.environ.get(VARIABLE)
-    if told is None:
+    limit = _limit.get()
+    if limit is not None:
+        return limit
+    setting = os.environ.get(THREADS_VARIABLE)
+    if setting is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not told.isdecimal() or int(told) < 1:
-        raise ConfigError(f"{VARIABLE}={told!r}: set it to a whole number of threads above zero, or unset it")
-    return int(told)
+    if not setting.isdecimal() or int(setting) < 1:
+        raise ConfigError(
+            f"{THREADS_VARIABLE} must be a positive integer (got {setting!r}); set it or unset it"
+        )
+    return int(setting)
 
 
 @contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Within this block, one model uses that many threads: 1 where folds share the cores already."""
-    token = _chosen.set(number)
+def limit_threads(n: int) -> Iterator[None]:
+    """Give each model n threads within the block, such as one where folds already share the cores."""
+    token = _limit.set(n)
     try:
         yield
     finally:
-        _chosen.reset(token)
+        _limit.reset(token)
 
 
-def share_out(work: Callable[[int, int], object], n: int, block: int) -> None:
-    """Call `work(start, stop)` for consecutive blocks of range(n), side by side where there are threads.
+def run_blocks(process: Callable[[int, int], object], n: int, block_size: int) -> None:
+    """Call `process(start, stop)` for consecutive blocks of range(n), on up to `thread_count()` threads.
 
-    Whoever is free takes the next block, so blocks of unequal cost balance.
+    Idle threads take the next block, which balances blocks of unequal cost.
     """
-    bounds = [(start, min(start + block, n)) for start in range(0, n, block)]
-    workers = min(n_threads(), len(bounds))
-    if workers <= 1:
+    bounds = [(start, min(start + block_size, n)) for start in range(0, n, block_size)]
+    n_workers = min(thread_count(), len(bounds))
+    if n_workers <= 1:
         for start, stop in bounds:
-            work(start, stop)
+            process(start, stop)
         return
-    with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(work, start, stop) for start, stop in bounds]:
-            done.result()
+    with ThreadPoolExecutor(n_workers) as pool:
+        for future in [pool.submit(process, start, stop) for start, stop in bounds]:
+            future.result()
 
 
 class OneBlasThread:
-    """Within this block BLAS uses one thread, for it sums in another order when it uses more.
+    """Context manager that limits BLAS to one thread.
 
-    The limit holds for the whole process. Models that are fitted side by side share it: the first to
-    enter sets it, the last to leave gives back what was set before.
+    The order in which BLAS adds, and so the last bit of a sum, depends on the number of threads.
+
+    The limit applies to the whole process. Models that are fitted in parallel share it: the first to enter
+    sets it, the last to leave restores the previous limit.
     """
 
     def __init__(self) -> None:
-        self._lock, self._inside = Lock(), 0
+        self._lock, self._n_inside = Lock(), 0
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._inside:
-                self._limits = _libraries().limit(limits=1, user_api="blas")
-            self._inside += 1
+            if not self._n_inside:
+                self._limits = _blas_controller().limit(limits=1, user_api="blas")
+            self._n_inside += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside:
+            self._n_inside -= 1
+            if not self._n_inside:
                 self._limits.restore_original_limits()
 
 
@@ -94,6 +101,6 @@ ONE_BLAS_THREAD = OneBlasThread()
 
 
 @cache
-def _libraries() -> ThreadpoolController:
-    """The BLAS of NumPy and of SciPy; to look for them takes 2 ms."""
+def _blas_controller() -> ThreadpoolController:
+    """Controller of the BLAS libraries of NumPy and SciPy; cached because finding them takes 2 ms."""
     return ThreadpoolController()

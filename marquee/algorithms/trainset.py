@@ -1,7 +1,7 @@
-"""The doors between scikit-surprise's data and ours: training sets both ways, and test sets.
+"""Conversions between scikit-surprise's data sets and interaction matrices.
 
-RatingMatrix  --MatrixTrainset-->  what Surprise calls a Trainset (its dictionaries made when asked for)
-Trainset      --matrix_of------->  RatingMatrix (converted once)
+InteractionMatrix  ──MatrixTrainset──►  Trainset             Surprise's dictionaries are built on first access
+Trainset           ──as_matrix───────►  InteractionMatrix    converted once per training set
 """
 
 from collections import defaultdict
@@ -14,33 +14,31 @@ import numpy as np
 import pandas as pd
 import surprise
 
-from marquee.arrays import Floats, Indices, Scale
+from marquee.arrays import Float64Array, Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.matrix import (
     DEFAULT_SCALE,
-    ITEM,
-    RATING,
-    USER,
-    Grouped,
     Ids,
-    RatingMatrix,
-    check_values,
+    InteractionMatrix,
+    SparseRows,
+    check_rating_values,
 )
+from marquee.interactions.table import ITEM, RATING, USER
 
 Trainset: TypeAlias = surprise.Trainset
-Testset = list[tuple[Any, Any, float]]
-Lists: TypeAlias = defaultdict[int, list[tuple[int, float]]]
+Testset: TypeAlias = list[tuple[Any, Any, float]]  # raw user, raw item, true rating
+RatingLists: TypeAlias = defaultdict[int, list[tuple[int, float]]]
 
-_converted: "WeakKeyDictionary[Trainset, RatingMatrix]" = WeakKeyDictionary()
+_converted: "WeakKeyDictionary[Trainset, InteractionMatrix]" = WeakKeyDictionary()
 
 
 class MatrixTrainset(Trainset):  # type: ignore[misc]
-    """A `RatingMatrix` where scikit-surprise expects its `Trainset`.
+    """An interaction matrix with the interface of Surprise's `Trainset`.
 
-    The lists of tuples, which take 200 bytes a rating, are only made for those who ask for them.
+    The lists of tuples `ur` and `ir` need 200 bytes per rating, so they are built on first access.
     """
 
-    def __init__(self, matrix: RatingMatrix) -> None:
+    def __init__(self, matrix: InteractionMatrix) -> None:
         self.matrix = matrix
         self.n_users, self.n_items = matrix.n_users, matrix.n_items
         self.n_ratings = len(matrix.values)
@@ -51,106 +49,105 @@ class MatrixTrainset(Trainset):  # type: ignore[misc]
         self._global_mean: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds: not the lists, which are made again when asked for."""
+        """Leave the lists out of pickles; they are built again on access."""
         return {key: value for key, value in vars(self).items() if key not in {"ur", "ir"}}
 
     @cached_property
-    def ur(self) -> Lists:
-        """The ratings of each user: {user: [(item, rating), ...]}."""
-        return _lists(self.matrix.by_user)
+    def ur(self) -> RatingLists:
+        """Ratings by user: {user: [(item, rating), ...]}."""
+        return _to_lists(self.matrix.by_user)
 
     @cached_property
-    def ir(self) -> Lists:
-        """The ratings of each item: {item: [(user, rating), ...]}."""
-        return _lists(self.matrix.by_item)
+    def ir(self) -> RatingLists:
+        """Ratings by item: {item: [(user, rating), ...]}."""
+        return _to_lists(self.matrix.by_item)
 
     def knows_user(self, uid: object) -> bool:
-        """Whether that is the inner id of a user."""
+        """Return True if `uid` is the inner id of a user."""
         return isinstance(uid, int | np.integer) and bool(0 <= uid < self.n_users)
 
     def knows_item(self, iid: object) -> bool:
-        """Whether that is the inner id of an item."""
+        """Return True if `iid` is the inner id of an item."""
         return isinstance(iid, int | np.integer) and bool(0 <= iid < self.n_items)
 
     @property
     def global_mean(self) -> float:
-        """The mean of all ratings."""
+        """Mean of all ratings."""
         if self._global_mean is None:
             self._global_mean = float(np.mean(self.matrix.values))
         return self._global_mean
 
 
-def trainset_of(ratings: pd.DataFrame, scale: Scale = DEFAULT_SCALE) -> MatrixTrainset:
-    """The training set that `surprise.Dataset` would build from these rows, in the same order.
+def build_trainset(ratings: pd.DataFrame, scale: RatingScale = DEFAULT_SCALE) -> MatrixTrainset:
+    """Build the training set that `surprise.Dataset` would build from these rows, in the same order.
 
     Raises:
-        DataError: there is no rating, or one that is NaN or infinite.
+        DataError: there are no ratings, or a rating is NaN or infinite.
     """
-    return MatrixTrainset(RatingMatrix.from_frame(ratings, scale))
+    return MatrixTrainset(InteractionMatrix.from_frame(ratings, scale))
 
 
-def as_trainset(data: Trainset | RatingMatrix) -> Trainset:
-    """Whatever an algorithm may be fitted on, as a training set."""
-    return MatrixTrainset(data) if isinstance(data, RatingMatrix) else data
-
-
-def matrix_of(trainset: Trainset) -> RatingMatrix:
-    """The arrays of a training set. One of Surprise's own is converted the first time only.
-
-    Raises:
-        DataError: there is no rating, or one that is NaN or infinite.
-    """
-    if isinstance(trainset, MatrixTrainset):
-        return trainset.matrix
-    if trainset not in _converted:
-        _converted[trainset] = _convert(trainset)
-    return _converted[trainset]
-
-
-def testset_of(ratings: pd.DataFrame) -> Testset:
-    """Rows as scikit-surprise tests them: raw user, raw item, true rating."""
+def build_testset(ratings: pd.DataFrame) -> Testset:
+    """Build a Surprise test set: rows of raw user id, raw item id and true rating."""
     values = ratings[RATING].to_numpy(dtype=np.float64).tolist()
     return list(zip(ratings[USER].tolist(), ratings[ITEM].tolist(), values, strict=True))
 
 
-def _convert(trainset: Trainset) -> RatingMatrix:
-    rows = _grouped(trainset.ur, trainset.n_users)
-    columns = _grouped(trainset.ir, trainset.n_items)
-    check_values(rows.values)
-    return RatingMatrix(
+def as_trainset(data: Trainset | InteractionMatrix) -> Trainset:
+    """Return the argument of `fit` as a training set."""
+    return MatrixTrainset(data) if isinstance(data, InteractionMatrix) else data
+
+
+def as_matrix(trainset: Trainset) -> InteractionMatrix:
+    """Return a training set as an interaction matrix; the matrix of a Surprise training set is cached.
+
+    Raises:
+        DataError: there are no ratings, or a rating is NaN or infinite.
+    """
+    if isinstance(trainset, MatrixTrainset):
+        return trainset.matrix
+    if trainset not in _converted:
+        _converted[trainset] = _to_matrix(trainset)
+    return _converted[trainset]
+
+
+def _to_matrix(trainset: Trainset) -> InteractionMatrix:
+    rows = _to_sparse_rows(trainset.ur, trainset.n_users)
+    columns = _to_sparse_rows(trainset.ir, trainset.n_items)
+    check_rating_values(rows.values)
+    return InteractionMatrix(
         rows.indptr,
-        rows.others,
+        rows.indices,
         rows.values,
-        _ids(trainset._raw2inner_id_users),
-        _ids(trainset._raw2inner_id_items),
+        _sorted_raw_ids(trainset._raw2inner_id_users),
+        _sorted_raw_ids(trainset._raw2inner_id_items),
         columns,
         trainset.rating_scale,
     )
 
 
-def _grouped(lists: Lists, n_groups: int) -> Grouped:
-    """Surprise's lists of tuples as arrays."""
-    groups = [lists[group] for group in range(n_groups)]
-    indptr: Indices = np.zeros(n_groups + 1, dtype=np.int64)
-    np.cumsum([len(group) for group in groups], out=indptr[1:])
-    numbers = chain.from_iterable(chain.from_iterable(groups))
+def _to_sparse_rows(lists: RatingLists, n_rows: int) -> SparseRows:
+    """Convert Surprise's lists of (id, rating) tuples to arrays."""
+    rows = [lists[row] for row in range(n_rows)]
+    indptr: Int64Array = np.zeros(n_rows + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=indptr[1:])
+    numbers = chain.from_iterable(chain.from_iterable(rows))
     try:
-        pairs: Floats = np.fromiter(numbers, np.float64, 2 * indptr[-1]).reshape(-1, 2)
+        pairs: Float64Array = np.fromiter(numbers, np.float64, 2 * indptr[-1]).reshape(-1, 2)
     except (TypeError, ValueError) as error:
-        raise DataError(f"the training set holds a rating that is not a number ({error})") from None
-    return Grouped(indptr, pairs[:, 0].astype(np.int32), np.ascontiguousarray(pairs[:, 1]))
+        raise DataError(f"the training set contains a rating that is not a number ({error})") from None
+    return SparseRows(indptr, pairs[:, 0].astype(np.int32), np.ascontiguousarray(pairs[:, 1]))
 
 
-def _ids(raw_to_inner: dict[Any, int]) -> Ids:
-    """Raw ids in the order of the inner ones."""
+def _to_lists(side: SparseRows) -> RatingLists:
+    """Convert arrays to Surprise's lists: {row: [(id, rating), ...]}, rows in order."""
+    pairs = list(zip(side.indices.tolist(), side.values.tolist(), strict=True))
+    lists: RatingLists = defaultdict(list)
+    for row, (start, stop) in enumerate(pairwise(side.indptr.tolist())):
+        lists[row] = pairs[start:stop]
+    return lists
+
+
+def _sorted_raw_ids(raw_to_inner: dict[Any, int]) -> Ids:
+    """Return the raw ids in the order of their inner ids."""
     return tuple(sorted(raw_to_inner, key=raw_to_inner.__getitem__))
-
-
-def _lists(side: Grouped) -> Lists:
-    """{group: [(other, rating), ...]}, groups in order."""
-    pairs = list(zip(side.others.tolist(), side.values.tolist(), strict=True))
-    bounds = side.indptr.tolist()
-    groups: Lists = defaultdict(list)
-    for group, (start, stop) in enumerate(pairwise(bounds)):
-        groups[group] = pairs[start:stop]
-    return groups

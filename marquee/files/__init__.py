@@ -1,1 +1,1 @@
-"""Files that survive crashes: atomic writes, append-only journals, locks and digests."""
+"""Crash-safe files: atomic writes, append-only journals, locks and digests."""

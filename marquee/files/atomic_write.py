@@ -1,4 +1,4 @@
-"""Atomic writes: after a crash at any moment, a file or folder has its old content or its new one."""
+"""Atomic writes: after a crash at any time, a file or folder has either its old or its new content."""
 
 import errno
 import json
@@ -12,37 +12,36 @@ from typing import Any
 
 
 def write_atomically(path: Path, content: str | bytes, *, mode: int | None = None, sync: bool = True) -> None:
-    """Replace a file in one step; readers see the old content or the new one, never a part.
+    """Replace a file in one step; readers see either the old or the new content.
 
     Args:
-        path: the file, in a folder that exists.
+        path: file in an existing folder.
         content: text is encoded as UTF-8.
-        mode: permissions of the new file, which it has before anything is written to it; None: those that the
-            umask leaves.
-        sync: return only when the content is on disk. Without it, a power cut soon afterwards may leave an
-            empty file: only for files that are rewritten all the time, by a process that must not wait.
+        mode: permissions of the new file, set before anything is written to it; by default from the umask.
+        sync: return when the content is on disk. Without sync, a power failure soon afterwards may leave an
+            empty file; use this for files that are rewritten often by a process that must not wait.
 
     Raises:
-        OSError: the file could not be written; the old one is still there.
+        OSError: the file could not be written; the old file is unchanged.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write_new(draft, content.encode() if isinstance(content, str) else content, mode)
+        _write_new_file(draft, content.encode() if isinstance(content, str) else content, mode)
         if sync:
             move_into_place(draft, path)
         else:
             draft.replace(path)
     except BaseException:
-        draft.unlink(missing_ok=True)  # on a full disk it would be in the way
+        draft.unlink(missing_ok=True)
         raise
 
 
 def write_json(path: Path, tree: Any, *, sync: bool = True) -> None:
-    """Replace a file by JSON with sorted keys, so that equal content gives equal bytes.
+    """Replace a file with JSON whose keys are sorted, so that equal trees give equal bytes.
 
     Args:
-        path: the file; its folder is created if necessary.
-        tree: the content.
+        path: file; its folder is created if necessary.
+        tree: content.
         sync: as for `write_atomically`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,24 +50,24 @@ def write_json(path: Path, tree: Any, *, sync: bool = True) -> None:
 
 
 def move_into_place(draft: Path, path: Path) -> None:
-    """Rename a finished file to another name in its folder; on return, content and name are on disk."""
+    """Rename a complete file within its folder; return when content and name are on disk."""
     _sync(draft)
     draft.replace(path)
     sync_folder(path.parent)
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of the one at `path` when the block ends.
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces the folder at `path` when the `with` block ends.
 
-    If the block raises, the old folder stays as it was. Only one process at a time may replace a folder: what
-    a killed one left behind is removed.
+    If the block raises, the old folder is unchanged. Leftovers of a killed process are removed, so only one
+    process at a time may replace a folder.
     """
-    new, old = (path.with_name(f".{path.name}.{which}") for which in ("new", "old"))
+    new, old = (path.with_name(f".{path.name}.{suffix}") for suffix in ("new", "old"))
     if old.exists() and not path.exists():
         old.rename(path)  # a process was killed between the two renames below
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
     try:
         yield new
@@ -81,27 +80,27 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder (new, renamed and removed files) are on disk."""
+    """Wait until the names of new, renamed and removed files of a folder are on disk."""
     try:
         _sync(folder)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # network file systems that cannot do it say so
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync folders
             raise
 
 
-def _write_new(path: Path, content: bytes, mode: int | None) -> None:
-    """Write a file that does not exist yet."""
+def _write_new_file(path: Path, content: bytes, mode: int | None) -> None:
+    """Write a file that must not exist yet."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    handle = os.open(path, flags, 0o666 if mode is None else mode)
-    with os.fdopen(handle, "wb") as file:
+    descriptor = os.open(path, flags, 0o666 if mode is None else mode)
+    with os.fdopen(descriptor, "wb") as file:
         if mode is not None:
-            os.fchmod(handle, mode)  # the umask may have taken some of it away
+            os.fchmod(descriptor, mode)  # the umask may have removed some permissions
         file.write(content)
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)

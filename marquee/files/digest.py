@@ -1,16 +1,16 @@
-"""Digests of files, in hexadecimal; a file is read in pieces, whatever its size."""
+"""Hexadecimal digests of files of any size."""
 
 import hashlib
 from pathlib import Path
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes: what ours are checked by."""
+    """Return the SHA-256 digest of a file."""
     return _digest(path, "sha256")
 
 
 def md5_of(path: Path) -> str:
-    """MD5 of a file's bytes: what GroupLens publishes and DVC computes."""
+    """Return the MD5 digest of a file, which GroupLens publishes and DVC computes."""
     return _digest(path, "md5")
 
 

@@ -1,7 +1,7 @@
-"""Append-only files of lines that are there whole or not at all, whoever writes and whenever they die.
+"""Append-only files of lines that survive killed writers.
 
-A process that is killed while it writes leaves a torn line: one without its line break. A line counts once
-its line break is there, so readers leave a torn line out, and the next writer cuts it off.
+A process that is killed while it writes leaves a torn line, which has no line break. Readers ignore a torn
+line and the next writer removes it.
 """
 
 import contextlib
@@ -11,84 +11,83 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-END = b"\n"
-BLOCK = 1 << 12  # bytes searched at a time for the end of the last whole line
+LINE_END = b"\n"
+SEARCH_BLOCK_BYTES = 1 << 12  # read at a time, from the end, to find the last line break
 
 
 def append_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Append lines to a file that other processes append to as well; on return they are on disk.
+    """Append lines to a file that other processes append to as well; return when they are on disk.
 
-    The file is locked meanwhile. The lock is the kernel's: it ends with the process that holds it.
+    The file is locked while it is written.
 
     Args:
-        path: the file, which must exist.
-        lines: without line breaks.
+        path: an existing file.
+        lines: lines without line breaks.
 
     Raises:
-        FileNotFoundError: the file does not exist, or not any more.
-        OSError: the disk is full, read-only or broken; none of the lines was appended.
+        FileNotFoundError: the file does not exist or was deleted.
+        OSError: the disk is full, read-only or broken; no line was appended.
     """
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        append_synced(file, _cut_torn_line(file), lines)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        append_and_sync(descriptor, _truncate_torn_line(descriptor), lines)
     finally:
-        os.close(file)
+        os.close(descriptor)
 
 
-def append_synced(file: int, size: int, lines: Iterable[bytes]) -> int:
-    """Append lines to an open file and sync it, all of them or none.
+def append_and_sync(descriptor: int, size: int, lines: Iterable[bytes]) -> int:
+    """Append lines to an open file and sync it, all of them or none; return the new size.
 
     Args:
-        file: descriptor of a file that was opened for appending and that nobody else writes to meanwhile.
-        size: of the file, in bytes.
-        lines: without line breaks.
-
-    Returns:
-        The new size of the file.
+        descriptor: descriptor of a file opened for appending, without other writers.
+        size: current size of the file, in bytes.
+        lines: lines without line breaks.
 
     Raises:
-        OSError: the disk is full, read-only or broken. The file is cut back to its old size; where the disk
-            does not allow that either, it may end with some of the lines and a torn one.
+        OSError: the disk is full, read-only or broken. The file is truncated to its old size; if that fails
+            too, it may end with some of the lines and a torn one.
     """
-    data = memoryview(END.join([*lines, b""]))
+    data = memoryview(LINE_END.join([*lines, b""]))
     try:
-        written = 0
-        while written < len(data):  # a disk that fills up takes a part first, and refuses the rest
-            written += os.write(file, data[written:])
-        os.fdatasync(file)
+        n_written = 0
+        while n_written < len(data):  # a disk that is almost full writes a part first
+            n_written += os.write(descriptor, data[n_written:])
+        os.fdatasync(descriptor)
     except OSError:
         with contextlib.suppress(OSError):
-            os.ftruncate(file, size)
+            os.ftruncate(descriptor, size)
         raise
     return size + len(data)
 
 
-def whole_lines(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int]]:
-    """Yield each whole line of a file that may be growing, and the offset behind it.
+def read_complete_lines(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int]]:
+    """Yield each complete line of a file, with its line break, and the offset after it.
+
+    The file may be growing; pass the last offset to continue later.
 
     Args:
-        file: opened for reading.
-        start: offset at which a line begins: 0, or an offset that was yielded before.
+        file: file opened for reading.
+        start: offset of the beginning of a line: 0 or an offset yielded before.
     """
     file.seek(start)
     for line in file:
-        if not line.endswith(END):
+        if not line.endswith(LINE_END):
             return
         start += len(line)
         yield line, start
 
 
-def _cut_torn_line(file: int) -> int:
-    """Cut off what follows the last line break; return the size of the file then."""
-    size = end = os.lseek(file, 0, os.SEEK_END)
+def _truncate_torn_line(descriptor: int) -> int:
+    """Remove bytes after the last line break and return the size of the file."""
+    size = end = os.lseek(descriptor, 0, os.SEEK_END)
     while end:
-        start = max(0, end - BLOCK)
-        found = os.pread(file, end - start, start).rfind(END)
-        if found >= 0:
-            end = start + found + 1
+        start = max(0, end - SEARCH_BLOCK_BYTES)
+        position = os.pread(descriptor, end - start, start).rfind(LINE_END)
+        if position >= 0:
+            end = start + position + 1
             break
         end = start
     if end < size:
-        os.ftruncate(file, end)
+        os.ftruncate(descriptor, end)
     return end

@@ -1,4 +1,4 @@
-"""Locks between processes: a file that one of them holds. The kernel releases it when its holder dies."""
+"""File locks between processes. The kernel releases a lock when its holder dies."""
 
 import fcntl
 import os
@@ -7,33 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def open_locked(path: Path, *, wait: bool) -> int:
-    """Lock a file, which is created if necessary; the lock is held until the descriptor is closed.
+def acquire_lock(path: Path, *, wait: bool) -> int:
+    """Lock a file and return its descriptor; closing the descriptor releases the lock.
 
     Args:
-        path: the file, in a folder that exists. It stays when the lock is released.
-        wait: for another holder to release it.
-
-    Returns:
-        An open file descriptor.
+        path: created if necessary, in an existing folder; it remains when the lock is released.
+        wait: wait until another holder releases the lock.
 
     Raises:
-        BlockingIOError: the lock is held already, by this process or another, and `wait` is not set.
+        BlockingIOError: `wait` is False and this or another process holds the lock.
     """
-    file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
-        os.close(file)
+        os.close(descriptor)
         raise
-    return file
+    return descriptor
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a file within this block; arguments and errors as for `open_locked`."""
-    file = open_locked(path, wait=wait)
+def file_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a file within a `with` block; arguments and errors as for `acquire_lock`."""
+    descriptor = acquire_lock(path, wait=wait)
     try:
         yield
     finally:
-        os.close(file)
+        os.close(descriptor)

@@ -1,1 +1,1 @@
-"""Interaction data: table schema, validation, deduplication, splitting and the interaction matrix."""
+"""Interactions: table columns, validation, deduplication, splitting and the interaction matrix."""

@@ -1,38 +1,65 @@
-"""One row a (user, item): which of several ratings of one item by one user stays."""
+"""Deduplication: keep one rating per user and item."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from marquee.interactions.matrix import ITEM, RATING, TIMESTAMP, USER
+from marquee.arrays import Int64Array
 from marquee.interactions.raw_schema import LINE
+from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
 
-Policy = Literal["last", "mean", "refuse"]
+DuplicatePolicy: TypeAlias = Literal["last", "mean", "refuse"]
+DROP_REASONS: dict[DuplicatePolicy, str] = {
+    "last": "replaced by line",
+    "mean": "merged into line",
+    "refuse": "same user and item as line",
+}
 
 
-def settle(good: pd.DataFrame, policy: Policy) -> tuple[pd.DataFrame, pd.Series]:
-    """One row a (user, item): the rows that stay, and why each of the others (by its index) gave way."""
-    pair = good[USER].cat.codes.astype("int64") * len(good[ITEM].cat.categories) + good[ITEM].cat.codes
-    again = good[pair.duplicated(keep=False)]
-    if again.empty:
-        return good, pd.Series(dtype=str)
-    group = pd.factorize(pair[again.index])[0]
-    times = again[TIMESTAMP].fillna(0).to_numpy()
-    by_time = np.lexsort((times, group))  # stable: of equal times, the last in the file is last
-    latest = by_time[np.flatnonzero(np.diff(group[by_time], append=-1))]
-    stays = latest if policy == "last" else np.unique(group, return_index=True)[1]
-    gone = np.setdiff1d(np.arange(len(again)), stays)
-    words = {
-        "last": "replaced by line",
-        "mean": "merged into line",
-        "refuse": "the same user and item as line",
-    }
-    lines = again[LINE].to_numpy()[stays[group[gone]]]
-    gave_way = pd.Series([f"{words[policy]} {line}" for line in lines], again.index[gone])
+@dataclass(frozen=True)
+class DeduplicationResult:
+    """Rows with unique pairs of user and item, and the reason for each dropped row (by its index)."""
+
+    rows: pd.DataFrame
+    drop_reasons: pd.Series
+
+
+def resolve_duplicates(rows: pd.DataFrame, policy: DuplicatePolicy) -> DeduplicationResult:
+    """Keep one row of each user and item.
+
+    Args:
+        rows: valid rows of the raw table, users and items as categories.
+        policy: "last" keeps the row with the latest timestamp; of equal or missing timestamps, the last in
+            the source. "mean" keeps the first row with the mean rating and the latest timestamp. "refuse"
+            keeps the first row; the caller rejects the table if any row was dropped.
+    """
+    pairs = rows[USER].cat.codes.astype("int64") * len(rows[ITEM].cat.categories) + rows[ITEM].cat.codes
+    repeated = rows[pairs.duplicated(keep=False)]
+    if repeated.empty:
+        return DeduplicationResult(rows, pd.Series(dtype=str))
+    groups: Int64Array = pd.factorize(pairs[repeated.index])[0]
+    first, latest = np.unique(groups, return_index=True)[1], _latest_rows(repeated, groups)
+    kept_rows = latest if policy == "last" else first
+    reasons = _drop_reasons(repeated, groups, kept_rows, DROP_REASONS[policy])
     if policy == "mean":
-        sums = np.bincount(group, again[RATING]) / np.bincount(group)
-        good = good.copy()
-        good.loc[again.index[stays], RATING] = sums
-        good.loc[again.index[stays], TIMESTAMP] = again[TIMESTAMP].to_numpy()[latest]
-    return good.drop(index=gave_way.index), gave_way
+        rows = rows.copy()
+        rows.loc[repeated.index[kept_rows], RATING] = np.bincount(groups, repeated[RATING]) / np.bincount(
+            groups
+        )
+        rows.loc[repeated.index[kept_rows], TIMESTAMP] = repeated[TIMESTAMP].to_numpy()[latest]
+    return DeduplicationResult(rows.drop(index=reasons.index), reasons)
+
+
+def _latest_rows(rows: pd.DataFrame, groups: Int64Array) -> Int64Array:
+    """Return the position of the latest row of each group; the last one if timestamps are equal."""
+    by_time = np.lexsort((rows[TIMESTAMP].fillna(0).to_numpy(), groups))  # a stable sort
+    return by_time[np.flatnonzero(np.diff(groups[by_time], append=-1))]
+
+
+def _drop_reasons(rows: pd.DataFrame, groups: Int64Array, kept_rows: Int64Array, reason: str) -> pd.Series:
+    """Return the reason for each row that is not kept, with the line that is kept instead."""
+    dropped_rows = np.setdiff1d(np.arange(len(rows)), kept_rows)
+    lines = rows[LINE].to_numpy()[kept_rows[groups[dropped_rows]]]
+    return pd.Series([f"{reason} {line}" for line in lines], rows.index[dropped_rows])

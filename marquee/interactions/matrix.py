@@ -1,10 +1,4 @@
-"""The ratings table and `RatingMatrix`, its compressed form: the names and orders everybody agrees on.
-
-    ratings   user (str) | item (str) | rating (float32) | timestamp (int64, UTC seconds; all rows or none)
-    items     item (str) | title (str) | genres (str, joined by "|")
-
-Source order is kept everywhere: it is the order in which stochastic gradient descent visits ratings.
-"""
+"""Interaction matrix: the interactions table as a sparse matrix, by user and by item."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,112 +6,139 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from marquee.arrays import Floats, Indices, Integers, Scale
+from marquee.arrays import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
+from marquee.interactions.table import ITEM, RATING, USER
 
-USER, ITEM, RATING, TIMESTAMP = "user", "item", "rating", "timestamp"
-TITLE, GENRES = "title", "genres"
-RATING_COLUMNS = (USER, ITEM, RATING, TIMESTAMP)
-ITEM_COLUMNS = (ITEM, TITLE, GENRES)
-GENRE_SEPARATOR = "|"
-DEFAULT_SCALE: Scale = (1.0, 5.0)  # that of scikit-surprise's Reader
+DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 
-Ids: TypeAlias = tuple[Any, ...]  # strings in our tables; whatever hashes in a data set of Surprise
+Ids: TypeAlias = tuple[Any, ...]  # strings in our tables, any hashable in a Surprise data set
 
 
 @dataclass(frozen=True)
-class CodedRatings:
-    """A ratings table with ids replaced by numbers, row by row in source order.
+class EncodedInteractions:
+    """An interactions table with ids replaced by inner ids, one entry per row, in source order.
 
-    Users and items are numbered in order of first appearance, as scikit-surprise numbers them.
+    Inner ids follow the order of first appearance, as in scikit-surprise.
     """
 
-    users: Integers  # (n_ratings,)
-    items: Integers  # (n_ratings,)
-    values: Floats  # (n_ratings,)
-    user_ids: Ids
+    users: Int32Array  # (n_ratings,)
+    items: Int32Array  # (n_ratings,)
+    values: Float64Array  # (n_ratings,)
+    user_ids: Ids  # by inner id
     item_ids: Ids
 
     @classmethod
-    def from_frame(cls, ratings: pd.DataFrame) -> "CodedRatings":
-        """Number the users and items of a ratings table.
+    def from_frame(cls, ratings: pd.DataFrame) -> "EncodedInteractions":
+        """Encode the user and item ids of an interactions table.
 
         Raises:
-            DataError: the table has no rows, a rating that is not a finite number, or no user or item.
+            DataError: the table is empty, lacks a user or item id, or has a non-finite rating.
         """
         users, user_ids = pd.factorize(ratings[USER])
         items, item_ids = pd.factorize(ratings[ITEM])
-        nobody = np.flatnonzero((users < 0) | (items < 0))
-        if len(nobody):
-            raise DataError(
-                f"{len(nobody)} of {len(users)} ratings name no user or no item, the first in row "
-                f"{nobody[0]}: remove them (the validate stage does)"
-            )
+        _check_ids_present(users, items)
         values = ratings[RATING].to_numpy(dtype=np.float64)
-        check_values(values)
+        check_rating_values(values)
         return cls(users.astype(np.int32), items.astype(np.int32), values, tuple(user_ids), tuple(item_ids))
 
-    def take(self, rows: Indices) -> "CodedRatings":
-        """Some of the rows, in the order given, with users and items numbered anew."""
-        users, user_ids = _renumbered(self.users[rows], self.user_ids)
-        items, item_ids = _renumbered(self.items[rows], self.item_ids)
-        return CodedRatings(users, items, self.values[rows], user_ids, item_ids)
+    def take(self, rows: Int64Array) -> "EncodedInteractions":
+        """Return the given rows in the given order, with inner ids assigned again."""
+        users, user_ids = _reencode(self.users[rows], self.user_ids)
+        items, item_ids = _reencode(self.items[rows], self.item_ids)
+        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids)
 
 
 @dataclass(frozen=True)
-class Grouped:
-    """One side's lists of ratings: group g holds `others[indptr[g]:indptr[g + 1]]`, in source order."""
+class SparseRows:
+    """Matrix in CSR form: row r has `values[indptr[r]:indptr[r + 1]]` in the columns `indices[...]`.
 
-    indptr: Indices  # (n_groups + 1,)
-    others: Integers  # (n_ratings,)
-    values: Floats  # (n_ratings,)
+    Entries of a row stay in source order, so columns are not sorted; a column may occur twice.
+    """
+
+    indptr: Int64Array  # (n_rows + 1,)
+    indices: Int32Array  # (n_ratings,)
+    values: Float64Array  # (n_ratings,)
+
+    @classmethod
+    def from_triplets(
+        cls, rows: Int32Array, columns: Int32Array, values: Float64Array, n_rows: int
+    ) -> "SparseRows":
+        """Group (row, column, value) triplets by row.
+
+        >>> matrix = SparseRows.from_triplets(
+        ...     np.array([1, 0, 1]), np.array([0, 2, 1]), np.array([4.0, 3.0, 5.0]), n_rows=2
+        ... )
+        >>> matrix.indptr.tolist(), matrix.indices.tolist(), matrix.values.tolist()
+        ([0, 1, 3], [2, 0, 1], [3.0, 4.0, 5.0])
+        """
+        order = stable_argsort(rows)
+        indptr = np.zeros(n_rows + 1, dtype=np.int64)
+        np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
+        return cls(indptr, columns[order], values[order])
 
     @property
-    def counts(self) -> Indices:
-        """Number of ratings of each group, shape (n_groups,)."""
+    def counts(self) -> Int64Array:
+        """Number of entries of each row, shape (n_rows,)."""
         return np.diff(self.indptr)
 
     @property
-    def means(self) -> Floats:
-        """Mean rating of each group, shape (n_groups,)."""
+    def means(self) -> Float64Array:
+        """Mean value of each row, shape (n_rows,). No row may be empty."""
         return np.add.reduceat(self.values, self.indptr[:-1]) / self.counts
 
 
 @dataclass(frozen=True)
-class RatingMatrix:
-    """Ratings by user: the compressed sparse rows of the user-item matrix.
+class InteractionMatrix:
+    """User-item matrix of ratings in CSR form, with its transpose in `by_item`.
 
-    User u rated `items[indptr[u]:indptr[u + 1]]`, in source order, with the `values` beside them.
+    User u rated `items[indptr[u]:indptr[u + 1]]` with `values[indptr[u]:indptr[u + 1]]`, in source order.
     """
 
-    indptr: Indices  # (n_users + 1,)
-    items: Integers  # (n_ratings,)
-    values: Floats  # (n_ratings,)
-    user_ids: Ids
+    indptr: Int64Array  # (n_users + 1,)
+    items: Int32Array  # (n_ratings,)
+    values: Float64Array  # (n_ratings,)
+    user_ids: Ids  # by inner id
     item_ids: Ids
-    by_item: Grouped  # the columns: each item's raters in source order
-    scale: Scale = DEFAULT_SCALE
+    by_item: SparseRows  # each item's users, in source order
+    scale: RatingScale = DEFAULT_SCALE
 
     @classmethod
-    def from_coded(cls, coded: CodedRatings, scale: Scale = DEFAULT_SCALE) -> "RatingMatrix":
-        """Group coded ratings by user and by item; both keep the source order."""
-        rows = grouped(coded.users, coded.items, coded.values, len(coded.user_ids))
-        columns = grouped(coded.items, coded.users, coded.values, len(coded.item_ids))
-        return cls(rows.indptr, rows.others, rows.values, coded.user_ids, coded.item_ids, columns, scale)
+    def from_encoded(
+        cls, encoded: EncodedInteractions, scale: RatingScale = DEFAULT_SCALE
+    ) -> "InteractionMatrix":
+        """Group encoded interactions by user and by item; both keep the source order."""
+        users, items, values = encoded.users, encoded.items, encoded.values
+        by_user = SparseRows.from_triplets(users, items, values, len(encoded.user_ids))
+        by_item = SparseRows.from_triplets(items, users, values, len(encoded.item_ids))
+        return cls(
+            by_user.indptr,
+            by_user.indices,
+            by_user.values,
+            encoded.user_ids,
+            encoded.item_ids,
+            by_item,
+            scale,
+        )
 
     @classmethod
-    def from_frame(cls, ratings: pd.DataFrame, scale: Scale = DEFAULT_SCALE) -> "RatingMatrix":
-        """Number, check and group a ratings table.
+    def from_frame(cls, ratings: pd.DataFrame, scale: RatingScale = DEFAULT_SCALE) -> "InteractionMatrix":
+        """Encode and group an interactions table.
 
         Raises:
-            DataError: the table has no rows, a rating that is not a finite number, or no user or item.
+            DataError: the table is empty, lacks a user or item id, or has a non-finite rating.
+
+        >>> ratings = pd.DataFrame({"user": ["ann", "bob"], "item": ["x", "x"], "rating": [4.0, 2.0]})
+        >>> matrix = InteractionMatrix.from_frame(ratings)
+        >>> matrix.user_ids, matrix.item_ids, matrix.by_item.means.tolist()
+        (('ann', 'bob'), ('x',), [3.0])
         """
-        return cls.from_coded(CodedRatings.from_frame(ratings), scale)
+        return cls.from_encoded(EncodedInteractions.from_frame(ratings), scale)
 
     @property
-    def by_user(self) -> Grouped:
-        """The rows, in the same form as the columns."""
-        return Grouped(self.indptr, self.items, self.values)
+    def by_user(self) -> SparseRows:
+        """The matrix itself as `SparseRows`, the same form as `by_item`."""
+        return SparseRows(self.indptr, self.items, self.values)
 
     @property
     def n_users(self) -> int:
@@ -129,50 +150,52 @@ class RatingMatrix:
         """Number of items."""
         return len(self.item_ids)
 
-    def item_counts(self) -> Indices:
-        """Number of ratings of each item, shape (n_items,)."""
+    def item_counts(self) -> Int64Array:
+        """Return the number of ratings of each item, shape (n_items,)."""
         return self.by_item.counts
 
 
-def check_values(values: Floats) -> None:
-    """Refuse no ratings at all, and ratings that no algorithm can learn from.
+def check_rating_values(values: Float64Array) -> None:
+    """Check that there are ratings and that all of them are finite.
 
     Raises:
-        DataError: there is none, or one is NaN or infinite.
+        DataError: there are no ratings, or one is NaN or infinite.
     """
     if not len(values):
-        raise DataError("there is no rating to train on: the ratings table is empty")
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
+        raise DataError("the interactions table is empty: there are no ratings to train on")
+    invalid = np.flatnonzero(~np.isfinite(values))
+    if len(invalid):
         raise DataError(
-            f"{len(bad)} of {len(values)} ratings are not finite numbers, the first in row {bad[0]} "
-            f"({values[bad[0]]}): remove them (the validate stage does)"
+            f"{len(invalid)} of {len(values)} ratings are not finite, the first in row {invalid[0]} "
+            f"({values[invalid[0]]}); the validate stage removes such rows"
         )
 
 
-def grouped(keys: Integers, others: Integers, values: Floats, n_groups: int) -> Grouped:
-    """Collect ratings by key, in the order of the rows."""
-    order = stable_order(keys)
-    indptr = np.zeros(n_groups + 1, dtype=np.int64)
-    np.cumsum(np.bincount(keys, minlength=n_groups), out=indptr[1:])
-    return Grouped(indptr, others[order], values[order])
+def stable_argsort(keys: Int32Array) -> Int64Array:
+    """Return the stable sort order of non-negative keys, in linear time.
 
-
-def stable_order(keys: Integers) -> Indices:
-    """Row numbers sorted by key, equal keys in row order, in linear time.
-
-    NumPy sorts 16-bit keys by radix (10 ms a million) and wider ones by comparison (80 ms), so the
-    halves of a key are sorted one after the other, the lower first.
+    NumPy uses radix sort for 16-bit keys (10 ms for a million) and a comparison sort for wider ones
+    (80 ms), so the lower and the upper half of the keys are sorted one after the other.
     """
     keys = np.asarray(keys)
     order = np.argsort(keys.astype(np.uint16), kind="stable")
-    high = keys >> 16
-    if high.any():
-        order = order[np.argsort(high[order].astype(np.uint16), kind="stable")]
+    upper = keys >> 16
+    if upper.any():
+        order = order[np.argsort(upper[order].astype(np.uint16), kind="stable")]
     return order
 
 
-def _renumbered(numbers: Integers, ids: Ids) -> tuple[Integers, Ids]:
-    """Numbers in order of first appearance, and the ids that they stand for."""
-    new, old = pd.factorize(numbers)
-    return new.astype(np.int32), tuple(ids[number] for number in old)
+def _check_ids_present(users: Int64Array, items: Int64Array) -> None:
+    """Check codes of `pd.factorize`, which are negative for missing ids."""
+    missing = np.flatnonzero((users < 0) | (items < 0))
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} of {len(users)} ratings lack a user or item id, the first in row "
+            f"{missing[0]}; the validate stage removes such rows"
+        )
+
+
+def _reencode(codes: Int32Array, ids: Ids) -> tuple[Int32Array, Ids]:
+    """Return new codes in order of first appearance, and the id of each code."""
+    new_codes, old_codes = pd.factorize(codes)
+    return new_codes.astype(np.int32), tuple(ids[code] for code in old_codes)

@@ -1,23 +1,29 @@
-"""The ingested table: rows as they were read, before anything is judged.
+"""Columns of the raw table: rows as read from the source, before validation.
 
-line (int64) | user | item (str) | rating | timestamp (float64, null where it is no number)
-raw            the row's text, where something in it was not understood
-fault          why it is no row at all, else null
-rating_text, timestamp_text    what stands where a number should, else null
+line                           line number in the source (int64)
+user, item                     str
+rating, timestamp              float64, null where the source has no number
+raw                            text of the row if it was not fully understood, else null
+parse_error                    reason why the line could not be split into fields, else null
+rating_text, timestamp_text    text of a cell that should be a number and is not, else null
 """
 
 import re
 
 import pandas as pd
 
-from marquee.interactions.matrix import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
 
-LINE, RAW, FAULT = "line", "raw", "fault"
+LINE, RAW, PARSE_ERROR = "line", "raw", "parse_error"
 RATING_TEXT, TIMESTAMP_TEXT = "rating_text", "timestamp_text"
-INGESTED_COLUMNS = (LINE, USER, ITEM, RATING, TIMESTAMP, RAW, FAULT, RATING_TEXT, TIMESTAMP_TEXT)
-CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+RAW_COLUMNS = (LINE, USER, ITEM, RATING, TIMESTAMP, RAW, PARSE_ERROR, RATING_TEXT, TIMESTAMP_TEXT)
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def is_good_id(ids: pd.Series) -> pd.Series:
-    """Whether each id is text, not empty, and free of control characters."""
-    return ids.notna() & (ids != "") & ~ids.str.contains(CONTROLS, na=False)
+def valid_id_mask(ids: pd.Series) -> pd.Series:
+    r"""Mark the ids that are neither null nor empty and have no control characters.
+
+    >>> valid_id_mask(pd.Series(["u1", "", None, "tab\t"])).tolist()
+    [True, False, False, False]
+    """
+    return ids.notna() & (ids != "") & ~ids.str.contains(CONTROL_CHARACTERS, na=False)

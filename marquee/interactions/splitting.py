@@ -1,74 +1,83 @@
-"""What is held out, and how the rest is folded: row numbers only, never the ratings themselves."""
+"""Train/test splits and cross-validation folds, as row numbers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import Indices
+from marquee.arrays import Int64Array
 from marquee.errors import DataError
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Row numbers of one fold, in the order in which scikit-surprise would see them."""
+class TrainTestSplit:
+    """Row numbers of the training and the test part."""
 
-    train: Indices
-    test: Indices
+    train: Int64Array
+    test: Int64Array
 
 
-def shuffled(n_rows: int, seed: int) -> Indices:
-    """Rows in the order of `surprise.model_selection.KFold(random_state=seed)`.
+def shuffle_rows(n_rows: int, seed: int) -> Int64Array:
+    """Return row numbers in the order of `surprise.model_selection.KFold(random_state=seed)`.
 
-    The legacy `RandomState` is used on purpose: a `Generator` shuffles differently, and these
-    folds are promised to be scikit-surprise's own.
+    The legacy `RandomState` is used because a `Generator` would shuffle differently.
     """
     rows = np.arange(n_rows)
     np.random.RandomState(seed).shuffle(rows)
     return rows
 
 
-def folds_of(order: Indices, n_folds: int) -> Iterator[Fold]:
-    """Cut shuffled rows into k consecutive parts; each is the test part once.
+def split_into_folds(order: Int64Array, n_folds: int) -> Iterator[TrainTestSplit]:
+    """Cut shuffled rows into consecutive folds; yield a split for each fold, with that fold as its test part.
 
-    The training rows keep the shuffled order (as in scikit-surprise), for that is the order in
-    which users and items are numbered and gradient descent visits them.
+    Both parts keep the shuffled order, as in scikit-surprise: it determines inner ids and the order in which
+    gradient descent visits ratings.
+
+    >>> [split.test.tolist() for split in split_into_folds(np.array([3, 0, 2, 1]), n_folds=2)]
+    [[3, 0], [2, 1]]
     """
-    for part in np.array_split(np.arange(len(order)), n_folds):
-        start, stop = part[0], part[-1] + 1
-        yield Fold(np.concatenate([order[:start], order[stop:]]), order[start:stop])
+    for fold in np.array_split(np.arange(len(order)), n_folds):
+        start, stop = fold[0], fold[-1] + 1
+        yield TrainTestSplit(np.concatenate([order[:start], order[stop:]]), order[start:stop])
 
 
-def check_folds(n_rows: int, n_folds: int) -> None:
-    """Refuse more folds than rows."""
-    if n_rows < n_folds:
-        raise DataError(
-            f"{n_rows} training ratings cannot make {n_folds} folds: set split.folds lower, or bring more"
-        )
-
-
-def random_holdout(n_rows: int, test_share: float, seed: int) -> Fold:
-    """Hold out a random share of the rows; both parts in source order."""
-    n_test = max(1, round(n_rows * test_share))
-    rows = shuffled(n_rows, seed)
-    return Fold(np.sort(rows[n_test:]), np.sort(rows[:n_test]))
-
-
-def time_holdout(timestamps: Indices, test_share: float) -> Fold:
-    """Hold out every rating from one global point in time on; both parts in source order.
-
-    The point is the latest that leaves at least `test_share` of the rows after it. Rows of one
-    second are never torn apart, for then the past would contain the present.
+def check_fold_count(n_rows: int, n_folds: int) -> None:
+    """Check that every fold has a row.
 
     Raises:
-        DataError: no row is earlier than that point.
+        DataError: there are fewer rows than folds.
+    """
+    if n_rows < n_folds:
+        raise DataError(
+            f"{n_rows} training ratings cannot be split into {n_folds} folds: reduce split.folds or add data"
+        )
+
+
+def split_at_random(n_rows: int, test_share: float, seed: int) -> TrainTestSplit:
+    """Hold out a random share of the rows; both parts stay in source order."""
+    n_test = max(1, round(n_rows * test_share))
+    rows = shuffle_rows(n_rows, seed)
+    return TrainTestSplit(np.sort(rows[n_test:]), np.sort(rows[:n_test]))
+
+
+def split_by_time(timestamps: Int64Array, test_share: float) -> TrainTestSplit:
+    """Hold out all ratings from a cutoff onward; both parts stay in source order.
+
+    The cutoff is the latest timestamp with at least `test_share` of the rows at or after it. Rows with equal
+    timestamps are never separated; otherwise training data could be as late as test data.
+
+    Raises:
+        DataError: no row is earlier than the cutoff.
+
+    >>> split_by_time(np.array([10, 30, 20, 30]), test_share=0.25).test.tolist()
+    [1, 3]
     """
     n_test = max(1, round(len(timestamps) * test_share))
-    cut = np.partition(timestamps, -n_test)[-n_test]
-    later = timestamps >= cut
-    if later.all():
+    cutoff = np.partition(timestamps, -n_test)[-n_test]
+    in_test = timestamps >= cutoff
+    if in_test.all():
         raise DataError(
-            "no point in time separates training from test: the ratings share too few timestamps; "
+            "the ratings cannot be split by time, because too many share a timestamp: "
             "set split.strategy to random"
         )
-    return Fold(np.flatnonzero(~later), np.flatnonzero(later))
+    return TrainTestSplit(np.flatnonzero(~in_test), np.flatnonzero(in_test))

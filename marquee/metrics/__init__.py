@@ -1,1 +1,1 @@
-"""Offline metrics: prediction error, ranking, beyond-accuracy and segments."""
+"""Metrics of predictions and top-N lists: error, ranking, beyond accuracy, rank overlap, segments."""

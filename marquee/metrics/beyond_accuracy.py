@@ -1,15 +1,15 @@
-"""What top-N lists do to users and to the catalogue, whatever was held out.
+"""Beyond-accuracy metrics of top-N lists, which need no held-out data.
 
-    top-N lists (marquee.top_n) ──┬────────────── personalisation   do users get lists of their own?
-    (n_users, N), best first,    ├─ n_items ──── coverage, gini    is the catalogue shown, and evenly?
-    padded with NONE             ├─ popularity ─ novelty           are items shown that few know?
-                                 ├─ profiles ─── popularity_lift   more popular than what they chose?
-                                 └─ ratings ──── diversity         do the items of a list differ?
+    personalization    dissimilarity of the lists of different users
+    coverage, gini     share of the catalog that is recommended, and how unequally
+    novelty            rarity of the recommended items
+    popularity_lift    popularity of the recommended items relative to the users' histories
+    diversity          dissimilarity of the items within a list
 
-A group of users is measured by its rows alone: `personalisation(lists[group], n)`. Only the first n
-places count; `popularity` is the number of training ratings of each item. Every mean is per user first,
-over the users who have what is averaged. A figure that nobody's list defines is NaN: neither end of its
-scale would be true. Lists that name an item twice, or one that does not exist, are refused (DataError).
+Lists have shape (n_users, N), best item first, padded with `PADDING` (see `marquee.top_n`); metrics use
+the first n positions. To measure a segment, pass its rows only: `personalization(lists[mask], n)`. Means
+are taken per user first, then over the users with a defined value; without any such user the metric is
+NaN. All metrics raise a DataError if a list contains an item twice or an unknown item.
 """
 
 from typing import TypeAlias
@@ -17,219 +17,254 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from marquee.arrays import Floats, Indices, Integers, Mask
+from marquee.arrays import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.errors import DataError
-from marquee.interactions.matrix import RatingMatrix
-from marquee.top_n import NONE
+from marquee.interactions.matrix import InteractionMatrix
+from marquee.logarithms import log2
+from marquee.top_n import PADDING
 
-Words: TypeAlias = npt.NDArray[np.uint64]  # 64 users each, yes or no
+BitRows: TypeAlias = npt.NDArray[np.uint64]  # one bit per user, 64 users per word
 
-USER_BLOCK = 4_096  # users at a time whose ratings are bits: 60,000 items of 4,096 bits are 31 MB
-ITEM_BLOCK = 4_096  # items at a time before they are packed: 4,096 by 4,096 bytes are 17 MB
-PAIR_BLOCK = 16_384  # pairs of items at a time: 16,384 by 4,096 bits are 8 MB
+# Block sizes bound the memory of `diversity`.
+USERS_PER_BLOCK = 4_096  # bits of 60,000 items: 31 MB
+ITEMS_PER_BLOCK = 4_096  # unpacked flags of 4,096 users: 17 MB
+PAIRS_PER_BLOCK = 16_384  # bits of 4,096 users: 8 MB
 
 
-def personalisation(lists: Integers, n: int) -> float:
-    """Mean distance of two users' lists, over all pairs of users: 0 if all get the same, 1 if none share.
+def personalization(lists: Int32Array, n: int) -> float:
+    """Return the mean distance of two users' lists: 0 if all are equal, 1 if no two share an item.
 
-    The distance is 1 - |items in both| / n; Zhou et al. (2010). An empty place is shared with
-    nobody: of two equal lists of m < n items the distance is 1 - m / n. NaN for fewer than two users.
+    The distance of two lists is 1 - |common items| / n; Zhou et al. (2010). Padding is never common, so two
+    equal lists of m < n items have distance 1 - m / n. NaN for fewer than two users.
 
-    Pairs are not visited: an item in c lists is shared by c (c - 1) / 2 pairs of users.
+    >>> personalization(np.array([[0, 1], [1, 2]]), n=2)
+    0.5
     """
-    shown = _first(lists, n, "personalisation")
-    n_pairs = len(shown) * (len(shown) - 1) // 2
+    items = _first_positions(lists, n, "personalization")
+    n_pairs = len(items) * (len(items) - 1) // 2
     if not n_pairs:
         return float("nan")
-    counts = np.unique(shown[shown != NONE], return_counts=True)[1].astype(np.int64)
-    shared = int((counts * (counts - 1) // 2).sum())
-    return 1 - shared / (n * n_pairs)
+    # An item in c lists is common to c (c - 1) / 2 pairs of users: no need to visit each pair.
+    counts = np.unique(items[items != PADDING], return_counts=True)[1].astype(np.int64)
+    n_common = int((counts * (counts - 1) // 2).sum())
+    return 1 - n_common / (n * n_pairs)
 
 
-def coverage(lists: Integers, n_items: int, n: int) -> float:
-    """Which share of the items stands in the first n places of somebody's list; 0 without any user."""
-    return float(np.count_nonzero(_exposure(lists, n_items, n, "coverage")) / n_items)
+def coverage(lists: Int32Array, n_items: int, n: int) -> float:
+    """Return the share of all items that occur in at least one list; 0 without any list.
 
-
-def gini(lists: Integers, n_items: int, n: int) -> float:
-    """Gini coefficient of exposure, of how many lists each item of the catalogue stands in.
-
-    0 if all items are shown equally often, (n_items - 1) / n_items if one has all places. Items that
-    nobody is shown count. With exposures x_1 <= ... <= x_m it is sum_i (2 i - m - 1) x_i / (m sum_i x_i);
-    Fleder and Hosanagar (2009). NaN if nothing is shown.
+    >>> coverage(np.array([[0, 1], [1, 2]]), n_items=4, n=2)
+    0.75
     """
-    exposure = np.sort(_exposure(lists, n_items, n, "gini"))
-    if not exposure.any():
+    return float(np.count_nonzero(_list_counts(lists, n_items, n, "coverage")) / n_items)
+
+
+def gini(lists: Int32Array, n_items: int, n: int) -> float:
+    """Return the Gini coefficient of how many lists each item occurs in, items in no list included.
+
+    0 if all items are recommended equally often, (n_items - 1) / n_items if only one item is recommended, NaN
+    if nothing is recommended; Fleder and Hosanagar (2009).
+
+    >>> gini(np.array([[0], [0]]), n_items=4, n=1)
+    0.75
+    """
+    return gini_of_counts(_list_counts(lists, n_items, n, "gini"))
+
+
+def gini_of_counts(counts: Int64Array) -> float:
+    """Return the Gini coefficient of counts: 0 if all are equal, near 1 if one has everything.
+
+    For sorted counts x_1 <= ... <= x_m it is sum_i (2 i - m - 1) x_i / (m sum_i x_i). NaN if all are 0.
+
+    >>> gini_of_counts(np.array([0, 0, 0, 2]))
+    0.75
+    """
+    ordered = np.sort(counts)
+    if not ordered.any():
         return float("nan")
-    weights = 2 * np.arange(1, n_items + 1) - n_items - 1
-    return float((weights * exposure).sum() / (n_items * exposure.sum()))  # whole numbers up to here
+    weights = 2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1
+    return float((weights * ordered).sum() / (len(ordered) * ordered.sum()))  # both sums are exact integers
 
 
-def novelty(lists: Integers, popularity: Indices, n_users: int, n: int) -> float:
-    """Mean self-information of the items shown, in bits: -log2(share of the users who rated it).
+def novelty(lists: Int32Array, popularity: Int64Array, n_users: int, n: int) -> float:
+    """Return the mean self-information of recommended items, in bits: -log2(share of users who rated it).
 
-    Zhou et al. (2010). An item that nobody rated would carry infinitely many bits; it counts as if one
-    user had rated it, log2(n_users), the most that training can tell. Users with empty lists are left out.
+    Zhou et al. (2010). An item without ratings counts as if it had one, log2(n_users) bits; its
+    self-information would be infinite. Users with empty lists are left out.
 
     Args:
-        lists: those of the users to measure.
+        lists: lists of the users to measure.
         popularity: training ratings of each item, shape (n_items,).
-        n_users: number of users in training, whoever is measured.
-        n: places that count.
+        n_users: number of users in training, not of the lists.
+        n: positions to use.
 
     Raises:
         DataError: an item has more ratings than there are users.
+
+    >>> novelty(np.array([[0, 1]]), popularity=np.array([4, 1]), n_users=4, n=2)  # 0 and 2 bits
+    1.0
     """
     if popularity.max(initial=0) > n_users:
         raise DataError(
-            f"item {popularity.argmax()} has {popularity.max()} ratings from {n_users} users: "
-            "n_users is that of training, and a user rates an item once"
+            f"n_users must be the number of users in training: item {popularity.argmax()} has "
+            f"{popularity.max()} ratings, more than n_users={n_users}"
         )
-    bits = np.log2(n_users) - np.log2(np.maximum(popularity, 1))
-    return _mean(_list_means(_first(lists, n, "novelty", len(popularity)), bits))
+    bits = log2(n_users) - log2(np.maximum(popularity, 1))
+    return _mean(_list_means(_first_positions(lists, n, "novelty", len(popularity)), bits))
 
 
-def popularity_lift(lists: Integers, popularity: Indices, profiles: Floats, n: int) -> float:
-    """By which share the lists are more popular than what the same users chose: 0 not at all, 1 twice.
+def popularity_lift(lists: Int32Array, popularity: Int64Array, profiles: Float64Array, n: int) -> float:
+    """Return how much more popular the lists are than the histories: 0 if equally, 1 if twice as popular.
 
-    (GAP of the lists - GAP of the profiles) / GAP of the profiles, where GAP, the group's average
-    popularity, is the mean over its users of the mean popularity of each one's items; Abdollahpouri et
-    al. (2019). Their popularity is a share of users, ours a count: the ratio is the same. Users with an
-    empty list or profile are left out of both.
+    (GAP of the lists - GAP of the profiles) / GAP of the profiles, where GAP, the group average popularity,
+    is the mean over users of the mean popularity of their items; Abdollahpouri et al. (2019). They define
+    popularity as a share of users, here it is a count; the ratio is the same. Users with an empty list or
+    profile are left out of both.
 
     Args:
-        lists: those of the users to measure.
+        lists: lists of the users to measure.
         popularity: training ratings of each item, shape (n_items,).
-        profiles: mean popularity of the items that the same users rated, as `profile_popularity` has it.
-        n: places that count.
+        profiles: `profile_popularity` of the same users, shape (n_users,).
+        n: positions to use.
 
     Raises:
-        DataError: there is not a profile for every list.
+        DataError: the numbers of lists and profiles differ.
+
+    >>> popularity_lift(np.array([[0, 1]]), popularity=np.array([4, 8]), profiles=np.array([3.0]), n=2)
+    1.0
     """
     if len(lists) != len(profiles):
-        raise DataError(f"{len(lists)} lists and {len(profiles)} profiles: take both of the same users")
-    shown = _list_means(_first(lists, n, "popularity_lift", len(popularity)), popularity)
-    both = np.isfinite(shown) & np.isfinite(profiles)
-    profile = _mean(profiles[both])
-    return (_mean(shown[both]) - profile) / profile
+        raise DataError(
+            "lists and profiles must be those of the same users "
+            f"(got {len(lists)} lists and {len(profiles)} profiles)"
+        )
+    list_means = _list_means(_first_positions(lists, n, "popularity_lift", len(popularity)), popularity)
+    is_defined = np.isfinite(list_means) & np.isfinite(profiles)
+    profile_mean = _mean(profiles[is_defined])
+    return (_mean(list_means[is_defined]) - profile_mean) / profile_mean
 
 
-def profile_popularity(matrix: RatingMatrix) -> Floats:
-    """Mean popularity of the items that each user rated in training, shape (n_users,); NaN without any."""
+def profile_popularity(matrix: InteractionMatrix) -> Float64Array:
+    """Return the mean popularity of the items that each user rated, shape (n_users,); NaN without ratings."""
     sums = np.zeros(len(matrix.items) + 1, dtype=np.int64)
     np.cumsum(matrix.item_counts()[matrix.items], out=sums[1:])
     with np.errstate(invalid="ignore"):
         return np.asarray(np.diff(sums[matrix.indptr]) / np.diff(matrix.indptr))
 
 
-def diversity(lists: Integers, matrix: RatingMatrix, n: int) -> float:
-    """Mean distance of two items of a list: 0 if the same users rated them, 1 if nobody rated both.
+def diversity(lists: Int32Array, matrix: InteractionMatrix, n: int) -> float:
+    """Return the mean distance of two items of a list: 0 if the same users rated them, 1 if none rated both.
 
-    The distance is 1 - cosine of the items' columns of who rated them, yes or no: 1 - |raters of both| /
-    sqrt(|raters of one| |raters of the other|). It is 1 minus the intra-list similarity of Ziegler et al.
-    (2005), with collaborative vectors in place of their taxonomy, and as a mean over the pairs of a list
-    where they take the sum, so that lists of several lengths compare. An item that nobody rated is at
-    distance 1 from all. Users with fewer than two items in their lists are left out; n = 1 gives NaN.
+    The distance is 1 - cosine of the items' binary rating vectors: 1 - |users who rated both| /
+    sqrt(|users who rated one| |users who rated the other|). It is 1 minus the intra-list similarity of
+    Ziegler et al. (2005), with rating vectors instead of their taxonomy, and averaged over pairs instead of
+    summed, so that lists of different lengths are comparable. An item without ratings has distance 1 to all
+    others. Users with fewer than two items in their lists are left out, so n = 1 gives NaN.
 
-    Only items and pairs that occur in the lists are worked on: memory is theirs, not n_items squared.
+    Memory grows with the items and pairs that occur in the lists, not with n_items squared.
     """
-    shown = _first(lists, n, "diversity", matrix.n_items)
-    one, other = np.triu_indices(n, k=1)
-    low = np.minimum(shown[:, one], shown[:, other]).astype(np.int64)
-    exist = low != NONE
-    keys = (low * matrix.n_items + np.maximum(shown[:, one], shown[:, other]))[exist]
-    pairs, where = np.unique(keys, return_inverse=True)
-    distances = np.zeros(exist.shape)
-    distances[exist] = _distances(pairs // matrix.n_items, pairs % matrix.n_items, matrix)[where]
-    n_pairs = exist.sum(axis=1)
+    items = _first_positions(lists, n, "diversity", matrix.n_items)
+    first, second = np.triu_indices(n, k=1)
+    lower = np.minimum(items[:, first], items[:, second]).astype(np.int64)
+    is_pair = lower != PADDING
+    keys = (lower * matrix.n_items + np.maximum(items[:, first], items[:, second]))[is_pair]
+    unique_keys, positions = np.unique(keys, return_inverse=True)
+    distances = np.zeros(is_pair.shape)
+    distances[is_pair] = _item_distances(unique_keys // matrix.n_items, unique_keys % matrix.n_items, matrix)[
+        positions
+    ]
+    n_pairs = is_pair.sum(axis=1)
     return _mean(distances.sum(axis=1)[n_pairs > 0] / n_pairs[n_pairs > 0])
 
 
-def refuse_short(length: int, n: int, metric: str) -> None:
-    """Refuse to measure the first n places of lists that have only `length`.
+def check_list_length(length: int, n: int, metric: str) -> None:
+    """Check that the first n positions exist.
 
     Raises:
-        DataError: n is below one, or more than the lists have.
+        DataError: n is less than 1 or greater than the length of the lists.
     """
     if not 1 <= n <= length:
-        raise DataError(f"{metric}@{n} cannot be taken of lists of {length} items: make longer ones")
+        raise DataError(f"{metric}@{n} needs lists of at least {n} items and n >= 1 (got {length} items)")
 
 
-def named_twice(lists: Integers) -> Mask:
-    """Which lists name an item more than once, shape (n_users,); padding is no item."""
+def duplicate_item_mask(lists: Int32Array) -> BoolArray:
+    """Mark the lists that contain an item more than once, shape (n_users,); padding may repeat."""
     ordered = np.sort(lists, axis=1)
-    repeated: Mask = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NONE)).any(axis=1)
-    return repeated
+    is_duplicate = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
+    mask: BoolArray = is_duplicate.any(axis=1)
+    return mask
 
 
-def _distances(one: Indices, other: Indices, matrix: RatingMatrix) -> Floats:
-    """1 - cosine of the columns of each pair of items.
+def _item_distances(first: Int64Array, second: Int64Array, matrix: InteractionMatrix) -> Float64Array:
+    """Return 1 - cosine of the binary rating vectors of each pair of items.
 
-    A column is a row of bits, a bit a user: one `and` of 64-bit words compares 64 users.
+    Vectors are bit sets, so one `and` of two 64-bit words compares 64 users.
     """
-    items, places = np.unique(np.concatenate([one, other]), return_inverse=True)
-    one, other = places[: len(one)], places[len(one) :]
-    raters, both = np.zeros(len(items), dtype=np.int64), np.zeros(len(one), dtype=np.int64)
-    for start in range(0, matrix.n_users, USER_BLOCK):
-        bits = _rater_bits(items, matrix, start, min(start + USER_BLOCK, matrix.n_users))
-        raters += np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
-        for first in range(0, len(one), PAIR_BLOCK):
-            block = slice(first, first + PAIR_BLOCK)
-            both[block] += np.bitwise_count(bits[one[block]] & bits[other[block]]).sum(axis=1, dtype=np.int64)
-    scale = np.sqrt(raters[one] * raters[other])
-    cosines = np.zeros(len(one))
-    np.divide(both, scale, out=cosines, where=scale > 0)
+    items, positions = np.unique(np.concatenate([first, second]), return_inverse=True)
+    first, second = positions[: len(first)], positions[len(first) :]
+    n_raters, n_common = np.zeros(len(items), dtype=np.int64), np.zeros(len(first), dtype=np.int64)
+    for start in range(0, matrix.n_users, USERS_PER_BLOCK):
+        bits = _rater_bits(items, matrix, start, min(start + USERS_PER_BLOCK, matrix.n_users))
+        n_raters += np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+        for offset in range(0, len(first), PAIRS_PER_BLOCK):
+            block = slice(offset, offset + PAIRS_PER_BLOCK)
+            common = bits[first[block]] & bits[second[block]]
+            n_common[block] += np.bitwise_count(common).sum(axis=1, dtype=np.int64)
+    norms = np.sqrt(n_raters[first] * n_raters[second])
+    cosines = np.zeros(len(first))
+    np.divide(n_common, norms, out=cosines, where=norms > 0)
     return 1 - cosines
 
 
-def _rater_bits(items: Indices, matrix: RatingMatrix, start: int, stop: int) -> Words:
-    """Which of the users from start to stop rated each item, shape (len(items), words of 64 users)."""
+def _rater_bits(items: Int64Array, matrix: InteractionMatrix, start: int, stop: int) -> BitRows:
+    """Return a bit per item and user in [start, stop), set if the user rated the item.
+
+    Shape (len(items), words of 64 users).
+    """
     ratings = slice(matrix.indptr[start], matrix.indptr[stop])
     users = np.repeat(np.arange(stop - start), np.diff(matrix.indptr[start : stop + 1]))
-    row_of = np.full(matrix.n_items, NONE)
-    row_of[items] = np.arange(len(items))
-    rows = row_of[matrix.items[ratings]]
+    row_by_item = np.full(matrix.n_items, -1)
+    row_by_item[items] = np.arange(len(items))
+    rows = row_by_item[matrix.items[ratings]]
     width = -(-(stop - start) // 64) * 64
     packed = np.empty((len(items), width // 8), dtype=np.uint8)
-    for first in range(0, len(items), ITEM_BLOCK):
-        last = min(first + ITEM_BLOCK, len(items))
-        inside = (rows >= first) & (rows < last)
-        rated = np.zeros((last - first, width), dtype=np.bool_)
-        rated[rows[inside] - first, users[inside]] = True
-        packed[first:last] = np.packbits(rated, axis=1)
+    for first in range(0, len(items), ITEMS_PER_BLOCK):
+        last = min(first + ITEMS_PER_BLOCK, len(items))
+        in_block = (rows >= first) & (rows < last)
+        is_rated = np.zeros((last - first, width), dtype=np.bool_)
+        is_rated[rows[in_block] - first, users[in_block]] = True
+        packed[first:last] = np.packbits(is_rated, axis=1)
     return packed.view(np.uint64)
 
 
-def _exposure(lists: Integers, n_items: int, n: int, metric: str) -> Indices:
-    """In how many lists each item stands, shape (n_items,)."""
-    shown = _first(lists, n, metric, n_items)
-    return np.bincount(shown[shown != NONE], minlength=n_items)
+def _list_counts(lists: Int32Array, n_items: int, n: int, metric: str) -> Int64Array:
+    """Count the lists that each item occurs in, shape (n_items,)."""
+    items = _first_positions(lists, n, metric, n_items)
+    return np.bincount(items[items != PADDING], minlength=n_items)
 
 
-def _first(lists: Integers, n: int, metric: str, n_items: int | None = None) -> Integers:
-    """The first n places of each list, each item once; numbers below `n_items` where that is known."""
-    refuse_short(lists.shape[1], n, metric)
-    shown = lists[:, :n]
-    twice = named_twice(shown)
-    if twice.any():
-        raise DataError(f"the list in row {twice.argmax()} names an item twice: each item may stand once")
-    if n_items is not None and shown.max(initial=NONE) >= n_items:
-        raise DataError(
-            f"the lists name item {shown.max()}, but there are {n_items} items: take those of training"
-        )
-    return shown
+def _first_positions(lists: Int32Array, n: int, metric: str, n_items: int | None = None) -> Int32Array:
+    """Return the first n positions of each list, after checking them for duplicate and unknown items."""
+    check_list_length(lists.shape[1], n, metric)
+    items = lists[:, :n]
+    has_duplicates = duplicate_item_mask(items)
+    if has_duplicates.any():
+        raise DataError(f"the list in row {has_duplicates.argmax()} contains an item twice")
+    if n_items is not None and items.max(initial=PADDING) >= n_items:
+        raise DataError(f"the lists contain item {items.max()}, but training has only {n_items} items")
+    return items
 
 
-def _list_means(shown: Integers, values: Floats | Indices) -> Floats:
-    """Mean value of the items of each list, shape (n_users,); NaN for an empty one."""
-    exist = shown != NONE
-    sums = np.where(exist, values[shown], 0).sum(axis=1)  # NONE takes the last value, which is left out
-    means = np.full(len(shown), np.nan)
-    np.divide(sums, exist.sum(axis=1), out=means, where=exist.any(axis=1))
+def _list_means(items: Int32Array, values: Float64Array | Int64Array) -> Float64Array:
+    """Return the mean value of the items of each list, shape (n_users,); NaN for an empty list."""
+    is_item = items != PADDING
+    sums = np.where(is_item, values[items], 0).sum(axis=1)  # values[PADDING] is the last value: masked out
+    means = np.full(len(items), np.nan)
+    np.divide(sums, is_item.sum(axis=1), out=means, where=is_item.any(axis=1))
     return means
 
 
-def _mean(values: Floats) -> float:
-    """The mean of what is defined; NaN if nothing is."""
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+def _mean(values: Float64Array) -> float:
+    """Return the mean of the finite values, or NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

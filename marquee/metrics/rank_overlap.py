@@ -1,41 +1,53 @@
-"""How much two ranked lists agree."""
+"""Similarity of two ranked lists."""
 
 from collections.abc import Sequence
 
-PERSISTENCE = 0.9  # the first ten places weigh 86%
+DEFAULT_PERSISTENCE = 0.9  # the first ten positions have 86% of the weight
 
 
-def rank_biased_overlap(one: Sequence[str], other: Sequence[str], p: float = PERSISTENCE) -> float:
-    """Overlap at every depth, a depth weighing p of the one above it; 1 of the same list, 0 of disjoint ones.
+def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = DEFAULT_PERSISTENCE) -> float:
+    """Return the rank-biased overlap: 1 for equal lists, 0 for disjoint ones.
 
-    With X_d items in common among the first d places, s and l the lengths of the shorter and the longer list,
+    Each depth weighs p times as much as the depth above it. With X_d items in common among the first d
+    positions, and s and l the lengths of the shorter and the longer list, it is
 
         (1 - p) / p (sum of X_d / d p^d up to l + sum of X_s (d - s) / (s d) p^d beyond s)
             + ((X_l - X_s) / l + X_s / s) p^l
 
-    which goes on beyond the lists as they agree within them. Source: Webber, Moffat and Zobel, "A similarity
-    measure for indefinite rankings" (TOIS 28, 2010), equation 32.
+    which extrapolates the agreement within the lists beyond their ends. Webber, Moffat and Zobel, "A
+    similarity measure for indefinite rankings" (TOIS 28, 2010), equation 32.
 
     Args:
-        one: item ids, best first, each once.
-        other: item ids too; it may be longer or shorter.
-        p: how far down a reader goes, above 0 and below 1.
+        first: item ids, best first, without repetitions.
+        second: item ids, as above; the lengths may differ.
+        p: persistence, greater than 0 and less than 1; a larger p gives more weight to lower positions.
+
+    Raises:
+        ValueError: p is out of range.
+
+    >>> rank_biased_overlap(["a", "b"], ["b", "a"], p=0.5)
+    0.5
     """
     if not 0 < p < 1:
-        raise ValueError(f"p is {p}: it takes a number between 0 and 1")
-    short, long = sorted((one, other), key=len)
+        raise ValueError(f"p must be greater than 0 and less than 1 (got {p})")
+    short, long = sorted((first, second), key=len)
     if not short:
         return float(not long)
-    common = [0]  # by depth
-    seen: set[str] = set()
-    for depth, item in enumerate(long):
-        fresh = [item, short[depth]] if depth < len(short) else [item]
-        more = 0
-        for each in fresh:
-            more += each in seen
-            seen.add(each)
-        common.append(common[-1] + more)
+    common = _common_items_by_depth(short, long)
     s, x_s, x_l = len(short), common[len(short)], common[-1]
     within = sum(common[d] / d * p**d for d in range(1, len(long) + 1))
     beyond = sum(x_s * (d - s) / (s * d) * p**d for d in range(s + 1, len(long) + 1))
     return (1 - p) / p * (within + beyond) + ((x_l - x_s) / len(long) + x_s / s) * p ** len(long)
+
+
+def _common_items_by_depth(short: Sequence[str], long: Sequence[str]) -> list[int]:
+    """Count the items that the first d positions of both lists have in common, for d = 0, 1, ...."""
+    counts = [0]
+    seen: set[str] = set()
+    for depth, item in enumerate(long):
+        count = counts[-1]
+        for candidate in (item, short[depth]) if depth < len(short) else (item,):
+            count += candidate in seen
+            seen.add(candidate)
+        counts.append(count)
+    return counts

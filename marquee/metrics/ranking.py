@@ -1,11 +1,10 @@
-"""How good lists are for those who get them: per user first, then the mean. Higher is better.
+"""Ranking metrics of top-N lists against held-out relevant items: higher is better.
 
-    top-N lists (marquee.top_n)   ──┐
-    held-out relevant items      ──┴─ judge ──► Judged ──► ndcg, average_precision, recall, precision,
-                                                           hit_rate, reciprocal_rank
+    top-N lists (marquee.top_n) ──┬─ evaluate_lists ─► ListEvaluation ─► ndcg, average_precision, recall,
+    relevant held-out items     ──┘                                      precision, hit_rate, reciprocal_rank
 
-Relevance is yes or no. Users without a relevant held-out item are not counted, for no list could please
-or fail them. An item that training did not see is in no list: where it is relevant, it is missed.
+Relevance is binary. Each metric is computed per user and then averaged over the users with at least one
+relevant item. Relevant items unknown to training cannot be recommended and count as missed.
 """
 
 from collections.abc import Callable
@@ -13,117 +12,137 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import Floats, Indices, Integers, Mask
+from marquee.arrays import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.errors import DataError
-from marquee.metrics.beyond_accuracy import named_twice, refuse_short
-from marquee.top_n import NONE
+from marquee.logarithms import log2
+from marquee.metrics.beyond_accuracy import check_list_length, duplicate_item_mask
+from marquee.top_n import PADDING
 
 
 @dataclass(frozen=True)
-class Relevant:
-    """Held-out relevant items: those of user u are `items[indptr[u]:indptr[u + 1]]`, each once."""
+class RelevantItems:
+    """Relevant held-out items: those of user u are `items[indptr[u]:indptr[u + 1]]`, without repetitions."""
 
-    indptr: Indices  # (n_users + 1,)
-    items: Integers  # (n,); negative: an item that training did not see
+    indptr: Int64Array  # (n_users + 1,)
+    items: Int32Array  # (n_relevant,); negative if unknown to training
 
     @classmethod
-    def from_pairs(cls, users: Integers, items: Integers, n_users: int) -> "Relevant":
-        """Group pairs by user; pairs of negative (unknown) users are left out, repeated ones count once."""
+    def from_pairs(cls, users: Int32Array, items: Int32Array, n_users: int) -> "RelevantItems":
+        """Group pairs by user. Pairs of unknown (negative) users are dropped, repeated pairs count once.
+
+        >>> relevant = RelevantItems.from_pairs(np.array([1, 0, 1]), np.array([5, 2, 5]), n_users=2)
+        >>> relevant.indptr.tolist(), relevant.items.tolist()
+        ([0, 1, 2], [2, 5])
+        """
         order = np.lexsort((items, users))
         users, items = users[order], items[order]
-        repeated = (np.diff(users, prepend=NONE) == 0) & (np.diff(items, prepend=NONE) == 0) & (items >= 0)
-        kept = (users >= 0) & ~repeated
+        is_repeated = (
+            (np.diff(users, prepend=PADDING) == 0) & (np.diff(items, prepend=PADDING) == 0) & (items >= 0)
+        )
+        is_counted = (users >= 0) & ~is_repeated
         indptr = np.zeros(n_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(users[kept], minlength=n_users), out=indptr[1:])
-        return cls(indptr, items[kept].astype(np.int32))
+        np.cumsum(np.bincount(users[is_counted], minlength=n_users), out=indptr[1:])
+        return cls(indptr, items[is_counted].astype(np.int32))
 
     @property
-    def counts(self) -> Indices:
+    def counts(self) -> Int64Array:
         """Number of relevant items of each user, shape (n_users,)."""
         return np.diff(self.indptr)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Where the relevant items stand in the lists of those users who have any."""
+class ListEvaluation:
+    """Positions of the hits in the lists of the evaluated users: those with relevant items."""
 
-    users: Indices  # (n_judged,)
-    hits: Mask  # (n_judged, length of the lists): a relevant item in that place
-    n_relevant: Indices  # (n_judged,), all above zero
+    users: Int64Array  # (n_evaluated,)
+    hits: BoolArray  # (n_evaluated, N): True if the item in that position is relevant
+    n_relevant: Int64Array  # (n_evaluated,), at least 1
 
 
-def judge(lists: Integers, relevant: Relevant) -> Judged:
-    """Mark the relevant items in top-N lists.
+def evaluate_lists(lists: Int32Array, relevant: RelevantItems) -> ListEvaluation:
+    """Find the relevant items in top-N lists.
 
     Args:
-        lists: item numbers of each user's list, best first, padded with `NONE`; shape (n_users, N).
-        relevant: what the same users chose among the items held out.
+        lists: inner ids of each user's recommended items, best first, padded with `PADDING`; shape
+            (n_users, N).
+        relevant: relevant held-out items of the same users.
 
     Raises:
-        DataError: there is not a list for every user, a list names an item twice, nothing was scored for
-            a user who is to be judged, or nobody is.
+        DataError: lists and relevant items have different numbers of users, a list contains an item twice,
+            a user with a known relevant item has an empty list, or no user has a relevant item.
+
+    >>> relevant = RelevantItems(indptr=np.array([0, 2, 2]), items=np.array([7, 9]))
+    >>> evaluation = evaluate_lists(np.array([[3, 7, 9], [7, 3, 9]]), relevant)
+    >>> evaluation.users.tolist(), evaluation.hits.tolist()
+    ([0], [[False, True, True]])
     """
     if len(lists) != len(relevant.counts):
-        raise DataError(
-            f"{len(lists)} lists cannot be judged for {len(relevant.counts)} users: score each user"
-        )
+        raise DataError(f"expected a list for each of {len(relevant.counts)} users (got {len(lists)} lists)")
     users = np.flatnonzero(relevant.counts)
     if not len(users):
-        raise DataError("no user has a relevant held-out item: lower the rating that counts as relevant")
-    owners = np.repeat(np.arange(len(relevant.counts)), relevant.counts)[relevant.items >= 0]
-    known = relevant.items[relevant.items >= 0]
-    judged = lists[users]
-    _refuse_unusable(judged, users, owners)
-    width = 1 + max(judged.max(initial=0), known.max(initial=0))
-    hits = np.isin(users[:, None] * width + judged, owners * width + known) & (judged != NONE)
-    return Judged(users, hits, relevant.counts[users])
+        raise DataError("no user has a relevant held-out item: lower measure.relevance_threshold")
+    is_known = relevant.items >= 0
+    owners = np.repeat(np.arange(len(relevant.counts)), relevant.counts)[is_known]
+    known = relevant.items[is_known]
+    evaluated = lists[users]
+    _check_evaluable(evaluated, users, owners)
+    width = 1 + max(
+        evaluated.max(initial=0), known.max(initial=0)
+    )  # makes (user, item) pairs unique integers
+    hits = np.isin(users[:, None] * width + evaluated, owners * width + known) & (evaluated != PADDING)
+    return ListEvaluation(users, hits, relevant.counts[users])
 
 
-def ndcg(judged: Judged, n: int) -> Floats:
-    """Each user's normalised discounted cumulative gain of the first n places.
+def ndcg(evaluation: ListEvaluation, n: int) -> Float64Array:
+    """Return each user's normalized discounted cumulative gain of the first n positions.
 
-    A hit in place k gains 1 / log2(k + 1); the sum is divided by that of the best possible list, which
-    has min(n, relevant) hits in front. Järvelin and Kekäläinen (2002).
+    A hit in position k gains 1 / log2(k + 1). The sum is divided by that of an ideal list, which starts with
+    min(n, relevant) hits. Järvelin and Kekäläinen (2002).
+
+    >>> lists = np.array([[3, 7]])
+    >>> evaluation = evaluate_lists(lists, RelevantItems(indptr=np.array([0, 1]), items=np.array([7])))
+    >>> round(float(ndcg(evaluation, 2)[0]), 4)  # 1 / log2(3)
+    0.6309
     """
-    gains = 1 / np.log2(np.arange(2, n + 2))
-    best = np.cumsum(gains)[np.minimum(judged.n_relevant, n) - 1]
-    return np.asarray((_first(judged, n, "ndcg") * gains).sum(axis=1) / best)
+    gains = 1 / log2(np.arange(2, n + 2))
+    ideal = np.cumsum(gains)[np.minimum(evaluation.n_relevant, n) - 1]
+    return np.asarray((_first_hits(evaluation, n, "ndcg") * gains).sum(axis=1) / ideal)
 
 
-def average_precision(judged: Judged, n: int) -> Floats:
-    """Each user's average precision of the first n places; the mean of it is the MAP.
+def average_precision(evaluation: ListEvaluation, n: int) -> Float64Array:
+    """Return each user's average precision of the first n positions; its mean is the MAP.
 
-    The precision at the place of each hit, summed and divided by min(n, relevant), so that the best
-    possible list has 1. Manning, Raghavan and Schütze (2008), section 8.4; there, and in trec_eval, the
-    lists have no end and the divisor is the number of relevant items, more than n places can hold.
+    The sum of the precision at each hit is divided by min(n, relevant), so an ideal list scores 1. Manning,
+    Raghavan and Schütze (2008), section 8.4, and trec_eval rank all items and divide by the number of
+    relevant ones; with that divisor, a list shorter than this number could not score 1.
     """
-    hits = _first(judged, n, "map")
+    hits = _first_hits(evaluation, n, "map")
     precisions = np.cumsum(hits, axis=1) / np.arange(1, n + 1)
-    return np.asarray((precisions * hits).sum(axis=1) / np.minimum(judged.n_relevant, n))
+    return np.asarray((precisions * hits).sum(axis=1) / np.minimum(evaluation.n_relevant, n))
 
 
-def recall(judged: Judged, n: int) -> Floats:
-    """Which share of each user's relevant items is in the first n places."""
-    return np.asarray(_first(judged, n, "recall").sum(axis=1) / judged.n_relevant)
+def recall(evaluation: ListEvaluation, n: int) -> Float64Array:
+    """Return the share of each user's relevant items that is in the first n positions."""
+    return np.asarray(_first_hits(evaluation, n, "recall").sum(axis=1) / evaluation.n_relevant)
 
 
-def precision(judged: Judged, n: int) -> Floats:
-    """Which share of each user's first n places holds a relevant item; an empty place does not."""
-    return np.asarray(_first(judged, n, "precision").sum(axis=1) / n)
+def precision(evaluation: ListEvaluation, n: int) -> Float64Array:
+    """Return the share of each user's first n positions with a relevant item; padding is not relevant."""
+    return np.asarray(_first_hits(evaluation, n, "precision").sum(axis=1) / n)
 
 
-def hit_rate(judged: Judged, n: int) -> Floats:
-    """1 for a user with a relevant item in the first n places, else 0."""
-    return np.asarray(_first(judged, n, "hit_rate").any(axis=1), dtype=np.float64)
+def hit_rate(evaluation: ListEvaluation, n: int) -> Float64Array:
+    """Return 1 for each user with a relevant item in the first n positions, else 0."""
+    return np.asarray(_first_hits(evaluation, n, "hit_rate").any(axis=1), dtype=np.float64)
 
 
-def reciprocal_rank(judged: Judged, n: int) -> Floats:
-    """1 / place of each user's first relevant item, 0 if the first n have none; the mean of it is the MRR."""
-    hits = _first(judged, n, "mrr")
+def reciprocal_rank(evaluation: ListEvaluation, n: int) -> Float64Array:
+    """Return 1 / rank of each user's first hit, or 0 without a hit in the first n; its mean is the MRR."""
+    hits = _first_hits(evaluation, n, "mrr")
     return np.where(hits.any(axis=1), 1 / (1 + hits.argmax(axis=1)), 0.0)
 
 
-METRICS: dict[str, Callable[[Judged, int], Floats]] = {
+RANKING_METRICS: dict[str, Callable[[ListEvaluation, int], Float64Array]] = {
     "ndcg": ndcg,
     "map": average_precision,
     "recall": recall,
@@ -133,24 +152,24 @@ METRICS: dict[str, Callable[[Judged, int], Floats]] = {
 }
 
 
-def means(judged: Judged, n: int) -> dict[str, float]:
-    """The mean of each metric over the users who are judged: {"ndcg@10": ..., ...}."""
-    return {f"{name}@{n}": float(metric(judged, n).mean()) for name, metric in METRICS.items()}
+def mean_metrics(evaluation: ListEvaluation, n: int) -> dict[str, float]:
+    """Return the mean of each ranking metric over the evaluated users: {"ndcg@10": ..., ...}."""
+    return {f"{name}@{n}": float(metric(evaluation, n).mean()) for name, metric in RANKING_METRICS.items()}
 
 
-def _first(judged: Judged, n: int, metric: str) -> Mask:
-    refuse_short(judged.hits.shape[1], n, metric)
-    return judged.hits[:, :n]
+def _first_hits(evaluation: ListEvaluation, n: int, metric: str) -> BoolArray:
+    check_list_length(evaluation.hits.shape[1], n, metric)
+    return evaluation.hits[:, :n]
 
 
-def _refuse_unusable(judged: Integers, users: Indices, owners: Indices) -> None:
-    """Refuse lists that would be judged wrongly; `owners` have a relevant item that training knows."""
-    empty = (judged == NONE).all(axis=1) & np.isin(users, owners)
-    if empty.any():
+def _check_evaluable(lists: Int32Array, users: Int64Array, owners: Int64Array) -> None:
+    """Check the lists of `users`; `owners` are the users with a relevant item known to training."""
+    is_empty = (lists == PADDING).all(axis=1) & np.isin(users, owners)
+    if is_empty.any():
         raise DataError(
-            f"{empty.sum()} users with relevant items have nothing in their lists, the first is user "
-            f"{users[empty][0]}: score every item for them"
+            f"{is_empty.sum()} users with relevant items have empty lists, the first is user "
+            f"{users[is_empty][0]}: score all items for them"
         )
-    twice = named_twice(judged)
-    if twice.any():
-        raise DataError(f"the list of user {users[twice][0]} names an item twice: each item may stand once")
+    has_duplicates = duplicate_item_mask(lists)
+    if has_duplicates.any():
+        raise DataError(f"the list of user {users[has_duplicates][0]} contains an item twice")

@@ -1,77 +1,82 @@
-"""Users and items grouped by how many training ratings they have: whom a mean over everybody hides.
+"""Segments of users and items by their number of training ratings, for metrics per segment.
 
-users   cold | warm | hot    a third of the users each, by activity
-items   head | tail          half of the ratings each: few items, and all the others
+users   cold | warm | hot    thirds of the users, by activity
+items   head | tail          the fewest items with half of the ratings, and all other items
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import Indices, Integers, Mask
+from marquee.arrays import BoolArray, Int32Array, Int64Array
 from marquee.errors import DataError
 
-USER_GROUPS = ("cold", "warm", "hot")
-ITEM_GROUPS = ("head", "tail")
+USER_SEGMENTS = ("cold", "warm", "hot")
+ITEM_SEGMENTS = ("head", "tail")
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Users, or items, each in one group: member m is in group `names[numbers[m]]`."""
+class Segments:
+    """Partition of users or items: member m belongs to segment `names[assignment[m]]`."""
 
     names: tuple[str, ...]
-    numbers: Integers  # (n_members,)
-    counts: Indices  # (n_members,), the training ratings of each
+    assignment: Int32Array  # (n_members,)
+    counts: Int64Array  # (n_members,), training ratings of each member
 
     @classmethod
-    def of_users(cls, counts: Indices) -> "Groups":
-        """Cold, warm and hot: thirds of the users by rank of activity, the least active first.
+    def of_users(cls, counts: Int64Array) -> "Segments":
+        """Divide users into cold, warm and hot: thirds by activity rank, least active first.
 
-        Of two users with equally many ratings, the lower number ranks lower, so that sizes differ by one
-        at most; a cold and a warm user may therefore have equally many. What does not divide by three goes
-        to cold, then to warm.
+        Ties are broken by inner id, so segment sizes differ by at most one (cold is filled first, then warm)
+        and a cold user may have as many ratings as a warm one.
 
         Args:
             counts: training ratings of each user, shape (n_users,).
+
+        >>> Segments.of_users(np.array([50, 3, 7])).assignment.tolist()  # hot, cold, warm
+        [2, 0, 1]
         """
-        numbers = np.empty(len(counts), dtype=np.int32)
-        numbers[np.argsort(counts, kind="stable")] = np.arange(len(counts)) * 3 // max(len(counts), 1)
-        return cls(USER_GROUPS, numbers, counts)
+        assignment = np.empty(len(counts), dtype=np.int32)
+        assignment[np.argsort(counts, kind="stable")] = np.arange(len(counts)) * 3 // max(len(counts), 1)
+        return cls(USER_SEGMENTS, assignment, counts)
 
     @classmethod
-    def of_items(cls, counts: Indices) -> "Groups":
-        """Head and tail: the head is the fewest most popular items that together hold half of the ratings.
+    def of_items(cls, counts: Int64Array) -> "Segments":
+        """Divide items into head and tail; the head is the smallest set of items with half of the ratings.
 
-        Of two items with equally many ratings, the lower number is the more popular.
+        Ties are broken by inner id: the lower one counts as more popular.
 
         Args:
             counts: training ratings of each item, shape (n_items,).
 
         Raises:
-            DataError: there is no rating to halve.
+            DataError: there are no ratings.
+
+        >>> Segments.of_items(np.array([2, 5, 3])).sizes
+        {'head': 1, 'tail': 2}
         """
         if not counts.any():
-            raise DataError("head and tail are halves of the training ratings, and there is none")
+            raise DataError("items cannot be divided into head and tail: there are no training ratings")
         order = np.argsort(-counts, kind="stable")
-        held = np.cumsum(counts[order])
-        n_head = 1 + int(np.argmax(2 * held >= held[-1]))
-        numbers = np.ones(len(counts), dtype=np.int32)
-        numbers[order[:n_head]] = 0
-        return cls(ITEM_GROUPS, numbers, counts)
+        cumulative = np.cumsum(counts[order])
+        n_head = 1 + int(np.argmax(2 * cumulative >= cumulative[-1]))
+        assignment = np.ones(len(counts), dtype=np.int32)
+        assignment[order[:n_head]] = 0
+        return cls(ITEM_SEGMENTS, assignment, counts)
 
     @property
-    def masks(self) -> dict[str, Mask]:
-        """Who is in each group: `lists[groups.masks["cold"]]` are the lists of the cold users."""
-        return {name: self.numbers == number for number, name in enumerate(self.names)}
+    def masks(self) -> dict[str, BoolArray]:
+        """Mask of each segment: `lists[segments.masks["cold"]]` are the lists of the cold users."""
+        return {name: self.assignment == position for position, name in enumerate(self.names)}
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of members of each group."""
+        """Number of members of each segment."""
         return {name: int(mask.sum()) for name, mask in self.masks.items()}
 
     @property
     def ranges(self) -> dict[str, tuple[int, int] | None]:
-        """The fewest and the most training ratings that a member of each group has; None if it has none."""
+        """Lowest and highest number of training ratings in each segment; None if it is empty."""
         return {
             name: (int(self.counts[mask].min()), int(self.counts[mask].max())) if mask.any() else None
             for name, mask in self.masks.items()

@@ -1,1 +1,1 @@
-"""The fitted model that is served: arrays, manifest, id index and scorers."""
+"""Fitted models as they are served: arrays, manifest, id index, fold-in and genre affinity."""

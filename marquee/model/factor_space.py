@@ -1,11 +1,10 @@
-r"""The space that a factor model puts users and items in: scores in it, and a place in it for a newcomer.
+r"""Factor space of a factor model: item scores, and fold-in of unknown users.
 
 .. math:: \hat r_{ui} = \mu + b_u + b_i + q_i^T p_u
 
-A newcomer with a few ratings is folded in, without training: of all places where a user may stand, the
-likeliest one given the ratings. Before any rating that is the mean of the trained users, and how far users
-spread around it, and in which directions, is their covariance (empirical Bayes; the posterior mean of
-Bayesian linear regression: Bishop 2006, equations 3.49 to 3.51, the prior from the trained users).
+Fold-in computes bias and factors of a user from a few ratings, with item factors fixed: the posterior mean of
+Bayesian linear regression (Bishop 2006, equations 3.49 to 3.51). The prior is the mean and covariance of the
+trained users' biases and factors (empirical Bayes).
 """
 
 from dataclasses import dataclass
@@ -13,93 +12,107 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marquee.arrays import Floats, Integers, Real, Scores
+from marquee.arrays import Float32Array, Float64Array, FloatArray, Int32Array
 
-JITTER = 1e-6  # of the prior's variance: directions in which no user ever differed stay closed, not singular
+MIN_VARIANCE = 1e-6  # relative to the mean prior variance: keeps the covariance regular if users never differ
 
 
-class Place(NamedTuple):
-    """Where a user stands."""
+class UserFactors(NamedTuple):
+    """Bias and factors of a user."""
 
     bias: float
-    factors: Real  # (k,)
+    factors: FloatArray  # (k,)
 
 
 @dataclass(frozen=True)
 class FactorSpace:
-    """A factor model's parameters. Unbiased models have biases and an offset of zero."""
+    """Parameters of a factor model. Unbiased models have zero biases and a zero offset."""
 
-    item_factors: Scores  # (n_items, k)
-    item_biases: Scores  # (n_items,)
-    user_factors: Scores  # (n_users, k), what the item factors are multiplied by
-    user_biases: Scores  # (n_users,)
-    prior_mean: Floats  # (1 + k,), of the trained users' biases and factors
-    prior_covariance: Floats  # (1 + k, 1 + k)
-    offset: float  # the global mean of a biased model, in stars; else 0
+    item_factors: Float32Array  # (n_items, k)
+    item_biases: Float32Array  # (n_items,)
+    user_factors: Float32Array  # (n_users, k)
+    user_biases: Float32Array  # (n_users,)
+    prior_mean: Float64Array  # (1 + k,), of the trained users' biases and factors
+    prior_covariance: Float64Array  # (1 + k, 1 + k)
+    offset: float  # global mean of a biased model in stars, else 0
     noise: float  # variance of a rating around its estimate, in squared stars
 
     @classmethod
-    def of(
+    def from_parameters(
         cls,
-        items: tuple[Real, Real],
-        users: tuple[Real, Real],
+        items: tuple[FloatArray, FloatArray],
+        users: tuple[FloatArray, FloatArray],
         offset: float,
         noise: float,
     ) -> "FactorSpace":
-        """Of the factors and biases of items and of users; the prior is taken from the users."""
-        item_factors, item_biases = (np.asarray(part, np.float32) for part in items)
-        user_factors, user_biases = (np.asarray(part, np.float32) for part in users)
-        mean, covariance = _prior(user_factors, user_biases)
+        """Build the space of a trained model and estimate the prior.
+
+        Args:
+            items: factors (n_items, k) and biases (n_items,).
+            users: factors (n_users, k) and biases (n_users,).
+            offset: global mean of a biased model, in stars.
+            noise: variance of a rating around its estimate, in squared stars.
+        """
+        item_factors, item_biases = (np.asarray(array, np.float32) for array in items)
+        user_factors, user_biases = (np.asarray(array, np.float32) for array in users)
+        mean, covariance = _estimate_prior(user_factors, user_biases)
         return cls(
-            item_factors, item_biases, user_factors, user_biases, mean, covariance, offset, max(noise, JITTER)
+            item_factors,
+            item_biases,
+            user_factors,
+            user_biases,
+            mean,
+            covariance,
+            offset,
+            max(noise, MIN_VARIANCE),
         )
 
-    def known(self, user: int) -> Place:
-        """Where a trained user stands."""
-        return Place(float(self.user_biases[user]), self.user_factors[user])
+    def trained_user_factors(self, user: int) -> UserFactors:
+        """Return bias and factors of a trained user."""
+        return UserFactors(float(self.user_biases[user]), self.user_factors[user])
 
-    def scores(self, place: Place) -> Scores:
-        """Scores of all items from a place, in stars, unclipped; shape (n_items,)."""
-        scores = self.item_factors @ place.factors.astype(np.float32)
+    def score_items(self, user: UserFactors) -> Float32Array:
+        """Return the scores of all items in stars, not clipped to the rating scale; shape (n_items,)."""
+        scores = self.item_factors @ user.factors.astype(np.float32)
         scores += self.item_biases
-        scores += np.float32(self.offset + place.bias)
+        scores += np.float32(self.offset + user.bias)
         return scores
 
-    def fold_in(self, items: Integers, ratings: Floats) -> Place:
-        r"""The likeliest place of somebody who gave these ratings.
+    def fold_in(self, items: Int32Array, ratings: Float64Array) -> UserFactors:
+        r"""Return the most likely bias and factors of a user with these ratings.
 
         .. math:: m + S G^T (G S G^T + \sigma^2 I)^{-1} (y - G m)
 
-        with :math:`G` the rows :math:`(1, q_i)` of the rated items, :math:`y` the ratings less offset and
-        item biases, and :math:`m, S` the prior. It costs a system of as many equations as there are
-        ratings, or as there are factors, whichever is less.
+        :math:`G` has a row :math:`(1, q_i)` for each rated item, :math:`y` are the ratings minus offset and
+        item biases, :math:`m` and :math:`S` are mean and covariance of the prior. The linear system that is
+        solved has one equation per rating or per parameter, whichever are fewer.
 
         Args:
-            items: numbers of the rated items, each once, shape (n,).
-            ratings: in stars, shape (n,).
+            items: inner ids of the rated items, without repetitions, shape (n,).
+            ratings: ratings in stars, shape (n,).
         """
         design = np.ones((len(items), len(self.prior_mean)))
         design[:, 1:] = self.item_factors[items]
         mean, covariance = self.prior_mean, self.prior_covariance
-        surprise = ratings - self.offset - self.item_biases[items] - design @ mean
-        spread = covariance @ design.T
+        residuals = ratings - self.offset - self.item_biases[items] - design @ mean
+        cross_covariance = covariance @ design.T
         if len(items) <= len(mean):
-            found = mean + spread @ np.linalg.solve(
-                design @ spread + self.noise * np.eye(len(items)), surprise
-            )
-        else:  # the same by the matrix inversion lemma: (S G^T G + noise I)^-1 S G^T y
-            found = mean + np.linalg.solve(
-                spread @ design + self.noise * np.eye(len(mean)), spread @ surprise
-            )
-        return Place(float(found[0]), found[1:])
+            system = design @ cross_covariance + self.noise * np.eye(len(items))
+            posterior = mean + cross_covariance @ np.linalg.solve(system, residuals)
+        else:  # equal by the matrix inversion lemma: (S G^T G + noise I)^-1 S G^T (y - G m)
+            system = cross_covariance @ design + self.noise * np.eye(len(mean))
+            posterior = mean + np.linalg.solve(system, cross_covariance @ residuals)
+        return UserFactors(float(posterior[0]), posterior[1:])
 
 
-def _prior(factors: Scores, biases: Scores) -> tuple[Floats, Floats]:
-    """Mean and covariance of the users' biases and factors; nobody to learn from: zero and one."""
+def _estimate_prior(factors: Float32Array, biases: Float32Array) -> tuple[Float64Array, Float64Array]:
+    """Return mean and covariance of users' biases and factors: zero and identity for fewer than two users."""
     width = 1 + factors.shape[1]
     if len(factors) < 2:
         return np.zeros(width), np.eye(width)
     mean = np.concatenate([[biases.mean(dtype=np.float64)], factors.mean(axis=0, dtype=np.float64)])
     deviations = np.column_stack([biases, factors]).astype(np.float64) - mean
-    covariance = deviations.T @ deviations / (len(deviations) - 1)
-    return mean, covariance + JITTER * np.trace(covariance) / width * np.eye(width)
+    # Summed row by row, without BLAS, whose order of summation depends on the processor.
+    covariance = np.array([(column[:, None] * deviations).sum(axis=0) for column in deviations.T])
+    covariance /= len(deviations) - 1
+    return mean, covariance + MIN_VARIANCE * np.trace(covariance) / width * np.eye(width)

@@ -1,16 +1,16 @@
-"""FittedModel: what is served, a folder of arrays that several processes map into memory.
+"""FittedModel: the served artifact, a folder of arrays that processes map into memory.
 
-    manifest.json                      what it is, with a digest a file (`marquee.model.manifest`)
-    top_items.npy, top_scores.npy      (n_users, n) each known user's list, best first, padded
-    popular_items.npy, _counts.npy     (n_items,) all items by number of ratings
-    seen_indptr.npy, seen_items.npy    what each user rated in training, by user
-    similar_items.npy, similarities.npy    (n_items, m) items that the same people rated, padded
-    taste_items.npy                    (n_genres, m) what users of each taste rated most, padded
-    users_*, items_*, titles_*, genres_*   string tables: text and offsets
-    users_keys.npy, users_order.npy    (n_users,) the index of user ids (`marquee.model.id_index`)
-    item_factors.npy, ...              of a factor model only (`marquee.model.factor_space`)
+    manifest.json                            description, and a digest per file (`marquee.model.manifest`)
+    top_items.npy, top_scores.npy            (n_users, n) stored list of each user, best first, padded
+    popular_items.npy, popular_counts.npy    (n_items,) all items by number of ratings
+    seen_indptr.npy, seen_items.npy          items that each user rated in training, as CSR
+    similar_items.npy, similarities.npy      (n_items, m) items rated by the same users, padded
+    group_items.npy                          (n_genres, m) items rated most by users who favor a genre, padded
+    users_*, items_*, titles_*, genres_*     string tables: text and offsets (`marquee.model.string_table`)
+    users_keys.npy, users_order.npy          (n_users,) index of user ids (`marquee.model.id_index`)
+    item_factors.npy, ...                    parameters of a factor model (`marquee.model.factor_space`)
 
-Every file is opened as a plain array, never as a pickle: loading a model runs no code of the model's.
+Files are never unpickled, so loading a model runs no code from it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,152 +19,170 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from marquee.arrays import AnyArray
 from marquee.errors import ModelError
-from marquee.files.atomic_write import new_folder
+from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import sha256_of
-from marquee.model.arrays import (
+from marquee.model.factor_space import FactorSpace
+from marquee.model.genre_affinity import GenreAffinity
+from marquee.model.id_index import IdIndex
+from marquee.model.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files
+from marquee.model.model_arrays import (
     ARRAYS,
-    CONSTANTS,
-    FACTORS,
-    INDEX,
-    STRINGS,
+    FACTOR_ARRAYS,
+    FACTOR_CONSTANTS,
+    INDEX_ARRAYS,
+    STRING_TABLES,
     ModelArrays,
     check_arrays,
-    named_arrays,
+    iter_named_arrays,
 )
-from marquee.model.factor_space import FactorSpace
-from marquee.model.genre_affinity import Tastes
-from marquee.model.id_index import IdIndex
-from marquee.model.manifest import MANIFEST, Manifest, check_files, read_manifest
 from marquee.model.string_table import StringTable
-from marquee.top_n import NONE
-
-Array = npt.NDArray[Any]
+from marquee.top_n import PADDING
 
 
 class FittedModel:
-    """A model ready to be asked. Its arrays are read-only views of the files."""
+    """A fitted model, opened by `load_model`. Users and items are inner ids unless stated otherwise.
 
-    def __init__(self, manifest: Manifest, arrays: ModelArrays, users: IdIndex) -> None:
+    Attributes:
+        manifest: description of the model.
+        arrays: content of the model, read-only and memory-mapped.
+        genre_affinity: genres of the catalog, and the favorite genre of a user.
+    """
+
+    def __init__(self, manifest: Manifest, arrays: ModelArrays, user_index: IdIndex) -> None:
         self.manifest = manifest
         self.arrays = arrays
-        self._users = users
-        self._items = arrays.items.numbers()
+        self._user_index = user_index
+        self._inner_item_ids = arrays.items.positions()
         counts = np.empty(len(arrays.items), dtype=np.int64)
         counts[arrays.popular_items] = arrays.popular_counts
-        self.tastes = Tastes.of(arrays.genres, counts)
-        if len(self.tastes.genres) != len(arrays.taste_items):
-            raise ModelError("taste_items.npy has not one list a genre: export the model again")
+        self.genre_affinity = GenreAffinity.from_item_genres(arrays.genres, counts)
+        n_genres = len(self.genre_affinity.genres)
+        if len(arrays.group_items) != n_genres:
+            raise ModelError(
+                f"group_items.npy has {len(arrays.group_items)} rows, expected one for each of "
+                f"{n_genres} genres; export the model again"
+            )
 
     @property
     def digest(self) -> str:
-        """Digest of the whole content."""
+        """Digest of the whole model."""
         return self.manifest.digest
 
-    def user_number(self, user: str) -> int | None:
-        """Number of a known user, or None."""
-        return self._users.number(user)
+    def inner_user_id(self, user: str) -> int | None:
+        """Return the inner id of a user id, or None if the user is unknown."""
+        return self._user_index.inner_id(user)
 
-    def item_number(self, item: str) -> int | None:
-        """Number of an item of the catalogue, or None."""
-        return self._items.get(item)
+    def inner_item_id(self, item: str) -> int | None:
+        """Return the inner id of an item id, or None if the item is unknown."""
+        return self._inner_item_ids.get(item)
 
-    def personal(self, user: int) -> list[tuple[int, float]]:
-        """Item numbers and scores of a known user's stored list, best first."""
+    def stored_list(self, user: int) -> list[tuple[int, float]]:
+        """Return items and scores of a user's stored list, best first."""
         items, scores = self.arrays.top_items[user].tolist(), self.arrays.top_scores[user].tolist()
-        return [(item, score) for item, score in zip(items, scores, strict=True) if item != NONE]
+        return [(item, score) for item, score in zip(items, scores, strict=True) if item != PADDING]
 
-    def seen(self, user: int) -> set[int]:
-        """Numbers of the items that a known user rated in training."""
+    def seen_items(self, user: int) -> set[int]:
+        """Return the items that a user rated in training."""
         start, stop = self.arrays.seen_indptr[user : user + 2]
         return set(self.arrays.seen_items[start:stop].tolist())
 
-    def similar(self, item: int) -> list[tuple[int, float]]:
-        """Item numbers and similarities of what the same people rated, most similar first."""
+    def similar_items(self, item: int) -> list[tuple[int, float]]:
+        """Return items rated by the same users and their similarities, most similar first."""
         items, values = self.arrays.similar_items[item].tolist(), self.arrays.similarities[item].tolist()
-        return [(other, value) for other, value in zip(items, values, strict=True) if other != NONE]
+        return [(other, value) for other, value in zip(items, values, strict=True) if other != PADDING]
 
-    def of_taste(self, genre: int) -> list[int]:
-        """Item numbers of what users of a taste rated most, most rated first."""
-        return [item for item in self.arrays.taste_items[genre].tolist() if item != NONE]
+    def group_items(self, genre: int) -> list[int]:
+        """Return the items rated most by users with this favorite genre, most rated first."""
+        return [item for item in self.arrays.group_items[genre].tolist() if item != PADDING]
 
-    def popular(self) -> Iterator[tuple[int, int]]:
-        """Item numbers and their numbers of ratings, most rated first."""
+    def popular_items(self) -> Iterator[tuple[int, int]]:
+        """Yield all items with their numbers of ratings, most rated first."""
         items, counts = self.arrays.popular_items.tolist(), self.arrays.popular_counts.tolist()
         return zip(items, counts, strict=True)
 
-    def popularity(self) -> dict[str, float]:
-        """Share of all ratings by item."""
-        rated = [(self.arrays.items[item], count) for item, count in self.popular()]
-        total = max(sum(count for _, count in rated), 1)
-        return {item: count / total for item, count in rated}
+    def popularity_shares(self) -> dict[str, float]:
+        """Return the share of all ratings of each item id."""
+        counts = {self.arrays.items[item]: count for item, count in self.popular_items()}
+        total = max(sum(counts.values()), 1)
+        return {item: count / total for item, count in counts.items()}
 
     def recommend(self, user: str, n: int = 10) -> list[str]:
-        """Ids of up to n items: the user's own list, or the popular ones for an unknown user."""
-        number = self.user_number(user)
-        chosen = (item for item, _ in (self.popular() if number is None else self.personal(number)))
-        return [self.arrays.items[item] for item in islice(chosen, n)]
+        """Return up to n item ids for a user id: the stored list, or popular items for an unknown user."""
+        inner_id = self.inner_user_id(user)
+        items = self.popular_items() if inner_id is None else self.stored_list(inner_id)
+        return [self.arrays.items[item] for item, _ in islice(items, n)]
 
 
 def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any]) -> Manifest:
-    """Write a model's folder; all of it or nothing.
+    """Write a model folder atomically.
 
     Args:
-        folder: where; a model that is there is replaced.
-        arrays: the content.
-        description: the manifest's fields without `counts` and `files`.
+        folder: path of the model; an existing folder is replaced.
+        arrays: content of the model.
+        description: fields of the manifest except `counts`, `files` and `factors`.
 
     Raises:
-        ModelError: the arrays contradict each other.
+        ModelError: the arrays do not fit together.
     """
-    index = IdIndex.of(arrays.users)
+    index = IdIndex.from_strings(arrays.users)
     check_arrays(folder, arrays, index)
-    with new_folder(folder) as half:
-        for name, array in named_arrays(arrays, index):
-            np.save(half / f"{name}.npy", array, allow_pickle=False)
-        files = {path.name: sha256_of(path) for path in sorted(half.glob("*.npy"))}
-        space = arrays.factors
-        factors = None if space is None else {name: float(getattr(space, name)) for name in CONSTANTS}
-        manifest = Manifest(**description, counts=_counts(arrays), files=files, factors=factors)
-        (half / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    with replace_folder(folder) as new_folder:
+        for name, array in iter_named_arrays(arrays, index):
+            np.save(new_folder / f"{name}.npy", array, allow_pickle=False)
+        files = {path.name: sha256_of(path) for path in sorted(new_folder.glob("*.npy"))}
+        manifest = Manifest(
+            **description, counts=_counts(arrays), files=files, factors=_factor_constants(arrays.factors)
+        )
+        (new_folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 
 
 def load_model(folder: Path | str) -> FittedModel:
-    """Open a model's folder, memory-mapped, after checking every file against the manifest.
+    """Open the folder of a model, memory-mapped, and check every file against the manifest.
 
     Raises:
-        ModelError: the folder is no model, of another schema, or damaged; the message names the file.
+        ModelError: the folder is not a model, has another schema version, or is damaged; the message names
+            the file.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    content: dict[str, Any] = {
-        name: StringTable(_open(folder, f"{name}_text"), _open(folder, f"{name}_offsets")) for name in STRINGS
-    }
-    content |= {name: _open(folder, name) for name in ARRAYS}
-    if manifest.factors is not None:
-        opened: dict[str, Any] = {name: _open(folder, name) for name in FACTORS}
-        opened |= {name: manifest.factors[name] for name in CONSTANTS}
-        content["factors"] = FactorSpace(**opened)
-    arrays = ModelArrays(**content)
-    index = IdIndex(arrays.users, *(_open(folder, name) for name in INDEX))
+    verify_files(folder, manifest)
+    contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in STRING_TABLES}
+    contents |= {name: _open_array(folder, name) for name in ARRAYS}
+    factors = None if manifest.factors is None else _open_factors(folder, manifest.factors)
+    arrays = ModelArrays(**contents, factors=factors)
+    index = IdIndex(arrays.users, *(_open_array(folder, name) for name in INDEX_ARRAYS))
     check_arrays(folder, arrays, index)
     return FittedModel(manifest, arrays, index)
 
 
-def _open(folder: Path, name: str) -> Array:
-    """Map an array. `open_memmap` knows the .npy format only; `np.load` knows pickles and archives too."""
+def _open_string_table(folder: Path, name: str) -> StringTable:
+    return StringTable(_open_array(folder, f"{name}_text"), _open_array(folder, f"{name}_offsets"))
+
+
+def _open_factors(folder: Path, constants: Mapping[str, float]) -> FactorSpace:
+    contents: dict[str, Any] = {name: _open_array(folder, name) for name in FACTOR_ARRAYS}
+    contents |= {name: constants[name] for name in FACTOR_CONSTANTS}
+    return FactorSpace(**contents)
+
+
+def _open_array(folder: Path, name: str) -> AnyArray:
+    """Map an array. Unlike `np.load`, `open_memmap` cannot read pickles and archives."""
     path = folder / f"{name}.npy"
     try:
-        array: Array = np.lib.format.open_memmap(path, mode="r")
+        array: AnyArray = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
-        raise ModelError(f"{path} is missing: export the model again") from None
+        raise ModelError(f"{path} is missing; export the model again") from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is no plain array ({error}): export the model again") from None
+        raise ModelError(f"{path} is not a plain array ({error}); export the model again") from None
     return array
+
+
+def _factor_constants(factors: FactorSpace | None) -> dict[str, float] | None:
+    return None if factors is None else {name: float(getattr(factors, name)) for name in FACTOR_CONSTANTS}
 
 
 def _counts(arrays: ModelArrays) -> dict[str, int]:

@@ -1,7 +1,6 @@
-"""Tastes: users grouped by the genre that they rate more of than others do.
+"""Genre affinity: the genre that a user rates more than others do.
 
-For somebody whose own list has no more to give, what those of the same taste rated most is nearer than
-what everybody did.
+Recommendations of the fallback level `group` are the items rated most by users with the same favorite genre.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,73 +8,95 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import Floats, Indices, Integers, Mask
+from marquee.arrays import BoolArray, Float64Array, Int32Array, Int64Array
+from marquee.top_n import PADDING
 
-SEPARATOR = "|"  # between the genres of an item
-BETWEEN = 10  # ratings at the common shares that everybody is given: one rating is no taste
-NONE = -1
+GENRE_SEPARATOR = "|"  # as in marquee.interactions.table, which is not part of a Bento
+NO_GENRE = -1  # users without a favorite genre
+PRIOR_RATINGS = (
+    10  # pseudo-ratings with the overall genre shares: they smooth the lift of users with few ratings
+)
 
 
 @dataclass(frozen=True)
-class Tastes:
-    """The genres of a catalogue, and how much of all ratings each has."""
+class GenreAffinity:
+    """Genres of a catalog and their shares of all ratings."""
 
     genres: tuple[str, ...]  # sorted
-    members: Mask  # (n_genres, n_items): which items are of it
-    shares: Floats  # (n_genres,): of all ratings; an item of two genres counts in both
+    item_masks: BoolArray  # (n_genres, n_items)
+    shares: Float64Array  # (n_genres,), of all ratings; an item with two genres counts for both
 
     @classmethod
-    def of(cls, genres: Iterable[str], counts: Indices) -> "Tastes":
-        """Of the genres of each item, separated by `|`, and each item's number of ratings."""
-        split = [[genre for genre in text.split(SEPARATOR) if genre] for text in genres]
-        names = tuple(sorted({genre for each in split for genre in each}))
-        members = np.zeros((len(names), len(split)), dtype=bool)
-        numbers = {name: number for number, name in enumerate(names)}
-        places = [(numbers[genre], item) for item, each in enumerate(split) for genre in each]
-        if places:
-            members[tuple(np.array(places).T)] = True
-        total = max(int(counts.sum()), 1)
-        return cls(names, members, (members @ counts) / total)
+    def from_item_genres(cls, item_genres: Iterable[str], counts: Int64Array) -> "GenreAffinity":
+        """Collect the genres of a catalog.
 
-    def favourite(self, items: Sequence[int]) -> int | None:
-        """The genre of which these items have most beyond the common share, or None without any."""
+        Args:
+            item_genres: genres of each item, separated by "|".
+            counts: ratings of each item, shape (n_items,).
+        """
+        split = [[genre for genre in text.split(GENRE_SEPARATOR) if genre] for text in item_genres]
+        genres = tuple(sorted({genre for genres_of_item in split for genre in genres_of_item}))
+        rows = {genre: row for row, genre in enumerate(genres)}
+        item_masks = np.zeros((len(genres), len(split)), dtype=bool)
+        for item, genres_of_item in enumerate(split):
+            for genre in genres_of_item:
+                item_masks[rows[genre], item] = True
+        return cls(genres, item_masks, (item_masks @ counts) / max(int(counts.sum()), 1))
+
+    def favorite_genre(self, items: Sequence[int]) -> int | None:
+        """Return the favorite genre of a user who rated these items, or None if there is none.
+
+        It is the genre with the highest lift, if that is above 1. Lift is the genre's share of the user's
+        ratings relative to its share of all ratings.
+        """
         if not len(items) or not len(self.genres):
             return None
-        lifts = self._lifts(self.members[:, list(items)].sum(axis=1), np.array(len(items)))
+        lifts = self._lifts(self.item_masks[:, list(items)].sum(axis=1), np.array(len(items)))
         best = int(lifts.argmax())
         return best if lifts[best] > 1 else None
 
-    def favourites(self, indptr: Indices, items: Integers) -> Integers:
-        """The same for every user of an index, shape (n_users,); `NONE` for those without."""
-        sizes = np.diff(indptr)
-        if not len(self.genres):
-            return np.full(len(sizes), NONE, dtype=np.int32)
-        users = np.repeat(np.arange(len(sizes)), sizes)
-        counts = np.array(
-            [np.bincount(users[of_genre[items]], minlength=len(sizes)) for of_genre in self.members]
-        )
-        lifts = self._lifts(counts, sizes)
-        best = lifts.argmax(axis=0)
-        return np.where(lifts.max(axis=0) > 1, best, NONE).astype(np.int32)
+    def favorite_genres(self, indptr: Int64Array, items: Int32Array) -> Int32Array:
+        """Return the favorite genre of every user, shape (n_users,), or `NO_GENRE`.
 
-    def lists(self, indptr: Indices, items: Integers, n: int) -> Integers:
-        """What the users of each taste rated most, most rated first, shape (n_genres, n).
-
-        Of equally many ratings the lower item number comes first; rows are padded with `NONE` where
-        users of the taste rated fewer items.
+        Args:
+            indptr: user u rated `items[indptr[u]:indptr[u + 1]]`.
+            items: inner ids.
         """
-        width = min(n, self.members.shape[1])
-        found = np.full((len(self.genres), width), NONE, dtype=np.int32)
-        tastes = np.repeat(self.favourites(indptr, items), np.diff(indptr))
-        for genre, row in enumerate(found):
-            counts = np.bincount(items[tastes == genre], minlength=self.members.shape[1])
-            order = np.argsort(-counts, kind="stable")[:width]
-            row[:] = np.where(counts[order] > 0, order, NONE)
-        return found
+        n_ratings = np.diff(indptr)
+        if not len(self.genres):
+            return np.full(len(n_ratings), NO_GENRE, dtype=np.int32)
+        users = np.repeat(np.arange(len(n_ratings)), n_ratings)
+        counts = np.array(
+            [np.bincount(users[mask[items]], minlength=len(n_ratings)) for mask in self.item_masks]
+        )
+        lifts = self._lifts(counts, n_ratings)
+        return np.where(lifts.max(axis=0) > 1, lifts.argmax(axis=0), NO_GENRE).astype(np.int32)
 
-    def _lifts(self, counts: Indices, sizes: Indices) -> Floats:
-        """How many times its common share each genre has, shape as `counts`, a few common ratings added."""
+    def popular_items_by_genre(self, indptr: Int64Array, items: Int32Array, n: int) -> Int32Array:
+        """Return the items rated most by the users with each favorite genre, shape (n_genres, n).
+
+        Ties go to the lower inner id. Rows are padded with `PADDING` if these users rated fewer items.
+        Arguments as for `favorite_genres`.
+        """
+        n_items = self.item_masks.shape[1]
+        width = min(n, n_items)
+        lists = np.full((len(self.genres), width), PADDING, dtype=np.int32)
+        genres = np.repeat(self.favorite_genres(indptr, items), np.diff(indptr))
+        for genre, row in enumerate(lists):
+            counts = np.bincount(items[genres == genre], minlength=n_items)
+            order = np.argsort(-counts, kind="stable")[:width]
+            row[:] = np.where(counts[order] > 0, order, PADDING)
+        return lists
+
+    def _lifts(self, counts: Int64Array, n_ratings: Int64Array) -> Float64Array:
+        """Return the smoothed lift of each genre.
+
+        Args:
+            counts: ratings of each genre, shape (n_genres,) for a user or (n_genres, n_users).
+            n_ratings: all ratings, shape () or (n_users,).
+        """
         shares = self.shares.reshape(-1, *[1] * (counts.ndim - 1))
-        expected = (sizes + BETWEEN) * shares
-        lifts = np.divide(counts + BETWEEN * shares, expected, out=np.zeros(counts.shape), where=expected > 0)
+        expected = (n_ratings + PRIOR_RATINGS) * shares
+        smoothed = counts + PRIOR_RATINGS * shares
+        lifts = np.divide(smoothed, expected, out=np.zeros(counts.shape), where=expected > 0)
         return np.asarray(lifts)

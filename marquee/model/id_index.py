@@ -1,4 +1,4 @@
-"""Ids looked up in arrays that processes share, instead of in a dictionary that each of them builds."""
+"""Id index in memory-mapped arrays, shared between processes (a dictionary would be built in each one)."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -8,51 +8,54 @@ from hashlib import blake2b
 
 import numpy as np
 
-from marquee.arrays import Integers, Keys
+from marquee.arrays import Int32Array, UInt64Array
 from marquee.model.string_table import StringTable
 
 
 @dataclass(frozen=True, eq=False)
 class IdIndex:
-    """The numbers of ids, by a sorted table of their hashes: a million users cost no memory a process.
+    """Sorted hashes of ids, for looking up inner ids by binary search.
 
-    Two ids may have one hash (one pair in thirty million million): both stand side by side, and the
-    strings themselves decide.
+    Ids with equal hashes are adjacent; lookup compares the strings themselves, so collisions are harmless.
+
+    >>> IdIndex.from_strings(StringTable.from_strings(["ann", "bob"])).inner_id("bob")
+    1
     """
 
     strings: StringTable
-    keys: Keys  # (n,) ascending
-    order: Integers  # (n,): `keys[i]` is the hash of `strings[order[i]]`
+    keys: UInt64Array  # (n,), ascending hashes
+    order: Int32Array  # (n,): `keys[i]` is the hash of `strings[order[i]]`
 
     @classmethod
-    def of(cls, strings: StringTable) -> "IdIndex":
-        """Hash and sort. Of equal ids the later one is found, as in a dictionary."""
-        keys = np.fromiter((key_of(string) for string in strings), np.uint64, len(strings))
+    def from_strings(cls, strings: StringTable) -> "IdIndex":
+        """Hash and sort the ids."""
+        keys = np.fromiter((hash_id(string) for string in strings), np.uint64, len(strings))
         order = np.argsort(keys, kind="stable").astype(np.int32)
         return cls(strings, keys[order], order)
 
-    def number(self, identity: str) -> int | None:
-        """The number of an id, or None."""
-        found = None
-        for position in self._positions(key_of(identity)):
-            number = int(self.order[position])
-            if self.strings[number] == identity:
-                found = number
-        return found
+    def inner_id(self, external_id: str) -> int | None:
+        """Return the inner id, or None if the id is unknown; the last one if an id occurs twice."""
+        match = None
+        for position in self._positions(hash_id(external_id)):
+            inner_id = int(self.order[position])
+            if self.strings[inner_id] == external_id:
+                match = inner_id
+        return match
 
     def _positions(self, key: int) -> Iterator[int]:
-        keys = self._view
+        """Yield the positions of a hash in `keys`."""
+        keys = self._keys_view
         position = bisect_left(keys, key)
         while position < len(keys) and keys[position] == key:
             yield position
             position += 1
 
     @cached_property
-    def _view(self) -> memoryview:
-        """The keys as Python reads them fastest: no NumPy scalar an item."""
+    def _keys_view(self) -> memoryview:
+        """The keys as a memoryview, whose items are Python integers: faster to read than NumPy scalars."""
         return memoryview(self.keys)  # type: ignore[arg-type]  # an array is a buffer
 
 
-def key_of(identity: str) -> int:
-    """64 bits of an id's BLAKE2b, the same on every machine."""
-    return int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "little")
+def hash_id(external_id: str) -> int:
+    """Return the 64-bit BLAKE2b hash of an id, which is the same on every machine."""
+    return int.from_bytes(blake2b(external_id.encode(), digest_size=8).digest(), "little")

@@ -1,4 +1,4 @@
-"""The manifest of a fitted model: what it is, what it was made from, and a digest of each file."""
+"""Manifest of a fitted model: algorithm, training data, and a SHA-256 digest of each file."""
 
 import hashlib
 import json
@@ -8,17 +8,18 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from marquee.arrays import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
 
-SCHEMA_VERSION = 2
-MANIFEST = "manifest.json"
-READERS = 4  # files of a model hashed side by side
+SCHEMA_VERSION = 3
+MANIFEST_NAME = "manifest.json"
+HASHING_THREADS = 4
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What follows from data, code and parameters, and nothing else: the same in every clone."""
+    """Description of a fitted model. It depends only on data, code and parameters: equal in every clone."""
 
     algorithm: str
     parameters: Mapping[str, Any]
@@ -26,69 +27,73 @@ class Manifest:
     seed: int
     data_source: str
     data_digest: str
-    scale: tuple[float, float]
-    global_mean: float  # of the training ratings, in stars
+    scale: RatingScale
+    global_mean: float  # mean of the training ratings, in stars
     counts: Mapping[str, int]
-    libraries: Mapping[str, str]
-    files: Mapping[str, str]  # name: SHA-256
+    libraries: Mapping[str, str]  # versions by name
+    files: Mapping[str, str]  # SHA-256 by file name
     factors: Mapping[str, float] | None = None  # offset and noise of a factor model
     schema_version: int = SCHEMA_VERSION
 
     @property
     def digest(self) -> str:
-        """Digest of the whole model: the manifest names the digest of each of its files."""
+        """Digest of the whole model, since the manifest contains the digest of each file."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """The manifest's one spelling."""
+        """Return the canonical JSON text: equal manifests have equal texts."""
         return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a model's folder.
+    """Read the manifest of a model folder.
 
     Raises:
-        ModelError: it is missing, not understood, or of another schema.
+        ModelError: the manifest is missing, invalid, or has another schema version.
     """
-    path = folder / MANIFEST
+    path = folder / MANIFEST_NAME
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"{folder} is no fitted model: it has no {MANIFEST}") from None
+        raise ModelError(f"{folder} is not a fitted model: it has no {MANIFEST_NAME}") from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): export the model again") from None
+        raise ModelError(f"{path} cannot be read ({error}); export the model again") from None
     version = tree.get("schema_version") if isinstance(tree, dict) else None
     if version != SCHEMA_VERSION:
         raise ModelError(
-            f"{path} has schema {version}, this code reads {SCHEMA_VERSION}: export the model again"
+            f"{path} has schema version {version}, expected {SCHEMA_VERSION}; export the model again"
         )
+    return _parse_manifest(path, tree)
+
+
+def _parse_manifest(path: Path, tree: dict[str, Any]) -> Manifest:
     known = {field.name for field in fields(Manifest)}
     if set(tree) != known:
-        raise ModelError(f"{path} lacks or adds keys: {', '.join(sorted(set(tree) ^ known))}")
+        raise ModelError(f"{path} has missing or unknown keys: {', '.join(sorted(set(tree) ^ known))}")
     scale = tree.pop("scale")
-    factors = {"offset": 0.0, "noise": 0.0} if tree["factors"] is None else tree["factors"]
-    tables = (factors, tree["parameters"], tree["metrics"], tree["counts"], tree["libraries"], tree["files"])
-    if not (isinstance(scale, list) and len(scale) == 2 and all(isinstance(t, dict) for t in tables)):
-        raise ModelError(f"{path} has a field of another kind: export the model again")
+    mappings = [tree[name] for name in ("parameters", "metrics", "counts", "libraries", "files")]
+    if tree["factors"] is not None:
+        mappings.append(tree["factors"])
+    is_scale = isinstance(scale, list) and len(scale) == 2
+    if not (is_scale and all(isinstance(mapping, dict) for mapping in mappings)):
+        raise ModelError(f"{path} has a field of the wrong type; export the model again")
     return Manifest(**tree, scale=(scale[0], scale[1]))
 
 
-def check_files(folder: Path, manifest: Manifest) -> None:
-    """Refuse a folder in which a file is missing, changed or unknown, and name the file.
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Check the digests of all files in a model folder.
 
     Raises:
-        ModelError: see above.
+        ModelError: a file is missing, damaged or not in the manifest; the message names it.
     """
     present = {path.name for path in folder.iterdir() if path.suffix == ".npy"}
     names = sorted(present & set(manifest.files))
-    with ThreadPoolExecutor(READERS) as pool:  # hashing lets go of the interpreter
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:  # hashlib releases the GIL
         digests = dict(zip(names, pool.map(sha256_of, (folder / name for name in names)), strict=True))
     for name in sorted(present | set(manifest.files)):
         if name not in present:
-            raise ModelError(f"{folder / name} is missing: copy the model again")
+            raise ModelError(f"{folder / name} is missing; copy the model again")
         if name not in manifest.files:
-            raise ModelError(f"{folder / name} is not in the manifest: copy the model again")
+            raise ModelError(f"{folder / name} is not in the manifest; copy the model again")
         if digests[name] != manifest.files[name]:
-            raise ModelError(
-                f"{folder / name} is damaged: its digest is not the manifest's; copy the model again"
-            )
+            raise ModelError(f"{folder / name} is damaged: wrong SHA-256 digest; copy the model again")

@@ -1,4 +1,4 @@
-"""Many strings as two arrays, so that a million ids open in no time and are shared by processes."""
+"""String table: strings as memory-mapped arrays, which load instantly and share memory between processes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,23 @@ from itertools import pairwise
 
 import numpy as np
 
-from marquee.arrays import Bytes, Indices
+from marquee.arrays import Int64Array, UInt8Array
 
 
 @dataclass(frozen=True, eq=False)
 class StringTable(Sequence[str]):
-    """Strings laid end to end in UTF-8; string i is `text[offsets[i]:offsets[i + 1]]`."""
+    """Immutable sequence of strings, concatenated in UTF-8: string i is `text[offsets[i]:offsets[i + 1]]`.
 
-    text: Bytes  # (total bytes,)
-    offsets: Indices  # (n + 1,)
+    >>> table = StringTable.from_strings(["Alien", "Amélie"])
+    >>> table[1], table.positions()
+    ('Amélie', {'Alien': 0, 'Amélie': 1})
+    """
+
+    text: UInt8Array  # (n_bytes,)
+    offsets: Int64Array  # (n + 1,)
 
     @classmethod
-    def of(cls, strings: Sequence[str]) -> "StringTable":
+    def from_strings(cls, strings: Sequence[str]) -> "StringTable":
         """Encode strings."""
         encoded = [string.encode() for string in strings]
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
@@ -27,15 +32,15 @@ class StringTable(Sequence[str]):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int) -> str:  # type: ignore[override]  # a slice is never asked for
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]  # no slices
         if not 0 <= index < len(self):
             raise IndexError(index)
         return self.text[self.offsets[index] : self.offsets[index + 1]].tobytes().decode()
 
     def __iter__(self) -> Iterator[str]:
-        text, ends = self.text.tobytes(), self.offsets.tolist()
-        return (text[start:end].decode() for start, end in pairwise(ends))
+        text, offsets = self.text.tobytes(), self.offsets.tolist()
+        return (text[start:end].decode() for start, end in pairwise(offsets))
 
-    def numbers(self) -> dict[str, int]:
-        """The number of each string."""
-        return {string: number for number, string in enumerate(self)}
+    def positions(self) -> dict[str, int]:
+        """Return the position of each string; the last one if a string occurs twice."""
+        return {string: position for position, string in enumerate(self)}

@@ -1,140 +1,191 @@
-"""Alarms over a whole rollout and over epochs of it: one level, shared among all of them."""
+"""Alarms: the tests of one metric over the whole rollout and over comparison windows, at one error rate."""
 
 import math
-from dataclasses import dataclass
 
-from marquee.arrays import Floats
-from marquee.rollout.sequential_tests import UNKNOWN, Interval, MeanDifference, ShareTest
+from marquee.arrays import Float64Array
+from marquee.rollout.baseline_rate import BaselineRate
+from marquee.rollout.evidence import GuardrailCounts, ListMetricDifference
+from marquee.rollout.sequential_tests import (
+    UNKNOWN_INTERVAL,
+    ConfidenceInterval,
+    MeanDifference,
+    RateIncreaseTest,
+    ShareTest,
+)
 
-# In epochs users are those who come back, which who likes the canary does more often: by so much it may be.
-RETURNING, LEAST_BAND = 1.25, 1.5
+WHOLE_ROLLOUT = 0  # timescale of the whole rollout; higher ones are those of comparison windows
+# Most users in a window are returning users, and users who like the canary return more often. Windows
+# therefore allow an odds ratio that is higher by this factor, and at least the minimum.
+WINDOW_FACTOR, MIN_WINDOW_ODDS_RATIO = 1.25, 1.5
 
 
-class _Shares:
-    """How the level is shared: alike among scales, and among the epochs of one as 6 / (pi k)^2, k = 1, 2, ...
+class _AlphaSpending:
+    """Shares of an alarm's error rate: equal among timescales, 6 / (π k)² of that for the k-th window.
 
-    Each test is right by itself, with the users of its own epoch; by the union bound any of them is wrong
-    with a probability that is at most the sum of their shares. The first scale is the whole rollout.
+    The shares add up to at most 1. Each test is valid for the users of its own window, so by the union bound
+    the probability that any of them ever raises a false alarm is at most the alarm's error rate. The bound
+    holds although the tests depend on each other through users who are in several windows.
     """
 
-    def __init__(self, scales: int) -> None:
-        self._numbers = [1] * scales
+    def __init__(self, n_timescales: int) -> None:
+        self._window_numbers = [1] * n_timescales
 
-    def next(self, scale: int) -> None:
-        """An epoch begins."""
-        self._numbers[scale] += 1
+    def start_window(self, timescale: int) -> None:
+        self._window_numbers[timescale] += 1
 
-    def of(self, scale: int) -> float:
-        """Of the present epoch."""
-        among = 1.0 if scale == 0 else 6 / (math.pi * self._numbers[scale]) ** 2
-        return among / len(self._numbers)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Users that something happened to, where that is least like chance."""
-
-    canary: int
-    total: int
-    p: float  # always valid, of all tests together
+    def share(self, timescale: int) -> float:
+        """Return the share of the current window; that of the whole rollout is not split further."""
+        among_windows = 1.0
+        if timescale != WHOLE_ROLLOUT:
+            among_windows = 6 / (math.pi * self._window_numbers[timescale]) ** 2
+        return among_windows / len(self._window_numbers)
 
 
-class WatchedShare:
-    """Share tests of one alarm."""
+class ShareAlarm:
+    """Share tests of one metric on all timescales."""
 
-    def __init__(self, scales: int, tolerance: float = 1.0, *, two_sided: bool = False) -> None:
-        """Begin without evidence.
+    def __init__(
+        self, alpha: float, n_timescales: int, max_odds_ratio: float = 1.0, *, two_sided: bool = False
+    ) -> None:
+        """Start without evidence.
 
         Args:
-            scales: of time; the first is the whole rollout.
-            tolerance: an odds ratio that is still acceptable.
-            two_sided: too seldom is as bad as too often.
+            alpha: probability that the alarm is ever false.
+            n_timescales: number of timescales, the whole rollout included.
+            max_odds_ratio: largest acceptable odds ratio.
+            two_sided: too small a share of the canary is an alarm too.
         """
-        self._tolerance, self._two_sided = tolerance, two_sided
-        self._tests = [self._new(scale) for scale in range(scales)]
-        self._shares = _Shares(scales)
-        self._ended = Seen(0, 0, 1.0)  # the worst of epochs that are over
+        self._alpha, self._max_odds_ratio, self._two_sided = alpha, max_odds_ratio, two_sided
+        self._tests = [self._new_test(timescale) for timescale in range(n_timescales)]
+        self._spending = _AlphaSpending(n_timescales)
+        self._strongest_ended = GuardrailCounts(0, 0, 1.0, is_alarm=False)  # among ended windows
 
-    def _new(self, scale: int) -> ShareTest:
-        band = self._tolerance if scale == 0 else max(LEAST_BAND, RETURNING * self._tolerance)
-        return ShareTest(band, two_sided=self._two_sided)
+    def _new_test(self, timescale: int) -> ShareTest:
+        ratio = self._max_odds_ratio
+        if timescale != WHOLE_ROLLOUT:
+            ratio = max(MIN_WINDOW_ODDS_RATIO, WINDOW_FACTOR * ratio)
+        return ShareTest(ratio, two_sided=self._two_sided)
 
-    def update(self, canary: int, total: int, weight: float, scale: int) -> None:
-        """Users that something happened to for the first time, in the rollout or in an epoch."""
-        self._tests[scale].update(canary, total, weight)
+    def update(self, canary: int, total: int, allocation: float, timescale: int = WHOLE_ROLLOUT) -> None:
+        """Add users with their first event in the rollout or in the current window of a timescale."""
+        self._tests[timescale].update(canary, total, allocation)
 
-    def begin_epoch(self, scale: int) -> None:
-        """Users count anew."""
-        self._ended = min(self._ended, self._seen(scale), key=lambda each: each.p)
-        self._tests[scale] = self._new(scale)
-        self._shares.next(scale)
+    def start_window(self, timescale: int) -> None:
+        """End the current window of a timescale and count users afresh."""
+        self._strongest_ended = _strongest(self._strongest_ended, self._counts(timescale))
+        self._tests[timescale] = self._new_test(timescale)
+        self._spending.start_window(timescale)
 
-    def _seen(self, scale: int) -> Seen:
-        test = self._tests[scale]
-        return Seen(test.canary, test.total, min(1.0, test.p / self._shares.of(scale)))
+    def _counts(self, timescale: int) -> GuardrailCounts:
+        test = self._tests[timescale]
+        p = min(1.0, test.p / self._spending.share(timescale))
+        return GuardrailCounts(test.canary, test.total, p, is_alarm=p <= self._alpha)
 
     @property
-    def worst(self) -> Seen:
-        """What is least like chance; where nothing is, the whole rollout."""
-        return min([*map(self._seen, range(len(self._tests))), self._ended], key=lambda each: each.p)
+    def result(self) -> GuardrailCounts:
+        """Counts with the strongest evidence; those of the whole rollout if all are equally strong.
+
+        Its p-value is always valid for all tests together.
+        """
+        return _strongest(*map(self._counts, range(len(self._tests))), self._strongest_ended)
 
 
-@dataclass(frozen=True)
-class Found:
-    """A difference, and whether it is more than is acceptable."""
-
-    difference: Interval
-    alarm: bool
+def _strongest(*counts: GuardrailCounts) -> GuardrailCounts:
+    return min(counts, key=lambda each: each.p)
 
 
-class WatchedMean:
-    """Differences of means of one alarm."""
+class GuardrailAlarm:
+    """Alarm of one guardrail metric: compares with stable or, in the last step, with a baseline rate."""
 
-    def __init__(self, scales: int, tolerance: float, alpha: float, at_least: int) -> None:
-        """Begin without evidence.
+    def __init__(self, alpha: float, n_timescales: int, max_odds_ratio: float) -> None:
+        """Start without evidence.
 
         Args:
-            scales: of time; the first is the whole rollout.
-            tolerance: difference that is still acceptable.
-            alpha: that the alarm is false, ever.
-            at_least: users of either arm, before a difference is looked at.
+            alpha: probability that the alarm is ever false while there are two arms.
+            n_timescales: number of timescales, the whole rollout included.
+            max_odds_ratio: largest acceptable odds ratio to stable, and rate ratio to the baseline.
         """
-        self._tolerance, self._alpha, self._at_least = tolerance, alpha, at_least
-        self._tests = [MeanDifference() for _ in range(scales)]
-        self._shares = _Shares(scales)
-        self._alarm: Interval | None = None  # of an epoch that is over
+        self._alpha = alpha
+        self._against_stable = ShareAlarm(alpha, n_timescales, max_odds_ratio)
+        self._baseline = BaselineRate()
+        self._against_baseline = RateIncreaseTest(max_odds_ratio)
 
-    def update(self, canary: Floats, stable: Floats, weight: float, scale: int) -> None:
-        """Figures of users that enter now, the rollout or an epoch."""
-        self._tests[scale].update(canary, stable, weight)
+    def update(self, canary: int, total: int, allocation: float, timescale: int) -> None:
+        """Add users with their first event in the rollout or in the current window of a timescale."""
+        self._against_stable.update(canary, total, allocation, timescale)
 
-    def begin_epoch(self, scale: int) -> None:
-        """Users count anew."""
-        ended = self._interval(scale)
-        if self._alarm is None and ended.low > self._tolerance:
+    def start_window(self, timescale: int) -> None:
+        """End the current window of a timescale and count users afresh."""
+        self._against_stable.start_window(timescale)
+
+    def add_two_arm_minute(self, affected: int, users: int) -> None:
+        """Add a minute with two arms to the baseline."""
+        self._baseline.add_minute(affected, users)
+
+    def add_single_arm_minute(self, affected: int, users: int) -> None:
+        """Compare a minute in which all users are in the canary with the baseline, if there is one."""
+        if self._baseline.is_known:
+            users = max(users, affected)  # users without any response are not among `users`
+            self._against_baseline.update(affected, users * self._baseline.rate, self._baseline.dispersion)
+
+    @property
+    def result(self) -> GuardrailCounts:
+        """Counts of the test that raised the alarm, else of the comparison with stable."""
+        test = self._against_baseline
+        if test.rejects(self._alpha):
+            return GuardrailCounts(test.users, test.users, test.p, is_alarm=True)
+        return self._against_stable.result
+
+
+class MeanAlarm:
+    """Confidence sequences of one list metric's difference on all timescales."""
+
+    def __init__(self, alpha: float, n_timescales: int, max_increase: float, min_users: int) -> None:
+        """Start without evidence.
+
+        Args:
+            alpha: probability that the alarm is ever false.
+            n_timescales: number of timescales, the whole rollout included.
+            max_increase: largest acceptable difference, canary minus stable.
+            min_users: users needed in each arm before a difference is evaluated.
+        """
+        self._alpha, self._max_increase, self._min_users = alpha, max_increase, min_users
+        self._tests = [MeanDifference() for _ in range(n_timescales)]
+        self._spending = _AlphaSpending(n_timescales)
+        self._alarm: ConfidenceInterval | None = None  # from the first ended window that raised an alarm
+
+    def update(
+        self,
+        canary: Float64Array,
+        stable: Float64Array,
+        allocation: float,
+        timescale: int = WHOLE_ROLLOUT,
+    ) -> None:
+        """Add the values of users who enter the rollout or the current window of a timescale now."""
+        self._tests[timescale].update(canary, stable, allocation)
+
+    def start_window(self, timescale: int) -> None:
+        """End the current window of a timescale and count users afresh."""
+        ended = self._interval(timescale)
+        if self._alarm is None and ended.low > self._max_increase:
             self._alarm = ended
-        self._tests[scale] = MeanDifference()
-        self._shares.next(scale)
+        self._tests[timescale] = MeanDifference()
+        self._spending.start_window(timescale)
 
-    def _interval(self, scale: int) -> Interval:
-        # One side of an interval of twice the level is as seldom wrong as that level says.
-        level = 2 * self._alpha * self._shares.of(scale)
-        found = self._tests[scale].interval(level, self._at_least)
-        return found if math.isfinite(found.low) else UNKNOWN
-
-    @property
-    def users(self) -> tuple[int, int]:
-        """In stable, in the canary, in the whole rollout."""
-        stable, canary = self._tests[0].counts.tolist()
-        return stable, canary
+    def _interval(self, timescale: int) -> ConfidenceInterval:
+        # Only the lower bound is used, so a two-sided interval may have twice the error rate.
+        alpha = 2 * self._alpha * self._spending.share(timescale)
+        interval = self._tests[timescale].interval(alpha, self._min_users)
+        return interval if math.isfinite(interval.low) else UNKNOWN_INTERVAL
 
     @property
-    def found(self) -> Found:
-        """The difference over the whole rollout, or in an epoch that is an alarm."""
+    def result(self) -> ListMetricDifference:
+        """The difference that raised an alarm, else that over the whole rollout."""
+        users = self._tests[WHOLE_ROLLOUT].users
         if self._alarm is not None:
-            return Found(self._alarm, alarm=True)
-        intervals = [self._interval(scale) for scale in range(len(self._tests))]
-        worst = max(intervals, key=lambda each: each.low)
-        if worst.low > self._tolerance:
-            return Found(worst, alarm=True)
-        return Found(intervals[0], alarm=False)
+            return ListMetricDifference(self._alarm, is_alarm=True, users=users)
+        intervals = [self._interval(timescale) for timescale in range(len(self._tests))]
+        highest = max(intervals, key=lambda each: each.low)
+        if highest.low > self._max_increase:
+            return ListMetricDifference(highest, is_alarm=True, users=users)
+        return ListMetricDifference(intervals[WHOLE_ROLLOUT], is_alarm=False, users=users)

@@ -1,46 +1,54 @@
-"""What is usual: how often something happens, and how much that varies from block to block of time."""
+"""Baseline rate: how often an event normally occurs per minute, and how much that varies."""
 
 import math
 
-ERRORS = 3.0  # standard errors that the rate is taken to be higher than it was
-FEWEST = 5  # blocks, before anything is usual
+STANDARD_ERRORS = 3.0  # margin added to the observed rate
+MIN_MINUTES = 5  # with observations, before a baseline is known
 
 
-class Usual:
-    """Rate and dispersion of counts, as a quasi-Poisson model has them."""
+class BaselineRate:
+    """Rate and dispersion of the number of users with an event per minute.
+
+    A quasi-Poisson model: of n users in a minute, k have an event, with mean rate · n and variance
+    dispersion · rate · n. The dispersion is Pearson's statistic, pooled over all minutes:
+
+        dispersion = Σ (k - rate n)² / ((minutes - 1) · rate · mean n),   at least 1
+
+    Pearson's statistic divides each squared residual by its own mean; here all are divided by the mean over
+    all minutes. Source: McCullagh and Nelder, *Generalized Linear Models* (1989), chapter 9.
+    """
 
     def __init__(self) -> None:
-        self._blocks = 0
-        self._users = self._happened = 0
-        self._squares = self._cross = self._users2 = 0.0  # sums of k², k n, n²
+        self._minutes = 0
+        self._users = self._affected = 0
+        self._sum_k2 = self._sum_kn = self._sum_n2 = 0.0  # of k², k n, n²
 
-    def update(self, happened: int, users: int) -> None:
-        """A block of time in which it happened to so many of so many users."""
-        users = max(users, happened)  # who was never answered is not counted elsewhere
-        self._blocks += 1
+    def add_minute(self, affected: int, users: int) -> None:
+        """Add a minute in which `affected` of `users` users had an event."""
+        users = max(users, affected)  # users without any response are not among `users`
+        self._minutes += 1
         self._users += users
-        self._happened += happened
-        self._squares += happened * happened
-        self._cross += happened * users
-        self._users2 += users * users
+        self._affected += affected
+        self._sum_k2 += affected * affected
+        self._sum_kn += affected * users
+        self._sum_n2 += users * users
 
     @property
-    def known(self) -> bool:
-        """Whether there is anything to go by."""
-        return self._blocks >= FEWEST and self._users > 0
+    def is_known(self) -> bool:
+        """True if there are enough observations to compare with."""
+        return self._minutes >= MIN_MINUTES and self._users > 0
 
     @property
     def dispersion(self) -> float:
-        """Variance of a block's count as a multiple of its mean (Pearson's statistic), 1 at least."""
-        if self._happened == 0:
+        """Variance of a minute's count divided by its mean, at least 1."""
+        if self._affected == 0:
             return 1.0
-        rate = self._happened / self._users
-        residual = self._squares - 2 * rate * self._cross + rate * rate * self._users2
-        # Pearson's statistic weighs each block by its own mean; here all have the mean of all.
-        return max(1.0, residual / ((self._blocks - 1) * rate * self._users / self._blocks))
+        rate = self._affected / self._users
+        squared_residuals = self._sum_k2 - 2 * rate * self._sum_kn + rate * rate * self._sum_n2
+        return max(1.0, squared_residuals / ((self._minutes - 1) * rate * self._users / self._minutes))
 
     @property
     def rate(self) -> float:
-        """Of it happening to a user in a block: some standard errors above what was seen."""
-        error = math.sqrt(self.dispersion * (self._happened + 1))
-        return (self._happened + ERRORS * error) / self._users
+        """Upper bound of the rate per user and minute: the observed rate plus some standard errors."""
+        error = math.sqrt(self.dispersion * (self._affected + 1))
+        return (self._affected + STANDARD_ERRORS * error) / self._users

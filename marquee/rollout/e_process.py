@@ -1,89 +1,99 @@
-"""Evidence over what an effect may be, and over when it may have begun."""
+"""Mixture e-process: evidence for an effect of unknown size that may start at any time."""
 
 import math
 
 import numpy as np
 
-from marquee.arrays import Floats
+from marquee.arrays import Float64Array
 
-EVERY = 100  # events, after which another beginning is thought possible
-MOST = 256  # beginnings that are kept; the least likely one is given up for another
+EVENTS_PER_START = 100  # events between two possible start times of the effect
+MAX_MIXTURE_COMPONENTS = 256  # start times kept
 
 
-class Mixture:
-    """An e-process that does not tire: a mixture of e-processes that begin one after the other.
+class EProcessMixture:
+    """Mixture of e-processes with staggered start times; keeps its power to detect late effects.
 
-    What was well for a thousand events weighs against an effect that begins only then. So beginning k of the
-    effect has a share 6 / (pi k)^2 of the evidence, k = 1, 2, ..., and its e-process is 1 before it begins. A
-    mixture of e-processes is one, and where one is given up, as if it fell to zero, it is only smaller: by
-    Ville's inequality it ever exceeds 1 / alpha with probability at most alpha. Each beginning is mixed over
-    effects, all alike. E-processes that begin one after the other are those of Shin, Ramdas and Rinaldo,
-    "E-detectors: A Nonparametric Framework for Sequential Change Detection" (New England Journal of
-    Statistics in Data Science 2, 2024); they add them up and bound how often an alarm is false, shares that
-    add up to one bound whether any ever is.
+    Data from before an effect starts count as evidence against it, and a single e-process must first make up
+    for them. A mixture need not: with E_kj the e-process for start time k and effect size j (1 before its
+    start), the evidence is
+
+        E = Σ_k 6 / (π k)² · mean_j E_kj,   k = 1, 2, ...
+
+    The weights of the start times add up to 1, so E is an e-process. By Ville's inequality, it ever reaches
+    1 / alpha with probability at most alpha under the null hypothesis, and 1 / max E is an always-valid
+    p-value. When there are more than `MAX_MIXTURE_COMPONENTS` start times, the one with the least evidence is
+    dropped. That sets its e-process to 0 and makes E smaller, so the bound still holds.
+
+    Source: Shin, Ramdas and Rinaldo, "E-detectors: A Nonparametric Framework for Sequential Change Detection"
+    (New England Journal of Statistics in Data Science 2, 2024). They add up the e-processes and bound how
+    often false alarms occur; weights that add up to 1 bound the probability of any false alarm.
     """
 
-    def __init__(self, effects: int, every: float = EVERY) -> None:
-        """Begin without evidence.
+    def __init__(self, n_effects: int, events_per_start: float = EVENTS_PER_START) -> None:
+        """Start without evidence.
 
         Args:
-            effects: how many sizes of the effect are thought of.
-            every: events, after which another beginning is thought possible; infinite: there is only one.
+            n_effects: number of effect sizes in the mixture, equally weighted.
+            events_per_start: events between two start times; infinite for a single start time.
         """
-        self._every = every
-        first = 0.0 if math.isinf(every) else _log_share(1)
-        self._logs = np.zeros((1, effects))  # log e-values by beginning and effect
-        self._weights = np.array([first])
-        self._begun = 1
-        self._rest = 1 - math.exp(first)  # of the evidence, for beginnings that are to come
-        self._events = 0
-        self.most = 0.0  # log e-value at its highest
+        self._events_per_start = events_per_start
+        first = 0.0 if math.isinf(events_per_start) else _log_weight(1)
+        self._log_e_values = np.zeros((1, n_effects))  # by start time and effect size
+        self._log_weights = np.array([first])
+        self._n_starts = 1
+        self._future_weight = 1 - math.exp(first)  # of all start times to come
+        self._events_since_start = 0
+        self.max_log_e = 0.0  # largest log e-value so far
 
-    def add(self, ratios: Floats, events: int) -> None:
-        """Log likelihood ratios of what was seen, by effect, and of how many events that was."""
-        self._logs += ratios
-        self.most = max(self.most, self.log_e)
-        self._events += events
-        if self._events >= self._every:
-            self._events = 0
-            self._begin()
+    def add(self, log_likelihood_ratios: Float64Array, n_events: int) -> None:
+        """Multiply the e-processes by the likelihood ratios of new events.
 
-    def _begin(self) -> None:
-        self._begun += 1
-        share = _log_share(self._begun)
-        self._rest -= math.exp(share)
-        logs, weights = (
-            np.vstack([self._logs, np.zeros(self._logs.shape[1])]),
-            np.append(self._weights, share),
-        )
-        if len(weights) > MOST:
-            least = int((weights + _log_mean(logs)).argmin())
-            logs, weights = np.delete(logs, least, 0), np.delete(weights, least)
-        self._logs, self._weights = logs, weights
+        Args:
+            log_likelihood_ratios: shape (n_effects,), of each effect size against the null hypothesis.
+            n_events: number of events they are computed from.
+        """
+        self._log_e_values += log_likelihood_ratios
+        self.max_log_e = max(self.max_log_e, self.log_e)
+        self._events_since_start += n_events
+        if self._events_since_start >= self._events_per_start:
+            self._events_since_start = 0
+            self._add_start_time()
+
+    def _add_start_time(self) -> None:
+        self._n_starts += 1
+        log_weight = _log_weight(self._n_starts)
+        self._future_weight -= math.exp(log_weight)
+        log_e_values = np.vstack([self._log_e_values, np.zeros(self._log_e_values.shape[1])])
+        log_weights = np.append(self._log_weights, log_weight)
+        if len(log_weights) > MAX_MIXTURE_COMPONENTS:
+            least = int((log_weights + _log_mean_exp(log_e_values)).argmin())
+            log_e_values, log_weights = np.delete(log_e_values, least, 0), np.delete(log_weights, least)
+        self._log_e_values, self._log_weights = log_e_values, log_weights
 
     @property
     def log_e(self) -> float:
-        """Natural logarithm of the evidence now."""
-        parts = np.append(self._weights + _log_mean(self._logs), math.log(max(self._rest, 1e-300)))
-        top = float(parts.max())
-        return top + math.log(float(np.exp(parts - top).sum()))
+        """Natural logarithm of the current evidence E."""
+        future = math.log(max(self._future_weight, 1e-300))
+        terms = np.append(self._log_weights + _log_mean_exp(self._log_e_values), future)
+        largest = float(terms.max())
+        return largest + math.log(float(np.exp(terms - largest).sum()))
 
     @property
     def p(self) -> float:
-        """An always-valid p-value: the most evidence that there ever was."""
-        return math.exp(-self.most)
+        """Always-valid p-value: the reciprocal of the largest evidence so far."""
+        return math.exp(-self.max_log_e)
 
     def rejects(self, alpha: float) -> bool:
-        """Whether the evidence ever sufficed at the level `alpha`."""
-        return self.most >= -math.log(alpha)
+        """Return True if the evidence ever reached 1 / alpha."""
+        return self.max_log_e >= -math.log(alpha)
 
 
-def _log_share(beginning: int) -> float:
-    return math.log(6 / (math.pi * beginning) ** 2)
+def _log_weight(start: int) -> float:
+    return math.log(6 / (math.pi * start) ** 2)
 
 
-def _log_mean(logs: Floats) -> Floats:
-    """Of each row, the logarithm of the mean of what its logarithms are of."""
-    top = logs.max(axis=1)
-    means: Floats = top + np.log(np.exp(logs - top[:, None]).mean(axis=1))
+def _log_mean_exp(logs: Float64Array) -> Float64Array:
+    """Return the logarithm of the mean of exp(logs) for each row."""
+    largest = logs.max(axis=1)
+    means: Float64Array = largest + np.log(np.exp(logs - largest[:, None]).mean(axis=1))
     return means

@@ -1,245 +1,219 @@
-"""Evidence to Decision: whether a canary holds, advances, is promoted or rolled back, and why.
+"""Promotion policy: from the evidence to a decision.
 
-A pure function. What is known to be bad is looked at first and ends the rollout; what is not known keeps it
-where it is; only what is known to be good moves it.
+    bad        an alarm, mismatched arms, a crash loop, quality proven worse       -> roll back
+    unknown    no data, stale data, a failed metric, too few users, too early      -> hold
+    good       no alarm; before the last step, quality proven                      -> advance, promote
 
-    bad       an alarm, a mismatch of the arms, crashes, a quality that is proven worse   -> roll back
-    unknown   no data, stale data, a metric that failed, too few users, too little time   -> hold
-    good      no alarm at this share of users; before everybody gets it, a proven quality -> advance, promote
+The three are checked in this order, so bad evidence ends a rollout even if other evidence is missing, and
+missing evidence is never a pass.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
+from marquee.rollout.arms import STABLE, PerArm
 from marquee.rollout.decision import Action, Decision, ReasonCode
-from marquee.rollout.sequential_tests import UNKNOWN, Interval
+from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, Evidence, EvidenceGap, GuardrailCounts
+from marquee.rollout.sequential_tests import ConfidenceInterval
 
-Aim = Literal["superiority", "non-inferiority"]
+Hypothesis = Literal["superiority", "non-inferiority"]
 
-# What must not happen to a user more often than in stable; and what lists must not drift to.
-INCIDENTS = ("errors", "slow", "below_personal", "empty")
-DRIFTS = ("popularity", "overlap")
-ALARMS = (*INCIDENTS, *DRIFTS, "mismatch")  # `guardrail_alpha` is shared among them
-
-
-# Guardrails by incident and by drift.
-GUARDRAILS: Mapping[str, ReasonCode] = {
+ALARMS = (*GUARDRAIL_METRICS, *LIST_METRICS, "sample_ratio_mismatch")  # they share `guardrail_alpha`
+ALARM_REASONS: Mapping[str, ReasonCode] = {
     "errors": ReasonCode.ERROR_RATE,
     "slow": ReasonCode.LATENCY,
     "below_personal": ReasonCode.FALLBACK_RATE,
     "empty": ReasonCode.EMPTY_LISTS,
-    "popularity": ReasonCode.POPULARITY_DRIFT,
-    "overlap": ReasonCode.OVERLAP_DRIFT,
+    "popularity": ReasonCode.LIST_POPULARITY,
+    "overlap": ReasonCode.LIST_OVERLAP,
 }
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What counts as evidence, and what is done without."""
+class PromotionPolicy:
+    """Steps of a rollout, error rates of its tests, and the evidence that each action requires."""
 
-    steps: tuple[float, ...]  # shares of users, ascending; the last is 1
-    aim: Aim  # better, or not worse by more than the margin
-    margin: float  # of non-inferiority, in units of the objective
-    alpha: float  # that identical arms are called better or worse, ever
-    guardrail_alpha: float  # that any alarm is false, ever
-    tolerance: Mapping[str, float]  # by incident: odds ratio; by drift: difference that is still acceptable
-    step_seconds: float  # a step lasts so long at least
-    step_users: int  # and sees so many users of the canary
-    quality_users: int  # of either arm, before quality is looked at
-    drift_users: int  # of either arm, before drifts are looked at
-    stale_seconds: float  # so long without an answer of an arm is no data
-    unhealthy_seconds: float  # so long without a healthy replica ends the rollout
-    max_restarts: int  # of replicas of the canary, in a step
-    deadline_seconds: float  # of the whole rollout
+    steps: tuple[float, ...]  # allocations, increasing; the last is 1
+    hypothesis: Hypothesis  # better, or not worse by more than the margin
+    non_inferiority_margin: float  # in units of the objective
+    alpha: float  # probability that identical arms are ever called better or worse
+    guardrail_alpha: float  # probability that any alarm is ever false
+    max_odds_ratio: Mapping[str, float]  # by guardrail metric, canary to stable
+    max_increase: Mapping[str, float]  # by list metric, canary minus stable
+    min_step_seconds: float  # duration of a step
+    min_step_users: int  # canary users per step
+    min_quality_users: int  # per arm, before quality is evaluated
+    min_list_users: int  # per arm, before list metrics are evaluated
+    stale_seconds: float  # the data of an arm is stale if its last response is older
+    unhealthy_seconds: float  # roll back after this time without a healthy replica of the canary
+    max_restarts: int  # restarts of canary replicas per step
+    deadline_seconds: float  # after the start of the rollout
     at_deadline: Action  # hold or roll back
 
     @property
     def alarm_alpha(self) -> float:
-        """The level of each alarm (Bonferroni)."""
+        """Error rate of each alarm (Bonferroni correction)."""
         return self.guardrail_alpha / len(ALARMS)
 
-
-@dataclass(frozen=True)
-class Incidents:
-    """Users that something happened to, and whether that is an alarm."""
-
-    canary: int
-    total: int
-    p: float  # always valid
-    alarm: bool
+    @property
+    def quality_threshold(self) -> float:
+        """Quality difference above which the hypothesis is proven."""
+        return -self.non_inferiority_margin if self.hypothesis == "non-inferiority" else 0.0
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How much more of something the canary's lists have, and whether that is an alarm."""
+def decide(evidence: Evidence, policy: PromotionPolicy) -> Decision:
+    """Return the decision that the evidence allows.
 
-    difference: Interval
-    alarm: bool
-    users: tuple[int, int]  # in stable, in the canary
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """A reason why the evidence is incomplete, such as a metric that could not be computed or read."""
-
-    reason: ReasonCode
-    message: str
-
-    @classmethod
-    def metric_failed(cls, detail: str) -> "Trouble":
-        """Trouble of a metric that could not be computed or read."""
-        return cls(ReasonCode.METRIC_FAILED, f"a metric failed: {detail}")
+    Pure: the same evidence always leads to the same decision.
+    """
+    for rollback in _rollbacks(evidence, policy):
+        return rollback
+    for hold in _holds(evidence, policy):
+        return _apply_deadline(evidence, policy, hold)
+    return _advance_or_promote(evidence, policy)
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """All that a decision is taken on, at one moment."""
-
-    step: int  # number in the policy's steps
-    step_seconds: float  # since it began
-    seconds: float  # since the rollout began
-    step_users: int  # of the canary, seen in this step
-    age_seconds: Mapping[str, float]  # by arm: since its last answer; infinite where there was none
-    incidents: Mapping[str, Incidents]
-    drifts: Mapping[str, Drift]
-    mismatch: Incidents
-    quality: Interval = UNKNOWN  # objective of the canary less that of stable
-    quality_users: tuple[int, int] = (0, 0)  # in stable, in the canary
-    restarts: int = 0  # of the canary's replicas, in this step
-    unhealthy_seconds: float = 0.0  # since the canary had a healthy replica
-    troubles: Sequence[Trouble] = field(default=())
+def _rollbacks(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision]:
+    """Yield a rollback for each proof that the canary is bad, clearest proof first."""
+    yield from _alarm_rollbacks(evidence, policy)
+    yield from _health_rollbacks(evidence, policy)
+    if evidence.quality.high < policy.quality_threshold:
+        message = f"quality is worse: {_format_interval(evidence.quality)}"
+        yield _roll_back(ReasonCode.QUALITY_WORSE, message, **_quality_values(evidence))
 
 
-def decide(evidence: Evidence, policy: Policy) -> Decision:
-    """What the evidence allows."""
-    for bad in _bad(evidence, policy):
-        return bad
-    for hold in _unknown(evidence, policy):
-        return _at_deadline(evidence, policy, hold)
-    return _good(evidence, policy)
-
-
-def _bad(evidence: Evidence, policy: Policy) -> Iterator[Decision]:
-    """Everything that ends the rollout, the plainest first."""
-    everybody = policy.steps[evidence.step] == 1
-    for name, incidents in evidence.incidents.items():
-        if incidents.alarm:
-            yield _roll_back(GUARDRAILS[name], _happened(name, incidents, everybody), p=incidents.p)
-    for name, drift in evidence.drifts.items():
-        if drift.alarm:
-            low, allowed = drift.difference.low, policy.tolerance[name]
-            why = f"{name} of the lists is at least {low:.3f} above stable's ({allowed:g} allowed)"
-            yield _roll_back(GUARDRAILS[name], why, low=low)
-    if evidence.mismatch.alarm:
-        seen = f"{evidence.mismatch.canary} of {evidence.mismatch.total} users are in the canary"
-        why = (
-            f"{seen}, which its share cannot explain (p = {evidence.mismatch.p:.2g}): arms cannot be compared"
+def _alarm_rollbacks(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision]:
+    for name, counts in evidence.guardrails.items():
+        if counts.is_alarm:
+            last_step = policy.steps[evidence.step] == 1
+            message = _describe_guardrail(name, counts, last_step=last_step)
+            yield _roll_back(ALARM_REASONS[name], message, p=counts.p)
+    for name, metric in evidence.list_metrics.items():
+        if metric.is_alarm:
+            low, limit = metric.difference.low, policy.max_increase[name]
+            message = f"{name} of lists is at least {low:.3f} above stable's ({limit:g} allowed)"
+            yield _roll_back(ALARM_REASONS[name], message, low=low)
+    mismatch = evidence.sample_ratio_mismatch
+    if mismatch.is_alarm:
+        message = (
+            f"sample-ratio mismatch: {mismatch.canary} of {mismatch.total} users are in the canary, which "
+            f"chance cannot explain (p = {mismatch.p:.2g}); the arms cannot be compared"
         )
-        yield _roll_back(ReasonCode.SAMPLE_RATIO_MISMATCH, why, p=evidence.mismatch.p)
+        yield _roll_back(ReasonCode.SAMPLE_RATIO_MISMATCH, message, p=mismatch.p)
+
+
+def _health_rollbacks(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision]:
     if evidence.restarts > policy.max_restarts:
-        why = f"replicas of the canary ended {evidence.restarts} times in this step"
-        why = f"{why} ({policy.max_restarts} allowed)"
-        yield _roll_back(ReasonCode.CRASH_LOOP, why, restarts=evidence.restarts)
+        message = (
+            f"replicas of the canary restarted {evidence.restarts} times in this step "
+            f"({policy.max_restarts} allowed)"
+        )
+        yield _roll_back(ReasonCode.CRASH_LOOP, message, restarts=evidence.restarts)
     if evidence.unhealthy_seconds > policy.unhealthy_seconds:
-        why = f"no replica of the canary is healthy since {evidence.unhealthy_seconds:.0f} s"
-        yield _roll_back(ReasonCode.NO_HEALTHY_REPLICA, why, seconds=evidence.unhealthy_seconds)
-    worst = -policy.margin if policy.aim == "non-inferiority" else 0.0
-    if evidence.quality.high < worst:
-        why = f"quality is worse: {_interval(evidence.quality)}"
-        yield _roll_back(ReasonCode.QUALITY_WORSE, why, **_bounds(evidence))
+        message = f"no replica of the canary has been healthy for {evidence.unhealthy_seconds:.0f} s"
+        yield _roll_back(ReasonCode.NO_HEALTHY_REPLICA, message, seconds=evidence.unhealthy_seconds)
 
 
-def _roll_back(reason: ReasonCode, message: str, **evidence: float) -> Decision:
-    return Decision(Action.ROLL_BACK, reason, message, evidence)
+def _roll_back(reason: ReasonCode, message: str, **values: float) -> Decision:
+    return Decision(Action.ROLL_BACK, reason, message, values)
 
 
-def _unknown(evidence: Evidence, policy: Policy) -> Iterator[Decision]:
-    """Everything that is not known and would have to be, before anybody else gets the canary."""
+def _holds(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision]:
+    """Yield a hold for each requirement that is not met yet for giving the canary to more users."""
+    for gap in (*evidence.gaps, *_data_gaps(evidence, policy), *_sample_gaps(evidence, policy)):
+        yield Decision(Action.HOLD, gap.reason, gap.message, _quality_values(evidence))
 
-    def hold(reason: ReasonCode, message: str) -> Decision:
-        return Decision(Action.HOLD, reason, message, _bounds(evidence))
 
-    share = policy.steps[evidence.step]
-    for trouble in evidence.troubles:
-        yield hold(trouble.reason, trouble.message)
-    for arm, age in evidence.age_seconds.items():
-        if arm == "stable" and share == 1:
+def _data_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[EvidenceGap]:
+    """Yield a gap for each arm without recent data, and for undefined metrics."""
+    for arm, age in evidence.data_age_seconds.items():
+        if arm == STABLE and policy.steps[evidence.step] == 1:
             continue
         if math.isinf(age):
-            yield hold(ReasonCode.NO_DATA, f"no data: the {arm} arm has answered nobody yet")
-        elif not age <= policy.stale_seconds:  # NaN too
-            yield hold(ReasonCode.STALE_DATA, f"stale data: the {arm} arm answered {age:.0f} s ago")
-    if _broken(evidence):
-        yield hold(ReasonCode.METRIC_NOT_A_NUMBER, "a metric is not a number")
-    if not evidence.step_seconds >= policy.step_seconds:
-        left = policy.step_seconds - evidence.step_seconds
-        yield hold(ReasonCode.STEP_TOO_SHORT, f"this step lasts {left:.0f} s longer at least")
-    if evidence.step_users < policy.step_users:
-        seen = f"{evidence.step_users} of {policy.step_users} users of the canary seen in this step"
-        yield hold(ReasonCode.TOO_FEW_STEP_USERS, seen)
-    for name, drift in evidence.drifts.items():
-        if min(drift.users) < policy.drift_users:
-            seen = f"{name} of the lists is {_of_few(drift.users, policy.drift_users)}"
-            yield hold(ReasonCode.TOO_FEW_DRIFT_USERS, seen)
+            yield EvidenceGap(ReasonCode.NO_DATA, f"no data: the {arm} arm has not answered any request yet")
+        elif not age <= policy.stale_seconds:  # also true for NaN
+            message = f"stale data: the last response of the {arm} arm was {age:.0f} s ago"
+            yield EvidenceGap(ReasonCode.STALE_DATA, message)
+    if _has_nan(evidence):
+        yield EvidenceGap(ReasonCode.METRIC_NOT_A_NUMBER, "a metric is not a number")
 
 
-def _good(evidence: Evidence, policy: Policy) -> Decision:
-    last, bounds = len(policy.steps) - 1, _bounds(evidence)
-    if evidence.step == last:
-        why = "everybody has it, and no alarm went off"
-        return Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, why, bounds)
-    if evidence.step < last - 1:
-        why = f"no alarm at this share; {policy.steps[evidence.step + 1]:.0%} of users come next"
-        return Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, why, bounds)
-    least = -policy.margin if policy.aim == "non-inferiority" else 0.0
-    if evidence.quality.low > least:
-        found = "better" if policy.aim == "superiority" else f"not worse by {policy.margin:g}"
-        why = f"quality is {found}: {_interval(evidence.quality)}"
-        return Decision(Action.ADVANCE, ReasonCode.QUALITY_PROVEN, why, bounds)
+def _sample_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[EvidenceGap]:
+    """Yield a gap if the step is too short, and for each count of users that is too small."""
+    if not evidence.step_seconds >= policy.min_step_seconds:
+        remaining = policy.min_step_seconds - evidence.step_seconds
+        yield EvidenceGap(ReasonCode.STEP_TOO_SHORT, f"this step lasts at least {remaining:.0f} s longer")
+    if evidence.step_users < policy.min_step_users:
+        message = f"{evidence.step_users} of {policy.min_step_users} canary users seen in this step"
+        yield EvidenceGap(ReasonCode.TOO_FEW_STEP_USERS, message)
+    for name, metric in evidence.list_metrics.items():
+        if min(metric.users) < policy.min_list_users:
+            message = f"{name} of lists: {_describe_users(metric.users, policy.min_list_users)}"
+            yield EvidenceGap(ReasonCode.TOO_FEW_LIST_USERS, message)
+
+
+def _advance_or_promote(evidence: Evidence, policy: PromotionPolicy) -> Decision:
+    """Return the next decision if the evidence is good and complete, except possibly for proof of quality."""
+    values = _quality_values(evidence)
+    steps_left = len(policy.steps) - 1 - evidence.step
+    if steps_left == 0:
+        message = "all users have the canary, and no alarm was raised"
+        return Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, message, values)
+    if steps_left > 1:
+        message = f"no alarm at this allocation; {policy.steps[evidence.step + 1]:.0%} of users come next"
+        return Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, message, values)
+    if evidence.quality.low > policy.quality_threshold:
+        superiority = policy.hypothesis == "superiority"
+        claim = "better" if superiority else f"not worse by {policy.non_inferiority_margin:g}"
+        message = f"quality is {claim}: {_format_interval(evidence.quality)}"
+        return Decision(Action.ADVANCE, ReasonCode.QUALITY_PROVEN, message, values)
     if math.isnan(evidence.quality.estimate):
-        seen = f"quality is {_of_few(evidence.quality_users, policy.quality_users)}"
-        hold = Decision(Action.HOLD, ReasonCode.TOO_FEW_QUALITY_USERS, seen, bounds)
+        reason = ReasonCode.TOO_FEW_QUALITY_USERS
+        message = f"quality: {_describe_users(evidence.quality_users, policy.min_quality_users)}"
     else:
-        seen = f"quality is inconclusive: {_interval(evidence.quality)}"
-        hold = Decision(Action.HOLD, ReasonCode.QUALITY_INCONCLUSIVE, seen, bounds)
-    return _at_deadline(evidence, policy, hold)
+        reason = ReasonCode.QUALITY_INCONCLUSIVE
+        message = f"quality is inconclusive: {_format_interval(evidence.quality)}"
+    return _apply_deadline(evidence, policy, Decision(Action.HOLD, reason, message, values))
 
 
-def _at_deadline(evidence: Evidence, policy: Policy, hold: Decision) -> Decision:
-    """Hold; past the deadline, what the policy says. At the last step quality is proven: there is none."""
-    if evidence.seconds < policy.deadline_seconds or policy.steps[evidence.step] == 1:
+def _apply_deadline(evidence: Evidence, policy: PromotionPolicy, hold: Decision) -> Decision:
+    """Return the hold or, after the deadline, the action of the policy.
+
+    The last step has no deadline, since quality is proven before it.
+    """
+    if evidence.rollout_seconds < policy.deadline_seconds or policy.steps[evidence.step] == 1:
         return hold
-    late = f"inconclusive after {evidence.seconds / 3600:.1f} h: {hold.message}"
-    return Decision(policy.at_deadline, ReasonCode.DEADLINE_EXCEEDED, late, hold.evidence)
+    message = f"inconclusive after {evidence.rollout_seconds / 3600:.1f} h: {hold.message}"
+    return Decision(policy.at_deadline, ReasonCode.DEADLINE_EXCEEDED, message, hold.evidence)
 
 
-def _broken(evidence: Evidence) -> bool:
-    """Whether a figure is no number where one is due; an interval that is not known yet is no such thing."""
-    ps = [evidence.mismatch.p, *(incidents.p for incidents in evidence.incidents.values())]
-    times = (evidence.step_seconds, evidence.seconds, evidence.unhealthy_seconds)
-    known = (evidence.quality, *(drift.difference for drift in evidence.drifts.values()))
-    edges = [edge for interval in known for edge in (interval.low, interval.high)]
-    return any(math.isnan(number) for number in (*ps, *times, *edges))
+def _has_nan(evidence: Evidence) -> bool:
+    """Return True if a number is NaN, except the estimate of an unknown interval."""
+    p_values = [evidence.sample_ratio_mismatch.p, *(counts.p for counts in evidence.guardrails.values())]
+    times = (evidence.step_seconds, evidence.rollout_seconds, evidence.unhealthy_seconds)
+    intervals = (evidence.quality, *(metric.difference for metric in evidence.list_metrics.values()))
+    bounds = [bound for interval in intervals for bound in (interval.low, interval.high)]
+    return any(math.isnan(number) for number in (*p_values, *times, *bounds))
 
 
-def _happened(name: str, incidents: Incidents, everybody: bool) -> str:
-    what = name.replace("_", " ")
-    if everybody:
-        return f"{what}: more users are concerned since everybody has it (p = {incidents.p:.2g})"
-    seen = f"{incidents.canary} of the {incidents.total} users concerned are in the canary"
-    return f"{what}: {seen}, too many for its share (p = {incidents.p:.2g})"
+def _describe_guardrail(name: str, counts: GuardrailCounts, *, last_step: bool) -> str:
+    metric = name.replace("_", " ")
+    if last_step:
+        return f"{metric}: more users are affected than before the last step (p = {counts.p:.2g})"
+    share = f"{counts.canary} of the {counts.total} affected users are in the canary"
+    return f"{metric}: {share}, too many for its allocation (p = {counts.p:.2g})"
 
 
-def _of_few(users: tuple[int, int], needed: int) -> str:
-    return f"known of {users[0]} and {users[1]} users, {needed} of either arm needed"
+def _describe_users(users: PerArm[int], min_users: int) -> str:
+    return f"{users.stable} stable and {users.canary} canary users, {min_users} of each needed"
 
 
-def _interval(interval: Interval) -> str:
+def _format_interval(interval: ConfidenceInterval) -> str:
     return f"{interval.estimate:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
 
 
-def _bounds(evidence: Evidence) -> dict[str, float]:
+def _quality_values(evidence: Evidence) -> dict[str, float]:
     quality = evidence.quality
     return {"estimate": quality.estimate, "low": quality.low, "high": quality.high}

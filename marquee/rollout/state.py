@@ -1,34 +1,34 @@
-"""A rollout's history and what follows from it: the journal's entries, folded into one state.
+"""Rollout state, derived from the entries of its journal.
 
-    began ─► weighed, steered, weighed, steered, ... ─► concluded ─► ended, recorded
-                 asked (by a person), held (and why), out and back (the canary), at any time between
+    started ─► allocation_set, allocation_confirmed, allocation_set, ... ─► concluded ─► finished, recorded
+                 operator_command, held, canary_unavailable, canary_available: at any time before the end
 
-Whoever reads the same entries is in the same state: a controller that was killed at any line goes on from
-there.
+The same entries always give the same state, so a controller that was killed at any line resumes from there.
 """
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from marquee.errors import MarqueeError
 from marquee.rollout.decision import Action, ReasonCode
 
 Entry = Mapping[str, Any]
-NEAR_S = 5.0  # outages that are no farther apart are one
+JOURNAL_VERSION = 2  # version 1 named its entries differently and had no version field
+MERGED_GAP_S = 5.0  # outages at most this far apart are merged
 
 
-class Outcome(StrEnum):
+class RolloutOutcome(StrEnum):
     """Outcomes of a rollout."""
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled back"
 
 
-class OperatorRequest(StrEnum):
-    """Requests of an operator to the controller."""
+class OperatorCommand(StrEnum):
+    """Commands of an operator to the controller."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -36,132 +36,174 @@ class OperatorRequest(StrEnum):
     ROLL_BACK = "roll back"
 
 
-CONCLUSIONS: Mapping[Action, Outcome] = {
-    Action.PROMOTE: Outcome.PROMOTED,
-    Action.ROLL_BACK: Outcome.ROLLED_BACK,
+OUTCOME_OF_ACTION: Mapping[Action, RolloutOutcome] = {
+    Action.PROMOTE: RolloutOutcome.PROMOTED,
+    Action.ROLL_BACK: RolloutOutcome.ROLLED_BACK,
 }
+
+
+class AllocationChange(NamedTuple):
+    """Decision on a new allocation, which starts a step."""
+
+    time: float  # UTC seconds
+    allocation: float
+
+
+class Outage(NamedTuple):
+    """Period in which the canary was or may have been unavailable, in UTC seconds."""
+
+    start: float
+    end: float  # infinite while it lasts
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Where a rollout is."""
+    """State of a rollout. Times are UTC seconds."""
 
     name: str
-    began: float  # UTC seconds
-    salt: int
+    started_at: float
+    salt: int  # salt of the hash that assigns users to arms
     champion: int  # version of the registered model
     challenger: int
-    bento: str  # folder of the challenger's Bento
+    bento: str  # directory of the challenger's Bento
     run_id: str | None  # in MLflow
-    weighed: tuple[tuple[float, float], ...] = ()  # when a share of users was to come to the canary
-    steered: tuple[float, ...] = ()  # when all gateways did so, by step
-    paused: bool = False
-    asked: Action | None = None  # by an operator: promote or roll back
-    outcome: Outcome | None = None
-    concluded: float | None = None
-    reason: ReasonCode | None = None  # of the last hold or of the conclusion; None: the journal has no code
-    message: str = ""  # the reason in words
-    ended: float | None = None
-    recorded: bool = False  # in MLflow, outcome and all
-    outages: tuple[tuple[float, float], ...] = ()  # when the canary was away, or may have been: from, until
-    policy: Mapping[str, Any] = field(default_factory=dict)  # parameters that it began with
+    allocations: tuple[AllocationChange, ...] = ()  # by step
+    confirmation_times: tuple[float, ...] = ()  # by step: when all gateways had applied the allocation
+    is_paused: bool = False
+    operator_action: Action | None = None  # commanded by an operator: promote or roll back
+    outcome: RolloutOutcome | None = None
+    concluded_at: float | None = None
+    reason: ReasonCode | None = (
+        None  # of the last hold or the conclusion; None if this version lacks the code
+    )
+    message: str = ""  # the reason for people
+    finished_at: float | None = None
+    is_recorded: bool = False  # in MLflow
+    outages: tuple[Outage, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)  # block `canary` of params.yaml at the start
 
     @property
     def step(self) -> int:
-        """Number of the present step; -1 before the first."""
-        return len(self.weighed) - 1
+        """Number of the current step; -1 before the first."""
+        return len(self.allocations) - 1
 
     @property
-    def weight(self) -> float:
+    def allocation(self) -> float:
         """Share of users that should be in the canary now."""
-        if self.outcome == Outcome.ROLLED_BACK or self.ended is not None or not self.weighed:
-            return 0.0
-        return self.weighed[-1][1]
+        is_over = self.outcome == RolloutOutcome.ROLLED_BACK or self.finished_at is not None
+        return 0.0 if is_over or not self.allocations else self.allocations[-1].allocation
 
     @property
-    def since(self) -> float:
-        """When the present step began."""
-        return self.weighed[-1][0] if self.weighed else self.began
+    def step_started_at(self) -> float:
+        """Start of the current step, or of the rollout before the first step."""
+        return self.allocations[-1].time if self.allocations else self.started_at
 
     @property
-    def out(self) -> bool:
-        """Whether the canary is away."""
-        return bool(self.outages) and math.isinf(self.outages[-1][1])
+    def is_canary_unavailable(self) -> bool:
+        """True during an outage of the canary."""
+        return bool(self.outages) and math.isinf(self.outages[-1].end)
 
     @property
-    def running(self) -> bool:
-        """Whether anything is left to do."""
-        return self.ended is None
+    def is_running(self) -> bool:
+        """True until the outcome is in effect."""
+        return self.finished_at is None
 
 
-def fold(entries: Iterable[Entry], rollout: Rollout | None = None) -> Rollout:
-    """The state after all entries, or after more of them.
+def replay(entries: Iterable[Entry], rollout: Rollout | None = None) -> Rollout:
+    """Return the state after journal entries.
+
+    Args:
+        entries: journal entries, oldest first.
+        rollout: state before these entries; None if they are the whole journal.
 
     Raises:
-        MarqueeError: the first entry is not the beginning.
+        MarqueeError: there are no entries, or the first one does not start a rollout of this journal version.
     """
     for entry in entries:
-        rollout = _began(entry) if rollout is None else _after(rollout, entry)
+        rollout = _start(entry) if rollout is None else _apply(rollout, entry)
     if rollout is None:
         raise MarqueeError("the journal is empty")
     return rollout
 
 
-def _began(entry: Entry) -> Rollout:
-    if entry["entry"] != "began":
-        raise MarqueeError(f"the journal begins with '{entry['entry']}', and not with the beginning")
+def _start(entry: Entry) -> Rollout:
+    if entry["entry"] == "began":
+        raise MarqueeError(
+            f"the journal was written by an earlier version of Marquee (format 1, expected {JOURNAL_VERSION})"
+        )
+    if entry["entry"] != "started":
+        raise MarqueeError(f"the first entry must be 'started' (got '{entry['entry']}')")
+    if entry["version"] != JOURNAL_VERSION:
+        raise MarqueeError(
+            f"the journal was written by another version of Marquee (format {entry['version']}, "
+            f"expected {JOURNAL_VERSION})"
+        )
     return Rollout(
         name=entry["name"],
-        began=entry["time"],
+        started_at=entry["time"],
         salt=entry["salt"],
         champion=entry["champion"],
         challenger=entry["challenger"],
         bento=entry["bento"],
         run_id=entry["run_id"],
-        policy=entry["policy"],
+        params=entry["params"],
     )
 
 
-def _after(rollout: Rollout, entry: Entry) -> Rollout:
-    """The state after one more entry. What is concluded stays so: a rollback is never undone."""
+def _apply(rollout: Rollout, entry: Entry) -> Rollout:
+    """Return the state after one more entry; unknown entries change nothing."""
     if rollout.outcome is not None:
-        match entry:
-            case {"entry": "ended", "time": at}:
-                return replace(rollout, ended=at)
-            case {"entry": "recorded"}:
-                return replace(rollout, recorded=True)
-        return rollout
+        return _apply_after_conclusion(rollout, entry)
     changes: dict[str, Any] = {}
     match entry:
-        case {"entry": "weighed", "time": at, "weight": weight}:
-            changes = {"weighed": (*rollout.weighed, (at, weight))}
-        case {"entry": "steered", "time": at} if len(rollout.steered) < len(rollout.weighed):
-            changes = {"steered": (*rollout.steered, at)}
-        case {"entry": "out", "since": since} if not rollout.out:
-            near = bool(rollout.outages) and since <= rollout.outages[-1][1] + NEAR_S
-            begun = rollout.outages[-1][0] if near else since
-            changes = {"outages": (*(rollout.outages[:-1] if near else rollout.outages), (begun, math.inf))}
-        case {"entry": "back", "time": at} if rollout.out:
-            changes = {"outages": (*rollout.outages[:-1], (rollout.outages[-1][0], at))}
-        case {"entry": "concluded", "time": at, "outcome": outcome, "reason": _}:
-            changes = {"outcome": Outcome(outcome), "concluded": at, **_reason_of(entry)}
-        case {"entry": "held", "reason": _}:
-            changes = _reason_of(entry)
-        case {"entry": "asked", "what": OperatorRequest.PAUSE | OperatorRequest.RESUME as what}:
-            changes = {"paused": what == OperatorRequest.PAUSE}
-        case {"entry": "asked", "what": OperatorRequest.PROMOTE | OperatorRequest.ROLL_BACK as what}:
-            changes = {"asked": Action(what)}
+        case {"entry": "allocation_set", "time": time, "allocation": allocation}:
+            changes = {"allocations": (*rollout.allocations, AllocationChange(time, allocation))}
+        case {"entry": "allocation_confirmed", "time": time}:
+            if len(rollout.confirmation_times) < len(rollout.allocations):
+                changes = {"confirmation_times": (*rollout.confirmation_times, time)}
+        case {"entry": "canary_unavailable", "since": since} if not rollout.is_canary_unavailable:
+            changes = {"outages": _start_outage(rollout.outages, since)}
+        case {"entry": "canary_available", "time": time} if rollout.is_canary_unavailable:
+            *earlier, current = rollout.outages
+            changes = {"outages": (*earlier, Outage(current.start, time))}
+        case {"entry": "concluded", "time": time, "outcome": outcome}:
+            changes = {"outcome": RolloutOutcome(outcome), "concluded_at": time, **_reason_fields(entry)}
+        case {"entry": "held"}:
+            changes = _reason_fields(entry)
+        case {"entry": "operator_command", "command": command}:
+            changes = _command_fields(command)
     return replace(rollout, **changes)
 
 
-def _reason_of(entry: Entry) -> dict[str, Any]:
-    """Reason code and message of a journal entry.
+def _apply_after_conclusion(rollout: Rollout, entry: Entry) -> Rollout:
+    """Return the state after one more entry. A conclusion is final: a rollback is never undone."""
+    match entry:
+        case {"entry": "finished", "time": time}:
+            return replace(rollout, finished_at=time)
+        case {"entry": "recorded"}:
+            return replace(rollout, is_recorded=True)
+    return rollout
 
-    Journals from before there were codes hold the message as `reason`, and one of a later version may hold a
-    code that is unknown here: both have a message and no code.
-    """
-    if "message" not in entry:
-        return {"reason": None, "message": entry["reason"]}
+
+def _command_fields(command: str) -> dict[str, Any]:
+    """Return the fields that a command changes; unknown commands of a later version change nothing."""
+    match command:
+        case OperatorCommand.PAUSE | OperatorCommand.RESUME:
+            return {"is_paused": command == OperatorCommand.PAUSE}
+        case OperatorCommand.PROMOTE | OperatorCommand.ROLL_BACK:
+            return {"operator_action": Action(command)}
+    return {}
+
+
+def _start_outage(outages: tuple[Outage, ...], start: float) -> tuple[Outage, ...]:
+    """Add an open-ended outage, or reopen the last one if it ended at most `MERGED_GAP_S` before."""
+    if outages and start <= outages[-1].end + MERGED_GAP_S:
+        return (*outages[:-1], Outage(outages[-1].start, math.inf))
+    return (*outages, Outage(start, math.inf))
+
+
+def _reason_fields(entry: Entry) -> dict[str, Any]:
+    """Return reason code and message of an entry; an unknown code of a later version becomes None."""
     try:
         reason = ReasonCode(entry["reason"])
     except ValueError:

@@ -1,24 +1,25 @@
-"""Ratings from planted factors: the embedded dataset, and the ground truth behind it.
+"""Synthetic ratings from planted factors: the embedded data set, and the ground truth behind it.
 
-    SyntheticSpec ──► plant ──► GroundTruth ──► chosen, when ──► what they'd rate ──► ratings
-       spec.py       planting.py   truth.py         rating_log.py        truth.py
-                                       └──► item_table (titles.py, genres.py)
+    SyntheticSpec ──► draw_ground_truth ──► GroundTruth ──► generate ──► ratings
+       spec.py           sampling.py       ground_truth.py    rating_log.py
+                                                └─────► generate_items ──► items
+                                                          titles.py, words.py, genres.py
 
-The model in formulas, and how near it comes to MovieLens, is in docs/synthetic.md.
+docs/synthetic.md has the formulas of the model and a comparison with MovieLens.
 """
 
 from marquee.synthetic.ground_truth import GroundTruth
-from marquee.synthetic.rating_log import SyntheticRatings, generate, generate_in_pieces
-from marquee.synthetic.sampling import plant
+from marquee.synthetic.rating_log import SyntheticRatings, generate, generate_chunks
+from marquee.synthetic.sampling import draw_ground_truth
 from marquee.synthetic.spec import SyntheticSpec
-from marquee.synthetic.titles import item_table
+from marquee.synthetic.titles import generate_items
 
 __all__ = [
     "GroundTruth",
     "SyntheticRatings",
     "SyntheticSpec",
+    "draw_ground_truth",
     "generate",
-    "generate_in_pieces",
-    "item_table",
-    "plant",
+    "generate_chunks",
+    "generate_items",
 ]

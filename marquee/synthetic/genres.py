@@ -1,11 +1,15 @@
-"""The genres: how frequent each is, and where it lies between light and dark, real and fantastic."""
+"""Genres of the synthetic catalog: their frequencies, and their positions on scales such as dark to light."""
+
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from marquee.arrays import Floats
-from marquee.synthetic.ground_truth import Codes
+from marquee.arrays import Float64Array
 
-# name: (relative frequency; light > 0 > dark, fantastic > 0 > real, loud > 0 > quiet, for the young > 0)
+GenreCodes: TypeAlias = npt.NDArray[np.int8]  # (n_items, 3), indices into GENRE_NAMES, else NO_GENRE
+
+# name: (relative frequency; light > 0 > dark, fantastic > 0 > real, loud > 0 > quiet, for children > 0)
 _GENRES: dict[str, tuple[float, float, float, float, float]] = {
     "Action": (14, -0.2, 0.2, 1.0, 0.2),
     "Adventure": (9, 0.3, 0.6, 0.8, 0.5),
@@ -29,42 +33,44 @@ _GENRES: dict[str, tuple[float, float, float, float, float]] = {
 GENRE_NAMES = tuple(_GENRES)
 NO_GENRE = -1
 MAX_GENRES = 3
+GENRE_COUNT_PROBABILITIES = (0.45, 0.38, 0.17)  # of one, two and three genres per item
 _TABLE = np.array(list(_GENRES.values()))
-_FREQUENCY, _PLACES = _TABLE[:, 0] / _TABLE[:, 0].sum(), _TABLE[:, 1:]
+_FREQUENCY, _POSITION = _TABLE[:, 0] / _TABLE[:, 0].sum(), _TABLE[:, 1:]
 
 
-def draw_genres(n_items: int, rng: np.random.Generator) -> Codes:
-    """Codes of one to three genres an item, shape (n_items, 3), `NO_GENRE` where there is none.
+def draw_genres(n_items: int, rng: np.random.Generator) -> GenreCodes:
+    """Draw one to three genres for each item, shape (n_items, 3), padded with `NO_GENRE`.
 
-    The first is drawn by frequency, the others by frequency among its neighbours.
+    The first genre is drawn by frequency, the others by frequency and proximity to the first.
     """
-    neighbourly = _FREQUENCY * np.exp(_PLACES @ _PLACES.T)
-    companions = np.cumsum(neighbourly / neighbourly.sum(axis=1, keepdims=True), axis=1)
+    affinity = _FREQUENCY * np.exp(np.einsum("ap,bp->ab", _POSITION, _POSITION))
+    companions = np.cumsum(affinity / affinity.sum(axis=1, keepdims=True), axis=1)
     first = np.searchsorted(np.cumsum(_FREQUENCY)[:-1], rng.random(n_items))
-    others = (rng.random((n_items, 2, 1)) > companions[first][:, None, :-1]).sum(axis=2)
+    others = (rng.random((n_items, MAX_GENRES - 1, 1)) > companions[first][:, None, :-1]).sum(axis=2)
     codes = np.column_stack([first, others])
-    wanted = rng.choice(MAX_GENRES, size=n_items, p=[0.45, 0.38, 0.17]) + 1
-    repeated = (codes == first[:, None]) | (codes == codes[:, [1]]) & (np.arange(3) == 2)
+    n_genres = rng.choice(MAX_GENRES, size=n_items, p=GENRE_COUNT_PROBABILITIES) + 1
+    repeated = (codes == first[:, None]) | (codes == codes[:, [1]]) & (np.arange(MAX_GENRES) == 2)
     repeated[:, 0] = False
-    absent = repeated | (np.arange(MAX_GENRES) >= wanted[:, None])
+    absent = repeated | (np.arange(MAX_GENRES) >= n_genres[:, None])
     return np.where(absent, NO_GENRE, codes).astype(np.int8)
 
 
-def genre_directions(n_factors: int, rng: np.random.Generator) -> Floats:
-    """Direction of each genre in factor space, shape (n_genres, n_factors), unit variance a factor.
+def draw_genre_directions(n_factors: int, rng: np.random.Generator) -> Float64Array:
+    """Draw the direction of each genre in factor space, shape (n_genres, n_factors), variance 1 per factor.
 
-    The hand-made places are turned at random, so that no factor is a genre, yet neighbours stay so.
+    A random linear map takes the positions in the table to factors. No factor corresponds to a genre, but
+    similar genres stay close to each other.
     """
-    directions = _PLACES @ rng.standard_normal((_PLACES.shape[1], n_factors))
-    centred = directions - _FREQUENCY @ directions
-    spread: Floats = np.sqrt(_FREQUENCY @ centred**2)
-    unit: Floats = centred / np.maximum(spread, 1e-9)
+    directions = np.einsum("gp,pf->gf", _POSITION, rng.standard_normal((_POSITION.shape[1], n_factors)))
+    centered = directions - np.einsum("g,gf->f", _FREQUENCY, directions)
+    std: Float64Array = np.sqrt(np.einsum("g,gf->f", _FREQUENCY, centered**2))
+    unit: Float64Array = centered / np.maximum(std, 1e-9)
     return unit
 
 
-def mean_direction(codes: Codes, directions: Floats) -> Floats:
-    """Mean direction of each item's genres, scaled to keep its variance, shape (n_items, n_factors)."""
+def mean_genre_direction(codes: GenreCodes, directions: Float64Array) -> Float64Array:
+    """Return the mean direction of each item's genres, scaled to keep the variance, (n_items, n_factors)."""
     present = codes != NO_GENRE
     total = (directions[codes] * present[:, :, None]).sum(axis=1)
-    mean: Floats = total / np.sqrt(present.sum(axis=1))[:, None]
+    mean: Float64Array = total / np.sqrt(present.sum(axis=1))[:, None]
     return mean

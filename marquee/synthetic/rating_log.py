@@ -1,7 +1,7 @@
-"""The log of ratings: which items a user rates, in which session, and the tables they make.
+"""Rating log: the items that each user rates, with times and ratings.
 
-Users are taken in cohorts of 64, each with a generator of its own, so that a log of any length is
-made in bounded memory, and is the same however it is cut.
+Users are simulated in batches of 64, each with a generator of its own. A log of any length therefore needs
+bounded memory, and does not depend on how it is divided into chunks.
 """
 
 from collections.abc import Iterator
@@ -10,161 +10,181 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marquee.arrays import Floats, Indices, Scores
+from marquee.arrays import Float32Array, Float64Array, Int64Array
 from marquee.errors import ConfigError
-from marquee.interactions.matrix import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
 from marquee.seeds import rng_for
-from marquee.synthetic.ground_truth import Factors, GroundTruth
-from marquee.synthetic.sampling import plant
+from marquee.synthetic.ground_truth import GroundTruth
+from marquee.synthetic.sampling import draw_ground_truth
 from marquee.synthetic.spec import DAY, SyntheticSpec
-from marquee.synthetic.titles import item_table
+from marquee.synthetic.titles import generate_items
 
-COHORT = 64  # users; their matrix of all items stays in the processor's cache
-VISITS = 16  # at most, a user
-PACE = 60  # seconds that a rating adds to a visit's length
+USERS_PER_BATCH = 64  # their weights of all items fit in the processor's cache
+MAX_VISITS = 16  # per user
+SECONDS_PER_RATING = 60  # added to the length of a visit
+MIN_WEIGHT_ROOT = 0.1  # of the selectivity factor, before the fourth power
 
 
 @dataclass(frozen=True)
 class SyntheticRatings:
-    """A dataset and what is behind it."""
+    """A synthetic data set and its ground truth."""
 
     ratings: pd.DataFrame  # user, item, rating, timestamp; in order of time
-    items: pd.DataFrame  # item, title, genres; every item, rated or not
+    items: pd.DataFrame  # item, title, genres; rated or not
     truth: GroundTruth
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Ratings as arrays of one length; users and items by their row in the truth."""
+class _RatingRows:
+    """Ratings as arrays of one length; users and items as rows of the ground truth."""
 
-    user: Indices
-    item: Indices
-    rating: Scores
-    at: Indices
+    users: Int64Array
+    items: Int64Array
+    ratings: Float32Array
+    times: Int64Array  # UTC seconds
 
 
 def generate(spec: SyntheticSpec, seed: int) -> SyntheticRatings:
-    """Make a whole dataset: the pieces of `generate_in_pieces`, in one order of time."""
-    truth = plant(spec, seed)
-    rows = _joined([_cohort(truth, first) for first in range(0, spec.users, COHORT)])
-    return SyntheticRatings(_table(truth, rows), item_table(truth), truth)
+    """Generate a whole data set; equal for equal spec and seed."""
+    truth = draw_ground_truth(spec, seed)
+    batches = [_simulate_batch(truth, first) for first in range(0, spec.user_count, USERS_PER_BATCH)]
+    return SyntheticRatings(_ratings_table(truth, _sort_by_time(batches)), generate_items(truth), truth)
 
 
-def generate_in_pieces(spec: SyntheticSpec, seed: int, rows_per_piece: int) -> Iterator[pd.DataFrame]:
-    """Make the ratings of `generate` piece by piece, each with other users and in order of time.
+def generate_chunks(spec: SyntheticSpec, seed: int, rows_per_chunk: int) -> Iterator[pd.DataFrame]:
+    """Generate the ratings of `generate` in chunks, each with other users and in order of time.
 
-    A piece ends with the cohort of users that brings it to `rows_per_piece`. Memory is that of the
-    truth, one piece and one cohort. `plant(spec, seed)` gives the truth behind them.
+    Uses the memory of one chunk and of the ground truth, which `draw_ground_truth(spec, seed)` returns.
+
+    Args:
+        spec: the data set.
+        seed: root seed.
+        rows_per_chunk: minimum length; a chunk ends with the batch of users that reaches it.
 
     Raises:
-        ConfigError: `rows_per_piece` is less than 1.
+        ConfigError: `rows_per_chunk` is less than 1.
     """
-    if rows_per_piece < 1:
-        raise ConfigError(f"rows_per_piece is {rows_per_piece}: it must be at least 1")
-    return _pieces(plant(spec, seed), rows_per_piece)
+    if rows_per_chunk < 1:
+        raise ConfigError(f"rows_per_chunk must be at least 1 (got {rows_per_chunk})")
+    return _chunks(draw_ground_truth(spec, seed), rows_per_chunk)
 
 
-def _pieces(truth: GroundTruth, rows_per_piece: int) -> Iterator[pd.DataFrame]:
-    waiting: list[_Rows] = []
-    for first in range(0, truth.spec.users, COHORT):
-        waiting.append(_cohort(truth, first))
-        if sum(len(rows.at) for rows in waiting) >= rows_per_piece:
-            yield _table(truth, _joined(waiting))
-            waiting = []
-    if waiting:
-        yield _table(truth, _joined(waiting))
+def _chunks(truth: GroundTruth, rows_per_chunk: int) -> Iterator[pd.DataFrame]:
+    batches: list[_RatingRows] = []
+    for first in range(0, truth.spec.user_count, USERS_PER_BATCH):
+        batches.append(_simulate_batch(truth, first))
+        if sum(len(batch.times) for batch in batches) >= rows_per_chunk:
+            yield _ratings_table(truth, _sort_by_time(batches))
+            batches = []
+    if batches:
+        yield _ratings_table(truth, _sort_by_time(batches))
 
 
-def _joined(parts: list[_Rows]) -> _Rows:
-    """Rows of all parts in order of time; a stable sort, so cutting otherwise changes nothing."""
-    at = np.concatenate([rows.at for rows in parts])
-    order = np.argsort(at, kind="stable")
-    return _Rows(
-        np.concatenate([rows.user for rows in parts])[order],
-        np.concatenate([rows.item for rows in parts])[order],
-        np.concatenate([rows.rating for rows in parts])[order],
-        at[order],
+def _sort_by_time(batches: list[_RatingRows]) -> _RatingRows:
+    """Join batches in order of time; the sort is stable, so the result does not depend on chunks."""
+    times = np.concatenate([batch.times for batch in batches])
+    order = np.argsort(times, kind="stable")
+    return _RatingRows(
+        np.concatenate([batch.users for batch in batches])[order],
+        np.concatenate([batch.items for batch in batches])[order],
+        np.concatenate([batch.ratings for batch in batches])[order],
+        times[order],
     )
 
 
-def _table(truth: GroundTruth, rows: _Rows) -> pd.DataFrame:
-    columns = {
-        USER: truth.user_ids.array.take(rows.user),
-        ITEM: truth.item_ids.array.take(rows.item),
-        RATING: rows.rating,
-        TIMESTAMP: rows.at,
-    }
-    return pd.DataFrame(columns)
+def _ratings_table(truth: GroundTruth, rows: _RatingRows) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            USER: truth.user_ids.array.take(rows.users),
+            ITEM: truth.item_ids.array.take(rows.items),
+            RATING: rows.ratings,
+            TIMESTAMP: rows.times,
+        }
+    )
 
 
-def _cohort(truth: GroundTruth, first: int) -> _Rows:
-    """All ratings of the users from `first` on, user by user."""
-    rng = rng_for(truth.seed, "synthetic", "cohort", first // COHORT)
-    members = np.arange(first, min(first + COHORT, truth.spec.users))
-    visits = _visits(truth, members, rng)
-    keys = _race(truth, members, visits[:, -1], rng)
-    picks = [_smallest(keys[row], int(n)) for row, n in enumerate(truth.user_counts[members])]
-    row, item = np.repeat(np.arange(len(members)), truth.user_counts[members]), np.concatenate(picks)
-    at = _moments(visits, row, truth.item_appeared[item], rng)
-    user = members[row]
-    return _Rows(user, item, truth.rating_of(user, item, at, truth.seed), at)
+def _simulate_batch(truth: GroundTruth, first: int) -> _RatingRows:
+    """Simulate all ratings of the batch of users that starts at row `first`, user by user."""
+    rng = rng_for(truth.seed, "synthetic", "cohort", first // USERS_PER_BATCH)
+    batch = np.arange(first, min(first + USERS_PER_BATCH, truth.spec.user_count))
+    counts = truth.user_counts[batch]
+    visits = _draw_visits(truth, batch, rng)
+    arrivals = _draw_arrivals(truth, batch, visits[:, -1], rng)
+    chosen = [_smallest_positions(arrivals[row], int(count)) for row, count in enumerate(counts)]
+    rows, items = np.repeat(np.arange(len(batch)), counts), np.concatenate(chosen)
+    times = _draw_times(visits, rows, truth.item_appeared_at[items], rng)
+    users = batch[rows]
+    return _RatingRows(users, items, truth.simulate_rows(users, items, times, truth.seed), times)
 
 
-def _visits(truth: GroundTruth, members: Indices, rng: np.random.Generator) -> Indices:
-    """Begin of each visit, ascending, shape (users, VISITS), UTC seconds.
+def _draw_visits(truth: GroundTruth, batch: Int64Array, rng: np.random.Generator) -> Int64Array:
+    """Draw the start of each visit, ascending, shape (users, MAX_VISITS), UTC seconds.
 
-    Who seldom returns has many of them at the first moment: one long first session, as most
-    users of MovieLens have.
+    The visits of a user who seldom returns mostly coincide with the first: one long session, as most users of
+    MovieLens have.
     """
-    joined = truth.user_joined[members][:, None]
-    loyalty, stay = rng.random((2, len(members), 1))
-    returns = rng.random((len(members), VISITS)) < loyalty
+    joined_at = truth.user_joined_at[batch][:, None]
+    loyalty, stay = rng.random((2, len(batch), 1))
+    returns = rng.random((len(batch), MAX_VISITS)) < loyalty
     share = np.sort(np.where(returns, stay * rng.random(returns.shape), 0.0), axis=1)
     share[:, 0] = 0.0
-    visits: Indices = joined + (share * (truth.spec.end - DAY - joined)).astype(np.int64)
+    visits: Int64Array = joined_at + (share * (truth.spec.end - DAY - joined_at)).astype(np.int64)
     return visits
 
 
-def _race(truth: GroundTruth, members: Indices, last: Indices, rng: np.random.Generator) -> Factors:
-    """Exponential race of all items for each user, shape (users, n_items): the least keys are rated.
+def _draw_arrivals(
+    truth: GroundTruth, batch: Int64Array, last_visits: Int64Array, rng: np.random.Generator
+) -> Float32Array:
+    """Draw arrival times of all items in an exponential race, shape (users, n_items); the earliest are rated.
 
-    A key is E / w with E exponential: the n least are a sample without replacement by weight w
-    (Efraimidis and Spirakis 2006). The weight is popularity * (1 + selectivity * <p, r> / 4)^4,
-    an exponential in all but the far ends, and exact on every machine. What appears after the
-    user's last visit never arrives.
+    An arrival is E / w with E exponential: the n earliest are a sample without replacement by weight w
+    (Efraimidis and Spirakis 2006). The weight is popularity * (1 + selectivity * <p, r> / 4)^4, close to an
+    exponential in all but the tails, and exact on every machine. An item that appears after the user's last
+    visit never arrives.
     """
-    pull = truth.user_factors[members] @ truth.item_lure.T
-    pull *= np.float32(truth.spec.selectivity / 4)
-    pull += np.float32(1)
-    np.maximum(pull, np.float32(0.1), out=pull)
-    pull *= pull
-    pull *= pull
-    pull *= truth.item_weight
-    keys = rng.standard_exponential(pull.shape, dtype=np.float32)
-    keys /= pull
-    keys[truth.item_appeared > last[:, None]] = np.inf
-    return keys
+    weights = truth.user_factors[batch] @ truth.item_attraction.T
+    weights *= np.float32(truth.spec.selectivity / 4)
+    weights += np.float32(1)
+    np.maximum(weights, np.float32(MIN_WEIGHT_ROOT), out=weights)
+    weights *= weights
+    weights *= weights
+    weights *= truth.item_popularity
+    arrivals = rng.standard_exponential(weights.shape, dtype=np.float32)
+    arrivals /= weights
+    arrivals[truth.item_appeared_at > last_visits[:, None]] = np.inf
+    return arrivals
 
 
-def _smallest(keys: Factors, n: int) -> Indices:
-    """Positions of the n least keys.
+def _smallest_positions(values: Float32Array, n: int) -> Int64Array:
+    """Return the positions of the n smallest values, ascending.
 
-    A sample of every eighth key guesses a bound, so that few keys need to be partitioned.
+    A sample of every eighth value gives an approximate bound, so only few values have to be partitioned.
     """
-    sample = keys[::8]
-    guess = min(len(sample) - 1, n // 4 + 16)
-    near = np.flatnonzero(keys <= np.partition(sample, guess)[guess])
-    if len(near) < n:
-        near = np.arange(len(keys))
-    return np.sort(near[np.argpartition(keys[near], n - 1)[:n]])
+    sample = values[::8]
+    rank = min(len(sample) - 1, n // 4 + 16)
+    candidates = np.flatnonzero(values <= np.partition(sample, rank)[rank])
+    if len(candidates) < n:
+        candidates = np.arange(len(values))
+    bound = np.partition(values[candidates], n - 1)[n - 1]
+    below, equal = candidates[values[candidates] < bound], candidates[values[candidates] == bound]
+    return np.sort(np.concatenate([below, equal[: n - len(below)]]))
 
 
-def _moments(visits: Indices, row: Indices, appeared: Indices, rng: np.random.Generator) -> Indices:
-    """When each rating is given: at a visit after its item appeared, visits being short bursts."""
-    first = (visits[row] < appeared[:, None]).sum(axis=1)
-    visit = first + (rng.random(len(row)) * (VISITS - first)).astype(np.int64)
-    cell = row * VISITS + visit
-    length = np.minimum(PACE * np.bincount(cell, minlength=visits.size)[cell], DAY)
-    offset: Floats = rng.random(len(row)) * length
-    moments: Indices = visits.ravel()[cell] + offset.astype(np.int64)
-    return moments
+def _draw_times(
+    visits: Int64Array, rows: Int64Array, appeared_at: Int64Array, rng: np.random.Generator
+) -> Int64Array:
+    """Draw the time of each rating: in a short burst at a visit after its item appeared.
+
+    Args:
+        visits: start of each user's visits, shape (users, MAX_VISITS).
+        rows: row of `visits` for each rating.
+        appeared_at: time at which each rating's item appeared.
+        rng: source of the draws.
+    """
+    first = (visits[rows] < appeared_at[:, None]).sum(axis=1)
+    visit = first + (rng.random(len(rows)) * (MAX_VISITS - first)).astype(np.int64)
+    cell = rows * MAX_VISITS + visit
+    length = np.minimum(SECONDS_PER_RATING * np.bincount(cell, minlength=visits.size)[cell], DAY)
+    offset: Float64Array = rng.random(len(rows)) * length
+    times: Int64Array = visits.ravel()[cell] + offset.astype(np.int64)
+    return times

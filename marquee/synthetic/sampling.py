@@ -1,122 +1,136 @@
-"""Drawing the ground truth: users and items with their factors, biases, activity and popularity.
+"""Sampling of the ground truth: users and items with factors, biases, activity and popularity.
 
-Factors lie on a grid of 1/128 within [-4, 4]. A dot product of up to 64 of them is then exact in
-float32, in whatever order a machine adds: the same seed gives the same ratings with every BLAS.
+Factors are on a grid of 1/128 within [-4, 4]. A dot product of up to 64 of them is then exact in float32, in
+any order of addition: the same seed gives the same ratings with every BLAS.
 """
 
 import numpy as np
 
-from marquee.arrays import Floats, Indices
+from marquee.arrays import Float32Array, Float64Array, Int64Array
 from marquee.seeds import rng_for
-from marquee.synthetic.genres import draw_genres, genre_directions, mean_direction
-from marquee.synthetic.ground_truth import Codes, Factors, GroundTruth
+from marquee.synthetic.genres import GenreCodes, draw_genre_directions, draw_genres, mean_genre_direction
+from marquee.synthetic.ground_truth import GroundTruth
 from marquee.synthetic.spec import DAY, SyntheticSpec
 
-GRID = 128
-DECAY = 0.35  # variance explained by one factor, against the factor before it
-GENRE_SHARE = 0.5  # of an item's factors that its genres decide
-HITS = 0.35  # exponent of the power law at the head of the popularity
-LATEST_JOIN = 0.95  # of the log; who joins later would have no time to rate
+GRID_POINTS_PER_UNIT = 128
+MAX_FACTOR = 4  # absolute value
+FACTOR_DECAY = 0.35  # variance explained by a factor, relative to the factor before it
+GENRE_SHARE = 0.5  # of the variance of an item's factors that its genres explain
+POPULARITY_EXPONENT = 0.35  # of the power law at the head of the popularity
+LATEST_JOIN = 0.95  # share of the log; later there would be no time to rate
+BISECTION_STEPS = 60
 
 
-def plant(spec: SyntheticSpec, seed: int) -> GroundTruth:
-    """Draw users and items; the same for the same spec and seed.
+def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
+    """Draw users and items; equal for equal spec and seed.
 
-    Memory is some 100 bytes a user and an item; no rating is drawn yet.
+    It takes about 100 bytes of memory per user and per item. No rating is drawn yet.
     """
-    spread = _factor_spread(spec.n_factors)
-    codes = draw_genres(spec.items, rng_for(seed, "synthetic", "genres"))
-    pleasing = _pleasing(spec, codes, seed)
-    item_bias, weight = _item_appeal(spec, rng_for(seed, "synthetic", "appeal"))
+    std = _factor_std(spec.n_factors)
+    codes = draw_genres(spec.item_count, rng_for(seed, "synthetic", "genres"))
+    item_factors = _draw_item_factors(spec, codes, rng_for(seed, "synthetic", "item factors"))
+    attraction = _draw_attraction(spec, item_factors, rng_for(seed, "synthetic", "item lure"))
+    item_bias, popularity = _draw_bias_and_popularity(spec, rng_for(seed, "synthetic", "appeal"))
     users = rng_for(seed, "synthetic", "users")
+    size = (spec.user_count, spec.n_factors)
     return GroundTruth(
         spec=spec,
         seed=seed,
-        user_factors=_on_grid(spread * users.standard_normal((spec.users, spec.n_factors))),
-        user_drift=_on_grid(spread * spec.drift * users.standard_normal((spec.users, spec.n_factors))),
-        user_bias=spec.user_bias_std * users.standard_normal(spec.users),
-        user_joined=_joining_times(spec, users),
-        user_counts=_activity(spec, rng_for(seed, "synthetic", "activity")),
-        user_coarse=users.random(spec.users) < 0.5,
-        item_factors=_on_grid(spread * pleasing),
-        item_lure=_on_grid(spread * _attracting(spec, pleasing, seed)),
+        user_factors=_round_to_grid(std * users.standard_normal(size)),
+        user_drift=_round_to_grid(std * spec.taste_drift * users.standard_normal(size)),
+        user_bias=spec.user_bias_std * users.standard_normal(spec.user_count),
+        user_joined_at=_draw_joining_times(spec, users),
+        user_counts=_draw_user_counts(spec, rng_for(seed, "synthetic", "activity")),
+        user_rounds_to_whole=users.random(spec.user_count) < 0.5,
+        item_factors=_round_to_grid(std * item_factors),
+        item_attraction=_round_to_grid(std * attraction),
         item_bias=item_bias,
-        item_weight=weight,
-        item_appeared=_appearance(spec, rng_for(seed, "synthetic", "appearance")),
+        item_popularity=popularity,
+        item_appeared_at=_draw_appearance_times(spec, rng_for(seed, "synthetic", "appearance")),
         item_genres=codes,
     )
 
 
-def _factor_spread(n_factors: int) -> Floats:
-    """Standard deviation of each factor, such that <p, q> has variance 1."""
-    variance = DECAY ** np.arange(n_factors)
+def _factor_std(n_factors: int) -> Float64Array:
+    """Return the standard deviation of each factor, such that <p, q> has variance 1."""
+    variance = FACTOR_DECAY ** np.arange(n_factors)
     return np.asarray((variance / variance.sum()) ** 0.25, dtype=np.float64)
 
 
-def _on_grid(factors: Floats) -> Factors:
-    return (np.clip(np.rint(factors * GRID), -4 * GRID, 4 * GRID) / GRID).astype(np.float32)
+def _round_to_grid(factors: Float64Array) -> Float32Array:
+    limit = MAX_FACTOR * GRID_POINTS_PER_UNIT
+    points = np.clip(np.rint(factors * GRID_POINTS_PER_UNIT), -limit, limit)
+    return (points / GRID_POINTS_PER_UNIT).astype(np.float32)
 
 
-def _pleasing(spec: SyntheticSpec, codes: Codes, seed: int) -> Floats:
-    rng = rng_for(seed, "synthetic", "item factors")
-    by_genre = mean_direction(codes, genre_directions(spec.n_factors, rng))
-    own = rng.standard_normal((spec.items, spec.n_factors))
-    pleasing: Floats = np.sqrt(GENRE_SHARE) * by_genre + np.sqrt(1 - GENRE_SHARE) * own
-    return pleasing
+def _draw_item_factors(spec: SyntheticSpec, codes: GenreCodes, rng: np.random.Generator) -> Float64Array:
+    """Draw the item factors with variance 1, shape (n_items, n_factors)."""
+    from_genres = mean_genre_direction(codes, draw_genre_directions(spec.n_factors, rng))
+    individual = rng.standard_normal((spec.item_count, spec.n_factors))
+    factors: Float64Array = np.sqrt(GENRE_SHARE) * from_genres + np.sqrt(1 - GENRE_SHARE) * individual
+    return factors
 
 
-def _attracting(spec: SyntheticSpec, pleasing: Floats, seed: int) -> Floats:
-    """What draws users to items: partly what pleases them then, partly not."""
-    other = rng_for(seed, "synthetic", "item lure").standard_normal(pleasing.shape)
-    attracting: Floats = spec.fulfilment * pleasing + np.sqrt(1 - spec.fulfilment**2) * other
-    return attracting
+def _draw_attraction(
+    spec: SyntheticSpec, item_factors: Float64Array, rng: np.random.Generator
+) -> Float64Array:
+    """Draw the attraction factors of the items, correlated with the item factors."""
+    correlation = spec.attraction_correlation
+    unrelated = rng.standard_normal(item_factors.shape)
+    attraction: Float64Array = correlation * item_factors + np.sqrt(1 - correlation**2) * unrelated
+    return attraction
 
 
-def _item_appeal(spec: SyntheticSpec, rng: np.random.Generator) -> tuple[Floats, Factors]:
-    """Bias and popularity of the items; what is popular is liked more.
+def _draw_bias_and_popularity(
+    spec: SyntheticSpec, rng: np.random.Generator
+) -> tuple[Float64Array, Float32Array]:
+    """Draw the bias and the popularity of the items; popular items are liked more.
 
-    Popularity falls exponentially with the rank, as in MovieLens; the few hits follow a power law.
+    Popularity decreases exponentially with the rank, as in MovieLens, below a power-law head.
     """
-    rank = rng.random(spec.items)
-    fame = np.sqrt(12.0) * (rank - 0.5)  # variance 1
-    quality = np.sqrt(1 - spec.acclaim**2) * rng.standard_normal(spec.items)
-    weight = (np.exp(spec.popularity_depth * rank) * (1 - rank) ** -HITS).astype(np.float32)
-    return spec.item_bias_std * (spec.acclaim * fame + quality), weight
+    rank = rng.random(spec.item_count)
+    standardized_rank = np.sqrt(12.0) * (rank - 0.5)  # variance 1
+    correlation = spec.popularity_bias_correlation
+    unrelated = np.sqrt(1 - correlation**2) * rng.standard_normal(spec.item_count)
+    popularity = np.exp(spec.log_popularity_range * rank) * (1 - rank) ** -POPULARITY_EXPONENT
+    bias = spec.item_bias_std * (correlation * standardized_rank + unrelated)
+    return bias, popularity.astype(np.float32)
 
 
-def _joining_times(spec: SyntheticSpec, rng: np.random.Generator) -> Indices:
-    share = LATEST_JOIN * rng.random(spec.users)
-    joined: Indices = spec.start + (share * (spec.end - spec.start - DAY)).astype(np.int64)
-    return joined
+def _draw_joining_times(spec: SyntheticSpec, rng: np.random.Generator) -> Int64Array:
+    share = LATEST_JOIN * rng.random(spec.user_count)
+    times: Int64Array = spec.start + (share * (spec.end - spec.start - DAY)).astype(np.int64)
+    return times
 
 
-def _appearance(spec: SyntheticSpec, rng: np.random.Generator) -> Indices:
-    """When items appear: most are there from the start, the others come evenly over the log."""
-    appeared = np.full(spec.items, spec.start, dtype=np.int64)
-    late = rng.permutation(spec.items)[spec.first_items :]
-    appeared[late] += (rng.random(len(late)) * (spec.end - spec.start - DAY)).astype(np.int64)
-    return appeared
+def _draw_appearance_times(spec: SyntheticSpec, rng: np.random.Generator) -> Int64Array:
+    """Draw the times at which items appear: most at the start, the others evenly over the log."""
+    times = np.full(spec.item_count, spec.start, dtype=np.int64)
+    late = rng.permutation(spec.item_count)[spec.n_initial_items :]
+    times[late] += (rng.random(len(late)) * (spec.end - spec.start - DAY)).astype(np.int64)
+    return times
 
 
-def _activity(spec: SyntheticSpec, rng: np.random.Generator) -> Indices:
-    """Number of ratings of each user: log-normal above a least number, summing to `n_ratings`."""
-    least = max(1, min(spec.min_ratings, spec.n_ratings // (2 * spec.users), spec.most_ratings))
-    eagerness = np.exp(spec.activity_spread * rng.standard_normal(spec.users))
+def _draw_user_counts(spec: SyntheticSpec, rng: np.random.Generator) -> Int64Array:
+    """Draw the number of ratings of each user: log-normal above a minimum, with the sum `n_ratings`."""
+    half_of_mean = spec.n_ratings // (2 * spec.user_count)
+    minimum = max(1, min(spec.min_ratings, half_of_mean, spec.max_ratings_per_user))
+    activity = np.exp(spec.activity_std * rng.standard_normal(spec.user_count))
 
-    def counts(scale: float) -> Indices:
-        wanted = np.minimum(least + np.floor(scale * eagerness), spec.most_ratings)
-        return np.asarray(wanted, dtype=np.int64)
+    def counts_at(scale: float) -> Int64Array:
+        counts = np.minimum(minimum + np.floor(scale * activity), spec.max_ratings_per_user)
+        return np.asarray(counts, dtype=np.int64)
 
-    low, high = 0.0, spec.most_ratings / float(eagerness.min())
-    for _ in range(60):  # bisection: the sum only grows with the scale
+    low, high = 0.0, spec.max_ratings_per_user / float(activity.min())
+    for _ in range(BISECTION_STEPS):  # the sum increases with the scale
         middle = (low + high) / 2
-        low, high = (middle, high) if counts(middle).sum() <= spec.n_ratings else (low, middle)
-    return _topped_up(counts(low), spec)
+        low, high = (middle, high) if counts_at(middle).sum() <= spec.n_ratings else (low, middle)
+    return _distribute_remainder(counts_at(low), spec)
 
 
-def _topped_up(counts: Indices, spec: SyntheticSpec) -> Indices:
-    """Hand out the few ratings that rounding left over, one a user with room."""
-    while left := spec.n_ratings - int(counts.sum()):
-        room = np.flatnonzero(counts < spec.most_ratings)[:left]
-        counts[room] += 1
+def _distribute_remainder(counts: Int64Array, spec: SyntheticSpec) -> Int64Array:
+    """Add the ratings that rounding left over, one to each user below the maximum."""
+    while remainder := spec.n_ratings - int(counts.sum()):
+        below_maximum = np.flatnonzero(counts < spec.max_ratings_per_user)[:remainder]
+        counts[below_maximum] += 1
     return counts

@@ -1,4 +1,4 @@
-"""What a synthetic dataset should be like: its size, its scale, its time, and the strength of each effect."""
+"""Specification of a synthetic data set: size, scale, time span, and the strength of each effect."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -7,21 +7,31 @@ from marquee.errors import ConfigError
 
 DAY = 86_400  # seconds
 YEAR = 365.25 * DAY
-MAX_SHARE_RATED = 0.6  # of the items that were there from the start, by one user
+MAX_FACTORS = 64  # more would make dot products inexact (see `sampling`)
+MAX_EFFECT = 12.0
+MAX_YEARS = 100.0
+MAX_SHARE_RATED = 0.6  # of the initial items, by one user
+INITIAL_ITEM_SHARE = 0.7  # of the items exist when the log starts
 
 # Sizes of MovieLens: 943 users and 1682 items for 100 K ratings, 70 K and 11 K for 10 M.
 REFERENCE_RATINGS, REFERENCE_USERS, REFERENCE_ITEMS = 100_000, 943, 1682
 USER_GROWTH, ITEM_GROWTH = 0.935, 0.40  # exponents of the growth with the number of ratings
 
+STRENGTHS = (
+    "taste_std", "user_bias_std", "item_bias_std", "noise_std", "noise_skew", "taste_drift", "selectivity",
+    "log_popularity_range", "activity_std",
+)  # fmt: skip
+CORRELATIONS = ("attraction_correlation", "popularity_bias_correlation")
+
 
 @dataclass(frozen=True)
 class SyntheticSpec:
-    """Size, scale, time and effects of a dataset; the defaults imitate MovieLens-100K.
+    """Size, scale, time span and effects of a data set; the defaults imitate MovieLens-100K.
 
-    Effects are standard deviations in fifths of the highest rating: stars, where that is 5.
+    Standard deviations of ratings are in fifths of the highest rating, which are stars if that is 5.
 
     Raises:
-        ConfigError: a number is out of its range, or so many ratings cannot be placed.
+        ConfigError: a value is out of its range, or the ratings do not fit the users and items.
     """
 
     n_ratings: int = 100_000
@@ -29,106 +39,112 @@ class SyntheticSpec:
     n_items: int | None = None
     n_factors: int = 8
     step: float = 1.0  # 1.0: whole stars; 0.5: half stars
-    low: float | None = None  # None: one step
-    high: float = 5.0
-    start: int = 1_546_300_800  # UTC seconds of the log's begin: 2019-01-01
+    low: float | None = None  # lowest rating; None: one step
+    high: float = 5.0  # highest rating
+    start: int = 1_546_300_800  # start of the log in UTC seconds: 2019-01-01
     years: float = 4.0  # length of the log
 
-    taste_std: float = 0.60  # of what the factors explain
+    taste_std: float = 0.60  # of the part of a rating that the factors explain
     user_bias_std: float = 0.45
     item_bias_std: float = 0.58
-    noise_std: float = 0.85  # of what nobody can predict
-    noise_skew: float = 0.4  # disappointments are larger than delights
-    drift: float = 0.35  # how far a taste moves over the whole log, in tastes
-    selectivity: float = 0.5  # how strongly taste decides what a user rates at all
-    fulfilment: float = 0.2  # correlation of what attracts to an item and what pleases about it
-    popularity_depth: float = 4.6  # log of the most popular item's weight against the least's
-    activity_spread: float = 1.2  # of the users' log number of ratings
-    acclaim: float = 0.65  # correlation of an item's log popularity and its bias
-    min_ratings: int = 20  # of every user, where the mean allows it
+    noise_std: float = 0.85  # of the part that cannot be predicted
+    noise_skew: float = 0.4  # ratings fall below expectations by more than they exceed them
+    taste_drift: float = 0.35  # change of the user factors over the whole log, relative to their std
+    selectivity: float = 0.5  # how strongly taste determines which items a user rates
+    attraction_correlation: float = 0.2  # between what attracts users to an item and what they like about it
+    log_popularity_range: float = 4.6  # log of the weight of the most popular item over that of the least
+    activity_std: float = 1.2  # of the users' log number of ratings
+    popularity_bias_correlation: float = 0.65  # between an item's log popularity and its bias
+    min_ratings: int = 20  # per user, if the mean allows it
 
     def __post_init__(self) -> None:
-        self._check_numbers()
-        if self.n_ratings > self.capacity:
-            raise ConfigError(
-                f"{self.n_ratings} ratings of {self.users} users and {self.items} items are too dense: "
-                f"at most {self.capacity} can be placed; lower n_ratings, or raise n_users or n_items"
-            )
-        if self.n_ratings < self.users:
-            raise ConfigError(
-                f"{self.n_ratings} ratings are too few for {self.users} users: each needs at least one"
-            )
-
-    def _check_numbers(self) -> None:
-        sizes = {"n_ratings": self.n_ratings, "n_users": self.n_users, "n_items": self.n_items}
-        for name, size in {**sizes, "min_ratings": self.min_ratings}.items():
-            if size is not None and size < 1:
-                raise ConfigError(f"{name} is {size}: it must be at least 1")
-        if not 1 <= self.n_factors <= 64:
-            raise ConfigError(f"n_factors is {self.n_factors}: it must be from 1 to 64")
-        if self.step not in (0.5, 1.0):
-            raise ConfigError(f"step is {self.step}: ratings come in steps of 1.0 or 0.5")
-        if not 0 <= self.lowest < self.high or (self.high - self.lowest) % self.step:
-            raise ConfigError(
-                f"the scale {self.lowest} to {self.high} must rise from 0 or more by steps of {self.step}"
-            )
-        if not 0.01 <= self.years <= 100 or self.start < 0:
-            raise ConfigError(
-                f"the log takes {self.years} years from {self.start}: use 0.01 to 100 years after 1970"
-            )
+        self._check_sizes()
+        self._check_scale_and_time()
         self._check_effects()
+        self._check_density()
+
+    def _check_sizes(self) -> None:
+        for name in ("n_ratings", "n_users", "n_items", "min_ratings"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ConfigError(f"{name} must be at least 1 (got {size})")
+        if not 1 <= self.n_factors <= MAX_FACTORS:
+            raise ConfigError(f"n_factors must be between 1 and {MAX_FACTORS} (got {self.n_factors})")
+
+    def _check_scale_and_time(self) -> None:
+        if self.step not in (0.5, 1.0):
+            raise ConfigError(f"step must be 1.0 or 0.5 (got {self.step})")
+        if not 0 <= self.lowest_rating < self.high or (self.high - self.lowest_rating) % self.step:
+            raise ConfigError(
+                f"the rating scale must start at 0 or more and increase in steps of {self.step} "
+                f"(got {self.lowest_rating} to {self.high})"
+            )
+        if not 0.01 <= self.years <= MAX_YEARS:
+            raise ConfigError(f"years must be between 0.01 and {MAX_YEARS:g} (got {self.years})")
+        if self.start < 0:
+            raise ConfigError(f"start must be 0 (1970) or later, in UTC seconds (got {self.start})")
 
     def _check_effects(self) -> None:
-        effects = (
-            "taste_std", "user_bias_std", "item_bias_std", "noise_std", "noise_skew", "drift", "selectivity",
-            "popularity_depth", "activity_spread",
-        )  # fmt: skip
-        for name in effects:
-            effect = getattr(self, name)
-            if not (isfinite(effect) and 0 <= effect <= 12):
-                raise ConfigError(f"{name} is {effect}: it must be from 0 to 12")
-        for name in ("acclaim", "fulfilment"):
-            if not -1 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it is a correlation, from -1 to 1")
+        for name in STRENGTHS:
+            value = getattr(self, name)
+            if not (isfinite(value) and 0 <= value <= MAX_EFFECT):
+                raise ConfigError(f"{name} must be between 0 and {MAX_EFFECT:g} (got {value})")
+        for name in CORRELATIONS:
+            value = getattr(self, name)
+            if not -1 <= value <= 1:
+                raise ConfigError(f"{name} must be between -1 and 1 (got {value})")
+
+    def _check_density(self) -> None:
+        if self.n_ratings > self.max_n_ratings:
+            raise ConfigError(
+                f"{self.n_ratings} ratings are too many for {self.user_count} users and "
+                f"{self.item_count} items (at most {self.max_n_ratings}); "
+                f"lower n_ratings, or raise n_users or n_items"
+            )
+        if self.n_ratings < self.user_count:
+            raise ConfigError(
+                f"{self.n_ratings} ratings are too few for {self.user_count} users, who need one each; "
+                f"raise n_ratings or lower n_users"
+            )
 
     @property
-    def users(self) -> int:
-        """Number of users: as asked, or in MovieLens' proportion."""
-        grown = REFERENCE_USERS * (self.n_ratings / REFERENCE_RATINGS) ** USER_GROWTH
-        return self.n_users if self.n_users is not None else max(1, round(grown))
+    def user_count(self) -> int:
+        """`n_users`, or the number of users in MovieLens' proportion."""
+        proportional = REFERENCE_USERS * (self.n_ratings / REFERENCE_RATINGS) ** USER_GROWTH
+        return self.n_users if self.n_users is not None else max(1, round(proportional))
 
     @property
-    def items(self) -> int:
-        """Number of items: as asked, or in MovieLens' proportion."""
-        grown = REFERENCE_ITEMS * (self.n_ratings / REFERENCE_RATINGS) ** ITEM_GROWTH
-        return self.n_items if self.n_items is not None else max(1, round(grown))
+    def item_count(self) -> int:
+        """`n_items`, or the number of items in MovieLens' proportion."""
+        proportional = REFERENCE_ITEMS * (self.n_ratings / REFERENCE_RATINGS) ** ITEM_GROWTH
+        return self.n_items if self.n_items is not None else max(1, round(proportional))
 
     @property
-    def lowest(self) -> float:
-        """Lowest rating: as asked, or one step."""
+    def lowest_rating(self) -> float:
+        """`low`, or one step."""
         return self.step if self.low is None else self.low
 
     @property
-    def star(self) -> float:
-        """A fifth of the highest rating: what the effects are measured in."""
+    def effect_unit(self) -> float:
+        """Unit of the effects: a fifth of the highest rating."""
         return self.high / 5
 
     @property
-    def first_items(self) -> int:
-        """Number of items that are there when the log begins; the others appear later."""
-        return max(1, round(0.7 * self.items))
+    def n_initial_items(self) -> int:
+        """Number of items that exist when the log starts; the others appear later."""
+        return max(1, round(INITIAL_ITEM_SHARE * self.item_count))
 
     @property
-    def most_ratings(self) -> int:
-        """Largest number of ratings that one user gives."""
-        return max(1, int(MAX_SHARE_RATED * self.first_items))
+    def max_ratings_per_user(self) -> int:
+        """Largest number of ratings that one user can give."""
+        return max(1, int(MAX_SHARE_RATED * self.n_initial_items))
 
     @property
-    def capacity(self) -> int:
-        """Largest number of ratings that can be placed."""
-        return self.users * self.most_ratings
+    def max_n_ratings(self) -> int:
+        """Largest number of ratings that all users can give."""
+        return self.user_count * self.max_ratings_per_user
 
     @property
     def end(self) -> int:
-        """UTC seconds of the log's end."""
+        """End of the log in UTC seconds."""
         return self.start + round(self.years * YEAR)

@@ -1,7 +1,8 @@
-"""The words of the titles: adjectives, places, people, and nouns that suit a genre; `_` is a space."""
+"""Words of the titles: adjectives, places, names of people, and nouns for each genre."""
 
 
 def _words(text: str) -> tuple[str, ...]:
+    """Split a text into words; an underscore stands for a space within a word."""
     return tuple(word.replace("_", " ") for word in text.split())
 
 

@@ -1,4 +1,4 @@
-"""Events: one line each, read back as they were, and anything else refused by name."""
+"""Events: encoding, decoding and deduplication."""
 
 import json
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.errors import EventError
-from marquee.events import Exposure, ExposureTemplate, Feedback, decode, encode, once
+from marquee.events import Exposure, ExposureTemplate, Feedback, decode, deduplicate, encode
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 TIMES = st.floats(0, 4e9)
@@ -22,41 +22,50 @@ FEEDBACK = st.builds(
 
 
 @given(EXPOSURES | FEEDBACK)
-def test_what_is_encoded_is_decoded(event: Exposure | Feedback) -> None:
+def test_decoded_event_equals_encoded_event(event: Exposure | Feedback) -> None:
     line = encode(event)
     assert b"\n" not in line
     assert decode(line) == event
 
 
 @given(EXPOSURES)
-def test_a_template_gives_what_encoding_gives(event: Exposure) -> None:
-    template = ExposureTemplate(event.user, event.arm, event.model, event.rung, event.items)
-    written = decode(template.line(b"r-1.2_3", event.time, event.latency_us))
-    assert isinstance(written, Exposure)
-    assert written.time == pytest.approx(event.time, abs=1e-6)
-    same = Exposure(
-        "r-1.2_3", written.time, event.user, event.arm, event.model, event.rung, event.items, event.latency_us
+def test_template_renders_the_encoded_exposure(event: Exposure) -> None:
+    template = ExposureTemplate(event.user, event.arm, event.model, event.fallback_level, event.items)
+    rendered = decode(template.render(b"r-1.2_3", event.time, event.latency_us))
+    assert isinstance(rendered, Exposure)
+    assert rendered.time == pytest.approx(event.time, abs=1e-6)
+    assert rendered == Exposure(
+        "r-1.2_3",
+        rendered.time,
+        event.user,
+        event.arm,
+        event.model,
+        event.fallback_level,
+        event.items,
+        event.latency_us,
     )
-    assert written == same
 
 
-def test_a_line_reads_as_it_is_documented() -> None:
+def test_encoded_line_is_compact_json() -> None:
     line = encode(Feedback("e1", 1.5, "zoë", "i1", "rating", 4.5))
     assert line.decode() == (
-        '{"schema":1,"type":"feedback","event_id":"e1","time":1.5,"user":"zoë","item":"i1",'
+        '{"schema":2,"type":"feedback","event_id":"e1","time":1.5,"user":"zoë","item":"i1",'
         '"kind":"rating","value":4.5,"request_id":null,"arm":"stable","model":""}'
     )
 
 
-WHOLE = json.loads(encode(Feedback("e1", 1.5, "ann", "i1", "rating", 4.5)))
+FIELDS = json.loads(encode(Feedback("e1", 1.5, "ann", "i1", "rating", 4.5)))
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
-        ({"schema": 2}, "schema 1"),
-        ({"type": "purchase"}, "neither exposure nor feedback"),
-        ({"type": None}, "neither"),
+        ({"schema": 3}, "schema version must be 1 or 2"),
+        ({"schema": None}, "schema version must be 1 or 2"),
+        ({"schema": []}, "schema version must be 1 or 2"),
+        ({"type": "purchase"}, "type must be exposure or feedback"),
+        ({"type": None}, "type must be"),
+        ({"type": []}, "type must be"),
         ({"kind": "like"}, "kind"),
         ({"value": "4.5"}, "value"),
         ({"value": True}, "value"),
@@ -66,23 +75,40 @@ WHOLE = json.loads(encode(Feedback("e1", 1.5, "ann", "i1", "rating", 4.5)))
         ({"more": 1}, "more"),
     ],
 )
-def test_another_shape_is_refused_by_name(changes: dict[str, object], told: str) -> None:
-    with pytest.raises(EventError, match=told):
-        decode(json.dumps({**WHOLE, **changes}))
+def test_invalid_field_is_rejected_by_name(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(EventError, match=message):
+        decode(json.dumps({**FIELDS, **changes}))
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", "null", "1", '{"schema":1}', b"\xff"])
-def test_what_is_no_event_is_refused(line: str | bytes) -> None:
+@pytest.mark.parametrize("line", ["", "{", "[]", "null", "1", '{"schema":2}', b"\xff"])
+def test_line_that_is_not_an_event_is_rejected(line: str | bytes) -> None:
     with pytest.raises(EventError):
         decode(line)
 
 
-def test_a_missing_field_is_named() -> None:
+def test_schema_version_1_is_still_decoded() -> None:
+    exposure = (
+        '{"schema":1,"type":"exposure","request_id":"r1","time":1.5,"user":"ann","arm":"stable","model":"7",'
+        '"rung":"personal","items":["i1","i2"],"latency_us":41}'
+    )
+    assert decode(exposure) == Exposure("r1", 1.5, "ann", "stable", "7", "personal", ("i1", "i2"), 41)
+    assert decode(json.dumps({**FIELDS, "schema": 1})) == decode(json.dumps(FIELDS))
+
+
+def test_field_name_of_version_1_is_rejected_in_version_2() -> None:
+    exposure = json.loads(encode(Exposure("r1", 1.5, "ann", "stable", "7", "personal", ("i1",), 41)))
+    exposure["rung"] = exposure.pop("fallback_level")
+    with pytest.raises(EventError, match="fallback_level, rung"):
+        decode(json.dumps(exposure))
+
+
+def test_missing_field_is_rejected_by_name() -> None:
     with pytest.raises(EventError, match="item"):
-        decode(json.dumps({key: value for key, value in WHOLE.items() if key != "item"}))
+        decode(json.dumps({name: value for name, value in FIELDS.items() if name != "item"}))
 
 
-def test_an_event_counts_once() -> None:
-    first, again = Feedback("e1", 1.0, "a", "i", "click", 1.0), Feedback("e1", 2.0, "b", "j", "click", 1.0)
-    shown = Exposure("e1", 1.0, "a", "s", "1", "personal", (), 1)  # another kind may have the same id
-    assert list(once([first, again, shown, shown])) == [first, shown]
+def test_deduplicate_keeps_first_event_of_each_type_and_id() -> None:
+    click = Feedback("e1", 1.0, "a", "i", "click", 1.0)
+    repeated = Feedback("e1", 2.0, "b", "j", "click", 1.0)
+    exposure = Exposure("e1", 1.0, "a", "s", "1", "personal", (), 1)
+    assert list(deduplicate([click, repeated, exposure, exposure])) == [click, exposure]

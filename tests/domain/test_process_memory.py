@@ -8,56 +8,61 @@ import pytest
 from marquee import process_memory
 from marquee.process_memory import mapped_bytes, peak_resident_bytes, reset_peak, resident_bytes
 
-SIZE = 64 << 20
+BLOCK_BYTES = 64 << 20
 
 
-def held() -> tuple[int, int]:
+def resident_and_peak() -> tuple[int, int]:
     resident, peak = resident_bytes(), peak_resident_bytes()
     assert resident is not None
     assert peak is not None
     return resident, peak
 
 
-def test_memory_that_is_touched_is_resident_and_its_peak_stays() -> None:
-    before, _ = held()
-    block = bytearray(os.urandom(1 << 20) * 64)
-    during, peak = held()
-    assert during - before >= 0.9 * SIZE
+def allocate_block() -> bytearray:
+    """Allocate and touch `BLOCK_BYTES`."""
+    return bytearray(os.urandom(1 << 20) * 64)
+
+
+def test_touched_memory_is_resident_and_peak_outlives_it() -> None:
+    before, _ = resident_and_peak()
+    block = allocate_block()
+    during, peak = resident_and_peak()
+    assert during - before >= 0.9 * BLOCK_BYTES
     assert peak >= during
     del block
-    after, peak_after = held()
-    assert after <= during - 0.9 * SIZE
+    after, peak_after = resident_and_peak()
+    assert after <= during - 0.9 * BLOCK_BYTES
     assert peak_after >= during
 
 
-def test_a_peak_that_was_reset_begins_at_what_is_resident() -> None:
-    block = bytearray(os.urandom(1 << 20) * 64)
+def test_reset_peak_starts_at_resident_memory() -> None:
+    block = allocate_block()
     del block
-    _, before = held()
+    _, before = resident_and_peak()
     assert reset_peak()
-    resident, peak = held()
-    assert peak <= before - 0.5 * SIZE
+    resident, peak = resident_and_peak()
+    assert peak <= before - 0.5 * BLOCK_BYTES
     assert peak >= resident - (4 << 20)
 
 
-def test_mappings_are_in_bytes_by_the_kernels_names() -> None:
+def test_mapped_bytes_use_kernel_names() -> None:
     mapped = mapped_bytes(os.getpid())
-    resident, _ = held()
+    resident, _ = resident_and_peak()
     assert 0 < mapped["Private_Dirty"] <= mapped["Pss"] <= mapped["Rss"]
     assert mapped["Rss"] == pytest.approx(resident, rel=0.2)
     with pytest.raises(OSError, match="No such"):
         mapped_bytes(2**22 + 1)
 
 
-def test_a_system_without_proc_reports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_without_proc_reports_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_memory, "PROC", tmp_path)
     assert (resident_bytes(), peak_resident_bytes(), reset_peak()) == (None, None, False)
 
 
-def test_fields_are_read_in_kib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_are_converted_from_kib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "self").mkdir()
     (tmp_path / "self" / "status").write_text(
         "Name:\tpython\nVmHWM:\t     20 kB\nVmRSS:\t     12 kB\nThreads:\t1\n"
     )
     monkeypatch.setattr(process_memory, "PROC", tmp_path)
-    assert held() == (12 * 1024, 20 * 1024)
+    assert resident_and_peak() == (12 * 1024, 20 * 1024)

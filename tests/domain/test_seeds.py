@@ -1,9 +1,9 @@
-"""Seeds come from names, so a new use never shifts the others."""
+"""Seeds derived from the root seed and keys."""
 
 from marquee.seeds import rng_for, seed_for
 
 
-def test_a_seed_depends_on_the_root_and_on_every_key() -> None:
+def test_seed_depends_on_root_and_every_key() -> None:
     seeds = {
         seed_for(1, "a"),
         seed_for(2, "a"),
@@ -15,17 +15,17 @@ def test_a_seed_depends_on_the_root_and_on_every_key() -> None:
     assert len(seeds) == 6
 
 
-def test_a_number_and_its_text_are_different_keys() -> None:
+def test_integer_and_its_string_are_different_keys() -> None:
     assert seed_for(1, 0) != seed_for(1, "0")
 
 
-def test_a_seed_is_the_same_for_ever() -> None:
+def test_seed_is_stable_across_versions() -> None:
     assert seed_for(42, "search", "svd", 0) == 252_908_068
 
 
-def test_a_seed_suits_every_generator() -> None:
+def test_seed_is_a_31_bit_integer() -> None:
     assert all(0 <= seed_for(root, "x") < 2**31 for root in range(100))
 
 
-def test_generators_of_one_use_repeat() -> None:
+def test_generators_with_equal_keys_are_equal() -> None:
     assert rng_for(7, "x").random() == rng_for(7, "x").random()

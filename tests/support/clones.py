@@ -1,31 +1,36 @@
-"""Clones of this project in temporary folders, as new users would have them."""
+"""Clones of this project in temporary folders."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support.commands import run_command
+from tests.support.params import ParamsChange, write_params
 
 ROOT = Path(__file__).parents[2]
-Change = Callable[[dict[str, Any]], object]
-SMALL = {"n_ratings": 2000, "n_users": 60, "n_items": 90, "step": 1.0}
+SMALL_DEMO = {"n_ratings": 2000, "n_users": 60, "n_items": 90, "step": 1.0}
 
 
 class Clone:
-    """A checkout with its own home, stores and remote: nothing in it is shared with this machine's user."""
+    """Checkout with its own home folder, stores and remote, isolated from those of this machine's user.
+
+    Attributes:
+        output: output of the pipeline run that the clone was made with, if any.
+    """
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
-        self.output = ""  # what the run that made it printed
-        kept = {
-            k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "BENTOML_", "PYTHON"))
+        self.output = ""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MLFLOW_", "DVC_", "BENTOML_", "PYTHON"))
         }
         self.environment = {
-            **kept,
+            **inherited,
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
@@ -38,17 +43,10 @@ class Clone:
         }  # fmt: skip
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=280,
-        )
-        assert not check or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done
+        """Run a command in the clone; unless `check` is False, it must succeed."""
+        result = run_command(command, self.folder, self.environment)
+        assert not check or result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+        return result
 
     def python(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, *arguments, check=check)
@@ -59,53 +57,51 @@ class Clone:
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("dvc", *arguments, check=check)
 
-    def change(self, change: Change) -> None:
+    def change_params(self, change: ParamsChange) -> None:
         path = self.folder / "params.yaml"
-        tree = yaml.safe_load(path.read_text())
-        change(tree)
-        path.write_text(yaml.safe_dump(tree))
+        write_params(path, change, path)
 
-    def lock(self) -> str:
+    def read_lock(self) -> str:
         return (self.folder / "dvc.lock").read_text()
 
 
 def make_clone(folder: Path, home: Path) -> Clone:
-    """Copy what git tracks (and would track), make it a repository, and shrink its work."""
+    """Copy this working tree without ignored files, shrink its data and search, and commit it."""
     folder.mkdir(parents=True)
     home.mkdir(exist_ok=True)
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in names:
         if (ROOT / name).is_file() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    bring_compiled(folder)
+    copy_compiled_kernels(folder)
     clone = Clone(folder, home)
-    clone.change(shrink)
+    clone.change_params(shrink)
     clone.run("git", "init", "-q")
     clone.run("git", "add", "-A")
     clone.run("git", "commit", "-qm", "start")
     return clone
 
 
-def bring_compiled(folder: Path) -> None:
-    """Copy the compiled kernels too, which `make` has made: they are valid for sources of the same time."""
+def copy_compiled_kernels(folder: Path) -> None:
+    """Copy the cache of compiled kernels, which is valid for sources with the same modification times."""
     for cache in (ROOT / "marquee").rglob("__pycache__"):
         shutil.copytree(cache, folder / cache.relative_to(ROOT), dirs_exist_ok=True)
 
 
 def shrink(tree: dict[str, Any]) -> None:
-    tree["data"]["demo"] = SMALL
+    tree["data"]["demo"] = SMALL_DEMO
     tree["search"]["candidates"] = {"svd": {"n_factors": [4, 8]}, "baseline_only": {}, "slope_one": {}}
     tree["export"]["top_n"] = 10
 
 
-def copy_of(clone: Clone, folder: Path) -> Clone:
-    """The same clone, stores and all, at another place."""
+def copy_clone(clone: Clone, folder: Path) -> Clone:
+    """Copy a clone with its stores."""
     shutil.copytree(clone.folder, folder, symlinks=True)
     return Clone(folder, folder.parent / "home")
 
 
-def ran(output: str) -> list[str]:
-    """Stages that a `dvc repro` executed."""
+def executed_stages(output: str) -> list[str]:
+    """Return the stages that ran, from the output of `dvc repro`."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]

@@ -1,4 +1,4 @@
-"""Containers of tests: the engine's command line."""
+"""Access to the container engine in tests."""
 
 import subprocess
 
@@ -6,7 +6,7 @@ IMAGE, BASE = "marquee-test:container", "python:3.11-slim-bookworm"
 
 
 def docker(*arguments: str, check: bool = True) -> str:
-    """What `docker ...` prints."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    """Run a docker command and return its output; fail the test if the command fails and `check` is set."""
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert not check or result.returncode == 0, result.stderr
+    return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own: started on a free port, in a temporary folder, and stopped."""
+"""PostgreSQL server for tests: started on a free port with data in a temporary folder, then stopped."""
 
 import os
 import pwd
@@ -10,32 +10,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VARIABLE = "MARQUEE_TEST_POSTGRES"  # a folder with initdb and postgres
+PROGRAMS_VARIABLE = "MARQUEE_TEST_POSTGRES"  # the folder of initdb and pg_ctl
 USER = "marquee"
 
 
-def programs() -> Path | None:
-    """Where PostgreSQL's programs are: where the variable says, on the PATH, or where Debian puts them."""
-    told = os.environ.get(VARIABLE)
-    places = [Path(told)] if told else []
-    on_path = shutil.which("initdb")
-    places += [Path(on_path).parent] if on_path else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((place for place in places if (place / "initdb").exists()), None)
+def find_postgres() -> Path | None:
+    """Return the folder of PostgreSQL's programs, or None if it is not installed."""
+    folders = []
+    if PROGRAMS_VARIABLE in os.environ:
+        folders.append(Path(os.environ[PROGRAMS_VARIABLE]))
+    if initdb := shutil.which("initdb"):
+        folders.append(Path(initdb).parent)
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 
 @contextmanager
-def postgres(found: Path) -> Iterator[str]:
-    """The address of an empty database in a new server."""
+def running_postgres(programs: Path) -> Iterator[str]:
+    """Run a new server during the block; yield the URL of an empty database."""
     folder = Path(tempfile.mkdtemp(prefix="marquee-postgres-"))
-    owner = _owner()
+    owner = _unprivileged_user()
     if owner:
         shutil.chown(folder, owner)
     port = _free_port()
 
     def run(program: str, *arguments: str) -> None:
         subprocess.run(
-            [str(found / program), *arguments], check=True, user=owner, cwd=folder, capture_output=True,
+            [str(programs / program), *arguments], check=True, user=owner, cwd=folder, capture_output=True,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(folder)},
         )  # fmt: skip
 
@@ -52,12 +53,12 @@ def postgres(found: Path) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _owner() -> str | None:
-    """Who it runs as: PostgreSQL refuses root."""
+def _unprivileged_user() -> str | None:
+    """Return a user to run the server as, because PostgreSQL refuses root; None: the current user."""
     if os.geteuid() != 0:
         return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in names else "nobody"
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in users else "nobody"
 
 
 def _free_port() -> int:

@@ -1,7 +1,7 @@
-"""One step of a rollout for tests of its analysis: a policy of seconds, and the events of its users."""
+"""One step of a rollout, for tests of its analysis: a policy with short durations, and events of users."""
 
 import json
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +10,73 @@ import numpy as np
 from marquee.events import Event, Exposure, Feedback, encode
 
 POLICY: dict[str, Any] = {
-    "steps": [0.5, 1.0], "aim": "superiority", "margin": 0.0, "alpha": 0.05, "guardrail_alpha": 0.01,
-    "tolerance": {
-        "errors": 1.5, "slow": 2.0, "below_personal": 1.5, "empty": 1.0, "popularity": 1.0, "overlap": 1.0,
-    },
-    "step_seconds": 10, "step_users": 50, "quality_users": 50, "drift_users": 50,
-    "stale_seconds": 1000, "unhealthy_seconds": 60,
-    "max_restarts": 0, "deadline_seconds": 10000, "at_deadline": "roll back",
-    "objective": "click_through", "window_seconds": 5, "slow_ms": 100, "max_outcome": None,
-}  # fmt: skip
-POPULARITY = {f"i{item}": 0.02 for item in range(50)}
+    "steps": [0.5, 1.0],
+    "hypothesis": "superiority",
+    "non_inferiority_margin": 0.0,
+    "alpha": 0.05,
+    "guardrail_alpha": 0.01,
+    "max_odds_ratio": {"errors": 1.5, "slow": 2.0, "below_personal": 1.5, "empty": 1.0},
+    "max_increase": {"popularity": 1.0, "overlap": 1.0},
+    "min_step_seconds": 10,
+    "min_step_users": 50,
+    "min_quality_users": 50,
+    "min_list_users": 50,
+    "stale_seconds": 1000,
+    "unhealthy_seconds": 60,
+    "max_restarts": 0,
+    "deadline_seconds": 10000,
+    "at_deadline": "roll back",
+    "objective": "click_through",
+    "attribution_window_seconds": 5,
+    "slow_ms": 100,
+    "outcome_cap": None,
+}
+N_ITEMS, LIST_LENGTH = 50, 5
+POPULARITY = {f"i{item}": 1 / N_ITEMS for item in range(N_ITEMS)}
+STABLE_CLICK_RATE = 0.3
+FAST_US, SLOW_US = 500, 200_000
 
 
 def policy_file(folder: Path, **changes: Any) -> Path:
+    """Write the policy with some changed fields, and return its path."""
     path = folder / "policy.json"
     path.write_text(json.dumps({**POLICY, **changes}))
     return path
 
 
-def write_users(folder: Path, began: float, *, better: float, slow: float = 0.0, users: int = 600) -> None:
-    """Half of the requests are the canary's, whose lists are clicked more often by `better`."""
+def write_users(
+    folder: Path, started_at: float, *, click_lift: float, slow_share: float = 0.0, n_users: int = 600
+) -> None:
+    """Write the events of users who make one to three requests each; every request draws its arm.
+
+    Args:
+        folder: for the events.
+        started_at: start of the step in UTC seconds; the users come two to four seconds later.
+        click_lift: difference between the click rates of the arms, canary minus stable.
+        slow_share: share of the canary's responses that are slow.
+        n_users: number of users.
+    """
     rng = np.random.default_rng(0)
-    events: dict[str, list[Event]] = {"exposure": [], "feedback": []}
-    for user in range(users):
+    exposures: list[Event] = []
+    feedback: list[Event] = []
+    for user in range(n_users):
         for request in range(rng.integers(1, 4)):
             arm = "canary" if rng.random() < 0.5 else "stable"
-            at = began + 2 + user / users + request / 10
-            late = 200_000 if arm == "canary" and rng.random() < slow else 500
-            items = tuple(f"i{item}" for item in rng.permutation(50)[:5])
-            shown = Exposure(f"r{user}-{request}", at, f"u{user}", arm, "1", "personal", items, late)
-            events["exposure"].append(shown)
-            if rng.random() < 0.3 + (better if arm == "canary" else 0.0):
-                click = Feedback(f"e{user}-{request}", at + 0.05, f"u{user}", items[0], "click", 1.0)
-                events["feedback"].append(replace(click, arm=arm))
-    (folder / "r").mkdir(parents=True)
-    for kind, each in events.items():
-        lines = b"".join(encode(event) + b"\n" for event in each)
-        (folder / "r" / f"{kind}-{int(began * 1000)}-000001.jsonl").write_bytes(lines)
+            time = started_at + 2 + user / n_users + request / 10
+            latency_us = SLOW_US if arm == "canary" and rng.random() < slow_share else FAST_US
+            items = tuple(f"i{item}" for item in rng.permutation(N_ITEMS)[:LIST_LENGTH])
+            exposures.append(
+                Exposure(f"r{user}-{request}", time, f"u{user}", arm, "1", "personal", items, latency_us)
+            )
+            if rng.random() < STABLE_CLICK_RATE + (click_lift if arm == "canary" else 0.0):
+                event_id = f"e{user}-{request}"
+                feedback.append(Feedback(event_id, time + 0.05, f"u{user}", items[0], "click", 1.0, arm=arm))
+    write_events(folder, started_at, "exposure", exposures)
+    write_events(folder, started_at, "feedback", feedback)
+
+
+def write_events(folder: Path, started_at: float, kind: str, events: Iterable[Event]) -> None:
+    """Write events of one kind to a closed segment file of a replica."""
+    path = folder / "replica" / f"{kind}-{int(started_at * 1000)}-000001.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(encode(event) + b"\n" for event in events))

@@ -1,4 +1,4 @@
-"""Small searches, in this process or in one of their own."""
+"""Small searches, in this process or in a process of their own."""
 
 import os
 import subprocess
@@ -6,57 +6,65 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments.config.offline import Search
+from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.search.run import Asking, forget_search, run_search
-from experiments.search.trials import Trial, to_record
+from experiments.search.run import delete_search_state, run_search
+from experiments.search.specification import SearchSpec
+from experiments.search.trials import Trial, trial_to_record
 
-LONG = {"svd": {"n_epochs": [4000], "n_factors": [200, 201, 202]}}  # some seconds each
+ROOT = Path(__file__).parents[2]
+SLOW_SPACE = {"svd": {"n_epochs": [4000], "n_factors": [200, 201, 202]}}  # some seconds per training
 
 
-def search_of(candidates: dict[str, Any], **changes: Any) -> Search:
+def search_params(candidates: dict[str, Any], **changes: Any) -> SearchParams:
     block = {"sampler": "grid", "n_trials": 3, "workers": 2, "experiment": "test"}
-    return Search.model_validate({**block, "candidates": candidates, **changes})
+    return SearchParams.model_validate({**block, "candidates": candidates, **changes})
 
 
-def asking_of(search: Search, source: FoldSource, home: Path) -> Asking:
-    return Asking(search, source, 42, "rmse", home)
+def search_spec(search: SearchParams, source: FoldSource, folder: Path) -> SearchSpec:
+    return SearchSpec(search, source, 42, "rmse", folder)
 
 
-def run(search: Search, source: FoldSource, home: Path) -> list[Trial]:
-    asking = asking_of(search, source, home)
-    trials = run_search(asking, lambda *_: None)
-    forget_search(asking)
+def run_to_end(search: SearchParams, source: FoldSource, folder: Path) -> list[Trial]:
+    """Run a search and delete its state, as the stage does."""
+    spec = search_spec(search, source, folder)
+    trials = run_search(spec, lambda *_: None)
+    delete_search_state(spec)
     return trials
 
 
 def records(trials: list[Trial]) -> list[dict[str, Any]]:
-    return [to_record(trial) for trial in trials]
+    return [trial_to_record(trial) for trial in trials]
 
 
-SEARCH = """
+SCRIPT = """
 import sys, json
 from pathlib import Path
-from experiments.config.offline import Search
+from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.search.run import Asking, forget_search, run_search
-from experiments.search.trials import to_record
+from experiments.search.run import run_search
+from experiments.search.specification import SearchSpec
+from experiments.search.trials import trial_to_record
 if __name__ == "__main__":
-    search, train, order, home = sys.argv[1:]
+    search, train, order, folder = sys.argv[1:]
     source = FoldSource(Path(train), Path(order), 3, (1.0, 5.0))
-    asking = Asking(Search.model_validate_json(search), source, 42, "rmse", Path(home))
-    def tell(trials, *_):
+    spec = SearchSpec(SearchParams.model_validate_json(search), source, 42, "rmse", Path(folder))
+    def print_trials(trials, *_):
         for trial in trials:
-            print("told", trial.algorithm, json.dumps(trial.parameters), flush=True)
-    print("done", json.dumps([to_record(trial) for trial in run_search(asking, tell)]), flush=True)
+            print("trial", trial.algorithm, json.dumps(trial.parameters), flush=True)
+    trials = run_search(spec, print_trials)
+    print("done", json.dumps([trial_to_record(trial) for trial in trials]), flush=True)
 """
 
 
-def begin(search: Search, source: FoldSource, home: Path, **options: Any) -> subprocess.Popen[str]:
-    script = home / "search.py"
-    script.write_text(SEARCH)
-    arguments = [search.model_dump_json(), str(source.train), str(source.order), str(home)]
+def start_search_process(
+    search: SearchParams, source: FoldSource, folder: Path, **options: Any
+) -> subprocess.Popen[str]:
+    """Start a search that prints a line `trial ...` for each trial, then `done` with all records."""
+    script = folder / "search.py"
+    script.write_text(SCRIPT)
+    arguments = [search.model_dump_json(), str(source.train), str(source.order), str(folder)]
     return subprocess.Popen(
         [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, **options,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, **options,
     )  # fmt: skip

@@ -1,11 +1,10 @@
-"""A site with users whose taste is known: a project, versions of a model for it, and a crowd that clicks."""
+"""Stack with simulated users whose preferences are known: a project, model versions, and clicks."""
 
 import http.client
+import itertools
 import json
 import os
 import random
-import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,181 +17,191 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from experiments.tracking.data_version import DataVersion
-from experiments.tracking.registry import champion, register
-from experiments.tracking.runs import Tracker
+from experiments.tracking.model_registry import find_champion, register_version
+from experiments.tracking.runs import ExperimentTracker
 from marquee.model.fitted_model import write_model
-from pipelines.rollout.journal import Journal, journals
-from pipelines.support.paths import RUN
-from service.stack.launch import pid_of
-from service.stack.stack_config import Stack, load_stack
+from pipelines.rollout.journal import Journal, list_journals
+from pipelines.support.paths import STACK_FOLDER
+from service.stack.pid_files import find_process
+from service.stack.stack_config import StackConfig, find_free_ports, load_stack_config
 from service.telemetry.reader import read_events
-from tests.support.models import small_arrays
-from tests.support.openapi_checks import DESCRIPTION
+from tests.support.commands import run_command
+from tests.support.manifest_fields import MANIFEST_FIELDS
+from tests.support.model_builder import build_model_arrays
+from tests.support.params import write_params
+from tests.support.packaging_project import copy_sources
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-USERS, ITEMS, LISTED, LIKED = 400, 60, 5, 10
-CLICKS = {True: 0.15, False: 0.02}  # probability, by whether the user likes the item
+N_USERS, N_ITEMS, LIST_LENGTH, N_LIKED = 400, 60, 5, 10
+CLICK_PROBABILITY = {True: 0.15, False: 0.02}  # by whether the user likes the item
+CLIENT_TIMEOUT_S, N_ATTEMPTS = 2, 3
 TAGS = {"algorithm": "svd", "parameters": "{}"}
-QUICK: Mapping[str, Any] = {  # a rollout of half a minute
+QUICK_ROLLOUT: Mapping[str, Any] = {  # a rollout that takes half a minute
     "steps": [0.1, 0.5, 1],
-    "window_minutes": 0.05,
-    "step_minutes": 0.1,
-    "step_users": 20,
-    "quality_users": 40,
-    "drift_users": 20,
+    "attribution_window_minutes": 0.05,
+    "min_step_minutes": 0.1,
+    "min_step_users": 20,
+    "min_quality_users": 40,
+    "min_list_users": 20,
     "stale_seconds": 30,
     "unhealthy_seconds": 20,
-    # A machine that runs other tests too is slow now and then, and a single replica more than two.
-    "tolerance": {
-        "errors": 1.5,
-        "slow": 100.0,
-        "below_personal": 1.5,
-        "empty": 1.0,
-        "popularity": 0.02,
-        "overlap": 0.2,
-    },
+    # High limit for slow responses: the machine may run other tests at the same time.
+    "max_odds_ratio": {"errors": 1.5, "slow": 100.0, "below_personal": 1.5, "empty": 1.0},
+    "max_increase": {"popularity": 0.02, "overlap": 0.2},
     "deadline_hours": 1,
 }
 
 
-def liked(user: int) -> list[int]:
-    """What a user likes: the ground truth."""
-    return np.random.default_rng(user).permutation(ITEMS)[:LIKED].tolist()
+def liked_items(user: int) -> list[int]:
+    """Return the items that a user likes (the ground truth)."""
+    return _permute_items(user)[:N_LIKED]
 
 
-def lists_of(good: int) -> dict[str, tuple[list[int], list[int]]]:
-    """For each user so many items that they like, and others."""
+def make_lists(n_liked: int) -> dict[str, tuple[list[int], list[int]]]:
+    """Return the seen items and the recommendations of each user, `n_liked` of which the user likes."""
     users = {}
-    for user in range(USERS):
-        order = np.random.default_rng(user).permutation(ITEMS).tolist()
-        pleasing, others = order[:LIKED], order[LIKED + 1 :]
-        users[f"u{user}"] = ([order[LIKED]], pleasing[:good] + others[: LISTED - good])
+    for user in range(N_USERS):
+        items = _permute_items(user)
+        liked, seen, others = items[:N_LIKED], items[N_LIKED], items[N_LIKED + 1 :]
+        users[f"u{user}"] = ([seen], liked[:n_liked] + others[: LIST_LENGTH - n_liked])
     return users
 
 
-class Site:
-    """A project with a registry and a Bento store of its own, whose stack can be brought up."""
+def _permute_items(user: int) -> list[int]:
+    items: list[int] = np.random.default_rng(user).permutation(N_ITEMS).tolist()
+    return items
+
+
+class StackProject:
+    """Project with a model registry and a Bento store of its own, and its stack."""
 
     def __init__(self, folder: Path, **canary: Any) -> None:
+        """Create the project.
+
+        Args:
+            folder: of the project.
+            canary: changed parameters of the block `canary`.
+        """
         self.folder = folder
-        for name in ("marquee", "service", "requirements", "deploy"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params["canary"] |= {**QUICK, **canary}
-        params["gateway"] |= {"requests_per_10s": 1_000_000, "timeout_ms": 2000}
-        (folder / "params.yaml").write_text(yaml.safe_dump(params))
-        self.settings = {
+        copy_sources(folder)
+        limits = {"requests_per_10s": 1_000_000, "timeout_ms": 2000}
+        write_params(
+            folder / "params.yaml",
+            lambda tree: (tree["canary"].update({**QUICK_ROLLOUT, **canary}), tree["gateway"].update(limits)),
+        )
+        self.environment = {
             "PYTHONPATH": str(ROOT),
             "BENTOML_HOME": str(folder / "bentoml"),
             "BENTOML_DO_NOT_TRACK": "true",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
             "DVC_ROOT": str(folder),
         }
-        self.port = free_port()
+        self.port = find_free_ports(1)[0]
 
     @property
-    def run(self) -> Path:
-        """Where the stack's files are."""
-        return (self.folder / RUN).resolve()
+    def run_folder(self) -> Path:
+        """Folder of the stack's files."""
+        return (self.folder / STACK_FOLDER).resolve()
 
     @property
-    def stack(self) -> Stack:
-        """As it was laid out."""
-        return load_stack(self.run)
+    def stack(self) -> StackConfig:
+        """Configuration of the stack."""
+        return load_stack_config(self.run_folder)
 
-    def register(self, title: str, good: int) -> int:
-        """A version that recommends so many liked items of five; its number."""
-        users = lists_of(good)
-        names = [f"i{item}" for item in range(ITEMS)]
-        arrays = small_arrays(users, names, titles=[title, *names[1:]], width=LISTED)
+    def register_version(self, title: str, n_liked: int) -> int:
+        """Register a model that recommends `n_liked` liked items to each user, and return its version."""
+        items = [f"i{item}" for item in range(N_ITEMS)]
+        titles = [title, *items[1:]]
+        arrays = build_model_arrays(make_lists(n_liked), items, titles=titles, width=LIST_LENGTH)
         model = self.folder / "made" / title
-        digest = write_model(model, arrays, DESCRIPTION).digest
-        run = Tracker("test").start_search(title, DataVersion("demo", "0" * 36, "data/raw"), {}, {})
-        return register("marquee", model, digest, run, TAGS)[0].version
+        digest = write_model(model, arrays, MANIFEST_FIELDS).digest
+        data = DataVersion("demo", "0" * 36, "data/raw")
+        run = ExperimentTracker("test").start_search_run(title, data, {}, {})
+        return register_version("marquee", model, digest, run, TAGS)[0].version
 
     def marquee(self, *arguments: str, fails: bool = False) -> str:
-        """`marquee ...`, and what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *arguments],
-            cwd=self.folder,
-            env={**os.environ, **self.settings},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr + self.logs()
-        return done.stdout + done.stderr
+        """Run a `marquee` command and return its output; it must succeed, or fail if `fails` is set."""
+        command = [sys.executable, "-m", "pipelines.cli", *arguments]
+        result = run_command(command, self.folder, {**os.environ, **self.environment})
+        output = result.stdout + result.stderr
+        assert (result.returncode != 0) == fails, output + self.logs()
+        return output
 
     def up(self, *options: str) -> str:
-        """Bring the stack up, and return what was printed."""
+        """Start the stack and return the output."""
         return self.marquee("up", "--port", str(self.port), *options)
 
     def logs(self) -> str:
-        """The end of every log."""
-        found = sorted((self.run / "logs").glob("*.log"))
-        return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in found)
+        """Return the end of every log."""
+        paths = sorted((self.run_folder / "logs").glob("*.log"))
+        return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in paths)
 
     def pid(self, name: str) -> int:
-        """Of a process of the stack."""
-        found = pid_of(self.run, name)
-        assert found is not None, f"{name} is not running"
-        return found[0]
+        """Return the pid of a process of the stack, which must be running."""
+        process = find_process(self.run_folder, name)
+        assert process is not None, f"{name} is not running"
+        return process.pid
 
     def journal(self) -> Journal:
-        """Of the last rollout."""
-        return journals(self.run)[-1]
+        """Return the journal of the last rollout."""
+        return list_journals(self.run_folder)[-1]
 
-    def wait_until_ended(self, seconds: float = 120) -> str:
-        """Until the last rollout is over; its outcome."""
-        wait_until(lambda: not self.journal().rollout().running, seconds, self.logs)
-        return str(self.journal().rollout().outcome)
+    def wait_for_outcome(self, seconds: float = 120) -> str:
+        """Wait until the last rollout has ended, and return its outcome."""
+        wait_until(lambda: not self.journal().read_rollout().is_running, seconds, self.logs)
+        return str(self.journal().read_rollout().outcome)
 
     def wait_for_events(self) -> None:
-        """Until a hundred lists are on disk."""
+        """Wait until a hundred events are on disk."""
         wait_until(lambda: sum(1 for _ in read_events(self.stack.events)) > 100, 30, self.logs)
 
-    def champion(self) -> int:
-        """The version that the registry calls so."""
-        found = champion("marquee")
-        assert found is not None
-        return found.version
+    def champion_version(self) -> int:
+        """Return the version of the champion."""
+        champion = find_champion("marquee")
+        assert champion is not None
+        return champion.version
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-        """Ask the gateways."""
+        """Send a request to the gateways; return status, headers and body."""
         return request(self.port, "GET", path, None, headers or {})
 
 
 @contextmanager
-def site(monkeypatch: pytest.MonkeyPatch, **canary: Any) -> Iterator[Site]:
-    """A site in a short folder, for sockets' names are short; it ends with the test."""
+def stack_project(monkeypatch: pytest.MonkeyPatch, **canary: Any) -> Iterator[StackProject]:
+    """Create a project whose stack is stopped when the block ends.
+
+    Its folder has a short path, since the length of a socket's path is limited. `canary` contains changed
+    parameters of the block of that name.
+    """
     with tempfile.TemporaryDirectory(prefix="mq-") as folder:
-        here = Site(Path(folder), **canary)
-        for name, value in here.settings.items():
+        project = StackProject(Path(folder), **canary)
+        for name, value in project.environment.items():
             if name != "PYTHONPATH":
                 monkeypatch.setenv(name, value)
         try:
-            yield here
+            yield project
         finally:
-            if (here.run / "stack.json").exists():
-                here.marquee("down")
+            if (project.run_folder / "stack.json").exists():
+                project.marquee("down")
 
 
-class Crowd:
-    """Users who ask for lists and click what they like, until it is told to stop."""
+class SimulatedUsers:
+    """Users who request recommendations and click on items they like, from threads, while the block runs."""
 
-    def __init__(self, here: Site, threads: int = 2) -> None:
-        self._site = here
-        self._key = (here.run / "api-key").read_text()
+    def __init__(self, project: StackProject, threads: int = 2) -> None:
+        self._port = project.port
+        self._api_key = (project.run_folder / "api-key").read_text()
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._visit, args=(n,), daemon=True) for n in range(threads)]
-        self.answers: Counter[int] = Counter()  # by status; 0: no answer after two retries
-        self.arms: dict[str, list[str]] = {}  # by user: the arms that answered, in order
+        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(threads)]
+        self.statuses: Counter[int] = Counter()  # 0: no response after all attempts
+        self.arms: dict[
+            str, list[str]
+        ] = {}  # by user: the arms that responded, without repetitions, in order
 
-    def __enter__(self) -> "Crowd":
+    def __enter__(self) -> "SimulatedUsers":
         for thread in self._threads:
             thread.start()
         return self
@@ -203,34 +212,40 @@ class Crowd:
             thread.join(10)
 
     @property
-    def served(self) -> float:
+    def success_rate(self) -> float:
         """Share of the requests that were answered with a list."""
-        return self.answers[200] / max(self.answers.total(), 1)
+        return self.statuses[200] / max(self.statuses.total(), 1)
 
-    def _visit(self, seed: int) -> None:
-        rng, number = random.Random(seed), 0
+    def _run(self, seed: int) -> None:
+        rng = random.Random(seed)
+        event_ids = (f"{seed}-{number}" for number in itertools.count(1))
         while not self._stop.is_set():
-            user = rng.randrange(USERS)
-            status, headers, body = self._ask("GET", f"/recommend/u{user}?n={LISTED}", None)
-            self.answers[status] += 1
+            user = rng.randrange(N_USERS)
+            status, headers, body = self._send("GET", f"/recommend/u{user}?n={LIST_LENGTH}", None)
+            self.statuses[status] += 1
             if status == 200:
-                arms = self.arms.setdefault(f"u{user}", [])
-                if not arms or arms[-1] != headers["x-arm"]:
-                    arms.append(headers["x-arm"])
-                listed = [int(each["item"][1:]) for each in json.loads(body)["items"][:LISTED]]
-                pleasing = set(liked(user))
-                for item in listed:
-                    if rng.random() < CLICKS[item in pleasing]:
-                        number += 1
-                        event = {"event_id": f"{seed}-{number}", "user": f"u{user}", "item": f"i{item}"}
-                        self._ask("POST", "/feedback", json.dumps({**event, "kind": "click"}))
+                self._record_arm(f"u{user}", headers["x-arm"])
+                items = [int(each["item"][1:]) for each in json.loads(body)["items"][:LIST_LENGTH]]
+                self._click(user, items, rng, event_ids)
             time.sleep(0.004)
 
-    def _ask(self, method: str, path: str, body: str | None) -> tuple[int, dict[str, str], bytes]:
-        headers = {"x-api-key": self._key, "content-type": "application/json"}
-        for _ in range(3):
+    def _record_arm(self, user: str, arm: str) -> None:
+        arms = self.arms.setdefault(user, [])
+        if not arms or arms[-1] != arm:
+            arms.append(arm)
+
+    def _click(self, user: int, items: list[int], rng: random.Random, event_ids: Iterator[str]) -> None:
+        liked = set(liked_items(user))
+        for item in items:
+            if rng.random() < CLICK_PROBABILITY[item in liked]:
+                event = {"event_id": next(event_ids), "user": f"u{user}", "item": f"i{item}", "kind": "click"}
+                self._send("POST", "/feedback", json.dumps(event))
+
+    def _send(self, method: str, path: str, body: str | None) -> tuple[int, dict[str, str], bytes]:
+        headers = {"x-api-key": self._api_key, "content-type": "application/json"}
+        for _ in range(N_ATTEMPTS):
             try:
-                return request(self._site.port, method, path, body, headers)
+                return request(self._port, method, path, body, headers)
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
         return 0, {}, b""
@@ -239,30 +254,15 @@ class Crowd:
 def request(
     port: int, method: str, path: str, body: str | None, headers: Mapping[str, str]
 ) -> tuple[int, dict[str, str], bytes]:
-    """One request on a connection of its own: status, headers, body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    """Send a request on a new connection; return status, headers and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CLIENT_TIMEOUT_S)
     try:
         connection.request(method, path, body, dict(headers))
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        response = connection.getresponse()
+        return (
+            response.status,
+            {name.lower(): value for name, value in response.getheaders()},
+            response.read(),
+        )
     finally:
         connection.close()
-
-
-def wait_until(true: Any, seconds: float, explain: Any = str) -> None:
-    """Wait for something to become true."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds} s\n{explain()}")
-        time.sleep(0.1)
-
-
-def free_port() -> int:
-    """That nobody listens on now."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

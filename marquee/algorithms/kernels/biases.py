@@ -1,20 +1,20 @@
 """The biases of users and items: one side's least squares, and an epoch of gradient descent."""
 
-from marquee.algorithms.kernels.jit import exact_kernel, kernel
-from marquee.arrays import Floats, Indices, Integers, Real
+from marquee.algorithms.kernels.jit import kernel
+from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
 
-@exact_kernel
+@kernel
 def least_squares_biases(
-    indptr: Indices,
-    others: Integers,
-    values: Floats,
+    indptr: Int64Array,
+    others: Int32Array,
+    values: Float64Array,
     start: int,
     stop: int,
     mean: float,
     reg: float,
-    other_biases: Real,
-    out: Real,
+    other_biases: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Solve for the biases of the groups from `start` to `stop`, those of the other side being given.
 
@@ -29,14 +29,14 @@ def least_squares_biases(
 
 @kernel
 def bias_epoch(
-    indptr: Indices,
-    items: Integers,
-    values: Floats,
+    indptr: Int64Array,
+    items: Int32Array,
+    values: Float64Array,
     mean: float,
     rate: float,
     decay: float,
-    bu: Real,
-    bi: Real,
+    bu: FloatArray,
+    bi: FloatArray,
 ) -> float:
     """Visit every rating once, user by user; return the sum of the squared errors met.
 

@@ -6,25 +6,25 @@ errors are equal but for rounding.
 
 import numpy as np
 
-from marquee.algorithms.kernels.jit import exact_kernel
-from marquee.arrays import Floats, Indices, Integers
+from marquee.algorithms.kernels.jit import kernel
+from marquee.arrays import Float64Array, Int32Array, Int64Array
 
 
-@exact_kernel
+@kernel
 def best_clusters(
     start: int,
     stop: int,
     is_user: bool,
-    indptr: Indices,
-    others: Integers,
-    values: Floats,
-    means: Floats,
-    cluster_averages: Floats,
-    other_means: Floats,
-    other_averages: Floats,
-    other_clusters: Indices,
-    co_averages: Floats,
-    out: Indices,
+    indptr: Int64Array,
+    others: Int32Array,
+    values: Float64Array,
+    means: Float64Array,
+    cluster_averages: Float64Array,
+    other_means: Float64Array,
+    other_averages: Float64Array,
+    other_clusters: Int64Array,
+    co_averages: Float64Array,
+    out: Int64Array,
 ) -> None:
     """The cluster of least squared error of each user, or of each item, from `start` to `stop`.
 
@@ -51,17 +51,17 @@ def best_clusters(
         out[g] = np.argmin(errors)
 
 
-@exact_kernel
+@kernel
 def co_cluster_sums(
     start: int,
     stop: int,
-    indptr: Indices,
-    items: Integers,
-    values: Floats,
-    cltr_u: Indices,
-    cltr_i: Indices,
-    counts: Indices,
-    sums: Floats,
+    indptr: Int64Array,
+    items: Int32Array,
+    values: Float64Array,
+    cltr_u: Int64Array,
+    cltr_i: Int64Array,
+    counts: Int64Array,
+    sums: Float64Array,
 ) -> None:
     """Add the ratings of the users from `start` to `stop` to the numbers and sums of each co-cluster."""
     for u in range(start, stop):

@@ -1,7 +1,7 @@
-"""How kernels are compiled: cached on disk, without the GIL, and with sums that may be reordered.
+"""Kernel compilation: cached on disk, without the GIL, operations in the order in which they are written.
 
-Reordering lets the compiler add up in vector registers. It moves a sum by some units in its last
-place (1e-16 of it), never by more; NaN and infinity keep their meaning, so divergence is seen.
+No flag lets the compiler reorder a sum or fuse a product with an addition, because what it would choose
+depends on the processor. Long sums use `vectors`, which fixes the order and still fills the registers.
 """
 
 from collections.abc import Callable
@@ -9,19 +9,11 @@ from typing import ParamSpec, TypeVar
 
 from numba import njit
 
-REORDERED = {"reassoc", "contract", "nsz", "arcp"}
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile at the first call with each set of types."""
-    compiled: Callable[P, R] = njit(cache=True, nogil=True, fastmath=REORDERED, error_model="numpy")(function)
-    return compiled
-
-
-def exact_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """As `kernel`, with every operation in the order in which it is written."""
     compiled: Callable[P, R] = njit(cache=True, nogil=True, error_model="numpy")(function)
     return compiled

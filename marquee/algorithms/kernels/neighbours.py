@@ -2,13 +2,23 @@
 
 Of n similarities the k largest are those above the k-th largest, which is found by bisection: counting
 how many exceed a value takes one pass in vector registers, so a dozen passes cost less than one sort or
-heap. Sums run in list order over all n, with weight 0 for what is not chosen.
+heap. Sums run over all n, with weight 0 for what is not chosen.
 """
 
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Floats, Indices, Integers, Real
+from marquee.algorithms.kernels.vectors import (
+    add,
+    keep_above,
+    lanes_of,
+    load,
+    multiply_add,
+    repeat,
+    sum_lanes,
+    zeros,
+)
+from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
 NARROW = 6  # so few values left between the bounds: take them one by one, from the top
 HALVINGS = 8  # of the bounds, before a look at the highest value between them, which may be tied
@@ -16,17 +26,17 @@ HALVINGS = 8  # of the bounds, before a look at the highest value between them, 
 
 @kernel
 def average_pairs(
-    sim: Real,
-    xs: Integers,
-    ys: Integers,
-    order: Indices,
-    indptr: Indices,
-    raters: Integers,
-    offsets: Floats,
+    sim: FloatArray,
+    xs: Int32Array,
+    ys: Int32Array,
+    order: Int64Array,
+    indptr: Int64Array,
+    raters: Int32Array,
+    offsets: Float64Array,
     k: int,
     longest: int,
-    averages: Floats,
-    counts: Integers,
+    averages: Float64Array,
+    counts: Int32Array,
 ) -> None:
     """Average offset of y's raters nearest to x, and how many they are, for each pair.
 
@@ -48,11 +58,7 @@ def average_pairs(
             s[j] = row[np.uint32(who[j])]
         positive = _above(s, 0.0)
         limit, ties = _limit(s, k, positive) if positive > k else (0.0, 0)
-        weight = total = 0.0
-        for j in range(len(s)):
-            w = s[j] if s[j] > limit else 0.0
-            weight += w
-            total += w * what[j]
+        weight, total = _sums_above(s, what, limit)
         for j in range(len(s) if ties else 0):
             if s[j] == limit:
                 weight += limit
@@ -66,7 +72,25 @@ def average_pairs(
 
 
 @kernel
-def _limit(s: Floats, k: int, positive: int) -> tuple[float, int]:
+def _sums_above(s: Float64Array, what: Float64Array, limit: float) -> tuple[float, float]:
+    """The sum of the similarities above a limit, and of their products with `what` stands beside them."""
+    lanes = lanes_of(s)
+    bound, w0, w1, t0, t1 = repeat(limit), zeros(s), zeros(s), zeros(s), zeros(s)
+    check_integer = len(s) // (2 * lanes) * (2 * lanes)
+    for j in range(0, check_integer, 2 * lanes):
+        even, odd = keep_above(load(s, j), bound), keep_above(load(s, j + lanes), bound)
+        w0, w1 = add(w0, even), add(w1, odd)
+        t0, t1 = multiply_add(even, load(what, j), t0), multiply_add(odd, load(what, j + lanes), t1)
+    weight, total = sum_lanes(add(w0, w1)), sum_lanes(add(t0, t1))
+    for j in range(check_integer, len(s)):
+        w = s[j] if s[j] > limit else 0.0
+        weight += w
+        total += w * what[j]
+    return weight, total
+
+
+@kernel
+def _limit(s: Float64Array, k: int, positive: int) -> tuple[float, int]:
     """A value v and a number t: the k largest are those above v, and the first t of those equal to v.
 
     More than k are `positive`.
@@ -97,7 +121,7 @@ def _limit(s: Floats, k: int, positive: int) -> tuple[float, int]:
 
 
 @kernel
-def _above(s: Floats, value: float) -> int:
+def _above(s: Float64Array, value: float) -> int:
     """How many are greater than that value."""
     n = 0
     for j in range(len(s)):
@@ -106,7 +130,7 @@ def _above(s: Floats, value: float) -> int:
 
 
 @kernel
-def _highest(s: Floats, bits: Indices, bound: float) -> float:
+def _highest(s: Float64Array, bits: Int64Array, bound: float) -> float:
     """The highest that is not above a bound; at least one is positive.
 
     Positive floats are ordered as their bits are, and unlike floats, which may be NaN, integers have a

@@ -1,26 +1,42 @@
 """Non-negative factors: the multiplicative update of one side, and the estimates that biases move."""
 
+from typing import Any
+
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Floats, Indices, Integers, Real
+from marquee.algorithms.kernels.vectors import (
+    add,
+    dot,
+    lanes_of,
+    load,
+    multiply,
+    multiply_add,
+    number,
+    repeat,
+    row_of,
+    store,
+    sum_lanes,
+    zeros,
+)
+from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
-LANES = 8  # factors are padded to a multiple of this, for the compiler adds up so many at a time
+LANES = 8  # factors are padded to a multiple of this: check_integer vectors in both precisions
 
 
 @kernel
 def update_factors(
     start: int,
     stop: int,
-    indptr: Indices,
-    others: Integers,
-    values: Real,
-    estimates: Real,
-    factors: Real,
-    other_factors: Real,
+    indptr: Int64Array,
+    others: Int32Array,
+    values: FloatArray,
+    estimates: FloatArray,
+    factors: FloatArray,
+    other_factors: FloatArray,
     reg: float,
-    out: Real,
-    squared_errors: Floats,
+    out: FloatArray,
+    squared_errors: Float64Array,
 ) -> None:
     """Write the next factors of the groups from `start` to `stop`, and the squared error that each met.
 
@@ -28,61 +44,72 @@ def update_factors(
     dot products of the factors. Four ratings are added up at a time: to load and store the sums for each
     took twice as long. A factor of 0 stays 0, so factors may be padded with zeros.
     """
-    width, zero = factors.shape[1], factors.dtype.type(0)
+    width = factors.shape[1]
     given = len(estimates) > 0
     numerator, denominator = np.empty_like(factors[0]), np.empty_like(factors[0])
     for g in range(start, stop):
-        own = factors[g]
+        own = row_of(factors, g)
         numerator[:] = 0
         denominator[:] = 0
         total = 0.0
         first, end = indptr[g], indptr[g + 1]
         for t in range(first, end - 3, 4):
-            a, b, c, d = others[t], others[t + 1], others[t + 2], others[t + 3]
-            fa, fb, fc, fd = other_factors[a], other_factors[b], other_factors[c], other_factors[d]
+            a, b = row_of(other_factors, others[t]), row_of(other_factors, others[t + 1])
+            c, d = row_of(other_factors, others[t + 2]), row_of(other_factors, others[t + 3])
             ra, rb, rc, rd = values[t], values[t + 1], values[t + 2], values[t + 3]
             if given:
                 ea, eb, ec, ed = estimates[t], estimates[t + 1], estimates[t + 2], estimates[t + 3]
             else:
-                ea, eb, ec, ed = zero, zero, zero, zero
-                for f in range(width):
-                    ea += own[f] * fa[f]
-                    eb += own[f] * fb[f]
-                    ec += own[f] * fc[f]
-                    ed += own[f] * fd[f]
-            for f in range(width):
-                numerator[f] += fa[f] * ra + fb[f] * rb + fc[f] * rc + fd[f] * rd
-                denominator[f] += fa[f] * ea + fb[f] * eb + fc[f] * ec + fd[f] * ed
+                ea, eb, ec, ed = _four_dots(own, a, b, c, d, width)
+            _add_four(numerator, a, b, c, d, ra, rb, rc, rd)
+            _add_four(denominator, a, b, c, d, ea, eb, ec, ed)
             total += (ra - ea) ** 2 + (rb - eb) ** 2 + (rc - ec) ** 2 + (rd - ed) ** 2
         for t in range(end - (end - first) % 4, end):
-            fa, ra, ea = other_factors[others[t]], values[t], zero
-            if given:
-                ea = estimates[t]
-            else:
-                for f in range(width):
-                    ea += own[f] * fa[f]
+            a, ra = row_of(other_factors, others[t]), values[t]
+            ea = estimates[t] if given else dot(own, a, width)
             for f in range(width):
-                numerator[f] += fa[f] * ra
-                denominator[f] += fa[f] * ea
+                numerator[f] += number(a, f) * ra
+                denominator[f] += number(a, f) * ea
             total += (ra - ea) ** 2
         squared_errors[g] = total
         shrink = reg * (end - first)
         for f in range(width):
-            x = own[f]
+            x = number(own, f)
             out[g, f] = x * numerator[f] / (denominator[f] + shrink * x) if x != 0 else x
 
 
 @kernel
+def _four_dots(own: Any, a: Any, b: Any, c: Any, d: Any, width: int) -> tuple[Any, Any, Any, Any]:
+    """Dot products of `own` and four others; the width must be a multiple of `LANES`."""
+    sa = sb = sc = sd = zeros(own)
+    for f in range(0, width, lanes_of(own)):
+        x = load(own, f)
+        sa, sb = multiply_add(x, load(a, f), sa), multiply_add(x, load(b, f), sb)
+        sc, sd = multiply_add(x, load(c, f), sc), multiply_add(x, load(d, f), sd)
+    return sum_lanes(sa), sum_lanes(sb), sum_lanes(sc), sum_lanes(sd)
+
+
+@kernel
+def _add_four(out: FloatArray, a: Any, b: Any, c: Any, d: Any, xa: Any, xb: Any, xc: Any, xd: Any) -> None:
+    """Add xa a + xb b + xc c + xd d to `out`, whose length is a multiple of `LANES`."""
+    xa, xb, xc, xd = repeat(xa), repeat(xb), repeat(xc), repeat(xd)
+    for f in range(0, len(out), lanes_of(out)):
+        ab = multiply_add(load(b, f), xb, multiply(load(a, f), xa))
+        abc = multiply_add(load(c, f), xc, ab)
+        store(out, f, add(load(out, f), multiply_add(load(d, f), xd, abc)))
+
+
+@kernel
 def move_biases(
-    indptr: Indices,
-    items: Integers,
-    values: Floats,
+    indptr: Int64Array,
+    items: Int32Array,
+    values: Float64Array,
     mean: float,
-    rates: Floats,
-    decays: Floats,
-    bu: Real,
-    bi: Real,
-    estimates: Floats,
+    rates: Float64Array,
+    decays: Float64Array,
+    bu: FloatArray,
+    bi: FloatArray,
+    estimates: Float64Array,
 ) -> None:
     """Visit every rating once, user by user: add mean and biases to the dot product, then step the biases.
 

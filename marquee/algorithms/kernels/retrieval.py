@@ -3,24 +3,24 @@
 Of equal scores the lower item number is the better: a list does not depend on how the items were tiled.
 """
 
-from marquee.algorithms.kernels.jit import exact_kernel
-from marquee.arrays import Floats, Indices, Integers, Scores
+from marquee.algorithms.kernels.jit import kernel
+from marquee.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 
-NONE = -1
+PADDING = -1
 NOTHING = -float("inf")
 
 
-@exact_kernel
+@kernel
 def take_best(
-    scores: Floats,
+    scores: Float64Array,
     first_user: int,
     first_item: int,
-    user_terms: Floats,
-    item_terms: Floats,
-    indptr: Indices,
-    seen: Integers,
-    heap_scores: Floats,
-    heap_items: Integers,
+    user_terms: Float64Array,
+    item_terms: Float64Array,
+    indptr: Int64Array,
+    seen: Int32Array,
+    heap_scores: Float64Array,
+    heap_items: Int32Array,
 ) -> None:
     """Put a tile of scores, shape (users, items), into the heaps of its users; the tile is changed.
 
@@ -44,28 +44,28 @@ def take_best(
                 worst = best[0]
 
 
-@exact_kernel
-def empty_heaps(heap_scores: Floats, heap_items: Integers) -> None:
+@kernel
+def empty_heaps(heap_scores: Float64Array, heap_items: Int32Array) -> None:
     """Heaps in which everything finds room."""
     heap_scores[:] = NOTHING
-    heap_items[:] = NONE
+    heap_items[:] = PADDING
 
 
-@exact_kernel
-def lay_out(heap_scores: Floats, heap_items: Integers, out_items: Integers, out_scores: Scores) -> None:
+@kernel
+def write_sorted_lists(heap_scores: Float64Array, heap_items: Int32Array, out_items: Int32Array, out_scores: Float32Array) -> None:
     """Write the heaps as rows, best first, padded with `NONE` and NaN; the heaps are used up."""
     for u in range(len(heap_scores)):
         best, items = heap_scores[u], heap_items[u]
         for end in range(len(best) - 1, -1, -1):  # the worst that is left goes to the end
             found = best[0] > NOTHING
-            out_items[u, end] = items[0] if found else NONE
+            out_items[u, end] = items[0] if found else PADDING
             out_scores[u, end] = best[0] if found else float("nan")
             best[0], items[0] = best[end], items[end]
             _sink(best, items, 0, end)
 
 
-@exact_kernel
-def _sink(best: Floats, items: Integers, at: int, size: int) -> None:
+@kernel
+def _sink(best: Float64Array, items: Int32Array, at: int, size: int) -> None:
     """Let an entry sink to where both below it are better."""
     score, item = best[at], items[at]
     while True:
@@ -82,7 +82,7 @@ def _sink(best: Floats, items: Integers, at: int, size: int) -> None:
     best[at], items[at] = score, item
 
 
-@exact_kernel
+@kernel
 def _worse(score: float, item: int, other_score: float, other_item: int) -> bool:
     """Whether the first of two entries is the worse one."""
     return score < other_score or (score == other_score and item > other_item)

@@ -9,27 +9,27 @@ from math import sqrt
 
 import numpy as np
 
-from marquee.algorithms.kernels.jit import exact_kernel
-from marquee.arrays import Floats, Indices, Integers, Real
+from marquee.algorithms.kernels.jit import kernel
+from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
 COSINE, MSD, PEARSON = range(3)
 SUMS = (4, 2, 6)  # how many sums each gathers, of COSINE, MSD, PEARSON; PEARSON's will do for all three
 
 
-@exact_kernel
+@kernel
 def similar_rows(
-    indptr: Indices,
-    raters: Integers,
-    values: Floats,
+    indptr: Int64Array,
+    raters: Int32Array,
+    values: Float64Array,
     start: int,
     stop: int,
     gathered: int,
     n_sums: int,
     width: int,
-    measures: Indices,
+    measures: Int64Array,
     min_support: int,
     shrinkage: float,
-    sims: Real,
+    sims: FloatArray,
 ) -> None:
     """Fill `sims[m]` by `measures[m]` for each pair of a row of start..stop and a later one, both ways.
 
@@ -65,9 +65,9 @@ def similar_rows(
         sims[:, x, x] = 1
 
 
-@exact_kernel
+@kernel
 def _write(
-    sums: Floats,
+    sums: Float64Array,
     start: int,
     stop: int,
     left: int,
@@ -77,7 +77,7 @@ def _write(
     measure: int,
     min_support: int,
     shrinkage: float,
-    sim: Real,
+    sim: FloatArray,
 ) -> None:
     """Write the similarities of a finished tile, rows start..stop and columns left..right, both ways."""
     for x in range(start, stop):
@@ -94,8 +94,8 @@ def _write(
             sim[other, x] = sim[x, other]
 
 
-@exact_kernel
-def _position(ascending: Integers, low: int, high: int, number: int) -> int:
+@kernel
+def _position(ascending: Int32Array, low: int, high: int, number: int) -> int:
     """Where between low and high the first entry of at least that number is."""
     while low < high:
         middle = (low + high) // 2
@@ -110,17 +110,17 @@ def _position(ascending: Integers, low: int, high: int, number: int) -> int:
 # later in the list. An unsigned index spares the check for a negative one: a quarter of the time.
 
 
-@exact_kernel
+@kernel
 def _add_differences(
-    raters: Integers,
-    values: Floats,
+    raters: Int32Array,
+    values: Float64Array,
     first: int,
     last: int,
     begin: int,
     end: int,
     start: int,
     left: int,
-    sums: Floats,
+    sums: Float64Array,
 ) -> None:
     """Add to number of common ratings and sum of squared differences."""
     for p in range(first, last):
@@ -133,17 +133,17 @@ def _add_differences(
             row[at + np.uint64(1)] += difference * difference
 
 
-@exact_kernel
+@kernel
 def _add_products(
-    raters: Integers,
-    values: Floats,
+    raters: Int32Array,
+    values: Float64Array,
     first: int,
     last: int,
     begin: int,
     end: int,
     start: int,
     left: int,
-    sums: Floats,
+    sums: Float64Array,
 ) -> None:
     """Add to number, sum of products, and sums of squares of both."""
     for p in range(first, last):
@@ -158,17 +158,17 @@ def _add_products(
             row[at + np.uint64(3)] += theirs[q] * theirs[q]
 
 
-@exact_kernel
+@kernel
 def _add_moments(
-    raters: Integers,
-    values: Floats,
+    raters: Int32Array,
+    values: Float64Array,
     first: int,
     last: int,
     begin: int,
     end: int,
     start: int,
     left: int,
-    sums: Floats,
+    sums: Float64Array,
 ) -> None:
     """Add to number, sum of products, sums of squares, and sums of both."""
     for p in range(first, last):
@@ -185,8 +185,8 @@ def _add_moments(
             row[at + np.uint64(5)] += theirs[q]
 
 
-@exact_kernel
-def _similarity(sums: Floats, gathered: int, measure: int) -> float:
+@kernel
+def _similarity(sums: Float64Array, gathered: int, measure: int) -> float:
     """The similarity that a pair's sums give; not finite where it is not defined."""
     n: float = sums[0]
     if measure == MSD:

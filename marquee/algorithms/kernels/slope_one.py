@@ -8,18 +8,28 @@ much as to add.
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Floats, Indices, Integers, Real
+from marquee.algorithms.kernels.vectors import (
+    add,
+    lanes_of,
+    load,
+    number,
+    repeat,
+    row_of,
+    store,
+    where_known,
+)
+from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
 
 @kernel
 def sort_by_item(
-    user_starts: Indices,
-    item_starts: Indices,
-    raters: Integers,
-    values: Floats,
-    items: Integers,
-    sorted_values: Floats,
-    places: Integers,
+    user_starts: Int64Array,
+    item_starts: Int64Array,
+    raters: Int32Array,
+    values: Float64Array,
+    items: Int32Array,
+    sorted_values: Float64Array,
+    places: Int32Array,
 ) -> None:
     """From the ratings of each item, write the ratings of each user in order of item.
 
@@ -43,15 +53,15 @@ def sort_by_item(
 def deviations(
     start: int,
     stop: int,
-    item_starts: Indices,
-    raters: Integers,
-    values: Floats,
-    places: Integers,
-    user_starts: Indices,
-    items: Integers,
-    sorted_values: Floats,
-    freq: Integers,
-    dev: Real,
+    item_starts: Int64Array,
+    raters: Int32Array,
+    values: Float64Array,
+    places: Int32Array,
+    user_starts: Int64Array,
+    items: Int32Array,
+    sorted_values: Float64Array,
+    freq: Int32Array,
+    dev: FloatArray,
 ) -> None:
     """Rows `start` to `stop` of two triangles: the number of pairs of ratings by one user, of items i and j,
     and the mean of their differences r_i - r_j.
@@ -77,7 +87,7 @@ def deviations(
 
 
 @kernel
-def unfold(triangle: Real | Integers, start: int, stop: int, sign: int, out: Real | Integers) -> None:
+def unfold(triangle: FloatArray | Int32Array, start: int, stop: int, sign: int, out: FloatArray | Int32Array) -> None:
     """Rows `start` to `stop` of the square matrix: symmetric, or with `sign` -1 antisymmetric."""
     n_items = out.shape[1]
     for j in range(stop):
@@ -92,39 +102,56 @@ def unfold(triangle: Real | Integers, start: int, stop: int, sign: int, out: Rea
 
 @kernel
 def mean_deviations(
-    rows: Real, which: Integers, users: Integers, indptr: Indices, items: Integers, out: Floats
+    rows: FloatArray, which: Int32Array, users: Int32Array, indptr: Int64Array, items: Int32Array, out: Float64Array
 ) -> None:
     """Of each pair (row, user), the mean of the row over those of the user's items where it is a number.
 
-    Where it is none, 0.
+    Where it is none, 0. Four sums run side by side: one waits for every addition.
     """
     for x in range(len(users)):
-        row = rows[which[x]]
-        total, count = 0.0, 0
-        for p in range(np.uint64(indptr[users[x]]), np.uint64(indptr[users[x] + 1])):
+        row, first, end = rows[which[x]], np.uint64(indptr[users[x]]), np.uint64(indptr[users[x] + 1])
+        totals, count = (0.0, 0.0, 0.0, 0.0), 0
+        check_integer = end - (end - first) % np.uint64(4)
+        for p in range(first, check_integer, np.uint64(4)):
+            d0, d1 = row[np.uint64(items[p])], row[np.uint64(items[p + np.uint64(1)])]
+            d2, d3 = row[np.uint64(items[p + np.uint64(2)])], row[np.uint64(items[p + np.uint64(3)])]
+            t0, t1, t2, t3 = totals
+            totals = t0 + _or_zero(d0), t1 + _or_zero(d1), t2 + _or_zero(d2), t3 + _or_zero(d3)
+            count += (d0 == d0) + (d1 == d1) + (d2 == d2) + (d3 == d3)  # noqa: PLR0124  not NaN
+        total = (totals[0] + totals[1]) + (totals[2] + totals[3])
+        for p in range(check_integer, end):
             d = row[np.uint64(items[p])]
-            known = d == d  # noqa: PLR0124  not NaN
-            total += d if known else 0.0
-            count += 1 if known else 0
+            total += _or_zero(d)
+            count += d == d  # noqa: PLR0124
         out[x] = total / count if count else 0.0
 
 
 @kernel
+def _or_zero(d: float) -> float:
+    """A number, or 0 in place of NaN."""
+    return d if d == d else 0.0  # noqa: PLR0124
+
+
+@kernel
 def all_mean_deviations(
-    columns: Real, users: Integers, indptr: Indices, items: Integers, out: Floats
+    columns: Float64Array, users: Int32Array, indptr: Int64Array, items: Int32Array, out: Float64Array
 ) -> None:
     """The same for every one of some columns, shape (n_items, width), and every user: (n_users, width)."""
     width = columns.shape[1]
     total, count = np.empty(width), np.empty(width)
+    lanes, ones = lanes_of(total), repeat(1.0)
+    check_integer = width // lanes * lanes
     for x in range(len(users)):
         total[:] = 0
         count[:] = 0
         for p in range(np.uint64(indptr[users[x]]), np.uint64(indptr[users[x] + 1])):
-            column = columns[np.uint64(items[p])]
-            for c in range(width):
-                d = column[c]
-                known = d == d  # noqa: PLR0124  not NaN
-                total[c] += d if known else 0.0
-                count[c] += 1.0 if known else 0.0
+            column = row_of(columns, items[p])
+            for c in range(0, check_integer, lanes):
+                d = load(column, c)
+                store(total, c, add(load(total, c), where_known(d, d)))
+                store(count, c, add(load(count, c), where_known(d, ones)))
+            for c in range(check_integer, width):
+                total[c] += _or_zero(number(column, c))
+                count[c] += 1.0 if number(column, c) == number(column, c) else 0.0
         for c in range(width):
             out[x, c] = total[c] / count[c] if count[c] > 0 else 0.0

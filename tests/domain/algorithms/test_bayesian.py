@@ -13,22 +13,22 @@ from marquee.algorithms.bayesian import BayesianMF
 from marquee.algorithms.gibbs import SHRINK, Sampler, Side, normal_wishart
 from marquee.algorithms.kernels.bayesian import LANES, TOGETHER, draw_rows
 from marquee.algorithms.low_rank import Draw, centred, compact
-from marquee.algorithms.scoring import pairs_of, predict_pairs
+from marquee.algorithms.scoring import encode_pairs, predict_pairs
 from marquee.algorithms.side_information import Link
 from marquee.algorithms.svd import SVD
 from marquee.errors import DivergedError, ParameterError
-from marquee.interactions.matrix import RatingMatrix, grouped
-from marquee.interactions.splitting import random_holdout
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.interactions.splitting import split_at_random
 from marquee.metrics.prediction import rmse
 from marquee.synthetic import SyntheticSpec, generate
-from tests.support.sampled_data import Drawn, drawn
+from tests.support.rating_samples import RatingSample, sample_ratings
 
 SMALL: dict[str, Any] = {"n_factors": 4, "n_epochs": 8, "n_warm": 4, "random_state": 1}
 
 
 @pytest.fixture(scope="module")
-def data() -> Drawn:
-    return drawn(2, n_users=40, n_items=30, n_ratings=400, twice=False)
+def data() -> RatingSample:
+    return sample_ratings(2, n_users=40, n_items=30, n_ratings=400, allow_repeats=False)
 
 
 def close(a: object, b: object, rtol: float = 1e-4) -> None:
@@ -40,6 +40,7 @@ def close(a: object, b: object, rtol: float = 1e-4) -> None:
 
 @pytest.mark.parametrize("n_factors", [0, 1, 3, LANES - 1, LANES, 21])
 @pytest.mark.parametrize("n_ratings", [0, 1, 7, TOGETHER, TOGETHER + 9])
+@pytest.mark.slow
 def test_a_vector_is_drawn_from_its_normal(n_factors: int, n_ratings: int) -> None:
     rng = np.random.default_rng(n_factors * 1000 + n_ratings)
     n_dims, alpha = n_factors + 1, 1.3
@@ -106,13 +107,17 @@ def links(n_rows: int, n_features: int, reg: float, largest: int = 10**6) -> tup
     dense[:, 0], dense[0, :] = True, True
     rows, features = (array.astype(np.int32) for array in np.nonzero(dense))
     ones = np.ones(len(rows))
-    sides = grouped(rows, features, ones, n_rows), grouped(features, rows, ones, n_features)
+    sides = (
+        SparseRows.from_triplets(rows, features, ones, n_rows),
+        SparseRows.from_triplets(features, rows, ones, n_features),
+    )
     X = dense / np.sqrt(dense.sum(axis=1, keepdims=True))
     return Link(*sides, reg, largest), X
 
 
 @pytest.mark.parametrize(("n_rows", "n_features"), [(12, 5), (5, 12)])
 @pytest.mark.parametrize("largest", [10**6, 0])
+@pytest.mark.slow
 def test_a_link_is_drawn_from_its_posterior(n_rows: int, n_features: int, largest: int) -> None:
     reg, rng = 0.7, np.random.default_rng(3)
     link, X = links(n_rows, n_features, reg, largest)
@@ -141,7 +146,9 @@ def test_steps_reach_what_factorising_gives() -> None:
 
 
 def test_a_link_without_enough_regularisation_is_refused() -> None:
-    alike = grouped(np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 0, 1], np.int32), np.ones(4), 2)
+    alike = SparseRows.from_triplets(
+        np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 0, 1], np.int32), np.ones(4), 2
+    )
     with pytest.raises(DivergedError, match="raise reg_user and reg_item"):
         Link(alike, alike, 0.0)
 
@@ -189,9 +196,9 @@ def test_the_compact_model_is_the_best_of_its_rank() -> None:
 
 def test_it_predicts_better_than_one_best_model_and_than_biases() -> None:
     ratings = generate(SyntheticSpec(n_ratings=40_000), seed=5).ratings
-    fold = random_holdout(len(ratings), 0.2, seed=0)
-    matrix = RatingMatrix.from_frame(ratings.iloc[fold.train])
-    pairs = pairs_of(ratings.iloc[fold.test], matrix)
+    fold = split_at_random(len(ratings), 0.2, seed=0)
+    matrix = InteractionMatrix.from_frame(ratings.iloc[fold.train])
+    pairs = encode_pairs(ratings.iloc[fold.test], matrix)
 
     def error(algorithm: Any) -> float:
         predictions = predict_pairs(algorithm.fit(matrix), pairs)
@@ -210,7 +217,10 @@ def test_the_chain_learns_the_noise_of_the_ratings() -> None:
     P, Q = rng.standard_normal((2, n, k))
     users, items = (cells.astype(np.int32) for cells in np.nonzero(rng.random((n, n)) < 0.5))
     values = np.einsum("nk,nk->n", P[users], Q[items]) + noise * rng.standard_normal(len(users))
-    by_user, by_item = grouped(users, items, values, n), grouped(items, users, values, n)
+    by_user, by_item = (
+        SparseRows.from_triplets(users, items, values, n),
+        SparseRows.from_triplets(items, users, values, n),
+    )
     sides = [
         Side(
             one, one.values.astype(np.float32), Link(one, other, 1.0),
@@ -223,7 +233,7 @@ def test_the_chain_learns_the_noise_of_the_ratings() -> None:
     assert np.mean(errors[30:]) == pytest.approx(noise**2, rel=0.03)
 
 
-def test_a_user_without_ratings_gets_the_items_biases(data: Drawn) -> None:
+def test_a_user_without_ratings_gets_the_items_biases(data: RatingSample) -> None:
     model = BayesianMF(**SMALL).fit(data.matrix)
     item = data.matrix.item_ids[0]
     estimate = model.predict("nobody", item, clip=False).est
@@ -232,13 +242,15 @@ def test_a_user_without_ratings_gets_the_items_biases(data: Drawn) -> None:
 
 
 @pytest.mark.parametrize(("n_factors", "n_epochs"), [(0, 5), (3, 0), (0, 0), (3, 1)])
-def test_it_can_do_without_factors_and_without_sweeps(n_factors: int, n_epochs: int, data: Drawn) -> None:
+def test_it_can_do_without_factors_and_without_sweeps(
+    n_factors: int, n_epochs: int, data: RatingSample
+) -> None:
     model = BayesianMF(**SMALL | {"n_factors": n_factors, "n_epochs": n_epochs}).fit(data.matrix)
     assert model.pu.shape == (data.matrix.n_users, n_factors)
     assert all(np.isfinite(p.est) for p in model.test(data.testset))
 
 
-def test_the_served_factors_are_no_more_than_rank(data: Drawn) -> None:
+def test_the_served_factors_are_no_more_than_rank(data: RatingSample) -> None:
     model = BayesianMF(**SMALL | {"rank": 5}).fit(data.matrix)
     assert model.pu.shape == (data.matrix.n_users, 5)
     assert model.qi.shape == (data.matrix.n_items, 5)
@@ -247,12 +259,12 @@ def test_the_served_factors_are_no_more_than_rank(data: Drawn) -> None:
 @pytest.mark.parametrize("rating", [3.0, 0.0])
 def test_constant_ratings_are_predicted_as_they_are(rating: float) -> None:
     frame = pd.DataFrame({"user": list("aabbc"), "item": list("xyxzz"), "rating": rating})
-    model = BayesianMF(**SMALL).fit(RatingMatrix.from_frame(frame, (0.0, 5.0)))
+    model = BayesianMF(**SMALL).fit(InteractionMatrix.from_frame(frame, (0.0, 5.0)))
     for prediction in model.test([("a", "z", rating), ("c", "x", rating), ("new", "new", rating)]):
         assert prediction.est == pytest.approx(rating, abs=0.75)  # the noise of eight draws of a unit of 1
 
 
-def test_the_first_sweeps_are_left_out_of_the_average(data: Drawn) -> None:
+def test_the_first_sweeps_are_left_out_of_the_average(data: RatingSample) -> None:
     kept = []
     for n_burn in (0, 3, 100):
         model = BayesianMF(**SMALL | {"n_burn": n_burn})
@@ -262,7 +274,7 @@ def test_the_first_sweeps_are_left_out_of_the_average(data: Drawn) -> None:
     assert kept == [8, 5, 4]  # at most the first half
 
 
-def test_leaving_off_leaves_the_model_of_that_epoch_and_nothing_else(data: Drawn) -> None:
+def test_leaving_off_leaves_the_model_of_that_epoch_and_nothing_else(data: RatingSample) -> None:
     left_off = BayesianMF(**SMALL)
     for epoch in left_off.epochs(data.matrix):
         assert epoch.train_rmse is not None
@@ -272,7 +284,7 @@ def test_leaving_off_leaves_the_model_of_that_epoch_and_nothing_else(data: Drawn
     assert left_off.test(data.testset) == whole.test(data.testset)
 
 
-def test_a_pickle_taken_between_epochs_predicts_the_same(data: Drawn) -> None:
+def test_a_pickle_taken_between_epochs_predicts_the_same(data: RatingSample) -> None:
     model = BayesianMF(**SMALL)
     epochs = model.epochs(data.matrix)
     for _ in range(4):
@@ -282,7 +294,7 @@ def test_a_pickle_taken_between_epochs_predicts_the_same(data: Drawn) -> None:
     assert again._draws is None
 
 
-def test_surprise_cross_validates_and_searches_it(data: Drawn) -> None:
+def test_surprise_cross_validates_and_searches_it(data: RatingSample) -> None:
     import surprise
 
     dataset = surprise.Dataset.load_from_df(data.frame, surprise.Reader(rating_scale=data.matrix.scale))
@@ -312,11 +324,11 @@ def test_surprise_cross_validates_and_searches_it(data: Drawn) -> None:
         ("dtype", "float16"),
     ],
 )
-def test_arguments_that_cannot_be_used_are_refused(name: str, value: object, data: Drawn) -> None:
+def test_arguments_that_cannot_be_used_are_refused(name: str, value: object, data: RatingSample) -> None:
     with pytest.raises(ParameterError, match=f"BayesianMF: {name}="):
         BayesianMF(**SMALL | {name: value}).fit(data.matrix)
 
 
-def test_a_warm_start_that_diverges_names_its_rates(data: Drawn) -> None:
+def test_a_warm_start_that_diverges_names_its_rates(data: RatingSample) -> None:
     with pytest.raises(DivergedError, match=r"BayesianMF diverged in epoch 0 with lr_warm=50"):
         BayesianMF(**SMALL | {"lr_warm": 50.0}).fit(data.matrix)

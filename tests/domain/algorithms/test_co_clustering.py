@@ -1,4 +1,4 @@
-"""Co-clustering: the same clusters as Surprise's, half stars that count in full, and what is refused."""
+"""CoClustering: parity with Surprise, half stars, hand-computed averages, invalid parameters."""
 
 from pathlib import Path
 from typing import Any
@@ -9,63 +9,68 @@ import pytest
 import surprise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from surprise.model_selection import GridSearchCV, KFold, cross_validate
 
 from marquee.algorithms.co_clustering import CoClustering
-from marquee.algorithms.threads import threads
+from marquee.algorithms.threads import limit_threads
 from marquee.errors import ParameterError
-from marquee.interactions.matrix import RatingMatrix
-from tests.support.sampled_data import Drawn, drawn, rating_sets, same_predictions
+from marquee.interactions.matrix import InteractionMatrix
+from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
+from tests.support.twins import (
+    assert_dump_predicts_same,
+    assert_same_cross_validation,
+    assert_same_grid_search,
+    assert_scores_match_pairs,
+)
 
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 OPTIONS = st.fixed_dictionaries(
     {"random_state": st.integers(0, 2**31), "n_epochs": st.integers(0, 6)},
-    optional={"n_cltr_u": st.integers(1, 40), "n_cltr_i": st.integers(1, 40)},  # more than users, too
+    optional={
+        "n_cltr_u": st.integers(1, 40),
+        "n_cltr_i": st.integers(1, 40),
+    },  # may exceed the number of users
 )
 CLUSTERS = ("cltr_u", "cltr_i")
 AVERAGES = ("user_mean", "item_mean", "avg_cltr_u", "avg_cltr_i", "avg_cocltr")
 
 
-@pytest.fixture(scope="module")
-def small() -> Drawn:
-    return drawn(1, n_users=30, n_items=20, n_ratings=200)
-
-
-@QUICK
-@given(data=rating_sets(stars=("whole", "constant", "ten")), options=OPTIONS)
-def test_predicts_what_surprise_predicts(data: Drawn, options: dict[str, Any]) -> None:
-    theirs = surprise.CoClustering(**options).fit(data.trainset)
+@FAST
+@given(data=rating_samples(stars=("whole", "constant", "ten")), options=OPTIONS)
+def test_predictions_equal_those_of_surprise(data: RatingSample, options: dict[str, Any]) -> None:
+    twin = surprise.CoClustering(**options).fit(data.trainset)
     for training in (data.trainset, data.matrix):
-        ours = CoClustering(**options).fit(training)
+        model = CoClustering(**options).fit(training)
         for name in CLUSTERS:
-            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+            np.testing.assert_array_equal(getattr(model, name), getattr(twin, name))
         for name in AVERAGES:
-            np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=1e-12)
-        same_predictions(ours, theirs, data.testset, 1e-9)
+            np.testing.assert_allclose(getattr(model, name), getattr(twin, name), atol=1e-12)
+        assert_same_predictions(model, twin, data.testset, 1e-9)
 
 
-@QUICK
-@given(data=rating_sets(stars=("half",)), options=OPTIONS)
-def test_half_stars_count_in_full(data: Drawn, options: dict[str, Any]) -> None:
-    """The twin cuts them to whole numbers, so it is given twice the ratings."""
+@FAST
+@given(data=rating_samples(stars=("half",)), options=OPTIONS)
+def test_half_stars_count_in_full(data: RatingSample, options: dict[str, Any]) -> None:
+    """The twin truncates ratings to integers, so it gets them doubled."""
     doubled = surprise.Dataset.load_from_df(
         data.frame.assign(rating=data.frame["rating"] * 2), surprise.Reader(rating_scale=(1, 10))
     )
-    theirs = surprise.CoClustering(**options).fit(doubled.build_full_trainset())
-    ours = CoClustering(**options).fit(data.trainset)
+    twin = surprise.CoClustering(**options).fit(doubled.build_full_trainset())
+    model = CoClustering(**options).fit(data.trainset)
     for name in CLUSTERS:
-        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        np.testing.assert_array_equal(getattr(model, name), getattr(twin, name))
     for name in AVERAGES:
-        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name) / 2, atol=1e-12)
+        np.testing.assert_allclose(getattr(model, name), getattr(twin, name) / 2, atol=1e-12)
 
 
-def test_defaults_are_those_of_the_twin(small: Drawn) -> None:
-    theirs = surprise.CoClustering(random_state=1).fit(small.trainset)
-    same_predictions(CoClustering(random_state=1).fit(small.matrix), theirs, small.testset, 1e-9)
+def test_defaults_equal_those_of_the_twin(small_sample: RatingSample) -> None:
+    twin = surprise.CoClustering(random_state=1).fit(small_sample.trainset)
+    assert_same_predictions(
+        CoClustering(random_state=1).fit(small_sample.matrix), twin, small_sample.testset, 1e-9
+    )
 
 
-def test_averages_by_hand() -> None:
-    """One cluster of each: the mean of all, moved by the means of user and item."""
+def test_averages_match_hand_computation() -> None:
+    """With one cluster per side, a prediction is the global mean plus both deviations from it."""
     frame = pd.DataFrame(
         {
             "user": ["a", "a", "b", "c", "c"],
@@ -73,74 +78,68 @@ def test_averages_by_hand() -> None:
             "rating": [5.0, 2.0, 4.0, 1.0, 3.0],
         }
     )
-    model = CoClustering(n_cltr_u=1, n_cltr_i=1).fit(RatingMatrix.from_frame(frame))
+    model = CoClustering(n_cltr_u=1, n_cltr_i=1).fit(InteractionMatrix.from_frame(frame))
     assert model.avg_cocltr[0, 0] == model.avg_cltr_u[0] == model.avg_cltr_i[0] == 3
     np.testing.assert_allclose(model.user_mean, [3.5, 4, 2])
     np.testing.assert_allclose(model.item_mean, [4.5, 1.5, 3])
     assert model.predict("c", "x").est == pytest.approx(3 + (2 - 3) + (4.5 - 3))
 
 
-def test_a_cluster_without_ratings_has_the_global_mean(small: Drawn) -> None:
-    model = CoClustering(n_cltr_u=200, random_state=1).fit(small.matrix)
+def test_cluster_without_ratings_has_global_mean(small_sample: RatingSample) -> None:
+    model = CoClustering(n_cltr_u=200, random_state=1).fit(small_sample.matrix)
     empty = np.setdiff1d(np.arange(200), model.cltr_u)
     assert len(empty)
-    assert (model.avg_cltr_u[empty] == small.trainset.global_mean).all()
-    assert (model.avg_cocltr[empty] == small.trainset.global_mean).all()
+    assert (model.avg_cltr_u[empty] == small_sample.trainset.global_mean).all()
+    assert (model.avg_cocltr[empty] == small_sample.trainset.global_mean).all()
 
 
-def test_who_is_unknown_is_given_the_global_mean(small: Drawn) -> None:
-    model = CoClustering(random_state=1).fit(small.matrix)
+def test_unknown_user_or_item_gets_global_mean(small_sample: RatingSample) -> None:
+    model = CoClustering(random_state=1).fit(small_sample.matrix)
     for pair in (("nobody", 3), ("u1", "nothing"), ("nobody", "nothing")):
         prediction = model.predict(*pair)
-        assert prediction.est == small.trainset.global_mean
+        assert prediction.est == small_sample.trainset.global_mean
         assert prediction.details == {"was_impossible": False}
 
 
-def test_after_each_epoch_it_is_the_model_of_that_many_epochs(small: Drawn) -> None:
-    watched = CoClustering(n_epochs=5, random_state=3)
-    for epoch in watched.epochs(small.matrix):
-        alone = CoClustering(n_epochs=epoch.number, random_state=3).fit(small.matrix)
+def test_model_after_each_epoch_equals_shorter_fit(small_sample: RatingSample) -> None:
+    model = CoClustering(n_epochs=5, random_state=3)
+    for epoch in model.epochs(small_sample.matrix):
+        shorter = CoClustering(n_epochs=epoch.number, random_state=3).fit(small_sample.matrix)
         for name in CLUSTERS + AVERAGES:
-            np.testing.assert_array_equal(getattr(watched, name), getattr(alone, name))
-        assert watched.test(small.testset) == alone.test(small.testset)
+            np.testing.assert_array_equal(getattr(model, name), getattr(shorter, name))
+        assert model.test(small_sample.testset) == shorter.test(small_sample.testset)
     assert epoch.number == 5
 
 
-def test_the_same_bytes_whatever_the_number_of_threads() -> None:
-    large = drawn(3, n_users=2000, n_items=1500, n_ratings=30_000, stars="half")
-    found = []
-    for number in (1, 4):
-        with threads(number):
+def test_thread_count_does_not_change_a_byte() -> None:
+    large = sample_ratings(3, n_users=2000, n_items=1500, n_ratings=30_000, stars="half")
+    results = []
+    for n_threads in (1, 4):
+        with limit_threads(n_threads):
             model = CoClustering(n_epochs=6, random_state=1).fit(large.matrix)
-            found.append([getattr(model, name).tobytes() for name in CLUSTERS + AVERAGES])
-    assert found[0] == found[1]
+            results.append([getattr(model, name).tobytes() for name in CLUSTERS + AVERAGES])
+    assert results[0] == results[1]
 
 
-def test_score_all_is_score_of_each_pair(small: Drawn) -> None:
-    model = CoClustering(random_state=1).fit(small.matrix)
-    users = np.array([3, 0, 3], dtype=np.int32)
-    items = np.arange(small.matrix.n_items, dtype=np.int32)
-    rows = [model.score(np.full(len(items), user, dtype=np.int32), items) for user in users]
-    np.testing.assert_allclose(model.score_all(users), rows, atol=1e-12)
+def test_score_all_equals_score_of_each_pair(small_sample: RatingSample) -> None:
+    model = CoClustering(random_state=1).fit(small_sample.matrix)
+    assert_scores_match_pairs(model, [3, 0, 3], small_sample.matrix.n_items)
 
 
-def test_surprise_cross_validates_searches_and_dumps_it(small: Drawn, tmp_path: Path) -> None:
-    data = surprise.Dataset.load_from_df(small.frame, surprise.Reader())
-    folds = KFold(3, random_state=1)
-    kinds = (CoClustering, surprise.CoClustering)
-    errors = [cross_validate(kind(random_state=2), data, cv=folds)["test_rmse"] for kind in kinds]
-    np.testing.assert_allclose(errors[0], errors[1], atol=1e-9)
-    grid = {"n_cltr_u": [2, 5], "n_cltr_i": [1, 3], "random_state": [1]}
-    searches = [GridSearchCV(kind, grid, ["rmse"], cv=folds) for kind in kinds]
-    for search in searches:
-        search.fit(data)
-    assert searches[0].best_params["rmse"] == searches[1].best_params["rmse"]
-    model = CoClustering(random_state=1).fit(small.matrix)
-    surprise.dump.dump(str(tmp_path / "it"), algo=model)
-    assert surprise.dump.load(str(tmp_path / "it"))[1].test(small.testset) == model.test(small.testset)
+def test_surprise_tools_give_the_same_results(small_sample: RatingSample, tmp_path: Path) -> None:
+    classes = (CoClustering, surprise.CoClustering)
+    assert_same_cross_validation(classes, {"random_state": 2}, small_sample.frame)
+    assert_same_grid_search(
+        classes, {"n_cltr_u": [2, 5], "n_cltr_i": [1, 3], "random_state": [1]}, small_sample.frame
+    )
+    assert_dump_predicts_same(CoClustering(random_state=1).fit(small_sample.matrix), small_sample, tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"n_cltr_u": 0}, {"n_cltr_i": -1}, {"n_cltr_u": 2.5}, {"n_epochs": -1}])
-def test_a_wrong_parameter_is_named(wrong: dict[str, Any], small: Drawn) -> None:
-    with pytest.raises(ParameterError, match=f"CoClustering: {next(iter(wrong))}"):
-        CoClustering(**wrong).fit(small.matrix)
+@pytest.mark.parametrize(
+    "arguments", [{"n_cltr_u": 0}, {"n_cltr_i": -1}, {"n_cltr_u": 2.5}, {"n_epochs": -1}]
+)
+def test_invalid_parameter_is_refused(arguments: dict[str, Any], small_sample: RatingSample) -> None:
+    with pytest.raises(
+        ParameterError, match=f"CoClustering: {next(iter(arguments))} must be an integer of at least"
+    ):
+        CoClustering(**arguments).fit(small_sample.matrix)

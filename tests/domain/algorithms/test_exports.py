@@ -1,4 +1,4 @@
-"""`from marquee.algorithms import SVD`: which names there are, and that each brings in only itself."""
+"""Names exported by `marquee.algorithms`, and lazy imports: each class loads only its own modules."""
 
 import ast
 import inspect
@@ -12,14 +12,16 @@ import surprise
 
 import marquee.algorithms
 from marquee.algorithms.base import Algorithm
-from marquee.algorithms.registry import CATALOGUE
+from marquee.algorithms.registry import REGISTRY
 
-BASES = {"Algorithm", "EpochAlgorithm", "Estimates", "Ranker"}
-SHARED_KERNELS = {"biases", "compiled"}  # of the base class: any algorithm can compute baselines
-HOMES = {one.home.split(".")[1]: one.home.split(".")[0] for one in CATALOGUE.values()}
+PREFIX = "marquee.algorithms."
+BASE_CLASSES = {"Algorithm", "EpochAlgorithm", "Estimates", "Ranker"}
+SHARED_KERNELS = {"biases", "jit"}  # of the base class: any algorithm can compute baselines
+MODULES = {entry.class_name: entry.module.removeprefix(PREFIX) for entry in REGISTRY.values()}
 
-# Forks for each class, so that libraries are loaded once; prints the modules of ours that each import loads.
-LOADED_BY_EACH = """
+# Prints the modules of marquee.algorithms that importing each class loads. Each import runs in a fork, so the
+# libraries are loaded once.
+PRINT_LOADED_MODULES = """
 import json, os, sys
 import numba, numpy, pandas, scipy.sparse, surprise
 for name in json.loads(sys.argv[1]):
@@ -33,26 +35,25 @@ for name in json.loads(sys.argv[1]):
 
 
 def run_python(script: str, *arguments: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=120
     )
-    return done.stdout
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
-def loaded() -> dict[str, set[str]]:
-    """Names of the modules in marquee.algorithms that importing each class loads."""
-    lines = run_python(LOADED_BY_EACH, json.dumps(list(HOMES))).splitlines()
-    prefix = "marquee.algorithms."
-    return {name: {m.removeprefix(prefix) for m in modules} for name, modules in map(json.loads, lines)}
+def loaded_modules() -> dict[str, set[str]]:
+    """Modules of marquee.algorithms that importing each class loads."""
+    lines = run_python(PRINT_LOADED_MODULES, json.dumps(list(MODULES))).splitlines()
+    return {name: {m.removeprefix(PREFIX) for m in modules} for name, modules in map(json.loads, lines)}
 
 
-def test_every_algorithm_of_the_catalogue_is_exported() -> None:
-    assert set(marquee.algorithms.__all__) == set(HOMES) | BASES
-    assert len(marquee.algorithms.__all__) == len(CATALOGUE) + len(BASES)
+def test_every_registered_algorithm_is_exported() -> None:
+    assert set(marquee.algorithms.__all__) == set(MODULES) | BASE_CLASSES
+    assert len(marquee.algorithms.__all__) == len(REGISTRY) + len(BASE_CLASSES)
 
 
-def test_every_algorithm_of_surprise_is_exported_under_its_name() -> None:
+def test_every_surprise_algorithm_is_exported_under_its_name() -> None:
     twins = {name for name, value in vars(surprise).items() if is_algorithm(value)} - {"AlgoBase"}
     assert len(twins) == 11
     assert twins <= set(marquee.algorithms.__all__)
@@ -63,18 +64,18 @@ def is_algorithm(value: object) -> bool:
 
 
 @pytest.mark.parametrize("name", marquee.algorithms.__all__)
-def test_an_exported_name_is_the_class_of_that_name(name: str) -> None:
+def test_exported_name_is_class_of_that_name(name: str) -> None:
     exported = getattr(marquee.algorithms, name)
     assert exported.__name__ == name
     assert name in dir(marquee.algorithms)
     assert getattr(marquee.algorithms, name) is exported
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_an_exported_algorithm_is_the_one_of_the_catalogue(name: str) -> None:
-    factory = CATALOGUE[name].factory
-    assert getattr(marquee.algorithms, factory.__name__) is factory
-    assert issubclass(factory, Algorithm)
+@pytest.mark.parametrize("name", REGISTRY)
+def test_exported_algorithm_is_registered_class(name: str) -> None:
+    algorithm_class = REGISTRY[name].algorithm_class
+    assert getattr(marquee.algorithms, algorithm_class.__name__) is algorithm_class
+    assert issubclass(algorithm_class, Algorithm)
 
 
 def test_type_checkers_see_every_exported_name() -> None:
@@ -93,44 +94,38 @@ def test_type_checkers_see_every_exported_name() -> None:
         assert getattr(marquee.algorithms, name).__module__ == module
 
 
-def test_an_unknown_name_is_no_attribute() -> None:
+def test_unknown_name_raises() -> None:
     with pytest.raises(AttributeError, match=r"module 'marquee\.algorithms' has no attribute 'SVDPP'"):
         marquee.algorithms.SVDPP  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'SVDPP'"):
         from marquee.algorithms import SVDPP  # type: ignore[attr-defined]  # noqa: F401
 
 
-def test_the_package_itself_loads_no_library() -> None:
+def test_package_loads_no_library() -> None:
     script = "import sys, marquee.algorithms; print(*sys.modules)"
     modules = set(run_python(script).split())
     assert "marquee.algorithms" in modules
     assert not modules & {"numpy", "numba", "surprise", "scipy", "implicit", "marquee.algorithms.registry"}
 
 
-@pytest.mark.parametrize("name", HOMES)
-def test_importing_an_algorithm_loads_no_other(name: str, loaded: dict[str, set[str]]) -> None:
-    ancestors = {
-        kind.__module__.removeprefix("marquee.algorithms.") for kind in inspect.getmro(exported(name))
-    }
-    assert loaded[name] & set(HOMES.values()) == ancestors & set(HOMES.values())
-
-
-def exported(name: str) -> type:
-    value: type = getattr(marquee.algorithms, name)
-    return value
+@pytest.mark.parametrize("name", MODULES)
+def test_import_of_algorithm_loads_no_other_algorithm(name: str, loaded_modules: dict[str, set[str]]) -> None:
+    classes = inspect.getmro(getattr(marquee.algorithms, name))
+    ancestors = {cls.__module__.removeprefix(PREFIX) for cls in classes}
+    assert loaded_modules[name] & set(MODULES.values()) == ancestors & set(MODULES.values())
 
 
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [
-        ("SVD", {"factors", "prefetch"}),
+        ("SVD", {"sgd", "prefetch"}),
         ("KNNBasic", {"neighbours", "similarities"}),
         ("NormalPredictor", set()),
         ("Popularity", set()),
     ],
 )
-def test_importing_an_algorithm_loads_its_own_kernels(
-    name: str, kernels: set[str], loaded: dict[str, set[str]]
+def test_import_of_algorithm_loads_its_own_kernels(
+    name: str, kernels: set[str], loaded_modules: dict[str, set[str]]
 ) -> None:
-    modules = {module.split(".")[1] for module in loaded[name] if module.startswith("kernels.")}
+    modules = {module.split(".")[1] for module in loaded_modules[name] if module.startswith("kernels.")}
     assert modules == kernels | SHARED_KERNELS

@@ -24,12 +24,12 @@ from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
 from marquee.algorithms.popularity import Popularity
 from marquee.algorithms.ranking_base import Ranker
-from marquee.algorithms.threads import ONE_BLAS_THREAD, threads
+from marquee.algorithms.threads import ONE_BLAS_THREAD, limit_threads
 from marquee.algorithms.trainset import MatrixTrainset
 from marquee.errors import DataError, DivergedError, ParameterError
-from marquee.interactions.matrix import RatingMatrix
-from marquee.metrics.ranking import Relevant, judge, ndcg
-from marquee.top_n import top_n
+from marquee.interactions.matrix import InteractionMatrix
+from marquee.metrics.ranking import RelevantItems, evaluate_lists, ndcg
+from marquee.top_n import recommend_top_n
 
 N_USERS, N_ITEMS = 300, 80  # more users than a block
 BPR: dict[str, Any] = {"n_factors": 8, "n_epochs": 40, "lr_all": 0.1, "random_state": 1}
@@ -49,11 +49,11 @@ every_ranker = pytest.mark.parametrize("make", RANKERS, ids=NAMES)
 LEARNERS = [ImplicitALS, ImplicitBPR]
 
 
-def table(rows: list[tuple[Any, Any, float]]) -> RatingMatrix:
-    return RatingMatrix.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating"]))
+def table(rows: list[tuple[Any, Any, float]]) -> InteractionMatrix:
+    return InteractionMatrix.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating"]))
 
 
-def two_tastes() -> tuple[RatingMatrix, Relevant]:
+def two_tastes() -> tuple[InteractionMatrix, RelevantItems]:
     """Users like one half of the items; most of what they like is rated, some of it held out."""
     rng = np.random.default_rng(0)
     rows, held_out = [], []
@@ -64,7 +64,7 @@ def two_tastes() -> tuple[RatingMatrix, Relevant]:
     matrix = table(rows)
     users = np.array([matrix.user_ids.index(user) for user, _, _ in held_out], dtype=np.int32)
     items = np.array([matrix.item_ids.index(item) for _, item, _ in held_out], dtype=np.int32)
-    return matrix, Relevant.from_pairs(users, items, matrix.n_users)
+    return matrix, RelevantItems.from_pairs(users, items, matrix.n_users)
 
 
 MATRIX, RELEVANT = two_tastes()
@@ -72,11 +72,11 @@ USERS = np.arange(N_USERS, dtype=np.int32)
 
 
 def quality(algorithm: Ranker) -> float:
-    lists, _ = top_n(algorithm.score_all, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
-    return float(ndcg(judge(lists, RELEVANT), 10).mean())
+    lists, _ = recommend_top_n(algorithm.score_all, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
+    return float(ndcg(evaluate_lists(lists, RELEVANT), 10).mean())
 
 
-def positives(matrix: RatingMatrix, threshold: float) -> scipy.sparse.csr_matrix:
+def positives(matrix: InteractionMatrix, threshold: float) -> scipy.sparse.csr_matrix:
     dense = np.zeros((matrix.n_users, matrix.n_items), dtype=np.float32)
     users = np.repeat(np.arange(matrix.n_users), np.diff(matrix.indptr))
     dense[users, matrix.items] = matrix.values >= threshold
@@ -96,7 +96,7 @@ def test_popularity_counts_positives_and_ties_go_to_the_item_seen_first() -> Non
     assert everything.counts.tolist() == [1, 2, 2, 1]
     assert liked.counts.tolist() == [0, 2, 1, 0]
     none_seen = np.zeros(4, dtype=np.int64)
-    lists, _ = top_n(everything.score_all, none_seen, np.zeros(0, np.int32), 4, 4)
+    lists, _ = recommend_top_n(everything.score_all, none_seen, np.zeros(0, np.int32), 4, 4)
     assert lists.tolist() == [[1, 2, 0, 3]] * 3
 
 
@@ -166,7 +166,7 @@ def test_bpr_is_the_fit_of_implicit_on_one_thread(dtype: str) -> None:
 def same_lists(ours: Ranker, theirs: Any) -> None:
     """Those of `recommend`: the same items but for ties within rounding."""
     seen = positives(MATRIX, -np.inf)
-    lists, scores = top_n(ours.score_all, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
+    lists, scores = recommend_top_n(ours.score_all, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
     their_lists, their_scores = theirs.recommend(USERS, seen, N=10)
     np.testing.assert_allclose(scores, their_scores, rtol=1e-4, atol=1e-5)
     assert (lists == their_lists).mean() > 0.99
@@ -180,7 +180,7 @@ def test_it_ranks_better_than_chance(make: Callable[..., Ranker]) -> None:
     chance = Popularity().fit(MATRIX)
     chance.counts = np.random.default_rng(0).permutation(N_ITEMS)
     model = make(threshold=4).fit(MATRIX)
-    assert model.ranks
+    assert model.is_ranker
     assert quality(model) > quality(chance) + (0.0 if isinstance(model, Popularity) else 0.1)
 
 
@@ -252,7 +252,7 @@ def test_arrays_alone_restore_it(make: Callable[..., Ranker]) -> None:
 def test_the_same_bytes_whatever_the_number_of_threads(make: Callable[..., Ranker]) -> None:
     made = []
     for number in (1, 2, 3):
-        with threads(number), threadpool_limits(number, "blas"):
+        with limit_threads(number), threadpool_limits(number, "blas"):
             model = make().fit(MATRIX)
             made.append(pickle.dumps([learned(model), model.score_all(USERS)]))
     assert made[0] == made[1] == made[2]

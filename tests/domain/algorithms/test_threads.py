@@ -1,51 +1,51 @@
-"""How work is shared among threads."""
+"""Thread limits, and the distribution of blocks over threads."""
 
 import threading
 
 import pytest
 
-from marquee.algorithms.threads import VARIABLE, n_threads, share_out, threads
+from marquee.algorithms.threads import THREADS_VARIABLE, limit_threads, run_blocks, thread_count
 from marquee.errors import ConfigError
 
 
-def test_every_block_is_done_once_whatever_the_number_of_threads() -> None:
-    for number in (1, 3, 50):
-        done: list[tuple[int, int]] = []
-        with threads(number):
-            share_out(lambda start, stop: done.append((start, stop)), 10, 4)  # noqa: B023  runs at once
-        assert sorted(done) == [(0, 4), (4, 8), (8, 10)]
+@pytest.mark.parametrize("n_threads", [1, 3, 50])
+def test_every_block_is_processed_once(n_threads: int) -> None:
+    blocks: list[tuple[int, int]] = []
+    with limit_threads(n_threads):
+        run_blocks(lambda start, stop: blocks.append((start, stop)), 10, 4)
+    assert sorted(blocks) == [(0, 4), (4, 8), (8, 10)]
 
 
-def test_one_thread_is_the_callers_own() -> None:
-    who = []
-    with threads(1):
-        share_out(lambda *_: who.append(threading.current_thread()), 3, 1)
-    assert set(who) == {threading.current_thread()}
+def test_one_thread_is_the_calling_thread() -> None:
+    threads = []
+    with limit_threads(1):
+        run_blocks(lambda *_: threads.append(threading.current_thread()), 3, 1)
+    assert set(threads) == {threading.current_thread()}
 
 
-def test_an_error_in_a_block_is_raised() -> None:
+def test_error_in_a_block_is_raised() -> None:
     def fail(start: int, _: int) -> None:
         if start:
             raise MemoryError
 
-    with threads(2), pytest.raises(MemoryError):
-        share_out(fail, 4, 1)
+    with limit_threads(2), pytest.raises(MemoryError):
+        run_blocks(fail, 4, 1)
 
 
-def test_the_choice_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "3")
-    with threads(2):
-        assert n_threads() == 2
-    assert n_threads() == 3
+def test_thread_limit_overrides_environment_within_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, "3")
+    with limit_threads(2):
+        assert thread_count() == 2
+    assert thread_count() == 3
 
 
-def test_without_a_choice_it_is_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
-    assert n_threads() >= 1
+def test_default_thread_count_is_positive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    assert thread_count() >= 1
 
 
-@pytest.mark.parametrize("wrong", ["0", "-1", "two", ""])
-def test_a_wrong_number_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, wrong)
-    with pytest.raises(ConfigError, match=VARIABLE):
-        n_threads()
+@pytest.mark.parametrize("setting", ["0", "-1", "two", ""])
+def test_invalid_setting_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, setting)
+    with pytest.raises(ConfigError, match=rf"MARQUEE_THREADS must be a positive integer \(got '{setting}'\)"):
+        thread_count()

@@ -1,5 +1,6 @@
-"""Atomic writes: the old content or the new one, whatever is killed or full."""
+"""Atomic writes keep either the old or the new content, even if a process is killed or the disk is full."""
 
+import errno
 import json
 import os
 import signal
@@ -10,74 +11,80 @@ from pathlib import Path
 
 import pytest
 
-from marquee.files.atomic_write import move_into_place, new_folder, sync_folder, write_atomically, write_json
+from marquee.files.atomic_write import (
+    move_into_place,
+    replace_folder,
+    sync_folder,
+    write_atomically,
+    write_json,
+)
 
-KILLED_BEFORE_THE_RENAME = """
+KILL_BEFORE_RENAME = """
 import os, signal, sys
 from pathlib import Path
 from marquee.files.atomic_write import write_atomically
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(Path(sys.argv[1]), "new")
 """
-KILLED_BETWEEN_TWO_RENAMES = """
+KILL_BETWEEN_RENAMES = """
 import os, signal, sys
 from pathlib import Path
-from marquee.files.atomic_write import new_folder
+from marquee.files.atomic_write import replace_folder
 rename = Path.rename
 def rename_once(self, target):
     rename(self, target)
     os.kill(os.getpid(), signal.SIGKILL)
 Path.rename = rename_once
-with new_folder(Path(sys.argv[1])) as folder:
+with replace_folder(Path(sys.argv[1])) as folder:
     (folder / "file").write_text("new")
 """
 
 
 def run_until_killed(script: str, path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
-    assert done.returncode == -signal.SIGKILL
+    process = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert process.returncode == -signal.SIGKILL
 
 
-def names(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_content_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_file_is_replaced_without_leftovers(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, "old")
     write_atomically(path, "größer")
     assert path.read_text(encoding="utf-8") == "größer"
     write_atomically(path, b"\x00")
     assert path.read_bytes() == b"\x00"
-    assert names(tmp_path) == ["file"]
+    assert file_names(tmp_path) == ["file"]
 
 
-def test_a_process_killed_before_the_rename_leaves_the_old_file(tmp_path: Path) -> None:
+def test_process_killed_before_rename_leaves_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    run_until_killed(KILLED_BEFORE_THE_RENAME, path)
+    run_until_killed(KILL_BEFORE_RENAME, path)
     assert path.read_text() == "old"
-    assert len(names(tmp_path)) == 2  # the draft is there: it died in the middle
+    assert len(file_names(tmp_path)) == 2  # the process was killed before it could remove its draft
     write_atomically(path, "new")
     assert path.read_text() == "new"
 
 
-def test_content_is_synced_before_the_rename_and_the_name_after_it(
+def test_file_is_synced_before_and_folder_after_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
     sync, replace = os.fsync, Path.replace
 
-    def fsync(handle: int) -> None:
-        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
-        sync(handle)
+    def record_fsync(descriptor: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
 
-    def renamed(self: Path, target: Path) -> Path:
+    def record_rename(self: Path, target: Path) -> Path:
         order.append("rename")
         return replace(self, target)
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "replace", record_rename)
     write_atomically(tmp_path / "file", "new")
     assert order == ["file", "rename", "folder"]
     order.clear()
@@ -86,27 +93,25 @@ def test_content_is_synced_before_the_rename_and_the_name_after_it(
     assert (tmp_path / "file").read_text() == "newer"
 
 
-def test_after_an_error_the_old_file_is_there_and_no_draft(
+def test_failed_write_keeps_old_file_and_removes_draft(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: int) -> None:
+    def raise_disk_full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "file"
     path.write_text("old")
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", raise_disk_full)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
-    assert names(tmp_path) == ["file"]
+    assert file_names(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize(
     ("mode", "expected"), [(None, 0o640), (0o600, 0o600), (0o644, 0o644), (0o666, 0o666)]
 )
-def test_permissions_are_those_asked_for_whatever_the_umask(
-    tmp_path: Path, mode: int | None, expected: int
-) -> None:
+def test_mode_overrides_umask(tmp_path: Path, mode: int | None, expected: int) -> None:
     before = os.umask(0o027)
     try:
         write_atomically(tmp_path / "file", "secret", mode=mode)
@@ -115,20 +120,20 @@ def test_permissions_are_those_asked_for_whatever_the_umask(
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == expected
 
 
-def test_a_secret_is_never_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    change = os.fchmod
+def test_mode_applies_before_content_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    initial_modes: list[int] = []
+    fchmod = os.fchmod
 
-    def fchmod(handle: int, mode: int) -> None:
-        seen.append(stat.S_IMODE(os.fstat(handle).st_mode))
-        change(handle, mode)
+    def record_fchmod(descriptor: int, mode: int) -> None:
+        initial_modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        fchmod(descriptor, mode)
 
-    monkeypatch.setattr(os, "fchmod", fchmod)
+    monkeypatch.setattr(os, "fchmod", record_fchmod)
     write_atomically(tmp_path / "key", "secret", mode=0o600)
-    assert seen == [0o600]
+    assert initial_modes == [0o600]
 
 
-def test_equal_json_is_equal_bytes(tmp_path: Path) -> None:
+def test_equal_trees_give_equal_bytes(tmp_path: Path) -> None:
     path = tmp_path / "new" / "tree.json"
     write_json(path, {"b": [1], "a": "é"})
     first = path.read_bytes()
@@ -140,61 +145,59 @@ def test_equal_json_is_equal_bytes(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"a": "é", "b": [1]}
 
 
-def test_a_finished_file_is_moved(tmp_path: Path) -> None:
+def test_move_into_place_replaces_the_file(tmp_path: Path) -> None:
     draft, path = tmp_path / "draft", tmp_path / "file"
     draft.write_text("new")
     path.write_text("old")
     move_into_place(draft, path)
     assert path.read_text() == "new"
-    assert names(tmp_path) == ["file"]
+    assert file_names(tmp_path) == ["file"]
 
 
-def test_a_file_system_that_cannot_sync_folders_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(number: int) -> None:
+def test_sync_folder_ignores_only_unsupported_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_error(number: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "fsync", lambda _: refuse(22))
+    monkeypatch.setattr(os, "fsync", lambda _: raise_error(errno.EINVAL))
     sync_folder(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda _: refuse(5))
+    monkeypatch.setattr(os, "fsync", lambda _: raise_error(errno.EIO))
     with pytest.raises(OSError, match="Input/output"):
         sync_folder(tmp_path)
 
 
-# Folders -----------------------------------------------------------------------------------------------
+# Folders
 
 
-def folder_with(path: Path, content: str) -> Path:
+def create_folder(path: Path, file_name: str) -> Path:
     path.mkdir()
-    (path / content).write_text(content)
+    (path / file_name).touch()
     return path
 
 
-def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "above" / "folder"
-    with new_folder(path) as folder:
+def test_folder_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "parent" / "folder"
+    with replace_folder(path) as folder:
         (folder / "first").touch()
-    with new_folder(path) as folder:
+    with replace_folder(path) as folder:
         (folder / "second").touch()
-        assert names(path) == ["first"]
-    assert names(path) == ["second"]
-    assert names(path.parent) == ["folder"]
+        assert file_names(path) == ["first"]
+    assert file_names(path) == ["second"]
+    assert file_names(path.parent) == ["folder"]
 
 
-def test_after_an_error_the_old_folder_is_there(tmp_path: Path) -> None:
-    path = folder_with(tmp_path / "folder", "old")
-    with pytest.raises(FileNotFoundError), new_folder(path) as folder:
+def test_error_in_the_block_keeps_the_old_folder(tmp_path: Path) -> None:
+    path = create_folder(tmp_path / "folder", "old")
+    with pytest.raises(FileNotFoundError), replace_folder(path) as folder:
         (folder / "missing" / "new").touch()
-    assert names(path) == ["old"]
-    assert names(tmp_path) == ["folder"]
+    assert file_names(path) == ["old"]
+    assert file_names(tmp_path) == ["folder"]
 
 
-def test_what_a_killed_process_left_of_a_folder_is_made_good(tmp_path: Path) -> None:
-    path = folder_with(tmp_path / "folder", "old")
-    run_until_killed(KILLED_BETWEEN_TWO_RENAMES, path)
+def test_folder_of_process_killed_between_renames_is_restored(tmp_path: Path) -> None:
+    path = create_folder(tmp_path / "folder", "old")
+    run_until_killed(KILL_BETWEEN_RENAMES, path)
     assert not path.exists()
-    with pytest.raises(FileNotFoundError), new_folder(path) as folder:
+    with pytest.raises(FileNotFoundError), replace_folder(path) as folder:
         (folder / "missing" / "new").touch()
-    assert names(path) == ["old"]
-    assert names(tmp_path) == ["folder"]
+    assert file_names(path) == ["old"]
+    assert file_names(tmp_path) == ["folder"]

@@ -1,11 +1,11 @@
-"""Digests of files, beside those published for the same bytes."""
+"""Digests of files equal published test vectors."""
 
 from pathlib import Path
 
 from marquee.files.digest import md5_of, sha256_of
 
 
-def test_digests_are_the_published_ones(tmp_path: Path) -> None:
+def test_digests_equal_published_values(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"abc")
     assert md5_of(path) == "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321

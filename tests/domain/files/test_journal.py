@@ -1,4 +1,4 @@
-"""Journals of lines: whole lines, whoever writes and whenever they die."""
+"""Journals keep complete lines only, with several writers and killed ones."""
 
 import fcntl
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from marquee.files.journal import BLOCK, append_lines, whole_lines
+from marquee.files.journal import SEARCH_BLOCK_BYTES, append_lines, read_complete_lines
 
-APPEND_MANY = """
+APPEND_HUNDRED_PAIRS = """
 import sys
 from pathlib import Path
 from marquee.files.journal import append_lines
@@ -27,82 +27,87 @@ def journal(tmp_path: Path) -> Path:
     return path
 
 
-def lines_of(path: Path, start: int = 0) -> list[bytes]:
+def complete_lines(path: Path) -> list[bytes]:
     with path.open("rb") as file:
-        return [line for line, _ in whole_lines(file, start)]
+        return [line for line, _ in read_complete_lines(file, 0)]
 
 
-def test_lines_are_read_in_the_order_in_which_they_were_appended(journal: Path) -> None:
+def test_lines_are_read_in_order_of_appending(journal: Path) -> None:
     append_lines(journal, [b"one", b"two"])
     append_lines(journal, [])
     append_lines(journal, [b"three"])
     assert journal.read_bytes() == b"one\ntwo\nthree\n"
-    assert lines_of(journal) == [b"one\n", b"two\n", b"three\n"]
+    assert complete_lines(journal) == [b"one\n", b"two\n", b"three\n"]
 
 
-@pytest.mark.parametrize("torn", [b"t", b'{"half', b"x" * (BLOCK - 1), b"x" * BLOCK, b"x" * (3 * BLOCK + 1)])
-@pytest.mark.parametrize("before", [b"", b"one\n", b"one\n" * BLOCK])
-def test_a_torn_line_is_left_out_and_cut_off_before_the_next(
-    journal: Path, before: bytes, torn: bytes
-) -> None:
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b"t",
+        b'{"half',
+        b"x" * (SEARCH_BLOCK_BYTES - 1),
+        b"x" * SEARCH_BLOCK_BYTES,
+        b"x" * (3 * SEARCH_BLOCK_BYTES + 1),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"one\n", b"one\n" * SEARCH_BLOCK_BYTES])
+def test_torn_line_is_ignored_and_then_removed(journal: Path, before: bytes, torn: bytes) -> None:
     journal.write_bytes(before + torn)
-    assert b"".join(lines_of(journal)) == before
+    assert b"".join(complete_lines(journal)) == before
     append_lines(journal, [b"next"])
     assert journal.read_bytes() == before + b"next\n"
 
 
-def test_a_reader_goes_on_behind_the_last_whole_line(journal: Path) -> None:
+def test_reader_continues_after_last_complete_line(journal: Path) -> None:
     append_lines(journal, [b"one"])
     with journal.open("rb") as file:
-        ((_, end),) = whole_lines(file, 0)
+        ((_, end),) = read_complete_lines(file, 0)
         with journal.open("ab") as writer:
             writer.write(b"tw")
-        assert list(whole_lines(file, end)) == []
+        assert list(read_complete_lines(file, end)) == []
         with journal.open("ab") as writer:
             writer.write(b"o\n")
-        assert list(whole_lines(file, end)) == [(b"two\n", 8)]
+        assert list(read_complete_lines(file, end)) == [(b"two\n", 8)]
 
 
-def test_many_processes_append_at_once(journal: Path) -> None:
+def test_lines_of_concurrent_processes_are_not_mixed(journal: Path) -> None:
     writers = [
-        subprocess.Popen([sys.executable, "-c", APPEND_MANY, str(journal), str(number)])
+        subprocess.Popen([sys.executable, "-c", APPEND_HUNDRED_PAIRS, str(journal), str(number)])
         for number in range(3)
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    lines = [line.decode().split() for line in lines_of(journal)]
+    lines = [line.decode().split() for line in complete_lines(journal)]
     assert len(lines) == 600
-    for who in "012":
-        own = [(number, half) for name, number, half in lines if name == who]
+    for writer_name in "012":
+        own = [(number, half) for name, number, half in lines if name == writer_name]
         assert own == [(str(number), half) for number in range(100) for half in "12"]
     assert all(first[:2] == second[:2] for first, second in zip(lines[::2], lines[1::2], strict=True))
 
 
-def test_a_writer_waits_until_another_has_ended_its_line(journal: Path) -> None:
+def test_writer_waits_until_another_completes_its_line(journal: Path) -> None:
     with ThreadPoolExecutor(1) as pool, journal.open("ab", buffering=0) as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         other.write(b"o")
-        waiting = pool.submit(append_lines, journal, [b"two"])
+        append = pool.submit(append_lines, journal, [b"two"])
         with pytest.raises(TimeoutError):
-            waiting.result(0.2)
+            append.result(0.2)
         other.write(b"ne\n")
         fcntl.flock(other, fcntl.LOCK_UN)
-        waiting.result(10)
+        append.result(10)
     assert journal.read_bytes() == b"one\ntwo\n"
 
 
 @pytest.mark.parametrize("call", ["write", "fdatasync"])
-def test_after_an_error_none_of_the_lines_is_there(
-    journal: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_failed_append_adds_no_line(journal: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     append_lines(journal, [b"one"])
     write = os.write
 
-    def full(file: int, data: bytes = b"") -> None:
+    def raise_disk_full(descriptor: int, data: bytes = b"") -> None:
         if call == "write":
-            write(file, data[:3])  # a part of it is taken first
+            write(descriptor, data[:3])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, call, full)
+    monkeypatch.setattr(os, call, raise_disk_full)
     with pytest.raises(OSError, match="No space"):
         append_lines(journal, [b"two", b"three"])
     monkeypatch.undo()
@@ -111,21 +116,21 @@ def test_after_an_error_none_of_the_lines_is_there(
     assert journal.read_bytes() == b"one\nfour\n"
 
 
-def test_a_write_that_takes_a_part_is_carried_on(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_writes_are_completed(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
-    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:2]))
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:2]))
     append_lines(journal, [b"one", b"two"])
     assert journal.read_bytes() == b"one\ntwo\n"
 
 
-def test_lines_are_on_disk_when_appending_returns(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+def test_lines_are_on_disk_when_append_returns(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced_sizes: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: synced_sizes.append(os.fstat(descriptor).st_size))
     append_lines(journal, [b"one", b"two"])
-    assert synced == [len(b"one\ntwo\n")]
+    assert synced_sizes == [len(b"one\ntwo\n")]
 
 
-def test_a_journal_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+def test_removed_journal_is_not_created_again(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         append_lines(tmp_path / "journal", [b"one"])
     assert not (tmp_path / "journal").exists()

@@ -1,4 +1,4 @@
-"""Locks between processes."""
+"""File locks between processes."""
 
 import signal
 import subprocess
@@ -8,66 +8,66 @@ from pathlib import Path
 
 import pytest
 
-from marquee.files.lock import locked, open_locked
+from marquee.files.lock import acquire_lock, file_lock
 
-HOLD = """
+HOLD_LOCK = """
 import sys, time
 from pathlib import Path
-from marquee.files.lock import open_locked
-open_locked(Path(sys.argv[1]), wait=False)
-print("held", flush=True)
+from marquee.files.lock import acquire_lock
+acquire_lock(Path(sys.argv[1]), wait=False)
+print("locked", flush=True)
 time.sleep(60)
 """
 
 
-def open_descriptors() -> int:
+def count_open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_one_holder_at_a_time(tmp_path: Path) -> None:
+def test_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with locked(path, wait=False):
-        with pytest.raises(BlockingIOError), locked(path, wait=False):
+    with file_lock(path, wait=False):
+        with pytest.raises(BlockingIOError), file_lock(path, wait=False):
             pass
         with pytest.raises(BlockingIOError):
-            open_locked(path, wait=False)
-    with locked(path, wait=False):
+            acquire_lock(path, wait=False)
+    with file_lock(path, wait=False):
         pass
     assert path.exists()
 
 
-def test_a_refused_lock_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    with locked(tmp_path / "lock"):
-        before = open_descriptors()
+def test_failed_attempt_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "lock"):
+        before = count_open_descriptors()
         with pytest.raises(BlockingIOError):
-            open_locked(tmp_path / "lock", wait=False)
-        assert open_descriptors() == before
+            acquire_lock(tmp_path / "lock", wait=False)
+        assert count_open_descriptors() == before
 
 
-def test_who_waits_goes_on_when_the_holder_is_done(tmp_path: Path) -> None:
-    done = threading.Event()
+def test_waiting_thread_continues_when_lock_is_released(tmp_path: Path) -> None:
+    acquired = threading.Event()
 
-    def wait() -> None:
-        with locked(tmp_path / "lock"):
-            done.set()
+    def wait_for_lock() -> None:
+        with file_lock(tmp_path / "lock"):
+            acquired.set()
 
-    with locked(tmp_path / "lock"):
-        other = threading.Thread(target=wait)
-        other.start()
-        assert not done.wait(0.2)
-    assert done.wait(10)
-    other.join()
+    with file_lock(tmp_path / "lock"):
+        thread = threading.Thread(target=wait_for_lock)
+        thread.start()
+        assert not acquired.wait(0.2)
+    assert acquired.wait(10)
+    thread.join()
 
 
-def test_a_killed_holder_lets_go(tmp_path: Path) -> None:
+def test_lock_of_killed_process_is_released(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD_LOCK, str(path)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
+    assert holder.stdout.readline() == b"locked\n"
     with pytest.raises(BlockingIOError):
-        open_locked(path, wait=False)
+        acquire_lock(path, wait=False)
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     holder.stdout.close()
-    with locked(path, wait=False):
+    with file_lock(path, wait=False):
         pass

@@ -1,4 +1,4 @@
-"""What lists do to users and catalogue, by hand and against slow loops."""
+"""Beyond-accuracy metrics: values computed by hand, and by plain loops."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -10,122 +10,135 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from marquee.arrays import Floats, Integers
+from marquee.arrays import Float64Array, Int32Array
 from marquee.errors import DataError
-from marquee.interactions.matrix import CodedRatings, RatingMatrix
-from marquee.metrics import beyond_accuracy as lists_module
+from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
+from marquee.metrics import beyond_accuracy
 from marquee.metrics.beyond_accuracy import (
     coverage,
     diversity,
     gini,
     novelty,
-    personalisation,
+    personalization,
     popularity_lift,
     profile_popularity,
 )
-from marquee.top_n import NONE
+from marquee.top_n import PADDING
 
 N_ITEMS = 7
-RATED = [[0, 1, 2], [0, 1], [0, 3], [0, 2, 1, 4]]  # 0: four users, 1: three, 2: two, 3 and 4: one, 5: none
+RATED = [[0, 1, 2], [0, 1], [0, 3], [0, 2, 1, 4]]  # items rated by each user
 POPULARITY = np.array([4, 3, 2, 1, 1, 0, 0])
 LISTS = np.array(
     [
         [3, 4, 5],
         [2, 3, 4],
-        [1, 2, NONE],
-        [3, NONE, NONE],
+        [1, 2, PADDING],
+        [3, PADDING, PADDING],
     ],
     dtype=np.int32,
 )
-EMPTY = np.full((2, 3), NONE, dtype=np.int32)
-NOBODY = LISTS[:0]
+EMPTY_LISTS = np.full((2, 3), PADDING, dtype=np.int32)
+NO_LISTS = LISTS[:0]
 
 
-def rows(*items: list[int]) -> Integers:
-    return np.array(items, dtype=np.int32)
+def make_lists(*rows: list[int]) -> Int32Array:
+    return np.array(rows, dtype=np.int32)
 
 
-def matrix_of(rated: list[list[int]], n_items: int = N_ITEMS) -> RatingMatrix:
+def make_matrix(rated: list[list[int]], n_items: int = N_ITEMS) -> InteractionMatrix:
     users = np.repeat(np.arange(len(rated)), [len(row) for row in rated]).astype(np.int32)
     items = np.array([item for row in rated for item in row], dtype=np.int32)
     ids = tuple(map(str, range(len(rated)))), tuple(map(str, range(n_items)))
-    return RatingMatrix.from_coded(CodedRatings(users, items, np.full(len(items), 4.0), *ids))
+    return InteractionMatrix.from_encoded(EncodedInteractions(users, items, np.full(len(items), 4.0), *ids))
 
 
-METRICS: dict[str, Callable[[Integers, int], float]] = {
-    "personalisation": personalisation,
+def random_matrix(seed: int, n_users: int, n_items: int) -> tuple[InteractionMatrix, Float64Array]:
+    """Return a matrix without empty rows and columns, and its dense form of zeros and ones."""
+    dense = np.random.default_rng(seed).random((n_users, n_items)) < 0.2
+    dense[0], dense[:, 0] = True, True
+    return make_matrix([np.flatnonzero(row).tolist() for row in dense], n_items), dense.astype(np.float64)
+
+
+def random_lists(n_users: int, n_items: int, n: int) -> Int32Array:
+    return np.array(
+        [np.random.default_rng(user).permutation(n_items)[:n] for user in range(n_users)], dtype=np.int32
+    )
+
+
+METRICS: dict[str, Callable[[Int32Array, int], float]] = {
+    "personalization": personalization,
     "coverage": lambda lists, n: coverage(lists, N_ITEMS, n),
     "gini": lambda lists, n: gini(lists, N_ITEMS, n),
     "novelty": lambda lists, n: novelty(lists, POPULARITY, 4, n),
     "popularity_lift": lambda lists, n: popularity_lift(lists, POPULARITY, np.full(len(lists), 2.0), n),
-    "diversity": lambda lists, n: diversity(lists, matrix_of(RATED), n),
+    "diversity": lambda lists, n: diversity(lists, make_matrix(RATED), n),
 }
 
 
-# Personalisation
+# Personalization
 
 
-def test_personalisation_is_the_mean_distance_over_pairs_of_users() -> None:
-    lists = rows([0, 1, 2], [2, 1, 5], [3, 4, 5])  # two, none and one of three places shared
-    assert personalisation(lists, 3) == pytest.approx(((1 - 2 / 3) + (1 - 0 / 3) + (1 - 1 / 3)) / 3)
-    assert personalisation(lists, 2) == pytest.approx(((1 - 1 / 2) + (1 - 0 / 2) + (1 - 0 / 2)) / 3)
+def test_personalization_is_mean_distance_over_pairs_of_users() -> None:
+    lists = make_lists([0, 1, 2], [2, 1, 5], [3, 4, 5])  # pairs have 2, 0 and 1 items in common
+    assert personalization(lists, 3) == pytest.approx(((1 - 2 / 3) + (1 - 0 / 3) + (1 - 1 / 3)) / 3)
+    assert personalization(lists, 2) == pytest.approx(((1 - 1 / 2) + (1 - 0 / 2) + (1 - 0 / 2)) / 3)
 
 
-def test_equal_lists_have_no_personalisation_in_whatever_order() -> None:
-    assert personalisation(rows([0, 1, 2], [2, 0, 1], [1, 2, 0]), 3) == 0
+def test_equal_lists_in_any_order_have_personalization_zero() -> None:
+    assert personalization(make_lists([0, 1, 2], [2, 0, 1], [1, 2, 0]), 3) == 0
 
 
-def test_disjoint_lists_have_all_of_it() -> None:
-    assert personalisation(rows([0, 1], [2, 3], [4, 5]), 2) == 1
+def test_disjoint_lists_have_personalization_one() -> None:
+    assert personalization(make_lists([0, 1], [2, 3], [4, 5]), 2) == 1
 
 
-def test_an_empty_place_is_shared_with_nobody() -> None:
-    assert personalisation(rows([0, NONE, NONE], [0, NONE, NONE]), 3) == 1 - 1 / 3
-    assert personalisation(EMPTY, 3) == 1
+def test_padding_is_not_in_common() -> None:
+    assert personalization(make_lists([0, PADDING, PADDING], [0, PADDING, PADDING]), 3) == 1 - 1 / 3
+    assert personalization(EMPTY_LISTS, 3) == 1
 
 
-def test_one_user_has_nobody_to_differ_from() -> None:
-    assert isnan(personalisation(LISTS[:1], 3))
-    assert isnan(personalisation(NOBODY, 3))
+def test_personalization_is_undefined_for_fewer_than_two_users() -> None:
+    assert isnan(personalization(LISTS[:1], 3))
+    assert isnan(personalization(NO_LISTS, 3))
 
 
 # Coverage and Gini
 
 
-def test_coverage_counts_each_item_shown_once() -> None:
-    lists = rows([4, 0, 2], [1, 5, 3], [5, 1, 0], [2, NONE, NONE])
+def test_coverage_counts_each_recommended_item_once() -> None:
+    lists = make_lists([4, 0, 2], [1, 5, 3], [5, 1, 0], [2, PADDING, PADDING])
     assert coverage(lists, 6, 1) == 4 / 6  # 4, 1, 5, 2
     assert coverage(lists, 12, 3) == 6 / 12
     assert coverage(lists[[1, 2]], 12, 3) == 4 / 12
-    assert coverage(NOBODY, 6, 3) == 0
+    assert coverage(NO_LISTS, 6, 3) == 0
 
 
-def test_gini_by_hand() -> None:
-    exposure = [0, 1, 1, 2]  # item 3 never, 1 and 2 once, 0 twice
-    total = sum((2 * place - 4 - 1) * shown for place, shown in enumerate(exposure, 1))
+def test_gini_equals_value_computed_by_hand() -> None:
+    counts = [0, 1, 1, 2]  # sorted: item 3 is in no list, items 1 and 2 in one, item 0 in two
+    total = sum((2 * rank - 4 - 1) * count for rank, count in enumerate(counts, 1))
     assert total == -3 * 0 + -1 * 1 + 1 * 1 + 3 * 2
-    assert gini(rows([0, 1], [2, 0]), 4, 2) == total / (4 * 4)
+    assert gini(make_lists([0, 1], [2, 0]), 4, 2) == total / (4 * 4)
 
 
-def test_equal_exposure_has_gini_zero() -> None:
-    assert gini(rows([0, 1], [2, 3], [4, 5]), 6, 2) == 0
+def test_equally_recommended_items_have_gini_zero() -> None:
+    assert gini(make_lists([0, 1], [2, 3], [4, 5]), 6, 2) == 0
 
 
-def test_one_item_with_all_exposure_has_the_highest_gini() -> None:
-    assert gini(rows([3, 1], [3, 2], [3, 0]), 6, 1) == (6 - 1) / 6
-    assert gini(rows([0], [0]), 1, 1) == 0  # the only item there is
+def test_single_recommended_item_has_highest_gini() -> None:
+    assert gini(make_lists([3, 1], [3, 2], [3, 0]), 6, 1) == (6 - 1) / 6
+    assert gini(make_lists([0], [0]), 1, 1) == 0  # a catalog of one item
 
 
-def test_nothing_shown_has_no_gini() -> None:
-    assert isnan(gini(EMPTY, 6, 3))
-    assert isnan(gini(NOBODY, 6, 3))
+def test_gini_of_empty_lists_is_undefined() -> None:
+    assert isnan(gini(EMPTY_LISTS, 6, 3))
+    assert isnan(gini(NO_LISTS, 6, 3))
 
 
 # Novelty
 
 
-def test_novelty_is_the_mean_of_each_list_and_then_of_the_users() -> None:
-    first = (-log2(1 / 4) - log2(1 / 4) - log2(1 / 4)) / 3  # 3, 4, and 5 that nobody rated
+def test_novelty_is_mean_over_users_of_list_means() -> None:
+    first = (-log2(1 / 4) - log2(1 / 4) - log2(1 / 4)) / 3  # items 3, 4 and 5; 5 has no ratings
     second = (-log2(2 / 4) - log2(1 / 4) - log2(1 / 4)) / 3
     third = (-log2(3 / 4) - log2(2 / 4)) / 2
     fourth = -log2(1 / 4)
@@ -133,29 +146,31 @@ def test_novelty_is_the_mean_of_each_list_and_then_of_the_users() -> None:
     assert novelty(LISTS[2:], POPULARITY, 4, 1) == pytest.approx((-log2(3 / 4) - log2(1 / 4)) / 2)
 
 
-def test_what_everybody_rated_is_no_news() -> None:
-    assert novelty(rows([0]), POPULARITY, 4, 1) == 0
+def test_item_rated_by_all_users_has_novelty_zero() -> None:
+    assert novelty(make_lists([0]), POPULARITY, 4, 1) == 0
 
 
-def test_an_item_that_nobody_rated_is_as_novel_as_one_that_one_user_rated() -> None:
-    assert novelty(rows([5]), POPULARITY, 4, 1) == novelty(rows([4]), POPULARITY, 4, 1) == log2(4)
+def test_item_without_ratings_is_as_novel_as_item_with_one() -> None:
+    unrated, rated_once = make_lists([5]), make_lists([4])
+    assert novelty(unrated, POPULARITY, 4, 1) == novelty(rated_once, POPULARITY, 4, 1) == log2(4)
 
 
-def test_users_with_empty_lists_have_no_novelty() -> None:
-    assert novelty(np.vstack([LISTS, EMPTY]), POPULARITY, 4, 3) == novelty(LISTS, POPULARITY, 4, 3)
-    assert isnan(novelty(EMPTY, POPULARITY, 4, 3))
+def test_users_with_empty_lists_are_left_out_of_novelty() -> None:
+    lists = np.vstack([LISTS, EMPTY_LISTS])
+    assert novelty(lists, POPULARITY, 4, 3) == novelty(LISTS, POPULARITY, 4, 3)
+    assert isnan(novelty(EMPTY_LISTS, POPULARITY, 4, 3))
 
 
-def test_the_number_of_users_is_that_of_training_not_of_the_group() -> None:
-    with pytest.raises(DataError, match="item 0 has 4 ratings from 2 users"):
+def test_number_of_users_below_item_popularity_is_rejected() -> None:
+    with pytest.raises(DataError, match="item 0 has 4 ratings, more than n_users=2"):
         novelty(LISTS[:2], POPULARITY, 2, 3)
 
 
 # Popularity lift
 
 
-def test_profiles_by_hand() -> None:
-    assert profile_popularity(matrix_of(RATED)).tolist() == [
+def test_profile_popularity_is_mean_popularity_of_rated_items() -> None:
+    assert profile_popularity(make_matrix(RATED)).tolist() == [
         (4 + 3 + 2) / 3,
         (4 + 3) / 2,
         (4 + 1) / 2,
@@ -163,33 +178,33 @@ def test_profiles_by_hand() -> None:
     ]
 
 
-def test_popularity_lift_compares_the_means_of_the_users_means() -> None:
-    profiles = profile_popularity(matrix_of(RATED))
-    of_lists = ((1 + 1 + 0) / 3 + (2 + 1 + 1) / 3 + (3 + 2) / 2 + 1) / 4
-    of_profiles = (9 / 3 + 7 / 2 + 5 / 2 + 10 / 4) / 4
-    got = popularity_lift(LISTS, POPULARITY, profiles, 3)
-    assert got == pytest.approx((of_lists - of_profiles) / of_profiles)
-    group = [1, 2]
-    of_lists, of_profiles = (2 + 3) / 2, (7 / 2 + 5 / 2) / 2
-    got = popularity_lift(LISTS[group], POPULARITY, profiles[group], 1)
-    assert got == pytest.approx((of_lists - of_profiles) / of_profiles)
+def test_popularity_lift_compares_means_over_users() -> None:
+    profiles = profile_popularity(make_matrix(RATED))
+    list_mean = ((1 + 1 + 0) / 3 + (2 + 1 + 1) / 3 + (3 + 2) / 2 + 1) / 4
+    profile_mean = (9 / 3 + 7 / 2 + 5 / 2 + 10 / 4) / 4
+    lift = popularity_lift(LISTS, POPULARITY, profiles, 3)
+    assert lift == pytest.approx((list_mean - profile_mean) / profile_mean)
+    segment = [1, 2]
+    list_mean, profile_mean = (2 + 3) / 2, (7 / 2 + 5 / 2) / 2
+    lift = popularity_lift(LISTS[segment], POPULARITY, profiles[segment], 1)
+    assert lift == pytest.approx((list_mean - profile_mean) / profile_mean)
 
 
-def test_lists_of_what_was_chosen_have_no_lift_and_twice_as_popular_ones_have_one() -> None:
-    profiles = profile_popularity(matrix_of([[0, 1], [0, 1]]))
-    assert popularity_lift(rows([0, 1], [1, 0]), np.array([2, 2]), profiles, 2) == 0
-    assert popularity_lift(rows([0, 1]), np.array([4, 8]), np.array([3.0]), 2) == (6 - 3) / 3
+def test_popularity_lift_is_zero_for_equal_and_one_for_double_popularity() -> None:
+    profiles = profile_popularity(make_matrix([[0, 1], [0, 1]]))
+    assert popularity_lift(make_lists([0, 1], [1, 0]), np.array([2, 2]), profiles, 2) == 0
+    assert popularity_lift(make_lists([0, 1]), np.array([4, 8]), np.array([3.0]), 2) == (6 - 3) / 3
 
 
-def test_a_user_without_list_or_profile_is_left_out_of_both_sides() -> None:
-    lists = np.vstack([LISTS[:2], EMPTY[:1], LISTS[2:3]])
+def test_users_without_list_or_profile_are_left_out_of_popularity_lift() -> None:
+    lists = np.vstack([LISTS[:2], EMPTY_LISTS[:1], LISTS[2:3]])
     profiles = np.array([3.0, 2.0, 100.0, np.nan])
     expected = popularity_lift(LISTS[:2], POPULARITY, profiles[:2], 3)
     assert popularity_lift(lists, POPULARITY, profiles, 3) == expected
-    assert isnan(popularity_lift(EMPTY, POPULARITY, profiles[:2], 3))
+    assert isnan(popularity_lift(EMPTY_LISTS, POPULARITY, profiles[:2], 3))
 
 
-def test_profiles_of_other_users_are_refused() -> None:
+def test_profiles_of_other_users_are_rejected() -> None:
     with pytest.raises(DataError, match="4 lists and 3 profiles"):
         popularity_lift(LISTS, POPULARITY, np.ones(3), 3)
 
@@ -197,121 +212,113 @@ def test_profiles_of_other_users_are_refused() -> None:
 # Diversity
 
 
-def test_diversity_by_hand() -> None:
-    matrix = matrix_of(RATED)
-    # 1: users 0, 1, 3; 2: users 0, 3; 3: user 2; 4: user 3
-    first = (1 + 1 + 1) / 3  # 3, 4, and 5 that nobody rated
+def test_diversity_equals_value_computed_by_hand() -> None:
+    matrix = make_matrix(RATED)
+    # Item 1 is rated by users 0, 1 and 3; item 2 by 0 and 3; item 3 by 2; item 4 by 3; item 5 by none.
+    first = (1 + 1 + 1) / 3
     second = ((1 - 0 / sqrt(2 * 1)) + (1 - 1 / sqrt(2 * 1)) + (1 - 0 / sqrt(1 * 1))) / 3
     third = 1 - 2 / sqrt(3 * 2)
-    assert diversity(LISTS, matrix, 3) == pytest.approx(
-        (first + second + third) / 3
-    )  # the fourth has no pair
+    # The fourth list has a single item and is left out.
+    assert diversity(LISTS, matrix, 3) == pytest.approx((first + second + third) / 3)
     assert diversity(LISTS[[2]], matrix, 3) == pytest.approx(third)
 
 
-def test_items_of_the_same_users_are_not_diverse_those_of_different_ones_are() -> None:
-    matrix = matrix_of([[0, 1, 2], [0, 1, 2], [3]])
-    assert diversity(rows([0, 1, 2]), matrix, 3) == 0
-    assert diversity(rows([0, 3]), matrix, 2) == 1
+def test_diversity_is_zero_for_equal_and_one_for_disjoint_raters() -> None:
+    matrix = make_matrix([[0, 1, 2], [0, 1, 2], [3]])
+    assert diversity(make_lists([0, 1, 2]), matrix, 3) == 0
+    assert diversity(make_lists([0, 3]), matrix, 2) == 1
 
 
-def test_one_item_has_no_diversity() -> None:
-    assert isnan(diversity(LISTS, matrix_of(RATED), 1))
-    assert isnan(diversity(LISTS[3:], matrix_of(RATED), 3))
-    assert isnan(diversity(NOBODY, matrix_of(RATED), 3))
+def test_diversity_of_single_items_is_undefined() -> None:
+    assert isnan(diversity(LISTS, make_matrix(RATED), 1))
+    assert isnan(diversity(LISTS[3:], make_matrix(RATED), 3))
+    assert isnan(diversity(NO_LISTS, make_matrix(RATED), 3))
 
 
-def random_matrix(seed: int, n_users: int, n_items: int) -> tuple[RatingMatrix, Floats]:
-    """A matrix and its dense form of zeros and ones, every item rated and every user rating."""
-    dense = np.random.default_rng(seed).random((n_users, n_items)) < 0.2
-    dense[0], dense[:, 0] = True, True
-    return matrix_of([np.flatnonzero(row).tolist() for row in dense], n_items), dense.astype(np.float64)
-
-
-def test_diversity_is_the_cosine_distance_of_scipy() -> None:
+def test_diversity_equals_cosine_distance_of_scipy() -> None:
     matrix, dense = random_matrix(1, 150, 40)
-    lists = np.array([np.random.default_rng(user).permutation(40)[:6] for user in range(150)], dtype=np.int32)
+    lists = random_lists(150, 40, 6)
     expected = np.mean([pdist(dense[:, row].T, "cosine").mean() for row in lists])
     assert diversity(lists, matrix, 6) == pytest.approx(expected)
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diversity_does_not_depend_on_block_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix, _ = random_matrix(2, 150, 40)
-    lists = np.array([np.random.default_rng(user).permutation(40)[:6] for user in range(150)], dtype=np.int32)
-    whole = diversity(lists, matrix, 6)
-    for name, size in {"USER_BLOCK": 70, "ITEM_BLOCK": 7, "PAIR_BLOCK": 11}.items():
-        monkeypatch.setattr(lists_module, name, size)
-    assert diversity(lists, matrix, 6) == whole
+    lists = random_lists(150, 40, 6)
+    expected = diversity(lists, matrix, 6)
+    for name, size in {"USERS_PER_BLOCK": 70, "ITEMS_PER_BLOCK": 7, "PAIRS_PER_BLOCK": 11}.items():
+        monkeypatch.setattr(beyond_accuracy, name, size)
+    assert diversity(lists, matrix, 6) == expected
 
 
-# All of them
+# All metrics
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_the_order_of_the_first_places_does_not_matter_nor_does_what_follows(name: str) -> None:
-    lists = np.hstack([LISTS[:, [2, 0, 1]], rows([0], [0], [0], [0])])
+def test_metric_ignores_order_and_positions_after_n(name: str) -> None:
+    lists = np.hstack([LISTS[:, [2, 0, 1]], make_lists([0], [0], [0], [0])])
     assert METRICS[name](lists, 3) == pytest.approx(METRICS[name](LISTS, 3))
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_it_refuses_more_places_than_the_lists_have(name: str) -> None:
+def test_metric_rejects_lists_shorter_than_n(name: str) -> None:
     for n in (0, 4):
-        with pytest.raises(DataError, match=f"{name}@{n} cannot be taken of lists of 3 items"):
+        with pytest.raises(DataError, match=rf"{name}@{n} needs .* \(got 3 items\)"):
             METRICS[name](LISTS, n)
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_it_refuses_an_item_that_stands_twice(name: str) -> None:
-    with pytest.raises(DataError, match="the list in row 1 names an item twice"):
-        METRICS[name](rows([0, 1, 2], [3, 2, 3]), 3)
+def test_metric_rejects_duplicate_items(name: str) -> None:
+    with pytest.raises(DataError, match="the list in row 1 contains an item twice"):
+        METRICS[name](make_lists([0, 1, 2], [3, 2, 3]), 3)
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name != "personalisation"])
-def test_it_refuses_an_item_that_does_not_exist(name: str) -> None:
-    with pytest.raises(DataError, match="the lists name item 7, but there are 7 items"):
-        METRICS[name](rows([0, 7]), 2)
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "personalization"])
+def test_metric_rejects_unknown_items(name: str) -> None:
+    with pytest.raises(DataError, match="the lists contain item 7, but training has only 7 items"):
+        METRICS[name](make_lists([0, 7]), 2)
 
 
 @given(st.data())
-def test_the_figures_are_those_of_slow_loops(data: st.DataObject) -> None:
+def test_metrics_equal_plain_loops(data: st.DataObject) -> None:
     n_users, n_items = data.draw(st.integers(2, 5)), data.draw(st.integers(2, 7))
     n = data.draw(st.integers(1, n_items))
     rated = [sorted(data.draw(st.sets(st.integers(0, n_items - 1), min_size=1))) for _ in range(n_users)]
-    taken = [
+    rows = [
         data.draw(st.permutations(range(n_items)))[: data.draw(st.integers(1, n))] for _ in range(n_users)
     ]
-    lists = rows(*([*row, *[NONE] * (n - len(row))] for row in taken))
-    matrix = matrix_of(rated, n_items)
+    lists = make_lists(*([*row, *[PADDING] * (n - len(row))] for row in rows))
+    matrix = make_matrix(rated, n_items)
     popularity = [sum(item in row for row in rated) for item in range(n_items)]
 
-    pairs = list(combinations(taken, 2))
-    distances = [1 - len(set(one) & set(other)) / n for one, other in pairs]
-    assert personalisation(lists, n) == pytest.approx(sum(distances) / len(pairs))
+    pairs = list(combinations(rows, 2))
+    distances = [1 - len(set(first) & set(second)) / n for first, second in pairs]
+    assert personalization(lists, n) == pytest.approx(sum(distances) / len(pairs))
 
-    exposure = [sum(item in row for row in taken) for item in range(n_items)]
-    differences = sum(abs(one - other) for one in exposure for other in exposure)
-    assert gini(lists, n_items, n) == pytest.approx(differences / (2 * n_items * sum(exposure)))
-    assert coverage(lists, n_items, n) == sum(shown > 0 for shown in exposure) / n_items
+    counts = [sum(item in row for row in rows) for item in range(n_items)]
+    differences = sum(abs(first - second) for first in counts for second in counts)
+    assert gini(lists, n_items, n) == pytest.approx(differences / (2 * n_items * sum(counts)))
+    assert coverage(lists, n_items, n) == sum(count > 0 for count in counts) / n_items
 
-    bits = [-sum(log2(max(popularity[item], 1) / n_users) for item in row) / len(row) for row in taken]
+    bits = [-sum(log2(max(popularity[item], 1) / n_users) for item in row) / len(row) for row in rows]
     assert novelty(lists, np.array(popularity), n_users, n) == pytest.approx(sum(bits) / n_users)
 
-    shown, chosen = (
-        sum(sum(popularity[item] for item in row) / len(row) for row in side) for side in (taken, rated)
+    list_total, profile_total = (
+        sum(sum(popularity[item] for item in row) / len(row) for row in side) for side in (rows, rated)
     )
     lift = popularity_lift(lists, np.array(popularity), profile_popularity(matrix), n)
-    assert lift == pytest.approx((shown - chosen) / chosen)
+    assert lift == pytest.approx((list_total - profile_total) / profile_total)
 
     raters = [{user for user, row in enumerate(rated) if item in row} for item in range(n_items)]
-    within = [
-        [1 - cosine(raters[one], raters[other]) for one, other in combinations(row, 2)]
-        for row in taken
+    list_distances = [
+        [1 - cosine(raters[first], raters[second]) for first, second in combinations(row, 2)]
+        for row in rows
         if len(row) > 1
     ]
-    if within:
-        means = [sum(row) / len(row) for row in within]
+    if list_distances:
+        means = [sum(row) / len(row) for row in list_distances]
         assert diversity(lists, matrix, n) == pytest.approx(sum(means) / len(means))
 
 
-def cosine(one: set[int], other: set[int]) -> float:
-    return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0
+def cosine(first: set[int], second: set[int]) -> float:
+    return len(first & second) / sqrt(len(first) * len(second)) if first and second else 0.0

@@ -1,4 +1,4 @@
-"""Rank-biased overlap: by hand, at its limits, and against its own sum."""
+"""Rank-biased overlap: values computed by hand, and properties."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ LISTS = st.permutations("abcdefgh").flatmap(lambda order: st.integers(1, 8).map(
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "overlap"),
+    ("first", "second", "overlap"),
     [
         ("abc", "abc", 1.0),
         ("abc", "xyz", 0.0),
@@ -24,22 +24,22 @@ LISTS = st.permutations("abcdefgh").flatmap(lambda order: st.integers(1, 8).map(
         ("a", "ab", 1.0),
     ],
 )
-def test_by_hand(one: str, other: str, overlap: float) -> None:
-    assert rank_biased_overlap(one, other, 0.5) == pytest.approx(overlap)
+def test_overlap_equals_value_computed_by_hand(first: str, second: str, overlap: float) -> None:
+    assert rank_biased_overlap(first, second, 0.5) == pytest.approx(overlap)
 
 
 @given(LISTS, LISTS)
-def test_it_is_symmetric_and_within_its_bounds(one: list[str], other: list[str]) -> None:
-    overlap = rank_biased_overlap(one, other)
-    assert overlap == rank_biased_overlap(other, one)
+def test_overlap_is_symmetric_and_between_zero_and_one(first: list[str], second: list[str]) -> None:
+    overlap = rank_biased_overlap(first, second)
+    assert overlap == rank_biased_overlap(second, first)
     assert -1e-12 <= overlap <= 1 + 1e-12
 
 
-def test_the_top_weighs_more() -> None:
+def test_top_positions_weigh_more() -> None:
     assert rank_biased_overlap("abcd", "abxy") > rank_biased_overlap("abcd", "xycd")
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, -1.0, float("nan")])
-def test_a_persistence_that_is_none_is_refused(p: float) -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
+def test_persistence_out_of_range_is_rejected(p: float) -> None:
+    with pytest.raises(ValueError, match="greater than 0 and less than 1"):
         rank_biased_overlap("a", "a", p)

@@ -1,4 +1,4 @@
-"""The index of ids finds what a dictionary would find, also where two ids have one hash."""
+"""The id index finds the same inner ids as a dictionary, also if hashes collide."""
 
 import numpy as np
 import pytest
@@ -6,27 +6,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.model import id_index
-from marquee.model.id_index import IdIndex, key_of
+from marquee.model.id_index import IdIndex, hash_id
 from marquee.model.string_table import StringTable
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 
 
 @given(st.lists(TEXTS), TEXTS)
-def test_an_index_finds_what_a_dictionary_finds(strings: list[str], other: str) -> None:
-    index = IdIndex.of(StringTable.of(strings))
-    numbers = {string: number for number, string in enumerate(strings)}
-    for string in (*strings, other):
-        assert index.number(string) == numbers.get(string)
+def test_index_equals_dictionary(ids: list[str], other: str) -> None:
+    index = IdIndex.from_strings(StringTable.from_strings(ids))
+    inner_ids = {external_id: inner_id for inner_id, external_id in enumerate(ids)}
+    for external_id in (*ids, other):
+        assert index.inner_id(external_id) == inner_ids.get(external_id)
 
 
-def test_ids_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(id_index, "key_of", len)
-    index = IdIndex.of(StringTable.of(["ab", "cd", "e"]))
-    assert [index.number(identity) for identity in ("ab", "cd", "e", "xy", "z")] == [0, 1, 2, None, None]
+def test_colliding_hashes_resolve_to_different_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(id_index, "hash_id", len)
+    index = IdIndex.from_strings(StringTable.from_strings(["ab", "cd", "e"]))
+    assert [index.inner_id(text) for text in ("ab", "cd", "e", "xy", "z")] == [0, 1, 2, None, None]
 
 
-def test_keys_ascend_and_are_the_same_everywhere() -> None:
-    index = IdIndex.of(StringTable.of([f"u{number}" for number in range(1000)]))
+def test_keys_are_sorted_and_hashes_are_stable() -> None:
+    index = IdIndex.from_strings(StringTable.from_strings([f"u{number}" for number in range(1000)]))
     assert (np.diff(index.keys.astype(object)) > 0).all()
-    assert key_of("ann") == 0xA5F323BF6ADF3A8D
+    assert hash_id("ann") == 0xA5F323BF6ADF3A8D

@@ -1,68 +1,70 @@
-"""Alarms over epochs: one level for all, whoever comes back, and none is missed because it comes late."""
+"""Alarms over comparison windows: one error rate for all, and late effects are detected."""
 
 import numpy as np
 import pytest
 
-from marquee.rollout.alarms import WatchedMean, WatchedShare
+from marquee.rollout.alarms import MeanAlarm, ShareAlarm
 
-EPOCHS, PRONE, LOOKED_AT, WEIGHT = 40, 60, 10, 0.25
+N_WINDOWS, N_AFFECTED, BATCH, ALLOCATION, ALPHA = 40, 60, 10, 0.25, 0.05
+WINDOW = 1  # timescale
 
 
-def test_users_to_whom_it_happens_again_and_again_are_no_alarm() -> None:
-    """The same sixty users in each epoch, their arms drawn once: counted as events, many would alarm."""
-    rng, alpha, false, fooled = np.random.default_rng(0), 0.05, 0, 0
+@pytest.mark.slow
+def test_same_users_affected_in_every_window_raise_no_alarm() -> None:
+    """Sixty users have an event in each window, their arms drawn once. Counting events would raise alarms."""
+    rng, false_alarms, naive_alarms = np.random.default_rng(0), 0, 0
     for _ in range(300):
-        watched, naive = WatchedShare(2), WatchedShare(1)
-        in_canary = rng.random(PRONE) < WEIGHT
-        watched.update(int(in_canary.sum()), PRONE, WEIGHT, 0)
-        for _ in range(EPOCHS):
-            for arms in rng.permutation(in_canary).reshape(-1, LOOKED_AT):
-                watched.update(int(arms.sum()), LOOKED_AT, WEIGHT, 1)
-                naive.update(int(arms.sum()), LOOKED_AT, WEIGHT, 0)
-            watched.begin_epoch(1)
-        false += watched.worst.p <= alpha
-        fooled += naive.worst.p <= alpha
-    assert false <= 300 * alpha
-    assert fooled > 5 * false
+        alarm, naive = ShareAlarm(ALPHA, 2), ShareAlarm(ALPHA, 1)
+        in_canary = rng.random(N_AFFECTED) < ALLOCATION
+        alarm.update(int(in_canary.sum()), N_AFFECTED, ALLOCATION)
+        for _ in range(N_WINDOWS):
+            for arms in rng.permutation(in_canary).reshape(-1, BATCH):
+                alarm.update(int(arms.sum()), BATCH, ALLOCATION, WINDOW)
+                naive.update(int(arms.sum()), BATCH, ALLOCATION)
+            alarm.start_window(WINDOW)
+        false_alarms += alarm.result.is_alarm
+        naive_alarms += naive.result.is_alarm
+    assert false_alarms <= 300 * ALPHA
+    assert naive_alarms > 5 * false_alarms
 
 
-@pytest.mark.parametrize("quiet", [0, 10, 100, 1000])
-def test_what_begins_late_is_seen_in_the_epoch_in_which_it_begins(quiet: int) -> None:
-    watched = WatchedShare(2, 1.5)
-    for _ in range(quiet):
-        watched.update(5, 20, WEIGHT, 1)
-        watched.begin_epoch(1)
-    assert watched.worst.p > 0.05
+@pytest.mark.parametrize("n_quiet", [0, 10, 100, 1000])
+def test_late_effect_is_detected_in_its_first_window(n_quiet: int) -> None:
+    alarm = ShareAlarm(0.001, 2, 1.5)
+    for _ in range(n_quiet):
+        alarm.update(5, 20, ALLOCATION, WINDOW)
+        alarm.start_window(WINDOW)
+    assert alarm.result.p > 0.05
     for _ in range(60):
-        watched.update(1, 1, WEIGHT, 1)
-    assert watched.worst.p <= 0.001
-    assert (watched.worst.canary, watched.worst.total) == (60, 60), "of the epoch, and not of the rollout"
-    watched.begin_epoch(1)
-    assert watched.worst.p <= 0.001, "an alarm stays one"
+        alarm.update(1, 1, ALLOCATION, WINDOW)
+    assert alarm.result.is_alarm
+    assert (alarm.result.canary, alarm.result.total) == (60, 60), "counts are those of the window"
+    alarm.start_window(WINDOW)
+    assert alarm.result.is_alarm, "an alarm does not go away"
 
 
-def test_that_more_of_them_come_back_is_no_alarm() -> None:
-    """A fifth more of the canary's users in each epoch, and the incident as likely for each."""
-    watched = WatchedShare(2)
+def test_more_returning_users_in_canary_raise_no_alarm() -> None:
+    """The canary has a fifth more users in each window; an event is equally likely for all users."""
+    alarm = ShareAlarm(ALPHA, 2)
     for _ in range(100):
-        watched.update(60, 210, 0.25, 1)
-        watched.begin_epoch(1)
-    assert watched.worst.p > 0.05
+        alarm.update(60, 210, 0.25, WINDOW)
+        alarm.start_window(WINDOW)
+    assert not alarm.result.is_alarm
 
 
-def test_a_drift_that_begins_late_is_seen_too_and_stays() -> None:
+def test_late_increase_of_list_metric_raises_lasting_alarm() -> None:
     rng = np.random.default_rng(0)
-    watched = WatchedMean(2, 0.2, 0.001, 100)
-    for epoch in range(50):
-        both = 0.15 + 0.1 * rng.standard_normal((2, 500))
-        watched.update(both[0], both[1], WEIGHT, 1)
-        if not epoch:
-            watched.update(both[0], both[1], WEIGHT, 0)
-        watched.begin_epoch(1)
-    assert not watched.found.alarm
-    watched.update(np.ones(200), 0.15 + 0.1 * rng.standard_normal(500), WEIGHT, 1)
-    assert watched.found.alarm
-    watched.begin_epoch(1)
-    assert watched.found.alarm
-    assert watched.found.difference.low > 0.2
-    assert watched.users == (500, 500)
+    alarm = MeanAlarm(0.001, 2, max_increase=0.2, min_users=100)
+    for window in range(50):
+        canary, stable = 0.15 + 0.1 * rng.standard_normal((2, 500))
+        alarm.update(canary, stable, ALLOCATION, WINDOW)
+        if window == 0:
+            alarm.update(canary, stable, ALLOCATION)
+        alarm.start_window(WINDOW)
+    assert not alarm.result.is_alarm
+    alarm.update(np.ones(200), 0.15 + 0.1 * rng.standard_normal(500), ALLOCATION, WINDOW)
+    assert alarm.result.is_alarm
+    alarm.start_window(WINDOW)
+    assert alarm.result.is_alarm
+    assert alarm.result.difference.low > 0.2
+    assert alarm.result.users == (500, 500)

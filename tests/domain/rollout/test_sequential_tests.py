@@ -1,4 +1,4 @@
-"""Always-valid tests: worked by hand, and never fooled more often than they say."""
+"""Always-valid tests: worked by hand, and false alarms at most as often as stated."""
 
 import math
 
@@ -7,27 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marquee.rollout.e_process import EVERY, MOST, Mixture
-from marquee.rollout.sequential_tests import UNKNOWN, MeanDifference, ShareTest, SurgeTest
+from marquee.rollout.e_process import EVENTS_PER_START, MAX_MIXTURE_COMPONENTS, EProcessMixture
+from marquee.rollout.sequential_tests import (
+    UNKNOWN_INTERVAL,
+    MeanDifference,
+    RateIncreaseTest,
+    ShareTest,
+)
 
 
-def test_without_users_there_is_no_evidence() -> None:
+def test_no_users_are_no_evidence() -> None:
     test = ShareTest()
     test.update(0, 0, 0.1)
-    assert (test.log_e, test.p) == (pytest.approx(0.0), 1.0)
+    assert test.log_e == pytest.approx(0.0)
+    assert test.p == 1.0
 
 
-def test_where_everybody_is_in_one_arm_nothing_is_learned() -> None:
+def test_allocations_of_zero_and_one_are_no_evidence() -> None:
     test = ShareTest()
     test.update(50, 50, 1.0)
     test.update(0, 50, 0.0)
     assert test.p == 1.0
 
 
-def test_the_evidence_is_the_mean_of_likelihood_ratios() -> None:
-    """One user in the canary at one half: the ratio is 2 x, and x = r / (1 + r) Beta(1/2, 1/2) above 1/2.
+def test_evidence_is_mean_of_likelihood_ratios() -> None:
+    """One user in the canary at one half: the ratio is 2 x, and x = r / (1 + r) is Beta(1/2, 1/2) above 1/2.
 
-    Its mean there is 1/2 + 1/pi, so the evidence is 1 + 2/pi.
+    The mean of x there is 1/2 + 1/π, so the evidence is 1 + 2/π.
     """
     test = ShareTest()
     test.update(1, 1, 0.5)
@@ -35,17 +41,17 @@ def test_the_evidence_is_the_mean_of_likelihood_ratios() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.floats(0.01, 0.99)), max_size=8))
-def test_batches_may_be_split_and_put_in_any_order(batches: list[tuple[int, int, float]]) -> None:
+def test_evidence_does_not_depend_on_batches_or_their_order(batches: list[tuple[int, int, float]]) -> None:
     whole, split = ShareTest(1.5), ShareTest(1.5)
-    for canary, stable, weight in batches:
-        whole.update(canary, canary + stable, weight)
-    for canary, stable, weight in reversed(batches):
-        split.update(canary, canary, weight)
-        split.update(0, stable, weight)
+    for canary, stable, allocation in batches:
+        whole.update(canary, canary + stable, allocation)
+    for canary, stable, allocation in reversed(batches):
+        split.update(canary, canary, allocation)
+        split.update(0, stable, allocation)
     assert whole.log_e == pytest.approx(split.log_e, abs=1e-9)
 
 
-def test_evidence_that_was_there_once_stays_evidence() -> None:
+def test_p_value_never_increases() -> None:
     test = ShareTest()
     test.update(20, 20, 0.1)
     p = test.p
@@ -54,16 +60,16 @@ def test_evidence_that_was_there_once_stays_evidence() -> None:
     assert test.rejects(1e-6)
 
 
-def test_too_few_is_no_alarm_but_a_mismatch() -> None:
-    incidents, mismatch = ShareTest(), ShareTest(two_sided=True)
-    for test in (incidents, mismatch):
+def test_only_two_sided_test_rejects_too_small_a_share() -> None:
+    one_sided, two_sided = ShareTest(), ShareTest(two_sided=True)
+    for test in (one_sided, two_sided):
         test.update(0, 400, 0.1)
-    assert incidents.p == 1.0
-    assert mismatch.rejects(1e-9)
+    assert one_sided.p == 1.0
+    assert two_sided.rejects(1e-9)
 
 
-def test_what_is_tolerated_is_no_alarm() -> None:
-    """Three times the odds at a tenth: a quarter of them is in the canary, not a tenth."""
+def test_share_within_allowed_odds_ratio_raises_no_alarm() -> None:
+    """At three times the odds and an allocation of a tenth, a quarter of the users is in the canary."""
     strict, tolerant = ShareTest(1.0), ShareTest(3.0)
     for test in (strict, tolerant):
         test.update(250, 1000, 0.1)
@@ -71,142 +77,155 @@ def test_what_is_tolerated_is_no_alarm() -> None:
     assert not tolerant.rejects(0.05)
 
 
-def test_a_surge_is_an_alarm_at_most_as_often_as_alpha_though_one_looks_all_the_time() -> None:
-    """A Poisson process at the tolerated rate, looked at 200 times."""
-    rng, alpha, false = np.random.default_rng(5), 0.05, 0
+@pytest.mark.slow
+def test_acceptable_rate_raises_alarm_with_at_most_alpha() -> None:
+    """A Poisson process at the highest acceptable rate, tested after each of 200 periods."""
+    rng, alpha, false_alarms = np.random.default_rng(5), 0.05, 0
     for _ in range(400):
-        test = SurgeTest(1.5)
+        test = RateIncreaseTest(1.5)
         for _ in range(200):
             test.update(int(rng.poisson(1.5 * 3)), 3.0)
-        false += test.rejects(alpha)
-    assert false <= 400 * alpha
+        false_alarms += test.rejects(alpha)
+    assert false_alarms <= 400 * alpha
 
 
-def test_a_surge_of_thrice_the_rate_is_soon_seen() -> None:
-    test = SurgeTest(1.5)
+def test_tripled_rate_is_detected() -> None:
+    test = RateIncreaseTest(1.5)
     for _ in range(40):
         test.update(3, 1.0)
     assert test.rejects(0.001)
-    with pytest.raises(ValueError, match="cannot be"):
-        test.update(1, -1.0)
-    with pytest.raises(ValueError, match="tolerance"):
-        SurgeTest(0.0)
 
 
-@pytest.mark.parametrize("before", [0, 1_000, 10_000, 50_000])
-def test_a_surge_is_seen_however_long_it_was_quiet(before: int) -> None:
-    surge, users = SurgeTest(2.0), 0
-    for _ in range(before // 10):
-        surge.update(10, 10.0)
-    while not surge.rejects(0.001):
-        surge.update(30, 10.0)
+@pytest.mark.parametrize(("users", "expected", "dispersion"), [(1, -1.0, 1.0), (-1, 1.0, 1.0), (1, 1.0, 0.5)])
+def test_impossible_period_is_rejected(users: int, expected: float, dispersion: float) -> None:
+    with pytest.raises(ValueError, match="must not be negative and dispersion must be at least 1"):
+        RateIncreaseTest(1.5).update(users, expected, dispersion)
+
+
+@pytest.mark.parametrize("n_quiet", [0, 1_000, 10_000, 50_000])
+def test_rate_increase_is_detected_after_any_quiet_time(n_quiet: int) -> None:
+    test, users = RateIncreaseTest(2.0), 0
+    for _ in range(n_quiet // 10):
+        test.update(10, 10.0)
+    while not test.rejects(0.001):
+        test.update(30, 10.0)
         users += 30
     assert users <= 500
 
 
-def test_where_the_canary_is_better_those_who_are_left_are_no_alarm() -> None:
-    """Each user counts once: stable's have soon had it all, and late ones are nearly all in the canary."""
-    rng, test, left = np.random.default_rng(0), ShareTest(1.5), {True: 1500, False: 1500}
-    while sum(left.values()) > 0:
-        for canary, rate in ((False, 0.2), (True, 0.05)):
-            hit = int(rng.binomial(left[canary], rate))
-            left[canary] -= hit
-            test.update(hit if canary else 0, hit, 0.5)
+def test_better_canary_raises_no_alarm_when_stable_users_are_used_up() -> None:
+    """Each user counts once: stable's have their events early, so late events are nearly all the canary's."""
+    rng, test = np.random.default_rng(0), ShareTest(1.5)
+    rates, unaffected = {"stable": 0.2, "canary": 0.05}, {"stable": 1500, "canary": 1500}
+    while sum(unaffected.values()) > 0:
+        for arm, rate in rates.items():
+            affected = int(rng.binomial(unaffected[arm], rate))
+            unaffected[arm] -= affected
+            test.update(affected if arm == "canary" else 0, affected, 0.5)
     assert test.p > 0.5
 
 
-def test_beginnings_are_bounded_and_their_shares_are_of_one_whole() -> None:
-    mixture = Mixture(1)
-    for _ in range(2 * MOST):
-        mixture.add(np.zeros(1), EVERY)
-    assert mixture._logs.shape == (MOST, 1)
+def test_mixture_size_is_bounded_and_weights_add_up_to_one() -> None:
+    mixture = EProcessMixture(1)
+    for _ in range(2 * MAX_MIXTURE_COMPONENTS):
+        mixture.add(np.zeros(1), EVENTS_PER_START)
+    assert mixture._log_e_values.shape == (MAX_MIXTURE_COMPONENTS, 1)
     assert mixture.log_e == pytest.approx(0.0, abs=0.01)
-    assert mixture.most <= 1e-12
+    assert mixture.max_log_e <= 1e-12
 
 
-@pytest.mark.parametrize(
-    ("canary", "total", "weight"), [(-1, 5, 0.1), (6, 5, 0.1), (1, 5, -0.1), (1, 5, math.nan)]
-)
-def test_counts_that_cannot_be_are_refused(canary: int, total: int, weight: float) -> None:
-    with pytest.raises(ValueError, match=r"cannot be|takes a share"):
-        ShareTest().update(canary, total, weight)
+@pytest.mark.parametrize(("canary", "total"), [(-1, 5), (6, 5)])
+def test_inconsistent_counts_are_rejected(canary: int, total: int) -> None:
+    with pytest.raises(ValueError, match="canary must be between 0 and total"):
+        ShareTest().update(canary, total, 0.1)
 
 
-@pytest.mark.parametrize("tolerance", [0.0, -1.0, math.inf, math.nan])
-def test_a_tolerance_that_is_none_is_refused(tolerance: float) -> None:
-    with pytest.raises(ValueError, match="tolerance"):
-        ShareTest(tolerance)
+@pytest.mark.parametrize("allocation", [-0.1, 1.1, math.nan])
+def test_invalid_allocation_is_rejected(allocation: float) -> None:
+    with pytest.raises(ValueError, match="allocation must be between 0 and 1"):
+        ShareTest().update(1, 5, allocation)
 
 
-def test_identical_arms_alarm_at_most_as_often_as_alpha_though_one_looks_all_the_time() -> None:
-    rng, alpha, alarms = np.random.default_rng(1), 0.05, 0
+@pytest.mark.parametrize("ratio", [0.0, -1.0, math.inf, math.nan])
+def test_invalid_ratio_is_rejected(ratio: float) -> None:
+    with pytest.raises(ValueError, match="max_odds_ratio must be a positive number"):
+        ShareTest(ratio)
+    with pytest.raises(ValueError, match="max_rate_ratio must be a positive number"):
+        RateIncreaseTest(ratio)
+
+
+@pytest.mark.slow
+def test_identical_arms_raise_alarm_with_at_most_alpha() -> None:
+    """Both tests evaluated all the time, at growing allocations."""
+    rng, alpha, false_alarms = np.random.default_rng(1), 0.05, 0
     for _ in range(150):
-        test, mismatch = ShareTest(), ShareTest(two_sided=True)
-        for weight in (0.01, 0.05, 0.25, 0.5):
+        guardrail, sample_ratio = ShareTest(), ShareTest(two_sided=True)
+        for allocation in (0.01, 0.05, 0.25, 0.5):
             for users in rng.poisson(3, 50):
-                canary = rng.binomial(users, weight)
-                test.update(canary, users, weight)
-                mismatch.update(canary, users, weight)
-        alarms += test.rejects(alpha) + mismatch.rejects(alpha)
-    assert alarms <= 2 * 150 * alpha
+                canary = rng.binomial(users, allocation)
+                guardrail.update(canary, users, allocation)
+                sample_ratio.update(canary, users, allocation)
+        false_alarms += guardrail.rejects(alpha) + sample_ratio.rejects(alpha)
+    assert false_alarms <= 2 * 150 * alpha
 
 
-def test_two_arms_of_known_outcomes_differ_by_what_they_differ() -> None:
-    found = MeanDifference()
+def test_difference_of_known_means_is_estimated() -> None:
+    difference = MeanDifference()
     rng = np.random.default_rng(2)
     for _ in range(200):
-        found.update(rng.normal(3.0, 1.0, 20), rng.normal(2.5, 1.0, 20), 0.5)
-    interval = found.interval(0.05, 100)
+        difference.update(rng.normal(3.0, 1.0, 20), rng.normal(2.5, 1.0, 20), 0.5)
+    interval = difference.interval(0.05, 100)
     assert interval.estimate == pytest.approx(0.5, abs=0.05)
     assert interval.low < 0.5 < interval.high
-    # A sequence that holds at all times is wider than an interval that holds at one, by not too much.
-    fixed = 1.96 * math.sqrt(2 / 4000)
-    assert fixed < (interval.high - interval.low) / 2 < 2.5 * fixed
+    # Wider than an interval that holds at one fixed time, but not by too much.
+    fixed_half_width = 1.96 * math.sqrt(2 / 4000)
+    assert fixed_half_width < (interval.high - interval.low) / 2 < 2.5 * fixed_half_width
 
 
-def test_before_enough_users_have_entered_nothing_is_known() -> None:
-    found = MeanDifference()
-    found.update(np.ones(99), np.zeros(5000), 0.02)
-    assert found.interval(0.05, 100) == UNKNOWN
-    found.update(np.ones(1), np.zeros(0), 0.02)
-    assert math.isfinite(found.interval(0.05, 100).low)
+def test_interval_is_unknown_below_min_users() -> None:
+    difference = MeanDifference()
+    difference.update(np.ones(99), np.zeros(5000), 0.02)
+    assert difference.interval(0.05, 100) == UNKNOWN_INTERVAL
+    difference.update(np.ones(1), np.zeros(0), 0.02)
+    assert math.isfinite(difference.interval(0.05, 100).low)
 
 
-def test_outcomes_that_are_all_the_same_say_nothing_of_their_spread() -> None:
-    found = MeanDifference()
-    found.update(np.zeros(500), np.zeros(500), 0.5)
-    assert found.interval(0.05, 100) == UNKNOWN
+def test_interval_is_unknown_if_all_outcomes_are_equal() -> None:
+    difference = MeanDifference()
+    difference.update(np.zeros(500), np.zeros(500), 0.5)
+    assert difference.interval(0.05, 100) == UNKNOWN_INTERVAL
 
 
-def test_steps_of_different_weights_add_up() -> None:
-    found = MeanDifference()
+def test_steps_with_different_allocations_add_up() -> None:
+    difference = MeanDifference()
     rng = np.random.default_rng(3)
-    for weight in (0.01, 0.05, 0.25, 0.5):
+    for allocation in (0.01, 0.05, 0.25, 0.5):
         for _ in range(50):
-            arms = rng.random(200) < weight
-            outcomes = rng.exponential(1.0, 200) + 0.3 * arms
-            found.update(outcomes[arms], outcomes[~arms], weight)
-    interval = found.interval(0.05, 100)
+            in_canary = rng.random(200) < allocation
+            outcomes = rng.exponential(1.0, 200) + 0.3 * in_canary
+            difference.update(outcomes[in_canary], outcomes[~in_canary], allocation)
+    interval = difference.interval(0.05, 100)
     assert interval.low < 0.3 < interval.high
     assert interval.low > 0
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
-def test_an_outcome_that_is_no_number_is_refused(wrong: float) -> None:
+@pytest.mark.parametrize("outcome", [math.nan, math.inf])
+def test_outcome_that_is_not_finite_is_rejected(outcome: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        MeanDifference().update(np.array([wrong]), np.zeros(1), 0.5)
+        MeanDifference().update(np.array([outcome]), np.zeros(1), 0.5)
 
 
-def test_identical_heavy_tailed_arms_are_told_apart_at_most_as_often_as_alpha() -> None:
+@pytest.mark.slow
+def test_identical_heavy_tailed_arms_differ_with_at_most_alpha() -> None:
     rng, wrong = np.random.default_rng(4), 0
     for _ in range(150):
-        found, told = MeanDifference(), False
-        for weight in (0.05, 0.25, 0.5):
+        difference, excludes_zero = MeanDifference(), False
+        for allocation in (0.05, 0.25, 0.5):
             for _ in range(40):
-                arms = rng.random(100) < weight
+                in_canary = rng.random(100) < allocation
                 outcomes = rng.gamma(0.3, 3.0, 100)
-                found.update(outcomes[arms], outcomes[~arms], weight)
-                interval = found.interval(0.05, 500)
-                told |= interval.low > 0 or interval.high < 0
-        wrong += told
+                difference.update(outcomes[in_canary], outcomes[~in_canary], allocation)
+                interval = difference.interval(0.05, 500)
+                excludes_zero |= interval.low > 0 or interval.high < 0
+        wrong += excludes_zero
     assert wrong <= 150 * 0.05

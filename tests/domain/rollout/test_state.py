@@ -1,4 +1,4 @@
-"""The journal folded: the same entries are the same state, and what is concluded stays."""
+"""Rollout state: the same journal entries give the same state, and a conclusion is final."""
 
 from typing import Any
 
@@ -6,30 +6,24 @@ import pytest
 
 from marquee.errors import MarqueeError
 from marquee.rollout.decision import Action, ReasonCode
-from marquee.rollout.state import Outcome, fold
+from marquee.rollout.state import JOURNAL_VERSION, RolloutOutcome, replay
 
-BEGAN: dict[str, Any] = {
-    "entry": "began", "time": 1.0, "name": "r", "salt": 7, "champion": 1, "challenger": 2, "bento": "b",
-    "run_id": None, "policy": {},
-}  # fmt: skip
-
-
-def weighed(time: float, weight: float) -> dict[str, Any]:
-    return {"entry": "weighed", "time": time, "weight": weight}
-
-
-def test_the_weight_is_that_of_the_last_step() -> None:
-    rollout = fold([BEGAN, weighed(2.0, 0.1), weighed(9.0, 0.5)])
-    assert (rollout.step, rollout.weight, rollout.since, rollout.running) == (1, 0.5, 9.0, True)
-
-
-def test_a_step_counts_from_when_the_gateways_obeyed() -> None:
-    steered = {"entry": "steered", "time": 3.0}
-    assert fold([BEGAN, steered, weighed(2.0, 0.1), steered, steered]).steered == (3.0,)
+STARTED: dict[str, Any] = {
+    "entry": "started",
+    "version": JOURNAL_VERSION,
+    "time": 1.0,
+    "name": "r",
+    "salt": 7,
+    "champion": 1,
+    "challenger": 2,
+    "bento": "b",
+    "run_id": None,
+    "params": {},
+}
 
 
-def test_before_the_first_step_nobody_is_in_the_canary() -> None:
-    assert (fold([BEGAN]).step, fold([BEGAN]).weight) == (-1, 0.0)
+def allocation_set(time: float, allocation: float) -> dict[str, Any]:
+    return {"entry": "allocation_set", "time": time, "allocation": allocation}
 
 
 def held(reason: str, message: str) -> dict[str, Any]:
@@ -40,59 +34,93 @@ def concluded(outcome: str, reason: str, message: str) -> dict[str, Any]:
     return {"entry": "concluded", "time": 3.0, "outcome": outcome, "reason": reason, "message": message}
 
 
-def test_a_rollback_is_never_undone() -> None:
-    back = concluded("rolled back", "error_rate", "errors")
-    after = [
-        weighed(4.0, 1.0),
-        {"entry": "asked", "time": 4.0, "what": "promote"},
+def command(name: str, time: float = 2.0) -> dict[str, Any]:
+    return {"entry": "operator_command", "time": time, "command": name}
+
+
+def test_allocation_is_that_of_last_step() -> None:
+    rollout = replay([STARTED, allocation_set(2.0, 0.1), allocation_set(9.0, 0.5)])
+    assert (rollout.step, rollout.allocation, rollout.step_started_at) == (1, 0.5, 9.0)
+    assert rollout.is_running
+
+
+def test_allocation_is_confirmed_once_per_step() -> None:
+    confirmed = {"entry": "allocation_confirmed", "time": 3.0}
+    rollout = replay([STARTED, confirmed, allocation_set(2.0, 0.1), confirmed, confirmed])
+    assert rollout.confirmation_times == (3.0,)
+
+
+def test_allocation_is_zero_before_first_step() -> None:
+    rollout = replay([STARTED])
+    assert (rollout.step, rollout.allocation) == (-1, 0.0)
+
+
+def test_rollback_is_never_undone() -> None:
+    rollback = concluded("rolled back", "error_rate", "errors")
+    later = [
+        allocation_set(4.0, 1.0),
+        command("promote", 4.0),
         concluded("promoted", "final_step_passed", "late"),
         held("no_data", "late"),
     ]
-    rollout = fold([BEGAN, weighed(2.0, 0.1), back, *after])
-    assert (rollout.outcome, rollout.message, rollout.weight) == (Outcome.ROLLED_BACK, "errors", 0.0)
-    assert rollout.reason == ReasonCode.ERROR_RATE
-    assert not fold([BEGAN, back, *after, {"entry": "ended", "time": 7.0}]).running
+    rollout = replay([STARTED, allocation_set(2.0, 0.1), rollback, *later])
+    assert (rollout.outcome, rollout.message) == (RolloutOutcome.ROLLED_BACK, "errors")
+    assert (rollout.allocation, rollout.reason) == (0.0, ReasonCode.ERROR_RATE)
+    assert not replay([STARTED, rollback, *later, {"entry": "finished", "time": 7.0}]).is_running
 
 
-def test_people_pause_resume_and_ask() -> None:
-    pause, go = (
-        {"entry": "asked", "time": 2.0, "what": "pause"},
-        {"entry": "asked", "time": 3.0, "what": "resume"},
-    )
-    assert fold([BEGAN, pause]).paused
-    assert not fold([BEGAN, pause, go]).paused
-    assert fold([BEGAN, {"entry": "asked", "time": 2.0, "what": "roll back"}]).asked == Action.ROLL_BACK
+def test_operator_can_pause_resume_and_roll_back() -> None:
+    assert replay([STARTED, command("pause")]).is_paused
+    assert not replay([STARTED, command("pause"), command("resume", 3.0)]).is_paused
+    assert replay([STARTED, command("roll back")]).operator_action == Action.ROLL_BACK
 
 
-def test_the_reason_is_that_of_the_last_hold_or_of_the_conclusion() -> None:
-    rollout = fold([BEGAN, held("no_data", "nobody asks")])
-    assert (rollout.reason, rollout.message) == (ReasonCode.NO_DATA, "nobody asks")
-    rollout = fold([concluded("promoted", "operator_request", "asked for")], rollout)
-    assert (rollout.reason, rollout.message) == (ReasonCode.OPERATOR_REQUEST, "asked for")
+def test_outages_shortly_after_each_other_are_merged() -> None:
+    def outage(start: float, end: float) -> list[dict[str, Any]]:
+        unavailable = {"entry": "canary_unavailable", "time": start, "since": start}
+        return [unavailable, {"entry": "canary_available", "time": end}]
+
+    rollout = replay([STARTED, *outage(10.0, 20.0), *outage(24.0, 30.0), *outage(40.0, 50.0)])
+    assert rollout.outages == ((10.0, 30.0), (40.0, 50.0))
+    assert not rollout.is_canary_unavailable
+    assert replay([STARTED, *outage(10.0, 20.0)[:1]]).is_canary_unavailable
 
 
-@pytest.mark.parametrize("code", ["no_data", "errors: 5 of the 6 users concerned are in the canary"])
-def test_journal_without_reason_codes_is_read_and_its_messages_are_no_codes(code: str) -> None:
-    """Before there were codes the message was the entry's reason, whatever it looked like."""
-    entry = {"entry": "concluded", "time": 3.0, "outcome": "rolled back", "reason": code, "figures": {}}
-    for old in ({"entry": "held", "time": 2.0, "reason": code}, entry):
-        rollout = fold([BEGAN, weighed(2.0, 0.1), old])
-        assert (rollout.reason, rollout.message) == (None, code)
-    assert rollout.outcome == Outcome.ROLLED_BACK
+def test_reason_is_that_of_last_hold_or_of_conclusion() -> None:
+    rollout = replay([STARTED, held("no_data", "no requests")])
+    assert (rollout.reason, rollout.message) == (ReasonCode.NO_DATA, "no requests")
+    rollout = replay([concluded("promoted", "operator_command", "by command")], rollout)
+    assert (rollout.reason, rollout.message) == (ReasonCode.OPERATOR_COMMAND, "by command")
 
 
-def test_reason_code_of_a_later_version_keeps_its_message() -> None:
-    rollout = fold([BEGAN, concluded("rolled back", "moon_phase", "the moon is full")])
-    assert (rollout.outcome, rollout.reason) == (Outcome.ROLLED_BACK, None)
+def test_unknown_reason_code_of_later_version_keeps_its_message() -> None:
+    rollout = replay([STARTED, concluded("rolled back", "moon_phase", "the moon is full")])
+    assert (rollout.outcome, rollout.reason) == (RolloutOutcome.ROLLED_BACK, None)
     assert rollout.message == "the moon is full"
 
 
-def test_an_entry_of_tomorrow_changes_nothing() -> None:
-    assert fold([BEGAN, {"entry": "noted", "time": 2.0}]) == fold([BEGAN])
-    assert fold([BEGAN, {"entry": "asked", "time": 2.0, "what": "rewind"}]) == fold([BEGAN])
+def test_unknown_entries_change_nothing() -> None:
+    assert replay([STARTED, {"entry": "noted", "time": 2.0}]) == replay([STARTED])
+    assert replay([STARTED, command("rewind")]) == replay([STARTED])
 
 
-@pytest.mark.parametrize("entries", [[], [weighed(1.0, 0.1)]])
-def test_a_journal_without_a_beginning_is_refused(entries: list[dict[str, Any]]) -> None:
-    with pytest.raises(MarqueeError):
-        fold(entries)
+def test_empty_journal_is_rejected() -> None:
+    with pytest.raises(MarqueeError, match="the journal is empty"):
+        replay([])
+
+
+def test_journal_without_start_is_rejected() -> None:
+    with pytest.raises(MarqueeError, match="the first entry must be 'started'"):
+        replay([allocation_set(1.0, 0.1)])
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({**STARTED, "entry": "began"}, "earlier version of Marquee .format 1, expected 2"),
+        ({**STARTED, "version": 3}, "another version of Marquee .format 3, expected 2"),
+    ],
+)
+def test_journal_of_another_version_is_rejected(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(MarqueeError, match=message):
+        replay([entry])

@@ -1,8 +1,8 @@
-"""What the small models of the tests say of themselves: the manifest's fields before writing."""
+"""Manifest fields of the small models of the tests, without the fields that `write_model` computes."""
 
 from typing import Any
 
-DESCRIPTION: dict[str, Any] = {
+MANIFEST_FIELDS: dict[str, Any] = {
     "algorithm": "svd",
     "parameters": {"n_factors": 2},
     "metrics": {"test_rmse": 0.9},

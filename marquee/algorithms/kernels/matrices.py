@@ -1,0 +1,278 @@
+"""Dense linear algebra in a fixed order of operations: products, Cholesky factors, eigenvectors.
+
+A matrix that is multiplied from the right is packed into panels of two vectors, (n_panels, depth, lanes), so
+that a tile of `ROWS` rows and one panel is accumulated in registers. Each element of a product is a sum over
+blocks of `DEPTH` of the sums over a block, whatever the tiles are: it depends neither on the rows that are
+computed together nor on the processor.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from marquee.algorithms.kernels.jit import kernel
+from marquee.algorithms.kernels.vectors import (
+    dot,
+    lanes_of,
+    load,
+    load_repeated,
+    multiply_add,
+    number,
+    repeat,
+    row_of,
+    store,
+    zeros,
+)
+from marquee.arrays import Float32Array, Float64Array, FloatArray
+
+ROWS = 4  # of a tile
+DEPTH = 256  # of a block: its part of a panel stays in the first cache
+MAX_SWEEPS = 30  # of Jacobi rotations: ten are enough for a hundred columns
+EPSILON = 2.0**-52  # of float64
+NEGLIGIBLE = 1e-10  # share of a squared length: what is left of a vector is rounding
+
+
+@kernel
+def multiply(
+    A: FloatArray, row_step: int, column_step: int, panels: FloatArray, out: FloatArray, start: int, stop: int
+) -> None:
+    """Compute rows start..stop of A B, where B was packed into `panels`.
+
+    Element (i, k) of A is `A[i * row_step + k * column_step]`, so that A may be transposed.
+    """
+    n_panels, depth, lanes = panels.shape
+    spare = np.empty((ROWS, lanes), out.dtype)
+    check_integer = stop - (stop - start) % ROWS
+    if depth == 0:
+        out[start:stop] = 0
+    for first in range(0, depth, DEPTH):
+        end, kept = min(first + DEPTH, depth), first > 0
+        for p in range(n_panels):
+            B, column = panels[p], p * lanes
+            width = min(lanes, out.shape[1] - column)
+            for i in range(start, check_integer, ROWS):
+                at = i * row_step
+                if width == lanes:
+                    _set_tile(A, at, row_step, column_step, B, first, end, kept, 1.0, out, i, column)
+                    continue
+                _set_tile(A, at, row_step, column_step, B, first, end, first < 0, 1.0, spare, 0, 0)
+                for r in range(ROWS):
+                    for c in range(width):
+                        out[i + r, column + c] = (out[i + r, column + c] if kept else 0) + spare[r, c]
+            for i in range(check_integer, stop):
+                for c in range(width):
+                    s = out.dtype.type(0)
+                    for k in range(first, end):
+                        s += number(A, i * row_step + k * column_step) * B[k, c]
+                    out[i, column + c] = (out[i, column + c] if kept else 0) + s
+
+
+@kernel
+def _set_tile(
+    A: FloatArray,
+    at: int,
+    row_step: int,
+    column_step: int,
+    B: FloatArray,
+    first: int,
+    end: int,
+    kept: bool,
+    sign: float,
+    out: FloatArray,
+    row: int,
+    column: int,
+) -> None:
+    """Write a tile of `out`: `ROWS` rows of A, from the element A[at] on, times B, summed from first to end.
+
+    The product is multiplied by `sign`, 1 or -1, and added to the content of the tile if that is `kept`.
+    """
+    lanes = lanes_of(out)
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zeros(out)
+    for k in range(first, end):
+        b, x = row_of(B, k), at + k * column_step
+        b0, b1 = load(b, 0), load(b, lanes)
+        a = load_repeated(A, x)
+        s0, s1 = multiply_add(a, b0, s0), multiply_add(a, b1, s1)
+        a = load_repeated(A, x + row_step)
+        s2, s3 = multiply_add(a, b0, s2), multiply_add(a, b1, s3)
+        a = load_repeated(A, x + 2 * row_step)
+        s4, s5 = multiply_add(a, b0, s4), multiply_add(a, b1, s5)
+        a = load_repeated(A, x + 3 * row_step)
+        s6, s7 = multiply_add(a, b0, s6), multiply_add(a, b1, s7)
+    factor = repeat(out.dtype.type(sign))
+    _set_pair(row_of(out, row), column, kept, factor, s0, s1)
+    _set_pair(row_of(out, row + 1), column, kept, factor, s2, s3)
+    _set_pair(row_of(out, row + 2), column, kept, factor, s4, s5)
+    _set_pair(row_of(out, row + 3), column, kept, factor, s6, s7)
+
+
+@kernel
+def _set_pair(row: Any, column: int, kept: bool, factor: Any, s0: Any, s1: Any) -> None:
+    lanes = lanes_of(row)
+    before0 = load(row, column) if kept else zeros(row)
+    before1 = load(row, column + lanes) if kept else zeros(row)
+    store(row, column, multiply_add(factor, s0, before0))
+    store(row, column + lanes, multiply_add(factor, s1, before1))
+
+
+@kernel
+def factorise(A: FloatArray, first: int, end: int) -> bool:
+    """Replace the lower triangle of the square first..end by its Cholesky factor; False if there is none."""
+    column = np.empty(end, A.dtype)
+    for j in range(first, end):
+        if not A[j, j] > 0:
+            return False
+        A[j, j] = np.sqrt(A[j, j])
+        for i in range(j + 1, end):
+            column[i] = A[i, j] = A[i, j] / A[j, j]
+        for i in range(j + 1, end):
+            row, factor = A[i], column[i]
+            for k in range(j + 1, i + 1):
+                row[k] -= factor * column[k]
+    return True
+
+
+@kernel
+def extend_factor(A: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
+    """Compute some columns of the factor in rows start..stop, given their square on the diagonal.
+
+    The columns begin with `first`; `panels`, (n_panels, n_columns, lanes), get them too, row i in lane i. All
+    bounds are multiples of the lanes.
+    """
+    lanes = panels.shape[2]
+    for p in range(start // lanes, stop // lanes):
+        X, row = panels[p], p * lanes
+        for lane in range(lanes):
+            for k in range(len(X)):
+                X[k, lane] = A[row + lane, first + k]
+        _substitute_forward(A, first, X)
+        for lane in range(lanes):
+            for k in range(len(X)):
+                A[row + lane, first + k] = X[k, lane]
+
+
+@kernel
+def subtract_square(A: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
+    """Subtract L L' from the lower triangle of A in rows start..stop, for the columns L in `panels`.
+
+    Arguments as in `extend_factor`.
+    """
+    n, (n_columns, lanes), flat = len(A), panels.shape[1:], A.reshape(-1)
+    for i in range(start, stop, ROWS):
+        for p in range((first + n_columns) // lanes, (i + ROWS - 1) // lanes + 1):
+            _set_tile(flat, i * n + first, n, 1, panels[p], 0, n_columns, n > 0, -1.0, A, i, p * lanes)
+
+
+@kernel
+def mirror(A: FloatArray, start: int, stop: int) -> None:
+    """Copy what is below the diagonal to above it, in columns start..stop."""
+    for j in range(stop):
+        for i in range(max(start, j + 1), stop):
+            A[j, i] = A[i, j]
+
+
+@kernel
+def substitute(L: FloatArray, panels: FloatArray, start: int, stop: int) -> None:
+    """Multiply panels start..stop by (L L')^-1, in place.
+
+    L' must be above the diagonal of L, and len(L) a multiple of `ROWS`.
+    """
+    n, flat = len(L), L.reshape(-1)
+    for p in range(start, stop):
+        X = panels[p]
+        _substitute_forward(L, 0, X)
+        for i in range(n - ROWS, -1, -ROWS):
+            _set_tile(flat, i * n, n, 1, X, i + ROWS, n, n > 0, -1.0, X, i, 0)
+            for r in range(i + ROWS - 1, i - 1, -1):
+                for k in range(r + 1, i + ROWS):
+                    _subtract(X[k], L[r, k], X[r])
+                _divide(X[r], L[r, r])
+
+
+@kernel
+def _substitute_forward(L: FloatArray, first: int, X: FloatArray) -> None:
+    """Multiply X by the inverse of the square of len(X) rows of L that begins in row and column `first`."""
+    n, flat = len(L), L.reshape(-1)
+    for i in range(0, len(X), ROWS):
+        _set_tile(flat, (first + i) * n + first, n, 1, X, 0, i, n > 0, -1.0, X, i, 0)
+        for r in range(i, i + ROWS):
+            for k in range(i, r):
+                _subtract(X[k], L[first + r, first + k], X[r])
+            _divide(X[r], L[first + r, first + r])
+
+
+@kernel
+def _subtract(row: FloatArray, factor: float, out: FloatArray) -> None:
+    for f in range(len(out)):
+        out[f] -= factor * row[f]
+
+
+@kernel
+def _divide(row: FloatArray, divisor: float) -> None:
+    for f in range(len(row)):
+        row[f] /= divisor
+
+
+@kernel
+def invert_lower(L: Float64Array, out: Float64Array) -> None:
+    """Write the inverse of a lower triangle into `out`, which must be zero."""
+    for i in range(len(L)):
+        row = out[i]
+        row[i] = 1
+        for k in range(i):
+            _subtract(out[k, : k + 1], L[i, k], row[: k + 1])
+        _divide(row[: i + 1], L[i, i])
+
+
+@kernel
+def orthonormalise(rows: Float32Array) -> None:
+    """Replace rows by orthonormal ones that span the same, by the modified Gram-Schmidt process, twice each.
+
+    A row that depends on those before it becomes zero.
+    """
+    for j in range(len(rows)):
+        row, n = rows[j], rows.shape[1]
+        before = dot(row, row, n)
+        for _ in range(2):
+            for i in range(j):
+                _subtract(rows[i], dot(rows[i], row, n), row)
+        size = dot(row, row, n)
+        if size > before * NEGLIGIBLE:
+            _divide(row, np.sqrt(size))
+        else:
+            row[:] = 0
+
+
+@kernel
+def diagonalise(G: Float64Array, V: Float64Array) -> None:
+    """Diagonalise a symmetric matrix, and the identity V into eigenvectors.
+
+    Row i of V becomes the eigenvector of eigenvalue i. Cyclic Jacobi rotations: Golub and Van Loan (2013),
+    Matrix Computations, algorithm 8.5.3.
+    """
+    n = len(G)
+    for _ in range(MAX_SWEEPS):
+        done = True
+        for p in range(n - 1):
+            for q in range(p + 1, n):
+                g = G[p, q]
+                if not abs(g) > EPSILON * np.sqrt(abs(G[p, p] * G[q, q])):
+                    continue
+                done = False
+                tau = (G[q, q] - G[p, p]) / (2 * g)
+                t = (1.0 if tau >= 0 else -1.0) / (abs(tau) + np.sqrt(1 + tau * tau))
+                cosine = 1 / np.sqrt(1 + t * t)
+                sine = t * cosine
+                _rotate(G[p], G[q], cosine, sine)
+                _rotate(G[:, p], G[:, q], cosine, sine)
+                _rotate(V[p], V[q], cosine, sine)
+        if done:
+            return
+
+
+@kernel
+def _rotate(x: Float64Array, y: Float64Array, cosine: float, sine: float) -> None:
+    for f in range(len(x)):
+        a, b = x[f], y[f]
+        x[f] = cosine * a - sine * b
+        y[f] = sine * a + cosine * b

@@ -1,0 +1,174 @@
+"""Row-level validation: the pandera schema of raw rows, and a message for each failed check."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from marquee.arrays import Int64Array, RatingScale
+from marquee.errors import DataError
+from marquee.interactions.raw_schema import (
+    CONTROL_CHARACTERS,
+    LINE,
+    PARSE_ERROR,
+    RATING_TEXT,
+    RAW_COLUMNS,
+    TIMESTAMP_TEXT,
+)
+from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
+
+UNREADABLE = "row cannot be read"
+EMPTY, HAS_CONTROL_CHARACTER = "is empty", "has a control character"
+MISSING, NOT_A_NUMBER, NOT_FINITE = "is missing", "is not a number", "is not finite"
+OUTSIDE_SCALE = "is outside the scale"
+SOMETIMES_MISSING = "is missing while other rows have one"
+BEFORE_1970, IN_FUTURE = "is before 1970", "is in the future"
+
+TEXT_COLUMNS = {RATING: RATING_TEXT, TIMESTAMP: TIMESTAMP_TEXT}
+MIN_MILLISECONDS = 100_000_000_000  # in seconds, the year 5138: a larger timestamp is in milliseconds
+MAX_QUOTED_CHARACTERS = 42
+
+
+def find_problems(rows: pd.DataFrame, scale: RatingScale, now: float) -> pd.DataFrame:
+    """Check raw rows and return every failed check, not only the first one of a row.
+
+    Args:
+        rows: raw table (`RAW_COLUMNS`) with a range index and text as categories.
+        scale: lowest and highest valid rating.
+        now: latest valid timestamp, UTC seconds.
+
+    Returns:
+        Failed checks in order of row and column: `row`, `problem` ("rating is outside the scale") and
+        `reason` ("rating 9 is outside 1 to 5").
+
+    Raises:
+        DataError: a column is missing or has the wrong type.
+    """
+    failures = _failed_checks(rows, _row_schema(scale, now, has_timestamps(rows)))
+    unreadable = set(failures.loc[failures["check"] == UNREADABLE, "row"])
+    is_implied = failures["row"].isin(unreadable) & (failures["check"] != UNREADABLE)
+    parts = [
+        _explain(rows, str(column), problem, row_numbers, scale)
+        for (column, check), group in failures[~is_implied].groupby(["column", "check"], sort=False)
+        for problem, row_numbers in _split_null_failures(
+            rows, str(column), str(check), group["row"].to_numpy()
+        )
+        if len(row_numbers)
+    ]
+    if not parts:
+        return pd.DataFrame({"row": pd.Series(dtype="int64"), "problem": pd.Series(dtype=str), "reason": []})
+    return _sort_by_row_and_column(pd.concat(parts, ignore_index=True))
+
+
+def has_timestamps(rows: pd.DataFrame) -> bool:
+    """Return True if any row has a timestamp, valid or not."""
+    return bool(rows[TIMESTAMP].notna().any() or rows[TIMESTAMP_TEXT].notna().any())
+
+
+def _row_schema(scale: RatingScale, now: float, timestamps_required: bool) -> pa.DataFrameSchema:
+    """Return the pandera schema of the raw table; the error of each check is the problem it finds."""
+    low, high = scale
+    rating_checks = [
+        pa.Check(np.isfinite, error=NOT_FINITE),
+        pa.Check(lambda ratings: ratings.between(low, high) | np.isinf(ratings), error=OUTSIDE_SCALE),
+    ]
+    timestamp_checks = [
+        pa.Check(lambda times: times >= 0, error=BEFORE_1970),
+        pa.Check(lambda times: times <= now, error=IN_FUTURE),
+    ]
+    always_fails = pa.Check(lambda errors: pd.Series(False, errors.index), error=UNREADABLE)
+    return pa.DataFrameSchema(
+        {
+            LINE: pa.Column("int64"),
+            USER: _id_column(),
+            ITEM: _id_column(),
+            RATING: pa.Column("float64", rating_checks),
+            TIMESTAMP: pa.Column("float64", timestamp_checks, nullable=not timestamps_required),
+            PARSE_ERROR: pa.Column("category", always_fails, nullable=True),
+        }
+    )
+
+
+def _id_column() -> pa.Column:
+    """Return the schema of an id column. Checks run once per distinct id, not once per row."""
+
+    def check_categories(is_valid: Callable[[str], bool]) -> Callable[[pd.Series], pd.Series]:
+        def check(ids: pd.Series) -> pd.Series:
+            invalid = [code for code, name in enumerate(ids.cat.categories) if not is_valid(name)]
+            return ~ids.cat.codes.isin(invalid)
+
+        return check
+
+    checks = [
+        pa.Check(check_categories(lambda name: name != ""), error=EMPTY),
+        pa.Check(
+            check_categories(lambda name: not CONTROL_CHARACTERS.search(name)), error=HAS_CONTROL_CHARACTER
+        ),
+    ]
+    return pa.Column("category", checks)
+
+
+def _failed_checks(rows: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Return every failure as `column`, `check` and `row`."""
+    try:
+        schema.validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+    else:
+        return pd.DataFrame({"column": [], "check": [], "row": []})
+    if cases["index"].isna().any():  # a failure of the whole table
+        first = cases[cases["index"].isna()].iloc[0]
+        raise DataError(f"the raw table has an invalid schema: {first['check']}, {first['failure_case']}")
+    failures: pd.DataFrame = cases[["column", "check"]].assign(row=cases["index"].astype("int64"))
+    return failures
+
+
+def _split_null_failures(
+    rows: pd.DataFrame, column: str, check: str, row_numbers: Int64Array
+) -> Iterator[tuple[str, Int64Array]]:
+    """Yield each problem with its rows; a null is an empty id, a missing number, or text in its place."""
+    if check != "not_nullable":
+        yield check, row_numbers
+    elif column not in TEXT_COLUMNS:
+        yield EMPTY, row_numbers
+    else:
+        has_text = rows[TEXT_COLUMNS[column]].notna().to_numpy()[row_numbers]
+        yield NOT_A_NUMBER, row_numbers[has_text]
+        yield SOMETIMES_MISSING if column == TIMESTAMP else MISSING, row_numbers[~has_text]
+
+
+def _explain(
+    rows: pd.DataFrame, column: str, problem: str, row_numbers: Int64Array, scale: RatingScale
+) -> pd.DataFrame:
+    """Return the rows that have a problem, each with a reason that quotes the invalid value."""
+    values = rows[TEXT_COLUMNS[column] if problem == NOT_A_NUMBER else column].iloc[row_numbers]
+    reasons = [_reason(column, problem, value, scale) for value in values]
+    name = problem if problem == UNREADABLE else f"{column} {problem}"
+    return pd.DataFrame({"row": row_numbers, "problem": name, "reason": reasons})
+
+
+def _reason(column: str, problem: str, value: Any, scale: RatingScale) -> str:
+    if problem == UNREADABLE:
+        return str(value)
+    if problem == OUTSIDE_SCALE:
+        return f"rating {value:.9g} is outside {scale[0]:g} to {scale[1]:g}"
+    if problem in (NOT_A_NUMBER, HAS_CONTROL_CHARACTER):
+        return f"{column} {_quote(value)} {problem}"
+    if problem in (BEFORE_1970, IN_FUTURE):
+        hint = " (milliseconds?)" if value > MIN_MILLISECONDS else ""
+        return f"timestamp {value:.15g} {problem}{hint}"
+    return f"{column} {problem}"
+
+
+def _quote(value: str) -> str:
+    text = repr(str(value))
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[: MAX_QUOTED_CHARACTERS - 3]}...'"
+
+
+def _sort_by_row_and_column(problems: pd.DataFrame) -> pd.DataFrame:
+    order = {column: position for position, column in enumerate(RAW_COLUMNS)}
+    positions = problems["problem"].str.split().str[0].map(order).fillna(0)
+    ordered = problems.assign(position=positions).sort_values(["row", "position"], kind="stable")
+    return ordered.drop(columns="position")

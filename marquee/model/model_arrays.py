@@ -1,0 +1,190 @@
+"""Arrays of a fitted model and the checks of their consistency."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from marquee.arrays import AnyArray, Float32Array, Int32Array, Int64Array
+from marquee.errors import ModelError
+from marquee.model.factor_space import FactorSpace
+from marquee.model.id_index import IdIndex
+from marquee.model.string_table import StringTable
+from marquee.top_n import PADDING
+
+# Names of files, and of the attributes of `ModelArrays` and `FactorSpace` that they hold.
+STRING_TABLES = ("users", "items", "titles", "genres")  # two files each: _text and _offsets
+ARRAYS = (
+    "top_items", "top_scores", "popular_items", "popular_counts", "seen_indptr", "seen_items",
+    "similar_items", "similarities", "group_items",
+)  # fmt: skip
+FACTOR_ARRAYS = (
+    "item_factors", "item_biases", "user_factors", "user_biases", "prior_mean", "prior_covariance",
+)  # fmt: skip
+FACTOR_CONSTANTS = ("offset", "noise")  # stored in the manifest
+INDEX_ARRAYS = ("users_keys", "users_order")
+PADDED_ARRAYS = ("top_items", "similar_items", "group_items")
+
+_DTYPES: dict[str, type[np.generic]] = {
+    **dict.fromkeys((f"{name}_text" for name in STRING_TABLES), np.uint8),
+    **dict.fromkeys((f"{name}_offsets" for name in STRING_TABLES), np.int64),
+    **dict.fromkeys(("popular_counts", "seen_indptr"), np.int64),
+    **dict.fromkeys(("popular_items", "seen_items", *PADDED_ARRAYS), np.int32),
+    **dict.fromkeys(("top_scores", "similarities"), np.float32),
+    **dict.fromkeys(("item_factors", "item_biases", "user_factors", "user_biases"), np.float32),
+    **dict.fromkeys(("prior_mean", "prior_covariance"), np.float64),
+    "users_keys": np.uint64,
+    "users_order": np.int32,
+}
+
+Problem: TypeAlias = tuple[str, str]  # name of the array, description of the problem
+Shape: TypeAlias = tuple[int | None, ...]  # None: any length
+
+
+@dataclass(frozen=True)
+class ModelArrays:
+    """Content of a fitted model. Inner ids are positions in `users` and `items`."""
+
+    users: StringTable
+    items: StringTable
+    titles: StringTable
+    genres: StringTable
+    top_items: Int32Array
+    top_scores: Float32Array
+    popular_items: Int32Array
+    popular_counts: Int64Array
+    seen_indptr: Int64Array
+    seen_items: Int32Array
+    similar_items: Int32Array
+    similarities: Float32Array
+    group_items: Int32Array  # a row for each of `GenreAffinity.genres`
+    factors: FactorSpace | None = None
+
+
+def check_arrays(folder: Path, arrays: ModelArrays, index: IdIndex) -> None:
+    """Check that the arrays fit together; otherwise a server could crash or return another user's list.
+
+    Raises:
+        ModelError: an array does not fit the others; the message names its file.
+    """
+    for name, problem in _find_problems(arrays, index):
+        raise ModelError(f"{folder / name}.npy {problem}; export the model again")
+
+
+def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str, AnyArray]]:
+    """Yield every array with the name of its file."""
+    for name in STRING_TABLES:
+        table: StringTable = getattr(arrays, name)
+        yield f"{name}_text", table.text
+        yield f"{name}_offsets", table.offsets
+    yield from zip(INDEX_ARRAYS, (index.keys, index.order), strict=True)
+    for name in ARRAYS:
+        yield name, getattr(arrays, name)
+    if arrays.factors is not None:
+        for name in FACTOR_ARRAYS:
+            yield name, getattr(arrays.factors, name)
+
+
+def _find_problems(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
+    """Run all checks; each one assumes that those before it found nothing."""
+    yield from _check_dtypes(arrays, index)
+    yield from _check_string_tables(arrays)
+    yield from _check_shapes(arrays, index)
+    yield from _check_inner_ids(arrays, index)
+    yield from _check_seen_indptr(arrays)
+    yield from _check_factors_finite(arrays)
+
+
+def _check_dtypes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
+    for name, array in iter_named_arrays(arrays, index):
+        if array.dtype != _DTYPES[name]:
+            yield name, f"has dtype {array.dtype}, expected {np.dtype(_DTYPES[name])}"
+
+
+def _check_string_tables(arrays: ModelArrays) -> Iterator[Problem]:
+    for name in STRING_TABLES:
+        table: StringTable = getattr(arrays, name)
+        if not _spans(table.offsets, table.text.size):
+            yield f"{name}_offsets", "does not span the text"
+
+
+def _check_shapes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
+    n_users, n_items = len(arrays.users), len(arrays.items)
+    for name, table in (("titles", arrays.titles), ("genres", arrays.genres)):
+        if len(table) != n_items:
+            yield f"{name}_offsets", _shape_problem((len(table),))
+    expected = {
+        "users_keys": (n_users,),
+        "users_order": (n_users,),
+        "top_items": (n_users, None),
+        "top_scores": arrays.top_items.shape,
+        "popular_items": (n_items,),
+        "popular_counts": (n_items,),
+        "seen_indptr": (n_users + 1,),
+        "seen_items": (None,),
+        "similar_items": (n_items, None),
+        "similarities": arrays.similar_items.shape,
+        "group_items": (None, None),
+        **_factor_shapes(arrays),
+    }
+    for name, array in iter_named_arrays(arrays, index):
+        if name in expected and not _fits(array.shape, expected[name]):
+            yield name, _shape_problem(array.shape)
+
+
+def _factor_shapes(arrays: ModelArrays) -> dict[str, Shape]:
+    if arrays.factors is None:
+        return {}
+    n_users, n_items, n_factors = len(arrays.users), len(arrays.items), arrays.factors.item_factors.shape[-1]
+    return {
+        "item_factors": (n_items, n_factors),
+        "item_biases": (n_items,),
+        "user_factors": (n_users, n_factors),
+        "user_biases": (n_users,),
+        "prior_mean": (n_factors + 1,),
+        "prior_covariance": (n_factors + 1, n_factors + 1),
+    }
+
+
+def _check_inner_ids(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
+    n_users, n_items = len(arrays.users), len(arrays.items)
+    for name in ("popular_items", "seen_items", *PADDED_ARRAYS):
+        if not _is_within(getattr(arrays, name), PADDING if name in PADDED_ARRAYS else 0, n_items):
+            yield name, f"has inner ids outside of the {n_items} items"
+    if not _is_within(index.order, 0, n_users):
+        yield "users_order", f"has inner ids outside of the {n_users} users"
+
+
+def _check_seen_indptr(arrays: ModelArrays) -> Iterator[Problem]:
+    if not _spans(arrays.seen_indptr, len(arrays.seen_items)):
+        yield "seen_indptr", "does not span the seen items"
+
+
+def _check_factors_finite(arrays: ModelArrays) -> Iterator[Problem]:
+    if arrays.factors is not None:
+        for name in FACTOR_ARRAYS:
+            if not np.isfinite(getattr(arrays.factors, name)).all():
+                yield name, "has non-finite values"
+
+
+def _spans(offsets: Int64Array, length: int) -> bool:
+    """Return True if the offsets start at 0, do not decrease, and end at `length`."""
+    if offsets.ndim != 1 or not len(offsets):
+        return False
+    return offsets[0] == 0 and offsets[-1] == length and bool((np.diff(offsets) >= 0).all())
+
+
+def _is_within(inner_ids: AnyArray, low: int, high: int) -> bool:
+    return not inner_ids.size or (int(inner_ids.min()) >= low and int(inner_ids.max()) < high)
+
+
+def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
+    return len(shape) == len(expected) and all(
+        size is None or length == size for length, size in zip(shape, expected, strict=True)
+    )
+
+
+def _shape_problem(shape: tuple[int, ...]) -> str:
+    return f"has shape {shape}, which does not fit the other arrays"

@@ -1,0 +1,37 @@
+"""List metrics: popularity and overlap of recommended lists."""
+
+from collections.abc import Mapping, Sequence
+
+
+class ListMetricCalculator:
+    """Computes the metrics of one list after another.
+
+    Popularity is the mean share of all ratings that the list's items have. Overlap is the share of the list
+    that the previous list of the same arm has too. Its mean estimates the probability that two users see the
+    same item: the lower the coverage, the higher the overlap. Unlike coverage, it needs no fixed sample size.
+    """
+
+    def __init__(self, popularity: Mapping[str, float]) -> None:
+        """Start without a previous list.
+
+        Args:
+            popularity: share of all ratings by item; empty if unknown.
+        """
+        self._popularity = popularity
+        self._previous: dict[str, frozenset[str]] = {}  # by arm
+
+    def metrics(self, arm: str, listed: Sequence[str]) -> dict[str, float]:
+        """Return the metrics of the next list of an arm, without those that cannot be computed.
+
+        An empty list has no metrics, an arm's first list has no overlap.
+        """
+        if not listed:
+            return {}
+        items = frozenset(listed)
+        values: dict[str, float] = {}
+        if self._popularity:
+            values["popularity"] = sum(self._popularity.get(item, 0.0) for item in items) / len(items)
+        if previous := self._previous.get(arm):
+            values["overlap"] = len(items & previous) / min(len(items), len(previous))
+        self._previous[arm] = items
+        return values

@@ -1,0 +1,22 @@
+"""Running commands in tests."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+TIMEOUT_SECONDS = 280  # less than pytest's timeout for a test, so that the command's output is shown
+
+
+def run_command(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return its exit code and output; a failure raises nothing."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )

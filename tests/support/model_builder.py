@@ -1,0 +1,69 @@
+"""Arrays of small models written by hand, so that tests can state expected results literally."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from marquee.arrays import Int32Array
+from marquee.model.factor_space import FactorSpace
+from marquee.model.genre_affinity import GenreAffinity
+from marquee.model.model_arrays import ModelArrays
+from marquee.model.string_table import StringTable
+from marquee.top_n import PADDING
+
+Users = Mapping[str, tuple[Sequence[int], Sequence[int]]]  # id: (items rated in training, stored list)
+SCORES = (4.75, 4.25, 4.0, 3.5, 3.0)  # of the first, second, ... item of every stored list
+SIMILARITIES = (0.5, 0.25)
+
+
+def build_model_arrays(
+    users: Users,
+    items: Sequence[str],
+    *,
+    titles: Sequence[str] | None = None,
+    genres: Sequence[str] | None = None,
+    similar: Mapping[int, Sequence[int]] | None = None,
+    width: int = 2,
+    factors: FactorSpace | None = None,
+) -> ModelArrays:
+    """Return the arrays of a model; popular and group items follow from the ratings.
+
+    Args:
+        users: rated items and stored list of each user id.
+        items: item ids.
+        titles: the ids by default.
+        genres: genres of each item, separated by "|".
+        similar: up to two similar items of each item.
+        width: length of the stored lists, which are padded or cut.
+        factors: factor space, if the model is a factor model.
+    """
+    histories = [rated for rated, _ in users.values()]
+    seen_indptr = np.cumsum([0, *map(len, histories)], dtype=np.int64)
+    seen_items = np.array([item for history in histories for item in history], dtype=np.int32)
+    counts = np.bincount(seen_items, minlength=len(items)).astype(np.int64)
+    popular_items = np.argsort(-counts, kind="stable").astype(np.int32)
+    genre_table = StringTable.from_strings(genres or [""] * len(items))
+    affinity = GenreAffinity.from_item_genres(genre_table, counts)
+    top_items = _pad([stored_list for _, stored_list in users.values()], width)
+    similar_items = _pad([(similar or {}).get(item, ()) for item in range(len(items))], len(SIMILARITIES))
+    return ModelArrays(
+        users=StringTable.from_strings(list(users)),
+        items=StringTable.from_strings(items),
+        titles=StringTable.from_strings(titles or items),
+        genres=genre_table,
+        top_items=top_items,
+        top_scores=np.where(top_items == PADDING, np.nan, SCORES[:width]).astype(np.float32),
+        popular_items=popular_items,
+        popular_counts=counts[popular_items],
+        seen_indptr=seen_indptr,
+        seen_items=seen_items,
+        similar_items=similar_items,
+        similarities=np.where(similar_items == PADDING, np.nan, SIMILARITIES).astype(np.float32),
+        group_items=affinity.popular_items_by_genre(seen_indptr, seen_items, len(items)),
+        factors=factors,
+    )
+
+
+def _pad(lists: Sequence[Sequence[int]], width: int) -> Int32Array:
+    rows = [(list(items) + [PADDING] * width)[:width] for items in lists]
+    return np.array(rows, dtype=np.int32).reshape(len(lists), width)

@@ -1,0 +1,77 @@
+"""Sample model with a few users and items, and a replica that serves it; responses can be derived by hand."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.testclient import TestClient
+
+from marquee.model.factor_space import FactorSpace
+from marquee.model.fitted_model import write_model
+from service.api.asgi import ServingApplication
+from service.replica import Replica
+from service.settings import Settings
+from tests.support.manifest_fields import MANIFEST_FIELDS
+from tests.support.model_builder import build_model_arrays
+
+ITEMS = ["i0", "i1", "i2", "i3", "i4", "i5"]
+TITLES = ["Alien", "Amélie", "七人の侍", "Da 5 Bloods", '"Q", & A', "Ёлки"]
+GENRES = ["Horror", "Comedy", "Drama", "Drama|War", "Comedy", "Comedy"]
+ITEMS_BY_POPULARITY = [4, 0, 1, 2, 3, 5]  # most rated first
+USERS: dict[str, tuple[list[int], list[int]]] = {
+    "ann": ([0, 4], [3, 2]),  # (rated in training, stored list)
+    "bob": ([0, 1, 2, 4], [5]),  # stored list shorter than the table is wide
+    "zoë/3": ([0, 1, 2, 3, 4, 5], []),  # rated every item
+    "eve": ([4], []),  # no stored list, although most items are unseen
+}
+PROVENANCE = {"name": "marquee", "version": 7, "run_id": "0f0f", "git_commit": None}
+
+
+def sample_factor_space() -> FactorSpace:
+    """Return a space in which trained users score i0 highest and i5 lowest.
+
+    Its one factor separates comedies (1) from other items (-1); fold-in moves an unknown user along it.
+    """
+    item_factors = np.array([[1.0] if "Comedy" in genre else [-1.0] for genre in GENRES])
+    item_biases = np.array([0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+    user_factors = np.array([[0.0], [0.0], [1.0], [-1.0]])
+    return FactorSpace.from_parameters(
+        (item_factors, item_biases), (user_factors, np.zeros(4)), offset=3.5, noise=0.5
+    )
+
+
+def write_sample_model(folder: Path, *, factors: bool = False, version: int | None = None) -> Path:
+    """Write the sample model and return its folder; `version` adds the provenance that packaging adds."""
+    arrays = build_model_arrays(
+        USERS,
+        ITEMS,
+        titles=TITLES,
+        genres=GENRES,
+        similar={0: [2, 3]},
+        factors=sample_factor_space() if factors else None,
+    )
+    write_model(folder, arrays, MANIFEST_FIELDS)
+    if version is not None:
+        (folder / "provenance.json").write_text(json.dumps({**PROVENANCE, "version": version}))
+    return folder
+
+
+def replica_settings(folder: Path, **overrides: Any) -> Settings:
+    """Return settings of a replica that serves the model in `folder` and writes events beside it."""
+    variables = {"MARQUEE_MODEL": folder, "MARQUEE_EVENTS": folder.parent / "events", "MARQUEE_REPLICA": "r"}
+    variables |= {f"MARQUEE_{name.upper()}": value for name, value in overrides.items()}
+    return Settings.from_environment({name: str(value) for name, value in variables.items()})
+
+
+@contextmanager
+def running_replica(settings: Settings) -> Iterator[tuple[Replica, TestClient]]:
+    """Start a replica; yield it with a client of its application."""
+    replica = Replica(settings)
+    replica.start()
+    try:
+        yield replica, TestClient(ServingApplication(replica), raise_server_exceptions=False)
+    finally:
+        replica.close()
