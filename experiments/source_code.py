@@ -1,6 +1,6 @@
-"""Source files of the project: those that patterns name, and those that modules import.
+"""Source files of the project: those that match patterns, and those that modules import.
 
-Paths are relative to the project's folder, here called the root.
+Paths are relative to the project directory, called the root here.
 """
 
 import ast
@@ -11,14 +11,14 @@ from marquee.errors import MarqueeError
 
 
 def matching_files(root: Path, patterns: Iterable[str]) -> set[Path]:
-    """Return the source files that the patterns name.
+    """Return the source files that match the patterns.
 
     Args:
-        root: the project's folder.
+        root: the project directory.
         patterns: globs relative to the root; a folder stands for every file below it.
 
     Raises:
-        MarqueeError: a pattern matches no file. What was moved must not drop out unnoticed.
+        MarqueeError: a pattern matches no file; a file that was moved must not silently drop out.
     """
     files: set[Path] = set()
     for pattern in patterns:
@@ -32,26 +32,26 @@ def matching_files(root: Path, patterns: Iterable[str]) -> set[Path]:
     return files
 
 
-def import_closure(root: Path, files: Iterable[Path], left_out: Collection[Path] = ()) -> set[Path]:
-    """Return the modules among the files, with all modules of the project that they import, transitively.
+def import_closure(root: Path, files: Iterable[Path], exclude: Collection[Path] = ()) -> set[Path]:
+    """Return the modules among the files, and all modules of the project that they import, transitively.
 
-    The source is parsed and not run, so imports inside functions count too. A module that is imported by a
-    computed name is not found.
+    The source is parsed, not run: imports inside functions count, but a module that is imported by a computed
+    name is not found.
 
     Args:
-        root: the project's folder.
-        files: where to begin; only modules count.
-        left_out: modules that are neither returned nor followed.
+        root: the project directory.
+        files: where to start; files that are not modules are ignored.
+        exclude: modules that are neither returned nor followed.
     """
-    found: set[Path] = set()
-    waiting = [file for file in files if file.suffix == ".py"]
-    while waiting:
-        module = waiting.pop()
-        if module not in found and module not in left_out:
-            found.add(module)
+    closure: set[Path] = set()
+    pending = [file for file in files if file.suffix == ".py"]
+    while pending:
+        module = pending.pop()
+        if module not in closure and module not in exclude:
+            closure.add(module)
             names = {*_imported_names(root, module), ".".join(module.with_suffix("").parts)}
-            waiting.extend(file for name in names for file in _files_of(root, name))
-    return found
+            pending.extend(file for name in names for file in _files_of_module(root, name))
+    return closure
 
 
 def _files_below(path: Path) -> Iterator[Path]:
@@ -61,7 +61,7 @@ def _files_below(path: Path) -> Iterator[Path]:
 
 
 def _imported_names(root: Path, module: Path) -> Iterator[str]:
-    """Yield dotted names of all that a module imports; of `from a import b` both a and a.b."""
+    """Yield the dotted names of all imports of a module; `from a import b` yields both `a` and `a.b`."""
     for node in ast.walk(ast.parse((root / module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -72,8 +72,8 @@ def _imported_names(root: Path, module: Path) -> Iterator[str]:
             yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def _files_of(root: Path, name: str) -> Iterator[Path]:
-    """Yield the files that importing a dotted name runs: its packages, and the module itself."""
+def _files_of_module(root: Path, name: str) -> Iterator[Path]:
+    """Yield the files that Python runs to import a dotted name: its parent packages and the module itself."""
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
         base = Path(*parts[:length])

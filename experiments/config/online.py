@@ -1,23 +1,21 @@
-"""What every block of params.yaml is, and the blocks of what runs online: gateways, and the canary."""
+"""Blocks of params.yaml for the serving stack: the gateways and the canary rollout."""
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Level = Annotated[float, Field(gt=0.0, lt=0.5)]
-Odds = Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
-Difference = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from experiments.config.block import ParamsBlock, PositiveFinite
 
+SMALLEST_ALLOCATION = 0.0001
 
-class Block(BaseModel):
-    """A block of params.yaml: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+SignificanceLevel = Annotated[float, Field(gt=0.0, lt=0.5)]
+OddsRatio = Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
+ShareDifference = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Gateway(Block):
-    """What stands in front of the replicas."""
+class GatewayParams(ParamsBlock):
+    """The gateways and the replicas of the champion behind them."""
 
     port: int = Field(ge=1, le=65535)
     replicas: int = Field(ge=1)
@@ -27,55 +25,67 @@ class Gateway(Block):
     requests_per_10s: int = Field(ge=1)
 
     @model_validator(mode="after")
-    def _slow_is_not_lost(self) -> Self:
+    def _check_slow_is_below_timeout(self) -> Self:
         if self.slow_ms >= self.timeout_ms:
-            raise ValueError(f"slow_ms ({self.slow_ms}) must be below timeout_ms ({self.timeout_ms})")
+            limits = f"slow_ms={self.slow_ms}, timeout_ms={self.timeout_ms}"
+            raise ValueError(f"slow_ms must be less than timeout_ms (got {limits})")
         return self
 
 
-class Tolerance(Block):
-    """What of the canary is still acceptable: odds ratios of incidents, differences of lists."""
+class MaxOddsRatioParams(ParamsBlock):
+    """Allowed odds ratio of each guardrail metric, canary to stable."""
 
-    errors: Odds
-    slow: Odds
-    below_personal: Odds
-    empty: Odds
-    popularity: Difference
-    overlap: Difference
+    errors: OddsRatio
+    slow: OddsRatio
+    below_personal: OddsRatio
+    empty: OddsRatio
 
 
-class Canary(Block):
-    """How a challenger becomes champion."""
+class MaxIncreaseParams(ParamsBlock):
+    """Allowed increase of each list metric, canary over stable."""
+
+    popularity: ShareDifference
+    overlap: ShareDifference
+
+
+class CanaryParams(ParamsBlock):
+    """The rollout of a challenger: steps, hypothesis, guardrails, and limits of time and users."""
 
     replicas: int = Field(ge=1)
     steps: tuple[float, ...] = Field(min_length=2)
     objective: Literal["click_through", "watch_minutes", "rating"]
-    window_minutes: Positive
-    max_outcome: Positive | None = None
-    aim: Literal["superiority", "non-inferiority"]
-    margin: float = Field(ge=0.0, allow_inf_nan=False)
-    alpha: Level
-    guardrail_alpha: Level
-    tolerance: Tolerance
-    step_minutes: Positive
-    step_users: int = Field(ge=1)
-    quality_users: int = Field(ge=30)
-    drift_users: int = Field(default=100, ge=20)
-    stale_seconds: Positive
-    unhealthy_seconds: Positive
+    attribution_window_minutes: PositiveFinite
+    outcome_cap: PositiveFinite | None = None
+    hypothesis: Literal["superiority", "non-inferiority"]
+    non_inferiority_margin: float = Field(ge=0.0, allow_inf_nan=False)
+    alpha: SignificanceLevel
+    guardrail_alpha: SignificanceLevel
+    max_odds_ratio: MaxOddsRatioParams
+    max_increase: MaxIncreaseParams
+    min_step_minutes: PositiveFinite
+    min_step_users: int = Field(ge=1)
+    min_quality_users: int = Field(ge=30)
+    min_list_users: int = Field(default=100, ge=20)
+    stale_seconds: PositiveFinite
+    unhealthy_seconds: PositiveFinite
     max_restarts: int = Field(ge=0)
-    deadline_hours: Positive
+    deadline_hours: PositiveFinite
     at_deadline: Literal["hold", "roll back"]
 
     @model_validator(mode="after")
-    def _steps_ascend(self) -> Self:
-        ascending = all(before < after for before, after in zip(self.steps, self.steps[1:], strict=False))
-        if not (ascending and self.steps[0] >= 0.0001 and self.steps[-1] == 1):
-            raise ValueError(f"steps ascend from 0.0001 or more to 1, not {list(self.steps)}")
+    def _check_steps_increase(self) -> Self:
+        increasing = all(earlier < later for earlier, later in pairwise(self.steps))
+        if not (increasing and self.steps[0] >= SMALLEST_ALLOCATION and self.steps[-1] == 1):
+            raise ValueError(
+                f"steps must increase from at least {SMALLEST_ALLOCATION} up to 1 (got {list(self.steps)})"
+            )
         return self
 
     @model_validator(mode="after")
-    def _margin_is_used(self) -> Self:
-        if self.aim == "non-inferiority" and self.margin == 0:
-            raise ValueError("non-inferiority needs a margin above 0: what may be lost")
+    def _check_margin_of_non_inferiority(self) -> Self:
+        if self.hypothesis == "non-inferiority" and self.non_inferiority_margin == 0:
+            raise ValueError(
+                "hypothesis: non-inferiority requires a non_inferiority_margin greater than 0, "
+                "the loss that is acceptable in units of the objective"
+            )
         return self

@@ -1,16 +1,16 @@
-"""Data sets: what is published, how a source is fetched, and how its files become tables.
+"""Data sets: fetch a source, and read its files into tables.
 
-catalogue   what GroupLens publishes, as data
-download    an archive into the cache: resumed, checked
-archive     the wanted members of an archive, and nothing else
-source      any source -> a folder with just the files that are read
-digest      that folder's hash, as it stands in dvc.lock
-text        a file's lines: compression, encoding, where a byte is wrong
-columns     which column is which
-cells       a delimited file -> the text of its wanted cells, with line numbers
-numbers     the text of a cell -> a number, or its text kept
-rows        a file of either kind -> its wanted columns, as one table
-tables      how each source is read; the ingested ratings
-items       the items table
-profile     a checked ratings table in figures
+movielens        the releases that GroupLens publishes
+download         the download cache
+archive          safe extraction from zip and tar archives
+source           any source -> a folder with just the files to read
+dvc_digest       digest of that folder, as dvc.lock shows it
+tables           format of a table in a file, and its columns as read
+encoding         lines of a text file: compression, encoding, invalid bytes
+csv_header       positions of the columns in a delimited text file
+csv_reader       delimited text -> columns of text, with line numbers
+parquet_reader   Parquet -> the same
+readers          the raw ratings table of any source
+items            the items table
+summary          statistics of the validated ratings
 """

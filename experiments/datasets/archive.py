@@ -1,7 +1,7 @@
-"""Archives: the wanted members, each to a plain name in the target folder, and nothing else.
+"""Safe extraction of selected members from an untrusted zip or tar archive.
 
-An archive is not trusted. Its list is judged before a byte is written; its bytes are counted while
-they are, whatever the headers say.
+All members are checked before anything is written, and the bytes are counted during extraction, because
+headers can be false.
 """
 
 import lzma
@@ -9,60 +9,62 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from marquee.errors import SourceError, one_line
+from marquee.errors import SourceError, one_line_message
 
-BLOCK = 1 << 20
-FREE_OF_RATIO = 1 << 20  # a tiny file may well shrink a thousandfold
+BLOCK_BYTES = 1 << 20
+MIN_BYTES_OF_RATIO_CHECK = 1 << 20  # a small file may well compress a thousandfold
+MAX_LISTED_NAMES = 5
+ADVICE = "if you trust it, unpack it yourself and set data.path to the folder"
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How much an archive may hold: bytes unpacked, how many times its packed size, members."""
+class ArchiveLimits:
+    """Limits that an archive must not exceed."""
 
-    bytes: int = 8 << 30
-    ratio: float = 200.0
+    bytes: int = 8 << 30  # unpacked
+    ratio: float = 200.0  # unpacked to packed size
     members: int = 10_000
 
 
 @dataclass(frozen=True)
-class Member:
-    """One entry: its path in the archive, what its header says of it, and why it is refused."""
+class ArchiveMember:
+    """Header of one member, and the reason to reject it, if any."""
 
     name: str
     size: int
-    packed: int
+    packed_size: int
     is_file: bool
-    refused: str | None = None
+    problem: str | None = None
 
 
-class Opened(Protocol):
-    """A zip or a tar, seen alike."""
+class OpenArchive(Protocol):
+    """Common interface of zip and tar archives."""
 
-    def members(self) -> Iterator[Member]:
-        """Every entry, in order."""
+    def members(self) -> Iterator[ArchiveMember]:
+        """Yield all members in their order."""
 
     def open(self, name: str) -> AbstractContextManager[IO[bytes]]:
-        """The bytes of one entry."""
+        """Open a member for reading."""
 
     def close(self) -> None:
-        """Close the archive's file."""
+        """Close the archive."""
 
 
-class _Zip:
+class _ZipArchive:
     def __init__(self, path: Path) -> None:
         self._zip = zipfile.ZipFile(path)
 
-    def members(self) -> Iterator[Member]:
-        for entry in self._zip.infolist():
-            refused = "is a link" if stat.S_ISLNK(entry.external_attr >> 16) else None
-            refused = "is encrypted" if entry.flag_bits & 0x1 else refused
-            yield Member(entry.filename, entry.file_size, entry.compress_size, not entry.is_dir(), refused)
+    def members(self) -> Iterator[ArchiveMember]:
+        for info in self._zip.infolist():
+            problem = "is a link" if stat.S_ISLNK(info.external_attr >> 16) else None
+            problem = "is encrypted" if info.flag_bits & 0x1 else problem
+            yield ArchiveMember(info.filename, info.file_size, info.compress_size, not info.is_dir(), problem)
 
     def open(self, name: str) -> IO[bytes]:
         return self._zip.open(name)
@@ -71,21 +73,20 @@ class _Zip:
         self._zip.close()
 
 
-class _Tar:
+class _TarArchive:
     def __init__(self, path: Path) -> None:
-        self._tar = tarfile.open(path)  # noqa: SIM115  # `close` does
-        self._packed = path.stat().st_size
+        self._tar = tarfile.open(path)  # noqa: SIM115  # closed by `close`
+        self._packed_size = path.stat().st_size
 
-    def members(self) -> Iterator[Member]:
-        for entry in self._tar:
-            plain = entry.isreg() or entry.isdir()
-            refused = None if plain else "is a link or a device"
-            yield Member(entry.name, entry.size, self._packed, entry.isreg(), refused)
+    def members(self) -> Iterator[ArchiveMember]:
+        for info in self._tar:
+            problem = None if info.isreg() or info.isdir() else "is a link or a device"
+            yield ArchiveMember(info.name, info.size, self._packed_size, info.isreg(), problem)
 
     def open(self, name: str) -> IO[bytes]:
         stream = self._tar.extractfile(name)
         if stream is None:
-            raise tarfile.TarError(f"{name} is no file")
+            raise tarfile.TarError(f"{name} is not a file")
         return stream
 
     def close(self) -> None:
@@ -93,102 +94,122 @@ class _Tar:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the bytes are a zip or a tar, compressed or not."""
+    """Return True if the bytes start a zip or tar archive, compressed or not."""
     try:
         return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         return False
 
 
-def file_names(path: Path, limits: Limits | None = None) -> list[str]:
-    """Paths of the files in an archive.
+def list_files(path: Path, limits: ArchiveLimits | None = None) -> list[str]:
+    """Return the paths of the files in an archive.
 
     Raises:
-        SourceError: it cannot be read, or holds an entry that no honest archive of data holds.
+        SourceError: the archive cannot be read, has an unsafe member, or exceeds a limit.
     """
-    with _opened(path) as opened:
-        return [member.name for member in _judged(path, opened, limits or Limits()) if member.is_file]
+    with _open_archive(path) as archive:
+        members = _checked_members(path, archive, limits or ArchiveLimits())
+        return [member.name for member in members if member.is_file]
 
 
-def unpack(path: Path, wanted: Mapping[str, str], target: Path, limits: Limits | None = None) -> None:
-    """Write the wanted members (path in the archive -> plain name) into the target folder.
+def extract(
+    path: Path, file_names: Mapping[str, str], folder: Path, limits: ArchiveLimits | None = None
+) -> None:
+    """Write selected members of an archive into a folder.
+
+    Args:
+        path: the archive.
+        file_names: name of each file in the folder, by its path in the archive.
+        folder: an existing folder without these files.
+        limits: limits on the archive.
 
     Raises:
-        SourceError: the archive cannot be read, is not honest, lacks a member, or goes past a limit.
+        SourceError: the archive cannot be read, lacks a member, has an unsafe one, or exceeds a limit.
     """
-    limits = limits or Limits()
-    with _opened(path) as opened:
-        found = {member.name: member for member in _judged(path, opened, limits) if member.is_file}
-        for name, plain in wanted.items():
-            if name not in found:
-                raise SourceError(f"{path} holds no {name}; it holds {some(list(found))}")
-            with opened.open(name) as stream:
-                _write(path, stream, found[name], target / plain, limits)
+    limits = limits or ArchiveLimits()
+    with _open_archive(path) as archive:
+        files = {member.name: member for member in _checked_members(path, archive, limits) if member.is_file}
+        for name, file_name in file_names.items():
+            if name not in files:
+                raise SourceError(f"{path} does not contain {name} (its files: {list_some(list(files))})")
+            with archive.open(name) as stream:
+                _write(path, stream, files[name], folder / file_name, limits)
 
 
-def some(names: list[str]) -> str:
-    """The first few of many names, for a message."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") or "no files"
+def list_some(names: Sequence[str]) -> str:
+    """Join the first few names for a message.
+
+    >>> list_some(["a", "b", "c", "d", "e", "f", "g"])
+    'a, b, c, d, e and 2 more'
+    """
+    n_more = len(names) - MAX_LISTED_NAMES
+    return ", ".join(names[:MAX_LISTED_NAMES]) + (f" and {n_more} more" if n_more > 0 else "") or "none"
 
 
-def _judged(path: Path, opened: Opened, limits: Limits) -> Iterator[Member]:
-    """The members, one by one: a tar is read no further than its first offence."""
-    seen: set[str] = set()
+def _checked_members(path: Path, archive: OpenArchive, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
+    """Yield the members; a tar is read no further than its first unsafe member."""
+    names: set[str] = set()
     total = 0
-    for member in opened.members():
-        if (
-            reason := member.refused
-            or _unsafe(member.name)
-            or ("is there twice" if member.name in seen else None)
-        ):
-            raise SourceError(f"{path} is refused: {member.name!r} {reason}")
-        seen.add(member.name)
+    for member in archive.members():
+        problem = member.problem or _path_problem(member.name)
+        if member.name in names:
+            problem = problem or "occurs twice"
+        if problem:
+            raise SourceError(f"{path} is not safe to unpack: {member.name!r} {problem}; {ADVICE}")
+        names.add(member.name)
         total += member.size
-        _keep_within(path, total, member.size, member.packed, limits)
-        if len(seen) > limits.members:
-            raise SourceError(f"{path} is refused: more than {limits.members} members")
+        _check_size(path, total, member.size, member.packed_size, limits)
+        if len(names) > limits.members:
+            raise SourceError(
+                f"{path} is not safe to unpack: it has more than {limits.members:,} members; {ADVICE}"
+            )
         yield member
 
 
-def _unsafe(name: str) -> str | None:
-    """Why a path is not one inside the archive's own folder."""
+def _path_problem(name: str) -> str | None:
+    """Return the reason if a path could lead out of the target folder, else None."""
     slashes = name.replace("\\", "/")
     if slashes.startswith("/") or (len(name) > 1 and name[1] == ":") or "\0" in name:
-        return "is an absolute path"
-    return "leads out of its folder" if ".." in PurePosixPath(slashes).parts else None
+        return "has an absolute path"
+    return "leads out of the archive" if ".." in PurePosixPath(slashes).parts else None
 
 
-def _keep_within(path: Path, total: int, size: int, packed: int, limits: Limits) -> None:
+def _check_size(path: Path, total: int, size: int, packed_size: int, limits: ArchiveLimits) -> None:
+    """Check the unpacked bytes of the archive (`total`) and of one member (`size`)."""
+    excess = None
     if total > limits.bytes:
-        raise SourceError(f"{path} is refused: it unpacks to more than {limits.bytes:,} bytes")
-    if size > FREE_OF_RATIO and size > limits.ratio * max(packed, 1):
-        raise SourceError(f"{path} is refused: it unpacks to more than {limits.ratio:g} times its size")
+        excess = f"{limits.bytes:,} bytes"
+    elif size > MIN_BYTES_OF_RATIO_CHECK and size > limits.ratio * max(packed_size, 1):
+        excess = f"{limits.ratio:g} times its size"
+    if excess:
+        raise SourceError(f"{path} is not safe to unpack: it unpacks to more than {excess}; {ADVICE}")
 
 
-def _write(path: Path, stream: IO[bytes], member: Member, target: Path, limits: Limits) -> None:
-    """Copy, and count what really comes; the target must be new."""
-    written = 0
-    packed = min(member.packed, path.stat().st_size)
-    with target.open("xb") as out:
-        while block := stream.read(BLOCK):
-            written += len(block)
-            _keep_within(path, written, written, packed, limits)
-            out.write(block)
-    if written != member.size:
+def _write(path: Path, stream: IO[bytes], member: ArchiveMember, target: Path, limits: ArchiveLimits) -> None:
+    """Copy one member into a new file, and check the number of bytes read."""
+    n_written = 0
+    packed_size = min(member.packed_size, path.stat().st_size)
+    with target.open("xb") as file:
+        while block := stream.read(BLOCK_BYTES):
+            n_written += len(block)
+            _check_size(path, n_written, n_written, packed_size, limits)
+            file.write(block)
+    if n_written != member.size:
         raise SourceError(
-            f"{path} is damaged: {member.name} has {written:,} bytes instead of {member.size:,}"
+            f"{path} is damaged: {member.name} should have {member.size:,} bytes, got {n_written:,}; "
+            f"download it again"
         )
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Opened]:
-    """The archive while it is read; what the libraries raise becomes one line."""
+def _open_archive(path: Path) -> Iterator[OpenArchive]:
+    """Open an archive; errors of the libraries become a SourceError, also while it is read."""
     try:
-        with closing(_Zip(path) if zipfile.is_zipfile(path) else _Tar(path)) as opened:
-            yield opened
+        with closing(_ZipArchive(path) if zipfile.is_zipfile(path) else _TarArchive(path)) as archive:
+            yield archive
     except (
         zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error,
         EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError,
     ) as error:  # fmt: skip
-        reason = one_line(error)
+        reason = one_line_message(error)
         raise SourceError(f"{path} cannot be unpacked: {reason}") from None

@@ -1,84 +1,120 @@
-"""Which column of a delimited file is which, and what to say where one is not there."""
+"""Positions of the columns in a delimited text file."""
 
 import csv
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from experiments.datasets.movielens import Layout
+from experiments.datasets.tables import TableFormat
 from marquee.errors import ConfigError, DataError
 
-USUAL_SEPARATORS = ("::", "\t", ";", "|", ",")
-STAND_IN = "\x1f"  # one byte for a separator of several
+COMMON_SEPARATORS = ("::", "\t", ";", "|", ",")
+SUBSTITUTE_SEPARATOR = "\x1f"  # one byte in place of a separator of several
+MAX_LISTED_COLUMNS = 12
 
 
-def split(line: str, separator: str, *, quoted: bool) -> list[str]:
-    """The fields of one line."""
+def split_fields(line: str, separator: str, *, quoted: bool) -> list[str]:
+    """Split one line into its fields.
+
+    >>> split_fields('1::"Mask, The"::5', "::", quoted=True)
+    ['1', 'Mask, The', '5']
+    """
     if len(separator) > 1:
-        line, separator = line.replace(separator, STAND_IN), STAND_IN
+        line, separator = line.replace(separator, SUBSTITUTE_SEPARATOR), SUBSTITUTE_SEPARATOR
     if not quoted:
         return line.split(separator)
     return next(csv.reader([line], delimiter=separator), [])
 
 
-def positions(path: Path, first: str, layout: Layout, optional: Collection[str]) -> dict[str, int]:
-    """Our column names -> where they stand, from 0; an optional one that is absent is left out.
+def column_positions(
+    path: Path, first_line: str, table_format: TableFormat, optional: Collection[str]
+) -> dict[str, int]:
+    """Return the position of each column, from 0, by raw column name; absent optional columns are left out.
+
+    Args:
+        path: the file, for messages.
+        first_line: the header, or the first row if the format has none.
+        table_format: separator and columns.
+        optional: raw column names that the file may lack.
 
     Raises:
-        ConfigError: the file has no header and a column is not given by number.
-        DataError: the file lacks a column, or is separated by something else.
+        ConfigError: the file has no header and a column is not given by its number.
+        DataError: the file lacks a column, or has another separator.
     """
-    fields = [field.strip() for field in split(first, layout.separator, quoted=layout.quoted)]
+    fields = [
+        field.strip()
+        for field in split_fields(first_line, table_format.separator, quoted=table_format.quoted)
+    ]
+    _check_first_line(path, first_line, fields, table_format)
+    find_position = _position_by_name if table_format.header else _position_by_number
+    positions: dict[str, int] = {}
+    for column, source_name in table_format.columns.items():
+        position = find_position(path, fields, column, source_name)
+        if position is not None:
+            positions[column] = position
+        elif column not in optional:
+            raise DataError(_explain_missing_column(path, fields, column, table_format))
+    return positions
+
+
+def missing_column_message(path: Path, names: Sequence[str], column: str, table_format: TableFormat) -> str:
+    """Return the error message for a missing column in a table with named columns."""
+    source_name = table_format.columns[column]
+    by_lowercase = {name.lower(): name for name in names}
+    nearest = difflib.get_close_matches(source_name.lower(), by_lowercase, n=1)
+    hint = f"; did you mean {by_lowercase[nearest[0]]!r}?" if nearest else ";"
+    listed = ", ".join(names[:MAX_LISTED_COLUMNS]) + (", ..." if len(names) > MAX_LISTED_COLUMNS else "")
+    return (
+        f"{path} has no column {source_name!r}, only {listed}{hint} "
+        f"set {table_format.columns_key}.{column} to the name of the {column} column"
+    )
+
+
+def repeated_column_message(path: Path, count: int, column: str, source_name: str) -> str:
+    """Return the error message for a table with several columns of the same name."""
+    return f"{path} has {count} columns named {source_name!r}; rename all but the {column} column"
+
+
+def _check_first_line(path: Path, line: str, fields: list[str], table_format: TableFormat) -> None:
     if not any(fields):
+        expected = "its header" if table_format.header else "a row"
+        raise DataError(f"{path} starts with an empty line, expected {expected}; delete the empty line")
+    separator = table_format.separator
+    other = next((each for each in COMMON_SEPARATORS if each in line and each != separator), None)
+    if len(fields) == 1 and other is not None:
         raise DataError(
-            f"{path} starts with an empty line: its {'header' if layout.header else 'rows'} belong there"
+            f"{path} has only one column when split at {separator!r}, but contains {other!r}; "
+            f"set data.file.separator to {other!r}"
         )
-    if len(fields) == 1 and (other := _other_separator(first, layout.separator)):
-        raise DataError(
-            f"{path} has one column at separator {layout.separator!r} and looks separated by {other!r}: "
-            f"set data.file.separator"
+
+
+def _position_by_name(path: Path, fields: list[str], column: str, source_name: str) -> int | None:
+    count = fields.count(source_name)
+    if count > 1:
+        raise DataError(repeated_column_message(path, count, column, source_name))
+    return fields.index(source_name) if count else None
+
+
+def _position_by_number(_path: Path, fields: list[str], column: str, source_name: str) -> int | None:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", source_name):
+        raise ConfigError(
+            f"data.file: the {column} column must be a number, starting at 1, if header is false "
+            f"(got {source_name!r})"
         )
-    place = _by_name if layout.header else _by_number
-    found = {ours: place(path, fields, ours, theirs) for ours, theirs in layout.columns.items()}
-    missing = [ours for ours, at in found.items() if at is None and ours not in optional]
-    if missing:
-        raise DataError(_missing(path, fields, missing[0], layout))
-    return {ours: at for ours, at in found.items() if at is not None}
+    return int(source_name) - 1 if int(source_name) <= len(fields) else None
 
 
-def _other_separator(first: str, separator: str) -> str | None:
-    return next((s for s in USUAL_SEPARATORS if s in first and s != separator), None)
-
-
-def _by_name(path: Path, fields: list[str], ours: str, theirs: str) -> int | None:
-    if fields.count(theirs) > 1:
-        raise DataError(f"{path} has {fields.count(theirs)} columns called {theirs!r}: which is the {ours}?")
-    return fields.index(theirs) if theirs in fields else None
-
-
-def _by_number(_path: Path, fields: list[str], ours: str, theirs: str) -> int | None:
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", theirs):
-        raise ConfigError(f"data.file: without a header {ours} is a column number from 1, not {theirs!r}")
-    return int(theirs) - 1 if int(theirs) <= len(fields) else None
-
-
-def _missing(path: Path, fields: list[str], ours: str, layout: Layout) -> str:
-    """What is not there, what is, and which of it is nearest."""
-    theirs = layout.columns[ours]
-    if not layout.header:
-        return f"{path} has {len(fields)} columns and no column {theirs} for {ours}: see data.file.columns"
-    if all(re.fullmatch(r"[-+.\w]*\d", field) for field in fields) and not set(fields) & set(
-        layout.columns.values()
-    ):
-        return f"{path} has no header but starts with {fields[:4]}: set data.file.header to false"
-    return missing_column(path, fields, ours, theirs)
-
-
-def missing_column(path: Path, fields: list[str], ours: str, theirs: str) -> str:
-    """The line for a table that has names, but not this one."""
-    nearest = difflib.get_close_matches(theirs.lower(), {field.lower(): field for field in fields}, n=1)
-    names = {field.lower(): field for field in fields}
-    hint = f"did you mean {names[nearest[0]]!r}? " if nearest else ""
-    listed = ", ".join(fields[:12]) + (", ..." if len(fields) > 12 else "")
-    return f"{path} has no column {theirs!r} for {ours} among {listed}: {hint}see data.file.columns"
+def _explain_missing_column(path: Path, fields: list[str], column: str, table_format: TableFormat) -> str:
+    if not table_format.header:
+        return (
+            f"{path} has only {len(fields)} columns, expected the {column} in column "
+            f"{table_format.columns[column]}; correct {table_format.columns_key}"
+        )
+    looks_like_a_row = all(re.fullmatch(r"[-+.\w]*\d", field) for field in fields)
+    if looks_like_a_row and not set(fields) & set(table_format.columns.values()):
+        return (
+            f"{path} has no header (its first line is {', '.join(fields[:4])}, ...); set data.file.header "
+            f"to false and give column numbers in {table_format.columns_key}"
+        )
+    return missing_column_message(path, fields, column, table_format)

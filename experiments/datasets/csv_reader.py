@@ -1,15 +1,15 @@
-"""A delimited file -> the text of its wanted cells, each row with the number of its line.
+"""Reader of delimited text: returns columns of text, each row with its line number.
 
-    line (int64) | one column a wanted name (str) | fault (str: why the line is no row, else null)
-
-Arrow splits the file where lines are rows. Where a quoted field holds line ends, or a quote is never
-closed, Arrow finds fewer rows than there are lines: then Python's reader goes record by record, twenty
-times as slowly, so that an open quote costs its own line and not those behind it.
+PyArrow splits the file if every line is one row. If a quoted field contains line ends, or a quotation mark is
+never closed, PyArrow finds fewer rows than lines. Then Python's csv module reads record by record. It is
+about twenty times slower, but an unclosed quotation mark spoils only its own line.
 """
 
 import csv
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,172 +17,210 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from experiments.datasets.csv_header import STAND_IN, split
-from experiments.datasets.encoding import Survey, numbered, opened
-from experiments.datasets.movielens import Layout
-from marquee.errors import DataError, one_line
-from marquee.interactions.raw_schema import FAULT, LINE
+from experiments.datasets.csv_header import SUBSTITUTE_SEPARATOR, column_positions, split_fields
+from experiments.datasets.encoding import (
+    TextScan,
+    lines_by_number,
+    numbered_lines,
+    open_decompressed,
+    scan_text,
+)
+from experiments.datasets.tables import ArrowColumn, RawTable, TableFormat
+from marquee.errors import DataError, one_line_message
+from marquee.interactions.raw_schema import LINE, PARSE_ERROR
 
-BLOCK = 4 << 20
-BATCH = 1 << 17
-LONGEST_RECORD = 100  # lines; past them the quote counts as never closed
-UNCLOSED = "a quotation mark is never closed"
+BLOCK_BYTES = 4 << 20
+ROWS_PER_BATCH = 1 << 17
+MAX_RECORD_LINES = 100  # a quotation mark that is open for longer counts as never closed
 
 
-def read_cells(path: Path, layout: Layout, wanted: Mapping[str, int], found: Survey) -> pa.Table:
-    """The wanted columns (name -> position) of every row, in file order.
+def read_csv(path: Path, table_format: TableFormat, optional: Collection[str]) -> RawTable:
+    """Read the columns of every row of a delimited text file, plain or gzip.
+
+    Raises:
+        ConfigError: the file has no header and a column is not given by its number.
+        DataError: the file is empty, damaged or not text, or lacks a column that is not optional.
+    """
+    scan = scan_text(path, table_format.encoding)
+    positions = column_positions(path, scan.first_line, table_format, optional)
+    columns = read_csv_columns(path, table_format, positions, scan)
+    return RawTable(columns, partial(lines_by_number, path, table_format.encoding))
+
+
+def read_csv_columns(
+    path: Path, table_format: TableFormat, positions: Mapping[str, int], scan: TextScan
+) -> pa.Table:
+    """Read the columns at the given positions (by raw column name) of every row, in file order.
+
+    Returns:
+        line (int64), the columns (str), and parse_error (str): reason why the line is not a row, else null.
 
     Raises:
         DataError: the file cannot be split into rows.
     """
-    width = len(split(found.first, layout.separator, quoted=layout.quoted))
-    quoted = layout.quoted and found.quotes > 0
+    n_fields = len(split_fields(scan.first_line, table_format.separator, quoted=table_format.quoted))
+    quoted = table_format.quoted and scan.n_quotes > 0
+    n_header_lines = int(table_format.header)
     try:
-        rows, refused = _by_line(path, layout, wanted, width, quote='"' if quoted else False)
+        rows, rejected = _read_with_arrow(path, table_format, positions, n_fields, quoted=quoted)
     except pa.ArrowInvalid as error:
         if not quoted:
-            raise DataError(f"{path} cannot be split into rows: {one_line(error)}") from None
-        rows, refused = None, {}
-    as_lines = rows is not None and rows.num_rows + len(refused) == found.lines - int(layout.header)
-    if not quoted or (as_lines and found.quotes % 2 == 0):
-        return _numbered(rows, refused, 1 + int(layout.header))
-    return pa.concat_tables(list(_by_record(path, layout, wanted, width)))
+            raise DataError(f"{path} cannot be split into rows: {one_line_message(error)}") from None
+    else:
+        one_row_per_line = rows.num_rows + len(rejected) == scan.n_lines - n_header_lines
+        if not quoted or (one_row_per_line and scan.n_quotes % 2 == 0):
+            return _number_lines(rows, rejected, first_line=1 + n_header_lines)
+    return pa.concat_tables(list(_read_with_python(path, table_format, positions, n_fields)))
 
 
-def _by_line(
-    path: Path, layout: Layout, wanted: Mapping[str, int], width: int, *, quote: str | bool
+def _read_with_arrow(
+    path: Path, table_format: TableFormat, positions: Mapping[str, int], n_fields: int, *, quoted: bool
 ) -> tuple[pa.Table, dict[int, str]]:
-    """Arrow's reader, one thread: only then does it number the lines that it refuses."""
-    refused: dict[int, str] = {}
+    """Return the rows, and the parse error of each rejected line by its number."""
+    rejected: dict[int, str] = {}
 
-    def refuse(row: Any) -> str:
-        refused[row.number] = f"{row.actual_columns} fields instead of {row.expected_columns}"
+    def reject(row: Any) -> str:
+        rejected[row.number] = _field_count_error(row.expected_columns, row.actual_columns)
         return "skip"
 
-    separator = layout.separator.encode(layout.encoding)
-    names = [str(n) for n in range(width)]
-    order = [names[at] for at in wanted.values()]
-    with opened(path) as stream:
+    separator = table_format.separator.encode(table_format.encoding)
+    is_single_byte = len(separator) == 1
+    names = [str(number) for number in range(n_fields)]
+    selected = [names[position] for position in positions.values()]
+    with open_decompressed(path) as stream:
         reader = pa.csv.open_csv(
-            stream if len(separator) == 1 else pa.PythonFile(_Narrowed(stream, separator), mode="r"),
+            stream if is_single_byte else pa.PythonFile(_SubstitutingStream(stream, separator), mode="r"),
             pa.csv.ReadOptions(
-                use_threads=False, block_size=BLOCK, column_names=names,
-                skip_rows=int(layout.header), encoding=layout.encoding,
+                use_threads=False,  # with threads, rejected lines have no numbers
+                block_size=BLOCK_BYTES, column_names=names, skip_rows=int(table_format.header),
+                encoding=table_format.encoding,
             ),
             pa.csv.ParseOptions(
-                delimiter=separator.decode() if len(separator) == 1 else STAND_IN,
-                quote_char=quote, invalid_row_handler=refuse, ignore_empty_lines=False,
+                delimiter=separator.decode() if is_single_byte else SUBSTITUTE_SEPARATOR,
+                quote_char='"' if quoted else False, invalid_row_handler=reject, ignore_empty_lines=False,
             ),
             pa.csv.ConvertOptions(
-                include_columns=list(dict.fromkeys(order)), column_types=dict.fromkeys(names, pa.string())
+                include_columns=list(dict.fromkeys(selected)), column_types=dict.fromkeys(names, pa.string())
             ),
         )  # fmt: skip
         rows = pa.Table.from_batches(list(reader), reader.schema)
-    return pa.table([rows[name] for name in order], names=list(wanted)), refused
+    return pa.table([rows[name] for name in selected], names=list(positions)), rejected
 
 
-def _numbered(rows: pa.Table, refused: Mapping[int, str], first: int) -> pa.Table:
-    """Give each row its line, and put the refused lines back in their places."""
-    lines = np.arange(first, first + rows.num_rows + len(refused))
-    refused_lines = np.fromiter(sorted(refused), np.int64, len(refused))
-    good = np.delete(lines, refused_lines - first)
-    table = _table(good, rows.columns, pa.nulls(rows.num_rows, pa.string()), rows.column_names)
-    if not refused:
+def _number_lines(rows: pa.Table, rejected: Mapping[int, str], first_line: int) -> pa.Table:
+    """Give each row its line number, and put rejected lines back in their places."""
+    lines = np.arange(first_line, first_line + rows.num_rows + len(rejected))
+    rejected_lines = np.fromiter(sorted(rejected), np.int64, len(rejected))
+    row_lines = np.delete(lines, rejected_lines - first_line)
+    table = _raw_columns(row_lines, rows.columns, pa.nulls(rows.num_rows, pa.string()), rows.column_names)
+    if not rejected:
         return table
-    empty = [pa.nulls(len(refused), pa.string())] * rows.num_columns
-    faults = pa.array([refused[number] for number in refused_lines.tolist()], pa.string())
-    table = pa.concat_tables([table, _table(refused_lines, empty, faults, rows.column_names)])
-    return table.take(np.argsort(np.concatenate([good, refused_lines]), kind="stable"))
+    empty = [pa.nulls(len(rejected), pa.string())] * rows.num_columns
+    errors = pa.array([rejected[number] for number in rejected_lines.tolist()], pa.string())
+    table = pa.concat_tables([table, _raw_columns(rejected_lines, empty, errors, rows.column_names)])
+    return table.take(np.argsort(np.concatenate([row_lines, rejected_lines]), kind="stable"))
 
 
-def _table(lines: Any, columns: list[Any], faults: Any, names: list[str]) -> pa.Table:
-    return pa.table([pa.array(lines, pa.int64()), *columns, faults], names=[LINE, *names, FAULT])
+def _raw_columns(lines: Any, columns: list[ArrowColumn], errors: ArrowColumn, names: list[str]) -> pa.Table:
+    return pa.table([pa.array(lines, pa.int64()), *columns, errors], names=[LINE, *names, PARSE_ERROR])
 
 
-def _by_record(path: Path, layout: Layout, wanted: Mapping[str, int], width: int) -> Iterator[pa.Table]:
-    """Python's reader, in batches; at least one, so that there is always a table."""
-    records = _records(numbered(path, layout.encoding), layout.separator)
-    if layout.header:
+def _read_with_python(
+    path: Path, table_format: TableFormat, positions: Mapping[str, int], n_fields: int
+) -> Iterator[pa.Table]:
+    """Yield the rows in batches; at least one, which may be empty."""
+    records = _records(numbered_lines(path, table_format.encoding), table_format.separator)
+    if table_format.header:
         next(records)
     while True:
-        lines, faults = [], []
-        columns: list[list[str | None]] = [[] for _ in wanted]
-        for line, fields in records:
-            whole = fields is not None and len(fields) == width
-            lines.append(line)
-            faults.append(None if whole else _fault(fields, width))
-            for column, at in zip(columns, wanted.values(), strict=True):
-                column.append(fields[at] if fields is not None and whole else None)
-            if len(lines) == BATCH:
-                break
-        yield _table(
-            lines, [pa.array(c, pa.string()) for c in columns], pa.array(faults, pa.string()), list(wanted)
-        )
-        if len(lines) < BATCH:
+        batch = list(islice(records, ROWS_PER_BATCH))
+        yield _batch_columns(batch, positions, n_fields)
+        if len(batch) < ROWS_PER_BATCH:
             return
 
 
-def _fault(fields: list[str] | None, width: int) -> str:
-    return UNCLOSED if fields is None else f"{len(fields)} fields instead of {width}"
+def _batch_columns(
+    batch: list[tuple[int, list[str] | None]], positions: Mapping[str, int], n_fields: int
+) -> pa.Table:
+    lines, errors = [], []
+    columns: list[list[str | None]] = [[] for _ in positions]
+    for line, fields in batch:
+        error = _parse_error(fields, n_fields)
+        lines.append(line)
+        errors.append(error)
+        for column, position in zip(columns, positions.values(), strict=True):
+            column.append(fields[position] if fields is not None and error is None else None)
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return _raw_columns(lines, arrays, pa.array(errors, pa.string()), list(positions))
+
+
+def _parse_error(fields: list[str] | None, n_fields: int) -> str | None:
+    if fields is None:
+        return "a quotation mark is never closed"
+    return None if len(fields) == n_fields else _field_count_error(n_fields, len(fields))
+
+
+def _field_count_error(expected: int, actual: int) -> str:
+    return f"expected {expected} fields, got {actual}"
 
 
 def _records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Line number and fields of each record; None where a quote is open for too long."""
-    ahead: deque[tuple[int, str]] = deque()
+    """Yield line number and fields of each record; no fields (None) if a quotation mark is never closed."""
+    unread: deque[tuple[int, str]] = deque()
 
-    def pull() -> tuple[int, str] | None:
-        return ahead.popleft() if ahead else next(lines, None)
+    def next_line() -> tuple[int, str] | None:
+        return unread.popleft() if unread else next(lines, None)
 
-    while (line := pull()) is not None:
-        taken = [line]
-        fields = _fields([line[1]], separator)
-        while fields is None and len(taken) < LONGEST_RECORD and (more := pull()) is not None:
-            taken.append(more)
-            fields = _fields([text for _, text in taken], separator)
+    while (line := next_line()) is not None:
+        record = [line]
+        fields = _record_fields([line[1]], separator)
+        while fields is None and len(record) < MAX_RECORD_LINES and (following := next_line()) is not None:
+            record.append(following)
+            fields = _record_fields([text for _, text in record], separator)
         if fields is None:
-            ahead.extendleft(reversed(taken[1:]))
+            unread.extendleft(reversed(record[1:]))
         yield line[0], fields
 
 
-def _fields(lines: list[str], separator: str) -> list[str] | None:
-    """The fields of one record; None where its quote is still open behind the last line."""
+def _record_fields(lines: list[str], separator: str) -> list[str] | None:
+    """Return the fields of one record; None if a quotation mark is still open after the last line."""
     if len(separator) > 1:
-        lines, separator = [line.replace(separator, STAND_IN) for line in lines], STAND_IN
-    whole = [*(line + "\n" for line in lines[:-1]), lines[-1]]
-    reader = csv.reader(
-        [*whole, ""], delimiter=separator, strict=True
-    )  # one more: read only in an open quote
+        lines = [line.replace(separator, SUBSTITUTE_SEPARATOR) for line in lines]
+        separator = SUBSTITUTE_SEPARATOR
+    record = [*(line + "\n" for line in lines[:-1]), lines[-1]]
+    # The csv module reads the extra line only if a quotation mark is still open.
+    reader = csv.reader([*record, ""], delimiter=separator, strict=True)
     try:
         return next(reader, [])
     except csv.Error:
-        if len(lines) > 1 or reader.line_num > len(whole):
+        if len(lines) > 1 or reader.line_num > len(record):
             return None
     try:
-        return next(csv.reader(whole, delimiter=separator), [])
+        return next(csv.reader(record, delimiter=separator), [])
     except csv.Error:
         return []
 
 
-class _Narrowed:
-    """A stream in which a separator of several bytes is one byte, STAND_IN."""
+class _SubstitutingStream:
+    """Byte stream with SUBSTITUTE_SEPARATOR in place of a separator of several bytes."""
 
     closed = False
 
     def __init__(self, stream: IO[bytes], separator: bytes) -> None:
         self._stream = stream
         self._separator = separator
-        self._carry = b""
+        self._held_back = b""
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; what may be the start of a separator waits for the next."""
+        """Return at most `size` bytes; hold back what may be the start of a separator."""
         while True:
             block = self._stream.read(size)
-            *settled, last = (self._carry + block).split(self._separator)
-            keep = min(len(last), len(self._separator) - 1) if block else 0
-            self._carry = last[len(last) - keep :]
-            out = STAND_IN.encode().join([*settled, last[: len(last) - keep]])
-            if out or not block:
-                return out
+            *complete, last = (self._held_back + block).split(self._separator)
+            n_held_back = min(len(last), len(self._separator) - 1) if block else 0
+            self._held_back = last[len(last) - n_held_back :]
+            output = SUBSTITUTE_SEPARATOR.encode().join([*complete, last[: len(last) - n_held_back]])
+            if output or not block:
+                return output
 
     def close(self) -> None:
-        """The stream's owner closes it."""
+        """Do nothing: the underlying stream is closed by its owner."""

@@ -1,8 +1,9 @@
-"""The download cache: an official archive, once, resumed where it stopped, checked before it is used.
+"""Download cache: each MovieLens archive is downloaded once, resumed after an interruption, and verified.
 
-cache/ml-1m.zip          complete, and its checksum was right
-cache/ml-1m.zip.part     what has arrived so far
+cache/ml-1m.zip          complete and verified
+cache/ml-1m.zip.part     bytes received so far
 cache/ml-1m.zip.lock     held by the process that downloads
+cache/ml-….zip.md5       published checksum of an archive that changes
 """
 
 import logging
@@ -16,124 +17,144 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.datasets.movielens import BASE_URL, Dataset
-from marquee.errors import SourceError, one_line
+from experiments.datasets.movielens import BASE_URL, MovieLensRelease
+from marquee.errors import SourceError, one_line_message
 from marquee.files.digest import md5_of
-from marquee.files.lock import locked
+from marquee.files.lock import file_lock
 
 log = logging.getLogger(__name__)
-logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is ours to write
+logging.getLogger("httpx").setLevel(logging.WARNING)  # downloads are logged here
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds
 
 
-def default_cache() -> Path:
-    """$MARQUEE_CACHE, or `marquee` in the user's cache folder."""
-    if own := os.environ.get("MARQUEE_CACHE"):
-        return Path(own)
+def default_cache_folder() -> Path:
+    """Return $MARQUEE_CACHE, or the folder `marquee` in the user's cache folder."""
+    if configured := os.environ.get("MARQUEE_CACHE"):
+        return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "marquee"
 
 
-def cached_archive(dataset: Dataset, cache: Path, by_hand: Path, base_url: str = BASE_URL) -> Path:
-    """The official archive, from the cache or downloaded into it; `by_hand` is where a person may put it.
+def fetch_archive(release: MovieLensRelease, cache: Path, inbox: Path, base_url: str = BASE_URL) -> Path:
+    """Return the path of a verified archive in the cache; download it if necessary.
+
+    Args:
+        release: release to fetch.
+        cache: the cache folder; created if it does not exist.
+        inbox: folder that error messages name for archives downloaded by hand.
+        base_url: the folder of the archives on the server.
 
     Raises:
-        SourceError: it cannot be downloaded or stored, or is not what GroupLens published.
+        SourceError: the archive cannot be downloaded or stored, or its checksum is wrong.
     """
-    archive = cache / dataset.archive
-    advice = f"put {dataset.archive} into {by_hand}/ by hand, or run again to resume"
+    archive = cache / release.archive
+    url = f"{base_url}/{release.archive}"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with locked(archive.with_name(f"{archive.name}.lock")):  # the others wait, and find it done
-            if not _is_whole(archive, dataset):
-                _fetch(dataset, archive, f"{base_url}/{dataset.archive}")
+        with file_lock(archive.with_name(f"{archive.name}.lock")):
+            if not _is_verified(archive, release):
+                _download(release, archive, url)
     except httpx.HTTPError as error:
-        raise SourceError(f"{base_url}/{dataset.archive}: {_reason(error)}; {advice}") from None
+        raise SourceError(
+            f"cannot download {url}: {_reason(error)}; run the command again to resume, "
+            f"or put {release.archive} into {inbox}/ yourself"
+        ) from None
     except OSError as error:
-        raise SourceError(f"{cache} cannot be used as the download cache: {error}; {advice}") from None
+        raise SourceError(
+            f"cannot use {cache} as the download cache: {error}; set MARQUEE_CACHE to a writable folder, "
+            f"or put {release.archive} into {inbox}/ yourself"
+        ) from None
     return archive
 
 
-def _is_whole(archive: Path, dataset: Dataset) -> bool:
-    """Whether the cache holds the archive as published; a damaged one is forgotten."""
-    note = _note(archive)
-    expected = dataset.md5 or (note.read_text() if note.exists() else None)
+def _is_verified(archive: Path, release: MovieLensRelease) -> bool:
+    """Return True if the cache has the archive as published; a damaged one is deleted."""
+    checksum_file = _checksum_file(archive)
+    expected = release.md5 or (checksum_file.read_text() if checksum_file.exists() else None)
     if not archive.exists() or expected is None:
         return False
     if md5_of(archive) == expected:
         return True
-    log.warning("%s is damaged: it is downloaded again", archive)
+    log.warning("%s is damaged; downloading it again", archive)
     archive.unlink()
     return False
 
 
-def _fetch(dataset: Dataset, archive: Path, url: str) -> None:
-    """Download to the .part, check it, and move it into place."""
+def _download(release: MovieLensRelease, archive: Path, url: str) -> None:
+    """Download the archive to a .part file, verify it, and move it into place."""
     part = archive.with_name(f"{archive.name}.part")
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
-        expected = dataset.md5 or _published_md5(client, f"{url}.md5")
+        expected = release.md5 or _published_md5(client, f"{url}.md5")
         if not (part.exists() and md5_of(part) == expected):
-            _stream(client, url, part)
+            _receive(client, url, part)
     if (actual := md5_of(part)) != expected:
         part.unlink()
-        raise SourceError(f"{url} came with MD5 {actual} instead of {expected}: deleted; run again to retry")
-    if dataset.md5 is None:
-        _note(archive).write_text(expected)
+        raise SourceError(
+            f"{url} has the wrong checksum: expected MD5 {expected}, got {actual}; "
+            f"the download was deleted, run the command again to retry"
+        )
+    if release.md5 is None:
+        _checksum_file(archive).write_text(expected)
     part.replace(archive)
 
 
-def _stream(client: httpx.Client, url: str, part: Path) -> None:
-    """Append what is missing to the .part; start over where the server does not resume."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+def _receive(client: httpx.Client, url: str, part: Path) -> None:
+    """Append the missing bytes to the .part file; start over if the server cannot resume."""
+    n_bytes = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={n_bytes}-"} if n_bytes else {})
     with client.stream("GET", url, headers=headers) as response:
-        if have and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if n_bytes and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink()
         else:
             response.raise_for_status()
-            _append(response, part, have if _resumes(response, have) else 0)
+            _append(response, part, n_bytes if _resumes_at(response, n_bytes) else 0)
             return
-    _stream(client, url, part)
+    _receive(client, url, part)
 
 
-def _resumes(response: httpx.Response, have: int) -> bool:
-    """Whether the answer goes on exactly where the .part ends."""
-    where = response.headers.get("Content-Range", "")
-    return response.status_code == httpx.codes.PARTIAL_CONTENT and where.startswith(f"bytes {have}-")
+def _resumes_at(response: httpx.Response, n_bytes: int) -> bool:
+    """Return True if the response continues exactly at the end of the .part file."""
+    content_range = response.headers.get("Content-Range", "")
+    return response.status_code == httpx.codes.PARTIAL_CONTENT and content_range.startswith(
+        f"bytes {n_bytes}-"
+    )
 
 
 def _append(response: httpx.Response, part: Path, start: int) -> None:
     if start == 0 and response.status_code == httpx.codes.PARTIAL_CONTENT:
-        raise httpx.RemoteProtocolError("the server answered another range than was asked for")
+        raise httpx.RemoteProtocolError("the server sent a range that was not requested")
     log.info("%s %s", "resuming" if start else "downloading", response.url)
     length = response.headers.get("Content-Length", "")
-    with _progress() as progress, part.open("ab" if start else "wb") as out:
+    with _progress_bar() as progress, part.open("ab" if start else "wb") as file:
         total = start + int(length) if length.isdigit() else None
         task = progress.add_task(part.stem, total=total, completed=start)
         for block in response.iter_raw():
-            out.write(block)
+            file.write(block)
             progress.advance(task, len(block))
 
 
-def _progress() -> Progress:
-    """A bar where a person looks, nothing in a log file."""
+def _progress_bar() -> Progress:
+    """Return a progress bar that appears on a terminal only, not in a log file."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 
 
 def _published_md5(client: httpx.Client, url: str) -> str:
-    """The checksum that GroupLens publishes beside an archive."""
+    """Download the checksum that GroupLens publishes beside an archive."""
     response = client.get(url)
     response.raise_for_status()
-    found = re.search(r"\b[0-9a-f]{32}\b", response.text)
-    if found is None:
-        raise SourceError(f"{url} holds no MD5 checksum: put the archive in place by hand")
-    return found.group()
+    checksum = re.search(r"\b[0-9a-f]{32}\b", response.text)
+    if checksum is None:
+        raise SourceError(
+            f"{url} contains no MD5 checksum; download and unpack the archive yourself and set data.path "
+            f"to the folder"
+        )
+    return checksum.group()
 
 
-def _note(archive: Path) -> Path:
-    """Where the published checksum of a changing archive is kept."""
+def _checksum_file(archive: Path) -> Path:
+    """Return the path of the published checksum of an archive that changes."""
     return archive.with_name(f"{archive.name}.md5")
 
 
@@ -144,11 +165,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: httpx.HTTPError) -> str:
-    """Why, in a few words."""
     if isinstance(error, httpx.HTTPStatusError):
-        return f"the server answered {error.response.status_code}"
+        return f"the server responded with status {error.response.status_code}"
     if isinstance(error, httpx.TimeoutException):
-        return "the server does not answer"
+        return "the server does not respond"
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-        return f"the server's certificate was refused ({one_line(error)})"
-    return one_line(error)
+        return f"the server's certificate is not valid ({one_line_message(error)})"
+    return one_line_message(error)

@@ -1,4 +1,4 @@
-"""The lines of a text file: plain or gzip, its encoding, and where it is not text at all."""
+"""Lines of a text file, plain or gzip; invalid bytes are reported with their line number."""
 
 import codecs
 import gzip
@@ -10,91 +10,104 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from experiments.datasets.archive import FREE_OF_RATIO, Limits
+from experiments.datasets.archive import MIN_BYTES_OF_RATIO_CHECK, ArchiveLimits
 from marquee.errors import DataError
 
-BLOCK = 1 << 20
-GZIP = b"\x1f\x8b"
+BLOCK_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one pass over a file tells: its first line, and how many lines and quotation marks it has."""
+class TextScan:
+    """Result of one pass over a text file."""
 
-    first: str
-    lines: int
-    quotes: int
+    first_line: str
+    n_lines: int
+    n_quotes: int  # quotation marks
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked where it is gzip.
+def open_decompressed(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading bytes, and decompress it if it is gzip.
 
     Raises:
-        DataError: it is empty, or its gzip is damaged.
+        DataError: the file is empty or is damaged gzip.
     """
-    with path.open("rb") as plain:
-        start = plain.read(2)
-    if not start:
+    with path.open("rb") as file:
+        magic = file.read(2)
+    if not magic:
         raise DataError(f"{path} is empty (0 bytes)")
-    if start != GZIP:
+    if magic != GZIP_MAGIC:
         if path.suffix == ".gz":
-            raise DataError(f"{path} is called .gz but is not gzip")
+            raise DataError(f"{path} has the suffix .gz but is not gzip; rename it or compress it")
         with path.open("rb") as stream:
             yield stream
         return
     try:
-        with gzip.open(path) as unpacked:
-            yield cast(IO[bytes], unpacked)
+        with gzip.open(path) as decompressed:
+            yield cast(IO[bytes], decompressed)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged gzip: {error}") from None
+        raise DataError(f"{path} is damaged gzip ({error}); download or compress it again") from None
 
 
-def survey(path: Path, encoding: str) -> Survey:
-    """Read the whole file once, so that whatever reads it next meets text.
+def scan_text(path: Path, encoding: str) -> TextScan:
+    """Check the encoding of a text file, and count its lines and quotation marks.
 
     Raises:
-        DataError: it is empty, damaged, or not text in this encoding.
+        DataError: the file is empty, damaged, or not text in this encoding.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
-    read, lines, quotes, last = 0, 0, 0, b""
-    most = max(FREE_OF_RATIO, Limits().ratio * path.stat().st_size)
-    with opened(path) as stream:
-        while block := stream.read(BLOCK):
-            _decode(path, decoder, block, lines)
-            read += len(block)
-            lines += block.count(b"\n")
-            quotes += block.count(b'"')
-            last = block[-1:]
-            if read > most:
-                raise DataError(f"{path} unpacks to more than {Limits().ratio:g} times its size")
-    _decode(path, decoder, b"", lines)
-    if read == 0:
-        raise DataError(f"{path} holds no bytes behind its gzip header")
-    return Survey(next(numbered(path, encoding), (1, ""))[1], lines + (last != b"\n"), quotes)
+    n_bytes, n_newlines, n_quotes, last_byte = 0, 0, 0, b""
+    limit = max(MIN_BYTES_OF_RATIO_CHECK, ArchiveLimits().ratio * path.stat().st_size)
+    with open_decompressed(path) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            _check_decodes(path, decoder, block, n_newlines, encoding)
+            n_bytes += len(block)
+            n_newlines += block.count(b"\n")
+            n_quotes += block.count(b'"')
+            last_byte = block[-1:]
+            if n_bytes > limit:
+                raise DataError(
+                    f"{path} decompresses to more than {ArchiveLimits().ratio:g} times its size; "
+                    f"decompress it yourself if you trust it"
+                )
+    _check_decodes(path, decoder, b"", n_newlines, encoding)
+    if n_bytes == 0:
+        raise DataError(f"{path} is empty (a gzip file with 0 bytes of content)")
+    _, first_line = next(numbered_lines(path, encoding), (1, ""))
+    return TextScan(first_line, n_newlines + (last_byte != b"\n"), n_quotes)
 
 
-def numbered(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
-    """Every line with its number from 1, without its line end and without a byte order mark."""
+def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield each line with its number from 1, without line end and byte order mark."""
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-    with opened(path) as stream, io.TextIOWrapper(stream, encoding) as text:
+    with open_decompressed(path) as stream, io.TextIOWrapper(stream, encoding) as text:
         for number, line in enumerate(text, start=1):
             yield number, line.removesuffix("\n")
 
 
-def texts(path: Path, encoding: str, numbers: Collection[int]) -> dict[int, str]:
-    """The lines with these numbers, as they stand in the file."""
-    wanted = set(numbers)
-    return {number: line for number, line in numbered(path, encoding) if number in wanted}
+def lines_by_number(path: Path, encoding: str, numbers: Collection[int]) -> dict[int, str]:
+    """Return the text of the lines with these numbers."""
+    selected = set(numbers)
+    return {number: line for number, line in numbered_lines(path, encoding) if number in selected}
 
 
-def _decode(path: Path, decoder: codecs.IncrementalDecoder, block: bytes, lines: int) -> None:
-    """Decode and forget; a byte that is no text is named with its line."""
-    data, at = block, block.find(b"\0")
+def _check_decodes(
+    path: Path, decoder: codecs.IncrementalDecoder, block: bytes, n_newlines: int, encoding: str
+) -> None:
+    """Decode the next block of a file, after `n_newlines` line ends; an empty block ends it.
+
+    Raises:
+        DataError: the block has a NUL byte, or a byte that is invalid in the encoding.
+    """
+    data, position = block, block.find(b"\0")
     try:
-        decoder.decode(block[: at if at >= 0 else None], final=not block)
+        decoder.decode(block[: position if position >= 0 else None], final=not block)
     except UnicodeDecodeError as error:
-        data, at = error.object, error.start
-    if at >= 0:
-        line = lines + data.count(b"\n", 0, at) + 1
-        raise DataError(f"{path} is not text: byte 0x{data[at]:02x} in line {line}; save the table as UTF-8")
+        data, position = error.object, error.start
+    if position >= 0:
+        line = n_newlines + data.count(b"\n", 0, position) + 1
+        raise DataError(
+            f"{path} is not {encoding.upper()} text: invalid byte 0x{data[position]:02x} in line {line}; "
+            f"save the table as UTF-8"
+        )

@@ -1,70 +1,80 @@
-"""The items table: from a file of items, or from the ratings alone."""
+"""The items table: read from a file, or derived from the ratings."""
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiments.datasets.line_readers import read_rows
-from experiments.datasets.movielens import Layout
-from marquee.interactions.matrix import GENRE_SEPARATOR, GENRES, ITEM, TITLE
-from marquee.interactions.raw_schema import FAULT, is_good_id
+from experiments.datasets.readers import read_table
+from experiments.datasets.tables import ArrowColumn, TableFormat
+from marquee.interactions.raw_schema import PARSE_ERROR, valid_id_mask
+from marquee.interactions.table import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 
 log = logging.getLogger(__name__)
 
-NO_GENRES = "(no genres listed)"
+NO_GENRES = "(no genres listed)"  # as written by MovieLens since 10M
 
 
-def items_table(path: Path, layout: Layout) -> pa.Table:
-    """The items of one file; of two rows with one id, the first.
+def read_items(path: Path, table_format: TableFormat) -> pa.Table:
+    """Read an items file; if an id occurs in several rows, the first one counts.
+
+    Returns:
+        item, title and genres (str, joined by "|"); an item without a title has its id as title.
 
     Raises:
-        DataError: the file is empty, is no table, or lacks a column.
+        ConfigError: the file has no header and a column is not given by its number.
+        DataError: the file is empty, is not a table, or lacks the item column.
     """
-    cells = read_rows(path, layout, optional={TITLE, GENRES}).cells
-    read = cells.filter(pc.and_(pc.is_null(cells[FAULT]), pc.not_equal(cells[ITEM], "")))
-    if faults := cells.num_rows - read.num_rows:
-        log.warning("%s: %d lines are no items and are left out", path, faults)
-    ids: list[str] = read[ITEM].to_pylist()
-    rows = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))
-    if repeated := len(ids) - len(rows):
-        log.warning("%s: %d items repeat an id; the first of each is kept", path, repeated)
-    first = read.take(pa.array(sorted(rows.values()), pa.int64()))
-    titles = first[TITLE] if TITLE in first.column_names else first[ITEM]
-    genres = _genres(first, layout)
-    return pa.table({ITEM: first[ITEM], TITLE: pc.coalesce(titles, first[ITEM]), GENRES: genres})
+    table = read_table(path, table_format, optional={TITLE, GENRES}).columns
+    items = table.filter(pc.and_(pc.is_null(table[PARSE_ERROR]), pc.not_equal(table[ITEM], "")))
+    if n_skipped := table.num_rows - items.num_rows:
+        log.warning("%s: skipped %d lines without an item", path, n_skipped)
+    items = _drop_repeated_ids(path, items)
+    titles = items[TITLE] if TITLE in items.column_names else items[ITEM]
+    genres = _genres(items, table_format)
+    return pa.table({ITEM: items[ITEM], TITLE: pc.coalesce(titles, items[ITEM]), GENRES: genres})
 
 
-def items_of(ratings: pa.Table) -> pa.Table:
-    """One row an item that was rated, where the source says nothing of items."""
+def items_from_ratings(ratings: pa.Table) -> pa.Table:
+    """Return one row for each rated item, for a source without items; the id is the title."""
     ids = pc.unique(ratings[ITEM].drop_null())
     return pa.table({ITEM: ids, TITLE: ids, GENRES: pa.array([""] * len(ids), pa.string())})
 
 
 def complete_items(items: pd.DataFrame, rated: pd.Series) -> pd.DataFrame:
-    """The items whose id is an id, and a row for each rated item that the table does not know."""
-    good = items[is_good_id(items[ITEM])]
-    if left_out := len(items) - len(good):
-        log.warning("%d items have no usable id and are left out", left_out)
-    known = set(good[ITEM])
-    unknown = [item for item in rated.unique() if item not in known]
-    if unknown and len(good):
-        log.warning("%d rated items are not in the items table: their id is their title", len(unknown))
-    added = pd.DataFrame({ITEM: unknown, TITLE: unknown, GENRES: ""}, dtype=str)
-    return pd.concat([good, added], ignore_index=True)
+    """Drop items with an invalid id, and add a row for each rated item that is missing from the table."""
+    valid = items[valid_id_mask(items[ITEM])]
+    if n_dropped := len(items) - len(valid):
+        log.warning("dropped %d items with an empty or invalid id", n_dropped)
+    known = set(valid[ITEM])
+    missing = [item for item in rated.unique() if item not in known]
+    if missing and len(valid):
+        log.warning("%d rated items are missing from the items table; their id is their title", len(missing))
+    added = pd.DataFrame({ITEM: missing, TITLE: missing, GENRES: ""}, dtype=str)
+    return pd.concat([valid, added], ignore_index=True)
 
 
-def _genres(items: pa.Table, layout: Layout) -> Any:
-    """Genres joined by "|": from one column each, from one column, or none."""
-    if layout.flags:
-        flags = [[(name if flag == "1" else "") for flag in items[name].to_pylist()] for name in layout.flags]
-        return pa.array(
-            [GENRE_SEPARATOR.join(filter(None, row)) for row in zip(*flags, strict=True)], pa.string()
-        )
+def _drop_repeated_ids(path: Path, items: pa.Table) -> pa.Table:
+    ids: list[str] = items[ITEM].to_pylist()
+    first_row = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))
+    if n_repeated := len(ids) - len(first_row):
+        log.warning("%s: skipped %d rows that repeat an item id", path, n_repeated)
+    return items.take(pa.array(sorted(first_row.values()), pa.int64()))
+
+
+def _genres(items: pa.Table, table_format: TableFormat) -> ArrowColumn:
+    """Return the genres of each item, joined by "|"; empty if the file has none."""
+    if table_format.genre_flags:
+        return _genres_from_flags(items, table_format.genre_flags)
     if GENRES not in items.column_names:
         return pa.array([""] * items.num_rows, pa.string())
     genres = pc.coalesce(items[GENRES], "")
     return pc.if_else(pc.equal(genres, NO_GENRES), "", genres)
+
+
+def _genres_from_flags(items: pa.Table, names: tuple[str, ...]) -> ArrowColumn:
+    columns = [[(name if flag == "1" else "") for flag in items[name].to_pylist()] for name in names]
+    rows = zip(*columns, strict=True)
+    return pa.array([GENRE_SEPARATOR.join(filter(None, row)) for row in rows], pa.string())

@@ -1,47 +1,30 @@
-"""What GroupLens publishes: names, checksums, members and formats, as data.
+"""The MovieLens releases of GroupLens: names, checksums, members and formats.
 
-Checksums are those that GroupLens publishes beside each archive. `ml-latest-small` is replaced
-from time to time, so its checksum is fetched with it.
+The checksums are those that GroupLens publishes beside each archive. `ml-latest-small` is updated from time
+to time, so its checksum is downloaded with it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from marquee.interactions.matrix import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
+from experiments.datasets.tables import TableFormat
+from marquee.interactions.table import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens"
-COMMA = ","
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a delimited text file is read.
-
-    `columns` maps our names to the file's: its header's names, or column numbers from 1. Where
-    `quoted` is false a quotation mark is a character like any other. `flags` are the file's last
-    columns where each is a 0 or 1 for one genre.
-    """
-
-    columns: Mapping[str, str]
-    separator: str = COMMA
-    header: bool = True
-    encoding: str = "utf-8"
-    quoted: bool = True
-    flags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One published archive; `folder` is the one inside the zip, `md5` is None where it changes."""
+class MovieLensRelease:
+    """One published archive with a ratings file and an items file."""
 
     name: str
-    md5: str | None
-    folder: str
-    ratings_member: str
+    md5: str | None  # None: published beside the archive, because it changes
+    folder: str  # path in the archive
+    ratings_member: str  # path in that folder
     items_member: str
-    ratings: Layout
-    items: Layout
-    scale: tuple[float, float] = field(default=(0.5, 5.0))
+    ratings: TableFormat
+    items: TableFormat
+    scale: tuple[float, float] = (0.5, 5.0)
 
     @property
     def archive(self) -> str:
@@ -53,49 +36,55 @@ GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama",
     "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
+FIRST_GENRE_COLUMN_100K = 6
 
 WHOLE_STARS = (1.0, 5.0)
-NUMBERED = {USER: "1", ITEM: "2", RATING: "3", TIMESTAMP: "4"}
-NAMED = {USER: "userId", ITEM: "movieId", RATING: "rating", TIMESTAMP: "timestamp"}
-FLAGGED = {ITEM: "1", TITLE: "2"} | {genre: str(6 + n) for n, genre in enumerate(GENRES_100K)}
+RATING_NUMBERS = {USER: "1", ITEM: "2", RATING: "3", TIMESTAMP: "4"}
+RATING_NAMES = {USER: "userId", ITEM: "movieId", RATING: "rating", TIMESTAMP: "timestamp"}
+ITEM_NAMES = {ITEM: "movieId", TITLE: "title", GENRES: "genres"}
+ITEM_NUMBERS = {ITEM: "1", TITLE: "2", GENRES: "3"}
+ITEM_NUMBERS_100K = {ITEM: "1", TITLE: "2"} | {
+    genre: str(number) for number, genre in enumerate(GENRES_100K, start=FIRST_GENRE_COLUMN_100K)
+}
 
-TAB_RATINGS = Layout(NUMBERED, separator="\t", header=False, quoted=False)
-BAR_ITEMS = Layout(FLAGGED, "|", header=False, encoding="latin-1", quoted=False, flags=GENRES_100K)
-CSV_RATINGS = Layout(NAMED)
-CSV_ITEMS = Layout({ITEM: "movieId", TITLE: "title", GENRES: "genres"})
 
-
-def _colons(encoding: str) -> tuple[Layout, Layout]:
-    """The `::` files of 1M and 10M."""
-    items = {ITEM: "1", TITLE: "2", GENRES: "3"}
-    return (
-        Layout(NUMBERED, separator="::", header=False, encoding=encoding, quoted=False),
-        Layout(items, separator="::", header=False, encoding=encoding, quoted=False),
+def _plain(
+    columns: Mapping[str, str], separator: str, encoding: str = "utf-8", genre_flags: tuple[str, ...] = ()
+) -> TableFormat:
+    """Return the format of a file without header and quotation, as used until 10M."""
+    return TableFormat(
+        columns, separator, header=False, encoding=encoding, quoted=False, genre_flags=genre_flags
     )
 
 
-def _csv(name: str, md5: str | None) -> Dataset:
-    """The archives since 20M: two CSV files with headers, half stars."""
-    return Dataset(name, md5, name, "ratings.csv", "movies.csv", CSV_RATINGS, CSV_ITEMS)
+def _csv_release(name: str, md5: str | None) -> MovieLensRelease:
+    """Return a release in the form used since 20M: two CSV files with headers, half stars."""
+    formats = TableFormat(RATING_NAMES), TableFormat(ITEM_NAMES)
+    return MovieLensRelease(name, md5, name, "ratings.csv", "movies.csv", *formats)
 
 
-_ALL = (
-    Dataset(
-        "ml-100k", "0e33842e24a9c977be4e0107933c0723", "ml-100k",
-        "u.data", "u.item", TAB_RATINGS, BAR_ITEMS, WHOLE_STARS,
+_ALL_RELEASES = (
+    MovieLensRelease(
+        "ml-100k", "0e33842e24a9c977be4e0107933c0723", "ml-100k", "u.data", "u.item",
+        _plain(RATING_NUMBERS, "\t"),
+        _plain(ITEM_NUMBERS_100K, "|", "latin-1", GENRES_100K),
+        WHOLE_STARS,
     ),
-    Dataset(
-        "ml-1m", "c4d9eecfca2ab87c1945afe126590906", "ml-1m",
-        "ratings.dat", "movies.dat", *_colons("latin-1"), WHOLE_STARS,
+    MovieLensRelease(
+        "ml-1m", "c4d9eecfca2ab87c1945afe126590906", "ml-1m", "ratings.dat", "movies.dat",
+        _plain(RATING_NUMBERS, "::", "latin-1"),
+        _plain(ITEM_NUMBERS, "::", "latin-1"),
+        WHOLE_STARS,
     ),
-    Dataset(
-        "ml-10m", "ce571fd55effeba0271552578f2648bd", "ml-10M100K",
-        "ratings.dat", "movies.dat", *_colons("utf-8"),
+    MovieLensRelease(
+        "ml-10m", "ce571fd55effeba0271552578f2648bd", "ml-10M100K", "ratings.dat", "movies.dat",
+        _plain(RATING_NUMBERS, "::"),
+        _plain(ITEM_NUMBERS, "::"),
     ),
-    _csv("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
-    _csv("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
-    _csv("ml-32m", "d472be332d4daa821edc399621853b57"),
-    _csv("ml-latest-small", None),
+    _csv_release("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
+    _csv_release("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
+    _csv_release("ml-32m", "d472be332d4daa821edc399621853b57"),
+    _csv_release("ml-latest-small", None),
 )  # fmt: skip
 
-DATASETS: Mapping[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
+RELEASES: Mapping[str, MovieLensRelease] = {release.name: release for release in _ALL_RELEASES}

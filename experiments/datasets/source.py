@@ -1,176 +1,208 @@
-"""Any source -> a folder that holds just the files that are read, under their plain names.
+"""Source of the raw data: fetched into a folder that contains only the files to read, under plain names.
 
     demo     generated
-    ml-*     data.path (archive, unpacked folder) ─► else the download cache ─► else GroupLens
+    ml-*     data.path (archive or unpacked folder), else the download cache, else GroupLens
     file     data.path (archive, folder, or the table itself)
 
-Only the inbox may be empty-handed: another path that does not hold the source is an error, and
-never a download.
+If data.path is the inbox and the source is not there, it is downloaded. If any other path lacks the source,
+that is an error.
 """
 
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.config.offline import Data, Demo, FileFormat
-from experiments.datasets.archive import file_names, is_archive, some, unpack
-from experiments.datasets.download import cached_archive, default_cache
-from experiments.datasets.movielens import BASE_URL, DATASETS, Dataset
+from experiments.config.offline import DataParams, DemoParams, FileParams
+from experiments.datasets.archive import extract, is_archive, list_files, list_some
+from experiments.datasets.download import default_cache_folder, fetch_archive
+from experiments.datasets.movielens import BASE_URL, RELEASES, MovieLensRelease
 from marquee.errors import SourceError
-from marquee.files.atomic_write import new_folder
+from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import md5_of
-from marquee.interactions.matrix import ITEM_COLUMNS, RATING_COLUMNS
+from marquee.interactions.table import ITEM_COLUMNS, RATING_COLUMNS
 from marquee.seeds import seed_for
 from marquee.synthetic import SyntheticSpec, generate
 
 log = logging.getLogger(__name__)
 
 INBOX = Path("data/inbox")
-TABLES = (".csv", ".tsv", ".dat", ".data", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".dat.gz", ".txt.gz")
+TABLE_SUFFIXES = (
+    ".csv", ".tsv", ".dat", ".data", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".dat.gz", ".txt.gz",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """Which of the fetched files holds the ratings, and which the items."""
+class FetchedFiles:
+    """Names of the fetched files; `items` is None if the source has no items."""
 
     ratings: str
     items: str | None
 
 
 def fetch_source(
-    data: Data, seed: int, target: Path, cache: Path | None = None, base_url: str = BASE_URL
-) -> Fetched:
-    """Fill the target folder with the source's files; what it held before is gone.
+    data: DataParams, seed: int, target: Path, cache: Path | None = None, base_url: str = BASE_URL
+) -> FetchedFiles:
+    """Replace the target folder by the files of a source.
+
+    Args:
+        data: the source and its location.
+        seed: root seed of the demo.
+        target: the folder; it keeps its old content if the source cannot be fetched.
+        cache: the download cache; None: the user's.
+        base_url: the folder of the archives on GroupLens's server.
 
     Raises:
-        SourceError: the source is not there, cannot be read, or is not what it should be.
+        SourceError: the source is missing or cannot be read, or an archive has the wrong checksum.
     """
-    with new_folder(target) as fresh:
-        return _fill(data, seed, fresh, cache or default_cache(), base_url)
+    with replace_folder(target) as folder:
+        if data.source == "demo":
+            return _generate_demo(data.demo, seed, folder)
+        if data.source == "file":
+            return _fetch_own_data(data.path, data.file, folder)
+        release = RELEASES[data.source]
+        location = _local_location(release, data.path)
+        if location is None:
+            location = fetch_archive(release, cache or default_cache_folder(), INBOX, base_url)
+        return _fetch_release(release, location, folder)
 
 
-def scale_of(data: Data) -> tuple[float, float]:
-    """The lowest and highest rating that the source declares."""
+def source_rating_scale(data: DataParams) -> tuple[float, float]:
+    """Return the lowest and highest rating that can occur in a source."""
     if data.source == "demo":
         return (data.demo.step, 5.0)
-    return data.file.scale if data.source == "file" else DATASETS[data.source].scale
+    return data.file.scale if data.source == "file" else RELEASES[data.source].scale
 
 
-def _fill(data: Data, seed: int, target: Path, cache: Path, base_url: str) -> Fetched:
-    if data.source == "demo":
-        return _demo(data.demo, seed, target)
-    if data.source == "file":
-        return _table(data.path, data.file, target)
-    dataset = DATASETS[data.source]
-    place = _local(dataset, data.path)
-    if place is None:
-        place = cached_archive(dataset, cache, INBOX, base_url)
-    return _dataset(dataset, place, target)
-
-
-def _demo(demo: Demo, seed: int, target: Path) -> Fetched:
-    """Ratings from planted factors."""
+def _generate_demo(demo: DemoParams, seed: int, folder: Path) -> FetchedFiles:
     spec = SyntheticSpec(demo.n_ratings, n_users=demo.n_users, n_items=demo.n_items, step=demo.step)
-    made = generate(spec, seed_for(seed, "demo"))
-    ratings, items = made.ratings[list(RATING_COLUMNS)], made.items[list(ITEM_COLUMNS)]
+    dataset = generate(spec, seed_for(seed, "demo"))
+    ratings, items = dataset.ratings[list(RATING_COLUMNS)], dataset.items[list(ITEM_COLUMNS)]
     for name, frame in (("ratings", ratings), ("items", items)):
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), target / f"{name}.parquet")
-    return Fetched("ratings.parquet", "items.parquet")
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet")
+    return FetchedFiles("ratings.parquet", "items.parquet")
 
 
-def _local(dataset: Dataset, path: Path) -> Path | None:
-    """The data set's archive or folder at data.path; None where only the inbox was looked into."""
+def _local_location(release: MovieLensRelease, path: Path) -> Path | None:
+    """Return the archive or folder of a release at data.path, or None if data.path is an inbox without it."""
     if path.is_file():
         if not is_archive(path):
-            raise SourceError(f"{path} is no archive of {dataset.name}: for a table set data.source to file")
+            raise SourceError(
+                f"{path} is not an {release.name} archive; to read a table, set data.source: file"
+            )
         return path
-    for place in (path / dataset.archive, path / dataset.folder, path / dataset.name, path):
-        if (place.is_file() and place != path) or (place / dataset.ratings_member).is_file():
-            return _inside(place, path)
+    for archive_or_folder in (path / release.archive, path / release.folder, path / release.name, path):
+        if archive_or_folder.is_file() or (archive_or_folder / release.ratings_member).is_file():
+            return _check_inside(archive_or_folder, path)
     if path == INBOX:
         return None
-    wanted = f"{dataset.archive} or {dataset.ratings_member}"
-    raise SourceError(f"{path} {f'holds no {wanted}' if path.is_dir() else 'does not exist'}: see data.path")
+    if not path.is_dir():
+        raise SourceError(f"{path} does not exist; set data.path to the {release.name} archive or folder")
+    raise SourceError(
+        f"{path} contains neither {release.archive} nor {release.ratings_member}; "
+        f"set data.path to the {release.name} archive or folder"
+    )
 
 
-def _dataset(dataset: Dataset, place: Path, target: Path) -> Fetched:
-    """Copy or unpack the members that are read; a folder may lack the items."""
-    members = (dataset.ratings_member, dataset.items_member)
-    log.info("%s from %s", dataset.name, place)
-    if place.is_dir():
-        present = [name for name in members if (place / name).is_file()]
-        for name in present:
-            _copy(_inside(place / name, place), target / name)
-        return Fetched(members[0], members[1] if members[1] in present else None)
-    if dataset.md5 and md5_of(place) != dataset.md5:
-        log.warning("%s differs from GroupLens's: its MD5 is not %s", place, dataset.md5)
-    unpack(place, {f"{dataset.folder}/{name}": name for name in members}, target)
-    return Fetched(*members)
+def _fetch_release(release: MovieLensRelease, location: Path, target: Path) -> FetchedFiles:
+    """Copy or extract the ratings and the items; a folder may lack the items."""
+    log.info("reading %s from %s", release.name, location)
+    ratings, items = release.ratings_member, release.items_member
+    if location.is_dir():
+        has_items = (location / items).is_file()
+        for name in (ratings, items) if has_items else (ratings,):
+            _copy(_check_inside(location / name, location), target / name)
+        return FetchedFiles(ratings, items if has_items else None)
+    if release.md5 and md5_of(location) != release.md5:
+        log.warning(
+            "%s is not the archive that GroupLens published: its MD5 is not %s", location, release.md5
+        )
+    extract(location, {f"{release.folder}/{name}": name for name in (ratings, items)}, target)
+    return FetchedFiles(ratings, items)
 
 
-def _table(path: Path, file: FileFormat, target: Path) -> Fetched:
-    """The ratings, and the items where there are some, of a source of one's own."""
+def _fetch_own_data(path: Path, file: FileParams, target: Path) -> FetchedFiles:
+    """Copy or extract the ratings of a user's own source, and the items if it has any."""
     if not path.exists():
-        raise SourceError(f"{path} does not exist: set data.path to an archive, a folder or a table")
+        raise SourceError(f"{path} does not exist; set data.path to an archive, a folder or a table")
     if path.is_file() and not is_archive(path):
         _copy(path, target / path.name)
-        return Fetched(path.name, None)
-    ratings, items = _members(path, file)
-    wanted = {name: PurePosixPath(name).name for name in (ratings, items) if name is not None}
-    if len(set(wanted.values())) < len(wanted):
-        raise SourceError(f"{path}: the ratings and the items are both called {wanted[ratings]}: rename one")
+        return FetchedFiles(path.name, None)
+    ratings, items = _find_members(path, file)
+    file_names = {name: PurePosixPath(name).name for name in (ratings, items) if name is not None}
+    if len(set(file_names.values())) < len(file_names):
+        raise SourceError(
+            f"the ratings and the items in {path} are both named {file_names[ratings]}; rename one of them"
+        )
     if path.is_dir():
-        for name, plain in wanted.items():
-            _copy(_inside(path / name, path), target / plain)
+        for name, file_name in file_names.items():
+            _copy(_check_inside(path / name, path), target / file_name)
     else:
-        unpack(path, wanted, target)
-    return Fetched(wanted[ratings], None if items is None else wanted[items])
+        extract(path, file_names, target)
+    return FetchedFiles(file_names[ratings], None if items is None else file_names[items])
 
 
-def _members(path: Path, file: FileFormat) -> tuple[str, str | None]:
-    """Which members of an archive or folder hold the ratings and the items."""
-    if path.is_dir():
-        named = [
-            name for name in (file.ratings_member, file.items_member) if name and (path / name).is_file()
-        ]
-        names = sorted({*named, *(entry.name for entry in path.iterdir() if entry.is_file())})
-    else:
-        names = file_names(path)
-    ratings = _pick(path, names, file.ratings_member, "ratings")
+def _find_members(path: Path, file: FileParams) -> tuple[str, str | None]:
+    """Return the paths of the ratings and the items in an archive or folder."""
+    names = _files_in_folder(path, file) if path.is_dir() else list_files(path)
+    ratings = _find_member(path, names, file.ratings_member, "ratings")
     if ratings is None:
-        hint = "put ratings.csv there, or set data.path or data.file.ratings_member"
-        raise SourceError(f"{path} holds no ratings.* table but {some(names)}: {hint}")
-    return ratings, _pick(path, names, file.items_member, "items")
+        raise SourceError(
+            f"{path} contains no table named ratings.* (its files: {list_some(names)}); add ratings.csv, "
+            f"or set data.path or data.file.ratings_member"
+        )
+    return ratings, _find_member(path, names, file.items_member, "items")
 
 
-def _pick(path: Path, names: Iterable[str], member: str | None, stem: str) -> str | None:
-    """The member that is named, or the only table called by the stem."""
+def _files_in_folder(folder: Path, file: FileParams) -> list[str]:
+    """Return the files in a folder, and the members of params.yaml that are in subfolders."""
+    members = (file.ratings_member, file.items_member)
+    configured = {name for name in members if name and (folder / name).is_file()}
+    return sorted(configured | {entry.name for entry in folder.iterdir() if entry.is_file()})
+
+
+def _find_member(
+    path: Path, names: Sequence[str], member: str | None, stem: Literal["ratings", "items"]
+) -> str | None:
+    """Return the member given by params.yaml, else the only table with the given stem, else None."""
     if member is not None:
-        found = [name for name in names if name == member] or [n for n in names if n.endswith(f"/{member}")]
-        if not found:
-            raise SourceError(f"{path} holds no {member} (data.file.{stem}_member) but {some(list(names))}")
+        matches = [name for name in names if name == member]
+        matches = matches or [name for name in names if name.endswith(f"/{member}")]
+        if not matches:
+            raise SourceError(
+                f"{path} does not contain {member} (its files: {list_some(names)}); "
+                f"correct data.file.{stem}_member"
+            )
     else:
-        found = [name for name in names if PurePosixPath(name).name.lower() in {stem + end for end in TABLES}]
-    if len(found) > 1:
-        raise SourceError(f"{path} holds several: {some(found)}; name one in data.file.{stem}_member")
-    return found[0] if found else None
+        file_names = {f"{stem}{suffix}" for suffix in TABLE_SUFFIXES}
+        matches = [name for name in names if PurePosixPath(name).name.lower() in file_names]
+    if len(matches) > 1:
+        raise SourceError(
+            f"{path} contains several candidate files ({list_some(matches)}); "
+            f"choose one with data.file.{stem}_member"
+        )
+    return matches[0] if matches else None
 
 
-def _inside(place: Path, folder: Path) -> Path:
-    """The same path, unless it is a link that leads out of the folder."""
-    if not place.resolve().is_relative_to(folder.resolve()):
-        raise SourceError(f"{place} leads out of {folder}: put the file itself there")
-    return place
+def _check_inside(path: Path, folder: Path) -> Path:
+    """Return the path unchanged.
+
+    Raises:
+        SourceError: a link or ".." in the path leads out of the folder.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise SourceError(f"{path} leads out of {folder}; put a copy of the file there")
+    return path
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy of the bytes: never a link."""
+    """Copy the content of a file; a link is followed."""
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        raise SourceError(f"{source} cannot be copied to {target}: {error.strerror}") from None
+        raise SourceError(f"cannot copy {source} to {target}: {error.strerror}") from None

@@ -1,44 +1,44 @@
-"""A checked ratings table in figures: what results/validation.json tells."""
+"""Statistics of the validated ratings, for results/validation.json."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from marquee.interactions.matrix import ITEM, RATING, TIMESTAMP, USER
-from marquee.interactions.validation import Outcome
+from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.validation import ValidationResult
 
 
-def profile(outcome: Outcome, scale: tuple[float, float]) -> dict[str, Any]:
-    """Counts of the check, and size, density, histogram and time span of what passed it."""
-    ratings = outcome.ratings
-    users, items = ratings[USER].nunique(), ratings[ITEM].nunique()
+def summarize_ratings(result: ValidationResult, scale: tuple[float, float]) -> dict[str, Any]:
+    """Return row counts of the validation, and size, histogram and time span of the valid ratings."""
+    ratings = result.ratings
+    n_users, n_items = ratings[USER].nunique(), ratings[ITEM].nunique()
     return {
-        "rows_in": outcome.rows_in,
-        "rows_good": outcome.rows_in - outcome.rows_bad,
-        "rows_bad": outcome.rows_bad,
-        "bad_share": outcome.rows_bad / outcome.rows_in,
-        "by_reason": outcome.by_reason,
-        "duplicates_resolved": outcome.duplicates,
+        "rows": result.n_rows,
+        "valid_rows": result.n_rows - result.n_invalid,
+        "invalid_rows": result.n_invalid,
+        "invalid_share": result.n_invalid / result.n_rows,
+        "problem_counts": result.problem_counts,
+        "duplicates_resolved": result.n_duplicates,
         "ratings": len(ratings),
-        "users": users,
-        "items": items,
-        "density": len(ratings) / (users * items),
+        "users": n_users,
+        "items": n_items,
+        "density": len(ratings) / (n_users * n_items),
         "mean_rating": float(ratings[RATING].astype("float64").mean()),
         "histogram": _histogram(ratings[RATING]),
         "scale": list(scale),
-        **_span(ratings),
+        **_time_span(ratings),
     }
 
 
 def _histogram(ratings: pd.Series) -> dict[str, int]:
-    """How often each rating was given; means of duplicates fall to the nearest half."""
+    """Count the ratings by value; means of duplicates are rounded to the nearest half."""
     halves, counts = np.unique((ratings.to_numpy(dtype=np.float64) * 2).round(), return_counts=True)
-    return {f"{half / 2:g}": int(n) for half, n in zip(halves, counts, strict=True)}
+    return {f"{half / 2:g}": int(count) for half, count in zip(halves, counts, strict=True)}
 
 
-def _span(ratings: pd.DataFrame) -> dict[str, Any]:
-    """First and last timestamp, UTC seconds."""
+def _time_span(ratings: pd.DataFrame) -> dict[str, Any]:
+    """Return the first and last timestamp in UTC seconds, or null if there are none."""
     if TIMESTAMP not in ratings:
         return {"has_timestamps": False, "first_timestamp": None, "last_timestamp": None}
     first, last = int(ratings[TIMESTAMP].min()), int(ratings[TIMESTAMP].max())

@@ -1,7 +1,7 @@
-"""Measures the best trial of each candidate on the folds of the search.
+"""Evaluation of each candidate's best trial on the folds of the search.
 
-The folds go side by side; its cost is taken then, with nothing beside it and everything loaded. A candidate
-that cannot be measured (for want of memory, mostly) is kept with its reason, and the others go on.
+Folds are evaluated in parallel. The cost is measured afterwards, on one fold, with nothing else running. If
+the evaluation of a candidate fails (usually out of memory), the reason is recorded and the others continue.
 """
 
 import time
@@ -14,153 +14,170 @@ from typing import TypeVar
 
 import numpy as np
 
-from experiments.evaluation.candidate_metrics import AcrossTime, Figures, MeasuredCost, Measures
-from experiments.evaluation.cross_validation import Part, Parts, Seeds, fold_seeds, steps
-from experiments.evaluation.leakage import Crossing
-from experiments.evaluation.model_evaluation import Judgement, Rule, has_hits, judge_model, recommend
-from experiments.evaluation.peak_memory import footprint
-from experiments.search.trials import Trial, reason_of
+from experiments.evaluation.candidate_metrics import (
+    CandidateMetrics,
+    MeasuredCost,
+    MetricValues,
+    SplitComparison,
+)
+from experiments.evaluation.cross_validation import FoldData, Folds, Seeds, fold_seeds, train_on_folds
+from experiments.evaluation.leakage import SplitPair
+from experiments.evaluation.model_evaluation import (
+    EvaluationProtocol,
+    ModelEvaluation,
+    evaluate_model,
+    has_relevant_items,
+    recommend,
+)
+from experiments.evaluation.peak_memory import measure_peak_memory
+from experiments.search.trials import Trial, describe_error
 from marquee.algorithms.base import Algorithm, EpochAlgorithm
-from marquee.algorithms.registry import candidate
+from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.scoring import predict_pairs
-from marquee.algorithms.shared_training import sweep
-from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads, threads
+from marquee.algorithms.shared_training import train_shared
+from marquee.algorithms.threads import ONE_BLAS_THREAD, limit_threads, thread_count
 from marquee.errors import DataError
 from marquee.metrics.prediction import mae, rmse
 from marquee.seeds import seed_for
 
 T = TypeVar("T")
-Curve = tuple[tuple[int, float], ...]  # (epoch, error)
+LearningCurve = tuple[tuple[int, float], ...]  # (epoch, error)
 MICRO = 1e-6
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all candidates are measured on, and by which rule."""
+class EvaluationContext:
+    """Data and settings shared by the evaluations of all candidates."""
 
-    parts: Parts
-    crossing: Crossing | None  # None: not across time
-    rule: Rule
-    metric: str  # rmse or mae: of the curves, and of what default parameters come to
-    seed: int  # the root
+    folds: Folds
+    splits: SplitPair | None  # None: leakage is not measured
+    protocol: EvaluationProtocol
+    metric: str  # rmse or mae: of learning curves and default parameters
+    seed: int  # root seed
 
     def check(self) -> None:
-        """Refuse a rule by which lists cannot be judged.
+        """Check that ranking metrics are defined on all folds.
 
         Raises:
-            DataError: on some fold nobody has a relevant held-out item.
+            DataError: on some fold, no training user has a relevant held-out item.
         """
-        if not all(has_hits(self.parts[fold], self.rule) for fold in range(len(self.parts))):
+        if not all(has_relevant_items(data, self.protocol) for data in self.folds):
             raise DataError(
-                f"nobody has a held-out rating of {self.rule.relevant_from:g} or more, by which lists are "
-                "judged: lower measure.relevant_from in params.yaml"
+                f"ranking metrics are undefined: no user has a held-out rating of at least "
+                f"{self.protocol.relevance_threshold:g}; lower measure.relevance_threshold in params.yaml"
             )
 
 
-def measure(trial: Trial, setting: Setting) -> Measures:
-    """Train a trial's candidate again on every fold, and measure all that there is."""
-    with ONE_BLAS_THREAD, ThreadPoolExecutor(n_threads()) as pool, np.errstate(all="ignore"):
+def evaluate_candidate(trial: Trial, context: EvaluationContext) -> CandidateMetrics:
+    """Train a trial's candidate on every fold again and compute all metrics."""
+    with ONE_BLAS_THREAD, ThreadPoolExecutor(thread_count()) as pool, np.errstate(all="ignore"):
         try:
-            return _measured(trial, setting, pool)
+            return _evaluate(trial, context, pool)
         except Exception as error:
-            return Measures(trial.number, trial.algorithm, failure=reason_of(error))
+            return CandidateMetrics(trial.number, trial.algorithm, failure=describe_error(error))
 
 
-def _measured(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> Measures:
-    folds = list(pool.map(partial(_on_fold, trial, setting), range(len(setting.parts))))
-    return Measures(
+def _evaluate(trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor) -> CandidateMetrics:
+    results = list(pool.map(partial(_evaluate_fold, trial, context), range(len(context.folds))))
+    evaluations, curves = zip(*results, strict=True)
+    return CandidateMetrics(
         trial.number,
         trial.algorithm,
-        tuple(judgement.figures for judgement, _ in folds),
-        _mean_groups([judgement.groups for judgement, _ in folds]),
-        _mean_curve([curve for _, curve in folds]),
-        _if_possible(_with_defaults, trial, setting, pool) or (),
-        _if_possible(_across_time, trial, setting, pool),
-        cost=_cost(trial, setting),
+        tuple(evaluation.metrics for evaluation in evaluations),
+        _mean_segments([evaluation.segments for evaluation in evaluations]),
+        _mean_curve(curves),
+        _or_none(_score_defaults, trial, context, pool) or (),
+        _or_none(_compare_splits, trial, context, pool),
+        cost=_measure_cost(trial, context),
     )
 
 
-def _cost(trial: Trial, setting: Setting) -> MeasuredCost:
-    """One fit, all predictions and all lists of one fold, by one thread that has the machine to itself."""
-    matrix, pairs = setting.parts[0]
-    algorithm = candidate(trial.algorithm).make(trial.parameters, _seeds(trial, setting)(0))
-    with threads(1):
-        with footprint() as memory:
-            began = time.perf_counter()
-            algorithm.fit(matrix)
+def _measure_cost(trial: Trial, context: EvaluationContext) -> MeasuredCost:
+    """Measure one fit, all predictions and all lists of one fold, in one thread."""
+    data = context.folds[0]
+    algorithm = find_algorithm(trial.algorithm).create(trial.parameters, _seeds(trial, context)(0))
+    with limit_threads(1):
+        with measure_peak_memory() as memory:
+            start = time.perf_counter()
+            algorithm.fit(data.train)
             fitted = time.perf_counter()
-        predict_pairs(algorithm, pairs)
+        predict_pairs(algorithm, data.test)
         predicted = time.perf_counter()
-        recommend(algorithm, matrix, setting.rule.n)
-        listed = time.perf_counter()
-    each = (predicted - fitted) / len(pairs.actual)
-    return MeasuredCost(fitted - began, each / MICRO, listed - predicted, memory.peak)
+        recommend(algorithm, data.train, context.protocol.n)
+        recommended = time.perf_counter()
+    seconds_per_rating = (predicted - fitted) / len(data.test.actual)
+    return MeasuredCost(fitted - start, seconds_per_rating / MICRO, recommended - predicted, memory.peak)
 
 
-def _on_fold(trial: Trial, setting: Setting, fold: int) -> tuple[Judgement, Curve]:
-    """The trial's own model on a fold, and its error after every epoch on the way there."""
-    part, known = setting.parts[fold], candidate(trial.algorithm)
-    longest = known.make(trial.parameters, 0)
-    looks = range(1, longest.n_epochs + 1) if isinstance(longest, EpochAlgorithm) else ()
+def _evaluate_fold(
+    trial: Trial, context: EvaluationContext, fold: int
+) -> tuple[ModelEvaluation, LearningCurve]:
+    """Evaluate the trial's model on a fold; the learning curve has its error after every epoch."""
+    data, algorithm = context.folds[fold], find_algorithm(trial.algorithm)
+    final = algorithm.create(trial.parameters, 0)
+    epochs = range(1, final.n_epochs + 1) if isinstance(final, EpochAlgorithm) else ()
     curve: list[tuple[int, float]] = []
-    with threads(1):
-        for stop in sweep(known, [trial.parameters], _seeds(trial, setting)(fold), part[0], looks):
-            if stop.epoch:
-                curve.append((stop.epoch, _error(stop.algorithm, part, setting.metric)))
-            if stop.points:
-                judgement = judge_model(stop.algorithm, part, setting.rule)
-    return judgement, tuple(curve)
+    with limit_threads(1):
+        for snapshot in train_shared(
+            algorithm, [trial.parameters], _seeds(trial, context)(fold), data.train, epochs
+        ):
+            if snapshot.epoch:
+                curve.append((snapshot.epoch, _error(snapshot.algorithm, data, context.metric)))
+            if snapshot.points:
+                evaluation = evaluate_model(snapshot.algorithm, data, context.protocol)
+    return evaluation, tuple(curve)
 
 
-def _if_possible(
-    work: Callable[[Trial, Setting, ThreadPoolExecutor], T | None],
+def _or_none(
+    work: Callable[[Trial, EvaluationContext, ThreadPoolExecutor], T | None],
     trial: Trial,
-    setting: Setting,
+    context: EvaluationContext,
     pool: ThreadPoolExecutor,
 ) -> T | None:
-    """What is told beside the trial; None where that fails: defaults may diverge where the trial does not."""
+    """Return the result, or None if the work fails; defaults may diverge where the trial does not."""
     try:
-        return work(trial, setting, pool)
+        return work(trial, context, pool)
     except Exception:
         return None
 
 
-def _with_defaults(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> tuple[float, ...]:
-    """The error on each fold with the parameters that the algorithm has where none are given."""
-    if candidate(trial.algorithm).is_default(trial.parameters):
-        return tuple(trial.values(setting.metric))
-    seeds = _seeds(trial, setting)
-    (step,) = steps(trial.algorithm, [{}], setting.parts, seeds, pool)
-    return tuple(getattr(fold, setting.metric) for fold in step.folds)
+def _score_defaults(trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor) -> tuple[float, ...]:
+    """Return the error on each fold with the algorithm's default parameters."""
+    if find_algorithm(trial.algorithm).is_default(trial.parameters):
+        return tuple(trial.values(context.metric))
+    (step,) = train_on_folds(trial.algorithm, [{}], context.folds, _seeds(trial, context), pool)
+    return tuple(getattr(fold, context.metric) for fold in step.folds)
 
 
-def _across_time(trial: Trial, setting: Setting, pool: ThreadPoolExecutor) -> AcrossTime | None:
-    if setting.crossing is None:
+def _compare_splits(
+    trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor
+) -> SplitComparison | None:
+    if context.splits is None:
         return None
-    seed = seed_for(setting.seed, "leakage", trial.algorithm)
-    return setting.crossing.measure(trial, seed, setting.rule, pool)
+    seed = seed_for(context.seed, "leakage", trial.algorithm)
+    return context.splits.compare(trial, seed, context.protocol, pool)
 
 
-def _seeds(trial: Trial, setting: Setting) -> Seeds:
-    """Those of the search: what is measured is the very model that was scored there."""
-    return fold_seeds(setting.seed, trial.algorithm)
+def _seeds(trial: Trial, context: EvaluationContext) -> Seeds:
+    """Return the seeds of the search: with them, training gives the same model that the search scored."""
+    return fold_seeds(context.seed, trial.algorithm)
 
 
-def _error(algorithm: Algorithm, part: Part, metric: str) -> float:
-    predictions = predict_pairs(algorithm, part[1])
+def _error(algorithm: Algorithm, data: FoldData, metric: str) -> float:
+    predictions = predict_pairs(algorithm, data.test)
     return {"rmse": rmse, "mae": mae}[metric](predictions.actual, predictions.estimated)
 
 
-def _mean_groups(folds: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
-    """The mean over folds of each group's figures; of those folds that have it."""
+def _mean_segments(folds: Sequence[dict[str, MetricValues]]) -> dict[str, MetricValues]:
+    """Return the mean of each segment's metrics over the folds on which they are defined."""
     return {
-        group: {
-            name: fmean(fold[group][name] for fold in folds if name in fold[group])
-            for name in dict.fromkeys(name for fold in folds for name in fold[group])
+        segment: {
+            name: fmean(fold[segment][name] for fold in folds if name in fold[segment])
+            for name in dict.fromkeys(name for fold in folds for name in fold[segment])
         }
-        for group in folds[0]
+        for segment in folds[0]
     }
 
 
-def _mean_curve(folds: Sequence[Curve]) -> Curve:
+def _mean_curve(folds: Sequence[LearningCurve]) -> LearningCurve:
     return tuple((points[0][0], fmean(error for _, error in points)) for points in zip(*folds, strict=True))

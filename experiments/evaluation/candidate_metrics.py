@@ -1,8 +1,9 @@
-"""What is known of a candidate beyond its error: how its lists do, for whom, at what cost, across time.
+"""Metrics of a candidate's best trial: prediction error, ranking, beyond-accuracy, segments and cost.
 
-rmse mae                             of held-out ratings, in stars
-ndcg recall precision map mrr hit_rate   of lists from the full catalogue, seen items left out
-personalisation coverage diversity novelty popularity_lift gini   of the same lists, whatever was held out
+rmse, mae                                    error of held-out ratings, in stars
+ndcg, recall, precision, map, mrr, hit_rate  ranking of the full catalog without items seen in training
+personalization, coverage, diversity,        properties of the same lists that need no held-out ratings
+novelty, popularity_lift, gini
 """
 
 from collections.abc import Mapping
@@ -11,87 +12,88 @@ from math import nan
 from statistics import fmean
 from typing import Any
 
-from experiments.search.trials import Trial, ranked
+from experiments.search.trials import Trial, rank_trials
 
-Figures = Mapping[str, float]
+MetricValues = Mapping[str, float]
 
 LOWER_IS_BETTER = ("rmse", "mae", "gini")
 HIGHER_IS_BETTER = (
     "ndcg", "recall", "precision", "map", "mrr", "hit_rate",
-    "coverage", "personalisation", "diversity", "novelty",
+    "coverage", "personalization", "diversity", "novelty",
 )  # fmt: skip
 ERRORS = ("rmse", "mae")
-GUESSES = "normal_predictor"  # errs most, covers everything and costs nothing: no standard for the others
-BEYOND = ("personalisation", "coverage", "diversity", "novelty", "popularity_lift", "gini")
+BEYOND_ACCURACY = ("personalization", "coverage", "diversity", "novelty", "popularity_lift", "gini")
+# Worst error, full coverage and no cost: trade-offs and scales of figures must not refer to it.
+RANDOM_BASELINE = "normal_predictor"
 
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """What a candidate cost on one fold with the machine to itself. Never part of a versioned file."""
+    """Cost of a candidate on one fold, alone on the machine. Never part of a versioned file."""
 
     fit_seconds: float
-    predict_microseconds: float  # of one rating
+    predict_microseconds: float  # per rating
     top_n_seconds: float  # lists for all users
-    peak_bytes: int | None  # by which the process grew while fitting; None where the system does not tell
+    peak_bytes: int | None  # growth of the process while fitting; None if the system does not report it
 
 
 @dataclass(frozen=True)
-class AcrossTime:
-    """The same candidate trained on a random part, and on the past alone."""
+class SplitComparison:
+    """Metrics of one candidate under a random split and under a time split."""
 
-    random: Figures
-    time: Figures
-    not_yet: float  # share of recommended items that nobody had rated by the point in time
+    random: MetricValues
+    time: MetricValues
+    unrated_share: float  # share of items recommended under the random split, but not yet rated at the cutoff
 
 
 @dataclass(frozen=True)
-class Measures:
-    """Everything about the best trial of one candidate; or the reason why it could not be measured."""
+class CandidateMetrics:
+    """All metrics of a candidate's best trial, or the reason why it could not be evaluated."""
 
     trial: int
     algorithm: str
-    folds: tuple[Figures, ...] = ()
-    groups: Mapping[str, Figures] = field(default_factory=dict)  # of users and items; means over the folds
-    curve: tuple[tuple[int, float], ...] = ()  # (epoch, mean error over the folds)
-    defaults: tuple[float, ...] = ()  # the search's metric on each fold with default parameters
-    across_time: AcrossTime | None = None
+    folds: tuple[MetricValues, ...] = ()
+    segments: Mapping[str, MetricValues] = field(default_factory=dict)  # means over the folds
+    learning_curve: tuple[tuple[int, float], ...] = ()  # (epoch, mean error over the folds)
+    default_scores: tuple[float, ...] = ()  # search metric on each fold with default parameters
+    split_comparison: SplitComparison | None = None
     failure: str | None = None
     cost: MeasuredCost | None = field(default=None, compare=False)
 
     def values(self, metric: str) -> list[float]:
-        """A metric on each fold; NaN where its lists do not define it."""
+        """Return a metric on each fold; NaN on folds where it is undefined."""
         return [fold.get(metric, nan) for fold in self.folds]
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over the folds."""
+        """Return the mean of a metric over the folds."""
         return fmean(self.values(metric))
 
     def record(self) -> dict[str, Any]:
-        """As it is written to a file: without costs, so that the same search gives the same bytes."""
-        told = asdict(self)
-        del told["cost"]
-        return told
+        """Return the metrics as JSON values, without costs: equal searches must give equal files."""
+        record = asdict(self)
+        del record["cost"]
+        return record
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any], cost: MeasuredCost | None = None) -> "Measures":
-        """Back from `record`, with its cost where that is remembered."""
-        across = record["across_time"]
+    def from_record(cls, record: Mapping[str, Any], cost: MeasuredCost | None = None) -> "CandidateMetrics":
+        """Restore the metrics from `record`, with the cost if it is known."""
+        comparison = record["split_comparison"]
         return cls(
             record["trial"],
             record["algorithm"],
             tuple(record["folds"]),
-            record["groups"],
-            tuple((int(epoch), float(error)) for epoch, error in record["curve"]),
-            tuple(record["defaults"]),
-            AcrossTime(**across) if across else None,
+            record["segments"],
+            tuple((int(epoch), float(error)) for epoch, error in record["learning_curve"]),
+            tuple(record["default_scores"]),
+            SplitComparison(**comparison) if comparison else None,
             record["failure"],
             cost,
         )
 
 
-def leaders(trials: list[Trial], metric: str) -> list[Trial]:
-    """The best trial of each candidate, best first."""
+def best_trials(trials: list[Trial], metric: str) -> list[Trial]:
+    """Return the best trial of each candidate, best first."""
     best: dict[str, Trial] = {}
-    for trial in ranked(trials, metric):
+    for trial in rank_trials(trials, metric):
         best.setdefault(trial.algorithm, trial)
     return list(best.values())

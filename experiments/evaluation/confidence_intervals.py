@@ -1,24 +1,24 @@
-"""How sure a mean over folds is: Student's t, widened because the folds share their training ratings.
+"""Confidence intervals of means over folds, corrected because folds share training ratings.
 
     mean ± t(k - 1) * s * sqrt(1/k + 1/(k - 1))
 
-The second term is the correction of Nadeau and Bengio (2003), n_test / n_train of k folds. Without it folds
-count as independent, which they are not, and differences look surer than they are.
+The second term is the correction of Nadeau and Bengio (2003): n_test / n_train of k folds. Without it, folds
+would count as independent, and intervals would be too narrow.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from statistics import fmean, stdev
 
-from scipy.stats import t as student
+from scipy.stats import t as student_t
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean over folds, with the bounds of its 95% confidence interval."""
+class MeanInterval:
+    """Mean over folds and the bounds of its 95% confidence interval."""
 
     mean: float
     low: float
@@ -26,29 +26,39 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether all of it is on one side of zero."""
+        """True if both bounds are on the same side of zero."""
         return self.low > 0 or self.high < 0
 
 
-def interval(values: Sequence[float]) -> Interval:
-    """The mean of one value a fold; of paired differences too. A single fold says nothing: it is infinite."""
+def mean_interval(values: Sequence[float]) -> MeanInterval:
+    """Return the interval of the mean of one value per fold; it is infinite for a single fold.
+
+    >>> mean_interval([0.9])
+    MeanInterval(mean=0.9, low=-inf, high=inf)
+    """
     mean = fmean(values)
     k = len(values)
     if k < 2:
-        return Interval(mean, float("-inf"), float("inf"))
-    half = float(student.ppf((1 + LEVEL) / 2, k - 1)) * stdev(values) * sqrt(1 / k + 1 / (k - 1))
-    return Interval(mean, mean - half, mean + half)
+        return MeanInterval(mean, -inf, inf)
+    quantile = float(student_t.ppf((1 + LEVEL) / 2, k - 1))
+    half_width = quantile * stdev(values) * sqrt(1 / k + 1 / (k - 1))
+    return MeanInterval(mean, mean - half_width, mean + half_width)
 
 
-def paired(values: Sequence[float], leader: Sequence[float]) -> Interval:
-    """The difference from the leader on the same folds: what folds have in common cancels out.
+def paired_difference(values: Sequence[float], reference: Sequence[float]) -> MeanInterval:
+    """Return the interval of the mean difference `values - reference` on the same folds.
+
+    Pairing removes the variation that the folds have in common.
 
     Raises:
-        ValueError: they are not of the same folds.
+        ValueError: the number of folds differs.
     """
-    return interval([one - other for one, other in zip(values, leader, strict=True)])
+    return mean_interval([value - other for value, other in zip(values, reference, strict=True)])
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Of the mean over folds, as Breiman et al. (1984) take it for their rule of one standard error."""
+    """Return the standard error of a mean over folds, as in the one-standard-error rule.
+
+    Source: Breiman et al., *Classification and Regression Trees*, 1984.
+    """
     return stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0

@@ -1,6 +1,6 @@
-"""Candidates on folds: one training on all folds side by side, in threads on shared arrays.
+"""Cross-validation: train a candidate on all folds in parallel and score it on the held-out parts.
 
-The kernels hold no lock while they run, so folds need no processes; each has one thread.
+Kernels release the interpreter lock, so folds run in threads that share the arrays, one thread per fold.
 """
 
 import time
@@ -9,130 +9,138 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments.search.trials import FoldScore
-from marquee.algorithms.registry import Parameters, candidate
-from marquee.algorithms.scoring import Pairs, pairs_of_coded, predict_pairs
-from marquee.algorithms.shared_training import Stop, sweep
+from marquee.algorithms.registry import Parameters, find_algorithm
+from marquee.algorithms.scoring import UserItemPairs, predict_pairs, recode_pairs
+from marquee.algorithms.shared_training import TrainingSnapshot, train_shared
 from marquee.algorithms.state import model_bytes
-from marquee.algorithms.threads import threads
-from marquee.arrays import Indices, Scale
-from marquee.interactions.matrix import CodedRatings, RatingMatrix
-from marquee.interactions.splitting import Fold, folds_of
+from marquee.algorithms.threads import limit_threads
+from marquee.arrays import Int64Array, RatingScale
+from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
+from marquee.interactions.splitting import TrainTestSplit, split_into_folds
 from marquee.metrics.prediction import mae, rmse
 from marquee.seeds import seed_for
 
-Part = tuple[RatingMatrix, Pairs]
-Seeds = Callable[[int], int]  # the seed of a fold
-Stopped = tuple[Stop, FoldScore]
+Seeds = Callable[[int], int]  # fold number -> seed
+ScoredSnapshot = tuple[TrainingSnapshot, FoldScore]
+
+
+class FoldData(NamedTuple):
+    """Training matrix of a fold, and its held-out ratings with the matrix's user and item numbers."""
+
+    train: InteractionMatrix
+    test: UserItemPairs
 
 
 @dataclass(frozen=True)
 class FoldSource:
-    """Where a worker finds the ratings and how they are folded."""
+    """Files with the ratings and their assignment to folds; picklable, for worker processes."""
 
     train: Path
     order: Path
     n_folds: int
-    scale: Scale
+    scale: RatingScale
 
-    def parts(self) -> "Parts":
-        """Read them."""
-        coded = CodedRatings.from_frame(pd.read_parquet(self.train))
-        return Parts(coded, np.load(self.order), self.n_folds, self.scale)
+    def load(self) -> "Folds":
+        """Read the files."""
+        coded = EncodedInteractions.from_frame(pd.read_parquet(self.train))
+        return Folds(coded, np.load(self.order), self.n_folds, self.scale)
 
 
-class Parts:
-    """The folds of a ratings table: each has what is learned from, and what is predicted then."""
+class Folds(Sequence[FoldData]):
+    """Folds of a ratings table, in memory."""
 
-    def __init__(self, coded: CodedRatings, order: Indices, n_folds: int, scale: Scale) -> None:
-        self._parts = [fold_data(coded, fold, scale) for fold in folds_of(order, n_folds)]
+    def __init__(
+        self, coded: EncodedInteractions, order: Int64Array, n_folds: int, scale: RatingScale
+    ) -> None:
+        self._folds = [fold_data(coded, fold, scale) for fold in split_into_folds(order, n_folds)]
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._folds)
 
-    def __getitem__(self, fold: int) -> Part:
-        return self._parts[fold]
+    def __getitem__(self, fold: int) -> FoldData:  # type: ignore[override]  # no slices
+        return self._folds[fold]
 
 
 @dataclass(frozen=True)
-class Step:
-    """What every fold has come to at one stop of a training."""
+class TrainingStep:
+    """Scores of all folds at one stop of a training."""
 
-    points: tuple[int, ...]
+    points: tuple[int, ...]  # indices of the points that this stop completes
     epoch: int | None
-    folds: tuple[FoldScore, ...]  # one each
+    folds: tuple[FoldScore, ...]
 
 
-def fold_data(coded: CodedRatings, fold: Fold, scale: Scale) -> Part:
-    """The training matrix of a fold, and its test pairs numbered as in it."""
-    matrix = RatingMatrix.from_coded(coded.take(fold.train), scale)
-    return matrix, pairs_of_coded(coded.take(fold.test), matrix)
+def fold_data(coded: EncodedInteractions, fold: TrainTestSplit, scale: RatingScale) -> FoldData:
+    """Build the training matrix and the held-out pairs of a fold."""
+    matrix = InteractionMatrix.from_encoded(coded.take(fold.train), scale)
+    return FoldData(matrix, recode_pairs(coded.take(fold.test), matrix))
 
 
 def fold_seeds(root: int, name: str) -> Seeds:
-    """The seeds of a candidate's folds, shared by all its trials: they differ in parameters alone."""
+    """Return the seeds of a candidate's folds, shared by all its trials, which differ in parameters only."""
     return partial(seed_for, root, "search", name)
 
 
-def steps(
+def train_on_folds(
     name: str,
     points: Sequence[Parameters],
-    parts: Parts,
+    folds: Sequence[FoldData],
     seeds: Seeds,
     pool: ThreadPoolExecutor,
     *,
-    looks: Collection[int] = (),
-) -> Iterator[Step]:
-    """Train once a fold and score every point on the way, all folds in step.
+    checkpoints: Collection[int] = (),
+) -> Iterator[TrainingStep]:
+    """Train once per fold and score every point along the way; all folds stop at the same points.
 
     Args:
-        name: of the candidate.
-        points: parameters that differ in what one training answers for.
-        parts: the folds.
-        seeds: of each fold.
-        pool: threads that the folds are given to.
-        looks: epochs after which to stop besides.
+        name: name of the candidate.
+        points: parameter sets that one training can score, such as different numbers of epochs.
+        folds: training and held-out data.
+        seeds: seed of each fold.
+        pool: threads, one per fold.
+        checkpoints: additional epochs after which to score.
 
     Raises:
-        Exception: whatever training or scoring raises in any of the folds.
+        Exception: any error that training or scoring raises on a fold.
     """
-    walks = [_walk(name, points, parts[fold], seeds(fold), looks) for fold in range(len(parts))]
-    while stops := [stop for stop in pool.map(_advance, walks) if stop is not None]:
-        first = stops[0][0]
-        yield Step(first.points, first.epoch, tuple(score for _, score in stops))
+    trainings = [_train(name, points, data, seeds(fold), checkpoints) for fold, data in enumerate(folds)]
+    while snapshots := [snapshot for snapshot in pool.map(_next_snapshot, trainings) if snapshot is not None]:
+        first = snapshots[0][0]
+        yield TrainingStep(first.points, first.epoch, tuple(score for _, score in snapshots))
 
 
-def _walk(
-    name: str, points: Sequence[Parameters], part: Part, seed: int, looks: Collection[int]
-) -> Iterator[Stopped]:
-    matrix, pairs = part
-    for stop in sweep(candidate(name), points, seed, matrix, looks):
-        yield stop, _scored(stop, pairs)
+def _train(
+    name: str, points: Sequence[Parameters], data: FoldData, seed: int, checkpoints: Collection[int]
+) -> Iterator[ScoredSnapshot]:
+    for snapshot in train_shared(find_algorithm(name), points, seed, data.train, checkpoints):
+        yield snapshot, _score(snapshot, data.test)
 
 
-def _advance(walk: Iterator[Stopped]) -> Stopped | None:
-    with threads(1), np.errstate(all="ignore"):
-        return next(walk, None)
+def _next_snapshot(training: Iterator[ScoredSnapshot]) -> ScoredSnapshot | None:
+    with limit_threads(1), np.errstate(all="ignore"):
+        return next(training, None)
 
 
-def _scored(stop: Stop, pairs: Pairs) -> FoldScore:
-    """How well a model predicts, and what it cost.
+def _score(snapshot: TrainingSnapshot, pairs: UserItemPairs) -> FoldScore:
+    """Measure the errors, size and time of a model.
 
     Raises:
         DivergedError: a prediction is not finite.
     """
-    began = time.perf_counter()
-    predictions = predict_pairs(stop.algorithm, pairs)
-    predicted = time.perf_counter()
+    start = time.perf_counter()
+    predictions = predict_pairs(snapshot.algorithm, pairs)
+    end = time.perf_counter()
     return FoldScore(
         rmse=rmse(predictions.actual, predictions.estimated),
         mae=mae(predictions.actual, predictions.estimated),
         impossible=float(predictions.impossible.mean()),
-        model_bytes=model_bytes(stop.algorithm),
-        fit_seconds=stop.seconds,
-        predict_seconds=predicted - began,
+        model_bytes=model_bytes(snapshot.algorithm),
+        fit_seconds=snapshot.seconds,
+        predict_seconds=end - start,
     )

@@ -1,7 +1,8 @@
-"""The leakage meter: how much better, and in what other order, candidates look when the future is known.
+"""Data leakage of a random split, compared with a split by time.
 
-A random split lets a model learn from ratings that were given after those it is tested on. A split at a point
-in time does not. Both hold out the same share of the same ratings; what differs is leaked.
+With a random split, a model trains on ratings given after those it is tested on; with a time split, it does
+not. Both hold out the same share of the same ratings, so the difference in the metrics is the effect of the
+leakage.
 """
 
 from collections.abc import Sequence
@@ -13,104 +14,122 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from experiments.evaluation.candidate_metrics import LOWER_IS_BETTER, AcrossTime, Measures
-from experiments.evaluation.cross_validation import Part, fold_data
-from experiments.evaluation.model_evaluation import Judgement, Rule, has_hits, judge_model
+from experiments.evaluation.candidate_metrics import LOWER_IS_BETTER, CandidateMetrics, SplitComparison
+from experiments.evaluation.cross_validation import FoldData, fold_data
+from experiments.evaluation.model_evaluation import (
+    EvaluationProtocol,
+    ModelEvaluation,
+    evaluate_model,
+    has_relevant_items,
+)
 from experiments.search.trials import Trial
-from marquee.algorithms.registry import candidate
-from marquee.algorithms.threads import threads
-from marquee.arrays import Indices, Integers, Scale
+from marquee.algorithms.registry import find_algorithm
+from marquee.algorithms.threads import limit_threads
+from marquee.arrays import Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
-from marquee.interactions.matrix import TIMESTAMP, CodedRatings
-from marquee.interactions.splitting import random_holdout, time_holdout
-from marquee.top_n import NONE
+from marquee.interactions.matrix import EncodedInteractions
+from marquee.interactions.splitting import split_at_random, split_by_time
+from marquee.interactions.table import TIMESTAMP
+from marquee.top_n import PADDING
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """The ratings held out in both ways."""
+class SplitPair:
+    """The same ratings split at random and by time."""
 
-    random: Part
-    time: Part
-    moment: int  # UTC seconds; what was rated from then on is held out in time
-    first_rated: Indices  # of each item of the random part's training matrix, UTC seconds
+    random: FoldData
+    time: FoldData
+    cutoff: int  # UTC seconds; ratings from then on are held out by the time split
+    first_rated: Int64Array  # UTC seconds, per item of the random split's training matrix
 
     @classmethod
-    def of(cls, ratings: pd.DataFrame, test_share: float, seed: int, scale: Scale) -> "Crossing":
-        """Split a ratings table at random and at a point in time.
+    def from_ratings(
+        cls, ratings: pd.DataFrame, test_share: float, seed: int, scale: RatingScale
+    ) -> "SplitPair":
+        """Split a ratings table both ways.
 
         Raises:
-            DataError: there are no timestamps, or no point in time separates anything.
+            DataError: the table has no timestamps, or all are equal.
         """
         if TIMESTAMP not in ratings:
-            raise DataError("the ratings have no timestamps: what a random split leaks cannot be told")
-        coded, times = CodedRatings.from_frame(ratings), ratings[TIMESTAMP].to_numpy(dtype=np.int64)
-        by_time = time_holdout(times, test_share)
-        at_random = random_holdout(len(times), len(by_time.test) / len(times), seed)
+            raise DataError("leakage of a random split cannot be measured: the ratings have no timestamps")
+        coded, times = EncodedInteractions.from_frame(ratings), ratings[TIMESTAMP].to_numpy(dtype=np.int64)
+        by_time = split_by_time(times, test_share)
+        at_random = split_at_random(len(times), len(by_time.test) / len(times), seed)
         random = fold_data(coded, at_random, scale)
-        first = dict(zip(coded.item_ids, _firsts(coded.items, times, len(coded.item_ids)), strict=True))
+        first_times = _first_times(coded.items, times, len(coded.item_ids))
+        first_by_id = dict(zip(coded.item_ids, first_times, strict=True))
         return cls(
             random,
             fold_data(coded, by_time, scale),
             int(times[by_time.test].min()),
-            np.array([first[item] for item in random[0].item_ids], dtype=np.int64),
+            np.array([first_by_id[item] for item in random.train.item_ids], dtype=np.int64),
         )
 
-    def check(self, rule: Rule) -> None:
-        """Refuse parts on which lists cannot be judged.
+    def check(self, protocol: EvaluationProtocol) -> None:
+        """Check that ranking metrics are defined under both splits.
 
         Raises:
-            DataError: after the moment, or at random, nobody whom training knows has a relevant rating.
+            DataError: under one of them, no training user has a relevant held-out item.
         """
-        if not (has_hits(self.random, rule) and has_hits(self.time, rule)):
-            raise DataError("nobody whom the past knows has a relevant rating after it: it cannot be judged")
+        if not all(has_relevant_items(data, protocol) for data in (self.random, self.time)):
+            raise DataError(
+                "leakage of a random split cannot be measured: no user has both ratings before the "
+                "time split and a relevant rating after it"
+            )
 
-    def measure(self, trial: Trial, seed: int, rule: Rule, pool: ThreadPoolExecutor) -> AcrossTime:
-        """Train a trial's candidate on both, side by side, and compare."""
-        judged_on = partial(_judged, trial, seed, rule)
-        at_random, in_time = pool.map(judged_on, (self.random, self.time))
-        return AcrossTime(at_random.figures, in_time.figures, self._not_yet(at_random.lists))
+    def compare(
+        self, trial: Trial, seed: int, protocol: EvaluationProtocol, pool: ThreadPoolExecutor
+    ) -> SplitComparison:
+        """Train a trial's candidate under both splits in parallel and return the metrics of each."""
+        evaluate = partial(_fit_and_evaluate, trial, seed, protocol)
+        random, time = pool.map(evaluate, (self.random, self.time))
+        return SplitComparison(random.metrics, time.metrics, self._unrated_share(random.lists))
 
-    def _not_yet(self, lists: Integers) -> float:
-        """Share of the recommended items that nobody had rated by the point in time."""
-        shown = lists[lists != NONE]
-        return float((self.first_rated[shown] >= self.moment).mean()) if len(shown) else 0.0
+    def _unrated_share(self, lists: Int32Array) -> float:
+        """Return the share of recommended items without a rating before the cutoff."""
+        recommended = lists[lists != PADDING]
+        if not len(recommended):
+            return 0.0
+        return float((self.first_rated[recommended] >= self.cutoff).mean())
 
 
 @dataclass(frozen=True)
-class OrderChange:
-    """The candidates in order under both splits, best first, and how alike the orders are."""
+class RankingChange:
+    """Order of the candidates under both splits, best first, and the correlation of the orders."""
 
     random: tuple[str, ...]
     time: tuple[str, ...]
-    tau: float  # Kendall's: 1 the same order, 0 unrelated, -1 reversed
+    tau: float  # Kendall's tau: 1 same order, 0 unrelated, -1 reversed
 
 
-def order_change(measured: Sequence[Measures], metric: str) -> OrderChange | None:
-    """How the order of candidates changes; None where fewer than two were measured across time."""
-    told = [(one.algorithm, one.across_time) for one in measured if one.across_time]
-    if len(told) < 2:
+def compare_rankings(candidates: Sequence[CandidateMetrics], metric: str) -> RankingChange | None:
+    """Compare the order of candidates under both splits; None if fewer than two were compared."""
+    comparisons = {one.algorithm: one.split_comparison for one in candidates if one.split_comparison}
+    if len(comparisons) < 2:
         return None
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
-    random = {name: sign * across.random[metric] for name, across in told}
-    time = {name: sign * across.time[metric] for name, across in told}
-    tau = kendalltau([random[name] for name, _ in told], [time[name] for name, _ in told]).statistic
-    return OrderChange(
+    random = {name: sign * comparison.random[metric] for name, comparison in comparisons.items()}
+    time = {name: sign * comparison.time[metric] for name, comparison in comparisons.items()}
+    tau = kendalltau(list(random.values()), list(time.values())).statistic
+    return RankingChange(
         tuple(sorted(random, key=random.__getitem__)),
         tuple(sorted(time, key=time.__getitem__)),
-        0.0 if np.isnan(tau) else float(tau),  # all are equal: there is no order
+        0.0 if np.isnan(tau) else float(tau),  # NaN: all values are equal, so there is no order
     )
 
 
-def _judged(trial: Trial, seed: int, rule: Rule, part: Part) -> Judgement:
-    """Train a trial's candidate on a part, and judge it there."""
-    algorithm = candidate(trial.algorithm).make(trial.parameters, seed)
-    with threads(1):
-        algorithm.fit(part[0])
-        return judge_model(algorithm, part, rule)
+def _fit_and_evaluate(
+    trial: Trial, seed: int, protocol: EvaluationProtocol, data: FoldData
+) -> ModelEvaluation:
+    algorithm = find_algorithm(trial.algorithm).create(trial.parameters, seed)
+    with limit_threads(1):
+        algorithm.fit(data.train)
+        return evaluate_model(algorithm, data, protocol)
 
 
-def _firsts(items: Integers, times: Indices, n_items: int) -> Indices:
-    firsts = np.full(n_items, np.iinfo(np.int64).max)
-    np.minimum.at(firsts, items, times)
-    return firsts
+def _first_times(items: Int32Array, times: Int64Array, n_items: int) -> Int64Array:
+    """Return the time of each item's first rating."""
+    first = np.full(n_items, np.iinfo(np.int64).max)
+    np.minimum.at(first, items, times)
+    return first

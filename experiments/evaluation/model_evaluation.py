@@ -1,168 +1,187 @@
-"""How a fitted model does on what was held out: errors, lists over the full catalogue, and for whom.
+"""Evaluation of a fitted model on held-out ratings: errors, lists over the full catalog, and segments.
 
-Every user's list is taken of all items but those of the user's training ratings; nothing is sampled. A
-held-out rating is a hit from `relevant_from` stars on. Held-out users whom training did not know have no
-list: they count in the errors alone.
+Each user's list is chosen from all items except those rated in training; nothing is sampled. A held-out
+rating is a hit if it reaches the relevance threshold. Held-out users without training ratings have no list
+and count in the errors only.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.evaluation.candidate_metrics import Figures
-from experiments.evaluation.cross_validation import Part
+from experiments.evaluation.candidate_metrics import MetricValues
+from experiments.evaluation.cross_validation import FoldData
 from marquee.algorithms.base import UNKNOWN, Algorithm
-from marquee.algorithms.retrieval import best_lists
+from marquee.algorithms.retrieval import recommend_lists
 from marquee.algorithms.scoring import Predictions, predict_pairs
-from marquee.arrays import Integers, Mask, Scale
-from marquee.interactions.matrix import RatingMatrix
+from marquee.arrays import BoolArray, Int32Array, RatingScale
+from marquee.interactions.matrix import InteractionMatrix
 from marquee.metrics.beyond_accuracy import (
     coverage,
     diversity,
     gini,
     novelty,
-    personalisation,
+    personalization,
     popularity_lift,
     profile_popularity,
 )
 from marquee.metrics.prediction import mae, rmse
-from marquee.metrics.ranking import METRICS, Relevant, judge, recall
-from marquee.metrics.segments import Groups
+from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, evaluate_lists, recall
+from marquee.metrics.segments import Segments
 
-LIKED = 0.75  # of the way up the scale: 4 of 1 to 5
+RELEVANCE_QUANTILE = 0.75  # of the rating scale: 4 on a scale from 1 to 5
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How lists are judged."""
+class EvaluationProtocol:
+    """Length of the evaluated lists, and the lowest rating that makes a held-out item relevant."""
 
-    n: int  # places that count
-    relevant_from: float  # stars
+    n: int  # items per list
+    relevance_threshold: float  # stars
 
     @classmethod
-    def of(cls, n: int, relevant_from: float | None, scale: Scale) -> "Rule":
-        """The rule of params.yaml: where it names no rating, the one three quarters up the scale."""
-        low, high = scale
-        return cls(n, low + LIKED * (high - low) if relevant_from is None else relevant_from)
+    def of(cls, n: int, relevance_threshold: float | None, scale: RatingScale) -> "EvaluationProtocol":
+        """Return the protocol for the values of params.yaml.
+
+        Args:
+            n: items per list.
+            relevance_threshold: stars; None: three quarters of the way up the rating scale.
+            scale: lowest and highest rating.
+        """
+        if relevance_threshold is None:
+            low, high = scale
+            relevance_threshold = low + RELEVANCE_QUANTILE * (high - low)
+        return cls(n, relevance_threshold)
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """All figures of one model on one part."""
+class ModelEvaluation:
+    """All metrics of one model on one fold or test set."""
 
-    figures: Figures
-    groups: dict[str, Figures]
-    lists: Integers  # (n_users, n), that were judged
+    metrics: MetricValues
+    segments: dict[str, MetricValues]
+    lists: Int32Array  # the evaluated lists, shape (n_users, n)
 
 
-def recommend(algorithm: Algorithm, matrix: RatingMatrix, n: int) -> Integers:
-    """Each user's best n items that the user has not rated, shape (n_users, n)."""
-    lists, _ = best_lists(algorithm, matrix.indptr, matrix.items, n)
+def recommend(algorithm: Algorithm, matrix: InteractionMatrix, n: int) -> Int32Array:
+    """Return each user's best n items among those not rated in training, shape (n_users, n)."""
+    lists, _ = recommend_lists(algorithm, matrix.indptr, matrix.items, n)
     return lists
 
 
-def judged(predictions: Predictions, lists: Integers, part: Part, rule: Rule) -> Judgement:
-    """Put figures to what a model said of a part.
+def has_relevant_items(data: FoldData, protocol: EvaluationProtocol) -> bool:
+    """Return True if ranking metrics are defined: some training user has a relevant held-out item."""
+    known = data.test.users != UNKNOWN
+    return bool((data.test.actual[known] >= protocol.relevance_threshold).any())
+
+
+def evaluate_model(algorithm: Algorithm, data: FoldData, protocol: EvaluationProtocol) -> ModelEvaluation:
+    """Predict the held-out ratings, recommend to all training users, and evaluate both.
 
     Raises:
-        DataError: nobody has a relevant held-out item.
+        DataError: no training user has a relevant held-out item.
     """
-    return _Judging(predictions, lists, part, rule).judgement()
+    predictions = predict_pairs(algorithm, data.test)
+    return evaluate_output(predictions, recommend(algorithm, data.train, protocol.n), data, protocol)
 
 
-def has_hits(part: Part, rule: Rule) -> bool:
-    """Whether any user whom training knows has a relevant held-out rating, so that lists can be judged."""
-    _, pairs = part
-    return bool((pairs.actual[pairs.users != UNKNOWN] >= rule.relevant_from).any())
+def evaluate_output(
+    predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
+) -> ModelEvaluation:
+    """Evaluate predictions of the held-out ratings and recommendation lists, shape (n_users, n).
+
+    Raises:
+        DataError: no training user has a relevant held-out item.
+    """
+    return _Evaluator(predictions, lists, data, protocol).evaluate()
 
 
-def judge_model(algorithm: Algorithm, part: Part, rule: Rule) -> Judgement:
-    """Let a fitted model predict and recommend, and judge both."""
-    matrix, pairs = part
-    return judged(predict_pairs(algorithm, pairs), recommend(algorithm, matrix, rule.n), part, rule)
+class _Evaluator:
+    """Computes metrics of predictions and lists for all users and for segments."""
 
-
-class _Judging:
-    def __init__(self, predictions: Predictions, lists: Integers, part: Part, rule: Rule) -> None:
-        self._matrix, self._pairs = part
-        self._predictions, self._lists, self._rule = predictions, lists, rule
+    def __init__(
+        self, predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
+    ) -> None:
+        self._matrix, self._pairs = data
+        self._predictions, self._lists, self._n = predictions, lists, protocol.n
         self._popularity = self._matrix.item_counts()
         self._profiles = profile_popularity(self._matrix)
-        liked = self._pairs.actual >= rule.relevant_from
-        judged = judge(lists, self._relevant(liked))
-        self._judged_users = judged.users
-        self._ranking = {name: metric(judged, rule.n) for name, metric in METRICS.items()}
+        self._is_relevant = self._pairs.actual >= protocol.relevance_threshold
+        evaluation = evaluate_lists(lists, self._relevant_items(self._is_relevant))
+        self._evaluated_users = evaluation.users
+        self._ranking = {name: metric(evaluation, self._n) for name, metric in RANKING_METRICS.items()}
 
-    def judgement(self) -> Judgement:
-        everybody = np.ones(self._matrix.n_users, dtype=bool)
-        figures = {
+    def evaluate(self) -> ModelEvaluation:
+        """Return the metrics of all users and of each segment."""
+        everyone = np.ones(self._matrix.n_users, dtype=bool)
+        metrics = {
             **self._errors(np.ones(len(self._pairs.actual), dtype=bool)),
             "impossible": float(self._predictions.impossible.mean()),
-            **self._rankings(everybody),
-            **self._beyond(everybody),
+            **self._ranking_metrics(everyone),
+            **self._beyond_accuracy(everyone),
         }
-        groups = {
-            name: self._of_users(mask)
-            for name, mask in Groups.of_users(self._matrix.by_user.counts).masks.items()
-        }
-        groups |= {
-            name: self._of_items(mask) for name, mask in Groups.of_items(self._popularity).masks.items()
-        }
-        return Judgement(figures, groups, self._lists)
+        user_segments = Segments.of_users(self._matrix.by_user.counts).masks
+        item_segments = Segments.of_items(self._popularity).masks
+        segments = {name: self._user_segment(mask) for name, mask in user_segments.items()}
+        segments |= {name: self._item_segment(mask) for name, mask in item_segments.items()}
+        return ModelEvaluation(metrics, segments, self._lists)
 
-    def _of_users(self, group: Mask) -> Figures:
-        in_group = _holds(group, self._pairs.users)
-        sizes = {"members": float(group.sum()), "ratings": float(self._matrix.by_user.counts[group].sum())}
-        if not group.any():
+    def _user_segment(self, members: BoolArray) -> MetricValues:
+        sizes = {
+            "members": float(members.sum()),
+            "ratings": float(self._matrix.by_user.counts[members].sum()),
+        }
+        if not members.any():
             return sizes
-        return sizes | self._errors(in_group) | self._rankings(group) | self._beyond(group)
+        errors = self._errors(_is_member(members, self._pairs.users))
+        return sizes | errors | self._ranking_metrics(members) | self._beyond_accuracy(members)
 
-    def _of_items(self, group: Mask) -> Figures:
-        in_group = _holds(group, self._pairs.items)
-        liked = in_group & (self._pairs.actual >= self._rule.relevant_from)
-        shown = self._lists[self._lists >= 0]
-        figures = {
-            "members": float(group.sum()),
-            "ratings": float(self._popularity[group].sum()),
-            **self._errors(in_group),
-            "shown": float(group[shown].mean()) if len(shown) else 0.0,
+    def _item_segment(self, members: BoolArray) -> MetricValues:
+        is_member = _is_member(members, self._pairs.items)
+        recommended = self._lists[self._lists >= 0]
+        metrics = {
+            "members": float(members.sum()),
+            "ratings": float(self._popularity[members].sum()),
+            **self._errors(is_member),
+            "shown": float(members[recommended].mean()) if len(recommended) else 0.0,
         }
-        if liked.any():
-            judged = judge(self._lists, self._relevant(liked))
-            figures["recall"] = float(recall(judged, self._rule.n).mean())
-        return figures
+        relevant = is_member & self._is_relevant
+        if relevant.any():
+            evaluation = evaluate_lists(self._lists, self._relevant_items(relevant))
+            metrics["recall"] = float(recall(evaluation, self._n).mean())
+        return metrics
 
-    def _relevant(self, chosen: Mask) -> Relevant:
+    def _relevant_items(self, selected: BoolArray) -> RelevantItems:
         pairs = self._pairs
-        return Relevant.from_pairs(pairs.users[chosen], pairs.items[chosen], self._matrix.n_users)
+        return RelevantItems.from_pairs(pairs.users[selected], pairs.items[selected], self._matrix.n_users)
 
-    def _errors(self, chosen: Mask) -> dict[str, float]:
-        if not chosen.any():
+    def _errors(self, selected: BoolArray) -> dict[str, float]:
+        if not selected.any():
             return {}
-        actual, estimated = self._predictions.actual[chosen], self._predictions.estimated[chosen]
+        actual, estimated = self._predictions.actual[selected], self._predictions.estimated[selected]
         return {"rmse": rmse(actual, estimated), "mae": mae(actual, estimated)}
 
-    def _rankings(self, group: Mask) -> dict[str, float]:
-        """Means over those of the group who have a relevant held-out item."""
-        members = group[self._judged_users]
-        if not members.any():
+    def _ranking_metrics(self, members: BoolArray) -> dict[str, float]:
+        """Return means over the members who have a relevant held-out item."""
+        evaluated = members[self._evaluated_users]
+        if not evaluated.any():
             return {}
-        return {name: float(values[members].mean()) for name, values in self._ranking.items()}
+        return {name: float(values[evaluated].mean()) for name, values in self._ranking.items()}
 
-    def _beyond(self, group: Mask) -> dict[str, float]:
-        """What the group's lists are like, whatever was held out; figures that they define."""
-        matrix, lists, n = self._matrix, self._lists[group], self._rule.n
-        figures = {
-            "personalisation": personalisation(lists, n),
+    def _beyond_accuracy(self, members: BoolArray) -> dict[str, float]:
+        """Return the beyond-accuracy metrics of the members' lists, without undefined ones."""
+        matrix, lists, n = self._matrix, self._lists[members], self._n
+        metrics = {
+            "personalization": personalization(lists, n),
             "coverage": coverage(lists, matrix.n_items, n),
             "diversity": diversity(lists, matrix, n),
             "novelty": novelty(lists, self._popularity, matrix.n_users, n),
-            "popularity_lift": popularity_lift(lists, self._popularity, self._profiles[group], n),
+            "popularity_lift": popularity_lift(lists, self._popularity, self._profiles[members], n),
             "gini": gini(lists, matrix.n_items, n),
         }
-        return {name: value for name, value in figures.items() if not np.isnan(value)}
+        return {name: value for name, value in metrics.items() if not np.isnan(value)}
 
 
-def _holds(group: Mask, numbers: Integers) -> Mask:
-    """Which of these users or items belong to the group; those unknown to training do not."""
-    return np.asarray((numbers != UNKNOWN) & group[numbers])
+def _is_member(members: BoolArray, numbers: Int32Array) -> BoolArray:
+    """Return True for each user or item in the segment; those unknown to training are in no segment."""
+    return np.asarray((numbers != UNKNOWN) & members[numbers])

@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes at its highest."""
+"""Peak memory of a block of code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,27 +9,27 @@ from marquee.process_memory import peak_resident_bytes, reset_peak, resident_byt
 
 
 @dataclass
-class Footprint:
-    """Bytes by which this process grew at its highest; None where the system does not tell, or until then."""
+class PeakMemory:
+    """Peak growth of the process in bytes; None until the block ends, or if the system does not report it."""
 
     peak: int | None = None
 
 
 @contextmanager
-def footprint() -> Iterator[Footprint]:
-    """Watch this block. Whatever else the process does meanwhile is counted too."""
-    told = Footprint()
-    before = _after_reset()
-    yield told
+def measure_peak_memory() -> Iterator[PeakMemory]:
+    """Measure how much this process grows within a block, including the work of its other threads."""
+    memory = PeakMemory()
+    before = _reset_peak()
+    yield memory
     peak = peak_resident_bytes()
     if before is not None and peak is not None:
-        told.peak = max(0, peak - before)
+        memory.peak = max(0, peak - before)
 
 
-def _after_reset() -> int | None:
-    """Forget the peak so far; the bytes that are resident now, or None where the kernel has no such thing.
+def _reset_peak() -> int | None:
+    """Reset the kernel's peak counter and return the resident bytes, or None if that is not supported.
 
-    What was freed before goes back to the system first, for to take it again would not show.
+    Freed memory is returned to the system first: reusing it would not count as growth.
     """
     try:
         CDLL(None).malloc_trim(0)

@@ -1,63 +1,65 @@
-"""Candidates side by side on one test part: errors, and lists where somebody has a hit to find."""
+"""Scores of several candidates on one held-out test set."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from experiments.evaluation.candidate_metrics import Figures
-from experiments.evaluation.cross_validation import Part
-from experiments.evaluation.model_evaluation import Rule, has_hits, judge_model
+from experiments.evaluation.candidate_metrics import MetricValues
+from experiments.evaluation.cross_validation import FoldData
+from experiments.evaluation.model_evaluation import EvaluationProtocol, evaluate_model, has_relevant_items
 from marquee.algorithms.base import Algorithm
-from marquee.algorithms.registry import Parameters, candidate
+from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.algorithms.scoring import predict_pairs
 from marquee.algorithms.trainset import Trainset
 from marquee.metrics.prediction import mae, rmse
 
-OF_LISTS = ("ndcg", "recall", "coverage")
+LIST_METRICS = ("ndcg", "recall", "coverage")
 
 
 @dataclass(frozen=True)
 class TestScore:
-    """How one fitted model does on the test part; errors in stars."""
+    """Scores of one fitted model on the test set; errors in stars."""
 
-    __test__ = False  # no pytest class, whatever its name
+    __test__ = False  # not a pytest class, despite its name
 
     algorithm: str
     rmse: float
     mae: float
     impossible: float  # share of predictions that fell back to the global mean
-    lists: Figures = field(default_factory=dict)  # empty where no held-out rating is a hit
+    lists: MetricValues = field(default_factory=dict)  # empty if no held-out item is relevant
 
     @property
     def title(self) -> str:
-        """The algorithm's usual name."""
-        return candidate(self.algorithm).title
+        """Display name of the algorithm."""
+        return find_algorithm(self.algorithm).title
 
     def record(self) -> dict[str, Any]:
-        """As it is written to a file, flat."""
-        told = asdict(self)
-        lists: Figures = told.pop("lists")
-        return {**told, **lists}
+        """Return the scores as flat JSON values."""
+        record = asdict(self)
+        lists: MetricValues = record.pop("lists")
+        return {**record, **lists}
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What all are trained on, what they are tested on, and how lists are judged."""
+class TestSet:
+    """Test data, the training set that all candidates share, and the evaluation protocol."""
+
+    __test__ = False  # not a pytest class, despite its name
 
     trainset: Trainset
-    part: Part
-    rule: Rule
+    data: FoldData
+    protocol: EvaluationProtocol
 
     def score(self, algorithm: Algorithm, name: str) -> TestScore:
-        """Score a model that is fitted already.
+        """Score a fitted model.
 
         Raises:
             DivergedError: a prediction is not a finite number.
         """
-        if has_hits(self.part, self.rule):
-            figures = judge_model(algorithm, self.part, self.rule).figures
-            lists = {metric: figures[metric] for metric in OF_LISTS if metric in figures}
-            return TestScore(name, figures["rmse"], figures["mae"], figures["impossible"], lists)
-        predictions = predict_pairs(algorithm, self.part[1])
+        if has_relevant_items(self.data, self.protocol):
+            metrics = evaluate_model(algorithm, self.data, self.protocol).metrics
+            lists = {metric: metrics[metric] for metric in LIST_METRICS if metric in metrics}
+            return TestScore(name, metrics["rmse"], metrics["mae"], metrics["impossible"], lists)
+        predictions = predict_pairs(algorithm, self.data.test)
         return TestScore(
             name,
             rmse(predictions.actual, predictions.estimated),
@@ -66,11 +68,11 @@ class Examination:
         )
 
     def fit_and_score(self, name: str, parameters: Parameters, seed: int) -> TestScore:
-        """Fit a candidate on the training part and score it.
+        """Fit a candidate on the training set and score it.
 
         Raises:
             DivergedError: a parameter or a prediction is not finite.
         """
-        algorithm = candidate(name).make(parameters, seed)
+        algorithm = find_algorithm(name).create(parameters, seed)
         algorithm.fit(self.trainset)
         return self.score(algorithm, name)

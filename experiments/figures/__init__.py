@@ -1,35 +1,35 @@
-"""The plots of a search: each answers one question, with labels and units, and reads in light and in dark."""
+"""Figures of a search, readable on light and dark backgrounds."""
 
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from experiments.figures.curves import learning_curves
-from experiments.figures.leakage import leakage
-from experiments.figures.parameter_space import importance, parallel_coordinates
-from experiments.figures.pareto import pareto
-from experiments.figures.segments import groups
-from experiments.figures.style import drawn
+from experiments.figures.leakage import plot_leakage
+from experiments.figures.learning_curves import plot_learning_curves
+from experiments.figures.parameter_space import plot_importance, plot_parallel_coordinates
+from experiments.figures.pareto import plot_pareto
+from experiments.figures.segments import plot_segments
+from experiments.figures.style import figure_style
 from experiments.search.trials import Trial
-from experiments.selection.search_results import Findings
+from experiments.selection.search_results import SearchResults
 
 
-def figures_of(
-    findings: Findings, winner: Trial, shares: Mapping[str, Mapping[str, float]]
+def draw_figures(
+    results: SearchResults, winner: Trial, importances: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Figure | None]:
-    """Every figure by its name; None where there is nothing to draw.
+    """Draw all figures; the value is None if there is nothing to draw.
 
     Args:
-        findings: of the search.
-        winner: who was chosen.
-        shares: importance of the parameters, by the candidate's title.
+        results: results of the search and the evaluation.
+        winner: the chosen trial.
+        importances: importance of each parameter, by title of the candidate.
     """
-    with drawn():
+    with figure_style():
         return {
-            "pareto": pareto(findings, winner),
-            "learning_curves": learning_curves(findings),
-            "groups": groups(findings),
-            "leakage": leakage(findings),
-            "importance": importance(shares),
-            "parallel_coordinates": parallel_coordinates(findings),
+            "pareto": plot_pareto(results, winner),
+            "learning_curves": plot_learning_curves(results),
+            "segments": plot_segments(results),
+            "leakage": plot_leakage(results),
+            "importance": plot_importance(importances),
+            "parallel_coordinates": plot_parallel_coordinates(results),
         }

@@ -1,7 +1,7 @@
-"""How every figure looks, and the two forms it leaves in: an SVG element for a page, and an SVG file.
+"""Style of all figures, and their export as an SVG element for a page or as an SVG file.
 
-The element takes ink and lines from the page (`--ink`, `--faint`); the file brings its own, and a ground, for
-light and for dark. Candidates keep their colour, marker and line from figure to figure.
+An element takes its text and line colors from the page (`--ink`, `--faint`). A file has its own colors and
+background, for light and dark themes. A candidate has the same color, marker and line in all figures.
 """
 
 import io
@@ -18,10 +18,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-# Okabe-Ito without its black and yellow: told apart by every kind of colour vision, on white and on black.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
+# Okabe-Ito palette without black and yellow: safe for color blindness, readable on white and on black.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS, LINES = "os^", ("-", "--", ":")
-INK, FAINT = "#1a1b1c", "#8a8b8c"  # also what is searched for in the SVG: no other element has these
+INK, FAINT = "#1a1b1c", "#8a8b8c"  # unique in the SVG, where they are replaced by CSS variables
 THEMES = (
     ":root{--ink:#1a1b1c;--faint:#8a8b8c;--paper:#fff;--font:system-ui,'DejaVu Sans',sans-serif}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--faint:#8b929c;--paper:#14171b}}"
@@ -47,50 +47,52 @@ STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def drawn() -> Iterator[None]:
-    """Within this block, figures are made in the house's style."""
+def figure_style() -> Iterator[None]:
+    """Apply the common style to figures created in this block."""
     with mpl.rc_context(STYLE):
         yield
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one candidate is drawn, in every figure."""
+class SeriesStyle:
+    """Style of one candidate, the same in all figures."""
 
-    colour: str
+    color: str
     marker: str
     line: str
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
-    """A look for each candidate; the same names in the same order get the same ones."""
+def assign_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
+    """Assign a style to each candidate; the result depends only on the names and their order."""
     forms = zip(MARKERS, LINES, strict=True)
-    every = (Look(colour, marker, line) for (marker, line), colour in product(forms, COLOURS))
-    return dict(zip(names, every, strict=False))
+    styles = (SeriesStyle(color, marker, line) for (marker, line), color in product(forms, COLORS))
+    return dict(zip(names, styles, strict=False))
 
 
-def spread(places: Sequence[float], gap: float, low: float = -inf, high: float = inf) -> list[float]:
-    """Places for labels between the bounds: near where they belong, a gap apart if possible, in order."""
-    order = sorted(range(len(places)), key=places.__getitem__)
-    placed = list(places)
+def spread_labels(
+    positions: Sequence[float], gap: float, low: float = -inf, high: float = inf
+) -> list[float]:
+    """Return label positions within the bounds that keep their order and, if possible, a minimum gap."""
+    order = sorted(range(len(positions)), key=positions.__getitem__)
+    placed = list(positions)
     for _ in range(500):
         for lower, upper in pairwise(order):
             missing = max(0.0, gap - (placed[upper] - placed[lower]))
             placed[lower] -= missing / 2
             placed[upper] += missing / 2
-        placed = [min(max(place, low), high) for place in placed]
+        placed = [min(max(position, low), high) for position in placed]
     return placed
 
 
 def plain_numbers(axes: Axes, which: str = "x") -> None:
-    """Ticks of a logarithmic axis as numbers, not as powers."""
+    """Label the ticks of a logarithmic axis with plain numbers instead of powers."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an SVG element without a ground, in the colours of the page it is put into."""
+    """Return the figure as an SVG element with a transparent background and the page's colors."""
     file = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -98,11 +100,11 @@ def to_svg(figure: Figure) -> str:
     svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)").replace(FAINT, "var(--faint)")
     svg = re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1var(--font)", svg)
     head, body = svg.split(">", 1)
-    return re.sub(r' (width|height)="[^"]*"', "", head) + ">" + body  # as wide as the page lets it be
+    return re.sub(r' (width|height)="[^"]*"', "", head) + ">" + body  # fills the width of its container
 
 
 def standalone(svg: str) -> str:
-    """An element of `to_svg` as a file of its own, which follows the theme of whoever looks at it."""
+    """Turn an element of `to_svg` into a file that follows the viewer's light or dark theme."""
     head, body = svg.split(">", 1)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)[0]
     head += f' width="{width}pt" height="{height}pt"'

@@ -1,1 +1,1 @@
-"""The report of a search: one HTML file that opens anywhere, offline, and can be sent to a colleague."""
+"""Report of a search: a single HTML file that works offline and can be sent to a colleague."""

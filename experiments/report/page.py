@@ -1,4 +1,4 @@
-"""Fills the page: tables with intervals, figures as SVG, words on how to read each."""
+"""HTML report of a search: tables with confidence intervals, figures as SVG, and how to read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,55 +11,57 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from experiments.evaluation.candidate_metrics import (
-    BEYOND,
+    BEYOND_ACCURACY,
     ERRORS,
     HIGHER_IS_BETTER,
     LOWER_IS_BETTER,
-    Measures,
+    CandidateMetrics,
 )
-from experiments.evaluation.confidence_intervals import Interval, interval, paired
-from experiments.search.trials import MEGABYTE, Trial, ranked
-from experiments.selection.search_results import OF_LISTS, Findings
+from experiments.evaluation.confidence_intervals import MeanInterval, mean_interval, paired_difference
+from experiments.search.trials import MEGABYTE, Trial, rank_trials
+from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchResults
 
 TEMPLATE = Path(__file__).with_name("page.html")
-PERCENT = {"coverage", "popularity_lift", "impossible"}
+PERCENTAGES = {"coverage", "popularity_lift", "impossible"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a page says beside the findings."""
+class ReportContext:
+    """Content of the report besides the search results."""
 
     source: str
-    reason: str  # the paragraph of the choice
-    facts: Mapping[str, str]  # name and value, for the foot of the page
-    tested: Sequence[Mapping[str, Any]]  # rows: model, rmse, mae on the test part
+    reason: str  # explanation of the choice
+    facts: Mapping[str, str]  # name and value, at the end of the page
+    test_scores: Sequence[Mapping[str, Any]]  # rows: model, rmse, mae and list metrics on the test set
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of a table: what is shown, its interval in small, and whether it is the column's best."""
+    """Table cell: a value, a note in small type (its interval), and a mark for the best of the column."""
 
     text: str
     note: str = ""
-    best: bool = False
+    is_best: bool = False
 
 
-def render(findings: Findings, winner: Trial, told: Told, figures: Mapping[str, str | None]) -> str:
-    """The page as HTML, with those of the figures that there are, as SVG elements."""
+def render(
+    results: SearchResults, winner: Trial, context: ReportContext, figures: Mapping[str, str | None]
+) -> str:
+    """Return the report as HTML. Figures are SVG elements; None leaves a figure out."""
     return str(
         _template().render(
-            told=told,
-            findings=findings,
+            context=context,
+            results=results,
             winner=winner,
-            leaders=_leaders(findings, winner),
-            ranking=_table(findings, OF_LISTS),
-            promised=_table(findings, BEYOND),
-            costs=_costs(findings),
-            trials=ranked(findings.trials, findings.metric),
-            unfinished=[trial for trial in findings.trials if not trial.folds],
-            unmeasured=[one for one in findings.measured.values() if one.failure],
+            candidates=_candidate_rows(results, winner),
+            ranking=_table(results, RANKING_METRIC_NAMES),
+            beyond_accuracy=_table(results, BEYOND_ACCURACY),
+            costs=_costs(results),
+            trials=rank_trials(results.trials, results.metric),
+            unfinished=[trial for trial in results.trials if not trial.folds],
+            failed=[candidate for candidate in results.candidates.values() if candidate.failure],
             figures={name: svg and Markup(svg) for name, svg in figures.items()},
-            leak=_leak(findings),
+            leakage=_leakage(results),
         )
     )
 
@@ -72,92 +74,98 @@ def _template() -> Any:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
-def _leaders(findings: Findings, winner: Trial) -> list[dict[str, Any]]:
-    """Errors with their intervals, and how far each is from the first on the same folds."""
+def _candidate_rows(results: SearchResults, winner: Trial) -> list[dict[str, Any]]:
+    """Return errors with intervals, and differences from the first row on the same folds."""
     rows: list[dict[str, Any]] = []
-    first = next(iter(findings.leaders), None)
-    for one in findings.leaders:
-        trial = findings.trial(one)
+    first = next(iter(results.ranked_candidates), None)
+    for candidate in results.ranked_candidates:
+        trial = results.trial(candidate)
         difference = None
-        if first is not None and one is not first:
-            difference = paired(one.values(findings.metric), first.values(findings.metric))
+        if first is not None and candidate is not first:
+            difference = paired_difference(candidate.values(results.metric), first.values(results.metric))
         rows.append(
             {
                 "title": trial.title,
                 "settings": trial.settings,
-                "chosen": trial.number == winner.number,
-                "errors": [_with_interval(interval(one.values(metric)), "{:.4f}") for metric in ERRORS],
+                "is_winner": trial.number == winner.number,
+                "errors": [
+                    _with_interval(mean_interval(candidate.values(metric)), "{:.4f}") for metric in ERRORS
+                ],
                 "difference": _difference(difference),
-                "impossible": f"{one.mean('impossible'):.2%}",
+                "impossible": f"{candidate.mean('impossible'):.2%}",
                 "gain": _difference(
-                    paired(one.defaults, one.values(findings.metric)) if one.defaults else None
+                    paired_difference(candidate.default_scores, candidate.values(results.metric))
+                    if candidate.default_scores
+                    else None
                 ),
             }
         )
     return rows
 
 
-def _difference(told: Interval | None) -> Cell:
-    if told is None or told.mean == told.low == told.high == 0:
-        return Cell("none" if told else "-")
-    note = "" if told.excludes_zero else "; not told from 0"
-    return Cell(f"{told.mean:+.4f}", f"{_bounds(told, '{:+.4f}')}{note}")
+def _difference(interval: MeanInterval | None) -> Cell:
+    if interval is None or interval.mean == interval.low == interval.high == 0:
+        return Cell("none" if interval else "-")
+    note = "" if interval.excludes_zero else "; not significant"
+    return Cell(f"{interval.mean:+.4f}", f"{_bounds(interval, '{:+.4f}')}{note}")
 
 
-def _with_interval(told: Interval, form: str) -> Cell:
-    return Cell(form.format(told.mean), _bounds(told, form))
+def _with_interval(interval: MeanInterval, form: str) -> Cell:
+    return Cell(form.format(interval.mean), _bounds(interval, form))
 
 
-def _bounds(told: Interval, form: str) -> str:
-    return "" if isinf(told.low) else f"{form.format(told.low)} to {form.format(told.high)}"
+def _bounds(interval: MeanInterval, form: str) -> str:
+    return "" if isinf(interval.low) else f"{form.format(interval.low)} to {form.format(interval.high)}"
 
 
-def _table(findings: Findings, metrics: Sequence[str]) -> dict[str, Any]:
-    """A row a candidate, a column a metric, the best of each column marked."""
+def _table(results: SearchResults, metrics: Sequence[str]) -> dict[str, Any]:
+    """Return one row per candidate and one column per metric; the best of each column is marked."""
     best = {
         metric: (min if metric in LOWER_IS_BETTER else max)(
-            (one.mean(metric) for one in findings.leaders), default=0.0
+            (candidate.mean(metric) for candidate in results.ranked_candidates), default=0.0
         )
         for metric in metrics
         if metric in LOWER_IS_BETTER + HIGHER_IS_BETTER
     }
     rows = [
-        (findings.trial(one).title, [_cell(one, metric, best.get(metric)) for metric in metrics])
-        for one in findings.leaders
+        (results.trial(candidate).title, [_cell(candidate, metric, best.get(metric)) for metric in metrics])
+        for candidate in results.ranked_candidates
     ]
-    return {"columns": [findings.name(metric) for metric in metrics], "rows": rows}
+    return {"columns": [results.display_name(metric) for metric in metrics], "rows": rows}
 
 
-def _cell(one: Measures, metric: str, best: float | None) -> Cell:
-    form = "{:.1%}" if metric in PERCENT else "{:.4f}" if metric in OF_LISTS else "{:.3f}"
-    told = interval(one.values(metric))
-    return Cell(form.format(told.mean), _bounds(told, form), best is not None and told.mean == best)
+def _cell(candidate: CandidateMetrics, metric: str, best: float | None) -> Cell:
+    form = "{:.1%}" if metric in PERCENTAGES else "{:.4f}" if metric in RANKING_METRIC_NAMES else "{:.3f}"
+    interval = mean_interval(candidate.values(metric))
+    return Cell(
+        form.format(interval.mean), _bounds(interval, form), best is not None and interval.mean == best
+    )
 
 
-def _costs(findings: Findings) -> list[tuple[str, list[str]]]:
+def _costs(results: SearchResults) -> list[tuple[str, list[str]]]:
     rows = []
-    for one in findings.leaders:
-        size = f"{findings.trial(one).model_bytes / MEGABYTE:.2f}"
-        cost = one.cost
+    for candidate in results.ranked_candidates:
+        size = f"{results.trial(candidate).model_bytes / MEGABYTE:.2f}"
+        cost = candidate.cost
         if cost is None:
-            rows.append((findings.trial(one).title, ["?", "?", "?", "?", size]))
+            rows.append((results.trial(candidate).title, ["?", "?", "?", "?", size]))
             continue
         peak = "?" if cost.peak_bytes is None else f"{cost.peak_bytes / MEGABYTE:.1f}"
         figures = [f"{cost.fit_seconds:.3f}", f"{cost.predict_microseconds:.2f}", f"{cost.top_n_seconds:.3f}"]
-        rows.append((findings.trial(one).title, [*figures, peak, size]))
+        rows.append((results.trial(candidate).title, [*figures, peak, size]))
     return rows
 
 
-def _leak(findings: Findings) -> dict[str, Any] | None:
-    """The orders under both splits, by title."""
-    if not findings.leakage:
+def _leakage(results: SearchResults) -> dict[str, Any] | None:
+    """Return the order of the candidates under both splits, by title."""
+    if not results.leakage:
         return None
-    titles = {one.algorithm: findings.trial(one).title for one in findings.leaders}
+    titles = {candidate.algorithm: results.trial(candidate).title for candidate in results.ranked_candidates}
     return {
-        "moment": str(findings.leakage["moment"])[:10],
+        "cutoff": str(results.leakage["cutoff"])[:10],
         "orders": [
             {
-                "name": findings.name(metric),
+                "name": results.display_name(metric),
                 "tau": f"{order['tau']:.2f}",
                 "rows": list(
                     zip(
@@ -167,6 +175,6 @@ def _leak(findings: Findings) -> dict[str, Any] | None:
                     )
                 ),
             }
-            for metric, order in findings.leakage["order"].items()
+            for metric, order in results.leakage["order"].items()
         ],
     }

@@ -1,9 +1,16 @@
-"""The search: which parameters to try, on how many workers, and what came of each.
+"""Hyperparameter search: which trainings to run, on which workers, and their results.
 
-run        asks for trainings round by round, gathers
-├── crew       the workers of this machine, kept alive
-├── planner    which trainings, in which order; allotment: the budget shared by promise
-├── studies    what was asked, given out and told: Optuna, in a journal (journal.py) or a database
-└── worker     takes a training, does it, tells the outcome
-    └── training   all folds in step, every point that one training answers for (space.py, outcome.py)
+run                     runs a search round by round and collects the results
+├── specification       inputs of a search, and the search key
+├── scheduler           which trainings to run, in which order
+│   └── budget          adaptive allocation of trainings to candidates
+├── training_queue      waiting, running and finished trainings in an Optuna study per candidate
+│   ├── storage         database or file of the studies; journal_backend: the format of that file
+│   └── pruners         which trainings to stop early
+└── worker_pool         worker processes of this machine
+    └── worker          claims trainings, runs them, stores their results
+        └── training    fits all folds and scores every point that the training covers
+
+trials                  results of a search, without Optuna
+importance              which parameters of a candidate matter
 """

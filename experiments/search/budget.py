@@ -1,58 +1,66 @@
-"""Who gets the next trainings: the budget is shared by promise, not equally.
+"""Adaptive budget: give most trainings to the candidates that are most likely to improve on the best result.
 
-A candidate's promise is the probability that its next training beats the best so far, as its own say:
+The probability that the next training of a candidate improves on the best error so far is estimated from the
+candidate's own trainings, whose best errors are taken as normally distributed:
 
-    P(x < best),   x ~ N(m, s^2),   m and s of the best errors of its trainings
+    P(x < best),   x ~ N(m, s^2)
 
-with what a normal gives that has seen few: s is widened by sqrt(1 + 1/n) and has a floor. Everybody starts
-with `FIRST` trainings, and nobody's share falls below `LEAST`: a candidate that began badly is asked again.
-A round is decided by what all rounds before came to, so that shares do not depend on who was faster.
+m is their mean and s their standard deviation, widened by sqrt(1 + 1/n) because few values are known, and
+never less than `MIN_RELATIVE_SPREAD` of the best error. Every candidate starts with `INITIAL_TRAININGS`, and
+none weighs less than `MIN_SHARE`, so a candidate that started badly is revisited.
+
+The allocation depends on completed rounds only, never on which worker was faster.
 """
 
 from collections.abc import Mapping, Sequence
 from math import erfc, sqrt
 from statistics import fmean, pstdev
 
-FIRST = 2  # trainings that every candidate begins with
-LEAST = 0.02  # of a round, to every candidate that has trainings left
-NARROWEST = 1e-3  # of the best error: what is smaller is noise of the folds
+INITIAL_TRAININGS = 2
+MIN_SHARE = 0.02
+MIN_RELATIVE_SPREAD = 1e-3  # smaller differences are noise of the folds
 
-Errors = Mapping[str, Sequence[float]]
+CandidateErrors = Mapping[str, Sequence[float]]
 
 
-def promise(errors: Errors) -> dict[str, float]:
-    """The probability of each candidate that its next training beats the best of all so far."""
+def improvement_probabilities(errors: CandidateErrors) -> dict[str, float]:
+    """Return for each candidate the probability that its next training improves on the best error of all."""
     best = min((min(values) for values in errors.values() if values), default=0.0)
-    return {name: _chance(values, best) for name, values in errors.items()}
+    return {name: _improvement_probability(values, best) for name, values in errors.items()}
 
 
-def allot(errors: Errors, done: Mapping[str, int], left: Mapping[str, int], n: int) -> dict[str, int]:
-    """Share n more trainings among candidates, so that all that were given are shared by promise.
+def allocate_trainings(
+    errors: CandidateErrors, completed: Mapping[str, int], remaining: Mapping[str, int], n_trainings: int
+) -> dict[str, int]:
+    """Distribute trainings over candidates in proportion to their improvement probabilities.
+
+    Trainings that are completed count too: the totals approach the proportions, by D'Hondt's method.
 
     Args:
-        errors: the best error of each finished training so far; a candidate whose trainings failed has fewer.
-        done: how many trainings each candidate has had.
-        left: how many trainings each candidate has left: none gets more.
-        n: how many to give.
+        errors: best error of each completed training, by candidate. Failed trainings have none.
+        completed: number of completed trainings, by candidate.
+        remaining: number of trainings that a candidate can still get.
+        n_trainings: number of trainings to distribute.
 
     Returns:
-        Trainings of each candidate, together min(n, all that are left).
+        Trainings for each candidate. They sum to `n_trainings`, or to all that remain if those are fewer.
     """
-    shares = promise(errors)
-    given = dict.fromkeys(left, 0)
-    names = list(left)
-    for _ in range(min(n, sum(left.values()))):
-        able = [name for name in left if given[name] < left[name]]
-        total = sum(shares.get(name, 0.0) for name in able) or 1.0
-        weights = {name: max(LEAST, shares.get(name, 0.0) / total) for name in able}
-        # D'Hondt's method; of equals the earlier one.
-        due = {name: weights[name] / (done.get(name, 0) + given[name] + 1) for name in able}
-        given[max(able, key=lambda name: (due[name], -names.index(name)))] += 1
-    return given
+    probabilities = improvement_probabilities(errors)
+    allocation = dict.fromkeys(remaining, 0)
+    for _ in range(min(n_trainings, sum(remaining.values()))):
+        open_candidates = [name for name in remaining if allocation[name] < remaining[name]]
+        total = sum(probabilities.get(name, 0.0) for name in open_candidates) or 1.0
+        quotients = {
+            name: max(MIN_SHARE, probabilities.get(name, 0.0) / total)
+            / (completed.get(name, 0) + allocation[name] + 1)
+            for name in open_candidates
+        }
+        allocation[max(quotients, key=quotients.__getitem__)] += 1  # the first one if several are equal
+    return allocation
 
 
-def _chance(values: Sequence[float], best: float) -> float:
-    if not values:
+def _improvement_probability(errors: Sequence[float], best: float) -> float:
+    if not errors:
         return 0.0
-    spread = max(pstdev(values), NARROWEST * best) * sqrt(1 + 1 / len(values))
-    return 0.5 * erfc((fmean(values) - best) / (spread * sqrt(2)))
+    spread = max(pstdev(errors), MIN_RELATIVE_SPREAD * best) * sqrt(1 + 1 / len(errors))
+    return 0.5 * erfc((fmean(errors) - best) / (spread * sqrt(2)))

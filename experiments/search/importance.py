@@ -1,62 +1,66 @@
-"""Which parameters of a candidate matter: the share of the error's variance that each explains."""
+"""Parameter importance: the share of the variance of a candidate's error that each parameter explains."""
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 
+from experiments.config.offline import ParameterValue
 from experiments.search.trials import Trial
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # a study in memory is no news
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # or Optuna logs each study that is created in memory
 
-FEWEST = 4  # trials; of fewer nothing can be told
+MIN_TRIALS = 4
 
 
-def importances(trials: Sequence[Trial], names: Sequence[str], metric: str, seed: int) -> dict[str, float]:
-    """Functional ANOVA over random forests (Hutter et al. 2014), largest share first.
+def parameter_importances(
+    trials: Sequence[Trial], names: Sequence[str], metric: str, seed: int
+) -> dict[str, float]:
+    """Return the importance of each parameter by functional ANOVA (Hutter et al. 2014), largest first.
+
+    The result is empty if there are fewer than `MIN_TRIALS` trials, no parameters, or only one error value.
 
     Args:
-        trials: finished trials of one candidate.
-        names: parameters in which they differ.
-        metric: rmse or mae.
-        seed: of the forest.
+        trials: scored trials of one candidate.
+        names: parameters in which the trials differ.
+        metric: `rmse` or `mae`.
+        seed: seed of the random forest that is fitted to the errors.
     """
-    if len(trials) < FEWEST or not names:
+    errors = [trial.mean(metric) for trial in trials]
+    if len(trials) < MIN_TRIALS or not names or len(set(errors)) == 1:
         return {}
-    if len({trial.mean(metric) for trial in trials}) == 1:
-        return {}  # nothing to explain
     if len(names) == 1:
         return {names[0]: 1.0}
-    space = {name: _distribution([trial.parameters[name] for trial in trials]) for name in names}
-    study = optuna.create_study(direction="minimize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={name: _value(trial.parameters[name], space[name]) for name in names},
-                distributions=space,
-                value=trial.mean(metric),
-            )
-            for trial in trials
-        ]
-    )
+    study = _study_of(trials, names, errors)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # that the evaluator is experimental, or a fold of its forest is small
+        warnings.simplefilter("ignore")  # the evaluator is experimental, and its forest is small
         shares = optuna.importance.get_param_importances(
             study, evaluator=FanovaImportanceEvaluator(seed=seed), params=list(names)
         )
     return {name: float(share) for name, share in shares.items()}
 
 
-def _distribution(values: list[Any]) -> BaseDistribution:
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return FloatDistribution(float(min(values)), float(max(values)))
+def _study_of(trials: Sequence[Trial], names: Sequence[str], errors: Sequence[float]) -> optuna.Study:
+    """Return a study in memory with these trials and no other parameters than those named."""
+    space = {name: _distribution([trial.parameters[name] for trial in trials]) for name in names}
+    study = optuna.create_study(direction="minimize")
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params={name: trial.parameters[name] for name in names},
+                distributions=space,
+                value=error,
+            )
+            for trial, error in zip(trials, errors, strict=True)
+        ]
+    )
+    return study
+
+
+def _distribution(values: list[ParameterValue]) -> BaseDistribution:
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) == len(values):
+        return FloatDistribution(float(min(numbers)), float(max(numbers)))
     return CategoricalDistribution(sorted(set(values), key=repr))
-
-
-def _value(value: Any, distribution: BaseDistribution) -> Any:
-    return float(value) if isinstance(distribution, FloatDistribution) else value

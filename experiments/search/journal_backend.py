@@ -1,7 +1,7 @@
-"""The file in which a search on one machine remembers itself: a line an operation, whole or not at all.
+"""Optuna journal backend: the state of a search on one machine, in one file with one line per operation.
 
-Optuna's own file backend is locked by a second file, which a killed process leaves behind for half a minute,
-and stops for ever at a line that was cut. `marquee.files.journal` does neither.
+Optuna's own file backend locks with a second file, which a killed process leaves behind for half a minute,
+and fails permanently on a torn line. `marquee.files.journal` avoids both.
 """
 
 import json
@@ -12,48 +12,50 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from marquee.errors import MarqueeError
-from marquee.files.journal import append_lines, whole_lines
+from marquee.files.journal import append_lines, read_complete_lines
 
 
-class JournalFile(BaseJournalBackend):
-    """Optuna's journal in one file, for any number of processes of one machine.
+class JournalBackend(BaseJournalBackend):
+    """Append-only journal file that any number of processes of one machine can share.
 
     Args:
-        path: the file; it and its folder are made when they are not there.
+        path: the file. It is created with its folder if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offsets = {0: 0}  # where a line begins; enough to read on where one left off
+        self._line_offsets = {0: 0}  # of the first line and of the one after the last read: enough to resume
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The operations from that number on; a line that is still being written is left for next time.
+        """Yield the operations from that number on; a line that is still being written is left for later.
 
         Raises:
-            FileNotFoundError: the file is there no more.
+            FileNotFoundError: the file was deleted.
         """
-        known = max(number for number in self._offsets if number <= log_number_from)
+        first = max(number for number in self._line_offsets if number <= log_number_from)
         with self._path.open("rb") as file:
-            for number, (line, end) in enumerate(whole_lines(file, self._offsets[known]), start=known):
-                self._offsets = {0: 0, number + 1: end}
+            for number, (line, end) in enumerate(
+                read_complete_lines(file, self._line_offsets[first]), start=first
+            ):
+                self._line_offsets = {0: 0, number + 1: end}
                 if number >= log_number_from:
                     yield json.loads(line)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write operations, all of them or none.
+        """Append operations to the file: all of them, or none if that fails.
 
         Raises:
-            MarqueeError: the disk is full, or the file cannot be written; what it held it still holds.
-            FileNotFoundError: the file is there no more.
+            MarqueeError: the disk is full, or the file cannot be written.
+            FileNotFoundError: the file was deleted.
         """
         try:
             append_lines(self._path, [json.dumps(log, separators=(",", ":")).encode() for log in logs])
         except FileNotFoundError:
-            raise  # the search is over, and took it away
+            raise  # the search has ended and deleted its state
         except OSError as error:
             raise MarqueeError(
-                f"the search cannot write to {self._path} ({error.strerror}): make room, and run it again; "
-                "it goes on where it was"
+                f"cannot write the search journal {self._path} ({error.strerror}); free disk space and run "
+                "the search again to resume it"
             ) from error

@@ -1,212 +1,142 @@
-"""The search: asks for trainings round by round, and gathers what its workers found."""
+"""Run a search: enqueue trainings round by round and collect their results."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 
-import experiments
-from experiments.config.offline import Search
-from experiments.evaluation.cross_validation import FoldSource
-from experiments.search.scheduler import Planner
-from experiments.search.space import Axes, axes_of_all
-from experiments.search.training_queue import MOST_DEATHS, Slot, Studies
-from experiments.search.training_result import Outcome
-from experiments.search.trials import Trial, cost_of
-from experiments.search.worker import Assignment, is_gone
-from experiments.search.worker_pool import crew
-from experiments.source_code import import_closure, matching_files
-from marquee.algorithms.registry import Parameters
+from experiments.search.scheduler import ScheduledTraining, Scheduler
+from experiments.search.space import candidate_spaces
+from experiments.search.specification import SearchSpec
+from experiments.search.storage import JOURNAL
+from experiments.search.training_queue import MAX_WORKER_DEATHS, FatalTraining, TrainingQueue
+from experiments.search.training_result import TrainingId, TrainingResult
+from experiments.search.trials import Trial
+from experiments.search.worker import is_worker_dead
+from experiments.search.worker_pool import WorkerPool
 from marquee.errors import MarqueeError
-from marquee.files.digest import sha256_of
 
-POLL = 0.05  # seconds between looks at the storage
-ROOT = Path(str(experiments.__file__)).parents[1]
-# Results depend on these packages and on all that they import. The algorithms are imported by computed names.
-CODE = ("experiments/search", "marquee/algorithms")
-LIBRARIES = ("numpy", "scipy", "numba", "scikit-surprise", "implicit", "optuna")
+POLL_SECONDS = 0.05
 
-OnTraining = Callable[[list[Trial], int, int], None]  # its trials, trainings done, trainings known of
+# Called after each training with its trials, the number of finished trainings, and the maximum number.
+OnTraining = Callable[[list[Trial], int, int], None]
 
 
-@dataclass(frozen=True)
-class Asking:
-    """What a search is: all that its results depend on."""
+def run_search(spec: SearchSpec, on_training: OnTraining) -> list[Trial]:
+    """Run a search, or resume the interrupted search with the same key.
 
-    search: Search
-    source: FoldSource
-    seed: int
-    metric: str
-    home: Path  # where the journal lies
+    A failed training is kept with its reason, and a dead worker is replaced. The search state is kept until
+    `delete_search_state` is called.
 
-    @property
-    def key(self) -> str:
-        """The same for the same search on the same data by the same code: what a search goes on by."""
-        told = {
-            "search": self.search.model_dump(
-                include={"sampler", "n_trials", "pruner", "candidates", "order"}
-            ),
-            "seed": self.seed,
-            "metric": self.metric,
-            "folds": [self.source.n_folds, self.source.scale],
-            "data": [sha256_of(path) for path in (self.source.train, self.source.order)],
-            "code": _code_digest(),
-        }
-        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    Args:
+        spec: the search.
+        on_training: called after each training.
 
-    def assignment(self) -> Assignment:
-        """What its workers are given."""
-        key = self.key
-        return Assignment(
-            self.search, self.source, self.seed, self.metric, key, self.home / f"search-{key}.journal"
-        )
-
-
-def run_search(asking: Asking, on_training: OnTraining) -> list[Trial]:
-    """Search, or go on where a search of the same key was left.
-
-    A training that fails is kept with its reason; the others go on. A worker that dies is replaced, and what
-    it had is asked again. The trials come in the order of params.yaml, whoever finished first. They are kept
-    until `forget_search`.
+    Returns:
+        All trials in the order of params.yaml, whichever worker finished first.
 
     Raises:
-        MarqueeError: every trial failed, or the storage cannot be reached or written.
+        MarqueeError: every trial failed, no training ended in time, or the journal cannot be written.
+        TrackingError: the storage cannot be reached.
     """
-    axes = axes_of_all(asking.search)
-    assignment = asking.assignment()
-    studies = assignment.studies(axes, asking.seed, create=True)
-    planner = Planner(asking.search, axes, asking.seed, asking.metric)
-    watch = _Watch(asking.search.minutes)
-    gathered = _Gathered(studies, axes, on_training, planner.n_known)
-    settled: dict[Slot, Outcome] = {}  # by the rounds that are over, so that one that goes on asks the same
-    studies.close(closed=False)
-    with crew(assignment) as keep_up:
-        gathered.look()
-        while not watch.is_over and (asked := planner.round(settled)):
-            known = studies.open_slots() | gathered.told.keys()
-            for order, one in enumerate(asked, len(settled)):
-                if one.slot not in known:
-                    studies.ask(one.slot, order, one.training)
-            waited = [one.slot for one in asked]
-            while not (gathered.has(waited) or watch.is_over):
-                gathered.deadly(studies.retire(is_gone))
-                keep_up()
-                time.sleep(POLL)
-                gathered.look()
-            settled |= {slot: gathered.told[slot] for slot in waited if slot in gathered.told}
-        studies.close()
-    gathered.look()  # at what workers were about to end
-    trials = gathered.trials()
-    _refuse_all_failed(trials)
+    spaces = candidate_spaces(spec.search)
+    assignment = spec.assignment()
+    queue = assignment.open_queue(spaces, spec.seed, create=True)
+    scheduler = Scheduler(spec.search, spaces, spec.seed, spec.metric)
+    time_limit = TimeLimit(spec.search.max_minutes)
+    collector = ResultCollector(queue, on_training, scheduler.max_trainings)
+    # Complete rounds only, so that a resumed search schedules the same trainings.
+    results: dict[TrainingId, TrainingResult] = {}
+    queue.open()
+    with WorkerPool(assignment) as workers:
+        collector.poll()
+        while not time_limit.is_over and (trainings := scheduler.next_round(results)):
+            _enqueue(queue, trainings, len(results), collector)
+            ids = {training.id for training in trainings}
+            while not (collector.has_all(ids) or time_limit.is_over):
+                collector.fail(queue.retire_dead_workers(is_worker_dead))
+                workers.replace_dead_workers()
+                time.sleep(POLL_SECONDS)
+                collector.poll()
+            results |= {id: result for id, result in collector.results.items() if id in ids}
+        queue.close()
+    collector.poll()  # trainings that were running when the queue was closed
+    trials = collector.trials(list(spaces))
+    _check_for_results(trials)
     return trials
 
 
-def forget_search(asking: Asking) -> None:
-    """Clear away what a search goes on by. To be called when its trials are safe elsewhere."""
-    assignment = asking.assignment()
-    assignment.studies(axes_of_all(asking.search), asking.seed).forget()
-    if asking.search.storage == "journal":
+def delete_search_state(spec: SearchSpec) -> None:
+    """Delete the state of a finished search, once its trials are stored elsewhere."""
+    assignment = spec.assignment()
+    assignment.open_queue(candidate_spaces(spec.search), spec.seed).delete()
+    if spec.search.storage == JOURNAL:
         assignment.journal.unlink()
 
 
-class _Watch:
-    """The minutes that a search may take."""
+class TimeLimit:
+    """Time that a search may take, counted from the creation of the object."""
 
-    def __init__(self, minutes: float | None) -> None:
-        self._end = None if minutes is None else time.monotonic() + 60 * minutes
+    def __init__(self, max_minutes: float | None) -> None:
+        self._end = None if max_minutes is None else time.monotonic() + 60 * max_minutes
 
     @property
     def is_over(self) -> bool:
+        """True if the time is up; never for a limit of None."""
         return self._end is not None and time.monotonic() > self._end
 
 
-class _Gathered:
-    """What came of the trainings so far."""
+class ResultCollector:
+    """Results of the trainings so far, read from the queue."""
 
-    def __init__(
-        self, studies: Studies, axes: dict[str, Axes], on_training: OnTraining, n_known: int
-    ) -> None:
-        self._studies, self._axes, self._on_training, self._n_known = studies, axes, on_training, n_known
-        self.told: dict[Slot, Outcome] = {}
+    def __init__(self, queue: TrainingQueue, on_training: OnTraining, max_trainings: int) -> None:
+        self._queue, self._on_training, self._max_trainings = queue, on_training, max_trainings
+        self.results: dict[TrainingId, TrainingResult] = {}
 
-    def has(self, slots: Iterable[Slot]) -> bool:
-        """Whether all of these have an outcome."""
-        return all(slot in self.told for slot in slots)
+    def has_all(self, trainings: Iterable[TrainingId]) -> bool:
+        """Return True if all of these trainings have results."""
+        return all(training in self.results for training in trainings)
 
-    def look(self) -> None:
-        """Read what is new."""
-        for slot, outcome in sorted(self._studies.told(known=self.told).items()):
-            self._take(slot, outcome)
+    def poll(self) -> None:
+        """Read new results from the queue."""
+        for training, result in sorted(self._queue.results(exclude=self.results).items()):
+            self._add(training, result)
 
-    def deadly(self, trainings: list[tuple[Slot, Parameters]]) -> None:
-        """Give up trainings that killed one worker after the other."""
-        for slot, training in trainings:
-            reason = f"its worker was killed {MOST_DEATHS} times, perhaps for want of memory"
-            self._take(slot, Outcome.failed([training], reason))
+    def fail(self, trainings: Iterable[FatalTraining]) -> None:
+        """Add failures for trainings that have killed too many workers."""
+        for training in trainings:
+            reason = f"its worker was killed {MAX_WORKER_DEATHS} times, perhaps because memory ran out"
+            self._add(training.id, TrainingResult.failed([training.parameters], reason))
 
-    def _take(self, slot: Slot, outcome: Outcome) -> None:
-        self.told[slot] = outcome
-        self._on_training(_trials_of(slot, outcome, 0), len(self.told), self._n_known)
-
-    def trials(self) -> list[Trial]:
-        """All trials, numbered in the order of params.yaml."""
-        place = {name: number for number, name in enumerate(self._axes)}
+    def trials(self, candidates: list[str]) -> list[Trial]:
+        """Return all trials, numbered in the given order of candidates."""
         trials: list[Trial] = []
-        for slot in sorted(self.told, key=lambda slot: (place[slot[0]], slot[1])):
-            trials += _trials_of(slot, self.told[slot], len(trials))
+        for training in sorted(self.results, key=lambda id: (candidates.index(id.candidate), id.number)):
+            trials += self.results[training].trials(training.candidate, first_number=len(trials))
         return trials
 
-
-def _trials_of(slot: Slot, outcome: Outcome, first: int) -> list[Trial]:
-    """The points of a training as trials, numbered from there."""
-    return [
-        Trial(
-            number,
-            slot[0],
-            point.parameters,
-            point.folds,
-            failure=point.failure,
-            pruned=point.pruned,
-            cost=cost_of(point.folds) if point.folds else None,
-            curve=outcome.curve,
-        )
-        for number, point in enumerate(outcome.points, first)
-    ]
+    def _add(self, training: TrainingId, result: TrainingResult) -> None:
+        self.results[training] = result
+        trials = result.trials(training.candidate, first_number=0)
+        self._on_training(trials, len(self.results), self._max_trainings)
 
 
-def code_files(root: Path = ROOT) -> list[Path]:
-    """Return the source files that the results of a search depend on, relative to the root.
-
-    Raises:
-        MarqueeError: a pattern of `CODE` matches no file.
-    """
-    return sorted(import_closure(root, matching_files(root, CODE)))
-
-
-@cache
-def _code_digest() -> str:
-    """Digest of the code and the libraries that compute the results.
-
-    Cached: the files on disk may change while the search runs, but the code that runs does not.
-    """
-    digest = hashlib.sha256()
-    for path in code_files():
-        digest.update(path.as_posix().encode() + (ROOT / path).read_bytes())
-    for library in LIBRARIES:
-        digest.update(f"{library} {version(library)}".encode())
-    return digest.hexdigest()
+def _enqueue(
+    queue: TrainingQueue, trainings: list[ScheduledTraining], first_order: int, collector: ResultCollector
+) -> None:
+    """Enqueue the trainings of a round, except those that an interrupted search has enqueued already."""
+    known = queue.unfinished() | collector.results.keys()
+    for order, training in enumerate(trainings, first_order):
+        if training.id not in known:
+            queue.enqueue(training.id, order, training.parameters)
 
 
-def _refuse_all_failed(trials: list[Trial]) -> None:
+def _check_for_results(trials: list[Trial]) -> None:
     if not trials:
-        raise MarqueeError("no training ended within search.minutes: give it more, and run it again")
+        raise MarqueeError(
+            "no training ended within search.max_minutes; increase it and run the search again to resume it"
+        )
     if all(trial.failure for trial in trials):
         first = trials[0]
         raise MarqueeError(
-            f"all {len(trials)} trials failed; the first, {first.label}: {first.failure}; "
-            f"see search.candidates in params.yaml"
+            f"all {len(trials)} trials failed, the first one, {first.label}, with {first.failure}; "
+            "check search.candidates in params.yaml"
         )

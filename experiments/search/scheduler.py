@@ -1,102 +1,125 @@
-"""Which trainings are asked for, and in which order.
+"""Scheduler: which trainings a search runs, and in which order.
 
-grid, defaults   all that there are, in one round
-random, tpe      a round after the other within the budget, shared by promise
+`grid` and `defaults` have one round with every training there is. `random` and `tpe` have a first round with
+a few trainings of every candidate, then rounds that follow the adaptive budget (budget.py).
 
-Within a round every candidate's first training comes before anybody's second, the cheap ones first: after
-seconds there is a leaderboard to look at.
+With `order: baseline-first`, the first training of every candidate comes before any second one, and the
+baselines come first of all, so there is something to compare after seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.config.offline import Search
-from experiments.search.budget import FIRST, allot
-from experiments.search.space import (
-    COMPLETE,
-    Axes,
-    drawn_training,
-    shuffled_trainings,
-)
-from experiments.search.training_queue import Slot
-from experiments.search.training_result import Outcome
+from experiments.config.offline import SearchParams
+from experiments.search.budget import INITIAL_TRAININGS, allocate_trainings
+from experiments.search.space import ENUMERATING_SAMPLERS, CandidateSpace, draw_training, shuffle_trainings
+from experiments.search.training_result import TrainingId, TrainingResult
 from marquee.algorithms.registry import Parameters
 
-BASELINES = ("normal_predictor", "baseline_only")  # what everybody is compared with comes first
-UNBOUNDED = 1 << 30
+BASELINES = ("normal_predictor", "baseline_only")
+UNLIMITED = 1 << 30
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One training to be asked for; without parameters the storage's sampler draws them."""
+class ScheduledTraining:
+    """A training to run. If it has no parameters, the sampler draws them when a worker claims it."""
 
-    slot: Slot
-    training: Parameters | None
+    id: TrainingId
+    parameters: Parameters | None
 
 
-class Planner:
-    """The rounds of one search, each decided by what those before came to."""
+class Scheduler:
+    """Plans the rounds of a search, each from the results of all rounds before it.
 
-    def __init__(self, search: Search, axes: Mapping[str, Axes], seed: int, metric: str) -> None:
-        self._search, self._axes, self._seed, self._metric = search, axes, seed, metric
-        self._lists = {name: self._listed(name) for name in axes}
+    Args:
+        search: the `search` block of params.yaml.
+        spaces: search space of every candidate, in the order of params.yaml.
+        seed: root seed of the random samplers.
+        metric: error that the adaptive budget compares, `rmse` or `mae`.
+    """
 
-    def round(self, told: Mapping[Slot, Outcome]) -> list[Asked]:
-        """The next round, given the outcomes of all before; empty: there is none."""
-        if self._search.sampler in COMPLETE:
-            given = {name: len(self._lists[name] or ()) for name in self._axes} if not told else {}
-            return self._asked(given, dict.fromkeys(self._axes, 0))
-        done = {name: sum(slot[0] == name for slot in told) for name in self._axes}
-        left = {name: self._size(name) - done[name] for name in self._axes}
-        budget = max(0, self._search.n_trials - len(told))
-        if not told:
-            return self._asked({name: min(FIRST, left[name]) for name in self._axes}, done)
-        errors = {
-            name: [
-                best
-                for slot in sorted(told)
-                if slot[0] == name and (best := told[slot].best(self._metric)) is not None
-            ]
-            for name in self._axes
-        }
-        return self._asked(allot(errors, done, left, min(budget, max(2, len(self._axes)))), done)
+    def __init__(
+        self, search: SearchParams, spaces: Mapping[str, CandidateSpace], seed: int, metric: str
+    ) -> None:
+        self._search, self._spaces, self._seed, self._metric = search, spaces, seed, metric
+        self._enumerated = {name: self._enumerate(name) for name in spaces}
 
     @property
-    def n_known(self) -> int:
-        """How many trainings there will be at most."""
-        every = sum(self._size(name) for name in self._axes)
-        if self._search.sampler in COMPLETE:
-            return every
-        first = sum(min(FIRST, self._size(name)) for name in self._axes)
-        return min(every, max(self._search.n_trials, first))
+    def max_trainings(self) -> int:
+        """Upper bound of the number of trainings of the whole search."""
+        total = sum(self._size(name) for name in self._spaces)
+        if self._search.sampler in ENUMERATING_SAMPLERS:
+            return total
+        initial = sum(min(INITIAL_TRAININGS, self._size(name)) for name in self._spaces)
+        return min(total, max(self._search.n_trials, initial))
 
-    def _asked(self, given: Mapping[str, int], done: Mapping[str, int]) -> list[Asked]:
-        slots = [(name, done[name] + n) for name, number in given.items() for n in range(number)]
+    def next_round(self, results: Mapping[TrainingId, TrainingResult]) -> list[ScheduledTraining]:
+        """Return the trainings of the next round in the order to run them; none if the search is complete.
+
+        Args:
+            results: results of all rounds before. Rounds depend on nothing else, so an interrupted search
+                resumes with the same ones.
+        """
+        completed = {
+            name: sum(training_id.candidate == name for training_id in results) for name in self._spaces
+        }
+        return self._in_order(self._allocation(results, completed), completed)
+
+    def _allocation(
+        self, results: Mapping[TrainingId, TrainingResult], completed: Mapping[str, int]
+    ) -> Mapping[str, int]:
+        """Return the number of trainings of each candidate in the next round."""
+        remaining = {name: self._size(name) - completed[name] for name in self._spaces}
+        if self._search.sampler in ENUMERATING_SAMPLERS:
+            return {} if results else remaining
+        if not results:
+            return {name: min(INITIAL_TRAININGS, number) for name, number in remaining.items()}
+        round_size = min(max(2, len(self._spaces)), max(0, self._search.n_trials - len(results)))
+        return allocate_trainings(self._errors(results), completed, remaining, round_size)
+
+    def _errors(self, results: Mapping[TrainingId, TrainingResult]) -> dict[str, list[float]]:
+        errors: dict[str, list[float]] = {name: [] for name in self._spaces}
+        for training_id in sorted(results):
+            error = results[training_id].best_error(self._metric)
+            if error is not None:
+                errors[training_id.candidate].append(error)
+        return errors
+
+    def _in_order(
+        self, allocation: Mapping[str, int], completed: Mapping[str, int]
+    ) -> list[ScheduledTraining]:
+        ids = [
+            TrainingId(name, completed[name] + index)
+            for name, number in allocation.items()
+            for index in range(number)
+        ]
         if self._search.order == "baseline-first":
-            names = sorted(self._axes, key=lambda name: (name not in BASELINES, list(self._axes).index(name)))
-            slots.sort(key=lambda slot: (slot[1], names.index(slot[0])))
-        return [Asked(slot, self._training(slot)) for slot in slots]
+            names = sorted(self._spaces, key=lambda name: name not in BASELINES)
+            ids.sort(key=lambda training_id: (training_id.number, names.index(training_id.candidate)))
+        return [ScheduledTraining(training_id, self._parameters(training_id)) for training_id in ids]
 
-    def _training(self, slot: Slot) -> Parameters | None:
-        name, number = slot
-        listed = self._lists[name]
-        if listed is not None:
-            return listed[number]
+    def _parameters(self, training_id: TrainingId) -> Parameters | None:
+        enumerated = self._enumerated[training_id.candidate]
+        if enumerated is not None:
+            return enumerated[training_id.number]
         if self._search.sampler == "tpe":
             return None
-        return drawn_training(self._axes[name], self._seed, name, number)
+        return draw_training(
+            self._spaces[training_id.candidate], self._seed, training_id.candidate, training_id.number
+        )
 
-    def _listed(self, name: str) -> list[Parameters] | None:
-        """All trainings of a candidate where there is an end to them; None: they are drawn one by one."""
-        axes = self._axes[name]
-        if self._search.sampler in COMPLETE:
-            return axes.trainings()
-        if not axes.is_finite or (self._search.sampler == "tpe" and len(axes.trainings()) > 1):
+    def _enumerate(self, name: str) -> Sequence[Parameters] | None:
+        """Return all trainings of a candidate in order, or None if they are drawn one by one."""
+        space = self._spaces[name]
+        if self._search.sampler in ENUMERATING_SAMPLERS:
+            return space.trainings()
+        if not space.is_finite or (self._search.sampler == "tpe" and len(space.trainings()) > 1):
             return None
-        return shuffled_trainings(axes, self._seed, name)
+        return shuffle_trainings(space, self._seed, name)
 
     def _size(self, name: str) -> int:
-        listed, axes = self._lists[name], self._axes[name]
-        if listed is None:  # a sampler draws, and may draw one twice: but no more than there are
-            return len(axes.trainings()) if axes.is_finite else UNBOUNDED
-        return len(listed)
+        """Return the number of trainings of a candidate. TPE may repeat one, but gets no more than exist."""
+        enumerated, space = self._enumerated[name], self._spaces[name]
+        if enumerated is not None:
+            return len(enumerated)
+        return len(space.trainings()) if space.is_finite else UNLIMITED

@@ -1,135 +1,138 @@
-"""The points of a candidate's space: what a training is given, and what it then answers for at once.
+"""Search spaces: which trainings a candidate has, and which points each training scores.
 
-space of params.yaml ── axes_of ──► trained axes   a choice of each is one training
-                                    swept points   all of them are answered by each training
+Some parameters need no training of their own: a training for 60 epochs also gives the models of 20 and 40,
+and one similarity matrix serves every k. A candidate's search space is split accordingly:
+
+search space of params.yaml ─┬─► trained parameters   one training for each combination
+                             └─► shared parameters    every training scores all of their combinations
 """
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.config.offline import Choice, Range, Search, Space
+from experiments.config.offline import ParameterRange, ParameterValue, SearchParams, SearchSpace
 from marquee.algorithms.base import EpochAlgorithm
-from marquee.algorithms.registry import Parameters, candidate
-from marquee.algorithms.shared_training import swept
+from marquee.algorithms.registry import Parameters, find_algorithm
+from marquee.algorithms.shared_training import shared_parameters
 from marquee.errors import ConfigError
 from marquee.seeds import seed_for
 
-LADDER = 8  # values of a range that is swept
-COMPLETE = ("grid", "defaults")  # samplers whose points are all known beforehand
+MAX_SHARED_RANGE_VALUES = 8
+ENUMERATING_SAMPLERS = ("grid", "defaults")  # their trainings are all known in advance
 
 
 @dataclass(frozen=True)
-class Axes:
-    """The space of one candidate."""
+class CandidateSpace:
+    """Search space of one candidate, split by what needs a training of its own."""
 
-    order: tuple[str, ...]  # of the parameters, as in params.yaml
-    trained: Space
-    swept: tuple[Parameters, ...]  # what each training answers for; one empty point where nothing is swept
-    n_epochs: int = 0  # of each training; 0: it does not train by epochs
+    parameter_order: tuple[str, ...]  # as in params.yaml
+    trained: SearchSpace
+    shared_points: tuple[Parameters, ...]  # a single empty point if there are no shared parameters
+    n_epochs: int = 0  # of each training; 0 if the algorithm does not train by epochs
 
     @property
     def is_finite(self) -> bool:
-        """Whether all trained axes are lists."""
-        return not any(isinstance(values, Range) for values in self.trained.values())
+        """True if the trained parameters are all lists, not ranges."""
+        return not any(isinstance(values, ParameterRange) for values in self.trained.values())
 
     def trainings(self) -> list[Parameters]:
-        """Every choice of the trained axes, which are lists."""
-        lists = {key: values for key, values in self.trained.items() if isinstance(values, list)}
-        return [dict(zip(lists, point, strict=True)) for point in itertools.product(*lists.values())]
+        """Return every combination of the trained parameters, which must be lists."""
+        lists = {name: values for name, values in self.trained.items() if isinstance(values, list)}
+        return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
     def points(self, training: Parameters) -> tuple[Parameters, ...]:
-        """The points that a training answers for, each with its parameters in the file's order."""
-        return tuple(_ordered({**training, **point}, self.order) for point in self.swept)
+        """Return the points that a training scores, each with its parameters in the order of params.yaml."""
+        points = ({**training, **shared} for shared in self.shared_points)
+        return tuple({name: point[name] for name in self.parameter_order} for point in points)
 
 
-def axes_of(name: str, space: Space) -> Axes:
-    """Split a space by what one training answers for.
-
-    A swept range becomes a ladder of at most `LADDER` values, both ends among them.
-    """
-    free = [key for key in space if key in swept(candidate(name))]
-    ladders = [_ladder(space[key]) for key in free]
-    points = tuple(dict(zip(free, values, strict=True)) for values in itertools.product(*ladders))
-    trained = {key: values for key, values in space.items() if key not in free}
-    return Axes(tuple(space), trained, points, _longest(name, points))
-
-
-def _longest(name: str, points: Sequence[Parameters]) -> int:
-    """Epochs of a training: the most that its points ask for, or the candidate's default."""
-    if not issubclass(candidate(name).factory, EpochAlgorithm):
-        return 0
-    default = int(candidate(name).make({}, 0).n_epochs)
-    return max((int(point.get("n_epochs", default)) for point in points), default=default)
-
-
-def axes_of_all(search: Search) -> dict[str, Axes]:
-    """The axes of every candidate.
+def candidate_spaces(search: SearchParams) -> dict[str, CandidateSpace]:
+    """Return the split search space of every candidate; empty spaces for the sampler `defaults`.
 
     Raises:
-        ConfigError: the catalogue has no such candidate or parameter, or RMSE cannot judge it.
+        ConfigError: a candidate or parameter does not exist, or the candidate does not predict ratings.
     """
     check_candidates(search)
-    empty: Space = {}
+    empty: SearchSpace = {}
     return {
-        name: axes_of(name, empty if search.sampler == "defaults" else space)
+        name: split_space(name, empty if search.sampler == "defaults" else space)
         for name, space in search.candidates.items()
     }
 
 
-def check_candidates(search: Search) -> None:
-    """Refuse what the catalogue does not have, and what RMSE cannot judge, before any work is done.
+def check_candidates(search: SearchParams) -> None:
+    """Check candidates and parameter names before any work starts.
 
     Raises:
-        ConfigError: names the candidate or the parameter.
+        ConfigError: a candidate or parameter does not exist, or the candidate does not predict ratings.
     """
     for name, space in search.candidates.items():
-        candidate(name).check(space)
-        if candidate(name).factory.ranks:
+        algorithm = find_algorithm(name)
+        algorithm.check(space)
+        if algorithm.algorithm_class.is_ranker:
             raise ConfigError(
-                f"search.candidates.{name}: {candidate(name).title} ranks items and predicts no rating, so "
-                "that no RMSE could judge it: remove it"
+                f"search.candidates.{name}: {algorithm.title} ranks items and predicts no ratings, so it "
+                "has no RMSE or MAE; remove it"
             )
 
 
-def shuffled_trainings(axes: Axes, seed: int, name: str) -> list[Parameters]:
-    """Every training of a finite space in random order: drawn so, no point is tried twice."""
-    trainings = axes.trainings()
+def split_space(name: str, space: SearchSpace) -> CandidateSpace:
+    """Split the search space of a candidate into trained and shared parameters.
+
+    A shared range is replaced with at most `MAX_SHARED_RANGE_VALUES` values, including both bounds.
+    """
+    shareable = shared_parameters(find_algorithm(name))
+    shared = {key: _shared_values(values) for key, values in space.items() if key in shareable}
+    trained = {key: values for key, values in space.items() if key not in shared}
+    points = tuple(dict(zip(shared, values, strict=True)) for values in itertools.product(*shared.values()))
+    return CandidateSpace(tuple(space), trained, points, _training_epochs(name, points))
+
+
+def shuffle_trainings(space: CandidateSpace, seed: int, name: str) -> list[Parameters]:
+    """Return every training of a finite space in random order: random sampling without replacement."""
+    trainings = space.trainings()
     random.Random(seed_for(seed, "sampler", name)).shuffle(trainings)
     return trainings
 
 
-def drawn_training(axes: Axes, seed: int, name: str, slot: int) -> Parameters:
-    """The training of one slot of a random search, which depends on nothing but its number."""
-    noise = np.random.default_rng(seed_for(seed, "sampler", name, slot))
-    return {key: _drawn(values, noise) for key, values in axes.trained.items()}
+def draw_training(space: CandidateSpace, seed: int, name: str, number: int) -> Parameters:
+    """Draw a training of a random search; the result depends only on seed, candidate name and number."""
+    rng = np.random.default_rng(seed_for(seed, "sampler", name, number))
+    return {key: _draw_value(values, rng) for key, values in space.trained.items()}
 
 
-def _drawn(values: Sequence[Choice] | Range, noise: np.random.Generator) -> Choice:
-    if not isinstance(values, Range):
-        return values[int(noise.integers(len(values)))]
+def _draw_value(
+    values: Sequence[ParameterValue] | ParameterRange, rng: np.random.Generator
+) -> ParameterValue:
+    if not isinstance(values, ParameterRange):
+        return values[int(rng.integers(len(values)))]
     low, high = values.low, values.high
     if isinstance(low, int) and isinstance(high, int):
         if not values.log:
-            return int(noise.integers(low, high + 1))
-        return min(int(np.exp(noise.uniform(np.log(low), np.log(high + 1)))), high)
+            return int(rng.integers(low, high + 1))
+        return min(int(np.exp(rng.uniform(np.log(low), np.log(high + 1)))), high)
     if values.log:
-        return float(np.exp(noise.uniform(np.log(low), np.log(high))))
-    return float(noise.uniform(low, high))
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return float(rng.uniform(low, high))
 
 
-def _ladder(values: Sequence[Choice] | Range) -> list[Choice]:
-    if not isinstance(values, Range):
+def _shared_values(values: Sequence[ParameterValue] | ParameterRange) -> list[ParameterValue]:
+    if not isinstance(values, ParameterRange):
         return list(values)
-    spaced = np.geomspace if values.log else np.linspace
-    rungs = spaced(values.low, values.high, LADDER)
+    spacing = np.geomspace if values.log else np.linspace
+    grid = spacing(values.low, values.high, MAX_SHARED_RANGE_VALUES)
     if isinstance(values.low, int) and isinstance(values.high, int):
-        return [int(rung) for rung in np.unique(np.rint(rungs).astype(np.int64))]
-    return [float(rung) for rung in rungs]
+        return [int(value) for value in np.unique(np.rint(grid).astype(np.int64))]
+    return [float(value) for value in grid]
 
 
-def _ordered(point: Mapping[str, Choice], order: Sequence[str]) -> Parameters:
-    return {key: point[key] for key in order}
+def _training_epochs(name: str, points: Sequence[Parameters]) -> int:
+    """Return the epochs of each training: the most that any of its points needs."""
+    if not issubclass(find_algorithm(name).algorithm_class, EpochAlgorithm):
+        return 0
+    default = int(find_algorithm(name).create({}, 0).n_epochs)
+    return max((int(point.get("n_epochs", default)) for point in points), default=default)

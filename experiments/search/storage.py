@@ -1,50 +1,72 @@
-"""Where a search remembers itself: a journal file of this machine, or a database for many."""
+"""Storage of a search: a journal file for one machine, or a database for several."""
 
 import time
 from pathlib import Path
 
 import optuna
 
-from experiments.search.journal import JournalFile
-from marquee.errors import ConfigError, TrackingError, one_line
+from experiments.search.journal_backend import JournalBackend
+from marquee.errors import ConfigError, TrackingError, one_line_message
 
-ATTEMPTS, PAUSE = 10, 0.3  # to open a database whose tables others are just making; seconds between
-MADE_BY_OTHERS = {"IntegrityError", "ProgrammingError", "InternalError"}  # what that looks like
+JOURNAL = "journal"
+MAX_ATTEMPTS = 10
+RETRY_SECONDS = 0.3
+MAX_REASON_LENGTH = 300
+# Errors of a database in which another process is just creating Optuna's tables.
+TABLE_CREATION_ERRORS = {"IntegrityError", "ProgrammingError", "InternalError"}
 
 
 def check_storage(storage: str) -> None:
-    """Refuse a storage that cannot be meant.
+    """Check the form of `search.storage` without connecting to it.
 
     Raises:
-        ConfigError: it is neither `journal` nor an address.
+        ConfigError: it is neither `journal` nor a database URL.
     """
-    if storage != "journal" and "://" not in storage:
+    if storage != JOURNAL and "://" not in storage:
         raise ConfigError(
-            f"search.storage: '{storage}' is neither journal nor an address such as postgresql://host/database"
+            "search.storage must be 'journal' or a database URL such as postgresql://host/database "
+            f"(got '{storage}')"
         )
 
 
-def opened(storage: str, journal: Path) -> optuna.storages.BaseStorage:
-    """The storage, its file or tables made where they are not there.
+def open_storage(storage: str, journal: Path) -> optuna.storages.BaseStorage:
+    """Open the storage; create its file or tables if they do not exist.
+
+    Args:
+        storage: `journal`, or the URL of a database.
+        journal: path of the journal file.
 
     Raises:
         TrackingError: the database cannot be reached or used.
     """
-    if storage == "journal":
-        return optuna.storages.JournalStorage(JournalFile(journal))
-    if storage.startswith("postgresql://"):
-        storage = storage.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver that we bring
-    for patience in range(ATTEMPTS, 0, -1):
+    if storage == JOURNAL:
+        return optuna.storages.JournalStorage(JournalBackend(journal))
+    return _open_database(_with_driver(storage))
+
+
+def _with_driver(url: str) -> str:
+    """Return the URL with the PostgreSQL driver that Marquee installs."""
+    return (
+        url.replace("postgresql://", "postgresql+psycopg://", 1) if url.startswith("postgresql://") else url
+    )
+
+
+def _open_database(url: str) -> optuna.storages.RDBStorage:
+    for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
-            return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+            return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
-            raise TrackingError(f"search.storage cannot be used: {one_line(error)[:300]}") from error
-        except Exception as error:  # SQLAlchemy's own, by whichever driver
+            raise TrackingError(f"search.storage cannot be used: {_reason(error)}") from error
+        except Exception as error:  # SQLAlchemy wraps the errors of every driver in its own classes
             if not type(error).__module__.startswith("sqlalchemy"):
                 raise
-            if patience > 1 and type(error).__name__ in MADE_BY_OTHERS:
-                time.sleep(PAUSE)
-                continue
-            what = one_line(error.__cause__ or error)[:300]
-            raise TrackingError(f"search.storage cannot be reached: {what}") from error
+            if not attempts_left or type(error).__name__ not in TABLE_CREATION_ERRORS:
+                raise TrackingError(
+                    f"search.storage cannot be reached: {_reason(error.__cause__ or error)}"
+                ) from error
+            time.sleep(RETRY_SECONDS)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _reason(error: BaseException) -> str:
+    return one_line_message(error)[:MAX_REASON_LENGTH]

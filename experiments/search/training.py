@@ -1,99 +1,105 @@
-"""One training of the search: all folds in step, every point scored, given up where the others are better."""
+"""One training: fit all folds in step, score every point, and stop early if the pruner says so."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 
-from experiments.evaluation.cross_validation import Parts, Seeds, Step, steps
-from experiments.search.training_result import Outcome, PointOutcome
-from experiments.search.trials import FoldScore, reason_of
-from marquee.algorithms.registry import Parameters, candidate
-from marquee.algorithms.shared_training import check_point
+from experiments.evaluation.cross_validation import Folds, Seeds, TrainingStep, train_on_folds
+from experiments.search.training_result import PointResult, TrainingResult
+from experiments.search.trials import FoldScore, describe_error
+from marquee.algorithms.registry import Parameters, find_algorithm
+from marquee.algorithms.shared_training import check_parameters
 
-Report = Callable[[int, float], bool]  # (epoch, error) -> whether to give up
+ShouldPrune = Callable[[int, float], bool]  # (epoch, mean error over the folds) -> stop the training
 
 
 def train(
     name: str,
     points: Sequence[Parameters],
-    parts: Parts,
+    folds: Folds,
     seeds: Seeds,
     pool: ThreadPoolExecutor,
     *,
     metric: str,
-    looks: Collection[int] = (),
-    report: Report | None = None,
-) -> Outcome:
-    """Train, and give the outcome of every point.
+    checkpoints: Collection[int] = (),
+    should_prune: ShouldPrune | None = None,
+) -> TrainingResult:
+    """Train once and return the result of every point.
 
-    What fails (divergence, want of memory, a parameter that the algorithm chokes on) is the reason of those
-    points that were not answered by then: one bad training must not end a search.
+    Errors (divergence, no memory, an invalid parameter) do not propagate: they become the failure of the
+    points that had no scores by then, so one bad training does not end the search.
 
     Args:
-        name: of the candidate.
-        points: parameters that differ in what one training answers for.
-        parts: the folds.
-        seeds: of each fold.
-        pool: threads that the folds are given to.
-        metric: rmse or mae.
-        looks: epochs after which the error is asked for.
-        report: told that error, the mean over the folds; None: nothing is given up.
+        name: the candidate.
+        points: points that one training can score; they differ in shared parameters only.
+        folds: training and held-out data.
+        seeds: seed of each fold.
+        pool: threads that fit the folds.
+        metric: `rmse` or `mae`.
+        checkpoints: epochs after which `should_prune` is called; it is also called where a point is scored.
+        should_prune: gets the epoch and the mean error over the folds; None: never stop early.
     """
-    reasons = [_refusal(name, point) for point in points]
-    usable = [point for point, reason in zip(points, reasons, strict=True) if reason is None]
-    trained = _Training(usable, metric, report)
-    if usable:
-        trained.go(steps(name, usable, parts, seeds, pool, looks=looks if report else ()))
-    outcomes = iter(trained.outcomes())
-    return Outcome(
+    failures = [_validation_error(name, point) for point in points]
+    valid_points = [point for point, failure in zip(points, failures, strict=True) if failure is None]
+    training = _Training(valid_points, metric, should_prune)
+    if valid_points:
+        steps = train_on_folds(
+            name, valid_points, folds, seeds, pool, checkpoints=checkpoints if should_prune else ()
+        )
+        training.run(steps)
+    results = iter(training.results())
+    return TrainingResult(
         tuple(
-            PointOutcome(point, failure=reason) if reason else next(outcomes)
-            for point, reason in zip(points, reasons, strict=True)
+            PointResult(point, failure=failure) if failure else next(results)
+            for point, failure in zip(points, failures, strict=True)
         ),
-        tuple(trained.curve),
+        tuple(training.curve),
     )
 
 
 class _Training:
-    """A training under way: what was found of each point, and why it ended where it did."""
+    """Scores collected during a training, and the reason why it ended early."""
 
-    def __init__(self, points: Sequence[Parameters], metric: str, report: Report | None) -> None:
-        self._points, self._metric, self._report = points, metric, report
-        self._found: dict[int, tuple[FoldScore, ...]] = {}
+    def __init__(self, points: Sequence[Parameters], metric: str, should_prune: ShouldPrune | None) -> None:
+        self._points, self._metric, self._should_prune = points, metric, should_prune
+        self._scores: dict[int, tuple[FoldScore, ...]] = {}  # by index of the point
         self._failure: str | None = None
         self._pruned: str | None = None
         self.curve: list[tuple[int, float]] = []
 
-    def go(self, steps: Iterable[Step]) -> None:
+    def run(self, steps: Iterable[TrainingStep]) -> None:
         try:
             for step in steps:
-                self._found |= dict.fromkeys(step.points, step.folds)
-                if step.epoch is not None and self._is_hopeless(step.epoch, step.folds):
+                self._scores |= dict.fromkeys(step.points, step.folds)
+                if step.epoch is not None and self._record_checkpoint(step.epoch, step.folds):
                     return
         except Exception as error:
-            self._failure = reason_of(error)
+            self._failure = describe_error(error)
 
-    def outcomes(self) -> list[PointOutcome]:
+    def results(self) -> list[PointResult]:
         return [
-            PointOutcome(point, self._found[number])
-            if number in self._found
-            else PointOutcome(point, failure=self._failure, pruned=self._pruned)
-            for number, point in enumerate(self._points)
+            PointResult(point, self._scores[index])
+            if index in self._scores
+            else PointResult(point, failure=self._failure, pruned=self._pruned)
+            for index, point in enumerate(self._points)
         ]
 
-    def _is_hopeless(self, epoch: int, folds: Sequence[FoldScore]) -> bool:
+    def _record_checkpoint(self, epoch: int, folds: Sequence[FoldScore]) -> bool:
+        """Extend the learning curve; return True if the training should stop."""
         error = fmean(getattr(fold, self._metric) for fold in folds)
         self.curve.append((epoch, error))
-        if self._report is None or not self._report(epoch, error) or len(self._found) == len(self._points):
+        if self._should_prune is None or not self._should_prune(epoch, error):
             return False
-        self._pruned = f"given up after epoch {epoch} with {self._metric.upper()} {error:.4f}"
+        if len(self._scores) == len(self._points):
+            return False  # nothing is left to stop
+        self._pruned = f"stopped after epoch {epoch} with {self._metric.upper()} {error:.4f}"
         return True
 
 
-def _refusal(name: str, point: Parameters) -> str | None:
-    """Why a point cannot be used, if so: it must not take those along that share its training."""
+def _validation_error(name: str, point: Parameters) -> str | None:
+    """Return the reason if a point is invalid; otherwise it would fail all points of its training."""
     try:
-        check_point(candidate(name), point)
+        check_parameters(find_algorithm(name), point)
     except Exception as error:
-        return reason_of(error)
+        return describe_error(error)
     return None

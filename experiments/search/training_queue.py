@@ -1,11 +1,11 @@
-"""What the search has asked, given out and been told: one Optuna study a candidate, in one storage.
+"""Training queue: scheduled, running and finished trainings of a search, one Optuna study per candidate.
 
-asked (waiting)  ── claim ──►  given out (running)  ── finish ──►  told (complete, pruned, failed)
-      ▲                                │
-      └───────── ask again ── retire ──┘   its worker is no more
+waiting ──── claim ────► running ──── finish ────► complete, pruned or failed
+   ▲                        │
+   └─ retire_dead_workers ──┘
 
-A trial of Optuna is one training. Its slot, in the user attributes, says which of the candidate's it is; what
-came of it stands there too. One that ended without an outcome was retired, and its slot asked again.
+A trial of Optuna is one training of ours. Its user attributes hold the number of the training and, in the
+end, its result. A finished trial without a result was retired, and its training enqueued again.
 """
 
 from collections import Counter
@@ -13,68 +13,73 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from experiments.config.offline import Range, Space
-from experiments.search.pruners import pruner_of
-from experiments.search.space import Axes
-from experiments.search.storage import opened
-from experiments.search.training_result import Outcome
+from experiments.config.offline import ParameterDomain, ParameterRange
+from experiments.search.pruners import create_pruner
+from experiments.search.space import CandidateSpace
+from experiments.search.storage import JOURNAL, open_storage
+from experiments.search.training_result import TrainingId, TrainingResult
 from marquee.algorithms.registry import Parameters
 from marquee.errors import TrackingError
 
-SLOT, ORDER, TRAINING, WORKER, SEEN = "slot", "order", "training", "worker", "seen"
-OUTCOME, CLOSED = "outcome", "closed"
-GONE = (KeyError, FileNotFoundError)  # what a storage says where the search is over and was cleared away
-MOST_DEATHS = 3  # of workers on one training: after that it is what kills them
+# User attributes of an Optuna trial, and of a study.
+NUMBER, ORDER, PARAMETERS, WORKER, HEARTBEAT = "number", "order", "parameters", "worker", "heartbeat"
+RESULT, CLOSED = "result", "closed"
+SEARCH_DELETED_ERRORS = (KeyError, FileNotFoundError)  # of a storage whose search has deleted its state
+MAX_WORKER_DEATHS = 3  # during one training, before the training itself is taken to be the cause
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-Slot = tuple[str, int]  # candidate, number of the training
+
+class SearchNotFoundError(TrackingError):
+    """The search has not started yet, or is over."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A training that was given to a worker."""
+    """A training that a worker has taken from the queue."""
 
-    candidate: str
-    slot: int
-    training: Parameters
+    id: TrainingId
+    parameters: Parameters
     trial: optuna.trial.Trial
 
-    def report(self, epoch: int, error: float) -> bool:
-        """Tell the error after an epoch; True: the others were better by then, it may be given up."""
+    def should_prune(self, epoch: int, error: float) -> bool:
+        """Report the error after an epoch; return True if the pruner stops the training."""
         self.trial.report(error, epoch)
         return self.trial.should_prune()
 
-    def seen(self, now: float) -> None:
-        """Say that the worker is alive."""
-        self.trial.set_user_attr(SEEN, now)
+    def send_heartbeat(self, now: float) -> None:
+        """Record that the worker is alive, at `now` in seconds since 1970."""
+        self.trial.set_user_attr(HEARTBEAT, now)
 
 
-class StudiesMissing(TrackingError):
-    """The search has not begun, or is over."""
+@dataclass(frozen=True)
+class FatalTraining:
+    """A training that has killed `MAX_WORKER_DEATHS` workers and is not enqueued again."""
+
+    id: TrainingId
+    parameters: Parameters
 
 
-class Studies:
-    """The studies of one search. Any number of processes may have them open.
+class TrainingQueue:
+    """Trainings of one search, shared by any number of processes through the storage.
 
     Args:
-        storage: "journal", or the address of a database that Optuna can use.
-        journal: the journal's file.
-        key: of the search; in a database, searches of many keys live side by side.
-        axes: of every candidate.
-        sampler: "grid", "random" or "tpe"; it only draws where a training is asked for without parameters.
-        pruner: "none", "median", "hyperband" or "curve".
-        seed: of the sampler; another for each worker.
-        create: make what is not there yet. One process does that, before the others come.
+        storage: `journal`, or the URL of a database.
+        journal: path of the journal file.
+        key: the search key; a database can hold several searches.
+        spaces: search space of every candidate.
+        sampler: `grid`, `random` or `tpe`; used only for trainings that are enqueued without parameters.
+        pruner: `none`, `median`, `hyperband` or `curve`.
+        seed: seed of the sampler, different for each worker.
+        create: create the studies that do not exist. Only the search itself does that, before workers join.
 
     Raises:
-        StudiesMissing: they are not there.
+        SearchNotFoundError: the studies do not exist.
         TrackingError: the storage cannot be reached.
     """
 
@@ -83,172 +88,187 @@ class Studies:
         storage: str,
         journal: Path,
         key: str,
-        axes: Mapping[str, Axes],
+        spaces: Mapping[str, CandidateSpace],
         *,
         sampler: str,
         pruner: str,
         seed: int,
         create: bool = False,
     ) -> None:
-        if storage == "journal" and not create and not journal.exists():
-            raise StudiesMissing(f"there is no {journal}")
-        self._storage = opened(storage, journal)
-        self._key = key
-        # Seen by this process: a training that was interrupted with its search has killed nobody.
-        self._deaths: Counter[Slot] = Counter()
-        self._distributions = {name: _distributions(one.trained) for name, one in axes.items()}
+        if storage == JOURNAL and not create and not journal.exists():
+            raise SearchNotFoundError(f"search journal {journal} not found")
+        self._storage = open_storage(storage, journal)
+        # Not stored: workers that died because the search was interrupted do not count.
+        self._worker_deaths: Counter[TrainingId] = Counter()
+        self._distributions = {name: _distributions(space) for name, space in spaces.items()}
         if create:
-            for name in axes:
-                optuna.create_study(
-                    storage=self._storage,
-                    study_name=f"{key}/{name}",
-                    direction="minimize",
-                    load_if_exists=True,
-                )
+            self._create_studies(key)
         try:
             self._studies = {
                 name: optuna.load_study(
                     storage=self._storage,
-                    study_name=f"{key}/{name}",
-                    sampler=_sampler(sampler, seed),
-                    pruner=pruner_of(pruner, one),
+                    study_name=_study_name(key, name),
+                    sampler=_create_sampler(sampler, seed),
+                    pruner=create_pruner(pruner, space.n_epochs),
                 )
-                for name, one in axes.items()
+                for name, space in spaces.items()
             }
         except KeyError:
-            raise StudiesMissing(f"no search {key} has begun in {storage}") from None
+            raise SearchNotFoundError(f"search {key} not found in {storage}") from None
 
-    def ask(self, slot: Slot, order: int, training: Parameters | None) -> None:
-        """Ask for a training; without parameters the sampler of whoever claims it draws them."""
-        name, number = slot
-        given = dict(training or {})
-        self._studies[name].enqueue_trial(given, user_attrs={SLOT: number, ORDER: order, TRAINING: given})
+    def enqueue(self, training: TrainingId, order: int, parameters: Parameters | None) -> None:
+        """Add a training to the queue.
+
+        Args:
+            training: its id.
+            order: place in the queue; lower numbers are claimed first.
+            parameters: its parameters; None: the sampler draws them when a worker claims the training.
+        """
+        values = dict(parameters or {})
+        attributes = {NUMBER: training.number, ORDER: order, PARAMETERS: values}
+        self._studies[training.candidate].enqueue_trial(values, user_attrs=attributes)
 
     def claim(self, worker: str) -> Claim | None:
-        """Take the training that was asked for first, of all candidates; None where all are given out."""
-        while waiting := self._waiting():
-            name = min(waiting, key=waiting.__getitem__)
+        """Take the first waiting training of all candidates; return None if none is waiting."""
+        while first_waiting := self._first_waiting():
+            name = min(first_waiting, key=first_waiting.__getitem__)
             trial = self._studies[name].ask(self._distributions[name])
-            if SLOT not in trial.user_attrs:  # somebody was faster, and Optuna made one that nobody asked for
+            if NUMBER not in trial.user_attrs:  # another worker was faster, so Optuna has created a new trial
                 self._studies[name].tell(trial, state=TrialState.FAIL)
                 continue
             trial.set_user_attr(WORKER, worker)
-            return Claim(name, int(trial.user_attrs[SLOT]), dict(trial.params), trial)
+            return Claim(TrainingId(name, int(trial.user_attrs[NUMBER])), dict(trial.params), trial)
         return None
 
-    def finish(self, claim: Claim, outcome: Outcome, metric: str) -> None:
-        """Tell what came of a training, unless it was retired meanwhile or the search is over."""
-        value = outcome.best(metric)
-        pruned = any(point.pruned for point in outcome.points)
-        state = TrialState.PRUNED if pruned else TrialState.FAIL if value is None else TrialState.COMPLETE
-        told = value if state == TrialState.COMPLETE else None
-        with suppress(*GONE, optuna.exceptions.UpdateFinishedTrialError):
-            claim.trial.set_user_attr(OUTCOME, outcome.to_plain())
-            self._studies[claim.candidate].tell(claim.trial, told, state=state, skip_if_finished=True)
+    def finish(self, claim: Claim, result: TrainingResult, metric: str) -> None:
+        """Store the result of a training, unless the training was retired or the search is over."""
+        error = result.best_error(metric)
+        if result.is_pruned:
+            state, error = TrialState.PRUNED, None
+        else:
+            state = TrialState.FAIL if error is None else TrialState.COMPLETE
+        with suppress(*SEARCH_DELETED_ERRORS, optuna.exceptions.UpdateFinishedTrialError):
+            claim.trial.set_user_attr(RESULT, result.to_json())
+            self._studies[claim.id.candidate].tell(claim.trial, error, state=state, skip_if_finished=True)
 
-    def told(self, known: Container[Slot] = ()) -> dict[Slot, Outcome]:
-        """Every outcome so far, but for those that are known already."""
+    def results(self, exclude: Container[TrainingId] = ()) -> dict[TrainingId, TrainingResult]:
+        """Return the results of all finished trainings, except those excluded."""
         return {
-            slot: Outcome.from_plain(trial.user_attrs[OUTCOME])
-            for name, trial in self._trials()
-            if trial.state.is_finished()
-            and OUTCOME in trial.user_attrs
-            and (slot := (name, int(trial.user_attrs[SLOT]))) not in known
+            training: TrainingResult.from_json(trial.user_attrs[RESULT])
+            for training, trial in self._trials()
+            if trial.state.is_finished() and RESULT in trial.user_attrs and training not in exclude
         }
 
-    def open_slots(self) -> set[Slot]:
-        """Which trainings are waiting or given out."""
-        return {
-            (name, int(trial.user_attrs[SLOT]))
-            for name, trial in self._trials()
-            if not trial.state.is_finished()
-        }
+    def unfinished(self) -> set[TrainingId]:
+        """Return the trainings that are waiting or running."""
+        return {training for training, trial in self._trials() if not trial.state.is_finished()}
 
-    def retire(self, is_gone: Callable[[str, float], bool]) -> list[tuple[Slot, Parameters]]:
-        """End what was given to workers that are no more, and ask for it again.
+    def retire_dead_workers(self, is_dead: Callable[[str, float], bool]) -> list[FatalTraining]:
+        """Enqueue the trainings of dead workers again.
 
         Args:
-            is_gone: whether a worker is, by its name and when it last said that it is alive.
+            is_dead: True if a worker is dead, given its name and the time of its last heartbeat.
 
         Returns:
-            Trainings that have now killed `MOST_DEATHS` workers, with their parameters: they are not asked
-            for again.
+            Trainings that have now killed `MAX_WORKER_DEATHS` workers. They are not enqueued again.
         """
-        deadly: list[tuple[Slot, Parameters]] = []
-        for name, trial in self._trials():
-            if trial.state != TrialState.RUNNING or not is_gone(*_last_seen(trial)):
+        fatal: list[FatalTraining] = []
+        for training, trial in self._trials():
+            if trial.state != TrialState.RUNNING or not is_dead(*_last_heartbeat(trial)):
                 continue
-            self._studies[name].tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-            slot = (name, int(trial.user_attrs[SLOT]))
-            self._deaths[slot] += 1
-            if self._deaths[slot] >= MOST_DEATHS:
-                deadly.append((slot, _training(trial)))
+            self._studies[training.candidate].tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            self._worker_deaths[training] += 1
+            if self._worker_deaths[training] >= MAX_WORKER_DEATHS:
+                fatal.append(FatalTraining(training, _parameters(trial)))
             else:
-                self.ask(slot, int(trial.user_attrs[ORDER]), _training(trial))
-        return deadly
+                self.enqueue(training, int(trial.user_attrs[ORDER]), _parameters(trial))
+        return fatal
 
-    def close(self, *, closed: bool = True) -> None:
-        """Say that nothing more will be asked, so that workers may leave, or that there will be."""
-        for study in self._studies.values():
-            study.set_user_attr(CLOSED, closed)
+    def open(self) -> None:
+        """Let workers wait for trainings that are not enqueued yet."""
+        self._set_closed(closed=False)
+
+    def close(self) -> None:
+        """Let workers stop: no more trainings will be enqueued."""
+        self._set_closed(closed=True)
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more will be asked: it was said so, or the studies are there no more."""
+        """True if no more trainings will be enqueued, or the search has deleted its state."""
         try:
             return all(study.user_attrs.get(CLOSED) for study in self._studies.values())
-        except GONE:
+        except SEARCH_DELETED_ERRORS:
             return True
 
-    def forget(self) -> None:
-        """Remove the studies: the search is done, and its results stand elsewhere."""
+    def delete(self) -> None:
+        """Delete the studies from the storage."""
         for study in self._studies.values():
             optuna.delete_study(study_name=study.study_name, storage=self._storage)
 
-    def _waiting(self) -> dict[str, int]:
-        """Candidates with trainings that wait, and the place in the order of the first of each."""
+    def _create_studies(self, key: str) -> None:
+        for name in self._distributions:
+            optuna.create_study(
+                storage=self._storage,
+                study_name=_study_name(key, name),
+                direction="minimize",
+                load_if_exists=True,
+            )
+
+    def _set_closed(self, *, closed: bool) -> None:
+        for study in self._studies.values():
+            study.set_user_attr(CLOSED, closed)
+
+    def _first_waiting(self) -> dict[str, int]:
+        """Return the order of the first waiting training of each candidate that has one."""
         try:
             return {
                 name: min(int(trial.user_attrs[ORDER]) for trial in trials)
                 for name, study in self._studies.items()
                 if (trials := study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
             }
-        except GONE:
+        except SEARCH_DELETED_ERRORS:
             return {}
 
-    def _trials(self) -> list[tuple[str, FrozenTrial]]:
+    def _trials(self) -> list[tuple[TrainingId, FrozenTrial]]:
         return [
-            (name, trial)
+            (TrainingId(name, int(trial.user_attrs[NUMBER])), trial)
             for name, study in self._studies.items()
             for trial in study.get_trials(deepcopy=False)
-            if SLOT in trial.user_attrs
+            if NUMBER in trial.user_attrs
         ]
 
 
-def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+def _study_name(key: str, candidate: str) -> str:
+    return f"{key}/{candidate}"
+
+
+def _create_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed)
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    return {key: _distribution(values) for key, values in space.items()}
+def _distributions(space: CandidateSpace) -> dict[str, BaseDistribution]:
+    return {name: _distribution(values) for name, values in space.trained.items()}
 
 
-def _distribution(values: Any) -> BaseDistribution:
-    if not isinstance(values, Range):
+def _distribution(values: ParameterDomain) -> BaseDistribution:
+    if not isinstance(values, ParameterRange):
         return CategoricalDistribution(values)
     if isinstance(values.low, int) and isinstance(values.high, int):
         return IntDistribution(values.low, values.high, log=values.log)
     return FloatDistribution(values.low, values.high, log=values.log)
 
 
-def _training(trial: FrozenTrial) -> Parameters:
-    """What was asked for or drawn. Its worker may have died before Optuna wrote all of it as parameters."""
-    return {**trial.user_attrs[TRAINING], **trial.params}
+def _parameters(trial: FrozenTrial) -> Parameters:
+    """Return the parameters that were enqueued or drawn.
+
+    Both are needed: a worker may die before Optuna has stored all enqueued parameters as the trial's own.
+    """
+    return {**trial.user_attrs[PARAMETERS], **trial.params}
 
 
-def _last_seen(trial: FrozenTrial) -> tuple[str, float]:
-    """The worker's name, and when it was last known to be alive, in seconds since 1970."""
+def _last_heartbeat(trial: FrozenTrial) -> tuple[str, float]:
+    """Return the name of the worker and the time of its last sign of life, in seconds since 1970."""
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    return str(trial.user_attrs.get(WORKER, "")), float(trial.user_attrs.get(SEEN, started))
+    return str(trial.user_attrs.get(WORKER, "")), float(trial.user_attrs.get(HEARTBEAT, started))

@@ -1,18 +1,21 @@
-"""What a trial is: one candidate with one set of parameters, scored on every fold."""
+"""Trials: one candidate with one set of parameters, and its scores on every fold.
+
+Evaluation, selection and reports read trials, so this module must not import Optuna.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from marquee.algorithms.registry import candidate
+from marquee.algorithms.registry import find_algorithm
 
 MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
 class FoldScore:
-    """One fit on one fold. Errors are in stars, times in seconds."""
+    """Result of one fit on one fold. Errors are in stars, times in seconds."""
 
     rmse: float
     mae: float
@@ -23,84 +26,95 @@ class FoldScore:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a trial cost, as a mean over its folds. Measured, so never part of a versioned file."""
+class TrialCost:
+    """Mean times of a trial over its folds.
+
+    Times differ from run to run, so they are never part of a versioned file.
+    """
 
     fit_seconds: float
     predict_seconds: float
 
+    @classmethod
+    def of_folds(cls, folds: Sequence[FoldScore]) -> "TrialCost":
+        """Return the mean times of these folds."""
+        return cls(fmean(fold.fit_seconds for fold in folds), fmean(fold.predict_seconds for fold in folds))
+
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate with parameters, and its score on each fold; or the reason of its failure."""
+    """One point of a candidate's search space with a score for each fold, or the reason why it has none."""
 
     number: int
     algorithm: str
     parameters: Mapping[str, Any]
     folds: tuple[FoldScore, ...] = ()
     failure: str | None = None
-    cost: Cost | None = field(default=None, compare=False)
-    pruned: str | None = None  # given up before its end, and where
+    cost: TrialCost | None = field(default=None, compare=False)
+    pruned: str | None = None  # where the pruner stopped its training
     curve: tuple[tuple[int, float], ...] = field(default=(), compare=False)  # (epoch, mean error)
 
     @property
     def label(self) -> str:
-        """Name and parameters as a person would write them."""
+        """Title and parameters, for display: `SVD (n_factors=50)`."""
         return f"{self.title} ({self.settings})" if self.parameters else self.title
 
     @property
     def settings(self) -> str:
-        """Its parameters as a person would write them."""
-        return ", ".join(f"{key}={value}" for key, value in self.parameters.items())
+        """Parameters for display: `n_factors=50, reg_all=0.02`."""
+        return ", ".join(f"{name}={value}" for name, value in self.parameters.items())
 
     @property
     def title(self) -> str:
-        """The algorithm's usual name."""
-        return candidate(self.algorithm).title
+        """Display name of the algorithm."""
+        return find_algorithm(self.algorithm).title
 
     @property
     def model_bytes(self) -> int:
-        """Largest model over the folds."""
+        """Size of the largest model over the folds."""
         return max(fold.model_bytes for fold in self.folds)
 
     def mean(self, name: str) -> float:
-        """Mean of a fold measure."""
+        """Return the mean of a score over the folds."""
         return fmean(self.values(name))
 
-    def spread(self, name: str) -> float:
-        """Sample standard deviation of a fold measure over the folds."""
+    def std(self, name: str) -> float:
+        """Return the sample standard deviation of a score over the folds."""
         return stdev(self.values(name))
 
     def values(self, name: str) -> list[float]:
-        """A fold measure on each fold."""
+        """Return a score for each fold."""
         return [getattr(fold, name) for fold in self.folds]
 
     def metrics(self) -> dict[str, float]:
-        """Every figure of the trial, times included, by the names that runs are compared by."""
-        named: dict[str, float] = {"rmse": self.mean("rmse"), "rmse_std": self.spread("rmse")}
-        named |= {"mae": self.mean("mae"), "mae_std": self.spread("mae")}
-        named |= {"impossible_share": self.mean("impossible"), "model_bytes": float(self.model_bytes)}
-        return named | (asdict(self.cost) if self.cost else {})
+        """Return all metrics of the trial by name, with times if its cost is known."""
+        metrics = {
+            "rmse": self.mean("rmse"),
+            "rmse_std": self.std("rmse"),
+            "mae": self.mean("mae"),
+            "mae_std": self.std("mae"),
+            "impossible_share": self.mean("impossible"),
+            "model_bytes": float(self.model_bytes),
+        }
+        return metrics | (asdict(self.cost) if self.cost else {})
 
 
-def cost_of(folds: Sequence[FoldScore]) -> Cost:
-    """Mean times over folds."""
-    return Cost(fmean(f.fit_seconds for f in folds), fmean(f.predict_seconds for f in folds))
+def rank_trials(trials: Sequence[Trial], metric: str) -> list[Trial]:
+    """Return the trials that have scores, lowest mean error first; ties go to the lower number."""
+    scored = [trial for trial in trials if trial.folds]
+    return sorted(scored, key=lambda trial: (trial.mean(metric), trial.number))
 
 
-def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
-    """Finished trials, best first; equals in the order in which they were asked for."""
-    finished = [trial for trial in trials if trial.folds]
-    return sorted(finished, key=lambda trial: (trial.mean(metric), trial.number))
-
-
-def reason_of(error: Exception) -> str:
-    """An error as one line of a record."""
+def describe_error(error: Exception) -> str:
+    """Return class and message of an error as one line, to be stored as the reason of a failure."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def to_record(trial: Trial) -> dict[str, Any]:
-    """A trial without its times: the same search always gives the same record."""
+def trial_to_record(trial: Trial) -> dict[str, Any]:
+    """Return the JSON record of a trial.
+
+    Times are left out, so the same search always writes the same record.
+    """
     record: dict[str, Any] = {
         "number": trial.number,
         "algorithm": trial.algorithm,
@@ -110,24 +124,29 @@ def to_record(trial: Trial) -> dict[str, Any]:
         return {**record, "failure": trial.failure}
     if trial.pruned is not None:
         return {**record, "pruned": trial.pruned}
-    scores = [{"rmse": f.rmse, "mae": f.mae, "impossible": f.impossible} for f in trial.folds]
-    summary = {key: value for key, value in trial.metrics().items() if not key.endswith("_seconds")}
-    return {**record, **summary, "model_bytes": trial.model_bytes, "folds": scores}
+    metrics = {name: value for name, value in trial.metrics().items() if not name.endswith("_seconds")}
+    folds = [{"rmse": fold.rmse, "mae": fold.mae, "impossible": fold.impossible} for fold in trial.folds]
+    return {**record, **metrics, "model_bytes": trial.model_bytes, "folds": folds}
 
 
-def from_record(record: Mapping[str, Any], cost: Cost | None = None) -> Trial:
-    """The trial of a record, with its cost where that is remembered."""
-    seconds = cost or Cost(float("nan"), float("nan"))
+def trial_from_record(record: Mapping[str, Any], cost: TrialCost | None = None) -> Trial:
+    """Return the trial of a JSON record.
+
+    Args:
+        record: as written by `trial_to_record`.
+        cost: its times, if they are known; without them the times of its folds are NaN.
+    """
+    seconds = cost or TrialCost(float("nan"), float("nan"))
     folds = tuple(
-        FoldScore(**score, model_bytes=record["model_bytes"], **asdict(seconds))
-        for score in record.get("folds", ())
+        FoldScore(**scores, model_bytes=record["model_bytes"], **asdict(seconds))
+        for scores in record.get("folds", ())
     )
     return Trial(
         record["number"],
         record["algorithm"],
         record["parameters"],
         folds,
-        record.get("failure"),
-        cost,
-        record.get("pruned"),
+        failure=record.get("failure"),
+        cost=cost,
+        pruned=record.get("pruned"),
     )

@@ -1,7 +1,7 @@
-"""A worker: takes a training, does it, tells the outcome, and takes the next, until nothing more is asked.
+"""Search worker: claims trainings from the queue, runs them and stores their results.
 
-Workers of this machine are started by the search; others join by `marquee search-worker`. They need nothing
-of each other: each reads the ratings for itself and speaks to the storage alone.
+The search starts workers on its own machine; others join with `marquee search-worker`. Workers communicate
+through the storage only, and each reads the ratings itself.
 """
 
 import multiprocessing
@@ -13,140 +13,137 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.config.offline import Search
-from experiments.evaluation.cross_validation import FoldSource, Parts, fold_seeds
-from experiments.search.outlook import looks
-from experiments.search.space import Axes, axes_of_all
+from experiments.evaluation.cross_validation import Folds, fold_seeds
+from experiments.search.pruners import checkpoint_epochs
+from experiments.search.space import CandidateSpace, candidate_spaces
+from experiments.search.specification import WorkerAssignment
 from experiments.search.training import train
-from experiments.search.training_queue import Claim, Studies
-from experiments.search.training_result import Outcome
-from marquee.algorithms.threads import ONE_BLAS_THREAD, n_threads
+from experiments.search.training_queue import Claim
+from experiments.search.training_result import TrainingResult
+from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
 from marquee.errors import MarqueeError
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
-IDLE = 0.05  # seconds between looks at a storage where nothing is to be done
-BEAT = 10.0  # seconds between signs of life
-SILENT = 60.0  # seconds without one after which a worker of another machine is taken for dead
-UNNAMED = 5.0  # seconds that a training may be without the name of who took it
+POLL_SECONDS = 0.05  # between looks at an empty queue
+HEARTBEAT_SECONDS = 10.0
+MAX_SILENCE_SECONDS = 60.0  # without a heartbeat, before a worker of another machine counts as dead
+MAX_UNNAMED_SECONDS = 5.0  # between claiming a training and storing the name of the worker
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """What a worker works on. It can be sent to another process."""
-
-    search: Search
-    source: FoldSource
-    seed: int
-    metric: str
-    key: str
-    journal: Path
-
-    def studies(self, axes: dict[str, Axes], seed: int, *, create: bool = False) -> Studies:
-        """The studies of this search, with a sampler of that seed."""
-        return Studies(
-            self.search.storage, self.journal, self.key, axes,
-            sampler=self.search.sampler, pruner=self.search.pruner, seed=seed, create=create,
-        )  # fmt: skip
-
-
-def work(assignment: Assignment, *, leave: Callable[[], bool], n: int | None = None) -> int:
-    """Do trainings until the search is over, or until it is time to leave; return how many were done.
+def run_worker(
+    assignment: WorkerAssignment, *, should_leave: Callable[[], bool], max_threads: int | None = None
+) -> int:
+    """Run trainings until the search is over or the worker should leave.
 
     Args:
-        assignment: what to work on.
-        leave: asked between two trainings.
-        n: threads for the folds; None: as many as cores.
+        assignment: the search to work on.
+        should_leave: called before each training; True ends the worker.
+        max_threads: threads that fit the folds of a training; None: all cores.
+
+    Returns:
+        Number of trainings done.
 
     Raises:
-        MarqueeError: the storage cannot be reached or written.
+        SearchNotFoundError: the search has not started yet, or is over.
+        TrackingError: the storage cannot be reached.
+        MarqueeError: the journal cannot be written.
     """
-    axes = axes_of_all(assignment.search)
-    studies = assignment.studies(axes, os.getpid() % 2**31)
-    parts, done = assignment.source.parts(), 0
-    # Once for all: to limit BLAS for each model wakes its idle threads, and they spin on the folds' cores.
-    with ONE_BLAS_THREAD, ThreadPoolExecutor(min(n or n_threads(), len(parts))) as pool:
-        while not (leave() or studies.is_closed):
-            claim = studies.claim(own_name())
+    spaces = candidate_spaces(assignment.search)
+    queue = assignment.open_queue(spaces, seed=os.getpid() % 2**31)
+    folds, n_done = assignment.source.load(), 0
+    # BLAS is limited once, not for each model: changing the limit wakes its idle threads, which then spin on
+    # the cores that the folds need.
+    with ONE_BLAS_THREAD, ThreadPoolExecutor(min(max_threads or thread_count(), len(folds))) as pool:
+        while not (should_leave() or queue.is_closed):
+            claim = queue.claim(worker_name())
             if claim is None:
-                time.sleep(IDLE)
+                time.sleep(POLL_SECONDS)
                 continue
-            with _beating(claim):
-                outcome = _trained(assignment, claim, axes[claim.candidate], parts, pool)
-            studies.finish(claim, outcome, assignment.metric)
-            done += 1
-    return done
+            with _heartbeats(claim):
+                result = _run_training(assignment, claim, spaces[claim.id.candidate], folds, pool)
+            queue.finish(claim, result, assignment.metric)
+            n_done += 1
+    return n_done
 
 
-def own_name() -> str:
-    """The name of this process, by which others tell whether it still runs: ids of processes come back."""
-    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
+def worker_name() -> str:
+    """Return the name of this process: host, process id and start time, because process ids are reused."""
+    return f"{socket.gethostname()} {os.getpid()} {_process_start_time(os.getpid())}"
 
 
-def is_gone(worker: str, seen: float) -> bool:
-    """Whether a worker is no more: at once where it ran on this machine, else after a minute of silence."""
-    if not worker:
-        return time.time() - seen > UNNAMED
-    host, *process = worker.split()
-    if host == socket.gethostname():
-        pid, started = process
-        return _started(int(pid)) != started
-    return time.time() - seen > SILENT
-
-
-def start_worker(assignment: Assignment, n: int, last_words: "SimpleQueue[str]") -> None:
-    """The whole life of a worker that the search has started; it dies when the search's process does.
+def is_worker_dead(worker: str, last_heartbeat: float) -> bool:
+    """Return True if the process of a worker has ended or, on another machine, has been silent for too long.
 
     Args:
-        assignment: what to work on.
-        n: threads for the folds.
-        last_words: gets the reason, where it cannot go on.
+        worker: result of `worker_name`; empty if it has not been stored yet.
+        last_heartbeat: seconds since 1970.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which ends its workers
-    threading.Thread(target=_die_with_the_search, daemon=True).start()
+    silence = time.time() - last_heartbeat
+    if not worker:
+        return silence > MAX_UNNAMED_SECONDS
+    host, pid, start_time = worker.split(" ")
+    if host == socket.gethostname():
+        return _process_start_time(int(pid)) != start_time
+    return silence > MAX_SILENCE_SECONDS
+
+
+def worker_main(assignment: WorkerAssignment, max_threads: int, errors: "SimpleQueue[str]") -> None:
+    """Run a worker process that the search has started; it ends when the process of the search ends.
+
+    Args:
+        assignment: the search to work on.
+        max_threads: threads that fit the folds of a training.
+        errors: gets the reason if the worker cannot continue.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the search, which stops its workers
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
-        work(assignment, leave=lambda: False, n=n)
+        run_worker(assignment, should_leave=lambda: False, max_threads=max_threads)
     except MarqueeError as error:
-        last_words.put(str(error))
+        errors.put(str(error))
     except Exception as error:
-        last_words.put(f"a worker of the search failed: {type(error).__name__}: {error}")
+        errors.put(f"a search worker failed: {type(error).__name__}: {error}")
         raise
 
 
-def _die_with_the_search() -> None:
-    search = multiprocessing.parent_process()  # who asked for this one, not who forked it
+def _exit_with_parent() -> None:
+    search = multiprocessing.parent_process()  # the search, not the fork server
     if search is not None:
         search.join()
-    os._exit(1)  # in the middle of a training, which is asked again
+    os._exit(1)  # even during a training, which is enqueued again
 
 
-def _trained(
-    assignment: Assignment, claim: Claim, axes: Axes, parts: Parts, pool: ThreadPoolExecutor
-) -> Outcome:
-    points = axes.points(claim.training)
-    pruned = assignment.search.pruner != "none"
+def _run_training(
+    assignment: WorkerAssignment, claim: Claim, space: CandidateSpace, folds: Folds, pool: ThreadPoolExecutor
+) -> TrainingResult:
     return train(
-        claim.candidate, points, parts, fold_seeds(assignment.seed, claim.candidate), pool,
-        metric=assignment.metric, looks=looks(axes.n_epochs), report=claim.report if pruned else None,
-    )  # fmt: skip
+        claim.id.candidate,
+        space.points(claim.parameters),
+        folds,
+        fold_seeds(assignment.seed, claim.id.candidate),
+        pool,
+        metric=assignment.metric,
+        checkpoints=checkpoint_epochs(space.n_epochs),
+        should_prune=claim.should_prune if assignment.search.pruner != "none" else None,
+    )
 
 
 @contextmanager
-def _beating(claim: Claim) -> Iterator[None]:
-    """Give a sign of life now and then, while this block is at work."""
+def _heartbeats(claim: Claim) -> Iterator[None]:
+    """Send heartbeats from a thread while the block runs."""
     done = threading.Event()
 
-    def beat() -> None:
-        with suppress(MarqueeError):  # a storage that fails is for the worker itself to meet
-            while not done.wait(BEAT):
-                claim.seen(time.time())
+    def send_heartbeats() -> None:
+        with suppress(MarqueeError):  # if the storage fails, the worker itself will report it
+            while not done.wait(HEARTBEAT_SECONDS):
+                claim.send_heartbeat(time.time())
 
-    thread = threading.Thread(target=beat, daemon=True)
+    thread = threading.Thread(target=send_heartbeats, daemon=True)
     thread.start()
     try:
         yield
@@ -155,11 +152,11 @@ def _beating(claim: Claim) -> Iterator[None]:
         thread.join()
 
 
-def _started(pid: int) -> str:
-    """When a process began, as the kernel counts; empty where there is none."""
+def _process_start_time(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot, or an empty string if it does not run."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state in "ZX" else fields[18]

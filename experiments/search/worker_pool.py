@@ -1,62 +1,73 @@
-"""The search's workers on this machine: as many as were asked for, replaced when they die, gone when it ends.
+"""Pool of worker processes on this machine; dead workers are replaced.
 
-They are forked from a server that has imported what they need and does nothing else: a worker, or its
-successor, is at work in milliseconds, and the imports are paid once, while the search itself gets ready.
+Workers are forked from a server process that has already imported everything they need, so that a worker or
+its replacement starts in milliseconds, and the imports run once, while the search itself gets ready.
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 
-from experiments.search.worker import Assignment, start_worker
-from marquee.algorithms.registry import candidate
-from marquee.algorithms.threads import n_threads
+from experiments.search.specification import WorkerAssignment
+from experiments.search.worker import worker_main
+from marquee.algorithms.registry import find_algorithm
+from marquee.algorithms.threads import thread_count
 from marquee.errors import MarqueeError
 
-CONTEXT = multiprocessing.get_context("forkserver")  # a fork of this process would copy threads and locks
-LOADED = "marquee.algorithms.kernels.preload"
+CONTEXT = multiprocessing.get_context("forkserver")  # forking this process would copy its threads and locks
+KERNELS = "marquee.algorithms.kernels.preload"
 
 
-def prepare(candidates: Iterable[str]) -> None:
-    """Begin to import what workers on these candidates need; this process may do something else meanwhile."""
-    homes = {f"marquee.algorithms.{candidate(name).home.split('.')[0]}" for name in candidates}
-    CONTEXT.set_forkserver_preload([start_worker.__module__, LOADED, *sorted(homes)])
+def preload_worker_imports(candidates: Iterable[str]) -> None:
+    """Start the fork server, which imports what workers on these candidates need; do not wait for it."""
+    algorithms = {find_algorithm(name).module for name in candidates}
+    CONTEXT.set_forkserver_preload([worker_main.__module__, KERNELS, *sorted(algorithms)])
     forkserver.ensure_running()
 
 
-@contextmanager
-def crew(assignment: Assignment) -> Iterator[Callable[[], None]]:
-    """`search.workers` workers; what is given replaces those that have died.
+class WorkerPool:
+    """Context manager of the `search.workers` worker processes of a search.
 
-    They end with the search, whatever ends it.
-
-    Raises:
-        MarqueeError: a worker said why none can go on.
+    Leaving it waits for the workers, which end when the queue is closed; an exception stops them at once.
     """
-    n = max(1, n_threads() // max(1, assignment.search.workers))
-    workers: list[BaseProcess] = []
-    last_words = CONTEXT.SimpleQueue()
 
-    def keep_up() -> None:
-        if not last_words.empty():
-            raise MarqueeError(last_words.get())
-        workers[:] = [worker for worker in workers if worker.is_alive()]
-        for _ in range(assignment.search.workers - len(workers)):
-            worker = CONTEXT.Process(target=start_worker, args=(assignment, n, last_words), daemon=True)
-            worker.start()
-            workers.append(worker)
+    def __init__(self, assignment: WorkerAssignment) -> None:
+        self._assignment = assignment
+        self._size = assignment.search.workers
+        self._threads_per_worker = max(1, thread_count() // max(1, self._size))
+        self._workers: list[BaseProcess] = []
+        self._errors = CONTEXT.SimpleQueue()
 
-    if assignment.search.workers:
-        prepare(assignment.search.candidates)
-    keep_up()
-    try:
-        yield keep_up
-    except BaseException:
-        for worker in workers:
-            worker.terminate()  # nobody waits for a fit of minutes
-        raise
-    finally:
-        for worker in workers:
+    def __enter__(self) -> "WorkerPool":
+        if self._size:
+            preload_worker_imports(self._assignment.search.candidates)
+        self.replace_dead_workers()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            for worker in self._workers:
+                worker.terminate()  # a training can take minutes
+        for worker in self._workers:
             worker.join()
+
+    def replace_dead_workers(self) -> None:
+        """Start workers until all are running.
+
+        Raises:
+            MarqueeError: a worker has reported an error that would end its replacement too.
+        """
+        if not self._errors.empty():
+            raise MarqueeError(self._errors.get())
+        self._workers = [worker for worker in self._workers if worker.is_alive()]
+        self._workers += [self._start_worker() for _ in range(self._size - len(self._workers))]
+
+    def _start_worker(self) -> BaseProcess:
+        arguments = (self._assignment, self._threads_per_worker, self._errors)
+        worker = CONTEXT.Process(target=worker_main, args=arguments, daemon=True)
+        worker.start()
+        return worker

@@ -1,167 +1,212 @@
-"""One paragraph on the choice: why the winner won, what it gave up, and what searching gained.
+"""Explanation of the choice in one paragraph: why the winner won, its trade-offs, and the gain from tuning.
 
-It holds no times, so that the same search is explained in the same words on every machine.
+It contains no durations, so the same search gives the same text on every machine.
 """
 
 from collections.abc import Sequence
 from statistics import fmean
 
-from experiments.config.offline import Select
-from experiments.evaluation.candidate_metrics import GUESSES, LOWER_IS_BETTER, Measures
-from experiments.evaluation.confidence_intervals import Interval, interval, paired
+from experiments.config.offline import SelectParams
+from experiments.evaluation.candidate_metrics import LOWER_IS_BETTER, RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.confidence_intervals import MeanInterval, mean_interval, paired_difference
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.rule import Choice
-from experiments.selection.search_results import Findings
+from experiments.selection.search_results import SearchResults
 
-SHARES = {"coverage"}
-NAMED = 3  # of those over budget
-
-
-def explain(choice: Choice, findings: Findings, select: Select) -> str:
-    """The paragraph on what was chosen from the findings by that rule."""
-    return " ".join(sentence for sentence in _Telling(choice, findings, select).sentences() if sentence)
+PERCENTAGES = {"coverage"}
+MAX_NAMED_OVER_BUDGET = 3
+NEGLIGIBLE = 5e-5  # rounds to 0.0000
 
 
-class _Telling:
-    def __init__(self, choice: Choice, findings: Findings, select: Select) -> None:
-        self._choice, self._findings, self._select = choice, findings, select
+def explain(choice: Choice, results: SearchResults, select: SelectParams) -> str:
+    """Explain a choice made from the results by the rule of params.yaml."""
+    explanation = _Explanation(choice, results, select)
+    return " ".join(sentence for sentence in explanation.sentences() if sentence)
+
+
+class _Explanation:
+    def __init__(self, choice: Choice, results: SearchResults, select: SelectParams) -> None:
+        self._choice, self._results, self._select = choice, results, select
         self._winner = choice.winner
 
     def sentences(self) -> list[str]:
-        return [self._why(), self._preference(), self._refusals(), self._given_up(), self._gain()]
+        return [
+            self._reason(),
+            self._preference(),
+            self._over_budget(),
+            self._trade_offs(),
+            self._tuning_gain(),
+        ]
 
-    def _why(self) -> str:
-        """What it won by, and by how much it is ahead of the next algorithm."""
-        metric = self._headline()
-        own, winner = self._findings.values(self._winner, metric), self._winner
-        name = self._findings.name(metric)
-        text = f"{winner.label} wins with {name} {_bounded(interval(own), metric)}"
-        if len(self._select.weights) > 1:
-            weights = ", ".join(
-                f"{self._findings.name(key)} {value:g}" for key, value in self._select.weights.items()
-            )
-            text = f"{winner.label} wins by {weights}; its {name} is {_bounded(interval(own), metric)}"
-        rival = self._choice.rival
-        if rival is None:
-            return f"{text}, of {_trials(self._choice.n_contenders)}."
-        difference = paired(own, self._findings.values(rival, metric))
+    def _reason(self) -> str:
+        """State the winner's value and its lead over the runner-up."""
+        metric = self._main_metric()
+        values = self._results.values(self._winner, metric)
+        name = self._results.display_name(metric)
+        value = _with_bounds(mean_interval(values), metric)
+        text = f"{self._winner.label} wins with {name} {value}"
+        weights = self._select.objective_weights
+        if len(weights) > 1:
+            objective = ", ".join(f"{self._results.display_name(key)} {weights[key]:g}" for key in weights)
+            text = f"{self._winner.label} wins by {objective}; its {name} is {value}"
+        runner_up = self._choice.runner_up
+        if runner_up is None:
+            return f"{text}, out of {_count_trials(self._choice.n_trials)}."
+        difference = paired_difference(values, self._results.values(runner_up, metric))
         better = difference.mean < 0 if metric in LOWER_IS_BETTER else difference.mean > 0
-        size = _bounded(_absolute(difference), metric)
-        certainty = "" if difference.excludes_zero else ", which the folds cannot tell from nothing"
+        certainty = "" if difference.excludes_zero else " (not significant over these folds)"
+        lead = f"{_with_bounds(_magnitude(difference), metric)} {'better' if better else 'worse'}"
         return (
-            f"{text}, {size} {'better' if better else 'worse'} than the next algorithm, {rival.label}"
-            f"{certainty}; {_trials(self._choice.n_contenders)} took part."
+            f"{text}, {lead} than the next algorithm, {runner_up.label}{certainty}; "
+            f"{_count_trials(self._choice.n_trials)} were compared."
         )
 
     def _preference(self) -> str:
+        """State why the winner was preferred to a better trial."""
         best, winner = self._choice.best, self._winner
         if best.number == winner.number:
             return ""
-        metric = self._headline()
+        metric = self._main_metric()
         difference = abs(
-            fmean(self._findings.values(best, metric)) - fmean(self._findings.values(winner, metric))
+            fmean(self._results.values(best, metric)) - fmean(self._results.values(winner, metric))
         )
-        cheaper = (
-            f"{_size(winner)} instead of {_size(best)}"
-            if self._select.cheaper == "model_bytes"
-            else "less time to fit"
+        saving = (
+            f"it takes {_size(winner)} instead of {_size(best)}"
+            if self._select.cost_metric == "model_bytes"
+            else "it is faster to fit"
         )
         return (
-            f"It is preferred to {best.label}, which is {_number(difference, metric)} better: that is within "
-            f"one standard error, and it takes {cheaper}."
+            f"It is preferred to {best.label}, which is {_number(difference, metric)} better: the difference "
+            f"is within one standard error, and {saving}."
         )
 
-    def _refusals(self) -> str:
-        names = [refused.trial.label for refused in self._choice.over_budget]
-        if not names:
+    def _over_budget(self) -> str:
+        """Name the better trials that exceed a budget."""
+        labels = [violation.trial.label for violation in self._choice.over_budget]
+        if not labels:
             return ""
-        told = [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
-        return f"{_listed(told)} {'was' if len(names) == 1 else 'were'} better and over budget."
+        n_more = len(labels) - MAX_NAMED_OVER_BUDGET
+        named = [*labels[:MAX_NAMED_OVER_BUDGET], *([f"{n_more} more"] if n_more > 0 else [])]
+        return f"{_join(named)} {'was' if len(labels) == 1 else 'were'} better but over budget."
 
-    def _given_up(self) -> str:
-        """In what other serious candidates are better, and by how much."""
-        own = self._findings.measured.get(self._winner.number)
-        others = [one for one in self._serious() if one.algorithm != self._winner.algorithm]
-        if own is None or not own.folds or not others:
+    def _trade_offs(self) -> str:
+        """Name the metrics in which another serious candidate is better, with both values."""
+        winner = self._results.candidates.get(self._winner.number)
+        others = [
+            candidate
+            for candidate in self._serious_candidates()
+            if candidate.algorithm != self._winner.algorithm
+        ]
+        if winner is None or not winner.folds or not others:
             return ""
-        parts, compared = [], (self._findings.metric, "ndcg", "coverage", "diversity")
-        for metric in compared:
-            sign = 1 if metric in LOWER_IS_BETTER else -1
-            top = min(others, key=lambda one: sign * one.mean(metric))
-            if sign * top.mean(metric) < sign * own.mean(metric):
-                parts.append(
-                    f"{self._findings.name(metric)} ({_number(own.mean(metric), metric)} against "
-                    f"{_number(top.mean(metric), metric)} of {self._findings.trial(top).title})"
-                )
-        sizes = {one.trial: self._findings.trial(one).model_bytes for one in others}
-        least = min(sizes, key=sizes.__getitem__)
-        if sizes[least] < self._winner.model_bytes:
-            other = self._findings.by_number[least]
-            parts.append(f"size ({_size(self._winner)} against {_size(other)} of {other.title})")
+        compared = (self._results.metric, "ndcg", "coverage", "diversity")
+        parts = [part for metric in compared if (part := self._trade_off(metric, winner, others))]
+        smallest = min(
+            (self._results.trial(candidate) for candidate in others), key=lambda trial: trial.model_bytes
+        )
+        if smallest.model_bytes < self._winner.model_bytes:
+            parts.append(f"size ({_size(self._winner)} compared with {_size(smallest)} for {smallest.title})")
         if parts:
-            return f"It gives up {_listed(parts)}."
-        return f"No other is better in {', '.join(map(self._findings.name, compared))} or size."
+            return f"It gives up {_join(parts)}."
+        names = ", ".join(map(self._results.display_name, compared))
+        return f"No other candidate is better in {names} or size."
 
-    def _gain(self) -> str:
-        """What the search found over the parameters that algorithms have where none are given."""
-        found = self._findings
-        gains = {
-            one.trial: paired(one.defaults, found.trial(one).values(found.metric))
-            for one in found.leaders
-            if one.defaults
-        }
-        own = gains.get(self._winner.number)
-        if own is None:
+    def _trade_off(self, metric: str, winner: CandidateMetrics, others: Sequence[CandidateMetrics]) -> str:
+        sign = 1 if metric in LOWER_IS_BETTER else -1
+        top = min(others, key=lambda candidate: sign * candidate.mean(metric))
+        if not sign * top.mean(metric) < sign * winner.mean(metric):
             return ""
-        text = f"Against default parameters the search {_gained(own)} in the {found.name(found.metric)} of it"
+        return (
+            f"{self._results.display_name(metric)} ({_number(winner.mean(metric), metric)} compared with "
+            f"{_number(top.mean(metric), metric)} for {self._results.trial(top).title})"
+        )
+
+    def _tuning_gain(self) -> str:
+        """State how much the search improved on default parameters."""
+        results = self._results
+        gains = {
+            candidate.trial: paired_difference(
+                candidate.default_scores, results.trial(candidate).values(results.metric)
+            )
+            for candidate in results.ranked_candidates
+            if candidate.default_scores
+        }
+        winner_gain = gains.get(self._winner.number)
+        if winner_gain is None:
+            return ""
+        name = results.display_name(results.metric)
+        text = f"{_tuning_effect(winner_gain, name)} of {self._winner.title}."
         if len(gains) > 1:
-            most = max(gains, key=lambda number: gains[number].mean)
             mean = fmean(gain.mean for gain in gains.values())
-            text += f", {mean:.4f} on average over {len(gains)} candidates"
+            text += (
+                f" Over all {len(gains)} candidates it {_change(mean)} {name} by {abs(mean):.4f} on average"
+            )
+            most = max(gains, key=lambda number: gains[number].mean)
             if most != self._winner.number and gains[most].mean > 0:
-                text += f", most for {found.by_number[most].title}, {gains[most].mean:.4f}"
-        return f"{text}."
+                text += f", most for {results.by_number[most].title} ({gains[most].mean:.4f})"
+            text += "."
+        return text
 
-    def _headline(self) -> str:
-        """The metric that the objective is made of, or that counts most in it."""
-        return max(self._select.weights, key=self._select.weights.__getitem__)
+    def _main_metric(self) -> str:
+        """Return the objective's metric with the largest weight."""
+        return max(self._select.objective_weights, key=self._select.objective_weights.__getitem__)
 
-    def _serious(self) -> list[Measures]:
-        """Those that predict no worse than the baseline does; Random never."""
-        metric = self._findings.metric
-        usable = [one for one in self._findings.leaders if one.algorithm != GUESSES]
-        limit = next((one.mean(metric) for one in usable if one.algorithm == "baseline_only"), None)
-        return [one for one in usable if limit is None or one.mean(metric) <= limit]
+    def _serious_candidates(self) -> list[CandidateMetrics]:
+        """Return the candidates that predict at least as well as the baseline, without Random."""
+        metric = self._results.metric
+        candidates = [
+            candidate
+            for candidate in self._results.ranked_candidates
+            if candidate.algorithm != RANDOM_BASELINE
+        ]
+        limit = next(
+            (candidate.mean(metric) for candidate in candidates if candidate.algorithm == "baseline_only"),
+            None,
+        )
+        return [candidate for candidate in candidates if limit is None or candidate.mean(metric) <= limit]
 
 
-def _gained(gain: Interval) -> str:
-    if abs(gain.mean) < 5e-5:
-        return "gained nothing"
+def _tuning_effect(gain: MeanInterval, name: str) -> str:
+    if abs(gain.mean) < NEGLIGIBLE:
+        return f"Tuning did not improve the {name}"
     if gain.mean > 0:
-        return f"gained {_bounded(gain, 'rmse')}"
-    return f"lost {_bounded(_absolute(gain), 'rmse')} (its grid leaves the defaults out)"
+        return (
+            f"Tuning lowered the {name} by {_with_bounds(gain, 'rmse')} compared with the default parameters"
+        )
+    magnitude = _with_bounds(_magnitude(gain), "rmse")
+    return (
+        f"Tuning raised the {name} by {magnitude} compared with the default parameters, which are not in the "
+        "search space,"
+    )
 
 
-def _absolute(told: Interval) -> Interval:
-    """Of a difference: its size, with the bounds turned along."""
-    return told if told.mean >= 0 else Interval(-told.mean, -told.high, -told.low)
+def _change(gain: float) -> str:
+    return "lowered" if gain >= 0 else "raised"
 
 
-def _bounded(told: Interval, metric: str) -> str:
-    return f"{_number(told.mean, metric)} (95%: {_number(told.low, metric)} to {_number(told.high, metric)})"
+def _magnitude(difference: MeanInterval) -> MeanInterval:
+    """Return the size of a difference; negative ones change sign together with their bounds."""
+    if difference.mean >= 0:
+        return difference
+    return MeanInterval(-difference.mean, -difference.high, -difference.low)
+
+
+def _with_bounds(interval: MeanInterval, metric: str) -> str:
+    low, high = _number(interval.low, metric), _number(interval.high, metric)
+    return f"{_number(interval.mean, metric)} (95% CI {low} to {high})"
 
 
 def _number(value: float, metric: str) -> str:
-    return f"{value:.1%}" if metric in SHARES else f"{value:.4f}"
+    return f"{value:.1%}" if metric in PERCENTAGES else f"{value:.4f}"
 
 
 def _size(trial: Trial) -> str:
     return f"{trial.model_bytes / MEGABYTE:.2f} MB"
 
 
-def _trials(number: int) -> str:
+def _count_trials(number: int) -> str:
     return f"{number} trial{'s' * (number != 1)}"
 
 
-def _listed(parts: Sequence[str]) -> str:
+def _join(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

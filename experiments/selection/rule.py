@@ -1,9 +1,9 @@
-"""Which trial wins: the lowest loss within the budgets, or a cheaper one that is as good as that.
+"""Selection rule: the trial with the lowest loss within the budgets, or a cheaper one that is as good.
 
     loss = sum over the objective's metrics of   weight * distance from the best value, as a share of it
 
-With one metric that is its own order. Where all metrics are errors, every finished trial takes part, for the
-search has scored them all. Else those do that were measured: the best trial of each candidate.
+With one metric, the loss orders trials by that metric. If all metrics are errors, every finished trial is
+considered; otherwise, only the best trial of each candidate, because only those were evaluated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from math import isnan
 from statistics import fmean
 from typing import NamedTuple
 
-from experiments.config.offline import Select
+from experiments.config.offline import SelectParams
 from experiments.evaluation.candidate_metrics import ERRORS, LOWER_IS_BETTER, MeasuredCost
 from experiments.evaluation.confidence_intervals import standard_error
 from experiments.search.trials import MEGABYTE, Trial
-from experiments.selection.search_results import Findings
+from experiments.selection.search_results import SearchResults
 from marquee.errors import ConfigError, MarqueeError, TrackingError
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A trial that may win, with the loss of each fold, and the values that the loss is made of."""
+    """A trial that can win, with its loss on each fold and its cost."""
 
     trial: Trial
     losses: tuple[float, ...]
@@ -30,160 +30,181 @@ class Contender:
 
     @property
     def loss(self) -> float:
-        """Mean over the folds: 0 is the best that any contender has in every metric."""
+        """Mean loss over the folds; 0 if no contender is better in any metric."""
         return fmean(self.losses)
 
 
-class Refused(NamedTuple):
-    """A trial over a budget, and which."""
+class OverBudget(NamedTuple):
+    """A trial that exceeds a budget, and a description of the budget."""
 
     trial: Trial
-    why: str
+    reason: str
 
     def __str__(self) -> str:
-        return f"{self.trial.label}: {self.why}"
+        return f"{self.trial.label}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Who wins, who was nearest to it, and who would have won but for a rule. Figures, no words."""
+    """The winner and the trials it must be compared with."""
 
     winner: Trial
-    best: Trial  # the lowest loss within the budgets: the winner, or what the winner was preferred to
-    rival: Trial | None  # the next best of another algorithm than the winner's
-    n_contenders: int
-    over_budget: tuple["Refused", ...]  # better ones
+    best: Trial  # lowest loss within the budgets; not the winner if a cheaper trial was preferred
+    runner_up: Trial | None  # best trial of another algorithm
+    n_trials: int
+    over_budget: tuple[OverBudget, ...]  # trials better than `best`
 
 
-def choose(findings: Findings, select: Select) -> Choice:
-    """Apply the rule of params.yaml.
+def choose(results: SearchResults, select: SelectParams) -> Choice:
+    """Apply the selection rule of params.yaml.
 
     Raises:
-        TrackingError: a cost that a budget or the rule needs is not remembered: an unknown cost is no pass.
-        ConfigError: the objective needs measures, and no candidate could be measured.
+        TrackingError: a cost that a budget or the rule needs is unknown; an unknown cost never passes.
+        ConfigError: the objective needs an evaluation, and no candidate could be evaluated.
         MarqueeError: no trial is within the budgets.
     """
-    order = sorted(_contenders(findings, select), key=lambda one: (one.loss, one.trial.number))
-    refused = {one.trial.number: why for one in order if (why := _over_budget(one, select))}
-    able = [one for one in order if one.trial.number not in refused]
-    if not able:
+    order = sorted(
+        _contenders(results, select), key=lambda contender: (contender.loss, contender.trial.number)
+    )
+    violations = {
+        contender.trial.number: reason
+        for contender in order
+        if (reason := _exceeded_budget(contender, select))
+    }
+    eligible = [contender for contender in order if contender.trial.number not in violations]
+    if not eligible:
         first = order[0].trial
         raise MarqueeError(
             f"none of {len(order)} trials is within the budgets (the best, {first.label}: "
-            f"{refused[first.number]}): raise the budgets of select in params.yaml"
+            f"{violations[first.number]}): raise the budgets of select in params.yaml"
         )
-    best = able[0]
-    winner = _cheapest(able, select) if select.rule == "one_standard_error" else best
-    better = [Refused(one.trial, refused[one.trial.number]) for one in order[: order.index(best)]]
-    rival = next((one.trial for one in able if one.trial.algorithm != winner.trial.algorithm), None)
-    return Choice(winner.trial, best.trial, rival, len(order), tuple(better))
+    best = eligible[0]
+    winner = _cheapest_equivalent(eligible, select) if select.rule == "one_standard_error" else best
+    better = [
+        OverBudget(contender.trial, violations[contender.trial.number])
+        for contender in order[: order.index(best)]
+    ]
+    others = (
+        contender.trial for contender in eligible if contender.trial.algorithm != winner.trial.algorithm
+    )
+    return Choice(winner.trial, best.trial, next(others, None), len(order), tuple(better))
 
 
-def _contenders(findings: Findings, select: Select) -> list[Contender]:
-    able = [trial for trial in findings.trials if trial.folds]
-    if needs_measures(select):
-        able = [
-            findings.trial(one)
-            for one in findings.leaders
-            if not any(isnan(one.mean(metric)) for metric in select.weights)
-        ]
-        if not able:
-            raise ConfigError("select: no candidate could be measured; results/measures.json has the reasons")
-    values = {trial.number: {m: findings.values(trial, m) for m in select.weights} for trial in able}
+def needs_evaluation(select: SelectParams) -> bool:
+    """Return True if the objective or a budget needs metrics that only evaluated trials have."""
+    budgets = (select.max_predict_microseconds, select.max_peak_megabytes, select.max_top_n_seconds)
+    has_budget = any(budget is not None for budget in budgets)
+    return has_budget or bool(set(select.objective_weights) - set(ERRORS))
+
+
+def _contenders(results: SearchResults, select: SelectParams) -> list[Contender]:
+    trials, weights = _eligible_trials(results, select), select.objective_weights
+    values = {trial.number: {name: results.values(trial, name) for name in weights} for trial in trials}
     best = {
-        metric: (min if metric in LOWER_IS_BETTER else max)(fmean(of[metric]) for of in values.values())
-        for metric in select.weights
+        name: (min if name in LOWER_IS_BETTER else max)(fmean(metrics[name]) for metrics in values.values())
+        for name in weights
     }
-    costs = {number: measures.cost for number, measures in findings.measured.items()}
+    costs = {number: candidate.cost for number, candidate in results.candidates.items()}
     return [
-        Contender(trial, _losses(values[trial.number], best, select.weights), costs.get(trial.number))
-        for trial in able
+        Contender(trial, _losses(values[trial.number], best, weights), costs.get(trial.number))
+        for trial in trials
     ]
 
 
-def needs_measures(select: Select) -> bool:
-    """Whether the objective or a budget is of what only the best trial of each candidate was measured for."""
-    budgets = (select.max_predict_microseconds, select.max_peak_megabytes, select.max_top_n_seconds)
-    return bool(set(select.weights) - set(ERRORS)) or any(budget is not None for budget in budgets)
+def _eligible_trials(results: SearchResults, select: SelectParams) -> list[Trial]:
+    """Return the trials for which all metrics of the objective are known."""
+    if not needs_evaluation(select):
+        return [trial for trial in results.trials if trial.folds]
+    trials = [
+        results.trial(candidate)
+        for candidate in results.ranked_candidates
+        if not any(isnan(candidate.mean(metric)) for metric in select.objective_weights)
+    ]
+    if not trials:
+        raise ConfigError(
+            "select: no candidate could be evaluated; results/candidate_metrics.json has the reasons"
+        )
+    return trials
 
 
 def _losses(
     values: Mapping[str, Sequence[float]], best: Mapping[str, float], weights: Mapping[str, float]
 ) -> tuple[float, ...]:
-    """Of each fold: the weighted distances from the best means, each as a share of that."""
-    folds = zip(*(_distances(values[m], best[m], m in LOWER_IS_BETTER) for m in weights), strict=True)
+    """Return the loss on each fold: the weighted mean of relative distances from the best means."""
+    distances = [_distances(values[name], best[name], name) for name in weights]
     total = sum(weights.values())
     return tuple(
         sum(weight * distance for weight, distance in zip(weights.values(), fold, strict=True)) / total
-        for fold in folds
+        for fold in zip(*distances, strict=True)
     )
 
 
-def _distances(values: Sequence[float], best: float, lower: bool) -> list[float]:
-    sign, unit = (1.0 if lower else -1.0), abs(best) or 1.0  # nobody has any: the distance itself
+def _distances(values: Sequence[float], best: float, metric: str) -> list[float]:
+    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+    unit = abs(best) or 1.0  # a best value of 0 has no share: use the distance itself
     return [sign * (value - best) / unit for value in values]
 
 
-def _cheapest(able: Sequence[Contender], select: Select) -> Contender:
-    """Of those within one standard error of the best, the cheapest; of equals the better one."""
-    best = able[0]
+def _cheapest_equivalent(contenders: Sequence[Contender], select: SelectParams) -> Contender:
+    """Return the cheapest contender within one standard error of the first; the better one on equal cost."""
+    best = contenders[0]
     limit = best.loss + standard_error(best.losses)
-    return min((one for one in able if one.loss <= limit), key=lambda one: (_price(one, select), one.loss))
+    cost = _megabytes if select.cost_metric == "model_bytes" else _fit_seconds
+    return min(
+        (contender for contender in contenders if contender.loss <= limit),
+        key=lambda contender: (cost(contender), contender.loss),
+    )
 
 
-def _price(one: Contender, select: Select) -> float:
-    return _megabytes(one) if select.cheaper == "model_bytes" else _fit_seconds(one)
-
-
-def _over_budget(one: Contender, select: Select) -> str | None:
-    """The first budget that a contender breaks, in words."""
-    for limit, ask, words, unit in (
+def _exceeded_budget(contender: Contender, select: SelectParams) -> str | None:
+    """Return a description of the first budget that a contender exceeds, or None."""
+    for limit, measure, words, unit in (
         (select.max_fit_seconds, _fit_seconds, "a fit takes {:.1f}", "s"),
         (select.max_model_megabytes, _megabytes, "a model takes {:.1f}", "MB"),
         (select.max_predict_microseconds, _predict_microseconds, "a prediction takes {:.2f}", "µs"),
         (select.max_peak_megabytes, _peak_megabytes, "fitting takes {:.1f}", "MB of memory"),
         (select.max_top_n_seconds, _top_n_seconds, "all lists take {:.1f}", "s"),
     ):
-        if limit is not None and (value := ask(one)) > limit:
+        if limit is not None and (value := measure(contender)) > limit:
             return f"{words.format(value)} {unit}, the budget is {limit:g} {unit.split()[0]}"
     return None
 
 
-def _fit_seconds(one: Contender) -> float:
-    if one.trial.cost is None:
-        raise _forgotten(one, "fit time", "search")
-    return one.trial.cost.fit_seconds
+def _fit_seconds(contender: Contender) -> float:
+    if contender.trial.cost is None:
+        raise _unknown_cost(contender, "fit time", "search")
+    return contender.trial.cost.fit_seconds
 
 
-def _megabytes(one: Contender) -> float:
-    return one.trial.model_bytes / MEGABYTE
+def _megabytes(contender: Contender) -> float:
+    return contender.trial.model_bytes / MEGABYTE
 
 
-def _predict_microseconds(one: Contender) -> float:
-    return _measured(one).predict_microseconds
+def _predict_microseconds(contender: Contender) -> float:
+    return _measured_cost(contender).predict_microseconds
 
 
-def _top_n_seconds(one: Contender) -> float:
-    return _measured(one).top_n_seconds
+def _top_n_seconds(contender: Contender) -> float:
+    return _measured_cost(contender).top_n_seconds
 
 
-def _peak_megabytes(one: Contender) -> float:
-    peak = _measured(one).peak_bytes
+def _peak_megabytes(contender: Contender) -> float:
+    peak = _measured_cost(contender).peak_bytes
     if peak is None:
         raise ConfigError(
-            "select.max_peak_megabytes: this system does not tell what a process took; set it to null"
+            "select.max_peak_megabytes: this system does not report the memory of a process; set it to null"
         )
     return peak / MEGABYTE
 
 
-def _measured(one: Contender) -> MeasuredCost:
-    if one.cost is None:
-        raise _forgotten(one, "measured cost", "measure")
-    return one.cost
+def _measured_cost(contender: Contender) -> MeasuredCost:
+    if contender.cost is None:
+        raise _unknown_cost(contender, "measured cost", "measure")
+    return contender.cost
 
 
-def _forgotten(one: Contender, what: str, stage: str) -> TrackingError:
+def _unknown_cost(contender: Contender, cost: str, stage: str) -> TrackingError:
     return TrackingError(
-        f"the {what} of trial {one.trial.number} ({one.trial.label}) is in no run of this tracking store; "
-        f"measure it again with `dvc repro --force --single-item {stage}`"
+        f"the {cost} of trial {contender.trial.number} ({contender.trial.label}) is not in this tracking "
+        f"store; measure it again with `dvc repro --force --single-item {stage}`"
     )

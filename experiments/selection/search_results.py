@@ -1,48 +1,54 @@
-"""Everything that one search and its measuring found: what is chosen from, explained and drawn."""
+"""Results of a search and of the evaluation of its best trials: input of selection, report and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from experiments.evaluation.candidate_metrics import ERRORS, Measures
+from experiments.evaluation.candidate_metrics import ERRORS, CandidateMetrics
 from experiments.search.trials import Trial
 
 ABBREVIATIONS = {"rmse": "RMSE", "mae": "MAE", "ndcg": "NDCG", "map": "MAP", "mrr": "MRR"}
-OF_LISTS = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
+RANKING_METRIC_NAMES = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
 
 
 @dataclass(frozen=True)
-class Findings:
-    """The trials of a search, and the measures of the best of each candidate."""
+class SearchResults:
+    """Trials of a search and the metrics of each candidate's best trial."""
 
     trials: Sequence[Trial]
-    measured: Mapping[int, Measures] = field(default_factory=dict)  # by the trial's number
-    metric: str = "rmse"  # rmse or mae: the search's own
-    n: int = 10  # places of a list that count
-    relevant_from: float = 4.0  # stars
-    leakage: Mapping[str, Any] | None = None  # the moment, and the orders of candidates before and after
+    candidates: Mapping[int, CandidateMetrics] = field(default_factory=dict)  # by trial number
+    metric: str = "rmse"  # the metric of the search: rmse or mae
+    n: int = 10  # length of the evaluated lists
+    relevance_threshold: float = 4.0  # stars
+    leakage: Mapping[str, Any] | None = None  # cutoff, and order of the candidates under both splits
 
     @cached_property
     def by_number(self) -> dict[int, Trial]:
-        """The trials by their number."""
+        """Trials by number."""
         return {trial.number: trial for trial in self.trials}
 
     @cached_property
-    def leaders(self) -> list[Measures]:
-        """What was measured without fault, best first by the search's metric."""
-        usable = [one for one in self.measured.values() if one.folds]
-        return sorted(usable, key=lambda one: (one.mean(self.metric), one.trial))
+    def ranked_candidates(self) -> list[CandidateMetrics]:
+        """Candidates whose evaluation succeeded, best first by the metric of the search."""
+        evaluated = [candidate for candidate in self.candidates.values() if candidate.folds]
+        return sorted(evaluated, key=lambda candidate: (candidate.mean(self.metric), candidate.trial))
 
-    def trial(self, one: Measures) -> Trial:
-        """The trial that was measured."""
-        return self.by_number[one.trial]
+    def trial(self, candidate: CandidateMetrics) -> Trial:
+        """Return a candidate's best trial."""
+        return self.by_number[candidate.trial]
 
     def values(self, trial: Trial, metric: str) -> list[float]:
-        """A metric of a trial on each fold: every trial has errors, measured ones have all."""
-        return trial.values(metric) if metric in ERRORS else self.measured[trial.number].values(metric)
+        """Return a metric of a trial on each fold.
 
-    def name(self, metric: str) -> str:
-        """A metric as a person reads it: RMSE, NDCG@10, hit rate@10, coverage."""
+        Every trial has errors; only the best trial of each candidate has other metrics.
+
+        Raises:
+            KeyError: the metric needs an evaluation, and the trial was not evaluated.
+        """
+        return trial.values(metric) if metric in ERRORS else self.candidates[trial.number].values(metric)
+
+    def display_name(self, metric: str) -> str:
+        """Return a metric's name for readers: RMSE, NDCG@10, hit rate@10, coverage."""
         name = ABBREVIATIONS.get(metric, metric.replace("_", " "))
-        return f"{name}@{self.n}" if metric in OF_LISTS else name
+        return f"{name}@{self.n}" if metric in RANKING_METRIC_NAMES else name

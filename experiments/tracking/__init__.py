@@ -1,1 +1,1 @@
-"""MLflow: runs, the model registry and rollout records. The only place that imports mlflow."""
+"""MLflow tracking: runs, the model registry and rollout records. No other package imports mlflow."""

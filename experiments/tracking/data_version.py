@@ -1,11 +1,11 @@
-"""Which data a run saw."""
+"""Version of the data that a run was trained on."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DataVersion:
-    """The source's name and the digest that dvc.lock has of it."""
+    """Name, digest and path of the raw data; the digest is the one in dvc.lock."""
 
     source: str
     digest: str

@@ -1,7 +1,7 @@
-"""The MLflow model registry: versions found by content, and the aliases that point at them.
+"""Versions of the registered model in the MLflow registry, and the aliases that point to them.
 
-`challenger` is the newest version that the pipeline made. `champion` is what users see: the very
-first version becomes it, and after that only a promotion moves it, never the pipeline.
+The alias `challenger` points to the newest version. `champion` points to the version in production: the first
+version gets it, and after that only a promotion moves it, never the pipeline.
 """
 
 import json
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 from mlflow import MlflowClient
@@ -20,14 +20,16 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
-from experiments.tracking.store import store_lock, tracking_uri, translated
+from experiments.tracking.store import convert_mlflow_errors, store_lock, tracking_uri
 from marquee.errors import TrackingError
-from marquee.interactions.matrix import USER
-from marquee.model.manifest import MANIFEST
+from marquee.interactions.table import USER
+from marquee.model.manifest import MANIFEST_NAME
 
-CHAMPION, CHALLENGER, DIGEST = "champion", "challenger", "digest"
+CHAMPION, CHALLENGER = "champion", "challenger"
+DIGEST_TAG = "digest"
+MODEL_CODE = Path(__file__).with_name("pyfunc_model.py")
+
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-LOADER = Path(__file__).with_name("pyfunc_model.py")
 
 
 @dataclass(frozen=True)
@@ -42,133 +44,164 @@ class ModelVersion:
 
     @property
     def algorithm(self) -> str:
-        """The candidate's name in the catalogue."""
+        """Name of the algorithm in the algorithm registry."""
         return self.tags["algorithm"]
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters it was made with."""
+        """Parameters of the algorithm."""
         parameters: dict[str, Any] = json.loads(self.tags["parameters"])
         return parameters
 
 
+class Registration(NamedTuple):
+    """Result of a registration."""
+
+    version: ModelVersion
+    is_new: bool  # False: a version with the same content existed already
+
+
 def find_version(name: str, digest: str) -> ModelVersion | None:
-    """The version with that content, or None."""
-    with translated(tracking_uri()):
-        found = _client().search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
-        return _described(name, min(int(version.version) for version in found)) if found else None
-
-
-def champion(name: str) -> ModelVersion | None:
-    """The version that users see, or None before the first.
+    """Return the first version with this content, or None.
 
     Raises:
-        TrackingError: the registry cannot say. That is not the same as None: the pipeline makes a
-            champion where there is none.
+        TrackingError: the registry cannot be read.
     """
-    return _aliased(name, CHAMPION)
+    with convert_mlflow_errors(tracking_uri()):
+        query = f"name = '{name}' and tags.{DIGEST_TAG} = '{digest}'"
+        numbers = [int(version.version) for version in _client().search_model_versions(query)]
+        return _read_version(name, min(numbers)) if numbers else None
 
 
-def _aliased(name: str, alias: str) -> ModelVersion | None:
-    with translated(tracking_uri()):
+def get_version(name: str, number: int) -> ModelVersion:
+    """Return a version by its number.
+
+    Raises:
+        TrackingError: there is no such version, or the registry cannot be read.
+    """
+    with convert_mlflow_errors(tracking_uri()):
+        return _read_version(name, number)
+
+
+def find_champion(name: str) -> ModelVersion | None:
+    """Return the version in production, or None if there is none.
+
+    Raises:
+        TrackingError: the registry cannot be read. This must not count as having no champion, because then
+            the pipeline would appoint one.
+    """
+    return _find_alias(name, CHAMPION)
+
+
+def find_challenger(name: str) -> ModelVersion | None:
+    """Return the newest version, or None if there is none.
+
+    Raises:
+        TrackingError: the registry cannot be read.
+    """
+    return _find_alias(name, CHALLENGER)
+
+
+def promote_to_champion(name: str, number: int) -> None:
+    """Point the alias `champion` to a version; nothing changes if it does so already.
+
+    Raises:
+        TrackingError: there is no such version, or the registry cannot be written.
+    """
+    uri = tracking_uri()
+    with store_lock(uri), convert_mlflow_errors(uri):
+        _client().set_registered_model_alias(name, CHAMPION, str(number))
+
+
+def download_model(name: str, number: int, to: Path) -> Path:
+    """Copy the fitted model of a version below a folder, and return its own folder there.
+
+    Raises:
+        TrackingError: the artifact store cannot be read, or the version has no fitted model.
+    """
+    with convert_mlflow_errors(tracking_uri()):
+        mlflow.set_tracking_uri(tracking_uri())
+        copy = mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{number}", dst_path=str(to))
+    manifest = min(Path(copy).rglob(MANIFEST_NAME), default=None)
+    if manifest is None:
+        raise TrackingError(f"version {number} of '{name}' contains no fitted model")
+    return manifest.parent
+
+
+def register_version(
+    name: str, folder: Path, digest: str, run_id: str, tags: Mapping[str, str]
+) -> Registration:
+    """Make a fitted model the challenger, as a new version unless one with the same content exists.
+
+    The first version also becomes the champion. If there is no champion later on, the alias was removed on
+    purpose, and it stays removed.
+
+    Args:
+        name: the registered model.
+        folder: the fitted model.
+        digest: digest of its content.
+        run_id: the run that the version belongs to.
+        tags: tags of a new version.
+
+    Raises:
+        TrackingError: the registry cannot be written.
+        ModelError: the logged model cannot be loaded.
+    """
+    uri = tracking_uri()
+    with store_lock(uri), convert_mlflow_errors(uri):
+        existing = find_version(name, digest)
+        version = existing or _create_version(name, folder, run_id, {**tags, DIGEST_TAG: digest})
+        _client().set_registered_model_alias(name, CHALLENGER, str(version.version))
+        if version.version == 1 and find_champion(name) is None:
+            _client().set_registered_model_alias(name, CHAMPION, str(version.version))
+        return Registration(_read_version(name, version.version), is_new=existing is None)
+
+
+def _create_version(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+    """Log the folder with the run, load it to check it, then register it."""
+    mlflow.set_tracking_uri(tracking_uri())
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow wants an input example despite the signature
+        model = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(MODEL_CODE),
+            artifacts={"model": str(folder)},
+            code_paths=[str(MODEL_CODE.parents[2] / "marquee")],
+            pip_requirements=["numpy", "pandas"],
+            signature=ModelSignature(Schema([ColSpec("string", USER)]), Schema([ColSpec(Array("string"))])),
+        )
+    mlflow.pyfunc.load_model(model.model_uri)
+    _ensure_registered_model(name)
+    version = _client().create_model_version(
+        name, model.model_uri, run_id, tags=dict(tags), model_id=model.model_id
+    )
+    return _read_version(name, version.version)
+
+
+def _ensure_registered_model(name: str) -> None:
+    try:
+        _client().create_registered_model(name)
+    except MlflowException:
+        _client().get_registered_model(name)  # raises any error other than that the model exists
+
+
+def _find_alias(name: str, alias: str) -> ModelVersion | None:
+    with convert_mlflow_errors(tracking_uri()):
         try:
-            version = _client().get_registered_model(name).aliases.get(alias)
+            number = _client().get_registered_model(name).aliases.get(alias)
         except MlflowException as error:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 return None
             raise
-        return None if version is None else _described(name, version)
+        return None if number is None else _read_version(name, number)
 
 
-def challenger(name: str) -> ModelVersion | None:
-    """The version that the pipeline made last, or None."""
-    return _aliased(name, CHALLENGER)
-
-
-def version_of(name: str, number: int) -> ModelVersion:
-    """A version by its number.
-
-    Raises:
-        TrackingError: there is no such version.
-    """
-    with translated(tracking_uri()):
-        return _described(name, number)
-
-
-def crown(name: str, number: int) -> None:
-    """Make a version champion; it may be so already."""
-    uri = tracking_uri()
-    with store_lock(uri), translated(uri):
-        _client().set_registered_model_alias(name, CHAMPION, str(number))
-
-
-def fetch_model(name: str, number: int, to: Path) -> Path:
-    """The folder of a version's fitted model, copied below `to`.
-
-    Raises:
-        TrackingError: it cannot be read from the registry's store.
-    """
-    with translated(tracking_uri()):
-        mlflow.set_tracking_uri(tracking_uri())
-        copied = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"models:/{name}/{number}", dst_path=str(to)
-        )
-    found = sorted(Path(copied).rglob(MANIFEST))
-    if not found:
-        raise TrackingError(f"version {number} of '{name}' holds no fitted model")
-    return found[0].parent
-
-
-def register(
-    name: str, folder: Path, digest: str, run_id: str, tags: Mapping[str, str]
-) -> tuple[ModelVersion, bool]:
-    """Make a version of a fitted model's folder, unless there is one with the same content.
-
-    Returns the version and whether it is new. Either way it is now the challenger. The very first
-    becomes champion; where a later one finds none, somebody took the alias away, and keeps it so.
-
-    Raises:
-        TrackingError: the registry refused, or what was logged cannot be read back.
-    """
-    uri = tracking_uri()
-    with store_lock(uri), translated(uri):
-        found = find_version(name, digest)
-        version = found or _create(name, folder, run_id, {**tags, DIGEST: digest})
-        _client().set_registered_model_alias(name, CHALLENGER, str(version.version))
-        if version.version == 1 and champion(name) is None:
-            _client().set_registered_model_alias(name, CHAMPION, str(version.version))
-        return _described(name, version.version), found is None
-
-
-def _create(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-    """Log the folder with the run, load it back, and only then register it."""
-    mlflow.set_tracking_uri(tracking_uri())
-    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # asks for an example where a schema is given
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(LOADER),  # code, not a pickle
-            artifacts={"model": str(folder)},
-            code_paths=[str(LOADER.parents[2] / "marquee")],
-            pip_requirements=["numpy", "pandas"],
-            signature=ModelSignature(Schema([ColSpec("string", USER)]), Schema([ColSpec(Array("string"))])),
-        )
-    mlflow.pyfunc.load_model(logged.model_uri)
-    client = _client()
-    try:
-        client.create_registered_model(name)
-    except MlflowException:
-        client.get_registered_model(name)  # raises anything but "it exists already"
-    made = client.create_model_version(
-        name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id
+def _read_version(name: str, number: int | str) -> ModelVersion:
+    """Read a version with its aliases, which MLflow's search results do not contain."""
+    version = _client().get_model_version(name, str(number))
+    return ModelVersion(
+        name, int(version.version), str(version.run_id), tuple(version.aliases), dict(version.tags)
     )
-    return _described(name, made.version)
-
-
-def _described(name: str, number: int | str) -> ModelVersion:
-    """A version with its aliases, which a search of MLflow's leaves out."""
-    full = _client().get_model_version(name, str(number))
-    return ModelVersion(name, int(full.version), str(full.run_id), tuple(full.aliases), dict(full.tags))
 
 
 def _client() -> MlflowClient:

@@ -1,4 +1,4 @@
-"""Rollouts in MLflow: a run each, with weights, bounds and counts over time, the decision and its figure."""
+"""Rollouts in MLflow: one run each, with metrics over time, the outcome, the journal and a figure."""
 
 import json
 import math
@@ -11,17 +11,18 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from experiments.figures.rollout import Moment, sequences
-from experiments.figures.style import drawn, standalone, to_svg
-from experiments.tracking.store import store_lock, tracking_uri, translated
-from marquee.finite import finite_only
+from experiments.figures.rollout import RolloutPoint, plot_rollout
+from experiments.figures.style import figure_style, standalone, to_svg
+from experiments.tracking.store import convert_mlflow_errors, store_lock, tracking_uri
+from marquee.finite_values import drop_non_finite
 
-KIND, HEAD = "rollout", "rollout.json"
-BOUNDS = ("estimate", "low", "high")
+RUN_KIND = "rollout"
+MAX_TAG_CHARACTERS = 5000  # accepted by MLflow
+UNKNOWN_QUALITY = {"estimate": math.nan, "low": -math.inf, "high": math.inf}
 
 
 class RolloutRun:
-    """The run of one rollout."""
+    """MLflow run of one rollout."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -31,89 +32,104 @@ class RolloutRun:
     def start(
         cls, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]
     ) -> "RolloutRun":
-        """Begin it, in an experiment of its own.
+        """Start a run.
+
+        Args:
+            experiment: name of the experiment, which is created if necessary.
+            name: of the rollout.
+            tags: of the run.
+            params: of the rollout, as JSON values.
 
         Raises:
-            TrackingError: the store refused.
+            TrackingError: the tracking store is unavailable.
         """
         uri = tracking_uri()
-        with translated(uri), store_lock(uri):
+        with convert_mlflow_errors(uri), store_lock(uri):
             client = MlflowClient(uri)
-            found = client.get_experiment_by_name(experiment)
-            where = client.create_experiment(experiment) if found is None else found.experiment_id
-            run = client.create_run(where, run_name=name, tags={"kind": KIND, **tags})
-            told = [Param(key, json.dumps(value)) for key, value in params.items()]
-            client.log_batch(run.info.run_id, params=told)
+            existing = client.get_experiment_by_name(experiment)
+            experiment_id = (
+                client.create_experiment(experiment) if existing is None else existing.experiment_id
+            )
+            run = client.create_run(experiment_id, run_name=name, tags={"kind": RUN_KIND, **tags})
+            run_params = [Param(key, json.dumps(value)) for key, value in params.items()]
+            client.log_batch(run.info.run_id, params=run_params)
             return cls(str(run.info.run_id))
 
-    def never_began(self, message: str) -> None:
-        """Say so of a run whose rollout was refused after all.
+    def cancel(self, message: str) -> None:
+        """End the run of a rollout that did not start after all.
 
         Raises:
-            TrackingError: the store refused.
+            TrackingError: the tracking store is unavailable.
         """
-        with translated(tracking_uri()):
-            self._client.set_tag(self.run_id, "message", message[:5000])
+        with convert_mlflow_errors(tracking_uri()):
+            self._client.set_tag(self.run_id, "message", message[:MAX_TAG_CHARACTERS])
             self._client.set_terminated(self.run_id, "KILLED")
 
-    def log(self, figures: Mapping[str, float], at: float) -> None:
-        """Figures of one moment, in UTC seconds.
+    def log_metrics(self, metrics: Mapping[str, float], timestamp: float) -> None:
+        """Log metrics with a timestamp in UTC seconds, without those that are NaN or infinite.
 
         Raises:
-            TrackingError: the store refused.
+            TrackingError: the tracking store is unavailable.
         """
-        with translated(tracking_uri()):
-            known = finite_only(figures)
-            metrics = [Metric(name, value, int(at * 1000), int(at)) for name, value in known.items()]
-            self._client.log_batch(self.run_id, metrics=metrics)
+        with convert_mlflow_errors(tracking_uri()):
+            finite = drop_non_finite(metrics)
+            batch = [
+                Metric(key, value, int(timestamp * 1000), int(timestamp)) for key, value in finite.items()
+            ]
+            self._client.log_batch(self.run_id, metrics=batch)
 
-    def end(
+    def finish(
         self, outcome: str, reason: str | None, message: str, entries: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Write the decision, the journal and the figure; doing it twice is doing it once.
+        """Log the outcome, the journal and the figure, and end the run. May be repeated.
 
         Args:
             outcome: of the rollout.
-            reason: code of the reason; None where the journal has none.
+            reason: code of the reason; None if it is unknown to this version.
             message: the reason in words.
             entries: of the journal.
 
         Raises:
-            TrackingError: the store refused.
+            TrackingError: the tracking store is unavailable.
         """
-        with translated(tracking_uri()), TemporaryDirectory() as folder:
-            tags = [RunTag("outcome", outcome), RunTag("message", message[:5000])]
+        with convert_mlflow_errors(tracking_uri()), TemporaryDirectory() as folder:
+            tags = [RunTag("outcome", outcome), RunTag("message", message[:MAX_TAG_CHARACTERS])]
             if reason is not None:
                 tags.append(RunTag("reason", reason))
             self._client.log_batch(self.run_id, tags=tags)
-            journal = Path(folder) / "journal.jsonl"
-            journal.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries), encoding="utf-8")
-            self._client.log_artifact(self.run_id, str(journal))
-            if moments := self.moments():
-                with drawn():
-                    svg = standalone(to_svg(sequences(moments, outcome)))
-                drawing = Path(folder) / "confidence_sequence.svg"
-                drawing.write_text(svg, encoding="utf-8")
-                self._client.log_artifact(self.run_id, str(drawing), "figures")
+            lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
+            self._log_text(Path(folder) / "journal.jsonl", lines)
+            if points := self.load_points():
+                with figure_style():
+                    svg = standalone(to_svg(plot_rollout(points, outcome)))
+                self._log_text(Path(folder) / "confidence_sequence.svg", svg, "figures")
             self._client.set_terminated(self.run_id, "FINISHED", end_time=int(time.time() * 1000))
 
-    def moments(self) -> list[Moment]:
-        """What was logged over time, at the moments at which the weight was.
+    def _log_text(self, path: Path, text: str, artifact_folder: str | None = None) -> None:
+        """Log text as an artifact; its name is that of the file, which is created."""
+        path.write_text(text, encoding="utf-8")
+        self._client.log_artifact(self.run_id, str(path), artifact_folder)
+
+    def load_points(self) -> list[RolloutPoint]:
+        """Return allocation and quality over time, at the times when the allocation was logged.
 
         Raises:
-            TrackingError: the store refused.
+            TrackingError: the tracking store is unavailable.
         """
-        history: dict[str, dict[int, float]] = {
-            name: {metric.step: metric.value for metric in self._client.get_metric_history(self.run_id, name)}
-            for name in ("weight", *BOUNDS)
-        }
-        steps = sorted(history["weight"])
-        unknown = {"estimate": math.nan, "low": -math.inf, "high": math.inf}
+        with convert_mlflow_errors(tracking_uri()):
+            allocations = self._load_metric("allocation")
+            quality = {key: self._load_metric(key) for key in UNKNOWN_QUALITY}
+        start = min(allocations, default=0)
         return [
-            Moment(
-                (step - steps[0]) / 60,
-                history["weight"][step],
-                *(history[name].get(step, unknown[name]) for name in BOUNDS),
+            RolloutPoint(
+                minutes=(second - start) / 60,
+                allocation=allocations[second],
+                **{key: quality[key].get(second, unknown) for key, unknown in UNKNOWN_QUALITY.items()},
             )
-            for step in steps
+            for second in sorted(allocations)
         ]
+
+    def _load_metric(self, key: str) -> dict[int, float]:
+        """Return the values of a metric by time in UTC seconds."""
+        history = self._client.get_metric_history(self.run_id, key)
+        return {metric.step: metric.value for metric in history}

@@ -1,4 +1,4 @@
-"""Where the MLflow store is, who may write to it, and its errors as ours."""
+"""Location of the MLflow store, the lock for writing to it, and conversion of its errors."""
 
 import os
 import sqlite3
@@ -8,46 +8,48 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from marquee.errors import TrackingError, one_line
-from marquee.files.lock import locked
+from marquee.errors import TrackingError, one_line_message
+from marquee.files.lock import file_lock
 
-# A server that is not there is said so in seconds; MLflow's own patience is minutes.
+SQLITE_PREFIX = "sqlite:///"
+
+# MLflow's defaults retry an unreachable server for minutes; report it after seconds.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 
 def project_root() -> Path:
-    """The project's folder; the one an experiment was started from, where DVC runs it in a copy."""
+    """Return the project directory. In a DVC experiment, which runs in a copy, it is the original one."""
     return Path(os.environ.get("DVC_ROOT", Path.cwd())).resolve()
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI where set, else a SQLite file in the project's folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    """Return MLFLOW_TRACKING_URI or, if that is not set, the URI of mlflow.db in the project directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE_PREFIX}{project_root() / 'mlflow.db'}"
 
 
-def let_readers_in(database: Path) -> None:
-    """Write-ahead logging, once: the UI reads while a search writes."""
-    with closing(sqlite3.connect(database)) as connection:
+def enable_write_ahead_log(uri: str) -> None:
+    """Let the UI read a SQLite store while a search writes to it. The setting is stored in the file."""
+    with closing(sqlite3.connect(uri.removeprefix(SQLITE_PREFIX))) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
 @contextmanager
-def translated(uri: str) -> Iterator[None]:
-    """MLflow's own errors as one line of ours."""
+def convert_mlflow_errors(uri: str) -> Iterator[None]:
+    """Raise errors of MLflow as TrackingError with a message of one line."""
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"the tracking store {uri} refused: {one_line(error)}") from error
+        raise TrackingError(f"tracking store {uri} failed: {one_line_message(error)}") from error
 
 
 @contextmanager
 def store_lock(uri: str) -> Iterator[None]:
-    """One process at a time creates a SQLite store (two at once break it) or registers in it."""
-    if not uri.startswith("sqlite:///"):
+    """Lock a SQLite store: two processes that create it at the same time would break it."""
+    if not uri.startswith(SQLITE_PREFIX):
         yield
         return
-    path = Path(uri.removeprefix("sqlite:///") + ".lock")
+    path = Path(uri.removeprefix(SQLITE_PREFIX) + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path):
+    with file_lock(path):
         yield

@@ -1,11 +1,11 @@
-"""The ratings that small searches are done on."""
+"""Ratings and folds for small searches."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
-from marquee.interactions.splitting import shuffled
+from marquee.interactions.splitting import shuffle_rows
 
 N_RATINGS = 400
 
@@ -24,5 +24,5 @@ def ratings() -> pd.DataFrame:
 def source(ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> FoldSource:
     folder = tmp_path_factory.mktemp("split")
     ratings.to_parquet(folder / "train.parquet", index=False)
-    np.save(folder / "folds.npy", shuffled(N_RATINGS, seed=11))
+    np.save(folder / "folds.npy", shuffle_rows(N_RATINGS, seed=11))
     return FoldSource(folder / "train.parquet", folder / "folds.npy", 3, (1.0, 5.0))

@@ -1,4 +1,4 @@
-"""Source files: patterns that must match, and imports that are followed."""
+"""Source files: patterns must match, and imports are followed."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def names(files: set[Path]) -> set[str]:
     return {file.as_posix() for file in files}
 
 
-def test_folder_stands_for_every_source_file_below_it(root: Path) -> None:
+def test_folder_matches_every_source_file_below_it(root: Path) -> None:
     expected = {name for name in FILES if "__pycache__" not in name}
     assert names(matching_files(root, ["shop"])) == expected
     assert names(matching_files(root, ["shop/tax", "shop/*.html"])) == {
@@ -42,7 +42,7 @@ def test_folder_stands_for_every_source_file_below_it(root: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["shop/tills.py", "shop/tax/*.html", "shop/__pycache__"])
-def test_pattern_without_a_match_is_refused(root: Path, pattern: str) -> None:
+def test_pattern_without_a_match_is_an_error(root: Path, pattern: str) -> None:
     with pytest.raises(MarqueeError, match=f"no source file matches '{pattern.replace('*', '[*]')}'"):
         matching_files(root, ["shop", pattern])
 
@@ -52,5 +52,5 @@ def test_imports_are_followed_through_functions_packages_and_relative_names(root
     assert closure == {name for name in FILES if name.endswith(".py")} - {"shop/window.py"}
 
 
-def test_files_that_are_no_modules_import_nothing(root: Path) -> None:
+def test_files_other_than_modules_are_ignored(root: Path) -> None:
     assert import_closure(root, [Path("shop/sign.html")]) == set()

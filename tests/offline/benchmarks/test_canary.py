@@ -1,54 +1,56 @@
-"""The pieces of the rollout benchmarks that can be wrong without an hour of simulation."""
+"""Parts of the rollout benchmarks that can be checked without an hour of simulation."""
 
 import numpy as np
 import pytest
 
-from benchmarks.canary.__main__ import upper
-from benchmarks.canary.alarms import FAULTS, seconds_until_off
-from benchmarks.canary.figure import Effect, draw
-from benchmarks.canary.rollouts import simulate
-from benchmarks.canary.world import odds, visit
-from benchmarks.chaos import Told
+from benchmarks.canary.__main__ import upper_bound
+from benchmarks.canary.detection import FAULTS, Behavior, seconds_until_rollback
+from benchmarks.canary.power_figure import PowerPoint, draw_power
+from benchmarks.canary.simulated_users import click_log_odds, simulate_outcomes
+from benchmarks.canary.simulation import simulate_rollout
+from benchmarks.chaos import RequestStats
 from marquee.rollout.decision import ReasonCode
-from marquee.rollout.state import Outcome
+from marquee.rollout.state import RolloutOutcome
 
 
-def test_clopper_and_pearson_by_hand() -> None:
-    """Without a case in n trials the bound is 1 - 0.05^(1/n)."""
-    assert upper(0, 2000) == pytest.approx(1 - 0.05 ** (1 / 2000))
-    assert upper(3, 3) == 1.0
+def test_upper_bound_without_errors_is_closed_form() -> None:
+    """Without an error in n runs the bound is 1 - 0.05^(1/n)."""
+    assert upper_bound(0, 2000) == pytest.approx(1 - 0.05 ** (1 / 2000))
+    assert upper_bound(3, 3) == 1.0
 
 
-def test_a_model_that_errs_more_is_clicked_less() -> None:
-    assert odds(0.2).mean() > odds(0.5).mean() > odds(1.0).mean()
+def test_less_accurate_models_are_clicked_less() -> None:
+    means = [click_log_odds(error).mean() for error in (0.2, 0.5, 1.0)]
+    assert means == sorted(means, reverse=True)
+    assert len(set(means)) == 3
 
 
-def test_users_differ_in_how_much_they_ask() -> None:
-    seen = visit(np.zeros(20_000, dtype=np.int64), 0.5, np.random.default_rng(0))
-    assert np.median(seen.lists) == 1
-    assert seen.lists.max() > 50
-    assert (seen.clicks <= seen.lists).all()
+def test_users_differ_in_number_of_lists() -> None:
+    outcomes = simulate_outcomes(np.zeros(20_000, dtype=np.int64), 0.5, np.random.default_rng(0))
+    assert np.median(outcomes.n_lists) == 1
+    assert outcomes.n_lists.max() > 50
+    assert (outcomes.n_clicked_lists <= outcomes.n_lists).all()
 
 
-def test_a_rollout_can_be_repeated_and_ends_as_it_should() -> None:
-    better = simulate(0.5, 0.1, 300, 1)
-    assert better.outcome == Outcome.PROMOTED
-    assert better == simulate(0.5, 0.1, 300, 1)
-    worse = simulate(0.5, 1.0, 300, 1)
-    assert (worse.outcome, worse.reason) == (Outcome.ROLLED_BACK, ReasonCode.QUALITY_WORSE)
+def test_simulated_rollout_is_reproducible_and_ends_correctly() -> None:
+    better = simulate_rollout(0.5, 0.1, 300, 1)
+    assert better.outcome == RolloutOutcome.PROMOTED
+    assert better == simulate_rollout(0.5, 0.1, 300, 1)
+    worse = simulate_rollout(0.5, 1.0, 300, 1)
+    assert (worse.outcome, worse.reason) == (RolloutOutcome.ROLLED_BACK, ReasonCode.QUALITY_WORSE)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.kind)
-def test_every_fault_is_off_the_air_in_the_end(fault: object) -> None:
-    assert 0 < seconds_until_off(fault, 0.1, 5.0, 1) < 120  # type: ignore[arg-type]
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.event)
+def test_every_fault_is_rolled_back(fault: Behavior) -> None:
+    assert 0 < seconds_until_rollback(fault, 0.1, 5.0, 1) < 120
 
 
-def test_the_figure_is_drawn_without_those_that_were_not_decided() -> None:
-    figure = draw([Effect(0.1, 1.0, 0.0, 9000.0), Effect(0.0, 0.0, 0.0, 0.0)], 0.4, 0.05)
+def test_power_figure_omits_time_of_undecided_rollouts() -> None:
+    figure = draw_power([PowerPoint(0.1, 1.0, 0.0, 9000.0), PowerPoint(0.0, 0.0, 0.0, 0.0)], 0.4, 0.05)
     above, below = figure.axes
-    assert [len(line.get_xdata()) for line in above.get_lines()[:2]] == [2, 2]
-    assert len(below.get_lines()[0].get_xdata()) == 1
+    assert [len(np.asarray(line.get_xdata())) for line in above.get_lines()[:2]] == [2, 2]
+    assert len(np.asarray(below.get_lines()[0].get_xdata())) == 1
 
 
-def test_what_clients_saw_is_counted() -> None:
-    assert Told([0.1, 0.2], 1, 0).asked == 2
+def test_request_stats_count_all_requests() -> None:
+    assert RequestStats([0.1, 0.2], 1, 0).n_requests == 2

@@ -1,5 +1,6 @@
-"""The runner of scikit-surprise's tests: what it substitutes, what it calls a defect, and its exit code."""
+"""Runner of scikit-surprise's tests: substitution, deviations, and exit code."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,16 @@ from benchmarks import surprise_suite
 from benchmarks.surprise_suite import (
     DIVERGENCE,
     ROUNDING,
-    Outcome,
-    deviations,
-    intent,
+    OutcomesByTest,
+    TestOutcome,
+    deviation_reason,
+    find_deviations,
+    format_summary,
     main,
     run_both,
-    summarize,
 )
 
-TESTS = """
+SMALL_SUITE = """
 from surprise import SVD, Dataset, Reader, accuracy
 
 ours = SVD.__module__.startswith("marquee")
@@ -33,7 +35,7 @@ def test_rounding():
 def test_defect():
     assert 0.5 + (1e-9 if ours else 0) == 0.5
 """
-DIVERGING = """
+DIVERGING_SUITE = """
 import pandas
 from surprise import SVD, Dataset, Reader
 
@@ -42,42 +44,43 @@ def test_SVD_parameters():
     SVD(lr_all=500, n_epochs=50).fit(Dataset.load_from_df(rows, Reader()).build_full_trainset())
 """
 DEFECT = "test_small.py::test_defect"
+Sides = tuple[OutcomesByTest, OutcomesByTest]
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("suite")
     (folder / "conftest.py").touch()
-    (folder / "test_small.py").write_text(TESTS, encoding="utf-8")
-    (folder / "test_SVD.py").write_text(DIVERGING, encoding="utf-8")
+    (folder / "test_small.py").write_text(SMALL_SUITE, encoding="utf-8")
+    (folder / "test_SVD.py").write_text(DIVERGING_SUITE, encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
-def outcomes(suite: Path) -> tuple[surprise_suite.Outcomes, surprise_suite.Outcomes]:
+def sides(suite: Path) -> Sides:
+    """Outcomes on Surprise's algorithms and on Marquee's."""
     before = sorted(suite.rglob("*"))
     sides = run_both(suite)
     assert sorted(suite.rglob("*")) == before, "the folder is left as it was"
     return sides
 
 
-def test_only_what_surprise_passes_is_a_deviation(
-    outcomes: tuple[surprise_suite.Outcomes, surprise_suite.Outcomes],
-) -> None:
-    surprise, marquee = outcomes
+def test_only_tests_that_surprise_passes_are_deviations(sides: Sides) -> None:
+    surprise, marquee = sides
     assert len(surprise) == len(marquee) == 5
-    assert [test for test, one in surprise.items() if not one.passed] == ["test_small.py::test_broken"]
-    assert {test: intent(test, one) for test, one in deviations(surprise, marquee).items()} == {
+    assert [test for test, outcome in surprise.items() if not outcome.passed] == [
+        "test_small.py::test_broken"
+    ]
+    reasons = {test: deviation_reason(test, outcome) for test, outcome in find_deviations(*sides).items()}
+    assert reasons == {
         "test_SVD.py::test_SVD_parameters": DIVERGENCE,
         "test_small.py::test_rounding": ROUNDING,
         DEFECT: None,
     }
 
 
-def test_the_summary_counts_and_names_the_deviations(
-    outcomes: tuple[surprise_suite.Outcomes, surprise_suite.Outcomes],
-) -> None:
-    lines = summarize(*outcomes).splitlines()
+def test_summary_counts_and_lists_deviations(sides: Sides) -> None:
+    lines = format_summary(*sides).splitlines()
     assert lines[:2] == [
         "Surprise's algorithms: 4 of 5 tests pass",
         "Marquee's algorithms: 1 of 5 tests pass",
@@ -86,26 +89,33 @@ def test_the_summary_counts_and_names_the_deviations(
     assert f"  {ROUNDING}" in lines
 
 
-def test_only_a_defect_makes_the_command_fail(
-    suite: Path,
-    outcomes: tuple[surprise_suite.Outcomes, surprise_suite.Outcomes],
-    monkeypatch: pytest.MonkeyPatch,
+def test_exit_code_is_one_only_for_a_defect(
+    suite: Path, sides: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    surprise, marquee = outcomes
-    monkeypatch.setattr(surprise_suite, "run_both", lambda _: (surprise, marquee))
+    surprise, marquee = sides
+    monkeypatch.setattr(surprise_suite, "run_both", lambda *_: (surprise, marquee))
     assert main(["--tests", str(suite)]) == 1
-    mended = {**marquee, DEFECT: Outcome(passed=True)}
-    monkeypatch.setattr(surprise_suite, "run_both", lambda _: (surprise, mended))
+    without_defect = {**marquee, DEFECT: TestOutcome(passed=True)}
+    monkeypatch.setattr(surprise_suite, "run_both", lambda *_: (surprise, without_defect))
     assert main(["--tests", str(suite)]) == 0
 
 
-def test_a_test_that_did_not_run_is_a_defect() -> None:
-    ((test, outcome),) = deviations({"a": Outcome(passed=True)}, {}).items()
-    assert intent(test, outcome) is None
+def test_json_row_counts_passed_tests(
+    suite: Path, sides: Sides, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(surprise_suite, "run_both", lambda *_: sides)
+    main(["--tests", str(suite), "--json", str(tmp_path / "rows.json")])
+    (row,) = json.loads((tmp_path / "rows.json").read_text())
+    assert (row["ours"], row["peer"], row["ratio"], row["n"]) == (1, 4, 0.25, 5)
+
+
+def test_test_that_did_not_run_is_a_defect() -> None:
+    ((test, outcome),) = find_deviations({"a": TestOutcome(passed=True)}, {}).items()
+    assert deviation_reason(test, outcome) is None
     assert outcome.message == "not run"
 
 
-def test_a_folder_without_the_fixtures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_without_fixtures_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--tests", str(tmp_path)])
     assert "conftest.py not found" in capsys.readouterr().err

@@ -1,92 +1,148 @@
-"""params.yaml: typed, frozen, and strict about its keys."""
+"""params.yaml becomes typed, immutable blocks; a wrong key or value is one line that says how to fix it."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
-from experiments.config.offline import load_params
+from experiments.config import load_params
 from marquee.errors import ConfigError
+from tests.support.params import write_params
 
 ROOT = Path(__file__).parents[3]
-Change = Callable[[dict[str, Any]], object]
+Edit = Callable[[dict[str, Any]], object]
 
 
-def refusal(tmp_path: Path, change: Change) -> str:
-    tree = yaml.safe_load((ROOT / "params.yaml").read_text())
-    change(tree)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+def error_after(edit: Edit, folder: Path) -> str:
+    """Load a copy of the shipped params.yaml after an edit, and return the error message."""
+    write_params(folder / "params.yaml", edit)
+    return error_of(folder / "params.yaml").replace(f"{folder}/", "")
+
+
+def error_of(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
-        load_params(tmp_path / "params.yaml")
-    message = str(caught.value).replace(f"{tmp_path}/", "")
+        load_params(path)
+    message = str(caught.value)
     assert "\n" not in message
     return message
 
 
-def test_the_shipped_params_are_understood() -> None:
+def test_shipped_params_are_valid() -> None:
     params = load_params(ROOT / "params.yaml")
     assert params.data.source == "demo"
     assert params.search.candidates["slope_one"] == {}
 
 
-def test_params_cannot_be_changed_by_the_code() -> None:
+def test_params_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load_params(ROOT / "params.yaml").seed = 7  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("edit", "message"),
     [
         (
-            lambda t: t["search"].update(smapler="grid"),
-            "unknown key 'search.smapler'; did you mean 'sampler'?",
+            lambda tree: tree["search"].update(smapler="grid"),
+            "params.yaml: unknown key 'search.smapler'; did you mean 'sampler'?",
         ),
-        (lambda t: t.update(serach={}), "unknown key 'serach'; did you mean 'search'?"),
+        (lambda tree: tree.update(serach={}), "unknown key 'serach'; did you mean 'search'?"),
         (
-            lambda t: t["data"]["demo"].update(n_rating=1),
+            lambda tree: tree.update(serach=tree.pop("search")),
+            "unknown key 'serach'; did you mean 'search'? (and 1 more)",
+        ),
+        (
+            lambda tree: tree["data"]["demo"].update(n_rating=1),
             "unknown key 'data.demo.n_rating'; did you mean 'n_ratings'?",
         ),
-        (lambda t: t["data"]["file"]["columns"].update(stars="x"), "unknown key 'data.file.columns.stars'"),
-        (lambda t: t.pop("seed"), "key 'seed' is missing"),
         (
-            lambda t: t["split"].update(folds=1),
-            "split.folds: Input should be greater than or equal to 2, got 1",
+            lambda tree: tree["data"]["file"]["columns"].update(stars="x"),
+            "unknown key 'data.file.columns.stars'",
         ),
         (
-            lambda t: t["split"].update(test_share=0),
-            "split.test_share: Input should be greater than 0, got 0",
+            lambda tree: tree["canary"]["max_odds_ratio"].update(error=2),
+            "unknown key 'canary.max_odds_ratio.error'; did you mean 'errors'?",
         ),
-        (lambda t: t["data"].update(source="ml-2m"), "data.source: Input should be 'demo', 'ml-100k'"),
+        (lambda tree: tree.pop("seed"), "key 'seed' is missing"),
         (
-            lambda t: t["data"]["file"].update(scale=[5, 1]),
-            "data.file: scale is [lowest, highest], not [5.0, 1.0]",
-        ),
-        (lambda t: t["data"]["demo"].update(step=0.25), "data.demo.step"),
-        (
-            lambda t: t["search"]["candidates"]["svd"].update(lr_all={"low": 0.1, "high": 0.2}),
-            "search: svd.lr_all is a range, and a grid needs a list of values",
+            lambda tree: tree["split"].update(folds=1),
+            "split.folds must be greater than or equal to 2 (got 1)",
         ),
         (
-            lambda t: t["search"]["candidates"]["svd"].update(lr_all={"low": 0, "high": 1, "log": True}),
-            "a log range starts above 0, not at 0",
+            lambda tree: tree["split"].update(test_share=0),
+            "split.test_share must be greater than 0 (got 0)",
         ),
-        (lambda t: t["package"].update(bento="No Spaces"), "package.bento"),
+        (lambda tree: tree["data"].update(source="ml-2m"), "data.source must be 'demo', 'ml-100k'"),
+        (lambda tree: tree["select"].update(objective="rsme"), "select.objective must be 'rmse', 'mae'"),
+        (
+            lambda tree: tree["data"]["file"].update(scale=[5, 1]),
+            "data.file: scale must be [lowest, highest] (got [5.0, 1.0])",
+        ),
+        (
+            lambda tree: tree["data"]["demo"].update(step=0.25),
+            "data.demo.step must be a multiple of 0.5 (got 0.25)",
+        ),
+        (
+            lambda tree: tree["search"]["candidates"]["svd"].update(lr_all={"low": 0.1, "high": 0.2}),
+            "search: sampler: grid requires a list of values for svd.lr_all (got a range;",
+        ),
+        (
+            lambda tree: tree["search"]["candidates"]["svd"].update(lr_all={"low": 0.2, "high": 0.1}),
+            "search.candidates.svd.lr_all: low must be less than high (got low=0.2, high=0.1)",
+        ),
+        (
+            lambda tree: tree["search"]["candidates"]["svd"].update(
+                lr_all={"low": 0, "high": 1, "log": True}
+            ),
+            "low must be greater than 0 on a log scale (got low=0)",
+        ),
+        (
+            lambda tree: tree["search"]["candidates"]["svd"].update(lr_all=0.1),
+            "search.candidates.svd.lr_all must be a list (got 0.1)",
+        ),
+        (
+            lambda tree: tree["search"]["candidates"]["svd"].update(lr_all=[[0.1]]),
+            "search.candidates.svd.lr_all.0 must be a number, a string, true, false or null (got [0.1])",
+        ),
+        (
+            lambda tree: tree["package"].update(bento="No Spaces"),
+            "package.bento must consist of lowercase letters, digits and '-._', "
+            "with a letter or digit at both ends (got 'No Spaces')",
+        ),
+        (
+            lambda tree: tree["register"].update(model="-x"),
+            "register.model must consist of letters, digits, spaces",
+        ),
+        (
+            lambda tree: tree["gateway"].update(slow_ms=400),
+            "gateway: slow_ms must be less than timeout_ms (got slow_ms=400, timeout_ms=300)",
+        ),
+        (
+            lambda tree: tree["canary"].update(steps=[0.5, 0.1, 1]),
+            "canary: steps must increase from at least 0.0001 up to 1 (got [0.5, 0.1, 1.0])",
+        ),
+        (
+            lambda tree: tree["canary"].update(hypothesis="non-inferiority"),
+            "canary: hypothesis: non-inferiority requires a non_inferiority_margin greater than 0",
+        ),
     ],
 )
-def test_a_wrong_key_or_value_is_one_line_that_names_it(tmp_path: Path, change: Change, message: str) -> None:
-    assert message in refusal(tmp_path, change)
+def test_invalid_key_or_value_is_named_in_one_line(tmp_path: Path, edit: Edit, message: str) -> None:
+    assert message in error_after(edit, tmp_path)
 
 
-def test_a_missing_file_says_where_to_run_from(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="run from the project's folder"):
-        load_params(tmp_path / "params.yaml")
+def test_missing_file_error_names_the_project_directory(tmp_path: Path) -> None:
+    assert error_of(tmp_path / "params.yaml").endswith(
+        "params.yaml not found; run this command from the project directory"
+    )
 
 
-def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
+def test_broken_yaml_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("seed: [1\nx: {")
-    with pytest.raises(ConfigError, match=r"is not YAML") as caught:
-        load_params(tmp_path / "params.yaml")
-    assert "\n" not in str(caught.value)
+    assert "is not valid YAML" in error_of(tmp_path / "params.yaml")
+
+
+def test_empty_file_is_reported_as_not_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("")
+    assert "must be a mapping of block names to blocks (got None)" in error_of(tmp_path / "params.yaml")

@@ -1,4 +1,4 @@
-"""Downloads from a real server on the loopback that serves ranges, breaks off, and lies."""
+"""Downloads from a local HTTP server that serves ranges, drops connections and sends wrong content."""
 
 import contextlib
 import dataclasses
@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from experiments.datasets.download import cached_archive, default_cache
-from experiments.datasets.movielens import DATASETS, Dataset
+from experiments.datasets.download import default_cache_folder, fetch_archive
+from experiments.datasets.movielens import RELEASES, MovieLensRelease
 from marquee.errors import SourceError
 
 pytestmark = pytest.mark.server
@@ -30,15 +30,15 @@ INBOX = Path("data/inbox")
 
 
 class Server(ThreadingHTTPServer):
-    """What is served, how, and what was asked of it."""
+    """HTTP server with faults, and a record of its requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.break_off_after: int | None = None
-        self.knows_ranges = True
-        self.asked: list[tuple[str, str | None]] = []
-        self.sent = 0
+        self.max_body_bytes: int | None = None
+        self.supports_ranges = True
+        self.requests: list[tuple[str, str | None]] = []
+        self.n_sent_bytes = 0
 
     @property
     def url(self) -> str:
@@ -49,15 +49,15 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.asked.append((self.path, wanted))
+        range_header = self.headers.get("Range")
+        self.server.requests.append((self.path, range_header))
         content = self.server.files.get(self.path)
         if content is None:
             self.send_error(404)
             return
-        start = (
-            int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.server.knows_ranges else 0
-        )
+        start = 0
+        if range_header and self.server.supports_ranges:
+            start = int(range_header.removeprefix("bytes=").removesuffix("-"))
         if start and start >= len(content):
             self.send_error(416)
             return
@@ -66,9 +66,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        body = content[start:][: self.server.break_off_after]
-        # Counted first: a client that has the last byte may look before this thread goes on.
-        self.server.sent += len(body)
+        body = content[start:][: self.server.max_body_bytes]
+        # Count first: the client may check the count as soon as it has the last byte.
+        self.server.n_sent_bytes += len(body)
         self.wfile.write(body)
 
     def handle(self) -> None:
@@ -100,103 +100,125 @@ def content() -> bytes:
 
 
 @pytest.fixture
-def dataset(content: bytes, server: Server) -> Dataset:
+def release(content: bytes, server: Server) -> MovieLensRelease:
     server.files["/ml-1m.zip"] = content
-    return dataclasses.replace(DATASETS["ml-1m"], md5=hashlib.md5(content).hexdigest())
+    return dataclasses.replace(RELEASES["ml-1m"], md5=hashlib.md5(content).hexdigest())
 
 
-def test_the_archive_is_downloaded_once(server, dataset, content, tmp_path):
+def test_archive_is_downloaded_once(
+    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+) -> None:
     for _ in range(2):
-        archive = cached_archive(dataset, tmp_path, INBOX, server.url)
+        archive = fetch_archive(release, tmp_path, INBOX, server.url)
         assert archive.read_bytes() == content
-    assert server.asked == [("/ml-1m.zip", None)]
+    assert server.requests == [("/ml-1m.zip", None)]
     assert not archive.with_name("ml-1m.zip.part").exists()
 
 
-def test_an_interrupted_download_sends_only_the_rest(server, dataset, content, tmp_path):
-    server.break_off_after = 100_000
-    with pytest.raises(SourceError, match="run again to resume"):
-        cached_archive(dataset, tmp_path, INBOX, server.url)
+def test_interrupted_download_resumes(
+    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+) -> None:
+    server.max_body_bytes = 100_000
+    with pytest.raises(SourceError, match="run the command again to resume"):
+        fetch_archive(release, tmp_path, INBOX, server.url)
     arrived = (tmp_path / "ml-1m.zip.part").stat().st_size
     assert 0 < arrived <= 100_000
-    server.break_off_after, server.sent = None, 0
-    assert cached_archive(dataset, tmp_path, INBOX, server.url).read_bytes() == content
-    assert server.asked[-1] == ("/ml-1m.zip", f"bytes={arrived}-")
-    assert server.sent == len(content) - arrived
+    server.max_body_bytes, server.n_sent_bytes = None, 0
+    assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
+    assert server.requests[-1] == ("/ml-1m.zip", f"bytes={arrived}-")
+    assert server.n_sent_bytes == len(content) - arrived
 
 
-def test_a_server_without_ranges_is_read_from_the_start(server, dataset, content, tmp_path):
+def test_download_starts_over_if_the_server_ignores_ranges(
+    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "ml-1m.zip.part").write_bytes(content[:1000])
-    server.knows_ranges = False
-    assert cached_archive(dataset, tmp_path, INBOX, server.url).read_bytes() == content
+    server.supports_ranges = False
+    assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
 
 
-def test_a_part_that_is_too_long_is_thrown_away(server, dataset, content, tmp_path):
+def test_part_longer_than_the_archive_is_discarded(
+    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "ml-1m.zip.part").write_bytes(content + b"more")
-    assert cached_archive(dataset, tmp_path, INBOX, server.url).read_bytes() == content
-    assert [wanted for _, wanted in server.asked] == [f"bytes={len(content) + 4}-", None]
+    assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
+    assert [range_header for _, range_header in server.requests] == [f"bytes={len(content) + 4}-", None]
 
 
-def test_a_part_that_is_whole_is_not_downloaded_again(server, dataset, content, tmp_path):
+def test_complete_part_is_not_downloaded_again(
+    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "ml-1m.zip.part").write_bytes(content)
-    assert cached_archive(dataset, tmp_path, INBOX, server.url).read_bytes() == content
-    assert server.asked == []
+    assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
+    assert server.requests == []
 
 
-def test_a_wrong_checksum_deletes_what_came(server, dataset, tmp_path):
+def test_download_with_a_wrong_checksum_is_deleted(
+    server: Server, release: MovieLensRelease, tmp_path: Path
+) -> None:
     server.files["/ml-1m.zip"] = b"something else"
-    with pytest.raises(SourceError, match=f"instead of {dataset.md5}: deleted; run again"):
-        cached_archive(dataset, tmp_path, INBOX, server.url)
+    with pytest.raises(SourceError, match=f"expected MD5 {release.md5}, got .*; the download was deleted"):
+        fetch_archive(release, tmp_path, INBOX, server.url)
     assert [path.name for path in tmp_path.iterdir()] == ["ml-1m.zip.lock"]
 
 
-def test_a_damaged_cache_is_downloaded_again(server, dataset, content, tmp_path):
+def test_damaged_archive_in_the_cache_is_downloaded_again(
+    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "ml-1m.zip").write_bytes(b"damaged")
-    assert cached_archive(dataset, tmp_path, INBOX, server.url).read_bytes() == content
+    assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
 
 
-def test_the_changing_archive_is_checked_by_its_published_checksum(server, content, tmp_path):
-    latest = DATASETS["ml-latest-small"]
+def test_changing_archive_is_verified_with_its_published_checksum(
+    server: Server, content: bytes, tmp_path: Path
+) -> None:
+    latest = RELEASES["ml-latest-small"]
     digest = hashlib.md5(content).hexdigest()
     server.files["/ml-latest-small.zip"] = content
     server.files["/ml-latest-small.zip.md5"] = f"MD5 (ml-latest-small.zip) = {digest}\n".encode()
     for _ in range(2):
-        assert cached_archive(latest, tmp_path, INBOX, server.url).read_bytes() == content
-    assert len(server.asked) == 2
+        assert fetch_archive(latest, tmp_path, INBOX, server.url).read_bytes() == content
+    assert len(server.requests) == 2
     (tmp_path / "ml-latest-small.zip").unlink()
     server.files["/ml-latest-small.zip.md5"] = b"0" * 32
-    with pytest.raises(SourceError, match="instead of 0000"):
-        cached_archive(latest, tmp_path, INBOX, server.url)
+    with pytest.raises(SourceError, match="expected MD5 0000"):
+        fetch_archive(latest, tmp_path, INBOX, server.url)
 
 
-def test_two_at_once_download_once(server, dataset, content, tmp_path):
+def test_concurrent_callers_download_once(
+    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+) -> None:
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(cached_archive, dataset, tmp_path, INBOX, server.url) for _ in range(2)]
-        assert [done.result().read_bytes() for done in both] == [content, content]
-    assert len(server.asked) == 1
+        futures = [pool.submit(fetch_archive, release, tmp_path, INBOX, server.url) for _ in range(2)]
+        assert [future.result().read_bytes() for future in futures] == [content, content]
+    assert len(server.requests) == 1
 
 
-def test_a_server_that_is_down_says_where_to_put_the_file_by_hand(dataset, server, tmp_path):
+def test_unreachable_server_error_says_where_to_put_the_file(
+    release: MovieLensRelease, server: Server, tmp_path: Path
+) -> None:
     server.server_close()
-    with pytest.raises(SourceError, match=r"put ml-1m.zip into data/inbox/ by hand") as caught:
-        cached_archive(dataset, tmp_path, INBOX, server.url)
+    with pytest.raises(SourceError, match=r"put ml-1m.zip into data/inbox/ yourself") as caught:
+        fetch_archive(release, tmp_path, INBOX, server.url)
     assert "\n" not in str(caught.value)
 
 
-def test_an_expired_certificate_is_refused_and_named(dataset, server, tmp_path, monkeypatch):
+def test_expired_certificate_is_rejected_and_reported(
+    release: MovieLensRelease, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key, certificate = expired_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with pytest.raises(SourceError, match=r"certificate was refused \(.*expired.*put ml-1m.zip") as caught:
-        cached_archive(dataset, tmp_path / "cache", INBOX, server.url.replace("http:", "https:"))
+    with pytest.raises(SourceError, match=r"certificate is not valid \(.*expired.*put ml-1m.zip") as caught:
+        fetch_archive(release, tmp_path / "cache", INBOX, server.url.replace("http:", "https:"))
     assert "\n" not in str(caught.value)
-    assert server.asked == []
+    assert server.requests == []
 
 
 def expired_certificate(folder: Path) -> tuple[Path, Path]:
-    """A key and a certificate of 127.0.0.1 that ended yesterday."""
+    """Write a key and a certificate of 127.0.0.1 that expired yesterday."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
     now = datetime.now(UTC)
@@ -216,21 +238,27 @@ def expired_certificate(folder: Path) -> tuple[Path, Path]:
     return folder / "key.pem", folder / "certificate.pem"
 
 
-def test_a_missing_page_is_one_line(dataset, server, tmp_path):
+def test_missing_page_is_reported_in_one_line(
+    release: MovieLensRelease, server: Server, tmp_path: Path
+) -> None:
     del server.files["/ml-1m.zip"]
-    with pytest.raises(SourceError, match=r"the server answered 404; put ml-1m\.zip"):
-        cached_archive(dataset, tmp_path, INBOX, server.url)
+    with pytest.raises(SourceError, match=r"the server responded with status 404; .*put ml-1m\.zip"):
+        fetch_archive(release, tmp_path, INBOX, server.url)
 
 
-def test_a_cache_that_cannot_be_written_is_one_line(dataset, server, tmp_path):
+def test_unusable_cache_is_reported_in_one_line(
+    release: MovieLensRelease, server: Server, tmp_path: Path
+) -> None:
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(SourceError, match="cannot be used as the download cache"):
-        cached_archive(dataset, tmp_path / "cache", INBOX, server.url)
+    with pytest.raises(
+        SourceError, match=r"cannot use .*/cache as the download cache: .*; set MARQUEE_CACHE"
+    ):
+        fetch_archive(release, tmp_path / "cache", INBOX, server.url)
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+def test_cache_folder_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MARQUEE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "marquee"
+    assert default_cache_folder() == tmp_path / "marquee"
     monkeypatch.setenv("MARQUEE_CACHE", str(tmp_path / "own"))
-    assert default_cache() == tmp_path / "own"
+    assert default_cache_folder() == tmp_path / "own"

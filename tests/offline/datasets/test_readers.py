@@ -1,4 +1,4 @@
-"""Every format becomes the same tables, and every row of it is kept."""
+"""Every format becomes the same tables, and every row of the file is kept."""
 
 import gzip
 import io
@@ -12,42 +12,52 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.config.offline import Data, load_params
-from experiments.datasets.csv_header import positions
-from experiments.datasets.csv_reader import _by_record, _Narrowed, read_cells
-from experiments.datasets.encoding import survey
-from experiments.datasets.items import items_of, items_table
-from experiments.datasets.movielens import DATASETS, Layout
-from experiments.datasets.readers import layouts, ratings_table
+from experiments.config import load_params
+from experiments.config.offline import DataParams
+from experiments.datasets.csv_header import column_positions
+from experiments.datasets.csv_reader import _read_with_python, _SubstitutingStream, read_csv_columns
+from experiments.datasets.encoding import scan_text
+from experiments.datasets.items import items_from_ratings, read_items
+from experiments.datasets.movielens import RELEASES
+from experiments.datasets.readers import SourceFormats, read_ratings, source_formats
+from experiments.datasets.tables import TableFormat
 from marquee.errors import ConfigError, DataError
-from marquee.interactions.raw_schema import INGESTED_COLUMNS
+from marquee.interactions.raw_schema import RAW_COLUMNS
 
 ROOT = Path(__file__).parents[3]
-ROWS = {"line", "user", "item", "rating", "timestamp"}
-PLAIN = Layout({name: name for name in ("user", "item", "rating", "timestamp")})
+CSV_FORMAT = TableFormat({name: name for name in ("user", "item", "rating", "timestamp")})
 
 
-def rows(path: Path, layout: Layout = PLAIN, columns: set[str] = ROWS) -> list[tuple[Any, ...]]:
-    table = ratings_table(path, layout)
-    assert set(table.column_names) == set(INGESTED_COLUMNS)
-    return [tuple(row[name] for name in INGESTED_COLUMNS if name in columns) for row in table.to_pylist()]
+def write(folder: Path, content: str | bytes, name: str = "ratings.csv") -> Path:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder / name
 
 
-def wrong(path: Path, layout: Layout = PLAIN) -> list[tuple[Any, ...]]:
-    """Line, raw, and what is wrong, of the rows that could not be read."""
+def rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, ...]]:
+    """Return line, user, item, rating and timestamp of each row."""
+    table = read_ratings(path, table_format)
+    assert set(table.column_names) == set(RAW_COLUMNS)
     return [
-        (row["line"], row["raw"], row["fault"] or row["rating_text"] or row["timestamp_text"])
-        for row in ratings_table(path, layout).to_pylist()
+        (row["line"], row["user"], row["item"], row["rating"], row["timestamp"]) for row in table.to_pylist()
+    ]
+
+
+def unread_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, ...]]:
+    """Return line, text and problem of the rows that could not be read completely."""
+    return [
+        (row["line"], row["raw"], row["parse_error"] or row["rating_text"] or row["timestamp_text"])
+        for row in read_ratings(path, table_format).to_pylist()
         if row["raw"] is not None
     ]
 
 
-def put(folder: Path, text: str | bytes, name: str = "ratings.csv") -> Path:
-    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    return folder / name
+def formats_of_file(**changes: Any) -> SourceFormats:
+    data = load_params(ROOT / "params.yaml").data.model_dump()
+    file = data["file"] | changes
+    return source_formats(DataParams.model_validate(data | {"source": "file", "file": file}))
 
 
-FORMATS = {
+MOVIELENS_LINES = {
     "ml-100k": "1\t2\t3\t881250949\n",
     "ml-1m": "1::2::3::881250949\n",
     "ml-10m": "1::2::3.0::881250949\n",
@@ -55,51 +65,52 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_published_formats_are_read_alike(tmp_path, name):
+@pytest.mark.parametrize("name", MOVIELENS_LINES)
+def test_all_movielens_formats_give_the_same_row(tmp_path: Path, name: str) -> None:
     line = 2 if name == "ml-25m" else 1
-    path = put(tmp_path, FORMATS[name])
-    assert rows(path, DATASETS[name].ratings) == [(line, "1", "2", 3.0, 881250949.0)]
+    path = write(tmp_path, MOVIELENS_LINES[name])
+    assert rows(path, RELEASES[name].ratings) == [(line, "1", "2", 3.0, 881250949.0)]
 
 
-def test_the_genre_flags_of_100k_become_words(tmp_path):
+def test_genre_flags_of_100k_become_names(tmp_path: Path) -> None:
     flags = "|".join("1" if n in (5, 6) else "0" for n in range(19))
     line = f'1|Misérables, "Les" (1995)|01-Jan-1995||http://x|{flags}\n'
-    table = items_table(put(tmp_path, line.encode("latin-1")), DATASETS["ml-100k"].items)
+    table = read_items(write(tmp_path, line.encode("latin-1")), RELEASES["ml-100k"].items)
     assert table.to_pylist() == [
         {"item": "1", "title": 'Misérables, "Les" (1995)', "genres": "Comedy|Crime"},
     ]
 
 
-def test_items_with_colons_quotes_and_no_genres(tmp_path):
-    path = put(tmp_path, b'1::"Caf\xe9": a title::Drama|War\n2::B::(no genres listed)\n')
-    assert [tuple(row.values()) for row in items_table(path, DATASETS["ml-1m"].items).to_pylist()] == [
+def test_items_of_1m_may_contain_colons_and_quotation_marks(tmp_path: Path) -> None:
+    path = write(tmp_path, b'1::"Caf\xe9": a title::Drama|War\n2::B::(no genres listed)\n')
+    assert [tuple(row.values()) for row in read_items(path, RELEASES["ml-1m"].items).to_pylist()] == [
         ("1", '"Café": a title', "Drama|War"),
         ("2", "B", ""),
     ]
 
 
-def test_quoted_titles_of_the_csv_archives(tmp_path):
-    path = put(tmp_path, 'movieId,title,genres\n1,"American President, The (1995)",Comedy\n')
-    (row,) = items_table(path, DATASETS["ml-25m"].items).to_pylist()
+def test_items_of_25m_may_contain_quoted_commas(tmp_path: Path) -> None:
+    path = write(tmp_path, 'movieId,title,genres\n1,"American President, The (1995)",Comedy\n')
+    (row,) = read_items(path, RELEASES["ml-25m"].items).to_pylist()
     assert row["title"] == "American President, The (1995)"
 
 
-def test_the_first_of_two_items_with_one_id_is_kept(tmp_path, caplog):
-    path = put(tmp_path, "item,title\na,first\nb,B\na,second\n,nobody\nc\n")
-    table = items_table(path, Layout({"item": "item", "title": "title", "genres": "genres"}))
+def test_first_of_several_items_with_one_id_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path, "item,title\na,first\nb,B\na,second\n,nobody\nc\n")
+    table = read_items(path, TableFormat({"item": "item", "title": "title", "genres": "genres"}))
     assert table.to_pydict() == {"item": ["a", "b"], "title": ["first", "B"], "genres": ["", ""]}
-    assert "1 items repeat an id" in caplog.text
-    assert "2 lines are no items" in caplog.text
+    assert "skipped 1 rows that repeat an item id" in caplog.text
+    assert "skipped 2 lines without an item" in caplog.text
 
 
-def test_items_are_made_from_the_ratings_where_there_are_none(tmp_path):
-    table = items_of(ratings_table(put(tmp_path, "user,item,rating\na,x,1\nb,x,2\na,y,3\nz\n"), PLAIN))
+def test_items_are_derived_from_the_ratings(tmp_path: Path) -> None:
+    ratings = read_ratings(write(tmp_path, "user,item,rating\na,x,1\nb,x,2\na,y,3\nz\n"), CSV_FORMAT)
+    table = items_from_ratings(ratings)
     assert table.to_pydict() == {"item": ["x", "y"], "title": ["x", "y"], "genres": ["", ""]}
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_bad_rows_keep_their_line_and_text(tmp_path, end):
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_unreadable_rows_keep_their_line_number_and_text(tmp_path: Path, line_end: str) -> None:
     lines = [
         "user,item,rating,timestamp",
         "a,x,3,10",
@@ -110,10 +121,10 @@ def test_bad_rows_keep_their_line_and_text(tmp_path, end):
         "c,x, 5 ,12",
         "d,,,",
     ]
-    path = put(tmp_path, end.join(lines))
-    assert wrong(path) == [
+    path = write(tmp_path, line_end.join(lines))
+    assert unread_rows(path) == [
         (3, "a,y,abc,11", "abc"),
-        (4, "b,x", "2 fields instead of 4"),
+        (4, "b,x", "expected 4 fields, got 2"),
         (6, "b,y,4,soon", "soon"),
         (8, "d,,,", None),
     ]
@@ -121,14 +132,14 @@ def test_bad_rows_keep_their_line_and_text(tmp_path, end):
     assert rows(path)[4] == (7, "c", "x", 5.0, 12.0)
 
 
-def test_an_open_quote_costs_its_own_line_only(tmp_path):
+def test_unclosed_quotation_mark_spoils_only_its_own_line(tmp_path: Path) -> None:
     lines = (
         ["user,item,rating", '"a, b",x,3', 'c,"x,4']
         + [f"u{n},x,{n % 5}" for n in range(200)]
         + ['d,"y\nz",5']
     )
-    path = put(tmp_path, "\n".join(lines) + "\n")
-    assert wrong(path) == [(3, 'c,"x,4', "a quotation mark is never closed")]
+    path = write(tmp_path, "\n".join(lines) + "\n")
+    assert unread_rows(path) == [(3, 'c,"x,4', "a quotation mark is never closed")]
     read = rows(path)
     assert len(read) == 203
     assert read[0][:4] == (2, "a, b", "x", 3.0)
@@ -145,40 +156,40 @@ def test_an_open_quote_costs_its_own_line_only(tmp_path):
     st.booleans(),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_arrows_reader_and_pythons_agree_on_well_formed_rows(tmp_path, cells, final_newline):
+def test_both_csv_readers_agree_on_well_formed_rows(
+    tmp_path: Path, cells: list[list[str]], ends_with_newline: bool
+) -> None:
     quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in cells]
-    path = put(tmp_path, "user,item,rating\n" + "\n".join(quoted) + "\n" * final_newline)
-    found = survey(path, "utf-8")
-    wanted = {"user": 0, "item": 1, "rating": 2}
-    table = read_cells(path, PLAIN, wanted, found)
-    assert [[row[name] for name in wanted] for row in table.to_pylist()] == cells
-    assert table.equals(pa.concat_tables(list(_by_record(path, PLAIN, wanted, 3))).combine_chunks())
+    path = write(tmp_path, "user,item,rating\n" + "\n".join(quoted) + "\n" * ends_with_newline)
+    positions = {"user": 0, "item": 1, "rating": 2}
+    table = read_csv_columns(path, CSV_FORMAT, positions, scan_text(path, "utf-8"))
+    assert [[row[name] for name in positions] for row in table.to_pylist()] == cells
+    by_python = pa.concat_tables(list(_read_with_python(path, CSV_FORMAT, positions, 3)))
+    assert table.equals(by_python.combine_chunks())
 
 
 @given(st.text(st.sampled_from(":ab"), max_size=40), st.sampled_from(["::", "ab", ":::"]), st.integers(3, 9))
-def test_a_long_separator_is_replaced_across_blocks(text, separator, size):
-    narrowed, out = _Narrowed(io.BytesIO(text.encode()), separator.encode()), b""
-    while block := narrowed.read(size):
+def test_long_separator_is_substituted_across_blocks(text: str, separator: str, size: int) -> None:
+    stream, output = _SubstitutingStream(io.BytesIO(text.encode()), separator.encode()), b""
+    while block := stream.read(size):
         assert len(block) <= size
-        out += block
-    assert out.decode() == text.replace(separator, "\x1f")
+        output += block
+    assert output.decode() == text.replace(separator, "\x1f")
 
 
-def test_compressed_marked_and_oddly_ordered_files(tmp_path):
+def test_compressed_file_with_byte_order_mark_and_other_column_order_is_read(tmp_path: Path) -> None:
     text = "\ufeffrating;stars by;what;note\n4;a;x;hello\n"
-    path = put(tmp_path, gzip.compress(text.encode()), "ratings.csv.gz")
-    layout = Layout(
-        {"user": "stars by", "item": "what", "rating": "rating", "timestamp": "at"}, separator=";"
-    )
-    assert rows(path, layout) == [(2, "a", "x", 4.0, None)]
+    path = write(tmp_path, gzip.compress(text.encode()), "ratings.csv.gz")
+    columns = {"user": "stars by", "item": "what", "rating": "rating", "timestamp": "at"}
+    assert rows(path, TableFormat(columns, separator=";")) == [(2, "a", "x", 4.0, None)]
 
 
-def test_one_column_may_serve_twice(tmp_path):
-    layout = Layout({"user": "1", "item": "1", "rating": "2"}, header=False)
-    assert rows(put(tmp_path, "a,3\n"), layout) == [(1, "a", "a", 3.0, None)]
+def test_one_column_may_serve_as_user_and_item(tmp_path: Path) -> None:
+    table_format = TableFormat({"user": "1", "item": "1", "rating": "2"}, header=False)
+    assert rows(write(tmp_path, "a,3\n"), table_format) == [(1, "a", "a", 3.0, None)]
 
 
-def test_parquet_of_other_types_and_dates(tmp_path):
+def test_parquet_may_have_other_types_and_times(tmp_path: Path) -> None:
     table = pa.table(
         {
             "user": pa.array([7, None], pa.int64()),
@@ -189,113 +200,125 @@ def test_parquet_of_other_types_and_dates(tmp_path):
     )
     pq.write_table(table, tmp_path / "r.parquet")
     assert rows(tmp_path / "r.parquet") == [(1, "7", "x", 3.0, 1e9 + 0.5), (2, "", "y", None, None)]
-    ((line, raw, text),) = wrong(tmp_path / "r.parquet")
+    ((line, raw, text),) = unread_rows(tmp_path / "r.parquet")
     assert (line, text) == (2, "many")
     assert raw == '{"user": null, "item": "y", "rating": "many", "timestamp": null}'
 
 
-def test_parquet_ids_as_floats_are_numbers_where_they_are_whole_and_text_where_not(tmp_path):
+def test_float_ids_in_parquet_become_integers_if_all_are_whole(tmp_path: Path) -> None:
     table = pa.table({"user": [7.0, float("nan"), 9.0], "item": [2.5, 3.0, 4.0], "rating": [3.0, 4.0, 5.0]})
     pq.write_table(table, tmp_path / "r.parquet")
     assert [row[1:3] for row in rows(tmp_path / "r.parquet")] == [("7", "2.5"), ("", "3"), ("9", "4")]
 
 
-def test_parquet_with_a_column_of_lists_is_one_line(tmp_path):
+def test_parquet_column_of_lists_is_reported_in_one_line(tmp_path: Path) -> None:
     table = pa.table({"user": ["a"], "item": ["x"], "rating": pa.array([[3.0]])})
     pq.write_table(table, tmp_path / "r.parquet")
     with pytest.raises(DataError, match="cannot be read as Parquet: Unsupported cast"):
-        ratings_table(tmp_path / "r.parquet", PLAIN)
+        read_ratings(tmp_path / "r.parquet", CSV_FORMAT)
+
+
+def test_parquet_without_a_column_is_reported_like_csv(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"user": ["a"], "items": ["x"], "rating": [3.0]}), tmp_path / "r.parquet")
+    with pytest.raises(
+        DataError, match="has no column 'item', only user, items, rating; did you mean 'items'"
+    ):
+        read_ratings(tmp_path / "r.parquet", CSV_FORMAT)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", r"is empty \(0 bytes\)"),
-        (b"user,item,rating\n", "holds no ratings under its header"),
-        (b"user,item,rating\n\n\n", "holds no ratings under its header"),
-        (b"user;item;rating\na;x;3\n", "looks separated by ';': set data.file.separator"),
-        (b"user,film,rating\na,x,3\n", "no column 'item' for item among user, film, rating"),
+        (b"user,item,rating\n", "contains no ratings below its header"),
+        (b"user,item,rating\n\n\n", "contains no ratings below its header"),
+        (b"user;item;rating\na;x;3\n", "contains ';'; set data.file.separator to ';'"),
+        (
+            b"user,film,rating\na,x,3\n",
+            "has no column 'item', only user, film, rating; "
+            "set data.file.columns.item to the name of the item column",
+        ),
         (
             b"USER,Items,rating\na,x,3\n",
-            "no column 'user' for user among USER, Items, rating: did you mean 'USER'",
+            "has no column 'user', only USER, Items, rating; did you mean 'USER'",
         ),
         (
             b"1,1193,5,978300760\n",
-            r"has no header but starts with \['1', '1193', .*: set data.file.header to false",
+            r"has no header \(its first line is 1, 1193, .*\); set data.file.header to false",
         ),
-        (b"user,user,item,rating\na,a,x,3\n", "2 columns called 'user'"),
-        (b"user,item,rating\n\xe9,x,3\n", "byte 0xe9 in line 2; save the table as UTF-8"),
+        (b"user,user,item,rating\na,a,x,3\n", "2 columns named 'user'; rename all but the user column"),
+        (
+            b"user,item,rating\n\xe9,x,3\n",
+            "not UTF-8 text: invalid byte 0xe9 in line 2; save the table as UTF-8",
+        ),
         (b"user,item,rating\na,x,3\n\xc3", "byte 0xc3 in line 3"),
-        (b"\xef\xbb\xbf", "starts with an empty line: its header belong"),
+        (b"\xef\xbb\xbf", "starts with an empty line, expected its header"),
         (b"\nuser,item,rating\n", "starts with an empty line"),
-        (bytes(range(256)), "is not text: byte 0x00 in line 1"),
-        (b"\xff" + bytes(9), "is not text: byte 0xff in line 1"),
-        (b"PK\x03\x04more", "is a zip archive or a spreadsheet"),
+        (bytes(range(256)), "is not UTF-8 text: invalid byte 0x00 in line 1"),
+        (b"\xff" + bytes(9), "is not UTF-8 text: invalid byte 0xff in line 1"),
+        (b"PK\x03\x04more", "is a zip archive or a spreadsheet, not a table; convert it to CSV or Parquet"),
         (b"PAR1rubbishPAR1", "cannot be read as Parquet"),
         (b"\x1f\x8bbroken gzip", "is damaged gzip"),
         (gzip.compress(b"user,item,rating\na,x,3\n" * 9999, mtime=0)[:-20], "is damaged gzip"),
-        (gzip.compress(b"", mtime=0), "holds no bytes behind its gzip header"),
-        (gzip.compress(b"a" * (3 << 20), mtime=0), "unpacks to more than 200 times"),
+        (gzip.compress(b"", mtime=0), r"is empty \(a gzip file with 0 bytes of content\)"),
+        (gzip.compress(b"a" * (3 << 20), mtime=0), "decompresses to more than 200 times"),
     ],
     ids=lambda value: "file" if isinstance(value, bytes) else None,
 )
-def test_bad_files_are_one_line(tmp_path, content, message):
+def test_unusable_file_is_reported_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        ratings_table(put(tmp_path, content), PLAIN)
+        read_ratings(write(tmp_path, content), CSV_FORMAT)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_only_called_gz(tmp_path):
-    with pytest.raises(DataError, match=r"is called .gz but is not gzip"):
-        ratings_table(put(tmp_path, "user,item,rating\na,x,3\n", "ratings.csv.gz"), PLAIN)
+def test_plain_file_named_gz_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has the suffix .gz but is not gzip; rename it or compress it"):
+        read_ratings(write(tmp_path, "user,item,rating\na,x,3\n", "ratings.csv.gz"), CSV_FORMAT)
 
 
-def test_columns_without_a_header_are_numbers(tmp_path):
-    path = put(tmp_path, "3,a,x\n")
-    names = {"user": "2", "item": "3", "rating": "1", "timestamp": "4"}
-    assert positions(path, "3,a,x", Layout(names, header=False), {"timestamp"}) == {
-        "user": 1,
-        "item": 2,
-        "rating": 0,
-    }
-    with pytest.raises(DataError, match="has 3 columns and no column 9 for item"):
-        positions(path, "3,a,x", Layout(names | {"item": "9"}, header=False), {"timestamp"})
-    with pytest.raises(ConfigError, match="item is a column number from 1, not 'film'"):
-        positions(path, "3,a,x", Layout(names | {"item": "film"}, header=False), {"timestamp"})
+def test_columns_without_a_header_are_given_by_number(tmp_path: Path) -> None:
+    path = write(tmp_path, "3,a,x\n")
+    numbers = {"user": "2", "item": "3", "rating": "1", "timestamp": "4"}
+
+    def positions(columns: dict[str, str]) -> dict[str, int]:
+        return column_positions(path, "3,a,x", TableFormat(columns, header=False), {"timestamp"})
+
+    assert positions(numbers) == {"user": 1, "item": 2, "rating": 0}
+    with pytest.raises(DataError, match="has only 3 columns, expected the item in column 9"):
+        positions(numbers | {"item": "9"})
+    with pytest.raises(ConfigError, match=r"the item column must be a number, starting at 1.*\(got 'film'\)"):
+        positions(numbers | {"item": "film"})
 
 
 @pytest.mark.parametrize("separator", ['"', "\n", "a\r"])
-def test_a_separator_that_separates_nothing_is_an_error_of_the_parameters(separator):
-    data = load_params(ROOT / "params.yaml").data.model_dump()
-    file = data["file"] | {"separator": separator}
-    with pytest.raises(ConfigError, match="separates nothing"):
-        layouts(Data.model_validate(data | {"source": "file", "file": file}))
+def test_separator_that_cannot_separate_is_a_config_error(separator: str) -> None:
+    with pytest.raises(ConfigError, match=r"data.file.separator must not contain a quotation mark"):
+        formats_of_file(separator=separator)
 
 
-def test_the_file_block_becomes_a_layout():
-    data = load_params(ROOT / "params.yaml").data.model_dump()
-    file = data["file"] | {"separator": "\\t", "columns": {"user": "u", "item": "i", "rating": "r"}}
-    ratings, items = layouts(Data.model_validate(data | {"source": "file", "file": file}))
-    assert (ratings.separator, dict(ratings.columns)) == ("\t", {"user": "u", "item": "i", "rating": "r"})
-    assert items.columns["title"] == "title"
+def test_formats_of_a_file_follow_the_parameters() -> None:
+    formats = formats_of_file(separator="\\t", columns={"user": "u", "item": "i", "rating": "r"})
+    assert formats.ratings.separator == "\t"
+    assert formats.ratings.columns == {"user": "u", "item": "i", "rating": "r"}
+    assert formats.items.columns["title"] == "title"
 
 
 @pytest.mark.skipif(
     "MARQUEE_DATA_DIR" not in os.environ, reason="MARQUEE_DATA_DIR does not name a folder of MovieLens"
 )
-def test_the_real_files_are_read_whole():
+def test_real_files_are_read_completely() -> None:
     folder = Path(os.environ["MARQUEE_DATA_DIR"])
-    read = ratings_table(folder / "ml-1m" / "ratings.csv.gz", PLAIN)
-    assert (read.num_rows, read["raw"].null_count) == (1_000_209, 1_000_209)
-    assert read["line"].to_pylist()[-1] == 1_000_210
-    hundred = DATASETS["ml-100k"]
-    assert ratings_table(folder / "ml-100k" / "u.data", hundred.ratings).num_rows == 100_000
-    items = items_table(folder / "ml-100k" / "u.item", hundred.items).to_pylist()
+    ratings = read_ratings(folder / "ml-1m" / "ratings.csv.gz", CSV_FORMAT)
+    assert (ratings.num_rows, ratings["raw"].null_count) == (1_000_209, 1_000_209)
+    assert ratings["line"].to_pylist()[-1] == 1_000_210
+    release = RELEASES["ml-100k"]
+    assert read_ratings(folder / "ml-100k" / "u.data", release.ratings).num_rows == 100_000
+    items = read_items(folder / "ml-100k" / "u.item", release.items).to_pylist()
     assert len(items) == 1682
     assert items[0] == {"item": "1", "title": "Toy Story (1995)", "genres": "Animation|Children's|Comedy"}
 
 
-rubbish = st.one_of(
+garbage = st.one_of(
     st.binary(max_size=200),
     st.text(st.sampled_from('ab1,;"\n\r\x00\x1f.é'), max_size=60).map(str.encode),
     st.text(st.sampled_from('ab1,"\n\r'), max_size=60).map(
@@ -308,15 +331,17 @@ rubbish = st.one_of(
 )
 
 
-@given(rubbish, st.sampled_from([PLAIN, *(DATASETS[name].ratings for name in FORMATS)]))
+@given(garbage, st.sampled_from([CSV_FORMAT, *(RELEASES[name].ratings for name in MOVIELENS_LINES)]))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_bytes_are_there_is_a_table_or_one_line(tmp_path, content, layout):
-    path, problems = put(tmp_path, content), []
-    for read in (ratings_table, items_table):
+def test_any_bytes_give_a_table_or_a_one_line_error(
+    tmp_path: Path, content: bytes, table_format: TableFormat
+) -> None:
+    path, messages = write(tmp_path, content), []
+    for read in (read_ratings, read_items):
         try:
-            table = read(path, layout)
+            table = read(path, table_format)
         except DataError as error:
-            problems.append(str(error))
+            messages.append(str(error))
         else:
             assert table.num_rows <= len(content)
-    assert "\n" not in "".join(problems)
+    assert "\n" not in "".join(messages)

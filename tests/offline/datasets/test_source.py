@@ -1,5 +1,6 @@
-"""Any source becomes a folder with just the files that are read."""
+"""Every source becomes a folder with just the files to read."""
 
+import dataclasses
 import gzip
 import hashlib
 import logging
@@ -12,48 +13,54 @@ from typing import Any
 
 import pytest
 
-from experiments.config.offline import Data, load_params
-from experiments.datasets import source as source_module
-from experiments.datasets.dvc_digest import digest_of, files_of
-from experiments.datasets.movielens import DATASETS
-from experiments.datasets.source import INBOX, Fetched, fetch_source, scale_of
+from experiments.config import load_params
+from experiments.config.offline import DataParams
+from experiments.datasets.dvc_digest import folder_digest, list_raw_files
+from experiments.datasets.movielens import RELEASES
+from experiments.datasets.source import INBOX, FetchedFiles, fetch_source, source_rating_scale
 from marquee.errors import SourceError
 
 ROOT = Path(__file__).parents[3]
-NOWHERE = "http://127.0.0.1:9"
+RAW = Path("data/raw")
+UNREACHABLE_URL = "http://127.0.0.1:9"
 CSV = b"user,item,rating\na,b,3\n"
 
-
-def block(**changes: Any) -> Data:
-    data = load_params(ROOT / "params.yaml").data.model_dump()
-    file = data["file"] | changes.pop("file", {})
-    demo = data["demo"] | {"n_ratings": 2000}
-    return Data.model_validate(data | {"demo": demo, "file": file, "path": INBOX} | changes)
+pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     INBOX.mkdir(parents=True)
     (INBOX / "README.md").write_text("# The inbox\n")
-    return tmp_path
 
 
-def fetch(data: Data) -> Fetched:
-    return fetch_source(data, 42, Path("data/raw"), Path("cache"), NOWHERE)
+def data_params(**changes: Any) -> DataParams:
+    shipped = load_params(ROOT / "params.yaml").data.model_dump()
+    file = shipped["file"] | changes.pop("file", {})
+    demo = shipped["demo"] | {"n_ratings": 2000}
+    return DataParams.model_validate(shipped | {"demo": demo, "file": file, "path": INBOX} | changes)
 
 
-def raw() -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path("data/raw").iterdir()}
+def fetch(data: DataParams) -> FetchedFiles:
+    return fetch_source(data, 42, RAW, Path("cache"), UNREACHABLE_URL)
 
 
-def put(path: str, content: bytes = CSV) -> Path:
+def raw_files() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in RAW.iterdir()}
+
+
+def raw_digest() -> str:
+    return folder_digest(list_raw_files(RAW))
+
+
+def write(path: str, content: bytes = CSV) -> Path:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(content)
     return Path(path)
 
 
-def put_zip(path: str, members: dict[str, bytes]) -> Path:
+def write_zip(path: str, members: dict[str, bytes]) -> Path:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
@@ -61,134 +68,146 @@ def put_zip(path: str, members: dict[str, bytes]) -> Path:
     return Path(path)
 
 
-def test_the_demo_is_the_same_bytes_for_one_seed(project):
-    assert fetch(block()) == Fetched("ratings.parquet", "items.parquet")
-    first = digest_of(files_of(Path("data/raw")))
-    fetch(block())
-    assert digest_of(files_of(Path("data/raw"))) == first
-    fetch_source(block(), 43, Path("data/raw"))
-    assert digest_of(files_of(Path("data/raw"))) != first
+def test_demo_is_determined_by_the_seed() -> None:
+    assert fetch(data_params()) == FetchedFiles("ratings.parquet", "items.parquet")
+    first = raw_digest()
+    fetch(data_params())
+    assert raw_digest() == first
+    fetch_source(data_params(), 43, RAW)
+    assert raw_digest() != first
 
 
 @pytest.mark.parametrize("path", ["data/inbox/ml-1m.zip", "elsewhere/ml-1m.zip"])
-@pytest.mark.parametrize("named", [True, False])
-def test_a_local_archive_is_used_and_told_apart_from_the_official_one(project, caplog, path, named):
-    put_zip(
-        path, {"ml-1m/ratings.dat": b"1::2::3::4\n", "ml-1m/movies.dat": b"2::T::G\n", "ml-1m/README": b""}
-    )
+@pytest.mark.parametrize("is_named", [True, False])
+def test_local_archive_is_used_with_a_warning_if_it_is_not_the_published_one(
+    caplog: pytest.LogCaptureFixture, path: str, is_named: bool
+) -> None:
+    members = {"ml-1m/ratings.dat": b"1::2::3::4\n", "ml-1m/movies.dat": b"2::T::G\n", "ml-1m/README": b""}
+    write_zip(path, members)
     with caplog.at_level(logging.WARNING):
-        fetched = fetch(block(source="ml-1m", path=Path(path) if named else Path(path).parent))
-    assert fetched == Fetched("ratings.dat", "movies.dat")
-    assert raw() == {"ratings.dat": b"1::2::3::4\n", "movies.dat": b"2::T::G\n"}
-    assert "differs from GroupLens's" in caplog.text
+        fetched = fetch(data_params(source="ml-1m", path=Path(path) if is_named else Path(path).parent))
+    assert fetched == FetchedFiles("ratings.dat", "movies.dat")
+    assert raw_files() == {"ratings.dat": b"1::2::3::4\n", "movies.dat": b"2::T::G\n"}
+    assert "is not the archive that GroupLens published" in caplog.text
 
 
 @pytest.mark.parametrize("folder", ["data/inbox/ml-10M100K", "data/inbox/ml-10m", "data/inbox"])
-def test_an_unpacked_folder_is_used_with_or_without_items(project, folder):
-    put(f"{folder}/ratings.dat", b"1::2::3::4\n")
-    assert fetch(block(source="ml-10m")) == Fetched("ratings.dat", None)
-    assert raw() == {"ratings.dat": b"1::2::3::4\n"}
+def test_unpacked_folder_is_used_even_without_items(folder: str) -> None:
+    write(f"{folder}/ratings.dat", b"1::2::3::4\n")
+    assert fetch(data_params(source="ml-10m")) == FetchedFiles("ratings.dat", None)
+    assert raw_files() == {"ratings.dat": b"1::2::3::4\n"}
 
 
-def test_the_cache_is_used_before_the_network(project, monkeypatch):
-    archive = put_zip("cache/ml-100k.zip", {"ml-100k/u.data": b"1\t2\t3\t4\n", "ml-100k/u.item": b""})
-    cached = DATASETS["ml-100k"].__class__(
-        **{**vars(DATASETS["ml-100k"]), "md5": hashlib.md5(archive.read_bytes()).hexdigest()}
-    )
-    monkeypatch.setitem(source_module.DATASETS, "ml-100k", cached)
-    assert fetch(block(source="ml-100k")) == Fetched("u.data", "u.item")
+def test_cache_is_used_before_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = write_zip("cache/ml-100k.zip", {"ml-100k/u.data": b"1\t2\t3\t4\n", "ml-100k/u.item": b""})
+    digest = hashlib.md5(archive.read_bytes()).hexdigest()
+    release = dataclasses.replace(RELEASES["ml-100k"], md5=digest)
+    monkeypatch.setattr("experiments.datasets.source.RELEASES", {"ml-100k": release})
+    assert fetch(data_params(source="ml-100k")) == FetchedFiles("u.data", "u.item")
 
 
-def test_an_empty_inbox_and_no_network_say_where_to_put_the_file(project):
-    with pytest.raises(SourceError, match=r"put ml-25m.zip into data/inbox/ by hand"):
-        fetch(block(source="ml-25m"))
+def test_empty_inbox_without_network_error_says_where_to_put_the_file() -> None:
+    with pytest.raises(SourceError, match=r"put ml-25m.zip into data/inbox/ yourself"):
+        fetch(data_params(source="ml-25m"))
 
 
-def test_another_path_never_downloads(project):
-    with pytest.raises(SourceError, match="gone does not exist"):
-        fetch(block(source="ml-1m", path=Path("gone")))
-    put("other/ratings.csv")
-    with pytest.raises(SourceError, match=r"other holds no ml-1m.zip or ratings.dat"):
-        fetch(block(source="ml-1m", path=Path("other")))
-    with pytest.raises(SourceError, match=r"is no archive of ml-1m: for a table set data.source to file"):
-        fetch(block(source="ml-1m", path=Path("other/ratings.csv")))
+def test_path_other_than_the_inbox_never_downloads() -> None:
+    with pytest.raises(SourceError, match=r"gone does not exist; set data.path to the ml-1m archive"):
+        fetch(data_params(source="ml-1m", path=Path("gone")))
+    write("other/ratings.csv")
+    with pytest.raises(SourceError, match=r"other contains neither ml-1m.zip nor ratings.dat"):
+        fetch(data_params(source="ml-1m", path=Path("other")))
+    with pytest.raises(SourceError, match=r"is not an ml-1m archive; to read a table, set data.source: file"):
+        fetch(data_params(source="ml-1m", path=Path("other/ratings.csv")))
 
 
-def test_a_table_keeps_its_own_name(project):
-    path = put("mine/stars.csv.gz", gzip.compress(CSV, mtime=0))
-    assert fetch(block(source="file", path=path)) == Fetched("stars.csv.gz", None)
-    assert raw() == {"stars.csv.gz": path.read_bytes()}
+def test_table_keeps_its_file_name() -> None:
+    path = write("mine/stars.csv.gz", gzip.compress(CSV, mtime=0))
+    assert fetch(data_params(source="file", path=path)) == FetchedFiles("stars.csv.gz", None)
+    assert raw_files() == {"stars.csv.gz": path.read_bytes()}
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_ratings_and_items_are_found_by_name_or_by_parameter(project, packed):
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_ratings_and_items_are_located_by_name_or_by_parameter(is_packed: bool) -> None:
     members = {"ratings.csv": CSV, "items.csv": b"item\nb\n", "sub/other.csv": CSV + b"c,d,4\n"}
-    if packed:
-        path = put_zip("mine.zip", {f"top/{name}": content for name, content in members.items()})
+    if is_packed:
+        path = write_zip("mine.zip", {f"top/{name}": content for name, content in members.items()})
     else:
         path = Path("mine")
         for name, content in members.items():
-            put(f"mine/{name}", content)
-    assert fetch(block(source="file", path=path)) == Fetched("ratings.csv", "items.csv")
-    named = block(source="file", path=path, file={"ratings_member": "sub/other.csv"})
-    assert fetch(named) == Fetched("other.csv", "items.csv")
-    assert raw()["other.csv"].endswith(b"c,d,4\n")
-    with pytest.raises(SourceError, match=r"holds no gone.csv \(data.file.ratings_member\)"):
-        fetch(block(source="file", path=path, file={"ratings_member": "gone.csv"}))
-
-
-def test_a_choice_of_ratings_is_not_made_for_the_user(project):
-    put("mine/ratings.csv")
-    put("mine/ratings.parquet")
+            write(f"mine/{name}", content)
+    assert fetch(data_params(source="file", path=path)) == FetchedFiles("ratings.csv", "items.csv")
+    by_parameter = data_params(source="file", path=path, file={"ratings_member": "sub/other.csv"})
+    assert fetch(by_parameter) == FetchedFiles("other.csv", "items.csv")
+    assert raw_files()["other.csv"].endswith(b"c,d,4\n")
     with pytest.raises(
-        SourceError, match=r"several: ratings.csv, ratings.parquet; name one in data.file.ratings"
+        SourceError, match=r"does not contain gone.csv \(its files: .*\); correct data.file.ratings_member"
     ):
-        fetch(block(source="file", path=Path("mine")))
+        fetch(data_params(source="file", path=path, file={"ratings_member": "gone.csv"}))
 
 
-def test_an_inbox_without_ratings_says_what_to_put_there(project):
-    put("data/inbox/stars.csv")
+def test_several_ratings_files_are_an_error() -> None:
+    write("mine/ratings.csv")
+    write("mine/ratings.parquet")
     with pytest.raises(
-        SourceError, match=r"no ratings\.\* table but README.md, stars.csv: put ratings.csv there"
+        SourceError,
+        match=r"mine contains several candidate files \(ratings.csv, ratings.parquet\); "
+        r"choose one with data.file.ratings_member",
     ):
-        fetch(block(source="file"))
+        fetch(data_params(source="file", path=Path("mine")))
 
 
-def test_links_that_leave_the_folder_are_refused(project):
-    secret = put("outside/secret.csv")
+def test_inbox_without_ratings_error_says_what_to_add() -> None:
+    write("data/inbox/stars.csv")
+    with pytest.raises(
+        SourceError,
+        match=r"contains no table named ratings\.\* \(its files: README.md, stars.csv\); add ratings.csv",
+    ):
+        fetch(data_params(source="file"))
+
+
+def test_ratings_and_items_of_one_file_name_are_an_error() -> None:
+    write("mine/a/table.csv")
+    write("mine/b/table.csv")
+    members = {"ratings_member": "a/table.csv", "items_member": "b/table.csv"}
+    with pytest.raises(SourceError, match=r"are both named table.csv; rename one of them"):
+        fetch(data_params(source="file", path=Path("mine"), file=members))
+
+
+def test_links_and_paths_out_of_the_folder_are_rejected() -> None:
+    secret = write("outside/secret.csv")
     Path("mine").mkdir()
     Path("mine/ratings.csv").symlink_to(secret.resolve())
-    with pytest.raises(SourceError, match="leads out of mine"):
-        fetch(block(source="file", path=Path("mine")))
+    with pytest.raises(SourceError, match="leads out of mine; put a copy of the file there"):
+        fetch(data_params(source="file", path=Path("mine")))
     for member in ("../outside/secret.csv", str(secret.resolve())):
         with pytest.raises(SourceError, match="leads out of mine"):
-            fetch(block(source="file", path=Path("mine"), file={"ratings_member": member}))
+            fetch(data_params(source="file", path=Path("mine"), file={"ratings_member": member}))
 
 
-def test_a_failed_fetch_leaves_the_old_files(project):
-    fetch(block(source="file", path=put("one.csv")))
+def test_failed_fetch_keeps_the_old_files() -> None:
+    fetch(data_params(source="file", path=write("one.csv")))
     with pytest.raises(SourceError):
-        fetch(block(source="file", path=Path("gone.csv")))
-    assert raw() == {"one.csv": CSV}
+        fetch(data_params(source="file", path=Path("gone.csv")))
+    assert raw_files() == {"one.csv": CSV}
     assert sorted(path.name for path in Path("data").iterdir()) == ["inbox", "raw"]
 
 
-def test_the_scale_is_the_sources_own(project):
-    assert scale_of(block(source="ml-1m")) == (1.0, 5.0)
-    assert scale_of(block(source="ml-20m")) == (0.5, 5.0)
-    assert scale_of(block(source="file", file={"scale": (0, 10)})) == (0.0, 10.0)
-    assert scale_of(block()) == (1.0, 5.0)
+def test_rating_scale_is_that_of_the_source() -> None:
+    assert source_rating_scale(data_params(source="ml-1m")) == (1.0, 5.0)
+    assert source_rating_scale(data_params(source="ml-20m")) == (0.5, 5.0)
+    assert source_rating_scale(data_params(source="file", file={"scale": (0, 10)})) == (0.0, 10.0)
+    assert source_rating_scale(data_params()) == (1.0, 5.0)
 
 
-def test_the_digest_is_the_one_in_dvcs_own_file(project):
+def test_folder_digest_equals_that_of_dvc() -> None:
     for name, content in {"b.csv": b"b\r\n", "a b.csv": b"a", "Ä.csv": b"", "sub/c.csv": b"c"}.items():
-        put(f"data/raw/{name}", content)
-    quiet = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+        write(f"data/raw/{name}", content)
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     for command in (
         ["init", "--no-scm", "-q"],
         ["config", "core.analytics", "false"],
         ["add", "-q", "data/raw"],
     ):
-        subprocess.run([sys.executable, "-m", "dvc", *command], check=True, env=quiet)
-    written = Path("data/raw.dvc").read_text()
-    assert f"md5: {digest_of(files_of(Path('data/raw')))}\n" in written
+        subprocess.run([sys.executable, "-m", "dvc", *command], check=True, env=environment)
+    assert f"md5: {raw_digest()}\n" in Path("data/raw.dvc").read_text()

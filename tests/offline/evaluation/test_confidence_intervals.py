@@ -1,43 +1,43 @@
-"""Intervals over folds, against figures worked out by hand."""
+"""Confidence intervals over folds, compared with values computed by hand."""
 
 from math import inf, isclose, sqrt
 
 import pytest
 
-from experiments.evaluation.confidence_intervals import interval, paired, standard_error
+from experiments.evaluation.confidence_intervals import mean_interval, paired_difference, standard_error
 
 
-def test_three_folds_by_hand() -> None:
+def test_interval_of_three_folds_matches_hand_computation() -> None:
     # mean 2, s = 1, t(0.975, 2) = 4.302653, sqrt(1/3 + 1/2) = 0.912871
-    told = interval([1.0, 2.0, 3.0])
-    assert told.mean == 2.0
-    assert isclose(told.high - 2.0, 4.302653 * 0.912871, rel_tol=1e-5)
-    assert isclose(2.0 - told.low, told.high - 2.0)
+    interval = mean_interval([1.0, 2.0, 3.0])
+    assert interval.mean == 2.0
+    assert isclose(interval.high - 2.0, 4.302653 * 0.912871, rel_tol=1e-5)
+    assert isclose(2.0 - interval.low, interval.high - 2.0)
 
 
-def test_folds_that_agree_leave_no_doubt() -> None:
-    told = interval([0.9, 0.9])
-    assert (told.low, told.high) == (0.9, 0.9)
+def test_equal_folds_give_an_interval_of_width_zero() -> None:
+    interval = mean_interval([0.9, 0.9])
+    assert (interval.low, interval.high) == (0.9, 0.9)
 
 
-def test_one_fold_tells_nothing() -> None:
-    told = interval([0.9])
-    assert (told.low, told.high) == (-inf, inf)
-    assert not told.excludes_zero
+def test_single_fold_gives_an_infinite_interval() -> None:
+    interval = mean_interval([0.9])
+    assert (interval.low, interval.high) == (-inf, inf)
+    assert not interval.excludes_zero
     assert standard_error([0.9]) == 0.0
 
 
-def test_what_folds_have_in_common_cancels_out() -> None:
-    told = paired([1.01, 2.01, 3.01], [1.0, 2.0, 3.0])
-    assert isclose(told.mean, 0.01)
-    assert told.excludes_zero
-    assert not paired([1.01, 1.99, 3.0], [1.0, 2.0, 3.0]).excludes_zero
+def test_paired_difference_removes_variation_common_to_folds() -> None:
+    interval = paired_difference([1.01, 2.01, 3.01], [1.0, 2.0, 3.0])
+    assert isclose(interval.mean, 0.01)
+    assert interval.excludes_zero
+    assert not paired_difference([1.01, 1.99, 3.0], [1.0, 2.0, 3.0]).excludes_zero
 
 
-def test_pairs_are_of_the_same_folds() -> None:
+def test_paired_difference_needs_equal_numbers_of_folds() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        paired([1.0, 2.0], [1.0])
+        paired_difference([1.0, 2.0], [1.0])
 
 
-def test_the_standard_error_of_a_mean() -> None:
+def test_standard_error_of_three_folds_matches_hand_computation() -> None:
     assert isclose(standard_error([1.0, 2.0, 3.0]), 1 / sqrt(3))

@@ -1,4 +1,4 @@
-"""A search by a database: workers of several machines share it, and a killed one costs nothing."""
+"""Searches with a database: workers of several machines share it, and killed processes lose nothing."""
 
 import multiprocessing
 import time
@@ -9,98 +9,102 @@ from pathlib import Path
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.search.run import Asking, forget_search, run_search
-from experiments.search.space import axes_of_all
-from experiments.search.training_queue import StudiesMissing
+from experiments.search.run import delete_search_state, run_search
+from experiments.search.space import candidate_spaces
+from experiments.search.specification import SearchSpec
+from experiments.search.training_queue import SearchNotFoundError
 from experiments.search.trials import Trial
-from experiments.search.worker import work
+from experiments.search.worker import run_worker
 from marquee.errors import TrackingError
-from tests.support.postgres import postgres, programs
-from tests.support.searches import asking_of, begin, records, run, search_of
+from tests.support.postgres import find_postgres, running_postgres
+from tests.support.searches import records, run_to_end, search_params, search_spec, start_search_process
 
 pytestmark = pytest.mark.database
 SPACE = {"svd": {"n_factors": [2, 3, 4, 5, 6], "n_epochs": [3, 30]}, "slope_one": {}}
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    found = programs()
-    if found is None:
-        pytest.skip("there is no PostgreSQL: apt-get install postgresql, or set MARQUEE_TEST_POSTGRES")
-    with postgres(found) as address:
-        yield address
+def postgres_programs() -> Path:
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql, or set MARQUEE_TEST_POSTGRES)")
+    return programs
 
 
-def test_a_database_gives_what_a_journal_gives(database: str, source: FoldSource, tmp_path: Path) -> None:
-    search = search_of(SPACE)
-    by_database = run(search.model_copy(update={"storage": database}), source, tmp_path)
-    assert records(by_database) == records(run(search, source, tmp_path))
+@pytest.fixture(scope="module")
+def database(postgres_programs: Path) -> Iterator[str]:
+    with running_postgres(postgres_programs) as url:
+        yield url
 
 
-def test_workers_join_a_search_that_has_none_of_its_own(
-    database: str, source: FoldSource, tmp_path: Path
-) -> None:
-    search = search_of(SPACE, workers=0, storage=database)
-    asking = asking_of(search, source, tmp_path)
-    with ThreadPoolExecutor(3) as pool:
-        searching = pool.submit(run_search, asking, lambda *_: None)
-        joined = [pool.submit(_join, asking) for _ in range(2)]
-        trials = searching.result(60)
-        assert sum(worker.result(60) for worker in joined) == 6
-    forget_search(asking)
-    assert records(trials) == records(run(search_of(SPACE), source, tmp_path))
-
-
-def test_whoever_comes_at_once_to_an_empty_database_finds_or_makes_its_tables(
-    source: FoldSource, tmp_path: Path
-) -> None:
-    found = programs()
-    if found is None:
-        pytest.skip("there is no PostgreSQL: apt-get install postgresql, or set MARQUEE_TEST_POSTGRES")
-    with postgres(found) as empty, ThreadPoolExecutor(8) as pool:
-        search = search_of(SPACE, storage=empty)
-        assignment = asking_of(search, source, tmp_path).assignment()
-        axes = axes_of_all(search)
-        opened = [pool.submit(assignment.studies, axes, seed, create=True) for seed in range(8)]
-        assert len({id(one.result(60)) for one in opened}) == 8
-
-
-def _join(asking: Asking) -> int:
+def join_search(spec: SearchSpec) -> int:
+    """Wait until the search has started, then work on it; return the number of trainings done."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            return work(asking.assignment(), leave=lambda: False)
-        except StudiesMissing:
+            return run_worker(spec.assignment(), should_leave=lambda: False)
+        except SearchNotFoundError:
             time.sleep(0.1)
-    raise TimeoutError("the search never began")
+    raise TimeoutError("the search has not started")
 
 
-def test_a_killed_worker_and_a_killed_search_lose_nothing(
+def test_database_gives_the_same_results_as_a_journal(
     database: str, source: FoldSource, tmp_path: Path
 ) -> None:
-    search = search_of(SPACE, storage=database)
-    first = begin(search, source, tmp_path)
+    params = search_params(SPACE)
+    with_database = run_to_end(params.model_copy(update={"storage": database}), source, tmp_path)
+    assert records(with_database) == records(run_to_end(params, source, tmp_path))
+
+
+def test_workers_join_a_search_without_workers(database: str, source: FoldSource, tmp_path: Path) -> None:
+    spec = search_spec(search_params(SPACE, workers=0, storage=database), source, tmp_path)
+    with ThreadPoolExecutor(3) as pool:
+        search = pool.submit(run_search, spec, lambda *_: None)
+        workers = [pool.submit(join_search, spec) for _ in range(2)]
+        trials = search.result(60)
+        assert sum(worker.result(60) for worker in workers) == 6
+    delete_search_state(spec)
+    assert records(trials) == records(run_to_end(search_params(SPACE), source, tmp_path))
+
+
+def test_concurrent_processes_can_open_an_empty_database(
+    postgres_programs: Path, source: FoldSource, tmp_path: Path
+) -> None:
+    with running_postgres(postgres_programs) as empty, ThreadPoolExecutor(8) as pool:
+        params = search_params(SPACE, storage=empty)
+        assignment = search_spec(params, source, tmp_path).assignment()
+        spaces = candidate_spaces(params)
+        queues = [pool.submit(assignment.open_queue, spaces, seed, create=True) for seed in range(8)]
+        assert len({id(queue.result(60)) for queue in queues}) == 8
+
+
+def test_killed_worker_and_killed_search_lose_nothing(
+    database: str, source: FoldSource, tmp_path: Path
+) -> None:
+    params = search_params(SPACE, storage=database)
+    first = start_search_process(params, source, tmp_path)
     assert first.stdout
     first.stdout.readline()
     first.kill()
     first.wait()
-    killed: list[int | None] = []
-    told: list[Trial] = []
+    killed_pids: list[int | None] = []
+    reported: list[Trial] = []
 
-    def kill_one(trials: list[Trial], *_: object) -> None:
-        told.extend(trials)
-        if not killed and multiprocessing.active_children():
-            multiprocessing.active_children()[0].kill()
-            killed.append(1)
+    def kill_first_worker(trials: list[Trial], *_: object) -> None:
+        reported.extend(trials)
+        if not killed_pids and multiprocessing.active_children():
+            worker = multiprocessing.active_children()[0]
+            worker.kill()
+            killed_pids.append(worker.pid)
 
-    asking = asking_of(search, source, tmp_path)
-    trials = run_search(asking, kill_one)
-    forget_search(asking)
-    assert records(trials) == records(run(search_of(SPACE), source, tmp_path))
-    assert len(told) == len({str((trial.algorithm, trial.parameters)) for trial in told})
+    spec = search_spec(params, source, tmp_path)
+    trials = run_search(spec, kill_first_worker)
+    delete_search_state(spec)
+    assert records(trials) == records(run_to_end(search_params(SPACE), source, tmp_path))
+    assert len(reported) == len({str((trial.algorithm, trial.parameters)) for trial in reported})
 
 
-def test_a_database_that_is_not_there_is_one_line(source: FoldSource, tmp_path: Path) -> None:
-    search = search_of(SPACE, storage="postgresql://nobody@127.0.0.1:1/nothing")
+def test_unreachable_database_is_one_line(source: FoldSource, tmp_path: Path) -> None:
+    params = search_params(SPACE, storage="postgresql://nobody@127.0.0.1:1/nothing")
     with pytest.raises(TrackingError, match=r"search\.storage cannot be reached: .*[Cc]onnection refused"):
-        run(search, source, tmp_path)
+        run_to_end(params, source, tmp_path)

@@ -1,4 +1,4 @@
-"""The key of a search: another one as soon as code that its results depend on changes."""
+"""Search key: it changes with every piece of code that the results depend on, and with nothing else."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.search import run
-from experiments.search.run import code_files
+from experiments.search import specification
+from experiments.search.run import run_search
+from experiments.search.specification import source_files
 from experiments.source_code import import_closure
 from marquee.errors import MarqueeError
-from tests.support.searches import asking_of, search_of
+from tests.support.searches import search_params, search_spec
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path("experiments/search/worker.py")
@@ -19,13 +20,19 @@ WORKER = Path("experiments/search/worker.py")
 
 @pytest.fixture(autouse=True)
 def _no_cached_digest() -> Iterator[None]:
-    run._code_digest.cache_clear()
+    specification._code_digest.cache_clear()
     yield
-    run._code_digest.cache_clear()
+    specification._code_digest.cache_clear()
+
+
+def copy_code(root: Path) -> Path:
+    for package in ("experiments", "marquee"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
 
 
 def test_key_covers_every_module_that_a_worker_imports_and_every_algorithm() -> None:
-    covered = set(code_files())
+    covered = set(source_files())
     assert import_closure(ROOT, [WORKER]) <= covered
     assert {
         Path("experiments/evaluation/cross_validation.py"),
@@ -33,9 +40,9 @@ def test_key_covers_every_module_that_a_worker_imports_and_every_algorithm() -> 
     } <= covered
 
 
-def test_key_does_not_depend_on_code_that_serves_or_draws() -> None:
+def test_key_does_not_cover_code_that_serves_or_draws() -> None:
     outside = ("service", "pipelines", "experiments/figures", "experiments/report")
-    assert not [path for path in code_files() if path.as_posix().startswith(outside)]
+    assert not [path for path in source_files() if path.as_posix().startswith(outside)]
 
 
 @pytest.mark.parametrize(
@@ -46,31 +53,28 @@ def test_key_does_not_depend_on_code_that_serves_or_draws() -> None:
         "marquee/algorithms/svd.py",
     ],
 )
+@pytest.mark.slow
 def test_changed_code_changes_the_key(
     source: FoldSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
-    asking = asking_of(search_of({"baseline_only": {}}), source, tmp_path)
-    before = asking.key
-    root = copy_of_the_code(tmp_path / "copy")
-    monkeypatch.setattr(run, "ROOT", root)
-    assert (before, asking.key) == (before, before), "it is read once a process"
-    run._code_digest.cache_clear()
-    assert asking.key == before, "it does not depend on where the code lies"
+    spec = search_spec(search_params({"baseline_only": {}}), source, tmp_path)
+    original_key = spec.key
+    root = copy_code(tmp_path / "copy")
+    monkeypatch.setattr(specification, "ROOT", root)
+    specification._code_digest.cache_clear()
+    assert spec.key == original_key, "the key must not depend on the location of the code"
     (root / changed).write_text((root / changed).read_text() + "\n# changed\n")
-    run._code_digest.cache_clear()
-    assert asking.key != before
+    assert spec.key == original_key, "code is read once per process"
+    specification._code_digest.cache_clear()
+    assert spec.key != original_key
 
 
-def copy_of_the_code(root: Path) -> Path:
-    for package in ("experiments", "marquee"):
-        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    return root
-
-
-def test_search_refuses_to_start_where_its_code_is_not_found(
+def test_search_does_not_start_if_its_code_is_not_found(
     source: FoldSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "CODE", (*run.CODE, "marquee/moved.py"))
+    patterns = (*specification.CODE_PATTERNS, "marquee/moved.py")
+    monkeypatch.setattr(specification, "CODE_PATTERNS", patterns)
+    spec = search_spec(search_params({"baseline_only": {}}), source, tmp_path)
     with pytest.raises(MarqueeError, match=r"no source file matches 'marquee/moved.py'"):
-        run.run_search(asking_of(search_of({"baseline_only": {}}), source, tmp_path), lambda *_: None)
-    assert not list(tmp_path.iterdir()), "no journal was begun"
+        run_search(spec, lambda *_: None)
+    assert not list(tmp_path.iterdir()), "the journal must not exist"

@@ -1,6 +1,7 @@
-"""One training of a search scores its points as Surprise would, and survives bad ones."""
+"""Trainings: every point scores as if Surprise had trained it alone, and invalid points fail alone."""
 
 import math
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,13 +11,15 @@ import pytest
 import surprise
 from surprise.model_selection import KFold, cross_validate
 
-from experiments.evaluation.cross_validation import FoldSource, Parts
+from experiments.evaluation.cross_validation import Folds, FoldSource
 from experiments.search.training import train
+
+SEED = 3
 
 
 @pytest.fixture(scope="module")
-def parts(source: FoldSource) -> Parts:
-    return source.parts()
+def folds(source: FoldSource) -> Folds:
+    return source.load()
 
 
 @pytest.fixture
@@ -26,65 +29,70 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def same_seed(_: int) -> int:
-    return 3
+    return SEED
 
 
-def test_scores_are_those_of_surprise_on_the_same_folds(
-    ratings: pd.DataFrame, parts: Parts, pool: ThreadPoolExecutor
+def test_scores_equal_those_of_surprise_on_the_same_folds(
+    ratings: pd.DataFrame, folds: Folds, pool: ThreadPoolExecutor
 ) -> None:
     data = surprise.Dataset.load_from_df(ratings, surprise.Reader(rating_scale=(1, 5)))
     twins: dict[str, tuple[list[dict[str, Any]], list[surprise.AlgoBase]]] = {
         "svd": (
             [{"n_epochs": 3}, {}],
-            [surprise.SVD(n_epochs=3, random_state=3), surprise.SVD(random_state=3)],
+            [surprise.SVD(n_epochs=3, random_state=SEED), surprise.SVD(random_state=SEED)],
         ),
         "slope_one": ([{}], [surprise.SlopeOne()]),
         "knn_basic": ([{"k": 2}, {"k": 9}], [surprise.KNNBasic(k=k, verbose=False) for k in (2, 9)]),
     }
     for name, (points, algorithms) in twins.items():
-        outcome = train(name, points, parts, same_seed, pool, metric="rmse")
-        for point, twin in zip(outcome.points, algorithms, strict=True):
-            theirs = cross_validate(twin, data, ["rmse", "mae"], KFold(3, random_state=11))
+        result = train(name, points, folds, same_seed, pool, metric="rmse")
+        for point, twin in zip(result.points, algorithms, strict=True):
+            expected = cross_validate(twin, data, ["rmse", "mae"], KFold(3, random_state=11))
             for fold in range(3):
-                assert math.isclose(point.folds[fold].rmse, theirs["test_rmse"][fold], rel_tol=1e-9)
-                assert math.isclose(point.folds[fold].mae, theirs["test_mae"][fold], rel_tol=1e-9)
+                assert math.isclose(point.folds[fold].rmse, expected["test_rmse"][fold], rel_tol=1e-9)
+                assert math.isclose(point.folds[fold].mae, expected["test_mae"][fold], rel_tol=1e-9)
 
 
-def test_points_of_one_training_score_as_alone(parts: Parts, pool: ThreadPoolExecutor) -> None:
+def test_points_of_a_shared_training_score_as_if_trained_alone(
+    folds: Folds, pool: ThreadPoolExecutor
+) -> None:
     points = [{"n_epochs": n, "n_factors": 5} for n in (2, 7, 4)]
-    together = train("svd", points, parts, same_seed, pool, metric="rmse")
-    assert [epoch for epoch, _ in together.curve] == [2, 4, 7]
-    for point, shared in zip(points, together.points, strict=True):
-        (alone,) = train("svd", [point], parts, same_seed, pool, metric="rmse").points
-        assert [fold.rmse for fold in alone.folds] == [fold.rmse for fold in shared.folds]
+    shared = train("svd", points, folds, same_seed, pool, metric="rmse")
+    assert [epoch for epoch, _ in shared.curve] == [2, 4, 7]
+    for parameters, point in zip(points, shared.points, strict=True):
+        (alone,) = train("svd", [parameters], folds, same_seed, pool, metric="rmse").points
+        assert [fold.rmse for fold in alone.folds] == [fold.rmse for fold in point.folds]
 
 
-def test_a_parameter_that_the_algorithm_chokes_on_fails_alone(parts: Parts, pool: ThreadPoolExecutor) -> None:
+def test_invalid_point_fails_alone(folds: Folds, pool: ThreadPoolExecutor) -> None:
     points: list[dict[str, Any]] = [{"k": 3}, {"k": 0}, {"k": 3, "similarity": "cosin"}, {"k": "ten"}]
-    first, *others = train("knn_basic", points, parts, same_seed, pool, metric="rmse").points
-    assert len(first.folds) == 3
-    told = [str(other.failure) for other in others]
-    assert told[0] == "ParameterError: KNNBasic: k=0 must be a whole number of 1 or more"
-    assert told[1].startswith("ParameterError: sim_options: name='cosin' must be one of")
-    assert told[2].startswith("ParameterError: KNNBasic: k='ten'")
+    valid, *invalid = train("knn_basic", points, folds, same_seed, pool, metric="rmse").points
+    assert len(valid.folds) == 3
+    failures = [str(point.failure) for point in invalid]
+    assert failures[0] == "ParameterError: KNNBasic: k must be an integer of at least 1 (got 0)"
+    assert re.match(r"ParameterError: sim_options: name must be one of .* \(got 'cosin'\)", failures[1])
+    assert failures[2].startswith("ParameterError: KNNBasic: k must be an integer of at least 1 (got 'ten')")
 
 
-def test_points_before_a_divergence_keep_their_scores(parts: Parts, pool: ThreadPoolExecutor) -> None:
+def test_points_before_a_divergence_keep_their_scores(folds: Folds, pool: ThreadPoolExecutor) -> None:
     points = [{"n_epochs": n, "lr_all": 0.4, "reg_all": 0.0} for n in (1, 4000)]
-    first, last = train("svd", points, parts, same_seed, pool, metric="rmse").points
+    first, last = train("svd", points, folds, same_seed, pool, metric="rmse").points
     assert first.folds
     assert "DivergedError: SVD diverged in epoch" in str(last.failure)
 
 
-def test_a_training_may_be_given_up_between_its_points(parts: Parts, pool: ThreadPoolExecutor) -> None:
+def test_pruned_training_keeps_the_points_scored_before(folds: Folds, pool: ThreadPoolExecutor) -> None:
     points = [{"n_epochs": n} for n in (2, 27)]
-    looked: list[int] = []
+    epochs: list[int] = []
 
-    def report(epoch: int, _: float) -> bool:
-        looked.append(epoch)
+    def should_prune(epoch: int, _: float) -> bool:
+        epochs.append(epoch)
         return epoch >= 3
 
-    outcome = train("svd", points, parts, same_seed, pool, metric="rmse", looks=(1, 3, 9), report=report)
-    assert looked == [1, 2, 3]  # where a point ends, too
-    assert len(outcome.points[0].folds) == 3
-    assert str(outcome.points[1].pruned).startswith("given up after epoch 3 with RMSE")
+    result = train(
+        "svd", points, folds, same_seed, pool,
+        metric="rmse", checkpoints=(1, 3, 9), should_prune=should_prune,
+    )  # fmt: skip
+    assert epochs == [1, 2, 3]  # the checkpoints, and the end of the first point
+    assert len(result.points[0].folds) == 3
+    assert str(result.points[1].pruned).startswith("stopped after epoch 3 with RMSE")

@@ -1,101 +1,109 @@
-"""The paragraph of the choice says why, what was given up and what was gained, and nothing that varies."""
+"""Explanation of the choice: reason, trade-offs and tuning gain, without values that vary between runs."""
 
 from dataclasses import replace
 from typing import Any
 
-from experiments.config.offline import Select
+from experiments.config.offline import SelectParams
 from experiments.selection.explanation import explain
 from experiments.selection.rule import choose
-from experiments.selection.search_results import Findings
-from tests.support.search_results import findings
+from experiments.selection.search_results import SearchResults
+from tests.support.search_results import sample_results
 
 
-def told(found: Findings, **changes: Any) -> str:
-    block = {"objective": "rmse", "rule": "best", "cheaper": "model_bytes"}
+def explanation(results: SearchResults, **changes: Any) -> str:
+    block = {"objective": "rmse", "rule": "best", "cost_metric": "model_bytes"}
     limits = {"max_fit_seconds": 10, "max_model_megabytes": 10}
-    select = Select.model_validate({**block, **limits, **changes})
-    return explain(choose(found, select), found, select)
+    select = SelectParams.model_validate({**block, **limits, **changes})
+    return explain(choose(results, select), results, select)
 
 
-def test_it_names_the_winner_its_interval_and_how_far_ahead_it_is() -> None:
+def test_explanation_names_winner_interval_and_lead() -> None:
     # s = 0.01 over three folds: 4.3027 * 0.01 * sqrt(1/3 + 1/2) = 0.0393; differences are the same on all
-    text = told(findings())
+    text = explanation(sample_results())
     assert text.startswith(
-        "SVD++ (n_factors=20, n_epochs=20) wins with RMSE 0.8600 (95%: 0.8207 to 0.8993), "
-        "0.0200 (95%: 0.0200 to 0.0200) better than the next algorithm, SVD (n_factors=100, reg_all=0.02); "
-        "7 trials took part."
+        "SVD++ (n_factors=20, n_epochs=20) wins with RMSE 0.8600 (95% CI 0.8207 to 0.8993), "
+        "0.0200 (95% CI 0.0200 to 0.0200) better than the next algorithm, SVD (n_factors=100, reg_all=0.02); "
+        "7 trials were compared."
     )
 
 
-def test_it_names_what_others_are_better_in_but_never_random_guesses() -> None:
+def test_trade_offs_exclude_the_random_baseline() -> None:
     assert (
-        "It gives up NDCG@10 (0.0400 against 0.0500 of SVD), coverage (20.0% against 30.0% of SVD) and size "
-        "(5.00 MB against 0.10 MB of Baseline)." in told(findings())
+        "It gives up NDCG@10 (0.0400 compared with 0.0500 for SVD), coverage (20.0% compared with "
+        "30.0% for SVD) and size (5.00 MB compared with 0.10 MB for Baseline)."
+        in explanation(sample_results())
     )
 
 
-def test_it_tells_what_searching_gained_over_defaults() -> None:
+def test_explanation_states_gain_over_default_parameters() -> None:
     assert (
-        "Against default parameters the search gained 0.0020 (95%: 0.0020 to 0.0020) in the RMSE of it, "
-        "0.0030 on average over 4 candidates, most for SVD, 0.0100." in told(findings())
+        "Tuning lowered the RMSE by 0.0020 (95% CI 0.0020 to 0.0020) compared with the default parameters of "
+        "SVD++. Over all 4 candidates it lowered RMSE by 0.0030 on average, most for SVD (0.0100)."
+        in explanation(sample_results())
     )
 
 
-def test_a_grid_worse_than_the_defaults_is_told_as_a_loss() -> None:
-    found = findings()
-    worse = {4: replace(found.measured[4], defaults=(0.84, 0.85, 0.86))}
-    text = told(replace(found, measured={**found.measured, **worse}))
-    assert "the search lost 0.0100 (95%: 0.0100 to 0.0100) (its grid leaves the defaults out)" in text
+def test_search_space_worse_than_the_defaults_is_reported() -> None:
+    results = sample_results()
+    worse = {4: replace(results.candidates[4], default_scores=(0.84, 0.85, 0.86))}
+    text = explanation(replace(results, candidates={**results.candidates, **worse}))
+    assert (
+        "Tuning raised the RMSE by 0.0100 (95% CI 0.0100 to 0.0100) compared with the default parameters"
+        in text
+    )
 
 
-def test_the_gain_is_that_of_the_very_trial_that_won() -> None:
-    found = findings()
+def test_gain_is_that_of_the_winning_trial() -> None:
+    results = sample_results()
     second = replace(
-        found.measured[0], trial=1, defaults=tuple(v + 0.5 for v in found.trials[1].values("rmse"))
+        results.candidates[0],
+        trial=1,
+        default_scores=tuple(error + 0.5 for error in results.trials[1].values("rmse")),
     )
-    told_of = told(replace(found, measured={**found.measured, 1: second}), max_model_megabytes=3)
-    assert told_of.startswith("SVD (n_factors=50, reg_all=0.02) wins")
-    assert "the search gained 0.5000" in told_of
+    text = explanation(replace(results, candidates={**results.candidates, 1: second}), max_model_megabytes=3)
+    assert text.startswith("SVD (n_factors=50, reg_all=0.02) wins")
+    assert "Tuning lowered the RMSE by 0.5000" in text
 
 
-def test_a_cheaper_winner_says_what_it_was_preferred_to() -> None:
-    text = told(findings(), rule="one_standard_error", max_model_megabytes=4)
+def test_cheaper_winner_is_compared_with_the_better_trial() -> None:
+    text = explanation(sample_results(), rule="one_standard_error", max_model_megabytes=4)
     # 0.88 + 0.01 / sqrt(3) = 0.8858 leaves only the first SVD
     assert text.startswith("SVD (n_factors=100, reg_all=0.02) wins")
-    assert "was better and over budget." in text
-    found = findings()
-    near = replace(found.trials[1], folds=found.trials[0].folds, number=1)
+    assert "was better but over budget." in text
+    results = sample_results()
+    near = replace(results.trials[1], folds=results.trials[0].folds, number=1)
     smaller = replace(
-        near, folds=tuple(replace(f, rmse=f.rmse + 0.001, model_bytes=2_000_000) for f in near.folds)
+        near, folds=tuple(replace(fold, rmse=fold.rmse + 0.001, model_bytes=2_000_000) for fold in near.folds)
     )
-    text = told(
-        replace(found, trials=[found.trials[0], smaller, *found.trials[2:]]),
+    text = explanation(
+        replace(results, trials=[results.trials[0], smaller, *results.trials[2:]]),
         rule="one_standard_error", max_model_megabytes=4,
     )  # fmt: skip
     assert (
-        "It is preferred to SVD (n_factors=100, reg_all=0.02), which is 0.0010 better: that is within one "
-        "standard error, and it takes 2.00 MB instead of 4.00 MB." in text
+        "It is preferred to SVD (n_factors=100, reg_all=0.02), which is 0.0010 better: the difference is "
+        "within one standard error, and it takes 2.00 MB instead of 4.00 MB." in text
     )
 
 
-def test_a_weighted_objective_is_told_with_its_weights() -> None:
-    text = told(findings(), objective={"ndcg": 0.7, "rmse": 0.3})
+def test_weighted_objective_is_stated_with_its_weights() -> None:
+    text = explanation(sample_results(), objective={"ndcg": 0.7, "rmse": 0.3})
     assert text.startswith(
         "SVD (n_factors=100, reg_all=0.02) wins by NDCG@10 0.7, RMSE 0.3; its NDCG@10 is 0.0500"
     )
-    assert "0.0100 (95%: 0.0100 to 0.0100) better than the next algorithm, SVD++" in text
+    assert "0.0100 (95% CI 0.0100 to 0.0100) better than the next algorithm, SVD++" in text
 
 
-def test_a_difference_that_may_be_chance_is_called_so() -> None:
-    found = findings()
+def test_difference_that_may_be_chance_is_called_not_significant() -> None:
+    results = sample_results()
     folds = tuple(
-        replace(f, rmse=f.rmse + d) for f, d in zip(found.trials[4].folds, (0.03, -0.01, 0.02), strict=True)
+        replace(fold, rmse=fold.rmse + change)
+        for fold, change in zip(results.trials[4].folds, (0.03, -0.01, 0.02), strict=True)
     )
-    trials = [*found.trials[:4], replace(found.trials[4], folds=folds), *found.trials[5:]]
-    assert "which the folds cannot tell from nothing" in told(replace(found, trials=trials))
+    trials = [*results.trials[:4], replace(results.trials[4], folds=folds), *results.trials[5:]]
+    assert "(not significant over these folds)" in explanation(replace(results, trials=trials))
 
 
-def test_it_holds_no_times() -> None:
-    found = findings()
-    slower = {n: replace(one, cost=None) for n, one in found.measured.items()}
-    assert told(replace(found, measured=slower)) == told(found)
+def test_explanation_contains_no_durations() -> None:
+    results = sample_results()
+    slower = {number: replace(candidate, cost=None) for number, candidate in results.candidates.items()}
+    assert explanation(replace(results, candidates=slower)) == explanation(results)

@@ -1,4 +1,4 @@
-"""Versions by content, and aliases that only a promotion moves."""
+"""Model registry: versions are identified by content, and only a promotion moves the champion."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,22 +8,31 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.tracking import registry
+from experiments.tracking import model_registry
 from experiments.tracking.data_version import DataVersion
-from experiments.tracking.registry import champion, find_version, register
-from experiments.tracking.runs import Tracker
+from experiments.tracking.model_registry import (
+    find_challenger,
+    find_champion,
+    find_version,
+    get_version,
+    promote_to_champion,
+    register_version,
+)
+from experiments.tracking.runs import ExperimentTracker
 from marquee.errors import TrackingError
 from marquee.model.fitted_model import write_model
-from tests.support.models import small_arrays
-from tests.support.openapi_checks import DESCRIPTION
+from tests.support.manifest_fields import MANIFEST_FIELDS
+from tests.support.model_builder import build_model_arrays
+
+pytestmark = pytest.mark.slow
 
 TAGS = {"algorithm": "svd", "parameters": '{"n_factors": 2}'}
 
 
-def small_model(folder: Path, title: str) -> str:
-    """One user, two items; the title makes the content differ. Its digest."""
-    arrays = small_arrays({"ann": ([0], [1])}, ["i0", "i1"], titles=[title, "Alien"], width=1)
-    return write_model(folder, arrays, DESCRIPTION).digest
+def write_small_model(folder: Path, title: str) -> str:
+    """Write a model of one user and two items, whose content depends on the title; return its digest."""
+    arrays = build_model_arrays({"ann": ([0], [1])}, ["i0", "i1"], titles=[title, "Alien"], width=1)
+    return write_model(folder, arrays, MANIFEST_FIELDS).digest
 
 
 @pytest.fixture(scope="module")
@@ -32,56 +41,72 @@ def run_id(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder))
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        yield Tracker("test").start_search("test", DataVersion("demo", "0" * 36, "data/raw"), {}, {})
+        tracker = ExperimentTracker("test")
+        yield tracker.start_search_run("test", DataVersion("demo", "0" * 36, "data/raw"), {}, {})
 
 
-def test_before_the_first_version_there_is_no_champion(run_id: str) -> None:
-    assert champion("never heard of") is None
-    assert find_version("never heard of", "0" * 64) is None
+def test_unknown_model_has_no_champion_and_no_versions(run_id: str) -> None:
+    assert find_champion("unknown") is None
+    assert find_version("unknown", "0" * 64) is None
 
 
-def test_the_first_version_is_challenger_and_champion_the_next_only_challenger(
+def test_first_version_is_challenger_and_champion_and_the_second_only_challenger(
     run_id: str, tmp_path: Path
 ) -> None:
-    first, new = register("films", tmp_path / "a", small_model(tmp_path / "a", "Alpha"), run_id, TAGS)
-    assert (first.version, set(first.aliases), new) == (1, {"challenger", "champion"}, True)
-    second, new = register("films", tmp_path / "b", small_model(tmp_path / "b", "Beta"), run_id, TAGS)
-    assert (second.version, set(second.aliases), new) == (2, {"challenger"}, True)
-    current = champion("films")
-    assert current is not None
-    assert (current.version, current.algorithm, current.parameters) == (1, "svd", {"n_factors": 2})
+    digest = write_small_model(tmp_path / "a", "Alpha")
+    first, is_new = register_version("films", tmp_path / "a", digest, run_id, TAGS)
+    assert (first.version, set(first.aliases), is_new) == (1, {"challenger", "champion"}, True)
+    digest = write_small_model(tmp_path / "b", "Beta")
+    second, is_new = register_version("films", tmp_path / "b", digest, run_id, TAGS)
+    assert (second.version, set(second.aliases), is_new) == (2, {"challenger"}, True)
+    champion = find_champion("films")
+    assert champion is not None
+    assert (champion.version, champion.algorithm, champion.parameters) == (1, "svd", {"n_factors": 2})
+    assert find_challenger("films") == second
 
 
-def test_the_same_content_is_the_same_version(run_id: str, tmp_path: Path) -> None:
-    digest = small_model(tmp_path / "a", "Alpha")
-    first, _ = register("books", tmp_path / "a", digest, run_id, TAGS)
-    again, new = register("books", tmp_path / "a", digest, run_id, TAGS)
-    assert (again, new) == (first, False)
+def test_promotion_moves_the_champion(run_id: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        register_version("games", tmp_path / name, write_small_model(tmp_path / name, name), run_id, TAGS)
+    promote_to_champion("games", 2)
+    promote_to_champion("games", 2)
+    assert find_champion("games") == get_version("games", 2)
+    assert set(get_version("games", 2).aliases) == {"challenger", "champion"}
+    assert get_version("games", 1).aliases == ()
+
+
+def test_same_content_is_the_same_version(run_id: str, tmp_path: Path) -> None:
+    digest = write_small_model(tmp_path / "a", "Alpha")
+    first, _ = register_version("books", tmp_path / "a", digest, run_id, TAGS)
+    again, is_new = register_version("books", tmp_path / "a", digest, run_id, TAGS)
+    assert (again, is_new) == (first, False)
     assert find_version("books", digest) == first
 
 
-def test_a_champion_that_somebody_took_away_stays_away(run_id: str, tmp_path: Path) -> None:
+def test_removed_champion_is_not_replaced(run_id: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        register("songs", tmp_path / name, small_model(tmp_path / name, name), run_id, TAGS)
+        register_version("songs", tmp_path / name, write_small_model(tmp_path / name, name), run_id, TAGS)
     MlflowClient().delete_registered_model_alias("songs", "champion")
-    version, _ = register("songs", tmp_path / "b", small_model(tmp_path / "b", "b"), run_id, TAGS)
+    digest = write_small_model(tmp_path / "b", "b")
+    version, _ = register_version("songs", tmp_path / "b", digest, run_id, TAGS)
     assert version.aliases == ("challenger",)
-    assert champion("songs") is None
+    assert find_champion("songs") is None
 
 
-def test_a_registered_version_answers_through_mlflow(run_id: str, tmp_path: Path) -> None:
-    register("plays", tmp_path / "a", small_model(tmp_path / "a", "Alpha"), run_id, TAGS)
+def test_registered_version_recommends_through_mlflow(run_id: str, tmp_path: Path) -> None:
+    digest = write_small_model(tmp_path / "a", "Alpha")
+    register_version("plays", tmp_path / "a", digest, run_id, TAGS)
     model = mlflow.pyfunc.load_model("models:/plays/1")
     assert model.predict(pd.DataFrame({"user": ["ann", "nobody"]})) == [["i1"], ["i0", "i1"]]
 
 
-def test_a_registry_that_cannot_answer_is_not_one_without_a_champion(
+def test_registry_failure_is_not_taken_for_a_missing_champion(
     run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Silent:
+    class FailingClient:
         def get_registered_model(self, _: str) -> None:
             raise mlflow.exceptions.MlflowException("the database is locked")
 
-    monkeypatch.setattr(registry, "_client", Silent)
-    with pytest.raises(TrackingError, match="refused: the database is locked"):
-        champion("films")
+    monkeypatch.setattr(model_registry, "_client", FailingClient)
+    with pytest.raises(TrackingError, match="failed: the database is locked"):
+        find_champion("films")

@@ -1,4 +1,4 @@
-"""MLflow remembers a search as one parent with a child a trial, and versions by their content."""
+"""Tracked runs: one parent run per search with a child run per trial, found by the digest of its results."""
 
 import multiprocessing
 import os
@@ -9,10 +9,12 @@ from urllib.parse import unquote
 import pytest
 from mlflow import MlflowClient
 
-from experiments.search.trials import Cost, FoldScore, Trial
+from experiments.search.trials import FoldScore, Trial, TrialCost
 from experiments.tracking.data_version import DataVersion
-from experiments.tracking.runs import COSTS, Tracker, compare_path
+from experiments.tracking.runs import TRIAL_COSTS, ExperimentTracker, compare_url_path
 from marquee.errors import TrackingError
+
+pytestmark = pytest.mark.slow
 
 DATA = DataVersion("ml-100k", "0123456789abcdef0123456789abcdef.dir", "data/raw")
 
@@ -23,52 +25,52 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def tracker(uri: str, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+def tracker(uri: str, monkeypatch: pytest.MonkeyPatch) -> ExperimentTracker:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("DVC_ROOT", str(Path(uri.removeprefix("sqlite:///")).parent))
-    return Tracker("test")
+    return ExperimentTracker("test")
 
 
 def trial(number: int, algorithm: str = "svd", rmse: float = 0.9) -> Trial:
-    folds = tuple(FoldScore(rmse + d, 0.7, 0.0, 2_000_000, 1.5, 0.2) for d in (0, 0.02))
-    return Trial(number, algorithm, {"n_factors": 8}, folds, cost=Cost(1.5, 0.2))
+    folds = tuple(FoldScore(rmse + delta, 0.7, 0.0, 2_000_000, 1.5, 0.2) for delta in (0, 0.02))
+    return Trial(number, algorithm, {"n_factors": 8}, folds, cost=TrialCost(1.5, 0.2))
 
 
-def finished_search(tracker: Tracker, key: str) -> str:
-    parent = tracker.start_search("test", DATA, {"seed": 42}, {"mlflow.source.git.commit": "c0ffee"})
+def log_search(tracker: ExperimentTracker, results_digest: str) -> str:
+    """Log a finished search with one scored and one failed trial; return its run id."""
+    run_id = tracker.start_search_run("test", DATA, {"seed": 42}, {"mlflow.source.git.commit": "c0ffee"})
     failed = Trial(1, "nmf", {}, failure="DivergedError: the parameters are not finite")
-    tracker.log_trials(parent, [trial(0), failed], {}, runs=10, metric="rmse")
-    tracker.log(parent, metrics={"rmse": 0.91})
-    tracker.end_search(parent, key)
-    return parent
+    tracker.log_trials(run_id, [trial(0), failed], {}, max_runs=10, metric="rmse")
+    tracker.log(run_id, metrics={"rmse": 0.91})
+    tracker.finish_search_run(run_id, results_digest)
+    return run_id
 
 
-def test_a_search_is_found_again_by_its_key(tracker: Tracker) -> None:
-    parent = finished_search(tracker, "key-1")
-    assert tracker.find_search("key-1") == parent
-    assert tracker.find_search("another") is None
+# Search runs
 
 
-def test_of_two_searches_with_one_key_the_newest_is_found(tracker: Tracker) -> None:
-    finished_search(tracker, "key-2")
-    newest = finished_search(tracker, "key-2")
-    assert tracker.find_search("key-2") == newest
+def test_search_run_is_found_by_its_results_digest(tracker: ExperimentTracker) -> None:
+    run_id = log_search(tracker, "digest-1")
+    assert tracker.find_search_run("digest-1") == run_id
+    assert tracker.find_search_run("another") is None
 
 
-def test_costs_come_back_by_trial_number_and_failed_trials_have_none(tracker: Tracker) -> None:
-    parent = finished_search(tracker, "key-3")
-    assert tracker.logged_json(parent, COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
+def test_newest_of_two_search_runs_with_one_digest_is_found(tracker: ExperimentTracker) -> None:
+    log_search(tracker, "digest-2")
+    newest = log_search(tracker, "digest-2")
+    assert tracker.find_search_run("digest-2") == newest
 
 
-def test_a_search_and_its_costs_are_found_from_another_experiment(tracker: Tracker) -> None:
-    parent = finished_search(tracker, "key-elsewhere")
-    other = Tracker("another")
-    assert other.find_search("key-elsewhere") == parent
-    assert other.logged_json(parent, COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
+def test_search_run_and_its_costs_are_found_from_another_experiment(tracker: ExperimentTracker) -> None:
+    run_id = log_search(tracker, "digest-elsewhere")
+    other = ExperimentTracker("another")
+    assert other.find_search_run("digest-elsewhere") == run_id
+    assert other.load_json(run_id, TRIAL_COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
 
 
-def test_a_parent_names_data_seed_and_commit(tracker: Tracker, uri: str) -> None:
-    run = MlflowClient(uri).get_run(finished_search(tracker, "key-4"))
+def test_search_run_names_data_seed_and_commit(tracker: ExperimentTracker, uri: str) -> None:
+    run = MlflowClient(uri).get_run(log_search(tracker, "digest-4"))
+    assert run.inputs is not None
     assert run.inputs.dataset_inputs[0].dataset.digest == DATA.digest
     assert run.data.tags["data_digest"] == DATA.digest
     assert run.data.tags["mlflow.source.git.commit"] == "c0ffee"
@@ -76,8 +78,26 @@ def test_a_parent_names_data_seed_and_commit(tracker: Tracker, uri: str) -> None
     assert run.data.metrics["rmse"] == 0.91
 
 
-def test_a_child_carries_every_figure_and_its_parameters(tracker: Tracker, uri: str) -> None:
-    parent = finished_search(tracker, "key-5")
+def test_recent_search_runs_are_finished_and_newest_first(tracker: ExperimentTracker) -> None:
+    older, newer = log_search(tracker, "a"), log_search(tracker, "b")
+    tracker.fail_run(tracker.start_search_run("broken", DATA, {}, {}), "no")
+    assert tracker.recent_search_runs(2) == [newer, older]
+
+
+def test_first_outcome_is_recorded_in_the_search_run_and_each_other_one_in_its_own(
+    tracker: ExperimentTracker, uri: str
+) -> None:
+    search = log_search(tracker, "digest-10")
+    runs = [tracker.find_or_create_pipeline_run(search, name, DATA, {}) for name in ("a", "b", "a", "b")]
+    assert runs == [search, runs[1], search, runs[1]]
+    assert MlflowClient(uri).get_run(runs[1]).data.tags["reuses_search"] == search
+
+
+# Trial runs
+
+
+def test_trial_run_has_all_metrics_and_parameters(tracker: ExperimentTracker, uri: str) -> None:
+    parent = log_search(tracker, "digest-5")
     children = MlflowClient(uri).search_runs([tracker.experiment_id], f"tags.mlflow.parentRunId = '{parent}'")
     scored = next(run for run in children if run.data.tags["trial"] == "0")
     failed = next(run for run in children if run.data.tags["trial"] == "1")
@@ -88,75 +108,80 @@ def test_a_child_carries_every_figure_and_its_parameters(tracker: Tracker, uri: 
     assert failed.data.tags["failure"] == "DivergedError: the parameters are not finite"
 
 
-def test_only_the_best_trials_get_a_run_and_every_cost_is_kept(tracker: Tracker, uri: str) -> None:
-    parent = tracker.start_search("search", DATA, {}, {})
-    errors = (0.95, 0.90, 0.99, 0.91)
-    tracker.log_trials(parent, [trial(n, "svd", e) for n, e in enumerate(errors)], {}, runs=2, metric="rmse")
-    tracker.end_search(parent, "key-9")
-    assert len(tracker.best_trials(parent, "rmse", 9)) == 2
-    best = MlflowClient(uri).get_run(tracker.best_trials(parent, "rmse", 1)[0])
+def test_trial_costs_are_stored_by_number_and_failed_trials_have_none(tracker: ExperimentTracker) -> None:
+    run_id = log_search(tracker, "digest-3")
+    assert tracker.load_json(run_id, TRIAL_COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
+
+
+def test_only_the_best_trials_get_runs_but_all_costs_are_stored(tracker: ExperimentTracker, uri: str) -> None:
+    parent = tracker.start_search_run("search", DATA, {}, {})
+    trials = [trial(number, "svd", error) for number, error in enumerate((0.95, 0.90, 0.99, 0.91))]
+    tracker.log_trials(parent, trials, {}, max_runs=2, metric="rmse")
+    tracker.finish_search_run(parent, "digest-9")
+    assert len(tracker.best_trial_runs(parent, "rmse", 9)) == 2
+    best = MlflowClient(uri).get_run(tracker.best_trial_runs(parent, "rmse", 1)[0])
     assert best.data.tags["trial"] == "1"
-    assert sorted(tracker.logged_json(parent, COSTS)) == ["0", "1", "2", "3"]
+    assert sorted(tracker.load_json(parent, TRIAL_COSTS)) == ["0", "1", "2", "3"]
 
 
-def test_the_error_after_each_epoch_is_a_curve(tracker: Tracker, uri: str) -> None:
-    parent = tracker.start_search("search", DATA, {}, {})
-    told = replace(trial(0), curve=((1, 1.2), (10, 0.95)))
-    tracker.log_trials(parent, [told], {}, runs=2, metric="rmse")
-    (run,) = tracker.best_trials(parent, "rmse", 1)
+def test_best_trial_runs_are_sorted_and_exclude_failed_trials(tracker: ExperimentTracker, uri: str) -> None:
+    parent = log_search(tracker, "digest-7")
+    tracker.log_trials(parent, [trial(2, "svdpp", 0.8)], {}, max_runs=10, metric="rmse")
+    best = tracker.best_trial_runs(parent, "rmse", 5)
+    assert [MlflowClient(uri).get_run(run).data.tags["trial"] for run in best] == ["2", "0"]
+
+
+def test_learning_curve_of_a_trial_is_logged_by_epoch(tracker: ExperimentTracker, uri: str) -> None:
+    parent = tracker.start_search_run("search", DATA, {}, {})
+    with_curve = replace(trial(0), curve=((1, 1.2), (10, 0.95)))
+    tracker.log_trials(parent, [with_curve], {}, max_runs=2, metric="rmse")
+    (run,) = tracker.best_trial_runs(parent, "rmse", 1)
     history = MlflowClient(uri).get_metric_history(run, "epoch_error")
     assert [(point.step, point.value) for point in history] == [(1, 1.2), (10, 0.95)]
 
 
-def test_a_file_is_kept_with_its_run(tracker: Tracker, uri: str, tmp_path: Path) -> None:
-    parent = finished_search(tracker, "key-6")
+# Any run
+
+
+def test_file_is_stored_with_its_run(tracker: ExperimentTracker, uri: str, tmp_path: Path) -> None:
+    run_id = log_search(tracker, "digest-6")
     (tmp_path / "pareto.png").write_bytes(b"png")
-    tracker.log_file(parent, tmp_path / "pareto.png", "figures")
-    assert [f.path for f in MlflowClient(uri).list_artifacts(parent, "figures")] == ["figures/pareto.png"]
+    tracker.log_file(run_id, tmp_path / "pareto.png", "figures")
+    assert [f.path for f in MlflowClient(uri).list_artifacts(run_id, "figures")] == ["figures/pareto.png"]
 
 
-def test_curves_of_any_length_are_kept_by_epoch(tracker: Tracker, uri: str) -> None:
-    parent = finished_search(tracker, "key-7")
+def test_curves_of_any_length_are_logged_by_epoch(tracker: ExperimentTracker, uri: str) -> None:
+    run_id = log_search(tracker, "digest-7")
     curve = [(epoch, 1 / epoch) for epoch in range(1, 1502)]
-    tracker.log_curves(parent, {"epoch_rmse/svd": curve, "epoch_rmse/nmf": [(1, 0.9)]})
-    history = MlflowClient(uri).get_metric_history(parent, "epoch_rmse/svd")
+    tracker.log_curves(run_id, {"epoch_rmse/svd": curve, "epoch_rmse/nmf": [(1, 0.9)]})
+    history = MlflowClient(uri).get_metric_history(run_id, "epoch_rmse/svd")
     assert sorted((point.step, point.value) for point in history) == curve
 
 
-def test_what_this_store_never_saw_is_empty(tracker: Tracker) -> None:
-    assert tracker.logged_json(finished_search(tracker, "key-8"), "measured_costs.json") == {}
+def test_missing_json_artifact_is_empty(tracker: ExperimentTracker) -> None:
+    assert tracker.load_json(log_search(tracker, "digest-8"), "measured_costs.json") == {}
 
 
-def test_recent_searches_are_newest_first_and_finished_only(tracker: Tracker) -> None:
-    older, newer = finished_search(tracker, "a"), finished_search(tracker, "b")
-    tracker.fail(tracker.start_search("broken", DATA, {}, {}), "no")
-    assert tracker.recent_searches(2) == [newer, older]
+def test_compare_url_path_is_that_of_the_ui() -> None:
+    assert unquote(compare_url_path("3", ["a", "b"])) == '/#/compare-runs?runs=["a","b"]&experiments=["3"]'
 
 
-def test_the_address_that_compares_runs_is_the_one_of_the_ui() -> None:
-    assert unquote(compare_path("3", ["a", "b"])) == '/#/compare-runs?runs=["a","b"]&experiments=["3"]'
+# The store
 
 
-def test_the_best_trials_come_best_first_without_the_failed(tracker: Tracker, uri: str) -> None:
-    parent = finished_search(tracker, "key-7")
-    tracker.log_trials(parent, [trial(2, "svdpp", 0.8)], {}, runs=10, metric="rmse")
-    best = tracker.best_trials(parent, "rmse", 5)
-    assert [MlflowClient(uri).get_run(run).data.tags["trial"] for run in best] == ["2", "0"]
+def test_unreachable_store_is_an_error_of_one_line() -> None:
+    with pytest.raises(TrackingError) as error:
+        ExperimentTracker("test", "file:///nowhere")
+    assert "\n" not in str(error.value)
 
 
-def test_a_store_that_cannot_be_reached_is_one_line() -> None:
-    with pytest.raises(TrackingError) as caught:
-        Tracker("test", "file:///nowhere")
-    assert "\n" not in str(caught.value)
-
-
-def create(uri: str) -> str:
+def create_store(uri: str) -> str:
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    return Tracker("together", uri).experiment_id
+    return ExperimentTracker("together", uri).experiment_id
 
 
-def test_two_processes_may_create_one_store_at_once(tmp_path: Path) -> None:
+def test_two_processes_can_create_one_store_at_the_same_time(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        ids = pool.map(create, [uri, uri])
+        ids = pool.map(create_store, [uri, uri])
     assert ids[0] == ids[1]

@@ -1,0 +1,134 @@
+"""`Params`, the typed content of params.yaml, and the only reader of that file."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from experiments.config.block import ParamsBlock
+from experiments.config.offline import (
+    DataParams,
+    ExportParams,
+    MeasureParams,
+    PackageParams,
+    RegisterParams,
+    SearchParams,
+    SelectParams,
+    SplitParams,
+    ValidateParams,
+)
+from experiments.config.online import CanaryParams, GatewayParams
+from marquee.errors import ConfigError, one_line_message
+
+PARAMS_FILE = Path("params.yaml")
+MAX_VALUE_CHARACTERS = 60  # of an invalid value quoted in a message
+
+# Pydantic adds the union member that it tried to the location of an error; it is not a key of the file.
+UNION_MEMBERS = {"range", "list", "bool", "int", "float", "str"}
+UNION_REQUIREMENTS = {"bool": "must be a number, a string, true, false or null", "int": "must be a number"}
+
+
+class Params(ParamsBlock):
+    """All parameters of params.yaml, one field per block."""
+
+    seed: int = Field(ge=0)
+    data: DataParams
+    validation: ValidateParams = Field(alias="validate")
+    split: SplitParams
+    search: SearchParams
+    measure: MeasureParams
+    select: SelectParams
+    export: ExportParams
+    registration: RegisterParams = Field(alias="register")
+    package: PackageParams
+    gateway: GatewayParams
+    canary: CanaryParams
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and validate params.yaml, by default that of the working directory.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or has an unknown key or an invalid value.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} not found; run this command from the project directory") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {one_line_message(error)}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must be a mapping of block names to blocks (got {_quoted(tree)})")
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_summary(error)}") from None
+
+
+def _summary(error: ValidationError) -> str:
+    """Describe the first problem in one line, and count the other keys with a problem."""
+    problems = error.errors()
+    # An unknown key is often a misspelled one, and then explains why another is missing.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    others = {_dotted_key(problem["loc"]) for problem in problems} - {_dotted_key(first["loc"])}
+    return _description(first) + (f" (and {len(others)} more)" if others else "")
+
+
+def _description(problem: ErrorDetails) -> str:
+    key = _dotted_key(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_suggestion(problem['loc'])}"
+    if problem["type"] == "missing":
+        return f"key '{key}' is missing"
+    if problem["type"] == "value_error":
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{key} {message}" if message.startswith("must ") else f"{key}: {message}"
+    return f"{key} {_requirement(problem)} (got {_quoted(problem['input'])})"
+
+
+def _requirement(problem: ErrorDetails) -> str:
+    """Rephrase "Input should be a valid list" as "must be a list"."""
+    if requirement := UNION_REQUIREMENTS.get(str(problem["loc"][-1])):
+        return requirement
+    message = re.sub(r"^\w+ should ", "must ", problem["msg"])
+    return re.sub(r"\ba valid ([aeiou]?)", lambda match: f"a{'n' if match[1] else ''} {match[1]}", message)
+
+
+def _suggestion(location: Sequence[str | int]) -> str:
+    """Suggest the known key nearest to an unknown one; empty if none is similar."""
+    nearest = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def _dotted_key(location: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in location if not _is_union_member(part))
+
+
+def _is_union_member(part: str | int) -> bool:
+    return isinstance(part, str) and (part in UNION_MEMBERS or "[" in part)
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 3]}..."
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """Return the keys of the block at a location of the file; empty if it is not a block."""
+    block: Any = Params
+    for part in location:
+        fields = {field.alias or name: field.annotation for name, field in block.model_fields.items()}
+        annotation = fields[str(part)]
+        block = next((each for each in (annotation, *get_args(annotation)) if _is_block(each)), None)
+        if block is None:
+            return []
+    return [field.alias or name for name, field in block.model_fields.items()]
+
+
+def _is_block(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, ParamsBlock)

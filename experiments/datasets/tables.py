@@ -1,0 +1,50 @@
+"""Format of a table in a file, and its columns as read."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from marquee.interactions.table import USER
+
+ArrowColumn: TypeAlias = Any  # pa.Array or pa.ChunkedArray; PyArrow has no type hints
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """Columns to read from a file, and the format of the file if it is delimited text.
+
+    Attributes:
+        columns: names in the file, by raw column name; column numbers from 1 if the file has no header.
+        separator: one or more characters.
+        header: the first line contains the column names.
+        encoding: a Python codec.
+        quoted: a field may be enclosed in quotation marks; otherwise they are ordinary characters.
+        genre_flags: columns named after a genre that contain "1" if the item has it.
+    """
+
+    columns: Mapping[str, str]
+    separator: str = ","
+    header: bool = True
+    encoding: str = "utf-8"
+    quoted: bool = True
+    genre_flags: tuple[str, ...] = ()
+
+    @property
+    def columns_key(self) -> str:
+        """Key of params.yaml that names the columns of a user's own table."""
+        return "data.file.columns" if USER in self.columns else "data.file.item_columns"
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Columns of a file, row by row, and access to the text of its rows.
+
+    Attributes:
+        columns: line (int64), one column for each requested name, and parse_error (str, else null).
+        row_texts: returns the text of the rows with the given line numbers.
+    """
+
+    columns: pa.Table
+    row_texts: Callable[[Collection[int]], dict[int, str]]

@@ -1,0 +1,108 @@
+"""Search specification: every input that the results of a search depend on, and the key made from them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import experiments
+from experiments.config.offline import SearchParams
+from experiments.evaluation.cross_validation import FoldSource
+from experiments.search.space import CandidateSpace
+from experiments.search.training_queue import TrainingQueue
+from experiments.source_code import import_closure, matching_files
+from marquee.files.digest import sha256_of
+
+ROOT = Path(str(experiments.__file__)).parents[1]
+# Results depend on this code and its imports. The algorithms are listed because they are imported by name.
+CODE_PATTERNS = ("experiments/search", "marquee/algorithms")
+LIBRARIES = ("numpy", "scipy", "numba", "scikit-surprise", "implicit", "optuna")
+KEY_LENGTH = 16
+KEY_PARAMS = {"sampler", "n_trials", "pruner", "candidates", "order"}  # the others do not change the results
+
+
+@dataclass(frozen=True)
+class WorkerAssignment:
+    """Picklable description of a search for its workers."""
+
+    search: SearchParams
+    source: FoldSource
+    seed: int
+    metric: str
+    key: str
+    journal: Path
+
+    def open_queue(
+        self, spaces: Mapping[str, CandidateSpace], seed: int, *, create: bool = False
+    ) -> TrainingQueue:
+        """Open the training queue of the search, with a sampler of the given seed."""
+        return TrainingQueue(
+            self.search.storage, self.journal, self.key, spaces,
+            sampler=self.search.sampler, pruner=self.search.pruner, seed=seed, create=create,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """Search specification: parameters, data, seed and metric of a search.
+
+    Attributes:
+        search: the `search` block of params.yaml.
+        source: ratings and folds.
+        seed: root seed of the samplers and the trainings.
+        metric: error that trials are compared by, `rmse` or `mae`.
+        folder: folder of the journal.
+    """
+
+    search: SearchParams
+    source: FoldSource
+    seed: int
+    metric: str
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """Search key: digest of parameters, data, folds, seed, metric and code; a search resumes by it."""
+        inputs = {
+            "search": self.search.model_dump(include=KEY_PARAMS),
+            "seed": self.seed,
+            "metric": self.metric,
+            "folds": [self.source.n_folds, self.source.scale],
+            "data": [sha256_of(path) for path in (self.source.train, self.source.order)],
+            "code": _code_digest(),
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[
+            :KEY_LENGTH
+        ]
+
+    def assignment(self) -> WorkerAssignment:
+        """Return the assignment of its workers. It reads the data to compute the search key."""
+        key = self.key
+        journal = self.folder / f"search-{key}.journal"
+        return WorkerAssignment(self.search, self.source, self.seed, self.metric, key, journal)
+
+
+def source_files(root: Path = ROOT) -> list[Path]:
+    """Return the source files that the results of a search depend on, relative to the root.
+
+    Raises:
+        MarqueeError: a pattern of `CODE_PATTERNS` matches no file.
+    """
+    return sorted(import_closure(root, matching_files(root, CODE_PATTERNS)))
+
+
+@cache
+def _code_digest() -> str:
+    """Return the digest of code and libraries that compute the results.
+
+    Cached, because the files may change while a search runs, but the code in memory does not.
+    """
+    digest = hashlib.sha256()
+    for path in source_files():
+        digest.update(path.as_posix().encode() + (ROOT / path).read_bytes())
+    for library in LIBRARIES:
+        digest.update(f"{library} {version(library)}".encode())
+    return digest.hexdigest()
