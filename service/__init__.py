@@ -1,1 +1,1 @@
-"""Online: what answers. Loads a fitted model and numpy, never a tracker, a trainer or a data frame."""
+"""Online serving. Loads a fitted model and numpy, but no tracker, trainer or data frame library."""

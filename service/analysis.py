@@ -1,19 +1,22 @@
-"""The analysis of one step of a rollout on a cluster: a Job that ends when it knows.
+"""Analysis of one step of a rollout on a cluster: a Job that exits when the evidence allows a decision.
 
     python -m service.analysis --policy FILE --events FOLDER --step N [--arm NAME]
 
-Exit codes (`ExitCode`); docs/cluster.md says what a cluster makes of them:
+It reads the events of all replicas from its own start on, and decides with the functions that `marquee
+canary` uses. There are these differences:
 
-    0    go on: the evidence allows the next step
-    86   roll back: the evidence, or the policy's deadline, asks for it
-    2    hold: an argument, the policy or the model cannot be used
-    70   hold: an internal error; its traceback is on standard error
-    else hold: the process died before it could say anything (Python itself exits with 1, a kill gives 137)
+- Each request is assigned to an arm, not each user, so only the first list of a user counts.
+- A Job has no memory of earlier steps, so each step rests on its own events and its share of the error rates.
+- Failed requests leave no event; the platform has to watch them.
+- The popularity of items is that of the model in the Job's image.
 
-It reads the events of all replicas from now on and decides as `marquee canary` does, by the same functions.
-What splits the traffic there draws each request anew and not each user, so of each user the first list alone
-counts. Each step is judged by its own events, at its share of the levels, for a Job remembers nothing. Failed
-requests leave no event: the platform watches those. The popularity of items is that of the image's own model.
+Exit codes (`ExitCode`; docs/cluster.md says how a cluster reacts to them):
+
+    0      continue: the evidence allows the next step
+    86     roll back, because of the evidence or the policy's deadline
+    2      hold: an argument, the policy or the model is invalid
+    70     hold: internal error; its traceback is on standard error
+    other  hold: the process died (Python itself exits with 1, a kill gives 137)
 """
 
 import argparse
@@ -22,7 +25,7 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import IntEnum
 from pathlib import Path
@@ -30,169 +33,221 @@ from typing import Any
 
 from marquee.errors import ConfigError, MarqueeError
 from marquee.events import Exposure, Feedback
-from marquee.finite import finite_only
+from marquee.finite_values import drop_non_finite
 from marquee.model.fitted_model import load_model
-from marquee.rollout.cohort import ARMS, Cohort, Failure, Objective
+from marquee.rollout.accumulator import EvidenceAccumulator
+from marquee.rollout.arms import CANARY, STABLE
+from marquee.rollout.cohort import Cohort, Failure, Objective
 from marquee.rollout.decision import Action, Decision, ReasonCode
-from marquee.rollout.evidence import Circumstances, Comparison
-from marquee.rollout.policy import Policy, Trouble, decide
+from marquee.rollout.evidence import EvidenceGap, RolloutConditions
+from marquee.rollout.policy import PromotionPolicy, decide
 from service.settings import Settings
-from service.telemetry import Follower, readable
+from service.telemetry import EventTail, read_until_error
 
-LOOK_S = 1.0
-STABLE, CANARY = ARMS
+POLL_INTERVAL_S = 1.0
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the Job. Only `ROLL_BACK` ends a rollout, so it is one that nothing else exits with.
+    """Exit codes of the Job. Only `ROLL_BACK` ends a rollout, so nothing else exits with it.
 
-    Python exits with 1 after an uncaught exception, argparse with 2 on a wrong argument, a shell with 126 or
-    127 where it finds no program; 128 and above are signals. The manifests in deploy/kubernetes name it too.
+    Python exits with 1 after an uncaught exception, argparse with 2 on an invalid argument, a shell with 126
+    or 127 if it cannot run a program; 128 and above are signals. The manifests in deploy/kubernetes contain
+    it too.
     """
 
-    GO_ON = 0
+    PROCEED = 0
     INVALID_INPUT = 2
     INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
     ROLL_BACK = 86
 
 
-# By the decision's action; one that is not listed is an internal error, and so holds.
-EXIT_CODES: Mapping[str, ExitCode] = {
-    Action.ADVANCE: ExitCode.GO_ON,
-    Action.PROMOTE: ExitCode.GO_ON,
+# By action of the decision; an action that is missing here is an internal error, which holds.
+EXIT_CODES: Mapping[Action, ExitCode] = {
+    Action.ADVANCE: ExitCode.PROCEED,
+    Action.PROMOTE: ExitCode.PROCEED,
     Action.ROLL_BACK: ExitCode.ROLL_BACK,
 }
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the policy's file says."""
+class AnalysisPolicy:
+    """Content of the policy file."""
 
-    policy: Policy
+    policy: PromotionPolicy  # error rates are those of one step
     objective: Objective
-    window_seconds: float
-    slow_ms: float
-    max_outcome: float
+    attribution_window_seconds: float
+    slow_ms: float  # duration from which a response counts as slow
+    outcome_cap: float  # largest outcome of a user, infinite without a cap
 
 
-def read_policy(path: Path) -> Told:
-    """The policy, with each level shared among the steps.
+ANALYSIS_FIELDS = tuple(field.name for field in fields(AnalysisPolicy) if field.name != "policy")
+POLICY_FIELDS = tuple(field.name for field in fields(PromotionPolicy))
+
+
+def load_analysis_policy(path: Path) -> AnalysisPolicy:
+    """Read a policy file; divide the error rates among the steps.
 
     Raises:
-        ConfigError: the file is missing, no JSON, or lacks or adds a field.
+        ConfigError: the file cannot be read, is not a policy in JSON, or has missing or unknown fields.
     """
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        own = {name: tree.pop(name) for name in ("objective", "window_seconds", "slow_ms", "max_outcome")}
-        missing = {field.name for field in fields(Policy)} ^ set(tree)
-        if missing:
-            raise ConfigError(f"{path} lacks or adds {', '.join(sorted(missing))}")
-        own_types = {"steps": tuple(tree["steps"]), "at_deadline": Action(tree["at_deadline"])}
-        policy = Policy(**tree | own_types)
+        return _parse_policy(path, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"cannot read the policy {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no policy: {error!r}") from None
-    shared = replace(
-        policy,
-        alpha=policy.alpha / len(policy.steps),
-        guardrail_alpha=policy.guardrail_alpha / len(policy.steps),
+        raise ConfigError(f"{path} is not a valid policy: {error!r}") from None
+
+
+def _parse_policy(path: Path, tree: dict[str, Any]) -> AnalysisPolicy:
+    wrong_fields = set(tree) ^ {*ANALYSIS_FIELDS, *POLICY_FIELDS}
+    if wrong_fields:
+        raise ConfigError(f"{path} has missing or unknown fields: {', '.join(sorted(wrong_fields))}")
+    policy = PromotionPolicy(
+        **{name: tree[name] for name in POLICY_FIELDS}
+        | {"steps": tuple(tree["steps"]), "at_deadline": Action(tree["at_deadline"])}
     )
-    most = math.inf if own["max_outcome"] is None else float(own["max_outcome"])
-    return Told(shared, own["objective"], float(own["window_seconds"]), float(own["slow_ms"]), most)
+    n_steps = len(policy.steps)
+    return AnalysisPolicy(
+        replace(policy, alpha=policy.alpha / n_steps, guardrail_alpha=policy.guardrail_alpha / n_steps),
+        objective=tree["objective"],
+        attribution_window_seconds=float(tree["attribution_window_seconds"]),
+        slow_ms=float(tree["slow_ms"]),
+        outcome_cap=math.inf if tree["outcome_cap"] is None else float(tree["outcome_cap"]),
+    )
 
 
-class Analysis:
-    """One step, from the moment at which it is made."""
+class StepAnalysis:
+    """Analysis of one step, from its start on."""
 
     def __init__(
         self,
-        told: Told,
+        policy: AnalysisPolicy,
         events: Path,
         step: int,
-        began: float,
+        started_at: float,
         *,
         arm: str = CANARY,
         popularity: Mapping[str, float] | None = None,
     ) -> None:
-        if not 0 <= step < len(told.policy.steps):
-            raise ConfigError(f"--step {step}: the policy has {len(told.policy.steps)}, numbered from 0")
-        if told.policy.steps[step] == 1:
-            raise ConfigError(f"--step {step}: everybody has the canary there, and nobody to compare with")
-        self._told, self._step, self._began, self._arm = told, step, began, arm
-        self._comparison = Comparison(told.policy)
+        """Create an analysis that has not read any events.
+
+        Args:
+            policy: for the decision.
+            events: folder that all replicas write to.
+            step: number of the step, from 0.
+            started_at: start of the step in UTC seconds; earlier events are ignored.
+            arm: name of the canary in the events; all other names are stable.
+            popularity: share of all ratings by item; None if unknown.
+
+        Raises:
+            ConfigError: the policy has no such step, or all users have the canary there.
+        """
+        n_steps = len(policy.policy.steps)
+        if not 0 <= step < n_steps:
+            raise ConfigError(f"--step must be between 0 and {n_steps - 1} (got {step})")
+        if policy.policy.steps[step] == 1:
+            raise ConfigError(
+                f"--step {step} cannot be analyzed: its allocation is 1, so no stable arm is left"
+            )
+        self._policy, self._step, self._started_at, self._arm = policy, step, started_at, arm
+        self._accumulator = EvidenceAccumulator(policy.policy)
         self._cohort = Cohort(
-            self._comparison,
-            told.objective,
-            told.window_seconds,
-            told.max_outcome,
+            self._accumulator,
+            policy.objective,
+            policy.attribution_window_seconds,
+            policy.outcome_cap,
             popularity,
             sticky=False,
         )
-        self._cohort.weigh(began, told.policy.steps[step])
-        self._cohort.steer(began)
-        self._events = [Follower(events, kind, began) for kind in ("exposure", "feedback")]
+        self._cohort.start_step(started_at, policy.policy.steps[step])
+        self._cohort.confirm_allocation(started_at)
+        self._event_tails = [EventTail(events, kind, started_at) for kind in ("exposure", "feedback")]
 
-    def look(self, now: float) -> Decision:
-        """Read what is new, and decide."""
-        troubles: list[str] = []
-        events = [event for each in self._events for event in readable(each.poll(), troubles)]
-        shown = [
-            replace(event, arm=CANARY if event.arm == self._arm else STABLE)
-            for event in events
-            if isinstance(event, Exposure)
+    def evaluate(self, now: float) -> Decision:
+        """Read new events and return the decision.
+
+        Args:
+            now: UTC seconds.
+        """
+        errors = self._process_new_events(now)
+        seconds = now - self._started_at
+        conditions = RolloutConditions(
+            self._step,
+            step_seconds=seconds,
+            rollout_seconds=seconds,
+            data_age_seconds=self._cohort.data_ages(now),
+            gaps=[EvidenceGap.metric_failed(error) for error in errors],
+        )
+        return decide(self._accumulator.evidence(conditions), self._policy.policy)
+
+    def _process_new_events(self, now: float) -> Sequence[str]:
+        """Pass new events to the cohort, and return the errors of events that cannot be read."""
+        errors: list[str] = []
+        events = [event for tail in self._event_tails for event in read_until_error(tail.poll(), errors)]
+        exposures = [self._assign_arm(event) for event in events if isinstance(event, Exposure)]
+        feedback = [event for event in events if isinstance(event, Feedback)]
+        slow_responses = [
+            Failure(exposure.time, exposure.arm, exposure.user or "", "slow")
+            for exposure in exposures
+            if exposure.latency_us >= 1000 * self._policy.slow_ms
         ]
-        done = [event for event in events if isinstance(event, Feedback)]
-        slow = [
-            Failure(event.time, event.arm, event.user or "", "slow")
-            for event in shown
-            if event.latency_us >= 1000 * self._told.slow_ms
-        ]
-        self._cohort.take(shown, done, slow, now)
-        ages = self._cohort.ages(now)
-        passed = now - self._began
-        failed = [Trouble.metric_failed(trouble) for trouble in troubles]
-        circumstances = Circumstances(self._step, passed, passed, ages, troubles=failed)
-        return decide(self._comparison.evidence(circumstances), self._told.policy)
+        self._cohort.process_events(exposures, feedback, slow_responses, now)
+        return errors
+
+    def _assign_arm(self, exposure: Exposure) -> Exposure:
+        return replace(exposure, arm=CANARY if exposure.arm == self._arm else STABLE)
 
 
-def run(arguments: Mapping[str, Any]) -> ExitCode:
-    """Look until it is known; the exit code."""
-    told = read_policy(arguments["policy"])
-    popularity = load_model(Settings.from_environment().model).popularity()
-    began = time.time()
-    analysis = Analysis(
-        told, arguments["events"], arguments["step"], began, arm=arguments["arm"], popularity=popularity
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Evaluate a step until the decision is not to hold; print each decision with a new reason as JSON.
+
+    Raises:
+        MarqueeError: an argument, the policy or the model is invalid.
+    """
+    policy = load_analysis_policy(arguments.policy)
+    popularity = load_model(Settings.from_environment().model).popularity_shares()
+    analysis = StepAnalysis(
+        policy, arguments.events, arguments.step, time.time(), arm=arguments.arm, popularity=popularity
     )
-    printed: ReasonCode | None = None
+    printed_reason: ReasonCode | None = None
     while True:
-        decision = analysis.look(time.time())
-        if decision.reason != printed:
-            printed = decision.reason
-            report = asdict(decision) | {"evidence": finite_only(decision.evidence)}
-            sys.stdout.write(json.dumps(report) + "\n")
-            sys.stdout.flush()
+        decision = analysis.evaluate(time.time())
+        if decision.reason != printed_reason:
+            printed_reason = decision.reason
+            _print_decision(decision)
         if decision.action != Action.HOLD:
             return EXIT_CODES[decision.action]
-        time.sleep(LOOK_S)
+        time.sleep(POLL_INTERVAL_S)
+
+
+def _print_decision(decision: Decision) -> None:
+    report = asdict(decision) | {"evidence": drop_non_finite(decision.evidence)}
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m service.analysis", description=(__doc__ or "").split("\n", maxsplit=1)[0]
+    )
+    parser.add_argument("--policy", type=Path, required=True, help="JSON file of the policy")
+    parser.add_argument("--events", type=Path, required=True, help="folder that all replicas write to")
+    parser.add_argument("--step", type=int, required=True, help="number of the step, from 0")
+    parser.add_argument(
+        "--arm", default=CANARY, help="name of the canary in the events; all others are stable"
+    )
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(
-        prog="python -m service.analysis", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--policy", type=Path, required=True, help="JSON file")
-    parser.add_argument("--events", type=Path, required=True, help="folder that all replicas write to")
-    parser.add_argument("--step", type=int, required=True, help="number of the step, from 0")
-    parser.add_argument("--arm", default=CANARY, help="name of the new arm; all others are stable")
-    arguments = vars(parser.parse_args())
+    """Run the Job and exit with its code."""
+    arguments = _parse_arguments()
     try:
         code = run(arguments)
     except MarqueeError as error:
         sys.stderr.write(f"analysis: {error}\n")
         code = ExitCode.INVALID_INPUT
-    except Exception:  # a defect says nothing about the canary
+    except Exception:  # a defect of the analysis says nothing about the canary
         traceback.print_exc()
         code = ExitCode.INTERNAL_ERROR
     sys.exit(code)

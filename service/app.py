@@ -1,7 +1,7 @@
-"""The BentoML service, thin: in a worker it starts a replica and gives every request to its site.
+"""The BentoML service: each worker process starts a replica and passes all requests to its ASGI application.
 
-The supervisor imports this module too, to learn how many workers it should start: what only a worker needs
-is imported there.
+The supervisor imports this module too, only to read the number of workers. What only a worker needs is
+imported inside `Worker.start`.
 """
 
 import logging
@@ -17,70 +17,72 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 if TYPE_CHECKING:
     from service.replica import Replica
 
-# `custom`: no package of the distribution is added. The default would put 600 MB of compilers into
-# the image, and every requirement is there as a wheel.
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # the one that it was packaged with
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # the version that packages the service
+# `custom`: add no distribution packages. The default would add 600 MB of compilers to the image, and every
+# requirement is available as a wheel.
 IMAGE = bentoml.images.Image(base_image=f"python:{PYTHON}-slim-bookworm", distro="custom")
 
-# uvicorn writes no access log where nobody listens; a handler above it is enough to cost every request
-# the formatting of a line, even one that its level then drops.
+# Without a handler, uvicorn writes no access log. If records propagated to a parent's handler, every request
+# would pay for formatting one, even if its level then drops it.
 logging.getLogger("uvicorn.access").propagate = False
 
 
 class Worker:
-    """What one worker process has: made when BentoML makes the service in it."""
+    """State of one worker process, set when BentoML creates the service in it."""
 
     replica: "Replica"
-    site: ASGIApp
+    application: ASGIApp
 
     @classmethod
     def start(cls) -> None:
-        """Load the model; a replica that cannot is up, and unready."""
+        """Load the model; if that fails, the worker runs but is not ready."""
         from service import logs
-        from service.api.asgi import Site
+        from service.api.asgi import ServingApplication
+        from service.gc_tuning import freeze_loaded_objects
         from service.replica import Replica
         from service.settings import Settings
 
         settings = Settings.from_environment()
         logs.configure(settings.replica)
         cls.replica = Replica(settings)
-        cls.site = Site(cls.replica)
+        cls.application = ServingApplication(cls.replica)
         if settings.faults is not None:
             from service.api.fault_injection import FaultInjection
 
-            cls.site = FaultInjection(cls.site, cls.replica, settings.faults)
+            cls.application = FaultInjection(cls.application, cls.replica, settings.faults)
         cls.replica.start()
+        freeze_loaded_objects()
 
 
 @asynccontextmanager
-async def running(_: Starlette) -> AsyncIterator[None]:
-    """The replica on the loop that serves, until it ends."""
+async def replica_lifespan(_: Starlette) -> AsyncIterator[None]:
+    """Run the replica on the event loop of the server."""
     async with Worker.replica.running():
         yield
 
 
-class Shortcut:
-    """Answers every request before BentoML sees it; what is no request (start and stop) is BentoML's.
+class BentoMLBypass:
+    """ASGI middleware that handles all HTTP requests before BentoML; other messages (startup) go to BentoML.
 
-    BentoML's own layers would cost half of the throughput and a timer a request, answer unknown routes in
-    plain text, and give `/` to an index page that loads a third party's scripts into the visitor's browser.
+    BentoML's own middleware would halve the throughput, start a timer per request, respond to unknown routes
+    in plain text, and serve an index page at `/` that loads third-party scripts.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._bentoml = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on."""
+        """Handle a request or pass a message on."""
         if scope["type"] == "lifespan":
-            # BentoML puts the middleware of a service inside of its own (tracing, time-outs): at the start,
-            # which all of them let through, this steps before them.
+            # BentoML adds a service's middleware inside its own (tracing, timeouts). All of that passes this
+            # message on, so this is the moment to move outside of it.
             outermost = scope["app"]
-            outermost.middleware_stack = Shortcut(outermost.middleware_stack)
-        await (Worker.site if scope["type"] == "http" else self._bentoml)(scope, receive, send)
+            outermost.middleware_stack = BentoMLBypass(outermost.middleware_stack)
+        await (Worker.application if scope["type"] == "http" else self._bentoml)(scope, receive, send)
 
 
-# BentoML's own metrics label every URL (a label a user), its tracing and access log slow all down:
-# off. The app is mounted for BentoML to start and stop it; requests take the shortcut.
+# Off: BentoML's metrics (one label value per URL, so one per user), tracing and access log (slow). The app is
+# mounted only so that BentoML starts and stops it.
 @bentoml.service(
     name="marquee",
     image=IMAGE,
@@ -89,7 +91,7 @@ class Shortcut:
     tracing={"excluded_urls": ".*"},
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(Starlette(lifespan=running), path="/")
+@bentoml.asgi_app(Starlette(lifespan=replica_lifespan), path="/")
 class Marquee:
     """Serves one fitted model."""
 
@@ -97,8 +99,8 @@ class Marquee:
         Worker.start()
 
     async def __is_ready__(self) -> bool:
-        """What BentoML itself asks."""
-        return Worker.replica.ready
+        """Readiness check of BentoML itself."""
+        return Worker.replica.is_ready
 
 
-cast("bentoml.Service[Marquee]", Marquee).add_asgi_middleware(Shortcut)  # mypy overlooks class decorators
+cast("bentoml.Service[Marquee]", Marquee).add_asgi_middleware(BentoMLBypass)  # mypy ignores class decorators

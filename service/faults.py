@@ -6,21 +6,21 @@ from marquee.errors import ConfigError
 
 VARIABLE = "MARQUEE_FAULTS"
 EXAMPLE = "version=4,error_rate=0.3,delay_ms=200,after_s=60"
-MAXIMA = {"error_rate": 1.0, "delay_ms": 60_000.0, "after_s": 86_400.0}
+MAX_VALUES = {"error_rate": 1.0, "delay_ms": 60_000.0, "after_s": 86_400.0}
 
 
 @dataclass(frozen=True)
 class Faults:
-    """Faults to inject into the recommendations of one version of the model.
+    """Faults to inject into the recommendations of one model version.
 
-    The version is required: all replicas of a stack inherit one environment, and those of the champion must
-    stay sound while its challenger fails.
+    The version is required because all replicas of a stack inherit one environment: the champion must stay
+    healthy while its challenger fails.
     """
 
     version: str  # as in the header x-model-version
     error_rate: float = 0.0  # share of requests that fail with status 500
     delay_ms: float = 0.0  # added to each request
-    after_s: float = 0.0  # from the start of the replica until the faults begin
+    after_s: float = 0.0  # time from the start of the replica until the faults begin
 
     @classmethod
     def parse(cls, text: str) -> "Faults":
@@ -32,27 +32,27 @@ class Faults:
         pairs = [pair.partition("=")[::2] for pair in text.split(",")]
         values = dict(pairs)
         if unknown := sorted(values.keys() - {field.name for field in fields(cls)}):
-            raise _malformed(text, f"{unknown[0]!r} is unknown")
+            raise _invalid(text, f"{unknown[0]!r} is unknown")
         if len(values) < len(pairs):
-            raise _malformed(text, "a setting is repeated")
+            raise _invalid(text, "a setting is repeated")
         version = values.pop("version", "")
         if not version:
-            raise _malformed(text, "version is missing")
-        faults = cls(version, **{name: _number(text, name, value) for name, value in values.items()})
+            raise _invalid(text, "version is missing")
+        faults = cls(version, **{name: _parse_number(text, name, value) for name, value in values.items()})
         if faults.error_rate == faults.delay_ms == 0:
-            raise _malformed(text, "error_rate or delay_ms must be greater than 0")
+            raise _invalid(text, "error_rate or delay_ms must be greater than 0")
         return faults
 
 
-def _number(text: str, name: str, value: str) -> float:
+def _parse_number(text: str, name: str, value: str) -> float:
     try:
         number = float(value)
     except ValueError:
         number = -1.0
-    if not 0 <= number <= MAXIMA[name]:
-        raise _malformed(text, f"{name} must be between 0 and {MAXIMA[name]:g}")
+    if not 0 <= number <= MAX_VALUES[name]:
+        raise _invalid(text, f"{name} must be between 0 and {MAX_VALUES[name]:g}")
     return number
 
 
-def _malformed(text: str, problem: str) -> ConfigError:
+def _invalid(text: str, problem: str) -> ConfigError:
     return ConfigError(f"{VARIABLE} is {text!r}: {problem} (expected something like {EXAMPLE})")

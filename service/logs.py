@@ -1,6 +1,7 @@
-"""Application logs: lines of JSON on stdout, one an incident; what users do is no log, but an event.
+"""Application logs: one JSON object per line on stdout, one line per incident.
 
-Every line has a time, a level, what happened, and, inside of a request, its id. No line names a user.
+Each line has a time, a level, an event and, during a request, its id. No line contains a user id: user
+activity is recorded as events (`service.telemetry`), not in logs.
 """
 
 import logging
@@ -15,9 +16,13 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def configure(replica: str) -> None:
-    """Send our log lines, and those of our libraries from WARNING on, to stdout as JSON."""
+    """Write the log lines of Marquee to stdout as JSON, from level INFO.
+
+    Args:
+        replica: name of this process, added to each line.
+    """
     shared: list[Any] = [
-        _with_request_id,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,10 +38,10 @@ def configure(replica: str) -> None:
             ],
         )
     )
-    ours = logging.getLogger("marquee")
-    ours.handlers[:] = [handler]
-    ours.setLevel(logging.INFO)
-    ours.propagate = False
+    marquee_logger = logging.getLogger("marquee")
+    marquee_logger.handlers[:] = [handler]
+    marquee_logger.setLevel(logging.INFO)
+    marquee_logger.propagate = False
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -49,13 +54,13 @@ def configure(replica: str) -> None:
     structlog.contextvars.bind_contextvars(replica=replica)
 
 
-def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger below `marquee.`."""
-    bound: structlog.stdlib.BoundLogger = structlog.get_logger(f"marquee.{name}")
-    return bound
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger `marquee.<name>`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(f"marquee.{name}")
+    return logger
 
 
-def _with_request_id(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _add_request_id(_logger: object, _method: str, event: EventDict) -> EventDict:
     current = request_id.get()
     if current is not None:
         event.setdefault("request_id", current)

@@ -1,7 +1,7 @@
-"""What /metrics shows: counts and times of requests, rungs and events, with a bounded set of labels.
+"""Metrics of one replica in Prometheus format, with a bounded set of label values.
 
-Prometheus' own counters take a lock and a microsecond each; these are plain integers that the event loop's
-thread alone writes, turned into Prometheus' format when somebody asks.
+Prometheus' own counters take a lock and a microsecond each. These are plain integers, written only by the
+thread of the event loop and converted to Prometheus' format when /metrics is requested.
 """
 
 from bisect import bisect_left
@@ -20,112 +20,112 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from service.telemetry import EventWriter, Kept
+from service.telemetry import EventWriter, KindCounters
 
-Measured: TypeAlias = Metric
-BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)  # seconds
+MetricFamily: TypeAlias = Metric
+MetricSource = Callable[[], Iterable[MetricFamily]]
+BUCKET_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)  # seconds
 
 
 @dataclass
-class _Times:
-    """A histogram of seconds."""
+class _Histogram:
+    """Histogram of durations in seconds."""
 
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS) + 1))
     total: float = 0.0
 
     def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        self.counts[bisect_left(BUCKET_BOUNDS, seconds)] += 1
         self.total += seconds
 
-    def cumulated(self) -> list[tuple[str, float]]:
-        count, rows = 0, []
-        for bound, here in zip((*map(str, BOUNDS), "+Inf"), self.buckets, strict=True):
-            count += here
-            rows.append((bound, float(count)))
-        return rows
+    def cumulative_buckets(self) -> list[tuple[str, float]]:
+        """Return each upper bound with the number of durations up to it."""
+        buckets, cumulative = [], 0
+        for bound, count in zip((*map(str, BUCKET_BOUNDS), "+Inf"), self.counts, strict=True):
+            cumulative += count
+            buckets.append((bound, float(cumulative)))
+        return buckets
 
 
-Source = Callable[[], Iterable[Measured]]
-
-
-class Observed(Collector):
-    """Counts of one replica."""
+class ReplicaMetrics(Collector):
+    """Request metrics of one replica, together with the metrics of registered sources."""
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._times: dict[str, _Times] = {}
-        self._rungs: Counter[str] = Counter()
-        self._sources: list[Source] = []
+        self._durations: dict[str, _Histogram] = {}
+        self._recommendations: Counter[str] = Counter()
+        self._sources: list[MetricSource] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def request(self, route: str, status: int, seconds: float) -> None:
-        """Count a request of one of the routes of the API (never its path: a path names a user)."""
+    def count_request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request. `route` is a path template, never a path: a path contains a user id."""
         self._requests[route, status] += 1
-        times = self._times.get(route)
-        if times is None:
-            times = self._times[route] = _Times()
-        times.add(seconds)
+        durations = self._durations.get(route)
+        if durations is None:
+            durations = self._durations[route] = _Histogram()
+        durations.add(seconds)
 
-    def rung(self, name: str) -> None:
-        """Count an answer that stands on a rung."""
-        self._rungs[name] += 1
+    def count_recommendation(self, fallback_level: str) -> None:
+        """Count a recommendation response."""
+        self._recommendations[fallback_level] += 1
 
-    def add(self, source: Source) -> None:
-        """Show what somebody else counts."""
+    def add_source(self, source: MetricSource) -> None:
+        """Include the metrics that `source` returns, collected on each request of /metrics."""
         self._sources.append(source)
 
-    def page(self) -> bytes:
-        """The text of /metrics."""
+    def render(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def collect(self) -> Iterator[Measured]:
-        """Everything counted, in Prometheus' terms."""
-        requests = CounterMetricFamily("marquee_requests", "Requests answered.", labels=("route", "status"))
+    def collect(self) -> Iterator[MetricFamily]:
+        """Yield all metrics; called by Prometheus' registry."""
+        requests = CounterMetricFamily("marquee_requests", "Responses sent.", labels=("route", "status"))
         for (route, status), count in sorted(self._requests.items()):
             requests.add_metric((route, str(status)), count)
         yield requests
-        times = HistogramMetricFamily(
-            "marquee_request_seconds", "Time from the first byte read to the answer.", labels=("route",)
+        durations = HistogramMetricFamily(
+            "marquee_request_seconds", "Time from receiving a request to the response.", labels=("route",)
         )
-        for route, each in sorted(self._times.items()):
-            times.add_metric((route,), each.cumulated(), each.total)
-        yield times
-        rungs = CounterMetricFamily(
-            "marquee_recommendations", "Recommendations, by the rung they stand on.", labels=("rung",)
+        for route, histogram in sorted(self._durations.items()):
+            durations.add_metric((route,), histogram.cumulative_buckets(), histogram.total)
+        yield durations
+        recommendations = CounterMetricFamily(
+            "marquee_recommendations", "Recommendations by fallback level.", labels=("fallback_level",)
         )
-        for name, count in sorted(self._rungs.items()):
-            rungs.add_metric((name,), count)
-        yield rungs
+        for level, count in sorted(self._recommendations.items()):
+            recommendations.add_metric((level,), count)
+        yield recommendations
         for source in self._sources:
             yield from source()
 
 
-def telemetry_metrics(writer: EventWriter) -> Iterator[Measured]:
-    """The writer's books, and whether the disk takes what it is given."""
-    books, outcomes = writer.books(), ("offered", "durable", "rejected", "dropped")
+def telemetry_metrics(writer: EventWriter) -> Iterator[MetricFamily]:
+    """Yield the event counters of a writer and the state of its disk."""
+    counters = writer.read_counters()
     events = CounterMetricFamily(
         "marquee_events",
-        "What became of events: offered = durable + rejected + dropped + queued.",
+        "Events by outcome: offered = durable + rejected + dropped + queued.",
         labels=("kind", "outcome"),
     )
-    queued = GaugeMetricFamily("marquee_events_queued", "Events on their way to disk.", labels=("kind",))
+    queued = GaugeMetricFamily("marquee_events_queued", "Events not yet on disk.", labels=("kind",))
     for kind in ("exposure", "feedback"):
-        kept: Kept = getattr(books, kind)
-        for outcome in outcomes:
-            events.add_metric((kind, outcome), getattr(kept, outcome))
-        queued.add_metric((kind,), kept.queued)
+        of_kind: KindCounters = getattr(counters, kind)
+        for outcome in ("offered", "durable", "rejected", "dropped"):
+            events.add_metric((kind, outcome), getattr(of_kind, outcome))
+        queued.add_metric((kind,), of_kind.queued)
     yield events
     yield queued
-    yield gauge("marquee_events_failing", "Whether events cannot be written.", float(writer.state() != "ok"))
+    is_failing = float(writer.disk_status != "ok")
+    yield gauge("marquee_events_failing", "1 while events cannot be written to disk.", is_failing)
 
 
-def info(name: str, about: str, **values: str) -> Measured:
-    """A thing with labels and no number."""
-    return InfoMetricFamily(name, about, value=values)
+def info(name: str, description: str, **labels: str) -> MetricFamily:
+    """Create a metric that consists of labels only."""
+    return InfoMetricFamily(name, description, value=labels)
 
 
-def gauge(name: str, about: str, value: float) -> Measured:
-    """A number that goes up and down."""
-    return GaugeMetricFamily(name, about, value=value)
+def gauge(name: str, description: str, value: float) -> MetricFamily:
+    """Create a metric whose value can rise and fall."""
+    return GaugeMetricFamily(name, description, value=value)

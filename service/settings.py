@@ -1,4 +1,4 @@
-"""What a replica is told by its environment, read once."""
+"""Settings of a replica, read once from environment variables."""
 
 import os
 import socket
@@ -9,67 +9,74 @@ from pathlib import Path
 from marquee.errors import ConfigError
 from service.faults import Faults
 
-CODE = Path(__file__).parents[1]
-DEADLINE_MS = 50.0
+CODE = Path(__file__).parents[1]  # of the project, or of the Bento
+DEFAULT_DEADLINE_MS = 50.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Each field is the environment variable of its name, with MARQUEE_ before it."""
+    """Settings; each field is set by the environment variable `MARQUEE_<FIELD>`."""
 
-    model: Path  # folder of the fitted model; a new one put there is loaded beside the old one
-    events: Path  # folder that holds a folder of events for each replica
-    catalogue: Path | None  # JSON file of hidden items, times of availability, and the static list
-    arm: str  # of a rollout: part of every answer and event
-    replica: str  # name of this process among all that share the events' folder
-    deadline_ms: float  # after so long a request takes the next lower rung
-    telemetry: bool  # off: nothing is recorded, and feedback is refused
-    faults: Faults | None  # to inject on purpose; None: fault injection is off
+    model: Path  # folder of the fitted model; a new model put there is loaded without a restart
+    events: Path  # folder that contains one folder of events per replica
+    availability: Path | None  # JSON file of availability rules
+    arm: str  # arm of a rollout, part of every response and event
+    replica: str  # name of this process, unique in the events folder
+    deadline_ms: float  # fallback levels that would take longer are skipped
+    telemetry: bool  # False: no events are recorded, and feedback is rejected
+    faults: Faults | None  # faults to inject; None: fault injection is off
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read them, with their defaults.
+        """Read the settings; unset and empty variables get their defaults.
 
         Raises:
-            ConfigError: a variable has a value that cannot be used.
+            ConfigError: a variable has an invalid value.
         """
-        told = {key.removeprefix("MARQUEE_").lower(): value for key, value in environment.items()}
+
+        def variable(name: str) -> str | None:
+            return environment.get(f"MARQUEE_{name}") or None
+
+        model, availability, faults = variable("MODEL"), variable("AVAILABILITY"), variable("FAULTS")
+        default_replica = f"{socket.gethostname()}-{os.getpid()}"
         return cls(
-            model=Path(told["model"]) if told.get("model") else _packaged(),
-            events=Path(told.get("events") or "events"),
-            catalogue=Path(told["catalogue"]) if told.get("catalogue") else None,
-            arm=_name(told.get("arm") or "stable", "MARQUEE_ARM"),
-            replica=_name(told.get("replica") or f"{socket.gethostname()}-{os.getpid()}", "MARQUEE_REPLICA"),
-            deadline_ms=_positive(told.get("deadline_ms"), DEADLINE_MS, "MARQUEE_DEADLINE_MS"),
-            telemetry=_switch(told.get("telemetry") or "on", "MARQUEE_TELEMETRY"),
-            faults=Faults.parse(told["faults"]) if told.get("faults") else None,
+            model=Path(model) if model else _default_model(),
+            events=Path(variable("EVENTS") or "events"),
+            availability=Path(availability) if availability else None,
+            arm=_parse_name(variable("ARM") or "stable", "MARQUEE_ARM"),
+            replica=_parse_name(variable("REPLICA") or default_replica, "MARQUEE_REPLICA"),
+            deadline_ms=_parse_positive(
+                variable("DEADLINE_MS") or DEFAULT_DEADLINE_MS, "MARQUEE_DEADLINE_MS"
+            ),
+            telemetry=_parse_switch(variable("TELEMETRY") or "on", "MARQUEE_TELEMETRY"),
+            faults=Faults.parse(faults) if faults else None,
         )
 
 
-def _packaged() -> Path:
-    """The model in this Bento; else the one that the pipeline exported."""
+def _default_model() -> Path:
+    """Return the model in this Bento, or else the model that the pipeline exported."""
     packaged = CODE / "model"
-    return packaged if packaged.exists() else CODE / "models" / "fitted"
+    return packaged if packaged.exists() else CODE / "models" / "fitted_model"
 
 
-def _name(text: str, variable: str) -> str:
-    """A name becomes a header and a folder."""
+def _parse_name(text: str, variable: str) -> str:
+    """Check that a name can be used in a header and as a folder name."""
     if not (text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()):
-        raise ConfigError(f"{variable} is {text!r}: use letters, digits, dots, dashes and underscores")
+        raise ConfigError(f"{variable} must consist of letters, digits, '.', '-' and '_' (got {text!r})")
     return text
 
 
-def _positive(text: str | None, default: float, variable: str) -> float:
+def _parse_positive(text: str | float, variable: str) -> float:
     try:
-        value = float(text) if text else default
+        number = float(text)
     except ValueError:
-        value = -1
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{variable} is {text!r}: it takes a number above 0")
-    return value
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise ConfigError(f"{variable} must be a number greater than 0 (got {text!r})")
+    return number
 
 
-def _switch(text: str, variable: str) -> bool:
+def _parse_switch(text: str, variable: str) -> bool:
     if text not in {"on", "off"}:
-        raise ConfigError(f"{variable} is {text!r}: it takes on or off")
+        raise ConfigError(f"{variable} must be on or off (got {text!r})")
     return text == "on"

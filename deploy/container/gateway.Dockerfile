@@ -1,4 +1,4 @@
-# The gateway's image: HAProxy as Debian keeps it, which is the one that the measurements were made with.
+# Image of a gateway: HAProxy from Debian, the version that docs/results.md was measured with.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 RUN apt-get update -qq \
@@ -6,6 +6,6 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/*
 USER 10001:10001
 STOPSIGNAL SIGUSR1
-# There is no curl: bash asks.
+# The image has no curl, so bash sends the request.
 HEALTHCHECK --interval=5s --timeout=2s --start-period=10s --retries=3 CMD ["bash", "-c", \
     "exec 3<>/dev/tcp/127.0.0.1/3000 && printf 'GET /livez HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q '200 OK' <&3"]

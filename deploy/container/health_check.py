@@ -1,4 +1,4 @@
-"""The health check of a container: 0 while requests should come here, else 1. There is no curl."""
+"""Health check of the container: exit code 0 if the replica is ready, else 1. The image has no curl."""
 
 import sys
 from http.client import HTTPConnection, HTTPException

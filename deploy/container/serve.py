@@ -1,8 +1,8 @@
-"""Become the worker that `bentoml serve` would start, without a supervisor above it.
+"""Replace this process with the worker that `bentoml serve` would start, without its supervisor.
 
-In a container the supervisor would cost a second import of everything and sixty megabytes, and hide the
-death of its worker: the container would stay up, its socket accepting what nobody answers. This way the end
-of the worker is the container's, and the restart policy begins it anew.
+In a container, the supervisor would import everything a second time (60 MB) and hide the death of its worker:
+the container would stay up and accept connections that get no response. Without it, the container exits with
+the worker, and the restart policy starts it again.
 """
 
 import os

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Run a command with a container engine: the one that answers; else one started for it and ended after it.
+# Run a command with a container engine: a running one, or one that is started for the command and stopped after it.
 #
 #   deploy/container/with-engine.sh COMMAND...
 #
-# On a Debian machine without an engine it installs docker.io and docker-compose, and where no registry can be
-# reached it makes a stand-in for the base images by debootstrap. Root is needed for both; everything lies in a
-# temporary folder.
+# On Debian, missing engines are installed (docker.io, docker-compose). If no registry can be reached, substitutes for
+# the base images are built with debootstrap. Both need root. All files of the engine are in a temporary folder.
 # Exit code 75: no engine can run on this machine.
 set -euo pipefail
 
@@ -18,8 +17,8 @@ clean() {
     kill "$engine_pid" 2>/dev/null || true
     wait "$engine_pid" 2>/dev/null || true
   fi
-  for mounted in $(awk -v under="$scratch/" 'index($2, under) == 1 {print $2}' /proc/mounts | sort -r); do
-    umount --lazy "$mounted" 2>/dev/null || true
+  for mount_point in $(awk -v under="$scratch/" 'index($2, under) == 1 {print $2}' /proc/mounts | sort -r); do
+    umount --lazy "$mount_point" 2>/dev/null || true
   done
   rm -rf "$scratch" 2>/dev/null || true
 }
@@ -51,12 +50,12 @@ for base in "${bases[@]}"; do
   docker image inspect "$base" >/dev/null 2>&1 || docker pull -q "$base" >/dev/null 2>&1 || missing+=("$base")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
-  echo "No registry answers: making a stand-in for ${missing[*]} by debootstrap (about a minute) ..."
+  echo "No registry can be reached. Building substitutes for ${missing[*]} with debootstrap (about a minute) ..."
   command -v debootstrap >/dev/null || install debootstrap
   debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
     bookworm "$scratch/rootfs" >"$scratch/debootstrap.log" 2>&1 \
     || { tail -3 "$scratch/debootstrap.log" >&2; exit 1; }
-  # This machine's certificates: its package index may be known by them alone.
+  # Use the certificates of this machine, which may be the only ones that its package index accepts.
   cp /etc/ssl/certs/ca-certificates.crt "$scratch/rootfs/etc/ssl/certs/ca-certificates.crt"
   rm -rf "$scratch"/rootfs/var/cache/apt/archives/*.deb "$scratch"/rootfs/var/lib/apt/lists/*
   ln -sf python3 "$scratch/rootfs/usr/bin/python"

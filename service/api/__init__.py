@@ -1,1 +1,1 @@
-"""HTTP: reads requests, asks the replica, writes answers and problems."""
+"""HTTP API: endpoints, validation of requests, responses, problem documents and the API's description."""

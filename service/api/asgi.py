@@ -1,4 +1,4 @@
-"""The site: which app answers a request."""
+"""The ASGI application of a replica: passes each request to the endpoint that responds to it."""
 
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -8,55 +8,67 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.endpoints import Routes
-from service.api.problem_details import Refused, on_fault, on_http_error, on_not_ready, on_refused
-from service.api.recommend_endpoint import PREFIX, ROUTE, Hot
-from service.api.response_headers import Envelope, Enveloped
+from service.api.endpoints import Endpoints
+from service.api.problem_details import (
+    RequestProblem,
+    handle_http_exception,
+    handle_not_ready,
+    handle_request_problem,
+    handle_unexpected_error,
+)
+from service.api.recommend_endpoint import PATH_PREFIX, ROUTE, RecommendEndpoint
+from service.api.response_headers import ResponseHeaders, ResponseHeadersMiddleware
 from service.replica import NotReady, Replica
 
+GET_METHODS = ("GET", "HEAD")
 
-class Anything(PathConvertor):
-    """The rest of the path: a slash in an id is one (sent as %2F), a line break is for us to refuse."""
+
+class AnyTextConvertor(PathConvertor):
+    """Path parameter of any text: ids may contain slashes (sent as %2F); line breaks are rejected later."""
 
     regex = "(?s:.*)"
 
 
-register_url_convertor("anything", Anything())
+register_url_convertor("anything", AnyTextConvertor())
 
 
-class Site:
-    """An ASGI app over one replica: the hot route answered bare, all others by Starlette."""
+class ServingApplication:
+    """ASGI application of one replica: the hot route as a bare ASGI app, all other routes in Starlette."""
 
     def __init__(self, replica: Replica) -> None:
-        envelope = Envelope(replica)
-        self._hot = Hot(replica, envelope)
-        self._others: ASGIApp = Enveloped(_app(replica), replica, envelope)
+        headers = ResponseHeaders(replica)
+        self._recommend = RecommendEndpoint(replica, headers)
+        self._other_routes: ASGIApp = ResponseHeadersMiddleware(_build_starlette(replica), replica, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the one that answers it."""
-        if scope["type"] == "http" and scope["method"] in _READS and scope["path"].startswith(PREFIX):
-            await self._hot(scope, receive, send)
+        """Respond to a request."""
+        if (
+            scope["type"] == "http"
+            and scope["method"] in GET_METHODS
+            and scope["path"].startswith(PATH_PREFIX)
+        ):
+            await self._recommend(scope, receive, send)
         else:
-            await self._others(scope, receive, send)
+            await self._other_routes(scope, receive, send)
 
 
-_READS = ("GET", "HEAD")
-
-
-def _app(replica: Replica) -> Starlette:
+def _build_starlette(replica: Replica) -> Starlette:
     app = Starlette(
-        # The hot route is here for the other methods, which are answered with those that it has.
-        routes=[*Routes(replica).table(), Route(ROUTE.replace("}", ":anything}"), _never, methods=["GET"])],
+        # The hot route is listed too, so that other methods get 405 with the allowed methods, instead of 404.
+        routes=[
+            *Endpoints(replica).routes(),
+            Route(ROUTE.replace("}", ":anything}"), _unreachable, methods=["GET"]),
+        ],
         exception_handlers={
-            Refused: on_refused,
-            NotReady: on_not_ready,
-            HTTPException: on_http_error,
-            Exception: on_fault,
+            RequestProblem: handle_request_problem,
+            NotReady: handle_not_ready,
+            HTTPException: handle_http_exception,
+            Exception: handle_unexpected_error,
         },
     )
     app.router.redirect_slashes = False
     return app
 
 
-async def _never(request: Request) -> Response:
-    raise AssertionError(f"{request.method} is answered by the hot route")
+async def _unreachable(request: Request) -> Response:
+    raise AssertionError(f"{request.method} {ROUTE} must be handled by RecommendEndpoint")

@@ -1,14 +1,14 @@
-"""All routes but the hot one.
+"""All routes except the hot one.
 
-POST /recommend          for a visitor who brings ratings: folded in, nothing is trained
-GET  /similar/{item}     what the same people rated
-POST /predict            ratings of pairs
-POST /feedback           what users did: acknowledged once it is on disk
-GET  /items/{item}       title and genres
-GET  /version            the whole provenance of the loaded model
-GET  /livez, /readyz     whether the process turns, and whether requests should come here
-GET  /metrics            Prometheus
-GET  /openapi.json, /docs
+POST /recommend               recommend to a visitor by ratings in the body; nothing is trained
+GET  /similar/{item}          items rated by the same users
+POST /predict                 predict ratings of user-item pairs
+POST /feedback                store feedback; the response is sent once it is on disk
+GET  /items/{item}            title, genres and availability of an item
+GET  /version                 provenance of the loaded model
+GET  /livez, /readyz          liveness and readiness
+GET  /metrics                 metrics for Prometheus
+GET  /openapi.json, /docs     description of the API
 """
 
 import asyncio
@@ -24,27 +24,27 @@ from starlette.routing import Route
 
 from marquee.events import ExposureTemplate, Feedback, encode
 from service.api import request_models
-from service.api.openapi import document, page
-from service.api.problem_details import Refused, unknown, wrong
+from service.api.openapi import docs_page, openapi_document
+from service.api.problem_details import RequestProblem, invalid_field, not_found
 from service.api.query_params import read_genre, read_id, read_n, read_query
-from service.api.recommend_endpoint import answered
+from service.api.recommend_endpoint import recommend_items
 from service.recommendation.deadline import Deadline
-from service.recommendation.loaded_model import Served
-from service.recommendation.recommender import Answer, Person, Wish
+from service.recommendation.loaded_model import LoadedModel
+from service.recommendation.recommender import RecommendationRequest, Recommendations, UserContext
 from service.replica import Replica
 
 Handler = Callable[[Request], Awaitable[Response]]
-AHEAD_S = 300.0  # so far may a client's clock be ahead
+MAX_CLOCK_SKEW_S = 300.0  # how far the time of a feedback event may be in the future
 
 
-class Routes:
-    """The handlers, over one replica."""
+class Endpoints:
+    """Request handlers of one replica."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
 
-    def table(self) -> list[Route]:
-        """Every route with its handler."""
+    def routes(self) -> list[Route]:
+        """Return all routes with their handlers."""
         return [
             _route("/recommend", self.recommend, "POST"),
             _route("/similar/{item:anything}", self.similar, "GET"),
@@ -60,185 +60,191 @@ class Routes:
         ]
 
     async def recommend(self, request: Request) -> Response:
-        """Recommend to a visitor by the ratings in the body."""
-        served = self._replica.serving()
-        visitor = request_models.check(request_models.VISITOR, await request_models.read_body(request))
-        model = served.model
-        rated = {self._rated(served, item, stars): stars for item, stars in visitor.ratings.items()}
-        exclude = (model.item_number(item) for item in visitor.exclude)
-        genre = read_genre(visitor.genre, model.tastes.genres)
-        wish = Wish(visitor.n, frozenset(item for item in exclude if item is not None), genre)
-        began = time.perf_counter()  # the body took what time it took
-        deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, began)
-        answer = answered(served, Person(rated=rated), wish, deadline)
-        self._expose(request, served, answer)
-        return _json_bytes(served.body(None, answer))
+        """Recommend items to a visitor by the ratings in the body."""
+        model = self._replica.current_model()
+        body = request_models.validate(
+            request_models.VISITOR_REQUEST, await request_models.read_body(request)
+        )
+        ratings = {self._rated_item(model, item, stars): stars for item, stars in body.ratings.items()}
+        excluded = (model.fitted_model.inner_item_id(item) for item in body.exclude)
+        recommendation_request = RecommendationRequest(
+            body.n,
+            frozenset(item for item in excluded if item is not None),
+            read_genre(body.genre, model.fitted_model.genre_affinity.genres),
+        )
+        start = time.perf_counter()  # the time to receive the body does not count
+        deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
+        visitor = UserContext(recent=ratings)
+        recommendations = recommend_items(model, visitor, recommendation_request, deadline)
+        self._record_exposure(request, model, recommendations)
+        return _json_bytes(model.encode_response(None, recommendations))
 
     async def similar(self, request: Request) -> Response:
-        """Items that the same people rated."""
-        served = self._replica.serving()
-        item = _item(served, request)
+        """Return items rated by the same users."""
+        model = self._replica.current_model()
+        item = _path_item(model, request)
         n = read_n(read_query(request.scope["query_string"], ("n",)).get("n"))
-        answer = served.recommender.similar(item, n)
+        arrays = model.fitted_model.arrays
         items = [
-            {**_named(served, other), "similarity": None if value is None else round(value, 4)}
-            for other, value in answer.items
+            {
+                "item": arrays.items[other],
+                "title": arrays.titles[other],
+                "similarity": None if similarity is None else round(similarity, 4),
+            }
+            for other, similarity in model.recommender.similar(item, n).items
         ]
-        return _json({"item": served.model.arrays.items[item], "items": items, "model": served.name})
+        return _json({"item": arrays.items[item], "items": items, "model": model.summary})
 
     async def predict(self, request: Request) -> Response:
-        """Predicted ratings, in stars, within the scale."""
-        served = self._replica.serving()
-        asked = request_models.check(request_models.PAIRS, await request_models.read_body(request))
-        rows = [self._predicted(served, number, pair) for number, pair in enumerate(asked.pairs)]
-        return _json({"predictions": rows, "model": served.name})
+        """Predict ratings of user-item pairs."""
+        model = self._replica.current_model()
+        body = request_models.validate(
+            request_models.PREDICTION_REQUEST, await request_models.read_body(request)
+        )
+        predictions = [self._predict(model, index, pair) for index, pair in enumerate(body.pairs)]
+        return _json({"predictions": predictions, "model": model.summary})
 
     async def feedback(self, request: Request) -> Response:
-        """Keep what users did; answer when it is on disk."""
-        served = self._replica.serving()
-        tree = await request_models.read_body(request)
-        given = (
-            request_models.check(request_models.FEEDBACK_BATCH, tree)
-            if isinstance(tree, list)
-            else [_one(tree)]
-        )
-        events = [self._event(served, number, body) for number, body in enumerate(given)]
-        if self._replica.writer is None:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "telemetry is off: feedback cannot be kept")
-        stored = await self._stored(events)
-        self._replica.note(events)
-        counts = {"stored": stored, "duplicates": len(events) - stored}
+        """Store feedback, and respond once it is on disk."""
+        model = self._replica.current_model()
+        bodies = request_models.validate_feedback(await request_models.read_body(request))
+        events = [self._feedback_event(model, index, body) for index, body in enumerate(bodies)]
+        n_stored = await self._store(events)
+        self._replica.record_activity(events)
+        counts = {"stored": n_stored, "duplicates": len(events) - n_stored}
         return _json(counts, HTTPStatus.ACCEPTED)
 
     async def item(self, request: Request) -> Response:
-        """What is known of an item."""
-        served = self._replica.serving()
-        item = _item(served, request)
-        shown = bool(served.recommender.shown(time.time()).mask[item])
-        return _json({**served.described(item), "available": shown})
+        """Describe an item."""
+        model = self._replica.current_model()
+        item = _path_item(model, request)
+        is_available = bool(model.recommender.visible_items(time.time()).mask[item])
+        return _json({**model.describe_item(item), "available": is_available})
 
     async def version(self, request: Request) -> Response:  # noqa: ARG002  Starlette's signature
-        """What is loaded, and where it comes from."""
-        return _json_bytes(self._replica.serving().version)
+        """Return the provenance of the loaded model."""
+        return _json_bytes(self._replica.current_model().version_body)
 
     async def livez(self, request: Request) -> Response:  # noqa: ARG002
-        """The process turns."""
+        """Liveness check: the event loop responds."""
         return _json({"status": "alive"})
 
     async def readyz(self, request: Request) -> Response:  # noqa: ARG002
-        """Whether requests should come here, and what is wrong even if they should."""
-        served = self._replica.serving()
-        return _json({"status": "ready", "model": served.name, **self._replica.condition()})
+        """Readiness check: a model is loaded. The response lists problems that do not prevent serving."""
+        model = self._replica.current_model()
+        return _json({"status": "ready", "model": model.summary, **self._replica.health()})
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002
-        """Counts and times."""
-        return Response(self._replica.observed.page(), media_type="text/plain; version=0.0.4")
+        """Return the metrics in Prometheus' text format."""
+        return Response(self._replica.metrics.render(), media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002
-        """The description of all of this."""
-        return _json(document())
+        """Return the OpenAPI document."""
+        return _json(openapi_document())
 
     async def docs(self, request: Request) -> Response:  # noqa: ARG002
-        """The same as a page."""
-        return Response(page(), media_type="text/html")
+        """Return the page that shows the OpenAPI document."""
+        return Response(docs_page(), media_type="text/html")
 
-    def _rated(self, served: Served, item: str, stars: float) -> int:
-        """The number of an item that a visitor rated, within the scale."""
-        number, field = served.model.item_number(item), f"ratings.{item}"
-        if number is None:
-            raise wrong(field, "the catalogue has no such item")
-        _in_scale(served, stars, field)
-        return number
-
-    def _predicted(self, served: Served, number: int, pair: request_models.Pair) -> dict[str, Any]:
-        model = served.model
-        item = model.item_number(pair.item)
+    def _rated_item(self, model: LoadedModel, item_id: str, stars: float) -> int:
+        """Return the inner id of an item that a visitor rated, after checking the rating."""
+        item, field = model.fitted_model.inner_item_id(item_id), f"ratings.{item_id}"
         if item is None:
-            raise wrong(f"pairs[{number}].item", "the catalogue has no such item")
-        rating, possible = served.recommender.predict(self._replica.person(served, pair.user), item)
-        return {"user": pair.user, "item": pair.item, "rating": round(rating, 4), "impossible": not possible}
+            raise invalid_field(field, "the catalog has no such item")
+        _check_scale(model, stars, field)
+        return item
 
-    def _event(self, served: Served, number: int, body: request_models.FeedbackBody) -> Feedback:
-        now, place = time.time(), f"[{number}]"
+    def _predict(self, model: LoadedModel, index: int, pair: request_models.UserItemPair) -> dict[str, Any]:
+        item = model.fitted_model.inner_item_id(pair.item)
+        if item is None:
+            raise invalid_field(f"pairs[{index}].item", "the catalog has no such item")
+        prediction = model.recommender.predict(self._replica.user_context(model, pair.user), item)
+        return {
+            "user": pair.user,
+            "item": pair.item,
+            "rating": round(prediction.rating, 4),
+            "impossible": prediction.was_impossible,
+        }
+
+    def _feedback_event(self, model: LoadedModel, index: int, body: request_models.FeedbackBody) -> Feedback:
+        now = time.time()
         if body.kind == "rating":
-            _in_scale(served, body.value, f"{place}.value")
-        if body.time is not None and body.time > now + AHEAD_S:
-            raise wrong(f"{place}.time", "time is UTC seconds, and not in the future")
-        at = now if body.time is None else body.time
+            _check_scale(model, body.value, f"[{index}].value")
+        if body.time is not None and body.time > now + MAX_CLOCK_SKEW_S:
+            raise invalid_field(f"[{index}].time", "time must be in UTC seconds and not in the future")
         return Feedback(
             body.event_id,
-            at,
+            now if body.time is None else body.time,
             body.user,
             body.item,
             body.kind,
             body.value,
             body.request_id,
             arm=self._replica.settings.arm,
-            model=served.label,
+            model=model.version,
         )
 
-    async def _stored(self, events: list[Feedback]) -> int:
-        """How many of the events were new, once all of them are on disk.
+    async def _store(self, events: list[Feedback]) -> int:
+        """Wait until all events are on disk, and return how many of them were new.
 
         Raises:
-            Refused: they could not be written; nothing was acknowledged, and the client may ask again.
+            RequestProblem: the events cannot be stored; none is acknowledged, and the client may retry.
         """
+        writer = self._replica.event_writer
+        if writer is None:
+            raise RequestProblem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "telemetry is off; feedback cannot be stored"
+            )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
 
-        def done(result: int | OSError) -> None:  # on the writer's thread
-            loop.call_soon_threadsafe(_settle, future, result)
+        def done(result: int | OSError) -> None:  # called by the writer's thread
+            loop.call_soon_threadsafe(_resolve, future, result)
 
-        assert self._replica.writer is not None
         lines = [encode(event) for event in events]
-        self._replica.writer.store(lines, [event.event_id for event in events], done)
+        writer.store_feedback(lines, [event.event_id for event in events], done)
         try:
             return await future
         except OSError as error:
-            detail = f"feedback cannot be kept now ({error.strerror or error}): send it again later"
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail) from None
+            detail = f"feedback cannot be stored now ({error.strerror or error}); retry later"
+            raise RequestProblem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from None
 
-    def _expose(self, request: Request, served: Served, answer: Answer) -> None:
-        state = request.scope["state"]
-        arm = self._replica.settings.arm
-        event = ExposureTemplate(None, arm, served.label, answer.rung, tuple(served.ids(answer)))
-        seconds = time.perf_counter() - state["began"]
-        self._replica.expose(event, state["request_id"].encode(), answer.rung, seconds)
+    def _record_exposure(
+        self, request: Request, model: LoadedModel, recommendations: Recommendations
+    ) -> None:
+        state, arm = request.scope["state"], self._replica.settings.arm
+        level = recommendations.fallback_level
+        item_ids = tuple(model.item_ids(recommendations))
+        event = ExposureTemplate(None, arm, model.version, level, item_ids)
+        seconds = time.perf_counter() - state["start"]
+        self._replica.record_exposure(event, state["request_id"].encode(), level, seconds)
 
 
 def _route(path: str, handler: Handler, method: str) -> Route:
-    """A route that notes its own template, for the metrics: a path would name a user."""
+    """Create a route that stores its path template for the metrics, which must not contain user ids."""
 
-    async def noted(request: Request) -> Response:
+    async def handle(request: Request) -> Response:
         request.scope["state"]["route"] = path.replace(":anything", "")
         return await handler(request)
 
-    return Route(path, noted, methods=[method])
+    return Route(path, handle, methods=[method])
 
 
-def _item(served: Served, request: Request) -> int:
-    number = served.model.item_number(read_id(request.path_params["item"], "item"))
-    if number is None:
-        raise unknown("item", "the catalogue has no such item")
-    return number
+def _path_item(model: LoadedModel, request: Request) -> int:
+    """Return the inner id of the item in the path."""
+    item = model.fitted_model.inner_item_id(read_id(request.path_params["item"], "item"))
+    if item is None:
+        raise not_found("item", "the catalog has no such item")
+    return item
 
 
-def _named(served: Served, item: int) -> dict[str, Any]:
-    arrays = served.model.arrays
-    return {"item": arrays.items[item], "title": arrays.titles[item]}
-
-
-def _in_scale(served: Served, stars: float, field: str) -> None:
-    low, high = served.model.manifest.scale
+def _check_scale(model: LoadedModel, stars: float, field: str) -> None:
+    low, high = model.fitted_model.manifest.scale
     if not low <= stars <= high:
-        raise wrong(field, f"a rating is from {low:g} to {high:g} stars")
+        raise invalid_field(field, f"rating must be between {low:g} and {high:g} stars")
 
 
-def _one(tree: Any) -> request_models.FeedbackBody:
-    return request_models.check(request_models.FEEDBACK, tree)
-
-
-def _settle(future: "asyncio.Future[int]", result: int | OSError) -> None:
+def _resolve(future: "asyncio.Future[int]", result: int | OSError) -> None:
     if future.cancelled():
         return
     if isinstance(result, OSError):
@@ -247,8 +253,8 @@ def _settle(future: "asyncio.Future[int]", result: int | OSError) -> None:
         future.set_result(result)
 
 
-def _json(tree: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return _json_bytes(json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode(), status)
+def _json(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return _json_bytes(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), status)
 
 
 def _json_bytes(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -1,4 +1,4 @@
-"""Fault injection: an ASGI middleware around the site, added only where faults are configured."""
+"""Fault injection: an ASGI middleware around the application, added only if faults are configured."""
 
 import asyncio
 import random
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import logs
-from service.api.problem_details import fault
-from service.api.recommend_endpoint import PREFIX, ROUTE
-from service.api.response_headers import Envelope
+from service.api.problem_details import internal_error
+from service.api.recommend_endpoint import PATH_PREFIX, ROUTE
+from service.api.response_headers import ResponseHeaders
 from service.faults import Faults
 from service.replica import Replica
 
-log = logs.logger("faults")
+log = logs.get_logger("faults")
 
 
 class InjectedFault(Exception):
@@ -22,57 +22,58 @@ class InjectedFault(Exception):
 
 
 class FaultInjection:
-    """Delays requests for recommendations of one version of the model, and fails some of them.
+    """Delays or fails requests for recommendations from one model version.
 
-    Health checks and all other routes are left alone. An injected error looks like any other fault of the
-    service. A delay is seen by clients and gateways, and not in the replica's own times.
+    Health checks and all other routes are not affected. An injected error looks like any other internal
+    error. Clients and gateways observe the delays; the replica's own metrics do not include them.
     """
 
     def __init__(
         self,
-        site: ASGIApp,
+        app: ASGIApp,
         replica: Replica,
         faults: Faults,
         *,
         draw: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Wrap a site, and say loudly that faults are injected.
+        """Wrap an app, and report in the log and in /readyz that fault injection is on.
 
         Args:
-            site: app to pass requests to.
+            app: app that handles the requests.
             replica: state of this process.
-            faults: what to inject.
+            faults: faults to inject.
             draw: source of random numbers from 0 to 1.
             clock: source of monotonic time, in seconds.
         """
-        self._site, self._replica, self._faults = site, replica, faults
+        self._app, self._replica, self._faults = app, replica, faults
         self._draw, self._clock = draw, clock
-        self._envelope = Envelope(replica)
+        self._headers = ResponseHeaders(replica)
         self._starts_at = clock() + faults.after_s
-        replica.trouble["faults"] = f"fault injection is on: {faults}"
+        replica.problems["faults"] = f"fault injection is on: {faults}"
         log.warning("FAULT INJECTION IS ON: requests fail or are delayed on purpose", faults=str(faults))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with an injected error, or pass the request on, late."""
+        """Respond with an injected error, or pass the request on after the delay."""
         if not self._applies_to(scope):
-            await self._site(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
+        start = time.perf_counter()
         await asyncio.sleep(self._faults.delay_ms / 1000)
         if self._draw() < self._faults.error_rate:
-            request_id = self._envelope.request_id(dict(scope["headers"]).get(b"x-request-id"))
-            refused = fault(InjectedFault("a fault that was injected on purpose"))
-            await self._envelope.refuse(refused, ROUTE, request_id, began)(scope, receive, send)
+            request_id = self._headers.choose_request_id(dict(scope["headers"]).get(b"x-request-id"))
+            problem = internal_error(InjectedFault("a fault that was injected on purpose"))
+            response = self._headers.problem_response(problem, ROUTE, request_id, start)
+            await response(scope, receive, send)
         else:
-            await self._site(scope, receive, send)
+            await self._app(scope, receive, send)
 
     def _applies_to(self, scope: Scope) -> bool:
-        served = self._replica.served
+        model = self._replica.loaded_model
         return (
             scope["type"] == "http"
-            and scope["path"].startswith(PREFIX)
-            and served is not None
-            and served.label == self._faults.version
+            and scope["path"].startswith(PATH_PREFIX)
+            and model is not None
+            and model.version == self._faults.version
             and self._clock() >= self._starts_at
         )

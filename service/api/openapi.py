@@ -1,4 +1,4 @@
-"""The API's description by OpenAPI 3.1, and the page that shows it without a network."""
+"""The OpenAPI 3.1 document of the API, and the page that shows it without a network connection."""
 
 from functools import cache
 from importlib.resources import files
@@ -6,174 +6,225 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from service.api.query_params import DEFAULT_N, LONGEST_ID, MOST, MOST_EXCLUDED
-from service.api.request_models import FeedbackBody, Pairs, Visitor
-from service.recommendation.recommender import RUNGS
+from service.api.query_params import DEFAULT_N, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N
+from service.api.request_models import MAX_EVENTS, FeedbackBody, PredictionRequest, VisitorRequest
+from service.recommendation.recommender import FALLBACK_LEVELS
 
 REF = "#/components/schemas/{model}"
 JSON, PROBLEM, TEXT = "application/json", "application/problem+json", "text/plain"
-Tree = dict[str, Any]
+BODY_ERRORS = (400, 408, 413, 415, 422)  # of routes with a request body
+JsonObject = dict[str, Any]
 
 
 @cache
-def document() -> Tree:
-    """The whole description."""
-    _, bodies = models_json_schema(
-        [(m, "validation") for m in (Visitor, Pairs, FeedbackBody)], ref_template=REF
+def openapi_document() -> JsonObject:
+    """Return the OpenAPI document."""
+    _, request_schemas = models_json_schema(
+        [(model, "validation") for model in (VisitorRequest, PredictionRequest, FeedbackBody)],
+        ref_template=REF,
     )
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Marquee",
             "version": "1",
-            "description": "Recommendations from a fitted model. Every answer carries `x-request-id`, "
-            "`x-arm` and `x-model-version`.",
+            "description": "Recommendations from a fitted model. Every response has the headers "
+            "`x-request-id`, `x-arm` and `x-model-version`.",
         },
         "paths": _paths(),
-        "components": {"schemas": {**bodies["$defs"], **_ANSWERS}},
+        "components": {"schemas": {**request_schemas["$defs"], **_RESPONSE_SCHEMAS}},
     }
 
 
-def page() -> bytes:
-    """A page that fetches the description from beside itself and shows it."""
+def docs_page() -> bytes:
+    """Return the HTML page that loads the document from the same server and shows it."""
     return (files("service.api") / "page" / "docs.html").read_bytes()
 
 
-def _paths() -> Tree:
-    user, item = _in_path("user", "A user, known or not."), _in_path("item", "An item of the catalogue.")
-    count = _in_query(
-        "n", {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_N}, "How many."
+def _paths() -> JsonObject:
+    user = _path_parameter("user", "User id; unknown users get a fallback list.")
+    item = _path_parameter("item", "Item id.")
+    n = _query_parameter(
+        "n", {"type": "integer", "minimum": 1, "maximum": MAX_N, "default": DEFAULT_N}, "Number of items."
     )
-    exclude = _in_query(
-        "exclude", {"type": "string"}, f"At most {MOST_EXCLUDED} item ids, separated by commas."
+    exclude = _query_parameter(
+        "exclude", {"type": "string"}, f"Item ids separated by commas, at most {MAX_EXCLUDED}."
     )
-    genre = _in_query("genre", {"type": "string"}, "One genre of the catalogue.")
+    genre = _query_parameter("genre", {"type": "string"}, "Genre of the recommended items.")
     text = {TEXT: {"schema": {"type": "string"}, "example": "50,181,258"}}
-    listed = {JSON: {"schema": _ref("Recommendations")}, **text}
+    recommendations = _content(_ref("Recommendations"))
+    feedback = {"oneOf": [_ref("FeedbackBody"), _array(_ref("FeedbackBody"), 1, MAX_EVENTS)]}
+    any_object: JsonObject = _content({"type": "object"})
     return {
         "/recommend/{user}": {
-            "get": _operation("Recommend items to a user", listed, [user, count, exclude, genre], (422,))
+            "get": _operation(
+                "Recommend items to a user",
+                {**recommendations, **text},
+                parameters=[user, n, exclude, genre],
+                errors=(422,),
+            )
         },
         "/recommend": {
             "post": _operation(
-                "Recommend items to a visitor, by ratings in the body",
-                {JSON: {"schema": _ref("Recommendations")}},
-                body=_ref("Visitor"),
+                "Recommend items to a visitor by ratings in the body",
+                recommendations,
+                body=_ref("VisitorRequest"),
             )
         },
         "/similar/{item}": {
-            "get": _operation("Items that the same people rated", _one("Similar"), [item, count], (404, 422))
+            "get": _operation(
+                "Find items rated by the same users",
+                _content(_ref("SimilarItems")),
+                parameters=[item, n],
+                errors=(404, 422),
+            )
         },
-        "/predict": {"post": _operation("Predict ratings of pairs", _one("Predictions"), body=_ref("Pairs"))},
+        "/predict": {
+            "post": _operation(
+                "Predict ratings of user-item pairs",
+                _content(_ref("Predictions")),
+                body=_ref("PredictionRequest"),
+            )
+        },
         "/feedback": {
             "post": _operation(
-                "Keep what users did; acknowledged once it is on disk",
-                _one("Kept"),
-                body={"oneOf": [_ref("FeedbackBody"), _list_of("FeedbackBody", 1, 1000)]},
+                "Store feedback; the response is sent once it is on disk",
+                _content(_ref("FeedbackReceipt")),
+                body=feedback,
                 status=202,
             )
         },
-        "/items/{item}": {"get": _operation("What is known of an item", _one("Item"), [item], (404, 422))},
-        "/version": {"get": _operation("What is loaded, and where it comes from", _object(), (), (503,))},
-        "/livez": {"get": _operation("The process turns", _object(), (), ())},
-        "/readyz": {"get": _operation("Whether requests should come here", _object(), (), (503,))},
-        "/metrics": {"get": _operation("Counts and times, for Prometheus", text, (), ())},
+        "/items/{item}": {
+            "get": _operation(
+                "Describe an item", _content(_ref("Item")), parameters=[item], errors=(404, 422)
+            )
+        },
+        "/version": {"get": _operation("Get the provenance of the loaded model", any_object, errors=(503,))},
+        "/livez": {"get": _operation("Check liveness", any_object, errors=())},
+        "/readyz": {"get": _operation("Check readiness", any_object, errors=(503,))},
+        "/metrics": {"get": _operation("Get metrics in Prometheus format", text, errors=())},
     }
 
 
 def _operation(
     summary: str,
-    content: Tree,
-    parameters: Any = (),
-    refusals: tuple[int, ...] = (400, 408, 413, 415, 422),
+    content: JsonObject,
     *,
-    body: Tree | None = None,
+    parameters: list[JsonObject] | None = None,
+    errors: tuple[int, ...] = BODY_ERRORS,
+    body: JsonObject | None = None,
     status: int = 200,
-) -> Tree:
-    answers: Tree = {str(status): {"description": "The answer.", "content": content}}
-    for refusal in sorted({*refusals, *(() if refusals == () else (400, 503))}):
-        answers[str(refusal)] = {
-            "description": _REFUSALS[refusal],
+) -> JsonObject:
+    """Describe one operation.
+
+    Args:
+        summary: one line; the operation id is derived from it.
+        content: content of a successful response, by media type.
+        parameters: path and query parameters.
+        errors: statuses of problem documents; 400 and 503 are added, unless there are none.
+        body: schema of the request body.
+        status: status of a successful response.
+    """
+    responses: JsonObject = {str(status): {"description": "Success.", "content": content}}
+    for error in sorted({*errors, 400, 503} if errors else ()):
+        responses[str(error)] = {
+            "description": _ERROR_DESCRIPTIONS[error],
             "content": {PROBLEM: {"schema": _ref("Problem")}},
         }
-    operation: Tree = {"summary": summary, "operationId": _identity(summary), "responses": answers}
+    operation: JsonObject = {
+        "summary": summary,
+        "operationId": _operation_id(summary),
+        "responses": responses,
+    }
     if parameters:
-        operation["parameters"] = list(parameters)
+        operation["parameters"] = parameters
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+        operation["requestBody"] = {"required": True, "content": _content(body)}
     return operation
 
 
-def _identity(summary: str) -> str:
+def _operation_id(summary: str) -> str:
     return "-".join(word.strip(",;").lower() for word in summary.split()[:5])
 
 
-def _in_path(name: str, about: str) -> Tree:
-    schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
-    return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
+def _path_parameter(name: str, description: str) -> JsonObject:
+    schema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
-def _in_query(name: str, schema: Tree, about: str) -> Tree:
-    return {"name": name, "in": "query", "required": False, "description": about, "schema": schema}
+def _query_parameter(name: str, schema: JsonObject, description: str) -> JsonObject:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def _ref(name: str) -> Tree:
+def _ref(name: str) -> JsonObject:
     return {"$ref": REF.format(model=name)}
 
 
-def _one(name: str) -> Tree:
-    return {JSON: {"schema": _ref(name)}}
+def _content(schema: JsonObject) -> JsonObject:
+    return {JSON: {"schema": schema}}
 
 
-def _object() -> Tree:
-    return {JSON: {"schema": {"type": "object"}}}
+def _array(items: JsonObject, min_items: int = 0, max_items: int | None = None) -> JsonObject:
+    limits = {"minItems": min_items} | ({} if max_items is None else {"maxItems": max_items})
+    return {"type": "array", "items": items, **limits}
 
 
-def _list_of(name: str, least: int = 0, most: int | None = None) -> Tree:
-    limits = {"minItems": least} | ({} if most is None else {"maxItems": most})
-    return {"type": "array", "items": _ref(name), **limits}
-
-
-def _fields(**properties: Tree) -> Tree:
+def _object(**properties: JsonObject) -> JsonObject:
+    """Return the schema of an object with these properties, all of them required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-_STRING, _NUMBER, _OR_NULL = {"type": "string"}, {"type": "number"}, {"type": ["number", "null"]}
-_GIVEN = _fields(item=_STRING, title=_STRING, score=_OR_NULL)
-_MODEL = _fields(
-    name={"type": ["string", "null"]}, version={"type": ["integer", "string", "null"]}, digest=_STRING
-)
-_LIKE = _fields(item=_STRING, title=_STRING, similarity=_OR_NULL)
-_PREDICTED = _fields(user=_STRING, item=_STRING, rating=_NUMBER, impossible={"type": "boolean"})
-_ANSWERS: Tree = {
-    "Recommendations": _fields(
-        user={"type": ["string", "null"]},
-        rung={
+_STRING, _INTEGER, _BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+_NUMBER, _NUMBER_OR_NULL = {"type": "number"}, {"type": ["number", "null"]}
+_STRING_OR_NULL = {"type": ["string", "null"]}
+_MODEL = _object(name=_STRING_OR_NULL, version={"type": ["integer", "string", "null"]}, digest=_STRING)
+_RESPONSE_SCHEMAS: JsonObject = {
+    "Recommendations": _object(
+        user=_STRING_OR_NULL,
+        fallback_level={
             "type": "string",
-            "enum": list(RUNGS),
-            "description": "of the ladder, the lowest that gave an item",
+            "enum": list(FALLBACK_LEVELS),
+            "description": "Lowest level of the fallback chain that contributed an item.",
         },
-        items={"type": "array", "items": _GIVEN, "minItems": 1},
-        relaxed={"type": "array", "items": _STRING, "description": "wishes that could not be met"},
+        items=_array(_object(item=_STRING, title=_STRING, score=_NUMBER_OR_NULL), 1),
+        relaxed_filters={
+            **_array(_STRING),
+            "description": "Filters that were dropped because too few items pass them.",
+        },
         model=_MODEL,
     ),
-    "Similar": _fields(item=_STRING, items={"type": "array", "items": _LIKE}, model=_MODEL),
-    "Predictions": _fields(predictions={"type": "array", "items": _PREDICTED}, model=_MODEL),
-    "Kept": _fields(stored={"type": "integer"}, duplicates={"type": "integer"}),
-    "Item": _fields(
-        item=_STRING, title=_STRING, genres={"type": "array", "items": _STRING}, available={"type": "boolean"}
+    "SimilarItems": _object(
+        item=_STRING,
+        items=_array(_object(item=_STRING, title=_STRING, similarity=_NUMBER_OR_NULL)),
+        model=_MODEL,
     ),
+    "Predictions": _object(
+        predictions=_array(
+            _object(
+                user=_STRING,
+                item=_STRING,
+                rating={**_NUMBER, "description": "Stars; the global mean if the prediction is impossible."},
+                impossible=_BOOLEAN,
+            )
+        ),
+        model=_MODEL,
+    ),
+    "FeedbackReceipt": _object(
+        stored={**_INTEGER, "description": "Number of new events on disk."},
+        duplicates={**_INTEGER, "description": "Number of events whose id was stored before."},
+    ),
+    "Item": _object(item=_STRING, title=_STRING, genres=_array(_STRING), available=_BOOLEAN),
     "Problem": {
-        **_fields(type=_STRING, title=_STRING, status={"type": "integer"}, detail=_STRING),
-        "description": "RFC 9457; `field` names what is wrong, where it is a field.",
+        **_object(type=_STRING, title=_STRING, status=_INTEGER, detail=_STRING),
+        "description": "Problem document (RFC 9457). `field` names the invalid field, if there is one.",
     },
 }
-_REFUSALS = {
-    400: "The request cannot be read.",
-    404: "There is no such item or route.",
+_ERROR_DESCRIPTIONS = {
+    400: "The request cannot be parsed.",
+    404: "The item or route does not exist.",
     408: "The body took too long.",
     413: "The body is too large.",
-    415: "The body is no plain JSON.",
-    422: "A field has a value that cannot be used; it is named.",
-    503: "Not ready, or feedback cannot be kept: ask again later.",
+    415: "The content type or encoding is not supported.",
+    422: "A field has an invalid value; the problem names it.",
+    503: "The replica is not ready, or feedback cannot be stored; retry later.",
 }

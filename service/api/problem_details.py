@@ -1,4 +1,4 @@
-"""Answers to requests that cannot be met: problem documents of RFC 9457, naming the field."""
+"""Problem documents (RFC 9457): the response to every request that cannot be fulfilled."""
 
 import json
 import logging
@@ -8,12 +8,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-log = logging.getLogger("marquee.web")
+log = logging.getLogger("marquee.api")
 MEDIA_TYPE = "application/problem+json"
 
 
-class Refused(Exception):
-    """A request that cannot be met, and why."""
+class RequestProblem(Exception):
+    """A request cannot be fulfilled.
+
+    Attributes:
+        status: status of the response.
+        detail: what is wrong and what is expected.
+        field: the invalid field, or None if the problem is not about a field.
+    """
 
     def __init__(self, status: HTTPStatus, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -22,68 +28,69 @@ class Refused(Exception):
         self.field = field
 
     def response(self) -> Response:
-        """The problem document."""
-        return problem(self.status, self.detail, **({} if self.field is None else {"field": self.field}))
+        """Return the problem document as a response."""
+        members = {} if self.field is None else {"field": self.field}
+        return problem_response(self.status, self.detail, **members)
 
 
-def wrong(field: str, detail: str) -> Refused:
-    """A field of the request has a value that cannot be used."""
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field)
+def invalid_field(field: str, detail: str) -> RequestProblem:
+    """Return the problem of a field with an invalid value (422)."""
+    return RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field)
 
 
-def unknown(field: str, detail: str) -> Refused:
-    """What the path names is not there."""
-    return Refused(HTTPStatus.NOT_FOUND, detail, field)
+def not_found(field: str, detail: str) -> RequestProblem:
+    """Return the problem of a path that names something unknown (404)."""
+    return RequestProblem(HTTPStatus.NOT_FOUND, detail, field)
 
 
-def malformed(detail: str, field: str = "body") -> Refused:
-    """The request cannot be read."""
-    return Refused(HTTPStatus.BAD_REQUEST, detail, field)
+def unreadable(detail: str, field: str = "body") -> RequestProblem:
+    """Return the problem of a request that cannot be parsed (400)."""
+    return RequestProblem(HTTPStatus.BAD_REQUEST, detail, field)
 
 
-def not_ready(reason: Exception) -> Refused:
-    """No model is loaded."""
-    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {reason}")
+def not_ready(reason: Exception) -> RequestProblem:
+    """Return the problem of a replica without a model (503)."""
+    return RequestProblem(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {reason}")
 
 
-def fault(error: Exception) -> Refused:
-    """A fault of ours: one log line with its traceback, and no word of it to the client."""
+def internal_error(error: Exception) -> RequestProblem:
+    """Log an unexpected error with its traceback, and return a problem that reveals nothing of it (500)."""
     log.error("a request failed", exc_info=error)
-    return Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has a fault; it was logged")
+    return RequestProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal server error; it was logged")
 
 
-def problem(status: HTTPStatus, detail: str, **members: str) -> Response:
-    """A problem document. Its `type` is about:blank: the status says what kind it is."""
-    body = {
+def problem_response(status: HTTPStatus, detail: str, **members: str) -> Response:
+    """Return a problem document. Its type is `about:blank`: the status alone tells the kind of problem."""
+    document = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
         **members,
     }
-    return Response(json.dumps(body), status.value, media_type=MEDIA_TYPE)
+    return Response(json.dumps(document), status.value, media_type=MEDIA_TYPE)
 
 
-async def on_refused(request: Request, error: Exception) -> Response:  # noqa: ARG001  Starlette's signature
-    """Name the field and say what it takes."""
-    assert isinstance(error, Refused)
+async def handle_request_problem(request: Request, error: Exception) -> Response:  # noqa: ARG001  Starlette's signature
+    """Handle a request that cannot be fulfilled."""
+    assert isinstance(error, RequestProblem)
     return error.response()
 
 
-async def on_not_ready(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    """Say why nothing can be answered."""
+async def handle_not_ready(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Handle a request to a replica without a model."""
     return not_ready(error).response()
 
 
-async def on_fault(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    """Say that it is not the client's fault."""
-    return fault(error).response()
+async def handle_unexpected_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Handle an error that no endpoint expects."""
+    return internal_error(error).response()
 
 
-async def on_http_error(request: Request, error: Exception) -> Response:
-    """Unknown route, wrong method."""
+async def handle_http_exception(request: Request, error: Exception) -> Response:
+    """Handle an unknown route or a wrong method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    response = problem(status, f"{request.method} {request.scope['path']}: {status.phrase.lower()}")
+    response = problem_response(status, f"{request.method} {request.scope['path']}: {status.phrase.lower()}")
     response.headers.update(error.headers or {})
     return response

@@ -1,86 +1,100 @@
-"""The fields of a request, each checked where it is read: what it may be, and what is said if it is not."""
+"""Parsing and validation of ids and query parameters."""
 
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
-from service.api.problem_details import malformed, wrong
+from service.api.problem_details import invalid_field, unreadable
 
-DEFAULT_N, MOST = 10, 100
-LONGEST_ID = 256  # bytes
-MOST_EXCLUDED = 1000
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # as at ingestion: who may rate may ask
+DEFAULT_N = 10
+MAX_N = 100
+MAX_N_DIGITS = 9
+MAX_ID_BYTES = 256
+MAX_EXCLUDED = 1000
+MAX_QUERY_FIELDS = 100
+# The same characters that ingestion rejects in ids, so every user with ratings can be requested.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TEXT, JSON = "text/plain", "application/json"
 
 
 def read_id(text: str, field: str) -> str:
-    """A user's or an item's id."""
-    if problem := id_problem(text):
-        raise wrong(field, f"an id {problem}")
+    """Validate the id of a user or an item."""
+    if problem := find_id_problem(text):
+        raise invalid_field(field, f"id {problem}")
     return text
 
 
-def id_problem(text: str) -> str | None:
-    """What is wrong with an id, if anything."""
+def find_id_problem(text: str) -> str | None:
+    """Return what is wrong with an id, or None if it is valid."""
     if not text:
-        return "is not empty"
-    if CONTROLS.search(text):
-        return "has no control characters"
-    if len(text.encode()) > LONGEST_ID:
-        return f"has at most {LONGEST_ID} bytes"
+        return "must not be empty"
+    if CONTROL_CHARACTERS.search(text):
+        return "must not contain control characters"
+    if len(text.encode()) > MAX_ID_BYTES:
+        return f"must have at most {MAX_ID_BYTES} bytes"
     return None
 
 
-def read_query(query: bytes, known: Iterable[str]) -> Mapping[str, str]:
-    """The fields of a query string, each given once."""
+def read_query(query: bytes, allowed: Iterable[str]) -> Mapping[str, str]:
+    """Parse a query string; each of the allowed fields may occur once."""
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS
+        )
     except ValueError:
-        raise malformed("the query is no URL-encoded UTF-8 of at most 100 fields", "query") from None
+        detail = f"query must be URL-encoded UTF-8 with at most {MAX_QUERY_FIELDS} fields"
+        raise unreadable(detail, "query") from None
     fields = dict(pairs)
-    for name, _ in pairs:
-        if name not in known:
-            raise wrong(name, f"there is no such field: {', '.join(known)} are known")
+    for name in fields:
+        if name not in allowed:
+            raise invalid_field(name, f"unknown field (expected one of {', '.join(allowed)})")
     if len(fields) < len(pairs):
-        twice = next(name for name in fields if [each for each, _ in pairs].count(name) > 1)
-        raise wrong(twice, f"{twice} is given more than once")
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in fields if names.count(name) > 1)
+        raise invalid_field(repeated, f"{repeated} must not be repeated")
     return fields
 
 
 def read_n(text: str | None) -> int:
-    """How many: plain ASCII digits, from 1 to the most."""
+    """Parse the number of items: ASCII digits without a sign."""
     if text is None:
         return DEFAULT_N
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST):
-        raise wrong("n", f"n is a whole number from 1 to {MOST}")
+    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_N_DIGITS
+    if not (is_number and 1 <= int(text) <= MAX_N):
+        raise invalid_field("n", f"n must be an integer between 1 and {MAX_N}")
     return int(text)
 
 
 def read_exclude(text: str | None) -> list[str]:
-    """Item ids separated by commas."""
+    """Parse item ids separated by commas."""
     items = text.split(",") if text else []
-    if len(items) > MOST_EXCLUDED:
-        raise wrong("exclude", f"exclude has at most {MOST_EXCLUDED} ids")
+    if len(items) > MAX_EXCLUDED:
+        raise invalid_field("exclude", f"exclude must have at most {MAX_EXCLUDED} ids")
     return [read_id(item, "exclude") for item in items]
 
 
 def read_genre(name: str | None, genres: tuple[str, ...]) -> int | None:
-    """The number of a genre of the catalogue."""
+    """Return the index of a genre in `genres`."""
     if name is None:
         return None
     if name not in genres:
-        near = get_close_matches(name[:LONGEST_ID], genres, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(genres) or 'none'}"
-        raise wrong("genre", f"the catalogue has no such genre: {hint}")
+        raise invalid_field("genre", f"the catalog has no such genre; {_genre_hint(name, genres)}")
     return genres.index(name)
 
 
-def wants_text(accept: str) -> bool:
-    """Whether plain text is asked for before JSON; what else is asked for gets JSON."""
-    for kind in accept.split(","):
-        media = kind.partition(";")[0].strip().lower()
-        if media in {TEXT, JSON, "*/*"}:
-            return media == TEXT
+def _genre_hint(name: str, genres: tuple[str, ...]) -> str:
+    matches = get_close_matches(name[:MAX_ID_BYTES], genres, n=1)
+    if matches:
+        return f"did you mean {matches[0]}?"
+    return f"expected one of {', '.join(genres)}" if genres else "its items have no genres"
+
+
+def prefers_text(accept: str) -> bool:
+    """Return True if an Accept header lists plain text before JSON; the default is JSON."""
+    for media_range in accept.split(","):
+        media_type = media_range.partition(";")[0].strip().lower()
+        if media_type in {TEXT, JSON, "*/*"}:
+            return media_type == TEXT
     return False

@@ -1,8 +1,6 @@
-"""GET /recommend/{user}: the route that is asked a thousand times as often as all others together.
+"""GET /recommend/{user}, the hot route: it gets far more requests than all other routes together.
 
-It answers as a bare ASGI callable, from a shelf of answers already given: what a user is told changes only
-with the model, the catalogue or what the user does, and each of them clears the shelf. The shelf is bounded;
-who is not on it is looked up and put there.
+It is a bare ASGI callable in front of a cache of encoded responses (`service.api.response_cache`).
 """
 
 import time
@@ -10,126 +8,129 @@ import time
 from starlette.types import Receive, Scope, Send
 
 from marquee.events import ExposureTemplate
-from service.api.problem_details import Refused, fault, not_ready, wrong
+from service.api.problem_details import RequestProblem, internal_error, invalid_field, not_ready
 from service.api.query_params import (
     JSON,
     TEXT,
+    prefers_text,
     read_exclude,
     read_genre,
     read_id,
     read_n,
     read_query,
-    wants_text,
 )
-from service.api.response_cache import Ready
-from service.api.response_headers import Envelope
+from service.api.response_cache import CachedResponse
+from service.api.response_headers import ResponseHeaders
 from service.recommendation.deadline import Deadline
-from service.recommendation.loaded_model import Served
-from service.recommendation.recommender import Answer, Person, Wish
+from service.recommendation.loaded_model import LoadedModel
+from service.recommendation.recommender import RecommendationRequest, Recommendations, UserContext
 from service.replica import NotReady, Replica
 
-PREFIX = "/recommend/"
+PATH_PREFIX = "/recommend/"
 ROUTE = "/recommend/{user}"
-FIELDS = ("n", "exclude", "genre")
-PLAIN = (None, b"*/*", JSON.encode())  # what is accepted where the answer on the shelf will do
-STORED = ("personal", "popular")  # rungs that depend on nothing but model, catalogue and user
+QUERY_FIELDS = ("n", "exclude", "genre")
+CACHEABLE_ACCEPT = (None, b"*/*", JSON.encode())
+# Levels that depend only on the model, availability and the user, not on how long scoring takes.
+CACHEABLE_LEVELS = ("personal", "popular")
 
 
-class Hot:
-    """The route, over one replica."""
+class RecommendEndpoint:
+    """The hot route of one replica, as an ASGI app."""
 
-    def __init__(self, replica: Replica, envelope: Envelope) -> None:
+    def __init__(self, replica: Replica, headers: ResponseHeaders) -> None:
         self._replica = replica
-        self._envelope = envelope
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a GET below `/recommend/`."""
-        began = time.perf_counter()
-        accept = given = None
+        """Respond to a GET request below `/recommend/`."""
+        start = time.perf_counter()
+        accept = sent_id = None
         for name, value in scope["headers"]:
             if name == b"accept":
                 accept = value
             elif name == b"x-request-id":
-                given = value
-        request_id = self._envelope.request_id(given)
-        identity = request_id.encode()
+                sent_id = value
+        request_id = self._headers.choose_request_id(sent_id)
+        encoded_id = request_id.encode()
         try:
-            ready = self._ready(scope, accept, began)
+            response = self._respond(scope, accept, start)
         except Exception as error:
-            refused = _refused(error)
-            await self._envelope.refuse(refused, ROUTE, request_id, began)(scope, receive, send)
+            problem = _problem_of(error)
+            await self._headers.problem_response(problem, ROUTE, request_id, start)(scope, receive, send)
             return
-        headers = [*ready.headers, (b"x-request-id", identity)]
+        headers = [*response.headers, (b"x-request-id", encoded_id)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": ready.body})
-        seconds = time.perf_counter() - began
-        self._replica.observed.request(ROUTE, 200, seconds)
-        self._replica.expose(ready.event, identity, ready.rung, seconds)
+        await send({"type": "http.response.body", "body": response.body})
+        seconds = time.perf_counter() - start
+        self._replica.metrics.count_request(ROUTE, 200, seconds)
+        self._replica.record_exposure(response.event, encoded_id, response.fallback_level, seconds)
 
-    def _ready(self, scope: Scope, accept: bytes | None, began: float) -> Ready:
-        """From the shelf, or made now."""
+    def _respond(self, scope: Scope, accept: bytes | None, start: float) -> CachedResponse:
+        """Return the cached response, or compute it and cache it."""
         replica = self._replica
-        served = replica.serving()
-        user, query = scope["path"][len(PREFIX) :], scope["query_string"]
-        plain = not query and accept in PLAIN
-        if time.time() >= replica.shelf.valid_until:
-            replica.shelf.clear()
-        elif plain and (ready := replica.shelf.get(user)) is not None:
-            return ready
-        answer, text = self._answer(served, user, query, accept, began)
-        ready = self._packed(served, user, answer, text)
-        if plain and ready.rung in STORED:
-            replica.shelf.put(user, ready, served.recommender.valid_until)
-        return ready
+        cache = replica.response_cache
+        model = replica.current_model()
+        user, query = scope["path"][len(PATH_PREFIX) :], scope["query_string"]
+        is_cacheable = not query and accept in CACHEABLE_ACCEPT
+        if time.time() >= cache.valid_until:
+            cache.clear()
+        elif is_cacheable and (cached := cache.get(user)) is not None:
+            return cached
+        recommendations = self._recommend(model, user, query, start)
+        response = self._encode(model, user, recommendations, accept)
+        if is_cacheable and response.fallback_level in CACHEABLE_LEVELS:
+            cache.put(user, response, model.recommender.valid_until)
+        return response
 
-    def _answer(
-        self, served: Served, user: str, query: bytes, accept: bytes | None, began: float
-    ) -> tuple[Answer, bool]:
-        """Read the request and climb the ladder. Whether it is to be text, too."""
+    def _recommend(self, model: LoadedModel, user: str, query: bytes, start: float) -> Recommendations:
+        """Validate the request and compute its recommendations."""
         read_id(user, "user")
-        text = wants_text("" if accept is None else accept.decode("latin-1"))
-        fields = read_query(query, FIELDS)
-        model = served.model
-        exclude = (model.item_number(item) for item in read_exclude(fields.get("exclude")))
-        wish = Wish(
+        fields = read_query(query, QUERY_FIELDS)
+        excluded = (model.fitted_model.inner_item_id(item) for item in read_exclude(fields.get("exclude")))
+        request = RecommendationRequest(
             read_n(fields.get("n")),
-            frozenset(number for number in exclude if number is not None),
-            read_genre(fields.get("genre"), model.tastes.genres),
+            frozenset(item for item in excluded if item is not None),
+            read_genre(fields.get("genre"), model.fitted_model.genre_affinity.genres),
         )
-        deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, began)
-        return answered(served, self._replica.person(served, user), wish, deadline), text
+        deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
+        return recommend_items(model, self._replica.user_context(model, user), request, deadline)
 
-    def _packed(self, served: Served, user: str, answer: Answer, text: bool) -> Ready:
-        ids = served.ids(answer)
-        body = ",".join(ids).encode() if text else served.body(user, answer)
-        kind = f"{TEXT}; charset=utf-8" if text else JSON
-        arm = self._replica.settings.arm
+    def _encode(
+        self, model: LoadedModel, user: str, recommendations: Recommendations, accept: bytes | None
+    ) -> CachedResponse:
+        item_ids = model.item_ids(recommendations)
+        level = recommendations.fallback_level
+        if prefers_text("" if accept is None else accept.decode("latin-1")):
+            body, content_type = ",".join(item_ids).encode(), f"{TEXT}; charset=utf-8"
+        else:
+            body, content_type = model.encode_response(user, recommendations), JSON
         headers = [
-            (b"content-type", kind.encode()),
+            (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),
-            *self._envelope.stamp(served),
+            *self._headers.model_headers(model),
         ]
-        event = ExposureTemplate(user, arm, served.label, answer.rung, tuple(ids))
-        return Ready(body, headers, answer.rung, event)
+        event = ExposureTemplate(user, self._replica.settings.arm, model.version, level, tuple(item_ids))
+        return CachedResponse(body, headers, level, event)
 
 
-def _refused(error: Exception) -> Refused:
-    """What is answered instead of a recommendation."""
-    if isinstance(error, Refused):
-        return error
-    return not_ready(error) if isinstance(error, NotReady) else fault(error)
-
-
-def answered(served: Served, person: Person, wish: Wish, deadline: Deadline) -> Answer:
-    """The recommender's answer, which always has items.
+def recommend_items(
+    model: LoadedModel, user: UserContext, request: RecommendationRequest, deadline: Deadline
+) -> Recommendations:
+    """Recommend at least one item.
 
     Raises:
-        Refused: everything that may be shown was rated or is to be left out.
+        RequestProblem: every item is unavailable, was rated by the user, or is excluded by the request.
     """
-    answer = served.recommender.recommend(person, wish, deadline)
-    if not answer.items:
-        raise wrong(
-            "exclude" if wish.exclude else "user",
-            "nothing is left to recommend: all that may be shown was rated or is to be left out",
+    recommendations = model.recommender.recommend(user, request, deadline)
+    if not recommendations.items:
+        raise invalid_field(
+            "exclude" if request.exclude else "user",
+            "no item is left to recommend: all available items are rated or excluded",
         )
-    return answer
+    return recommendations
+
+
+def _problem_of(error: Exception) -> RequestProblem:
+    if isinstance(error, RequestProblem):
+        return error
+    return not_ready(error) if isinstance(error, NotReady) else internal_error(error)

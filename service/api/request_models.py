@@ -1,14 +1,14 @@
-"""The bodies that requests carry: what each has to look like, and how it is read.
+"""Request bodies: reading, parsing and validation.
 
-A body is one JSON document of at most a mebibyte, sent within seconds. Numbers are numbers: no text that
-looks like one, no NaN, no infinity; no key twice; no key that is not known.
+A body is one JSON document of at most one mebibyte, sent within five seconds. Validation is strict: strings
+are not converted to numbers, NaN and infinity are rejected, and keys must be known and unique.
 """
 
 import asyncio
 import json
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,166 +21,207 @@ from pydantic import (
 )
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.problem_details import Refused, malformed, wrong
-from service.api.query_params import DEFAULT_N, JSON, MOST, MOST_EXCLUDED, id_problem
+from marquee.events import FeedbackKind
+from service.api.problem_details import RequestProblem, invalid_field, unreadable
+from service.api.query_params import DEFAULT_N, JSON, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N, find_id_problem
 
-LARGEST = 1 << 20  # bytes
-SECONDS = 5.0  # for the whole of it
-MOST_RATINGS, MOST_PAIRS, MOST_EVENTS = 1000, 1000, 1000
-LONGEST_WATCH = 10_080  # minutes: a week
+MAX_BODY_BYTES = 1 << 20
+BODY_TIMEOUT_S = 5.0  # for the whole body
+MAX_RATINGS = 1000
+MAX_PAIRS = 1000
+MAX_EVENTS = 1000
+MAX_WATCH_MINUTES = 10_080  # a week
+MAX_NAME_LENGTH = 64  # longer names of fields are truncated in problem documents
 Body = TypeVar("Body")
 
 
-def _id(text: str) -> str:
-    if problem := id_problem(text):
-        raise ValueError(f"an id {problem}")
+def _validate_id(text: str) -> str:
+    if problem := find_id_problem(text):
+        raise ValueError(f"id {problem}")
     return text
 
 
-Id = Annotated[str, AfterValidator(_id), Field(min_length=1, max_length=256, examples=["42"])]
+Id = Annotated[
+    str, AfterValidator(_validate_id), Field(min_length=1, max_length=MAX_ID_BYTES, examples=["42"])
+]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Visitor(_Strict):
-    """Somebody who asks with what they rated, instead of with an id."""
+class VisitorRequest(_StrictModel):
+    """A visitor without a user id, described by ratings."""
 
-    ratings: Annotated[dict[Id, Number], Field(max_length=MOST_RATINGS, description="stars by item id")]
-    exclude: Annotated[list[Id], Field(max_length=MOST_EXCLUDED)] = []
-    genre: str | None = None
-    n: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_N
+    ratings: Annotated[
+        dict[Id, Number], Field(max_length=MAX_RATINGS, description="Ratings in stars, by item id.")
+    ]
+    exclude: Annotated[
+        list[Id], Field(max_length=MAX_EXCLUDED, description="Ids of items that must not be recommended.")
+    ] = []
+    genre: Annotated[str | None, Field(description="Genre of the recommended items.")] = None
+    n: Annotated[int, Field(ge=1, le=MAX_N, description="Number of items.")] = DEFAULT_N
 
 
-class Pair(_Strict):
+class UserItemPair(_StrictModel):
     """A user and an item."""
 
     user: Id
     item: Id
 
 
-class Pairs(_Strict):
-    """Ratings to be predicted."""
+class PredictionRequest(_StrictModel):
+    """User-item pairs whose ratings are to be predicted."""
 
-    pairs: Annotated[list[Pair], Field(min_length=1, max_length=MOST_PAIRS)]
+    pairs: Annotated[list[UserItemPair], Field(min_length=1, max_length=MAX_PAIRS)]
 
 
-class FeedbackBody(_Strict):
-    """One thing that a user did with an item."""
+class FeedbackBody(_StrictModel):
+    """A user rated, watched or clicked an item."""
 
-    event_id: Annotated[Id, Field(description="the client's; the same id again is stored once")]
+    event_id: Annotated[Id, Field(description="Chosen by the client; a repeated id is stored once.")]
     user: Id
     item: Id
-    kind: Annotated[Literal["rating", "watch", "click"], Field(description="watch: minutes; click: 1")]
-    value: Number = 1.0
-    request_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = None
-    time: Annotated[Number | None, Field(ge=0, description="UTC seconds; now, where it is missing")] = None
+    kind: FeedbackKind
+    value: Annotated[Number, Field(description="Stars of a rating, minutes watched, or 1 for a click.")] = 1.0
+    request_id: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{1,64}$",
+            description="The x-request-id of the recommendation that led to this event.",
+        ),
+    ] = None
+    time: Annotated[Number | None, Field(ge=0, description="UTC seconds; default: now.")] = None
 
     @model_validator(mode="after")
-    def _in_range(self) -> "FeedbackBody":
+    def _check_value(self) -> "FeedbackBody":
         if self.kind == "rating" and "value" not in self.model_fields_set:
-            raise ValueError("value: a rating has a value")
-        if self.kind == "watch" and not 0 <= self.value <= LONGEST_WATCH:
-            raise ValueError(f"value: minutes watched are from 0 to {LONGEST_WATCH}")
+            raise ValueError("value: a rating must have a value")
+        if self.kind == "watch" and not 0 <= self.value <= MAX_WATCH_MINUTES:
+            raise ValueError(f"value: minutes watched must be between 0 and {MAX_WATCH_MINUTES}")
         if self.kind == "click" and self.value != 1:
-            raise ValueError("value: a click has the value 1")
+            raise ValueError("value: the value of a click must be 1")
         return self
 
 
-VISITOR: TypeAdapter[Visitor] = TypeAdapter(Visitor)
-PAIRS: TypeAdapter[Pairs] = TypeAdapter(Pairs)
-Batch = Annotated[list[FeedbackBody], Field(min_length=1, max_length=MOST_EVENTS)]
+VISITOR_REQUEST: TypeAdapter[VisitorRequest] = TypeAdapter(VisitorRequest)
+PREDICTION_REQUEST: TypeAdapter[PredictionRequest] = TypeAdapter(PredictionRequest)
 FEEDBACK: TypeAdapter[FeedbackBody] = TypeAdapter(FeedbackBody)
-FEEDBACK_BATCH: TypeAdapter[list[FeedbackBody]] = TypeAdapter(Batch)
+FeedbackBatch = Annotated[list[FeedbackBody], Field(min_length=1, max_length=MAX_EVENTS)]
+FEEDBACK_BATCH: TypeAdapter[list[FeedbackBody]] = TypeAdapter(FeedbackBatch)
 
 
 async def read_body(request: Request) -> Any:
-    """The JSON document of a request.
+    """Read and parse the JSON document of a request.
 
     Raises:
-        Refused: it is too large, too slow, of another type or malformed.
+        RequestProblem: the body is too large, too slow, of another media type or malformed.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON:
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a body is {JSON}", "content-type")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise _unsupported(f"content type must be {JSON}", "content-type")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body is not compressed", "content-encoding")
+        raise _unsupported("the body must not be compressed", "content-encoding")
     length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length[:20]) > LARGEST:
+    if length.isascii() and length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
         raise _too_large()
     try:
-        async with asyncio.timeout(SECONDS):
-            data = await _whole(request)
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            data = await _receive(request)
     except TimeoutError:
-        raise Refused(HTTPStatus.REQUEST_TIMEOUT, f"the body took over {SECONDS:g} s", "body") from None
+        detail = f"the body took longer than {BODY_TIMEOUT_S:g} s"
+        raise RequestProblem(HTTPStatus.REQUEST_TIMEOUT, detail, "body") from None
     except ClientDisconnect:
-        raise malformed("the body ended early") from None
-    return parse(data)
+        raise unreadable("the body is incomplete") from None
+    return parse_json(data)
 
 
-def parse(data: bytes) -> Any:
-    """A JSON document, by the letter of RFC 8259."""
-    try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
-    except UnicodeDecodeError:
-        raise malformed("the body is no UTF-8") from None
-    except RecursionError:
-        raise malformed("the body is nested too deep") from None
-    except json.JSONDecodeError as error:
-        raise malformed(f"the body is no JSON: {error.msg} at character {error.pos}") from None
-    except ValueError:
-        raise malformed("the body has a number of too many digits") from None
-
-
-def check(adapter: TypeAdapter[Body], tree: Any) -> Body:
-    """The document as what it has to be.
+def parse_json(data: bytes) -> Any:
+    """Parse a JSON document strictly as in RFC 8259, and reject repeated keys.
 
     Raises:
-        Refused: a field has a value that cannot be used; it is named.
+        RequestProblem: it is malformed.
     """
     try:
-        return adapter.validate_python(tree)
+        return json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_reject_constant
+        )
+    except UnicodeDecodeError:
+        raise unreadable("the body must be UTF-8") from None
+    except RecursionError:
+        raise unreadable("the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise unreadable(f"the body must be JSON: {error.msg} at character {error.pos}") from None
+    except ValueError:
+        raise unreadable("the body has a number with too many digits") from None
+
+
+def validate(adapter: TypeAdapter[Body], content: Any) -> Body:
+    """Validate a parsed body.
+
+    Raises:
+        RequestProblem: a field has an invalid value; the problem names the first one.
+    """
+    try:
+        return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         detail = first["msg"].removeprefix("Value error, ")
-        inner, separator, rest = detail.partition(": ")
-        if first["type"] == "value_error" and separator:  # said of a whole object, of one field in it
-            raise wrong(_place((*first["loc"], inner)), rest) from None
-        raise wrong(_place(first["loc"]), detail[0].lower() + detail[1:]) from None
+        field, separator, rest = detail.partition(": ")
+        if (
+            first["type"] == "value_error" and separator
+        ):  # raised by a model validator about one of its fields
+            raise invalid_field(_field_path((*first["loc"], field)), rest) from None
+        raise invalid_field(_field_path(first["loc"]), detail[0].lower() + detail[1:]) from None
 
 
-async def _whole(request: Request) -> bytes:
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST:
+def validate_feedback(content: Any) -> list[FeedbackBody]:
+    """Validate one feedback event or a list of them.
+
+    Raises:
+        RequestProblem: a field has an invalid value.
+    """
+    if isinstance(content, list):
+        return validate(FEEDBACK_BATCH, content)
+    return [validate(FEEDBACK, content)]
+
+
+async def _receive(request: Request) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
             raise _too_large()
-        parts.append(part)
-    return b"".join(parts)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
-def _too_large() -> Refused:
-    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {LARGEST} bytes", "body")
+def _too_large() -> RequestProblem:
+    detail = f"the body must have at most {MAX_BODY_BYTES} bytes"
+    return RequestProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "body")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise malformed("a key is given more than once", twice[:64])
-    return found
+def _unsupported(detail: str, header: str) -> RequestProblem:
+    return RequestProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, header)
 
 
-def _no_number(text: str) -> NoReturn:
-    raise malformed(f"{text} is no JSON number")
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise unreadable("a key must not be repeated", repeated[:MAX_NAME_LENGTH])
+    return members
 
 
-def _place(parts: Iterable[int | str]) -> str:
-    """A field's place in a document, as in `pairs[0].user`."""
+def _reject_constant(text: str) -> NoReturn:
+    raise unreadable(f"{text} is not a JSON number")
+
+
+def _field_path(parts: Iterable[int | str]) -> str:
+    """Return the path of a field in a document, such as `pairs[0].user`."""
     path = ""
     for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part[:64]}"
+        path += f"[{part}]" if isinstance(part, int) else f".{part[:MAX_NAME_LENGTH]}"
     return path.removeprefix(".") or "body"

@@ -1,48 +1,58 @@
-"""Answers already given, as they go out: what a user is told changes only when something clears them."""
+"""Bounded cache of encoded responses of the hot route.
+
+The response to a user changes only with the model, the item availability or the user's own activity; each of
+them drops the affected entries.
+"""
 
 from dataclasses import dataclass
 
 from marquee.events import ExposureTemplate
 
-Headers = list[tuple[bytes, bytes]]
+RawHeaders = list[tuple[bytes, bytes]]
 FOREVER = float("inf")
-ANSWERS = 20_000  # kept; about a kilobyte each
+MAX_RESPONSES = 20_000  # about a kilobyte each
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """An answer as it goes out, and the event that says so."""
+class CachedResponse:
+    """An encoded response, and the exposure to record each time it is sent."""
 
     body: bytes
-    headers: Headers
-    rung: str
+    headers: RawHeaders
+    fallback_level: str
     event: ExposureTemplate
 
 
-class Shelf:
-    """The answers to plain requests, by user; where it is full, the oldest makes room."""
+class ResponseCache:
+    """Responses by user id, for requests without parameters. If it is full, the oldest entry is evicted.
 
-    def __init__(self, answers: int = ANSWERS) -> None:
-        self._answers = answers
-        self._ready: dict[str, Ready] = {}
-        self.valid_until = FOREVER  # UTC seconds: then an item comes or goes, and every answer is made anew
-        self.get = self._ready.get  # the hot path saves a call
+    Attributes:
+        get: returns the response for a user, or None; a dict's own method, which saves the hot path a call.
+        valid_until: UTC seconds; at that time availability changes and no entry is valid anymore.
+    """
+
+    def __init__(self, max_responses: int = MAX_RESPONSES) -> None:
+        self._max_responses = max_responses
+        self._responses: dict[str, CachedResponse] = {}
+        self.valid_until = FOREVER
+        self.get = self._responses.get
 
     def __len__(self) -> int:
-        return len(self._ready)
+        """Number of cached responses."""
+        return len(self._responses)
 
-    def put(self, user: str, ready: Ready, valid_until: float) -> None:
-        """Keep an answer until that time, in UTC seconds."""
-        if len(self._ready) >= self._answers:
-            del self._ready[next(iter(self._ready))]
-        self._ready[user] = ready
+    def put(self, user: str, response: CachedResponse, valid_until: float) -> None:
+        """Add a response that is valid until `valid_until` (UTC seconds)."""
+        if len(self._responses) >= self._max_responses:
+            del self._responses[next(iter(self._responses))]
+        self._responses[user] = response
         self.valid_until = min(self.valid_until, valid_until)
 
     def drop(self, user: str) -> None:
-        """A user did something: the next answer is made anew."""
-        self._ready.pop(user, None)
+        """Drop the response of a user whose activity has changed."""
+        self._responses.pop(user, None)
 
     def clear(self) -> None:
-        """Another model, or another catalogue."""
-        self._ready.clear()
+        """Drop all responses, for another model or other availability rules."""
+        self._responses.clear()
         self.valid_until = FOREVER

@@ -1,86 +1,93 @@
-"""What every answer carries: the request's id, the arm of the rollout, the version of the model."""
+"""Headers of every response: the request id, the arm of the rollout and the model version."""
 
 import itertools
 import os
 import time
 
-from starlette.datastructures import Headers as HeaderView
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import logs
-from service.api.problem_details import Refused
+from service.api.problem_details import RequestProblem
 from service.api.query_params import REQUEST_ID
-from service.api.response_cache import Headers
-from service.recommendation.loaded_model import Served
+from service.api.response_cache import RawHeaders
+from service.recommendation.loaded_model import LoadedModel
 from service.replica import Replica
 
 
-class Envelope:
-    """Writes it, over one replica."""
+class ResponseHeaders:
+    """Creates the headers that all responses of a replica have."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._prefix = os.urandom(6).hex()
-        self._numbers = itertools.count()
+        self._request_id_prefix = os.urandom(6).hex()
+        self._request_numbers = itertools.count()
         self._arm = (b"x-arm", replica.settings.arm.encode())
 
-    def request_id(self, given: bytes | None) -> str:
-        """The client's, where it is one; else made."""
-        if given is not None:
-            text = given.decode("latin-1")
+    def choose_request_id(self, sent: bytes | None) -> str:
+        """Return the request id sent by the client if it is valid, or else a new one."""
+        if sent is not None:
+            text = sent.decode("latin-1")
             if REQUEST_ID.fullmatch(text):
                 return text
-        return f"{self._prefix}-{next(self._numbers):x}"
+        return f"{self._request_id_prefix}-{next(self._request_numbers):x}"
 
-    def stamp(self, served: Served | None) -> Headers:
-        """The headers that say who answers."""
-        version = [] if served is None else [(b"x-model-version", served.label.encode())]
+    def model_headers(self, model: LoadedModel | None) -> RawHeaders:
+        """Return the headers that identify the arm and the model."""
+        version = [] if model is None else [(b"x-model-version", model.version.encode())]
         return [self._arm, *version, (b"x-content-type-options", b"nosniff")]
 
-    def refuse(self, refused: Refused, route: str, request_id: str, began: float) -> ASGIApp:
-        """The answer to a request that cannot be met."""
-        response = refused.response()
+    def problem_response(self, problem: RequestProblem, route: str, request_id: str, start: float) -> ASGIApp:
+        """Count a request that cannot be fulfilled, and return its response.
+
+        Args:
+            problem: why it cannot be fulfilled.
+            route: path template, for the metrics.
+            request_id: id of the request.
+            start: when the request arrived, by `time.perf_counter`.
+        """
+        response = problem.response()
         response.headers["x-request-id"] = request_id
-        response.raw_headers.extend(self.stamp(self._replica.served))
-        self._replica.observed.request(route, response.status_code, time.perf_counter() - began)
+        response.raw_headers.extend(self.model_headers(self._replica.loaded_model))
+        self._replica.metrics.count_request(route, response.status_code, time.perf_counter() - start)
         return response
 
 
-class Enveloped:
-    """Wraps an app whose routes are not hot: adds the headers, counts the request."""
+class ResponseHeadersMiddleware:
+    """ASGI middleware that adds these headers to the responses of an app and counts its requests."""
 
-    def __init__(self, app: ASGIApp, replica: Replica, envelope: Envelope) -> None:
+    def __init__(self, app: ASGIApp, replica: Replica, headers: ResponseHeaders) -> None:
         self._app = app
         self._replica = replica
-        self._envelope = envelope
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Pass a request to the app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        given = HeaderView(scope=scope).get("x-request-id")
-        request_id = self._envelope.request_id(None if given is None else given.encode("latin-1"))
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id, "began": began}
+        start = time.perf_counter()
+        sent = Headers(scope=scope).get("x-request-id")
+        request_id = self._headers.choose_request_id(None if sent is None else sent.encode("latin-1"))
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id, "start": start}
         logs.request_id.set(request_id)
-        status = 0  # nothing was answered yet
+        status = 0  # no response has started yet
 
-        async def send_more(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                stamp = self._envelope.stamp(self._replica.served)
-                extra = [(b"x-request-id", request_id.encode()), *stamp]
-                message = {**message, "headers": [*message.get("headers", []), *extra]}
+                model_headers = self._headers.model_headers(self._replica.loaded_model)
+                added = [(b"x-request-id", request_id.encode()), *model_headers]
+                message = {**message, "headers": [*message.get("headers", []), *added]}
             await send(message)
 
         try:
-            await self._app(scope, receive, send_more)
+            await self._app(scope, receive, send_with_headers)
         except Exception:
             if not status:
                 raise
-            # Starlette raises a fault again after its handler has answered and logged it: once is enough.
+            # Starlette raises an error again after its handler has logged it and responded: that is enough.
         finally:
             route = scope["state"].get("route", "other")
-            self._replica.observed.request(route, status or 500, time.perf_counter() - began)
+            self._replica.metrics.count_request(route, status or 500, time.perf_counter() - start)

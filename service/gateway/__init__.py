@@ -1,6 +1,6 @@
-"""The gateways: HAProxy in front of the replicas, who gets which arm, and what fails.
+"""Gateways: HAProxy in front of the replicas; splits traffic between the arms and logs failed requests.
 
-Site ──► haproxy.cfg.j2 ──► haproxy -c ──► two processes on one port
-  configuration.py                            ▲ weight, salt, drain     │ failures
-                                         steering.py                failures.py
+SiteConfig, GatewayConfig ──► haproxy.cfg.j2 ──► haproxy -c ──► two HAProxy processes on one port
+config.py                                              ▲ salt, allocation, drain   │ failed and slow requests
+                                                traffic_split.py             failure_log.py
 """

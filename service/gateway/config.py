@@ -1,4 +1,4 @@
-"""What a gateway is told: rendered from one template, and checked by HAProxy itself before it is used."""
+"""Configuration of the gateways: rendered from one template, and checked by HAProxy before it is used."""
 
 import hashlib
 import os
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATE = "haproxy.cfg.j2"
-BUCKETS = 10_000  # of users; a weight is a number of buckets
-ROLLOUT, KEYS = "rollout.map", "keys.sha256"
-KEY_FILE = "api-key"  # the key of whoever started the stack
-PROBE = "/marquee/probe"  # fails on purpose, so that one can see that failures are seen
+N_USER_BUCKETS = 10_000  # users are hashed into buckets; an allocation is a number of buckets
+SPLIT_MAP, KEY_DIGESTS = "rollout.map", "keys.sha256"  # files that HAProxy reads
+API_KEY_FILE = "api-key"  # the key of the user who started the stack
+PROBE_PATH = "/marquee/probe"  # always fails, to check that failures are recorded
 
 
 @dataclass(frozen=True)
-class Server:
-    """One replica, as a gateway reaches it."""
+class ReplicaAddress:
+    """Address of a replica, as a gateway reaches it."""
 
     name: str
     port: int
@@ -33,122 +33,120 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Site:
-    """What both gateways have in common."""
+class SiteConfig:
+    """Settings that all gateways of a site share."""
 
-    folder: Path  # holds the maps of weights and of keys, and the sockets
-    stable: tuple[Server, ...]
-    canary: tuple[Server, ...]  # places for them; whether they are there, health checks find out
+    folder: Path  # contains the traffic split, the API key digests and the sockets
+    stable: tuple[ReplicaAddress, ...]
+    canary: tuple[ReplicaAddress, ...]  # may be down; health checks detect it
     host: str = "*"
     port: int = 3000
-    timeout_ms: int = 300  # of a replica, just above what the slowest answers take
-    slow_ms: int = 100  # slower answers are written down
-    largest_body: int = 1 << 20  # bytes
-    requests_per_10s: int = 2000  # of one client
-    connections: int = 4000
-    resolver: str | None = None  # address of a name server, where replicas have names and come and go
+    timeout_ms: int = 300  # time limit for a replica; slightly above the slowest normal response
+    slow_ms: int = 100  # slower responses are logged
+    max_body_bytes: int = 1 << 20
+    requests_per_10s: int = 2000  # rate limit of one client
+    max_connections: int = 4000
+    resolver: str | None = None  # address of a DNS server, if replicas have host names that come and go
 
 
 @dataclass(frozen=True)
-class Gateway:
-    """What one of them has for itself."""
+class GatewayConfig:
+    """Settings of one gateway."""
 
     name: str
-    metrics_port: int  # on this machine only: /livez and /metrics
+    metrics_port: int  # serves /livez and /metrics on the loopback interface
 
-    def socket(self, folder: Path) -> Path:
-        """Where it takes commands."""
+    def socket_path(self, folder: Path) -> Path:
+        """Return the path of the UNIX socket that takes commands."""
         return folder / f"{self.name}.sock"
 
-    def configuration(self, folder: Path) -> Path:
-        """Where its configuration is."""
+    def config_path(self, folder: Path) -> Path:
+        """Return the path of the HAProxy configuration."""
         return folder / f"{self.name}.cfg"
 
-    def failures(self, folder: Path) -> Path:
-        """Where it writes down what failed."""
+    def failure_log_path(self, folder: Path) -> Path:
+        """Return the path of the log of failed and slow requests."""
         return folder / f"{self.name}.failures"
 
 
-def haproxy() -> str:
-    """The program.
+def find_haproxy() -> str:
+    """Return the path of the HAProxy program.
 
     Raises:
-        MarqueeError: it is not installed.
+        MarqueeError: HAProxy is not installed.
     """
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    found = shutil.which("haproxy", path=path)
-    if found is None:
-        raise MarqueeError("HAProxy is not installed: `apt-get install haproxy` (2.6 or later), then again")
-    return found
+    search_path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    program = shutil.which("haproxy", path=search_path)
+    if program is None:
+        raise MarqueeError("HAProxy 2.6 or later is not installed (apt-get install haproxy)")
+    return program
 
 
-def templates() -> "Environment":
-    """Those of this folder; a name that is not given is an error and no blank."""
-    # Whoever starts a process of the stack imports this module, and a killed gateway should be back at once.
+def template_environment() -> "Environment":
+    """Return the Jinja environment of the templates in this folder; an undefined variable is an error."""
+    # Imported late: each process of the stack imports this module when it starts, and a restart must be fast.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
-        autoescape=False,  # it is no HTML
+        autoescape=False,  # the templates are not HTML
         keep_trailing_newline=True,
     )
 
 
-def render(site: Site, gateway: Gateway) -> str:
-    """The configuration of a gateway."""
-    return (
-        templates()
-        .get_template(TEMPLATE)
-        .render(
-            site=site,
-            socket=gateway.socket(site.folder),
-            metrics_port=gateway.metrics_port,
-            keys=site.folder / KEYS,
-            rollout=site.folder / ROLLOUT,
-            buckets=BUCKETS,
-            probe=PROBE,
-        )
+def render_config(site: SiteConfig, gateway: GatewayConfig) -> str:
+    """Return the HAProxy configuration of a gateway."""
+    template = template_environment().get_template(TEMPLATE)
+    return template.render(
+        site=site,
+        socket=gateway.socket_path(site.folder),
+        metrics_port=gateway.metrics_port,
+        key_digests=site.folder / KEY_DIGESTS,
+        split_map=site.folder / SPLIT_MAP,
+        n_user_buckets=N_USER_BUCKETS,
+        probe_path=PROBE_PATH,
     )
 
 
-def write(site: Site, gateway: Gateway) -> Path:
-    """Render, have HAProxy check it, and only then put it where the gateway reads it.
+def write_config(site: SiteConfig, gateway: GatewayConfig) -> Path:
+    """Write the configuration of a gateway after HAProxy has accepted it, and return its path.
 
     Raises:
-        ConfigError: HAProxy refuses it, in its own words.
+        ConfigError: HAProxy rejects it; the message is HAProxy's own.
         MarqueeError: HAProxy is not installed.
     """
-    path = gateway.configuration(site.folder)
-    move_into_place(check(site, gateway), path)
+    path = gateway.config_path(site.folder)
+    move_into_place(check_config(site, gateway), path)
     return path
 
 
-def check(site: Site, gateway: Gateway) -> Path:
-    """A draft that HAProxy agrees to.
+def check_config(site: SiteConfig, gateway: GatewayConfig) -> Path:
+    """Write a draft of the configuration, let HAProxy check it, and return its path.
 
     Raises:
-        ConfigError: HAProxy refuses it, in its own words.
+        ConfigError: HAProxy rejects it; the message is HAProxy's own.
         MarqueeError: HAProxy is not installed.
     """
-    draft = gateway.configuration(site.folder).with_suffix(".draft")
-    draft.write_text(render(site, gateway), encoding="utf-8")
-    checked = subprocess.run([haproxy(), "-c", "-f", str(draft)], capture_output=True, text=True, check=False)
-    if checked.returncode != 0:
-        said = [line for line in checked.stderr.splitlines() if "ALERT" in line] or ["no reason given"]
-        raise ConfigError(f"HAProxy refuses {draft}: {said[0]}")
+    draft = gateway.config_path(site.folder).with_suffix(".draft")
+    draft.write_text(render_config(site, gateway), encoding="utf-8")
+    command = [find_haproxy(), "-c", "-f", str(draft)]
+    check = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check.returncode != 0:
+        alerts = [line for line in check.stderr.splitlines() if "ALERT" in line] or ["no reason given"]
+        raise ConfigError(f"HAProxy rejects {draft}: {alerts[0]}")
     return draft
 
 
-def write_keys(folder: Path, keys: Iterable[str]) -> None:
-    """Keys of those who may write, as digests."""
+def write_key_digests(folder: Path, keys: Iterable[str]) -> None:
+    """Write the digests of the accepted API keys; the keys themselves are not stored there."""
     digests = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
-    write_atomically(folder / KEYS, "".join(f"{digest}\n" for digest in digests), mode=0o600)
+    write_atomically(folder / KEY_DIGESTS, "".join(f"{digest}\n" for digest in digests), mode=0o600)
 
 
 def ensure_api_key(folder: Path) -> None:
-    """Have a key in `KEY_FILE`, the one that is there or a new one, and let in who has it."""
-    path = folder / KEY_FILE
+    """Create an API key in `API_KEY_FILE` unless the file exists, and make the gateways accept it."""
+    path = folder / API_KEY_FILE
     if not path.exists():
         write_atomically(path, secrets.token_urlsafe(24), mode=0o600)
-    write_keys(folder, [path.read_text(encoding="utf-8")])
+    write_key_digests(folder, [path.read_text(encoding="utf-8")])

@@ -1,56 +1,65 @@
-"""What the gateways saw fail or be slow, read from the files that they write.
+"""Failure log: failed and slow requests, read from the files that the gateways write.
 
-A line: milliseconds since 1970, arm, status, microseconds (- where nothing was answered), a hash of the
-user, how the session ended.
+A line contains the time in milliseconds since 1970, arm, status, duration in microseconds (- without a
+response), hash of the user, and termination state of the session.
 """
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from marquee.files.journal import whole_lines
-from marquee.rollout.cohort import ARMS, Failure
+from marquee.files.journal import read_complete_lines
+from marquee.rollout.arms import ARMS
+from marquee.rollout.cohort import Failure
 
-FAILED = 500  # statuses from here on
+MIN_ERROR_STATUS = 500
 
 
-class FailureFile:
-    """Reads one gateway's file as it grows, each line once."""
+class FailureLog:
+    """Reader of one gateway's failure log; yields each failure once, while the file grows."""
 
     def __init__(self, path: Path, slow_ms: float) -> None:
+        """Start at the beginning of the file, which need not exist yet.
+
+        Args:
+            path: the file that the gateway writes.
+            slow_ms: shortest duration of a slow response.
+        """
         self._path = path
         self._slow_us = slow_ms * 1000
         self._offset = 0
-        self.unreadable = 0  # lines that are not ours: HAProxy's own notes
+        self.unparsable_lines = 0  # messages of HAProxy itself
 
     def poll(self) -> Iterator[Failure]:
-        """What was added since; half a line is left for the next time."""
+        """Yield the failures written since the last poll; an incomplete line is left for the next one."""
         try:
-            lines = self._read()
-        except OSError:  # it is not there, or nothing was added
+            lines = self._read_lines()
+        except OSError:  # the file does not exist, or nothing was added
             return
         for line in lines:
-            yield from self._failures(line.lstrip(b"\0").decode(errors="replace"))
+            yield from self._parse(line.lstrip(b"\0").decode(errors="replace"))
 
-    def _read(self) -> list[bytes]:
-        """What is behind the offset. A file that was begun anew has a hole where its old lines were."""
+    def _read_lines(self) -> list[bytes]:
+        """Return the lines after the offset. In a rotated file, a hole replaces the old lines."""
         with self._path.open("rb") as file:
             if file.seek(0, os.SEEK_END) < self._offset:
                 self._offset = 0
-            found = [*whole_lines(file, file.seek(self._offset, os.SEEK_DATA))]
-        self._offset = found[-1][1] if found else self._offset
-        return [line for line, _ in found]
+            lines = [*read_complete_lines(file, file.seek(self._offset, os.SEEK_DATA))]
+        self._offset = lines[-1][1] if lines else self._offset
+        return [line for line, _ in lines]
 
-    def _failures(self, line: str) -> Iterator[Failure]:
+    def _parse(self, line: str) -> Iterator[Failure]:
+        """Yield the failures of a line: none, an error, a slow response, or both."""
         try:
-            at, arm, status, took, user, _ = line.split()
-            time, code, microseconds = int(at) / 1000, int(status), int(took) if took != "-" else 0
+            time_ms, arm, status_text, duration, user, _ = line.split()
+            time, status = int(time_ms) / 1000, int(status_text)
+            duration_us = int(duration) if duration != "-" else 0
         except ValueError:
-            self.unreadable += 1
+            self.unparsable_lines += 1
             return
-        if arm not in ARMS or code <= 0:  # the client left before it was answered
+        if arm not in ARMS or status <= 0:  # the client left before there was a response
             return
-        if code >= FAILED:
+        if status >= MIN_ERROR_STATUS:
             yield Failure(time, arm, user, "errors")
-        if microseconds >= self._slow_us:
+        if duration_us >= self._slow_us:
             yield Failure(time, arm, user, "slow")

@@ -1,29 +1,31 @@
-"""One address for two hosts, by keepalived: who holds it answers; when that host dies, the other takes it."""
+"""keepalived configuration: two hosts share an IP address; if the active host dies, the other takes over."""
 
 from dataclasses import dataclass
 
-from service.gateway.config import templates
+from service.gateway.config import template_environment
 
 
 @dataclass(frozen=True)
-class Host:
-    """One of the two."""
+class KeepalivedHost:
+    """One of the two hosts."""
 
     name: str
-    address: str  # its own
+    address: str  # own IP address
     interface: str
-    priority: int  # the higher one holds the address while both are well
+    priority: int  # while both hosts are healthy, the one with the higher priority has the shared address
 
 
-def render_address(host: Host, peer: Host, shared: str, *, port: int, router: int = 51) -> str:
-    """The configuration of keepalived on a host.
+def render_keepalived(
+    host: KeepalivedHost, peer: KeepalivedHost, shared: str, *, port: int, router: int = 51
+) -> str:
+    """Return the keepalived configuration of a host.
 
     Args:
-        host: the one that it is for.
-        peer: the other.
-        shared: the address of both, with its prefix: 192.0.2.10/24.
-        port: where the gateways of a host answer; if none says that it is well, the address moves.
-        router: number of the pair, the same on both, other than that of other pairs in the network.
+        host: the host to configure.
+        peer: the other host.
+        shared: the shared address with its prefix length, such as 192.0.2.10/24.
+        port: port of the gateways; the address moves if no gateway of the active host is healthy.
+        router: VRRP router id, equal on both hosts and different from that of other pairs in the network.
     """
-    template = templates().get_template("keepalived.conf.j2")
+    template = template_environment().get_template("keepalived.conf.j2")
     return template.render(host=host, peer=peer, shared=shared, port=port, router=router)

@@ -1,7 +1,7 @@
-"""Steering gateways while they run: the weight of the canary, and replicas in and out.
+"""Traffic split: change the canary's allocation and drain replicas while the gateways run.
 
-The file is written first: a gateway that starts reads it, so a restart puts nobody into the other arm. Then
-those that run are told. Telling twice changes nothing.
+A split is written to a file first and then sent to the running gateways. A gateway reads the file when it
+starts, so a restart moves no user to another arm. Applying the same split twice changes nothing.
 """
 
 import secrets
@@ -12,154 +12,170 @@ from pathlib import Path
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
-from service.gateway.config import BUCKETS, ROLLOUT, Gateway
+from service.gateway.config import N_USER_BUCKETS, SPLIT_MAP, GatewayConfig
 
-ANSWER_S = 2.0
+COMMAND_TIMEOUT_S = 2.0
+N_SALTS = 1 << 31
 
 
 @dataclass(frozen=True)
-class Split:
-    """Who is in the canary: so many buckets of users, under this salt."""
+class TrafficSplit:
+    """Assignment of users to arms: user and salt are hashed to a bucket; the lowest ones are the canary's."""
 
-    salt: int  # drawn anew for each rollout, so nobody is always the first to be tried upon
-    weight: float  # a share of users
-
-    @property
-    def buckets(self) -> int:
-        """The weight as a number of buckets; a tenth of a thousandth is the least."""
-        return round(self.weight * BUCKETS)
+    salt: int  # new for each rollout, so different users get each canary first
+    allocation: float  # share of users in the canary
 
     @property
-    def told(self) -> "Split":
-        """As a gateway tells it: the weight that its buckets make."""
-        return Split(self.salt, self.buckets / BUCKETS)
+    def canary_buckets(self) -> int:
+        """Number of user buckets in the canary, out of `N_USER_BUCKETS`."""
+        return round(self.allocation * N_USER_BUCKETS)
+
+    @property
+    def rounded(self) -> "TrafficSplit":
+        """The split with its allocation rounded to whole buckets, as gateways report it."""
+        return TrafficSplit(self.salt, self.canary_buckets / N_USER_BUCKETS)
 
 
-NOBODY = Split(0, 0.0)
-SALTS = 1 << 31
+NO_CANARY = TrafficSplit(salt=0, allocation=0.0)
 
 
 def draw_salt() -> int:
-    """A salt for a new rollout: users are assigned to arms anew."""
-    return secrets.randbelow(SALTS)
+    """Return a random salt for a new rollout."""
+    return secrets.randbelow(N_SALTS)
 
 
-def write_split(folder: Path, split: Split) -> None:
-    """Have gateways that start from now on split so; whole or not at all."""
-    write_atomically(folder / ROLLOUT, f"salt {split.salt}\nweight {split.buckets}\n")
+def write_split(folder: Path, split: TrafficSplit) -> None:
+    """Write the split that gateways read when they start."""
+    write_atomically(folder / SPLIT_MAP, f"salt {split.salt}\nweight {split.canary_buckets}\n")
 
 
-def read_split(folder: Path) -> Split:
-    """What gateways that start now would do."""
+def read_split(folder: Path) -> TrafficSplit:
+    """Return the split that gateways read when they start."""
     try:
-        fields = dict(line.split() for line in (folder / ROLLOUT).read_text(encoding="utf-8").splitlines())
-        return Split(int(fields["salt"]), int(fields["weight"]) / BUCKETS)
+        text = (folder / SPLIT_MAP).read_text(encoding="utf-8")
     except FileNotFoundError:
-        return NOBODY
+        return NO_CANARY
+    return _split_from_map(dict(line.split() for line in text.splitlines()))
 
 
-def split_of(folder: Path, gateway: Gateway, known: Path | None = None) -> Split | None:
-    """What a gateway does now; None where it does not answer. One in a container knows another folder."""
-    answer = ask(gateway.socket(folder), f"show map {(known or folder) / ROLLOUT}")
-    if answer is None:
+def query_split(
+    folder: Path, gateway: GatewayConfig, gateway_folder: Path | None = None
+) -> TrafficSplit | None:
+    """Return the current split of a gateway, or None if it does not respond.
+
+    Args:
+        folder: folder of the site.
+        gateway: name of the gateway.
+        gateway_folder: path of the folder as the gateway sees it, if it runs in a container.
+    """
+    response = send_command(gateway.socket_path(folder), f"show map {(gateway_folder or folder) / SPLIT_MAP}")
+    if response is None:
         return None
-    fields = dict(line.split()[1:3] for line in answer.splitlines() if len(line.split()) == 3)
-    return Split(int(fields["salt"]), int(fields["weight"]) / BUCKETS) if len(fields) == 2 else None
+    rows = [line.split() for line in response.splitlines()]  # address, key, value
+    values = {row[1]: row[2] for row in rows if len(row) == 3}
+    return _split_from_map(values) if len(values) == 2 else None
 
 
-def steer(folder: Path, gateways: Sequence[Gateway], split: Split, known: Path | None = None) -> list[str]:
-    """Have all gateways split so, now and after a restart. Returns the names of those that did not hear.
+def apply_split(
+    folder: Path, gateways: Sequence[GatewayConfig], split: TrafficSplit, gateway_folder: Path | None = None
+) -> list[str]:
+    """Apply a split to all gateways, now and after a restart; return the names of those that failed.
 
-    The salt goes first where there is no canary yet, and the weight first where there is none any more, so
-    in between nobody is in the canary who should not be. To take everybody out of it needs no disk:
-    those that run are told though the file cannot be written.
+    The salt is sent before a positive allocation and after an allocation of 0, so no other user gets the
+    canary in between. An allocation of 0 is sent even if the file cannot be written: taking all users out of
+    the canary must not depend on the disk.
+
+    Args:
+        folder: folder of the site.
+        gateways: names of all gateways of the site, running or not.
+        split: split to apply.
+        gateway_folder: path of the folder as the gateways see it, if they run in containers.
 
     Raises:
         OSError: the file cannot be written.
     """
-    unwritten: OSError | None = None
+    write_error: OSError | None = None
     try:
         write_split(folder, split)
     except OSError as error:
-        if split.buckets:
+        if split.canary_buckets:
             raise
-        unwritten = error
-    path = (known or folder) / ROLLOUT
-    orders = [f"set map {path} salt {split.salt}", f"set map {path} weight {split.buckets}"]
-    command = "; ".join(orders if split.buckets else reversed(orders))
-    heard = {gateway.name: ask(gateway.socket(folder), command) is not None for gateway in gateways}
-    if unwritten is not None:
-        raise unwritten
+        write_error = error
+    path = (gateway_folder or folder) / SPLIT_MAP
+    commands = [f"set map {path} salt {split.salt}", f"set map {path} weight {split.canary_buckets}"]
+    command = "; ".join(commands if split.canary_buckets else reversed(commands))
+    responses = {gateway.name: send_command(gateway.socket_path(folder), command) for gateway in gateways}
+    if write_error is not None:
+        raise write_error
     return [
         gateway.name
         for gateway in gateways
-        if not heard[gateway.name] or split_of(folder, gateway, known) != split.told
+        if responses[gateway.name] is None or query_split(folder, gateway, gateway_folder) != split.rounded
     ]
 
 
-def set_server(folder: Path, gateways: Sequence[Gateway], server: str, state: str) -> None:
-    """Put a replica into a state, `ready` or `drain`, at every gateway that runs."""
-    names = (f"stable/{server}", f"canary/backup-{server}", f"canary/{server}")
+def set_server_state(folder: Path, gateways: Sequence[GatewayConfig], replica: str, state: str) -> None:
+    """Set a replica to `ready` or `drain` at every running gateway."""
+    servers = (f"stable/{replica}", f"canary/backup-{replica}", f"canary/{replica}")
     for gateway in gateways:
-        for name in names:
-            ask(gateway.socket(folder), f"set server {name} state {state}")
+        for server in servers:
+            send_command(gateway.socket_path(folder), f"set server {server} state {state}")
 
 
 @dataclass(frozen=True)
 class ServerState:
-    """A replica as one gateway sees it."""
+    """State of a replica at one gateway."""
 
     backend: str
     name: str
-    up: bool
-    sessions: int  # requests that it is answering
-    answers: int  # since the gateway started
-    errors: int  # 5xx among them
-    unchanged_s: int = 0  # since it went up or down
+    is_up: bool
+    active_sessions: int  # requests in progress
+    seconds_in_state: int = 0  # since the replica last went up or down
 
 
-def servers_of(folder: Path, gateway: Gateway) -> list[ServerState] | None:
-    """All replicas as a gateway sees them; None where it does not answer."""
-    answer = ask(gateway.socket(folder), "show stat -1 4 -1")
-    if not answer:
+def query_servers(folder: Path, gateway: GatewayConfig) -> list[ServerState] | None:
+    """Return the state of all replicas at a gateway, or None if it does not respond."""
+    response = send_command(gateway.socket_path(folder), "show stat -1 4 -1")
+    if not response:
         return None
-    lines = [line.split(",") for line in answer.lstrip("# ").splitlines() if line]
-    names = lines[0]
-    rows = [dict(zip(names, line, strict=False)) for line in lines[1:]]
+    header, *lines = [line.split(",") for line in response.lstrip("# ").splitlines() if line]
+    rows = [dict(zip(header, line, strict=False)) for line in lines]
     return [
         ServerState(
-            row["pxname"],
-            row["svname"],
-            row["status"].startswith("UP"),
-            int(row["scur"] or 0),
-            int(row["stot"] or 0),
-            int(row["hrsp_5xx"] or 0),
-            int(row.get("lastchg") or 0),
+            backend=row["pxname"],
+            name=row["svname"],
+            is_up=row["status"].startswith("UP"),
+            active_sessions=int(row["scur"] or 0),
+            seconds_in_state=int(row.get("lastchg") or 0),
         )
         for row in rows
     ]
 
 
-def ask(path: Path, command: str) -> str | None:
-    """What HAProxy answers to a command on its socket; None where nobody listens, or it dies over the answer.
+def send_command(path: Path, command: str) -> str | None:
+    """Send a command to HAProxy's socket; return the response, or None if HAProxy is down or dies meanwhile.
 
     Raises:
-        MarqueeError: it does not understand the command.
+        MarqueeError: HAProxy does not know the command.
     """
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(ANSWER_S)
+            connection.settimeout(COMMAND_TIMEOUT_S)
             connection.connect(str(path))
             connection.sendall(f"{command}\n".encode())
-            pieces = []
-            while piece := connection.recv(65536):
-                pieces.append(piece)
+            chunks = []
+            while chunk := connection.recv(65536):
+                chunks.append(chunk)
     except OSError:
         return None
-    whole = b"".join(pieces)
-    if whole != b"\n" and not whole.endswith(b"\n\n"):  # an empty line ends each answer
+    response = b"".join(chunks)
+    if response != b"\n" and not response.endswith(b"\n\n"):  # an empty line ends a complete response
         return None
-    answer = whole.decode(errors="replace").strip()
-    if answer.startswith("Unknown command"):
-        raise MarqueeError(f"HAProxy does not understand '{command}' on {path}")
-    return answer
+    text = response.decode(errors="replace").strip()
+    if text.startswith("Unknown command"):
+        raise MarqueeError(f"HAProxy does not know the command '{command}' (socket {path})")
+    return text
+
+
+def _split_from_map(values: dict[str, str]) -> TrafficSplit:
+    return TrafficSplit(int(values["salt"]), int(values["weight"]) / N_USER_BUCKETS)

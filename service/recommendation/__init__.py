@@ -1,1 +1,1 @@
-"""Recommendation logic: the fallback chain over a loaded model, availability and recent activity."""
+"""Recommendation logic: the fallback chain over a loaded model, item availability and recent activity."""

@@ -1,4 +1,6 @@
-"""Which items may be shown now: the operator's say over the model's.
+"""Item availability: the operator's rules on which items may be shown now.
+
+The rules are a JSON file:
 
     {
       "hidden": ["1193"],
@@ -6,9 +8,9 @@
       "static": ["2858", "260"]
     }
 
-`hidden` items are never shown. An item with times is shown from the one until before the other; either may be
-missing. `static` is what stands at the end of the ladder, best first. Ids that the model does not know are
-passed over: the file may be ahead of the model.
+`hidden` items are never shown. An item under `available` is shown from `from` (inclusive) until `until`
+(exclusive); both are optional. `static` lists the items of the last fallback level, best first. Item ids that
+the model does not contain are ignored, because the file may be newer than the model.
 """
 
 from collections.abc import Mapping
@@ -19,88 +21,89 @@ from pathlib import Path
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from marquee.arrays import BoolArray
 from marquee.errors import ConfigError
 from marquee.model.fitted_model import FittedModel
 
 FOREVER = float("inf")
 
 
-class Span(BaseModel):
-    """When an item may be shown."""
+class AvailabilityPeriod(BaseModel):
+    """Time span in which an item may be shown."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     from_: AwareDatetime | None = Field(default=None, alias="from")
     until: AwareDatetime | None = None
 
 
-class Policy(BaseModel):
-    """The operator's file."""
+class AvailabilityPolicy(BaseModel):
+    """Content of the availability file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     hidden: tuple[str, ...] = ()
-    available: Mapping[str, Span] = {}
+    available: Mapping[str, AvailabilityPeriod] = {}
     static: tuple[str, ...] = ()
 
 
-def read_policy(path: Path) -> Policy:
-    """Read the operator's file.
+def read_policy(path: Path) -> AvailabilityPolicy:
+    """Read an availability file.
 
     Raises:
-        ConfigError: it is missing or not understood; the message names the field.
+        ConfigError: the file cannot be read or is invalid; the message names the field.
     """
     try:
-        return Policy.model_validate_json(path.read_bytes())
+        return AvailabilityPolicy.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{path}: {place}: {first['msg']}") from None
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(f"{path}: {field}: {first['msg']}") from None
 
 
-class Catalogue:
-    """The items of a model under a policy: which of them may be shown at a moment."""
+class ItemAvailability:
+    """Availability of each item of a model under a policy."""
 
-    def __init__(self, model: FittedModel, policy: Policy) -> None:
+    def __init__(self, model: FittedModel, policy: AvailabilityPolicy) -> None:
         n_items = len(model.arrays.items)
         self._from = np.full(n_items, -FOREVER)
         self._until = np.full(n_items, FOREVER)
-        for identity, span in policy.available.items():
-            if (item := model.item_number(identity)) is not None:
-                self._from[item] = _seconds(span.from_, -FOREVER)
-                self._until[item] = _seconds(span.until, FOREVER)
-        for identity in policy.hidden:
-            if (item := model.item_number(identity)) is not None:
+        for item_id, period in policy.available.items():
+            if (item := model.inner_item_id(item_id)) is not None:
+                self._from[item] = _timestamp(period.from_, -FOREVER)
+                self._until[item] = _timestamp(period.until, FOREVER)
+        for item_id in policy.hidden:
+            if (item := model.inner_item_id(item_id)) is not None:
                 self._until[item] = -FOREVER
-        numbers = (model.item_number(identity) for identity in policy.static)
-        self.static = tuple(number for number in numbers if number is not None)
+        static_items = (model.inner_item_id(item_id) for item_id in policy.static)
+        self.static_items = tuple(item for item in static_items if item is not None)
 
-    def shown(self, now: float) -> "Shown":
-        """What may be shown at a time, in UTC seconds."""
-        return Shown((self._from <= now) & (now < self._until), self._next_change(now))
+    def visible_items(self, now: float) -> "VisibleItems":
+        """Return the items that may be shown at `now` (UTC seconds)."""
+        return VisibleItems((self._from <= now) & (now < self._until), self._next_change(now))
 
     def _next_change(self, now: float) -> float:
-        later = np.concatenate([self._from[self._from > now], self._until[self._until > now], [FOREVER]])
-        return float(later.min())
+        changes = np.concatenate([self._from[self._from > now], self._until[self._until > now], [FOREVER]])
+        return float(changes.min())
 
 
-class Shown:
-    """Which items may be shown, until something changes."""
+class VisibleItems:
+    """Items that may be shown, valid until the next change of availability.
 
-    def __init__(self, mask: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", until: float) -> None:
+    Attributes:
+        mask: True for each visible item, shape (n_items,).
+        valid_until: time of the next change, in UTC seconds.
+    """
+
+    def __init__(self, mask: BoolArray, valid_until: float) -> None:
         self.mask = mask
-        self.until = until  # UTC seconds
+        self.valid_until = valid_until
 
     @cached_property
     def flags(self) -> bytes:
-        """The mask, an item a byte: reading one costs a fifth of what NumPy takes."""
+        """The mask as one byte per item, which is five times as fast to read as an array element."""
         return self.mask.tobytes()
 
-    @cached_property
-    def everything(self) -> bool:
-        """Whether nothing is held back."""
-        return bool(self.mask.all())
 
-
-def _seconds(moment: datetime | None, default: float) -> float:
+def _timestamp(moment: datetime | None, default: float) -> float:
     return default if moment is None else moment.timestamp()

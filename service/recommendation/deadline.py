@@ -1,4 +1,4 @@
-"""The time that a request has, and what each rung was seen to need: what would come too late is left out."""
+"""Request deadlines, and estimates of how long each scored fallback level takes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,49 +6,49 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 Clock = Callable[[], float]
-WEIGHT = 0.2  # of the newest measurement
-FORGET = 0.9  # of an estimate each time a rung is left out, so that it is tried again
+SMOOTHING = 0.2  # weight of the newest measurement in the moving average
+DECAY_PER_SKIP = 0.9  # a skipped level becomes cheaper in the estimate, so it is tried again eventually
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """When an answer is due."""
+    """Time by which a response is due."""
 
-    at: float  # on the clock
+    due: float  # reading of `clock`, in seconds
     clock: Clock = time.perf_counter
 
     @classmethod
-    def after(cls, seconds: float, began: float, clock: Clock = time.perf_counter) -> "Deadline":
-        """Due so many seconds after the request began."""
-        return cls(began + seconds, clock)
+    def after(cls, seconds: float, start: float, clock: Clock = time.perf_counter) -> "Deadline":
+        """Create a deadline `seconds` after `start`, which is a reading of `clock`."""
+        return cls(start + seconds, clock)
 
-    def left(self) -> float:
-        """Seconds; negative where it is over."""
-        return self.at - self.clock()
+    def remaining(self) -> float:
+        """Return the seconds left; negative if the deadline has passed."""
+        return self.due - self.clock()
 
 
-NEVER = Deadline(float("inf"))
+NO_DEADLINE = Deadline(float("inf"))
 
 
 @dataclass
-class Costs:
-    """Seconds that each rung needs, a running mean of what was measured."""
+class LevelCosts:
+    """Exponential moving average of the seconds that each fallback level takes."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def fits(self, rung: str, deadline: Deadline) -> bool:
-        """Whether a rung is likely to answer in time."""
-        expected = self.seconds.get(rung, 0.0)
-        if deadline.left() > expected:
+    def fits(self, level: str, deadline: Deadline) -> bool:
+        """Return True if the level is expected to finish in time; if not, lower its estimate."""
+        expected = self.seconds.get(level, 0.0)
+        if deadline.remaining() > expected:
             return True
-        self.seconds[rung] = FORGET * expected
+        self.seconds[level] = DECAY_PER_SKIP * expected
         return False
 
     @contextmanager
-    def measured(self, rung: str, clock: Clock) -> Iterator[None]:
-        """Note what the work inside took."""
-        began = clock()
+    def measure(self, level: str, clock: Clock) -> Iterator[None]:
+        """Add the duration of the `with` block to the average of a level."""
+        start = clock()
         yield
-        before = self.seconds.get(rung)
-        took = clock() - began
-        self.seconds[rung] = took if before is None else before + WEIGHT * (took - before)
+        duration = clock() - start
+        average = self.seconds.get(level)
+        self.seconds[level] = duration if average is None else average + SMOOTHING * (duration - average)

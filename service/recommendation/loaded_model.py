@@ -1,4 +1,4 @@
-"""A loaded model with all that is made from it once: the recommender, and the items as they are written."""
+"""A model prepared for serving: its recommender, and the parts of responses that are encoded in advance."""
 
 import json
 from collections.abc import Mapping
@@ -8,93 +8,106 @@ from typing import Any
 
 from marquee.errors import ModelError
 from marquee.model.fitted_model import FittedModel, load_model
-from marquee.model.manifest import MANIFEST
-from service.recommendation.availability import Policy
-from service.recommendation.recommender import Answer, Recommender
+from marquee.model.manifest import MANIFEST_NAME
+from service.recommendation.availability import AvailabilityPolicy
+from service.recommendation.recommender import Recommendations, Recommender
 
 PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class Served:
-    """What a request takes hold of when it begins, and keeps until it ends."""
+class LoadedModel:
+    """A model that is being served. A request uses the same one from its beginning to its end."""
 
     recommender: Recommender
-    name: Mapping[str, Any]  # name, version and digest: part of every answer
-    version: bytes  # the body of /version
-    label: str  # of the version, in headers and events
-    items: tuple[bytes, ...] = field(repr=False)  # of each item the JSON up to its score
+    summary: Mapping[str, Any]  # name, version and digest, part of every response
+    version_body: bytes  # response body of GET /version
+    version: str  # registered version, or else the digest; used in headers and events
+    item_prefixes: tuple[bytes, ...] = field(repr=False)  # for each item its JSON object up to the score
+
+    @classmethod
+    def load(cls, folder: Path, policy: AvailabilityPolicy | None = None) -> "LoadedModel":
+        """Load a model folder and verify every file.
+
+        Raises:
+            ModelError: the model is missing, damaged or of another schema; the message names the file.
+        """
+        model = load_model(folder)
+        provenance = _read_provenance(folder / PROVENANCE)
+        if provenance.get("model_digest", model.digest) != model.digest:
+            raise ModelError(
+                f"{folder / MANIFEST_NAME} is not the manifest that was packaged; package the model again"
+            )
+        return cls.from_model(model, provenance, policy)
+
+    @classmethod
+    def from_model(
+        cls, model: FittedModel, provenance: Mapping[str, Any], policy: AvailabilityPolicy | None
+    ) -> "LoadedModel":
+        """Prepare a model for serving.
+
+        Args:
+            model: the model.
+            provenance: content of `provenance.json`; empty if the model was not packaged.
+            policy: availability rules; None: all items are available.
+        """
+        version = provenance.get("version")
+        short_digest = model.digest[:12]
+        details = {**asdict(model.manifest), "digest": model.digest, "provenance": provenance}
+        titles = zip(model.arrays.items, model.arrays.titles, strict=True)
+        return cls(
+            recommender=Recommender(model, policy),
+            summary={"name": provenance.get("name"), "version": version, "digest": short_digest},
+            version_body=_encode(details),
+            version=str(version or short_digest),
+            item_prefixes=tuple(
+                b'{"item":%b,"title":%b,"score":' % (_encode(item), _encode(title)) for item, title in titles
+            ),
+        )
 
     @property
-    def model(self) -> FittedModel:
-        """The model itself."""
+    def fitted_model(self) -> FittedModel:
+        """The model itself: arrays, manifest and id index."""
         return self.recommender.model
 
-    def body(self, user: str | None, answer: Answer) -> bytes:
-        """An answer as JSON, put together from what is encoded already."""
+    def encode_response(self, user: str | None, recommendations: Recommendations) -> bytes:
+        """Encode recommendations as a JSON response body, mostly from parts that are encoded already."""
         items = b",".join(
-            self.items[item] + (b"null}" if score is None else b"%.4f}" % score)
-            for item, score in answer.items
+            self.item_prefixes[item] + (b"null}" if score is None else b"%.4f}" % score)
+            for item, score in recommendations.items
         )
-        head = b'{"user":%b,"rung":"%b","items":[' % (_encoded(user), answer.rung.encode())
-        tail = b'],"relaxed":%b,"model":%b}' % (_encoded(answer.relaxed), _encoded(self.name))
+        level = recommendations.fallback_level.encode()
+        head = b'{"user":%b,"fallback_level":"%b","items":[' % (_encode(user), level)
+        relaxed_filters = _encode(recommendations.relaxed_filters)
+        tail = b'],"relaxed_filters":%b,"model":%b}' % (relaxed_filters, _encode(self.summary))
         return head + items + tail
 
-    def ids(self, answer: Answer) -> list[str]:
-        """Ids of an answer's items."""
-        return [self.model.arrays.items[item] for item, _ in answer.items]
+    def item_ids(self, recommendations: Recommendations) -> list[str]:
+        """Return the ids of the recommended items."""
+        return [self.fitted_model.arrays.items[item] for item, _ in recommendations.items]
 
-    def described(self, item: int) -> dict[str, Any]:
-        """What is known of an item."""
-        arrays = self.model.arrays
+    def describe_item(self, item: int) -> dict[str, Any]:
+        """Return the id, title and genres of an item."""
+        arrays = self.fitted_model.arrays
         genres = [genre for genre in arrays.genres[item].split("|") if genre]
         return {"item": arrays.items[item], "title": arrays.titles[item], "genres": genres}
 
 
-def load(folder: Path, policy: Policy | None = None) -> Served:
-    """Load a model for the routes, checked file by file.
-
-    Raises:
-        ModelError: the model is missing, foreign or damaged; the message names the file.
-    """
-    model = load_model(folder)
-    provenance = _provenance(folder / PROVENANCE)
-    if provenance.get("model_digest", model.digest) != model.digest:
-        raise ModelError(f"{folder / MANIFEST} is not the one that was packaged: package the model again")
-    return serve(model, provenance, policy)
+_encode_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def serve(model: FittedModel, provenance: Mapping[str, Any], policy: Policy | None) -> Served:
-    """Make what the routes need of a model."""
-    name = {
-        "name": provenance.get("name"),
-        "version": provenance.get("version"),
-        "digest": model.digest[:12],
-    }
-    whole = {**asdict(model.manifest), "digest": model.digest, "provenance": provenance}
-    label = str(provenance.get("version") or model.digest[:12])
-    titled = zip(model.arrays.items, model.arrays.titles, strict=True)
-    items = tuple(
-        b'{"item":%b,"title":%b,"score":' % (_encoded(item), _encoded(title)) for item, title in titled
-    )
-    return Served(Recommender(model, policy), name, _encoded(whole), label, items)
+def _encode(value: Any) -> bytes:
+    return _encode_text(value).encode()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _encoded(tree: Any) -> bytes:
-    return _encode(tree).encode()
-
-
-def _provenance(stamped: Path) -> dict[str, Any]:
-    """What packaging stamped beside the model: nothing, where it was not packaged."""
+def _read_provenance(path: Path) -> dict[str, Any]:
+    """Read the provenance that packaging writes beside the model; empty if the model was not packaged."""
     try:
-        provenance = json.loads(stamped.read_text(encoding="utf-8"))
+        provenance = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ModelError(f"{stamped} cannot be read ({error}): package the model again") from None
+        raise ModelError(f"{path} cannot be read ({error}); package the model again") from None
     if not isinstance(provenance, dict):
-        raise ModelError(f"{stamped} is no JSON object: package the model again")
+        raise ModelError(f"{path} must contain a JSON object; package the model again")
     return provenance

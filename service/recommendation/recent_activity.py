@@ -1,38 +1,45 @@
-"""What users did since training, in memory: what must not be recommended, and something to stand on."""
+"""In-memory store of user activity since training: exclusions, and input for fold-in."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Literal
+from types import MappingProxyType
 
-Kind = Literal["rating", "watch", "click"]
-USERS, ITEMS = 100_000, 500  # kept at most, and of each user; the longest unheard of go first
-NOTHING: Mapping[str, float | None] = {}
+from marquee.events import FeedbackKind
+
+MAX_USERS = 100_000
+MAX_ITEMS_PER_USER = 500
+_NO_ITEMS: Mapping[str, float | None] = MappingProxyType({})
 
 
-class Visitors:
-    """Users by id, each with the items they rated (stars) or watched (None) since training."""
+class RecentActivity:
+    """Items that users rated or watched since training.
 
-    def __init__(self, users: int = USERS, items: int = ITEMS) -> None:
-        self._users, self._items = users, items
-        self._history: OrderedDict[str, dict[str, float | None]] = OrderedDict()
+    The store is bounded: the users without activity for the longest time, and the oldest items of a user, are
+    discarded first.
+    """
+
+    def __init__(self, max_users: int = MAX_USERS, max_items_per_user: int = MAX_ITEMS_PER_USER) -> None:
+        self._max_users, self._max_items = max_users, max_items_per_user
+        self._items_by_user: OrderedDict[str, dict[str, float | None]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._history)
+        """Number of users in the store."""
+        return len(self._items_by_user)
 
-    def note(self, user: str, item: str, kind: Kind, value: float) -> None:
-        """Remember one thing that a user did. A click says nothing of what was seen."""
+    def record(self, user: str, item: str, kind: FeedbackKind, value: float) -> None:
+        """Record that a user rated or watched an item. Clicks are ignored: they do not mean consumption."""
         if kind == "click":
             return
-        history = self._history.setdefault(user, {})
-        self._history.move_to_end(user)
-        rating = value if kind == "rating" else history.get(item)
-        history.pop(item, None)  # the latest thing stands last
-        history[item] = rating
-        if len(history) > self._items:
-            del history[next(iter(history))]
-        if len(self._history) > self._users:
-            self._history.popitem(last=False)
+        items = self._items_by_user.setdefault(user, {})
+        self._items_by_user.move_to_end(user)
+        rating = value if kind == "rating" else items.get(item)
+        items.pop(item, None)  # reinserted as the newest
+        items[item] = rating
+        if len(items) > self._max_items:
+            del items[next(iter(items))]
+        if len(self._items_by_user) > self._max_users:
+            self._items_by_user.popitem(last=False)
 
-    def of(self, user: str) -> Mapping[str, float | None]:
-        """A user's items: the stars given, or None where it was watched and not rated."""
-        return self._history.get(user, NOTHING)
+    def items_of(self, user: str) -> Mapping[str, float | None]:
+        """Return the recent items of a user, each with its rating in stars, or None if only watched."""
+        return self._items_by_user.get(user, _NO_ITEMS)

@@ -1,15 +1,15 @@
-"""Request -> recommendations: the fallback ladder over a fitted model.
+"""The fallback chain: recommendations from a fitted model for known users, unknown users and visitors.
 
     personal   the stored list of a known user
-    live       all items scored for a known user, where filters exhausted the list
-    folded     all items scored for somebody with ratings whom training did not see
-    group      what users of the same taste rated most
-    popular    what most people rated
-    static     the operator's list, then the catalogue: a wish for a genre no longer counts
+    live       all items scored for a known user whose stored list is exhausted by filters
+    folded     all items scored for a user with ratings who is not in the training data
+    group      the items most rated by users of the same genre affinity
+    popular    the items most rated by all users
+    static     the operator's list, then the rest of the catalog; the genre filter is dropped
 
-A request takes from one rung after the other until it has enough, and leaves out a rung that would come too
-late. An answer says which rung it stands on: the lowest that gave an item. No rung gives what the user has
-rated, what was asked to be left out, or what may not be shown.
+Levels are tried in this order until the list is full. A level that would miss the deadline is skipped. The
+fallback level of a response is the lowest level that contributed an item. No level returns items that the
+user has rated, items that the request excludes, or items that are not available.
 """
 
 import time
@@ -19,206 +19,220 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from marquee.arrays import Integers, Mask, Scores
-from marquee.model.factor_space import Place
+from marquee.arrays import BoolArray, Float32Array, Int32Array
+from marquee.model.factor_space import UserFactors
 from marquee.model.fitted_model import FittedModel
-from service.recommendation.availability import Catalogue, Policy, Shown
-from service.recommendation.deadline import NEVER, Costs, Deadline
+from service.recommendation.availability import AvailabilityPolicy, ItemAvailability, VisibleItems
+from service.recommendation.deadline import NO_DEADLINE, Deadline, LevelCosts
 
-Rung = Literal["personal", "live", "folded", "group", "popular", "static"]
-RUNGS: tuple[Rung, ...] = get_args(Rung)
-Scored = tuple[int, float | None]  # item number; a predicted rating before clipping to the scale, or None
+FallbackLevel = Literal["personal", "live", "folded", "group", "popular", "static"]
+FALLBACK_LEVELS: tuple[FallbackLevel, ...] = get_args(FallbackLevel)
+ScoredItem = tuple[int, float | None]  # inner id; predicted rating before clipping to the scale, or None
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for."""
+class RecommendationRequest:
+    """Number of items to recommend, and filters."""
 
     n: int
-    exclude: frozenset[int] = frozenset()
-    genre: int | None = None  # a number of `Tastes.genres`
+    exclude: frozenset[int] = frozenset()  # inner ids
+    genre: int | None = None  # index into the genres of the model
 
 
 @dataclass(frozen=True)
-class Person:
-    """Who asks."""
+class UserContext:
+    """A user: the inner id, and activity since training."""
 
-    number: int | None = None  # in the model's training data
-    rated: Mapping[int, float | None] = field(default_factory=dict)  # since then; None: seen, not rated
+    inner_id: int | None = None  # None if the user is not in the training data
+    recent: Mapping[int, float | None] = field(default_factory=dict)  # item -> rating; None if only watched
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Item numbers and scores, best first."""
+class Recommendations:
+    """Recommended items, best first, with the fallback level and the filters that were dropped."""
 
-    rung: Rung
-    items: tuple[Scored, ...]
-    relaxed: tuple[str, ...] = ()  # wishes that could not be met
+    fallback_level: FallbackLevel
+    items: tuple[ScoredItem, ...]
+    relaxed_filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RatingPrediction:
+    """Predicted rating in stars; if it was impossible, the global mean, as in scikit-surprise."""
+
+    rating: float
+    was_impossible: bool
 
 
 class Recommender:
-    """Answers from a model's tables: nothing is computed that could have been stored."""
+    """Recommends items of one model. Items are scored only if the stored list is not enough."""
 
-    def __init__(self, model: FittedModel, policy: Policy | None = None) -> None:
+    def __init__(self, model: FittedModel, policy: AvailabilityPolicy | None = None) -> None:
         self.model = model
-        self.costs = Costs()
-        self._catalogue = Catalogue(model, policy or Policy())
-        self._shown = self._catalogue.shown(time.time())
-        self._popular = tuple(item for item, _ in model.popular())
-        self._of_genre = tuple(row.tobytes() for row in model.tastes.members)
+        self.costs = LevelCosts()
+        self._availability = ItemAvailability(model, policy or AvailabilityPolicy())
+        self._visible = self._availability.visible_items(time.time())
+        self._popular = tuple(item for item, _ in model.popular_items())
+        self._genre_flags = tuple(row.tobytes() for row in model.genre_affinity.item_masks)
 
     @property
     def valid_until(self) -> float:
-        """When something is shown or hidden next, in UTC seconds: until then an answer stays what it is."""
-        return self._shown.until
+        """Time of the next change of availability, in UTC seconds."""
+        return self._visible.valid_until
 
-    def shown(self, now: float) -> Shown:
-        """What may be shown now (UTC seconds)."""
-        if now >= self._shown.until:
-            self._shown = self._catalogue.shown(now)
-        return self._shown
+    def visible_items(self, now: float) -> VisibleItems:
+        """Return the items that may be shown at `now` (UTC seconds)."""
+        if now >= self._visible.valid_until:
+            self._visible = self._availability.visible_items(now)
+        return self._visible
 
-    def recommend(self, person: Person, wish: Wish, deadline: Deadline = NEVER) -> Answer:
-        """The best n items for somebody; fewer only where the catalogue has no more that may be given."""
-        shown = self.shown(time.time())
-        taken: dict[int, float | None] = {}
-        lowest: Rung = "personal"
-        for rung, candidates in self._ladder(person, wish, shown, deadline):
-            before = len(taken)
-            genre = None if wish.genre is None or rung == "static" else self._of_genre[wish.genre]
-            barred = self._barred(person, wish, rung)
-            _take(taken, _fitting(candidates, barred, shown.flags, genre), wish.n)
-            if len(taken) > before:
-                lowest = rung
-            if len(taken) == wish.n:
-                break
-        relaxed = ("genre",) if lowest == "static" and wish.genre is not None else ()
-        return Answer(lowest, tuple(taken.items()), relaxed)
+    def recommend(
+        self, user: UserContext, request: RecommendationRequest, deadline: Deadline = NO_DEADLINE
+    ) -> Recommendations:
+        """Recommend items to a user.
 
-    def similar(self, item: int, n: int) -> Answer:
-        """What the same people rated; then what is popular of its genres, and at all."""
-        flags = self.shown(time.time()).flags
-        members = self.model.tastes.members
-        kin = members[members[:, item]].any(axis=0).tobytes()
-        taken: dict[int, float | None] = {}
-        lowest: Rung = "personal"
-        sources: tuple[tuple[Rung, Iterable[Scored], bytes | None], ...] = (
-            ("personal", self.model.similar(item), None),
-            ("popular", _unscored(self._popular), kin),
-            ("popular", _unscored(self._popular), None),
-        )
-        for rung, candidates, genre in sources:
-            before = len(taken)
-            _take(taken, _fitting(candidates, {item}, flags, genre), n)
-            if len(taken) > before:
-                lowest = rung
-        return Answer(lowest, tuple(taken.items()))
-
-    def predict(self, person: Person, item: int) -> tuple[float, bool]:
-        """A rating in stars, within the scale, and whether it says anything of this user.
-
-        What cannot be told is the mean of all ratings, as in scikit-surprise.
+        The list is shorter than `request.n` only if fewer items are visible and not excluded.
         """
+        visible = self.visible_items(time.time())
+        selected: dict[int, float | None] = {}
+        lowest: FallbackLevel = "personal"
+        for level, candidates in self._fallback_chain(user, request, visible, deadline):
+            n_before = len(selected)
+            genre = None if request.genre is None or level == "static" else self._genre_flags[request.genre]
+            excluded = self._excluded_items(user, request, level)
+            _fill(selected, _filter(candidates, excluded, visible.flags, genre), request.n)
+            if len(selected) > n_before:
+                lowest = level
+            if len(selected) == request.n:
+                break
+        relaxed_filters = ("genre",) if lowest == "static" and request.genre is not None else ()
+        return Recommendations(lowest, tuple(selected.items()), relaxed_filters)
+
+    def similar(self, item: int, n: int) -> Recommendations:
+        """Return items rated by the same users, then popular items of a shared genre, then popular items."""
+        visible = self.visible_items(time.time()).flags
+        masks = self.model.genre_affinity.item_masks
+        shared_genre = masks[masks[:, item]].any(axis=0).tobytes()
+        sources: tuple[tuple[FallbackLevel, Iterable[ScoredItem], bytes | None], ...] = (
+            ("personal", self.model.similar_items(item), None),
+            ("popular", _without_scores(self._popular), shared_genre),
+            ("popular", _without_scores(self._popular), None),
+        )
+        selected: dict[int, float | None] = {}
+        lowest: FallbackLevel = "personal"
+        for level, candidates, genre in sources:
+            n_before = len(selected)
+            _fill(selected, _filter(candidates, {item}, visible, genre), n)
+            if len(selected) > n_before:
+                lowest = level
+        return Recommendations(lowest, tuple(selected.items()))
+
+    def predict(self, user: UserContext, item: int) -> RatingPrediction:
+        """Predict the rating of an item by a user, clipped to the rating scale."""
+        if self._scoring_level(user) is None:
+            return RatingPrediction(self.model.manifest.global_mean, was_impossible=True)
         low, high = self.model.manifest.scale
-        space = self.model.arrays.factors
-        scored = self._scored_rung(person)
-        if space is None or scored is None:
-            return self.model.manifest.global_mean, False
-        place = self._place(person)
-        score = float(space.scores(place)[item])
-        return min(max(score, low), high), True
+        score = float(self._scores(user)[item])
+        return RatingPrediction(min(max(score, low), high), was_impossible=False)
 
-    def _ladder(
-        self, person: Person, wish: Wish, shown: Shown, deadline: Deadline
-    ) -> Iterator[tuple[Rung, Iterable[Scored]]]:
-        """The rungs that this person can stand on, from the top; each is made when it is reached."""
-        if person.number is not None:
-            yield "personal", self.model.personal(person.number)
-        if (scored := self._scored_rung(person)) and self.costs.fits(scored, deadline):
-            with self.costs.measured(scored, deadline.clock):
-                best = self._best(person, wish, shown)
-            yield scored, best
-        history = [*self._history(person), *person.rated]
-        taste = self.model.tastes.favourite(history)
-        if taste is not None:
-            yield "group", _unscored(self.model.of_taste(taste))
-        yield "popular", _unscored(self._popular)
-        yield "static", _unscored((*self._catalogue.static, *self._popular))
+    def _fallback_chain(
+        self, user: UserContext, request: RecommendationRequest, visible: VisibleItems, deadline: Deadline
+    ) -> Iterator[tuple[FallbackLevel, Iterable[ScoredItem]]]:
+        """Yield the levels that apply to a user, each computed when it is reached."""
+        if user.inner_id is not None:
+            yield "personal", self.model.stored_list(user.inner_id)
+        level = self._scoring_level(user)
+        if level is not None and self.costs.fits(level, deadline):
+            with self.costs.measure(level, deadline.clock):
+                best = self._best_items(user, request, visible)
+            yield level, best
+        favorite = self.model.genre_affinity.favorite_genre([*self._training_items(user), *user.recent])
+        if favorite is not None:
+            yield "group", _without_scores(self.model.group_items(favorite))
+        yield "popular", _without_scores(self._popular)
+        yield "static", _without_scores((*self._availability.static_items, *self._popular))
 
-    def _scored_rung(self, person: Person) -> Rung | None:
-        """The rung on which all items are scored for this person, if there is one."""
+    def _scoring_level(self, user: UserContext) -> FallbackLevel | None:
+        """Return the level at which all items can be scored for a user, if there is one."""
         if self.model.arrays.factors is None:
             return None
-        if person.number is not None:
+        if user.inner_id is not None:
             return "live"
-        return "folded" if any(rating is not None for rating in person.rated.values()) else None
+        return "folded" if any(rating is not None for rating in user.recent.values()) else None
 
-    def _best(self, person: Person, wish: Wish, shown: Shown) -> list[Scored]:
-        """The best n items of all that may be given, scored now."""
+    def _best_items(
+        self, user: UserContext, request: RecommendationRequest, visible: VisibleItems
+    ) -> list[ScoredItem]:
+        """Score all items and return the best `request.n` that pass the filters."""
+        allowed = visible.mask.copy()
+        if request.genre is not None:
+            allowed &= self.model.genre_affinity.item_masks[request.genre]
+        for excluded in (self._training_items(user), list(request.exclude), list(user.recent)):
+            allowed[excluded] = False
+        return _top_n(self._scores(user), allowed, request.n)
+
+    def _scores(self, user: UserContext) -> Float32Array:
+        """Return the scores of all items, shape (n_items,)."""
         space = self.model.arrays.factors
         assert space is not None
-        scores = space.scores(self._place(person))
-        open_ = shown.mask.copy()
-        if wish.genre is not None:
-            open_ &= self.model.tastes.members[wish.genre]
-        for numbers in (self._history(person), list(wish.exclude), list(person.rated)):
-            open_[numbers] = False
-        return _highest(scores, open_, wish.n)
+        return space.score_items(self._user_factors(user))
 
-    def _place(self, person: Person) -> Place:
-        """Where a known user stands, or where a newcomer's ratings put them."""
+    def _user_factors(self, user: UserContext) -> UserFactors:
+        """Return the trained factors of a known user, or the fold-in of recent ratings."""
         space = self.model.arrays.factors
         assert space is not None
-        if person.number is not None:
-            return space.known(person.number)
-        given = {item: rating for item, rating in person.rated.items() if rating is not None}
-        return space.fold_in(np.array(list(given), dtype=np.int32), np.array(list(given.values())))
+        if user.inner_id is not None:
+            return space.trained_user_factors(user.inner_id)
+        ratings = {item: rating for item, rating in user.recent.items() if rating is not None}
+        return space.fold_in(np.array(list(ratings), dtype=np.int32), np.array(list(ratings.values())))
 
-    def _history(self, person: Person) -> Integers:
-        """What a known user rated in training."""
-        if person.number is None:
+    def _training_items(self, user: UserContext) -> Int32Array:
+        """Return the items that a user rated in the training data."""
+        if user.inner_id is None:
             return np.zeros(0, dtype=np.int32)
-        start, stop = self.model.arrays.seen_indptr[person.number : person.number + 2]
+        start, stop = self.model.arrays.seen_indptr[user.inner_id : user.inner_id + 2]
         return self.model.arrays.seen_items[start:stop]
 
-    def _barred(self, person: Person, wish: Wish, rung: Rung) -> Set[int]:
-        """What must not be given. A stored list was made without what its user had rated."""
-        barred = wish.exclude | person.rated.keys()
-        if rung == "personal" or person.number is None:
-            return barred
-        return barred | self.model.seen(person.number)
+    def _excluded_items(
+        self, user: UserContext, request: RecommendationRequest, level: FallbackLevel
+    ) -> Set[int]:
+        """Return the items that must not be recommended. Stored lists contain no training items."""
+        excluded = request.exclude | user.recent.keys()
+        if level == "personal" or user.inner_id is None:
+            return excluded
+        return excluded | self.model.seen_items(user.inner_id)
 
 
-def _fitting(
-    candidates: Iterable[Scored], barred: Set[int], shown: bytes, genre: bytes | None
-) -> Iterator[Scored]:
-    """Candidates that may be given, each filter exact; `shown` and `genre` hold a byte an item."""
+def _filter(
+    candidates: Iterable[ScoredItem], excluded: Set[int], visible: bytes, genre: bytes | None
+) -> Iterator[ScoredItem]:
+    """Yield the candidates that pass all filters; `visible` and `genre` hold one byte per item."""
     for item, score in candidates:
-        if item not in barred and shown[item] and (genre is None or genre[item]):
+        if item not in excluded and visible[item] and (genre is None or genre[item]):
             yield item, score
 
 
-def _take(taken: dict[int, float | None], candidates: Iterator[Scored], n: int) -> None:
-    """Take until there are n, each item once, with the score of the higher rung."""
-    if len(taken) == n:
+def _fill(selected: dict[int, float | None], candidates: Iterator[ScoredItem], n: int) -> None:
+    """Add candidates until there are n; an item that is selected already keeps the score of its level."""
+    if len(selected) == n:
         return
     for item, score in candidates:
-        taken.setdefault(item, score)
-        if len(taken) == n:
+        selected.setdefault(item, score)
+        if len(selected) == n:
             return
 
 
-def _unscored(items: Iterable[int]) -> Iterator[Scored]:
+def _without_scores(items: Iterable[int]) -> Iterator[ScoredItem]:
     return ((item, None) for item in items)
 
 
-def _highest(scores: Scores, open_: Mask, n: int) -> list[Scored]:
-    """The n best of the open items; of equal scores the lower item number comes first, at the cut as well."""
-    items = np.flatnonzero(open_)
+def _top_n(scores: Float32Array, allowed: BoolArray, n: int) -> list[ScoredItem]:
+    """Return the n allowed items with the highest scores; of equal scores, the lower inner id comes first."""
+    items = np.flatnonzero(allowed)
     values = scores[items]
     if len(items) > n:
         threshold = np.partition(values, len(values) - n)[len(values) - n]
-        keep = values >= threshold
-        items, values = items[keep], values[keep]
+        reaches_threshold = values >= threshold
+        items, values = items[reaches_threshold], values[reaches_threshold]
     order = np.argsort(-values, kind="stable")[:n]
     return list(zip(items[order].tolist(), values[order].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""A challenger in the champion's shadow: both answer recorded requests, and nobody sees the second answer."""
+"""Shadow replay: recorded requests sent to champion and challenger, to compare their responses offline."""
 
 import time
 from collections import Counter
@@ -9,63 +9,84 @@ import numpy as np
 
 from marquee.events import Exposure
 from marquee.metrics.rank_overlap import rank_biased_overlap
-from service.recommendation.loaded_model import Served
-from service.recommendation.recommender import Person, Wish
+from service.recommendation.loaded_model import LoadedModel
+from service.recommendation.recommender import RecommendationRequest, UserContext
 
 
 @dataclass(frozen=True)
-class Shadow:
-    """What one model would have answered."""
+class ReplayStatistics:
+    """Statistics of the responses of one model."""
 
-    rungs: Mapping[str, int]  # answers by rung
-    coverage: float  # share of the catalogue that was in any list
-    p50_us: float
+    fallback_levels: Mapping[str, int]  # number of responses by fallback level
+    coverage: float  # share of the catalog that occurs in at least one list
+    p50_us: float  # latency in microseconds
     p99_us: float
-    short: int  # answers with fewer items than were given then
+    shorter_lists: int  # responses with fewer items than the recorded response
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Both, and how much they agree."""
+class ShadowComparison:
+    """Statistics of both models and the similarity of their lists."""
 
     requests: int
-    overlap: float  # mean rank-biased overlap of their lists
-    disjoint: float  # share of requests whose lists have nothing in common
-    champion: Shadow
-    challenger: Shadow
+    overlap: float  # mean rank-biased overlap
+    disjoint: float  # share of requests whose two lists have no item in common
+    champion: ReplayStatistics
+    challenger: ReplayStatistics
 
 
-def compare(exposures: Iterable[Exposure], champion: Served, challenger: Served) -> Comparison:
-    """Answer the requests of known users again, each with as many items as it had."""
-    asked = [(event.user, len(event.items)) for event in exposures if event.user and event.items]
-    lists = [[_answered(each, user, n) for user, n in asked] for each in (champion, challenger)]
-    pairs = zip(*([ids for ids, _, _ in each] for each in lists), strict=True)
-    overlaps = np.array([rank_biased_overlap(one, other) for one, other in pairs])
-    shadows = [
-        _shadow(each, answers, asked) for each, answers in zip((champion, challenger), lists, strict=True)
+@dataclass(frozen=True)
+class _ReplayedRequest:
+    user: str
+    n: int
+
+
+@dataclass(frozen=True)
+class _ReplayedResponse:
+    item_ids: Sequence[str]
+    fallback_level: str
+    latency_us: float
+
+
+def replay_requests(
+    exposures: Iterable[Exposure], champion: LoadedModel, challenger: LoadedModel
+) -> ShadowComparison:
+    """Replay the requests of users with an id on both models, each with the number of items it had."""
+    requests = [
+        _ReplayedRequest(event.user, len(event.items)) for event in exposures if event.user and event.items
     ]
-    mean, none = (float(overlaps.mean()), float((overlaps == 0).mean())) if asked else (1.0, 0.0)
-    return Comparison(len(asked), mean, none, *shadows)
+    responses = [[_respond(model, request) for request in requests] for model in (champion, challenger)]
+    overlaps = np.array(
+        [rank_biased_overlap(one.item_ids, other.item_ids) for one, other in zip(*responses, strict=True)]
+    )
+    return ShadowComparison(
+        requests=len(requests),
+        overlap=float(overlaps.mean()) if requests else 1.0,
+        disjoint=float((overlaps == 0).mean()) if requests else 0.0,
+        champion=_summarize(champion, requests, responses[0]),
+        challenger=_summarize(challenger, requests, responses[1]),
+    )
 
 
-def _answered(served: Served, user: str, n: int) -> tuple[list[str], str, float]:
-    """Item ids, rung, microseconds."""
-    began = time.perf_counter()
-    answer = served.recommender.recommend(Person(served.model.user_number(user)), Wish(n))
-    took = 1e6 * (time.perf_counter() - began)
-    return served.ids(answer), answer.rung, took
+def _respond(model: LoadedModel, request: _ReplayedRequest) -> _ReplayedResponse:
+    start = time.perf_counter()
+    user = UserContext(model.fitted_model.inner_user_id(request.user))
+    recommendations = model.recommender.recommend(user, RecommendationRequest(request.n))
+    latency_us = 1e6 * (time.perf_counter() - start)
+    return _ReplayedResponse(model.item_ids(recommendations), recommendations.fallback_level, latency_us)
 
 
-def _shadow(
-    served: Served, answers: Sequence[tuple[list[str], str, float]], asked: Sequence[tuple[str, int]]
-) -> Shadow:
-    times = np.array([took for _, _, took in answers] or [0.0])
-    shown = {item for ids, _, _ in answers for item in ids}
-    short = sum(len(ids) < n for (ids, _, _), (_, n) in zip(answers, asked, strict=True))
-    return Shadow(
-        rungs=Counter(rung for _, rung, _ in answers),
-        coverage=len(shown) / len(served.model.arrays.items),
-        p50_us=float(np.quantile(times, 0.5)),
-        p99_us=float(np.quantile(times, 0.99)),
-        short=short,
+def _summarize(
+    model: LoadedModel, requests: Sequence[_ReplayedRequest], responses: Sequence[_ReplayedResponse]
+) -> ReplayStatistics:
+    latencies = np.array([response.latency_us for response in responses] or [0.0])
+    recommended = {item for response in responses for item in response.item_ids}
+    return ReplayStatistics(
+        fallback_levels=Counter(response.fallback_level for response in responses),
+        coverage=len(recommended) / len(model.fitted_model.arrays.items),
+        p50_us=float(np.quantile(latencies, 0.5)),
+        p99_us=float(np.quantile(latencies, 0.99)),
+        shorter_lists=sum(
+            len(response.item_ids) < request.n for request, response in zip(requests, responses, strict=True)
+        ),
     )

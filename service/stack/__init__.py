@@ -1,6 +1,6 @@
-"""The stack on one machine: what runs, where, and who looks after it.
+"""Stack: all processes on one machine, started and restarted by a supervisor.
 
-Stack (layout.py) ──► supervisor.py ──► launch.py ──► gateways, replicas, controller, warden
-  run/stack.json       circus            one process each, no shell and no parent in between
-  run/arms.json        which Bento an arm's replicas are started with
+StackConfig ──► supervisor.py ──► launch.py ──► gateways, replicas, controller, watchdogs
+stack.json      circus            each becomes its program: no shell or parent process in between
+arms.json       the Bento and model version of each arm
 """

@@ -1,40 +1,41 @@
-"""Asking a process of the stack how it is: alive, ready, and if not, why."""
+"""Health checks of gateways and replicas on this machine."""
 
 import http.client
 import json
 
-PATIENCE_S = 0.25
+TIMEOUT_S = 0.25
+READY_TIMEOUT_S = 1.0
 
 
-def alive(port: int, patience_s: float = PATIENCE_S) -> bool:
-    """Whether anything is answered to /livez in time. A gateway without replicas says 503, and is alive."""
-    return get(port, "/livez", patience_s) is not None
+def is_alive(port: int, timeout_s: float = TIMEOUT_S) -> bool:
+    """Return True if /livez responds in time, with any status: a gateway without replicas is alive, too."""
+    return fetch(port, "/livez", timeout_s) is not None
 
 
-def ready(port: int) -> bool:
-    """Whether a replica says so itself."""
-    answer = get(port, "/readyz", 1.0)
-    return answer is not None and answer[0] == http.client.OK
+def is_ready(port: int) -> bool:
+    """Return True if the /readyz endpoint of a replica reports that it is ready."""
+    response = fetch(port, "/readyz", READY_TIMEOUT_S)
+    return response is not None and response[0] == http.client.OK
 
 
-def reason(port: int) -> str | None:
-    """Why a replica is not ready, in its own words; None where it says nothing, or is."""
-    answer = get(port, "/readyz", 1.0)
-    if answer is None or answer[0] == http.client.OK:
+def fetch_unready_reason(port: int) -> str | None:
+    """Return the reason a replica reports for not being ready, or None if it is ready or reports none."""
+    response = fetch(port, "/readyz", READY_TIMEOUT_S)
+    if response is None or response[0] == http.client.OK:
         return None
     try:
-        return str(json.loads(answer[1])["detail"])
+        return str(json.loads(response[1])["detail"])
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def get(port: int, path: str, patience_s: float) -> tuple[int, bytes] | None:
-    """Status and body of an answer on this machine; None where there is none in time."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience_s)
+def fetch(port: int, path: str, timeout_s: float) -> tuple[int, bytes] | None:
+    """Return status and body of a GET request on this machine, or None without a response in time."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
         return None
     finally:

@@ -1,32 +1,32 @@
-"""Files that only grow are begun anew before they fill a disk: logs, and what the gateways saw fail."""
+"""Log rotation: logs are truncated before they fill the disk."""
 
 from pathlib import Path
 
-from service.stack.stack_config import Stack
+from service.stack.stack_config import StackConfig
 
-MOST = 64 << 20  # bytes of a file
-KEPT = 1 << 20  # bytes of its end, beside it
-
-
-def bound(stack: Stack) -> None:
-    """Begin anew whatever has grown too large in a stack's folder."""
-    failures = (gateway.failures(stack.folder) for gateway in stack.gateways)
-    for path in (*failures, *(stack.folder / "logs").glob("*.log")):
-        begin_anew(path)
+MAX_LOG_BYTES = 64 << 20
+KEPT_BYTES = 1 << 20  # kept from the end of a rotated log
 
 
-def begin_anew(path: Path, most: int = MOST, kept: int = KEPT) -> bool:
-    """Empty a file of more than `most` bytes, and keep its end as NAME.old; whether that was due.
+def rotate_logs(stack: StackConfig) -> None:
+    """Rotate all logs of the stack, including the failure logs of the gateways, that have grown too large."""
+    failure_logs = (gateway.failure_log_path(stack.folder) for gateway in stack.gateways)
+    for path in (*failure_logs, *(stack.folder / "logs").glob("*.log")):
+        rotate_file(path)
 
-    Whoever writes goes on, and need not be told. One that does not append leaves a hole before its next
-    line, so what counts is the room that the file takes, and readers skip what is no data.
+
+def rotate_file(path: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTES) -> bool:
+    """Truncate a file larger than `max_bytes` and keep its end as NAME.old; return True if it was truncated.
+
+    Processes that write to the file need not reopen it. One that does not append leaves a hole before its
+    next line. The size is therefore that of the allocated blocks, and readers must skip null bytes.
     """
     try:
         with path.open("r+b") as file:
-            found = path.stat()
-            if found.st_blocks * 512 <= most:
+            status = path.stat()
+            if status.st_blocks * 512 <= max_bytes:
                 return False
-            file.seek(max(found.st_size - kept, 0))
+            file.seek(max(status.st_size - kept_bytes, 0))
             path.with_name(f"{path.name}.old").write_bytes(file.read())
             file.truncate(0)
     except FileNotFoundError:

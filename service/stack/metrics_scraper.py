@@ -1,99 +1,125 @@
-"""What the replicas count, taken from their /metrics: rates and quantiles between two looks."""
+"""Metrics scraper: reads the counters of the replicas from /metrics and computes rates and latencies."""
 
 import math
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.stack.health_checks import get
-from service.stack.stack_config import Stack
+from service.stack.health_checks import fetch
+from service.stack.stack_config import StackConfig
 
-PATIENCE_S = 1.0
-Counts = Mapping[tuple[str, str], float]  # by name of the sample, and a label of it
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One replica's counters at one moment."""
-
-    at: float
-    counts: Counts
+SCRAPE_TIMEOUT_S = 1.0
+LABELS = ("le", "status", "outcome")  # a sample has at most one of these; other labels are summed over
+Counters: TypeAlias = Mapping[tuple[str, str], float]  # by name of the metric and value of its label
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Between two samples."""
+class Scrape:
+    """Counters of one replica at one time."""
+
+    time: float  # monotonic seconds
+    counters: Counters
+
+
+@dataclass(frozen=True)
+class ServingStats:
+    """Statistics of the requests between two scrapes, and event counters."""
 
     requests_per_s: float
-    p50_ms: float  # NaN without a request
+    p50_ms: float  # this and p99_ms are NaN without requests
     p99_ms: float
     error_rate: float
-    written: int  # events on disk since the replica started
-    dropped: int
+    durable_events: int  # since the replicas started
+    dropped_events: int
 
 
-def samples_of(stack: Stack) -> dict[str, Sample | None]:
-    """Every replica's; None for who does not answer."""
-    ports = {server.name: server.port for servers in stack.replicas.values() for server in servers}
+def scrape_replicas(stack: StackConfig) -> dict[str, Scrape | None]:
+    """Scrape all replicas at once; return a scrape by name, or None if the replica does not respond."""
+    ports = {replica.name: replica.port for replica in stack.all_replicas}
     with ThreadPoolExecutor(max(len(ports), 1)) as pool:
-        return dict(zip(ports, pool.map(_sample, ports.values()), strict=True))
+        return dict(zip(ports, pool.map(_scrape, ports.values()), strict=True))
 
 
-def _sample(port: int) -> Sample | None:
-    answer = get(port, "/metrics", PATIENCE_S)
-    if answer is None:
-        return None
-    counts: dict[tuple[str, str], float] = {}
-    for family in text_string_to_metric_families(answer[1].decode()):
-        for sample in family.samples:
-            label = (
-                sample.labels.get("le") or sample.labels.get("status") or sample.labels.get("outcome") or ""
-            )
-            key = (sample.name, label)
-            counts[key] = counts.get(key, 0.0) + sample.value
-    return Sample(time.monotonic(), counts)
-
-
-def rates(before: Iterable[Sample | None], after: Iterable[Sample | None]) -> Rates:
-    """Of one replica or of several together."""
-    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
-    seconds = max((b.at - a.at for a, b in pairs), default=0.0)
-    more: dict[tuple[str, str], float] = {}
-    whole: dict[tuple[str, str], float] = {}
-    for a, b in pairs:
-        for key, value in b.counts.items():
-            # A replica that was started anew counts from nothing.
-            more[key] = more.get(key, 0.0) + max(value - a.counts.get(key, 0.0), 0.0)
-            whole[key] = whole.get(key, 0.0) + value
-    answers = {label: value for (name, label), value in more.items() if name == "marquee_requests_total"}
-    total = sum(answers.values())
-    errors = sum(value for label, value in answers.items() if label.startswith("5"))
-    times = {
-        label: value for (name, label), value in more.items() if name == "marquee_request_seconds_bucket"
-    }
-    return Rates(
-        requests_per_s=total / seconds if seconds else 0.0,
-        p50_ms=1000 * quantile(times, 0.5),
-        p99_ms=1000 * quantile(times, 0.99),
-        error_rate=errors / total if total else 0.0,
-        written=int(whole.get(("marquee_events_total", "durable"), 0)),
-        dropped=int(whole.get(("marquee_events_total", "dropped"), 0)),
+def summarize_scrapes(before: Iterable[Scrape | None], after: Iterable[Scrape | None]) -> ServingStats:
+    """Return the statistics of one or several replicas between two scrapes of each."""
+    pairs = [
+        (old, new) for old, new in zip(before, after, strict=True) if old is not None and new is not None
+    ]
+    seconds = max((new.time - old.time for old, new in pairs), default=0.0)
+    increases = _sum_counters(_increase(old.counters, new.counters) for old, new in pairs)
+    totals = _sum_counters(new.counters for _, new in pairs)
+    requests = _select(increases, "marquee_requests_total")
+    n_requests = sum(requests.values())
+    n_errors = sum(count for status, count in requests.items() if status.startswith("5"))
+    latencies = _select(increases, "marquee_request_seconds_bucket")
+    return ServingStats(
+        requests_per_s=n_requests / seconds if seconds else 0.0,
+        p50_ms=1000 * histogram_quantile(latencies, 0.5),
+        p99_ms=1000 * histogram_quantile(latencies, 0.99),
+        error_rate=n_errors / n_requests if n_requests else 0.0,
+        durable_events=int(totals.get(("marquee_events_total", "durable"), 0)),
+        dropped_events=int(totals.get(("marquee_events_total", "dropped"), 0)),
     )
 
 
-def quantile(cumulated: Mapping[str, float], share: float) -> float:
-    """Of a histogram, by its cumulated buckets; straight between two bounds, NaN where it is empty."""
-    rows = sorted((float(bound), count) for bound, count in cumulated.items())
-    if not rows or rows[-1][1] == 0:
+def histogram_quantile(cumulative_counts: Mapping[str, float], level: float) -> float:
+    """Estimate a quantile of a Prometheus histogram, with linear interpolation within a bucket.
+
+    Args:
+        cumulative_counts: observations up to each bucket's upper bound (`le`).
+        level: probability of the quantile, between 0 and 1.
+
+    Returns:
+        The quantile, at most the last finite bound; NaN if the histogram is empty.
+    """
+    buckets = sorted((float(bound), count) for bound, count in cumulative_counts.items())
+    if not buckets or buckets[-1][1] == 0:
         return math.nan
-    wanted, low, below = share * rows[-1][1], 0.0, 0.0
-    for bound, count in rows:
-        if count >= wanted:
-            if math.isinf(bound) or count == below:
-                return low
-            return low + (bound - low) * (wanted - below) / (count - below)
-        low, below = bound, count
-    return low
+    rank, lower_bound, count_below = level * buckets[-1][1], 0.0, 0.0
+    for bound, count in buckets:
+        if count >= rank:
+            if math.isinf(bound) or count == count_below:
+                return lower_bound
+            return lower_bound + (bound - lower_bound) * (rank - count_below) / (count - count_below)
+        lower_bound, count_below = bound, count
+    return lower_bound
+
+
+def _scrape(port: int) -> Scrape | None:
+    response = fetch(port, "/metrics", SCRAPE_TIMEOUT_S)
+    if response is None:
+        return None
+    families = text_string_to_metric_families(response[1].decode())
+    return Scrape(time.monotonic(), _sum_counters(_read_samples(family) for family in families))
+
+
+def _read_samples(family: Metric) -> Counters:
+    counters: dict[tuple[str, str], float] = {}
+    for sample in family.samples:
+        label = next((sample.labels[name] for name in LABELS if sample.labels.get(name)), "")
+        key = (sample.name, label)
+        counters[key] = counters.get(key, 0.0) + sample.value
+    return counters
+
+
+def _sum_counters(parts: Iterable[Counters]) -> dict[tuple[str, str], float]:
+    total: dict[tuple[str, str], float] = {}
+    for part in parts:
+        for key, value in part.items():
+            total[key] = total.get(key, 0.0) + value
+    return total
+
+
+def _increase(old: Counters, new: Counters) -> Counters:
+    """Return how much counters grew; those of a restarted replica start at 0 and have not grown."""
+    return {key: max(value - old.get(key, 0.0), 0.0) for key, value in new.items()}
+
+
+def _select(counters: Counters, name: str) -> dict[str, float]:
+    """Return the counters of a metric by label."""
+    return {label: value for (metric, label), value in counters.items() if metric == name}

@@ -1,52 +1,52 @@
-"""What the stack consists of, in files below one folder: `marquee up` writes them, all its processes read."""
+"""Configuration of the stack, in files of one folder: `marquee up` writes them, all processes read them."""
 
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
-from service.gateway.config import Gateway, Server, Site
+from service.gateway.config import GatewayConfig, ReplicaAddress, SiteConfig
 from service.settings import Settings
 
-STACK, ARMS_FILE = "stack.json", "arms.json"
+STACK_FILE, ARMS_FILE = "stack.json", "arms.json"
 STABLE, CANARY = "stable", "canary"
-WARDENS = ("warden-1", "warden-2")
-FOLDERS = ("logs", "pids", "homes", "starts", "beats")
+WATCHDOGS = ("watchdog-1", "watchdog-2")
+SUBFOLDERS = ("logs", "pids", "homes", "starts", "heartbeats")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What the replicas of an arm are started with."""
+    """Bento and model version that the replicas of an arm run."""
 
     bento: str  # folder of the Bento
-    version: int  # of the registered model
+    version: int  # version of the registered model
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Processes and ports."""
+class StackConfig:
+    """Processes of the stack and their ports."""
 
     folder: Path
     events: Path
     host: str
-    port: int  # of both gateways
-    gateways: tuple[Gateway, ...]
-    replicas: Mapping[str, tuple[Server, ...]]  # by arm
+    port: int  # shared by both gateways
+    gateways: tuple[GatewayConfig, ...]
+    replicas: Mapping[str, tuple[ReplicaAddress, ...]]  # by arm
     timeout_ms: int
     slow_ms: int
-    largest_body: int
+    max_body_bytes: int
     requests_per_10s: int
-    controller: tuple[str, ...] = ()  # command that walks through rollouts; empty: none
+    controller: tuple[str, ...] = ()  # command of the rollout controller; empty: none
 
     @property
-    def site(self) -> Site:
-        """What the gateways are told."""
-        return Site(
+    def site_config(self) -> SiteConfig:
+        """Settings of the gateways."""
+        return SiteConfig(
             folder=self.folder,
             stable=self.replicas[STABLE],
             canary=self.replicas[CANARY],
@@ -54,120 +54,134 @@ class Stack:
             port=self.port,
             timeout_ms=self.timeout_ms,
             slow_ms=self.slow_ms,
-            largest_body=self.largest_body,
+            max_body_bytes=self.max_body_bytes,
             requests_per_10s=self.requests_per_10s,
         )
 
     @property
-    def address(self) -> str:
-        """Where this machine reaches the gateways."""
+    def local_address(self) -> str:
+        """Address of the gateways for clients on this machine."""
         return "127.0.0.1" if self.host in {"*", "0.0.0.0"} else self.host
 
-    def arm_of(self, replica: str) -> str:
-        """Which arm a replica belongs to."""
-        return next(arm for arm, servers in self.replicas.items() if replica in {s.name for s in servers})
-
-    def server(self, replica: str) -> Server:
-        """A replica by its name."""
-        return next(s for servers in self.replicas.values() for s in servers if s.name == replica)
+    @property
+    def all_replicas(self) -> tuple[ReplicaAddress, ...]:
+        """Replicas of all arms."""
+        return tuple(replica for replicas in self.replicas.values() for replica in replicas)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Every process, gateways first."""
-        replicas = (server.name for servers in self.replicas.values() for server in servers)
-        return (*(gateway.name for gateway in self.gateways), *replicas, *self.beating)
+    def process_names(self) -> tuple[str, ...]:
+        """Names of all processes, gateways first."""
+        gateways = (gateway.name for gateway in self.gateways)
+        replicas = (replica.name for replica in self.all_replicas)
+        return (*gateways, *replicas, *self.heartbeat_processes)
 
     @property
-    def beating(self) -> tuple[str, ...]:
-        """Processes that nobody asks, so they show that they are alive."""
-        return (*WARDENS, "controller") if self.controller else WARDENS
+    def heartbeat_processes(self) -> tuple[str, ...]:
+        """Names of the processes that write heartbeats because they have no port for health checks."""
+        return (*WATCHDOGS, "controller") if self.controller else WATCHDOGS
+
+    def get_arm(self, replica: str) -> str:
+        """Return the name of a replica's arm."""
+        return next(
+            arm for arm, replicas in self.replicas.items() if replica in {each.name for each in replicas}
+        )
+
+    def get_replica(self, name: str) -> ReplicaAddress:
+        """Return the address of a replica."""
+        return next(replica for replica in self.all_replicas if replica.name == name)
 
     def save(self) -> None:
-        """Write it where the processes read it."""
-        for name in FOLDERS:
+        """Write the configuration to its folder, and create the subfolders."""
+        for name in SUBFOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         tree = asdict(self) | {"folder": str(self.folder), "events": str(self.events)}
-        write_atomically(self.folder / STACK, json.dumps(tree, indent=2))
+        write_atomically(self.folder / STACK_FILE, json.dumps(tree, indent=2))
 
 
-def load_stack(folder: Path) -> Stack:
-    """The stack of a folder.
+def load_stack_config(folder: Path) -> StackConfig:
+    """Read the configuration of the stack in a folder.
 
     Raises:
-        MarqueeError: there is none.
+        MarqueeError: the file does not exist or is damaged.
     """
+    path = folder / STACK_FILE
     try:
-        tree = json.loads((folder / STACK).read_text(encoding="utf-8"))
-        tree |= {
-            "folder": Path(tree["folder"]),
-            "events": Path(tree["events"]),
-            "gateways": tuple(Gateway(**gateway) for gateway in tree["gateways"]),
-            "replicas": {arm: tuple(Server(**s) for s in told) for arm, told in tree["replicas"].items()},
-            "controller": tuple(tree["controller"]),
-        }
-        return Stack(**tree)
+        return _parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise MarqueeError(f"nothing was started from {folder}: run `marquee up` first") from None
+        raise MarqueeError(f"no stack was started in {folder}; run `marquee up`") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise MarqueeError(
-            f"{folder / STACK} is damaged ({error!r}): `marquee down`, then `marquee up`"
-        ) from None
+        raise MarqueeError(f"{path} is damaged ({error!r}); run `marquee down`, then `marquee up`") from None
+
+
+def _parse(tree: dict[str, Any]) -> StackConfig:
+    replicas = tree["replicas"].items()
+    tree |= {
+        "folder": Path(tree["folder"]),
+        "events": Path(tree["events"]),
+        "gateways": tuple(GatewayConfig(**gateway) for gateway in tree["gateways"]),
+        "replicas": {arm: tuple(ReplicaAddress(**each) for each in addresses) for arm, addresses in replicas},
+        "controller": tuple(tree["controller"]),
+    }
+    return StackConfig(**tree)
 
 
 def read_arms(folder: Path) -> dict[str, Arm]:
-    """What each arm is started with; an arm that is not there has no replicas."""
+    """Return the arms by name; an arm that is missing has no running replicas."""
     try:
         tree: dict[str, Any] = json.loads((folder / ARMS_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    return {arm: Arm(**told) for arm, told in tree.items()}
+    return {name: Arm(**fields) for name, fields in tree.items()}
 
 
 def write_arms(folder: Path, arms: Mapping[str, Arm]) -> None:
-    """Have replicas that start from now on use these."""
-    write_atomically(
-        folder / ARMS_FILE, json.dumps({arm: asdict(told) for arm, told in arms.items()}, indent=2)
-    )
+    """Write the arms; replicas use them when they start."""
+    tree = {name: asdict(arm) for name, arm in arms.items()}
+    write_atomically(folder / ARMS_FILE, json.dumps(tree, indent=2))
 
 
-def arms_since(folder: Path) -> float:
-    """Since when, in UTC seconds; who was started before may run on something else."""
+def arms_modified_at(folder: Path) -> float:
+    """Return when the arms were last written, in UTC seconds; older processes may run another version."""
     return (folder / ARMS_FILE).stat().st_mtime
 
 
-def replicas_named(arm: str, ports: Sequence[int]) -> tuple[Server, ...]:
-    """Replicas of an arm, numbered from 1."""
-    return tuple(Server(f"{arm}-{number}", port) for number, port in enumerate(ports, start=1))
+def replica_addresses(arm: str, ports: Sequence[int]) -> tuple[ReplicaAddress, ...]:
+    """Return the addresses of an arm's replicas, which are numbered from 1."""
+    return tuple(ReplicaAddress(f"{arm}-{number}", port) for number, port in enumerate(ports, start=1))
 
 
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    with ExitStack() as held:
-        return list(_held_ports(number, held))
+def replica_environment(stack: StackConfig, replica: str) -> dict[str, str]:
+    """Return the environment variables of a replica (see `service.settings`).
 
-
-def _held_ports(number: int, held: ExitStack) -> Iterator[int]:
-    for _ in range(number):
-        probe = held.enter_context(socket.socket())
-        probe.bind(("127.0.0.1", 0))
-        yield probe.getsockname()[1]
-
-
-def settings_for(stack: Stack, replica: str) -> dict[str, str]:
-    """Environment of a replica (see `service.settings`)."""
-    settings = {
-        "MARQUEE_ARM": stack.arm_of(replica),
+    Raises:
+        ConfigError: a variable is invalid; checked here, so `marquee up` reports it and not only a log.
+    """
+    arm = stack.get_arm(replica)
+    environment = {
+        "MARQUEE_ARM": arm,
         "MARQUEE_REPLICA": replica,
         "MARQUEE_EVENTS": str(stack.events),
         "MARQUEE_HOST": "127.0.0.1",
-        "MARQUEE_PORT": str(stack.server(replica).port),
-        "MARQUEE_BENTO": read_arms(stack.folder)[stack.arm_of(replica)].bento,
+        "MARQUEE_PORT": str(stack.get_replica(replica).port),
+        "MARQUEE_BENTO": read_arms(stack.folder)[arm].bento,
         "BENTOML_HOME": str(stack.folder / "homes" / replica),
         "BENTOML_DO_NOT_TRACK": "true",
         "OPENBLAS_NUM_THREADS": "1",
     }
-    Settings.from_environment(settings)  # refused here rather than in a log
-    return settings
+    Settings.from_environment(environment)
+    return environment
 
 
-__all__ = ["Arm", "Stack", "load_stack", "read_arms", "replace", "write_arms"]
+def find_free_ports(number: int) -> list[int]:
+    """Return ports that are not in use, all different."""
+    with ExitStack() as open_sockets:
+        return list(_bind_ports(number, open_sockets))
+
+
+def _bind_ports(number: int, open_sockets: ExitStack) -> Iterator[int]:
+    """Yield ports and keep them bound, so no port is yielded twice."""
+    for _ in range(number):
+        probe = open_sockets.enter_context(socket.socket())
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        yield port

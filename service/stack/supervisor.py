@@ -1,7 +1,7 @@
-"""The supervisor: circus, which starts what the stack consists of and starts again what ends.
+"""Supervisor: starts all processes of the stack with circus, and restarts those that exit.
 
-python -m service.stack.supervisor FOLDER     runs it
-Supervisor(folder)                            talks to one that runs
+python -m service.stack.supervisor FOLDER     run the supervisor
+Supervisor(folder)                            send commands to a running one
 """
 
 import os
@@ -22,45 +22,52 @@ from tornado import gen
 
 from marquee.errors import MarqueeError
 from service import logs
-from service.stack.launch import CODE, pid_of
-from service.stack.stack_config import CANARY, Stack, load_stack, read_arms
+from service.stack.launch import CODE
+from service.stack.pid_files import find_process, write_pid_file
+from service.stack.stack_config import CANARY, StackConfig, load_stack_config, read_arms
 from service.stack.waiting import wait_until
-from service.stack.watchdog import watch
+from service.stack.watchdog import check_heartbeat
 
-CHECK_S = 0.25  # between looks at who has ended
-GRACE_S = 15.0  # for a process to finish what it is doing
-ANSWER_S = GRACE_S + 5  # to a command, which may wait for a process to end
-UNTIL_S = 20.0  # for the supervisor itself
-TRIES = 100  # of a command
+CHECK_INTERVAL_S = 0.25  # between checks for processes that exited
+GRACE_PERIOD_S = 15.0  # for a process to finish requests in progress
+COMMAND_TIMEOUT_S = GRACE_PERIOD_S + 5  # a command may wait for a process to exit
+SUPERVISOR_TIMEOUT_S = 20.0  # for the supervisor itself to start or exit
+MAX_COMMAND_ATTEMPTS = 100
 
 
 class Supervisor:
-    """A supervisor that runs, by its socket."""
+    """Client of a supervisor, which it reaches through a socket."""
 
-    def __init__(self, folder: Path, *, answer_s: float = ANSWER_S) -> None:
-        """Talk to the supervisor of a folder.
+    def __init__(self, folder: Path, *, timeout_s: float = COMMAND_TIMEOUT_S) -> None:
+        """Create a client; no connection is made yet.
 
         Args:
-            folder: of the stack.
-            answer_s: seconds to wait for its answer to a command.
+            folder: folder of the stack.
+            timeout_s: seconds to wait for the response to a command.
         """
         self._folder = folder
-        self._answer_s = answer_s
+        self._timeout_s = timeout_s
 
     @property
-    def running(self) -> bool:
-        """Whether one is there."""
+    def is_running(self) -> bool:
+        """True if the supervisor is alive."""
         return self._pid() is not None
 
-    def begin(self, environment: Mapping[str, str]) -> None:
-        """Start one, and wait until it answers.
+    @property
+    def _log(self) -> Path:
+        return self._folder / "logs" / "supervisor.log"
+
+    def launch(self, environment: Mapping[str, str]) -> None:
+        """Start the supervisor and wait until it responds.
+
+        Args:
+            environment: variables for all processes of the stack, added to those of this process.
 
         Raises:
-            MarqueeError: it ended at once; its log says why.
+            MarqueeError: it exited or did not respond in time; its log contains the reason.
         """
-        log = self._folder / "logs" / "supervisor.log"
         command = [sys.executable, "-m", "service.stack.supervisor", str(self._folder)]
-        with log.open("ab") as output:
+        with self._log.open("ab") as output:
             process = subprocess.Popen(
                 command,
                 cwd=CODE,
@@ -68,57 +75,59 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C in this terminal is not meant for it
+                start_new_session=True,  # Ctrl-C in this terminal must not stop it
             )
 
-        def answers() -> bool:
-            return self.running and self._call("dstats") is not None
+        def has_exited() -> bool:
+            return process.poll() is not None
 
-        known = wait_until(lambda: process.poll() is not None or answers(), UNTIL_S)
-        if not known or process.poll() is not None:
-            raise MarqueeError(f"the supervisor did not start: see {log}")
+        def responds() -> bool:
+            return self.is_running and self._send("dstats") is not None
+
+        is_decided = wait_until(lambda: has_exited() or responds(), SUPERVISOR_TIMEOUT_S)
+        if not is_decided or has_exited():
+            raise MarqueeError(f"the supervisor did not start; see {self._log}")
 
     def start(self, name: str) -> None:
-        """Start a process that is not running.
+        """Start a process, unless it is running.
 
         Raises:
-            MarqueeError: the supervisor did not do so; this is true of `stop` and `restart` too.
+            MarqueeError: the supervisor did not carry out the command. `stop` and `restart` raise this, too.
         """
-        self._order("start", name, waiting=False)
+        self._send_or_raise("start", name, waiting=False)
 
     def stop(self, name: str) -> None:
-        """End a process; it gets time to finish what it is doing."""
-        self._order("stop", name, waiting=True)
+        """Stop a process after it has finished requests in progress."""
+        self._send_or_raise("stop", name, waiting=True)
 
     def restart(self, name: str) -> None:
-        """End a process and start it again."""
-        self._order("restart", name, waiting=True)
+        """Stop a process and start it again."""
+        self._send_or_raise("restart", name, waiting=True)
 
-    def end(self) -> None:
-        """End everything, and the supervisor too."""
+    def shut_down(self) -> None:
+        """Stop all processes and the supervisor itself; do nothing if it is not running."""
         pid = self._pid()
         if pid is None:
             return
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: self._pid() != pid, GRACE_S + UNTIL_S)
-
-    def _order(self, command: str, name: str, *, waiting: bool) -> None:
-        if self._call(command, name=name, waiting=waiting) is None:
-            log = self._folder / "logs" / "supervisor.log"
-            raise MarqueeError(f"the supervisor did not {command} {name}: see {log}")
+        wait_until(lambda: self._pid() != pid, GRACE_PERIOD_S + SUPERVISOR_TIMEOUT_S)
 
     def _pid(self) -> int | None:
-        found = pid_of(self._folder, "supervisor")
-        return None if found is None else found[0]
+        process = find_process(self._folder, "supervisor")
+        return None if process is None else process.pid
 
-    def _call(self, command: str, **properties: Any) -> dict[str, Any] | None:
-        """Its answer; None where it does not give one. While it looks at who ended, it takes no command."""
-        client = CircusClient(endpoint=_endpoint(self._folder), timeout=self._answer_s)
+    def _send_or_raise(self, command: str, name: str, *, waiting: bool) -> None:
+        if self._send(command, name=name, waiting=waiting) is None:
+            raise MarqueeError(f"the supervisor did not {command} {name}; see {self._log}")
+
+    def _send(self, command: str, **properties: Any) -> dict[str, Any] | None:
+        """Send a command; return the response, or None without one. Retries while the supervisor is busy."""
+        client = CircusClient(endpoint=_endpoint(self._folder), timeout=self._timeout_s)
         try:
-            for _ in range(TRIES):
-                answer: dict[str, Any] = client.send_message(command, **properties)
-                if answer.get("status") == "ok":
-                    return answer
+            for _ in range(MAX_COMMAND_ATTEMPTS):
+                response: dict[str, Any] = client.send_message(command, **properties)
+                if response.get("status") == "ok":
+                    return response
                 time.sleep(0.05)
         except CallError:
             pass
@@ -127,20 +136,29 @@ class Supervisor:
         return None
 
 
-class _Patient(Arbiter):  # type: ignore[misc]
-    """BentoML's edition of circus ends everything where one process is not there; a canary may not be."""
+def stop_signal(name: str, gateways: Collection[str]) -> signal.Signals:
+    """Return the signal after which a process finishes requests in progress and exits.
 
-    watched: tuple[Path, Sequence[str]]  # the stack's folder, and who has to show that it is alive
+    HAProxy aborts them on SIGTERM, so gateways get SIGUSR1.
+    """
+    return signal.SIGUSR1 if name in gateways else signal.SIGTERM
+
+
+class _StackArbiter(Arbiter):  # type: ignore[misc]  # circus has no type hints
+    """Arbiter that keeps running if a process is missing; BentoML's version of circus stops the others."""
+
+    folder: Path  # folder of the stack
+    heartbeat_processes: Sequence[str]
 
     def manage_watchers(self) -> Any:
-        """Start again what has ended; while a command is carried out, the next look will do."""
+        """Restart processes that exited, unless a command is in progress; the next call does it then."""
         return None if self._stopping or self._exclusive_running_command else self._manage()
 
     @util.synchronized("manage_watchers")  # type: ignore[untyped-decorator]
     @gen.coroutine
     def _manage(self) -> Any:
-        for name in self.watched[1]:
-            watch(self.watched[0], name)
+        for name in self.heartbeat_processes:
+            check_heartbeat(self.folder, name)
         self.reap_processes()
         yield [watcher.manage_processes() for watcher in self.iter_watchers()]
 
@@ -149,11 +167,11 @@ def _endpoint(folder: Path) -> str:
     return f"ipc://{folder / 'supervisor.sock'}"
 
 
-def _watchers(stack: Stack) -> list[Watcher]:
-    """Everything; replicas of an arm that is not there are not started."""
-    arms = read_arms(stack.folder)
-    canaries = {server.name for server in stack.replicas[CANARY]}
+def _make_watchers(stack: StackConfig) -> list[Watcher]:
+    """Return a watcher for each process; the canary's replicas start only if a canary is set."""
+    canaries = {replica.name for replica in stack.replicas[CANARY]}
     gateways = {gateway.name for gateway in stack.gateways}
+    has_canary = CANARY in read_arms(stack.folder)
     return [
         Watcher(
             name,
@@ -162,38 +180,32 @@ def _watchers(stack: Stack) -> list[Watcher]:
             working_dir=str(CODE),
             copy_env=True,
             copy_path=True,
-            autostart=name not in canaries or CANARY in arms,
+            autostart=name not in canaries or has_canary,
             max_retry=-1,
-            graceful_timeout=GRACE_S,
+            graceful_timeout=GRACE_PERIOD_S,
             stop_signal=stop_signal(name, gateways),
             close_child_stdin=True,
         )
-        for name in stack.names
+        for name in stack.process_names
     ]
 
 
-def stop_signal(name: str, gateways: Collection[str]) -> signal.Signals:
-    """What has a process finish what it is answering, and end: HAProxy breaks off at SIGTERM."""
-    return signal.SIGUSR1 if name in gateways else signal.SIGTERM
-
-
 def _run(folder: Path) -> None:
-    note = folder / "pids" / "supervisor"
-    note.write_text(f"{os.getpid()} {time.time():.3f}\n", encoding="utf-8")
+    write_pid_file(folder, "supervisor", time.time())
     logs.configure("supervisor")
-    stack = load_stack(folder)
-    arbiter = _Patient(
-        _watchers(stack),
+    stack = load_stack_config(folder)
+    arbiter = _StackArbiter(
+        _make_watchers(stack),
         endpoint=_endpoint(folder),
         pubsub_endpoint=f"ipc://{folder / 'published.sock'}",
-        check_delay=CHECK_S,
+        check_delay=CHECK_INTERVAL_S,
         umask=0o077,
     )
-    arbiter.watched = (folder, stack.beating)
+    arbiter.folder, arbiter.heartbeat_processes = folder, stack.heartbeat_processes
     try:
         arbiter.start()
     finally:
-        note.unlink(missing_ok=True)
+        (folder / "pids" / "supervisor").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
-"""Waiting for a process of the stack to come to a state."""
+"""Polling of a condition with a timeout."""
 
 import time
 from collections.abc import Callable
 
-EVERY_S = 0.1
+POLL_INTERVAL_S = 0.1
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, *, every_s: float = EVERY_S) -> bool:
+def wait_until(
+    condition: Callable[[], bool], timeout_s: float, *, poll_interval_s: float = POLL_INTERVAL_S
+) -> bool:
     """Poll a condition until it holds.
 
     Args:
-        condition: what has to become true.
+        condition: returns True when the wait is over.
         timeout_s: seconds after which to stop; the condition is polled at least once.
-        every_s: seconds between two polls.
+        poll_interval_s: seconds between two polls.
 
     Returns:
         True, or False if the condition did not hold in time.
@@ -21,5 +23,5 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, *, every_s: floa
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(every_s)
+        time.sleep(poll_interval_s)
     return True

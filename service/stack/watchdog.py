@@ -1,8 +1,9 @@
-"""The wardens: they end what is there but does not answer, so that the supervisor starts it again.
+"""Watchdogs: kill processes that run but do not respond, so that the supervisor restarts them.
 
-A supervisor sees processes that end. One that is stopped, or hangs, keeps its port: at a gateway's, the
-kernel goes on handing it every second connection. Each warden asks everybody, all the time, and has an eye on
-files that grow. There are two of them, for one that is stopped sees nothing.
+A supervisor detects only processes that exit. One that is stopped or hangs keeps its port; if it is a
+gateway, every second connection still goes to it. Each watchdog sends health checks to gateways and replicas,
+checks the heartbeats of the other processes, and rotates logs. There are two watchdogs, which check each
+other, since one that is stopped detects nothing.
 
     python -m service.stack.watchdog FOLDER NAME
 """
@@ -17,103 +18,111 @@ from contextlib import suppress
 from pathlib import Path
 
 from service import logs
-from service.stack.health_checks import alive
-from service.stack.launch import pid_of
-from service.stack.log_rotation import bound
-from service.stack.stack_config import WARDENS, Stack, load_stack
+from service.stack.health_checks import is_alive
+from service.stack.log_rotation import rotate_logs
+from service.stack.pid_files import RunningProcess, find_process
+from service.stack.stack_config import WATCHDOGS, StackConfig, load_stack_config
 
-EVERY_S = 0.1
-GATEWAY_PATIENCE_S, REPLICA_PATIENCE_S = 0.1, 0.5  # for one answer
-GATEWAY_MISSES, REPLICA_MISSES = 3, 6  # in a row; of a replica others answer meanwhile, and it may be busy
-REPLICAS_EVERY, FILES_EVERY = 5, 50  # rounds
-STARTING_S = 30.0  # before it has answered for the first time
-BEATS_S = {"controller": 30.0, **dict.fromkeys(WARDENS, 1.0)}  # silent for so long
-FIRST_BEAT_S = {"controller": 30.0, **dict.fromkeys(WARDENS, 3.0)}  # after its start
-log = logs.logger("warden")
+CHECK_INTERVAL_S = 0.1
+GATEWAY_TIMEOUT_S, REPLICA_TIMEOUT_S = 0.1, 0.5
+# Consecutive failed checks. A replica is allowed more: it may be busy, and others respond meanwhile.
+MAX_GATEWAY_FAILURES, MAX_REPLICA_FAILURES = 3, 6
+ROUNDS_PER_REPLICA_CHECK, ROUNDS_PER_LOG_ROTATION = 5, 50
+MAX_STARTUP_S = 30.0  # until the first response
+MAX_HEARTBEAT_AGE_S = {"controller": 30.0, **dict.fromkeys(WATCHDOGS, 1.0)}
+MAX_FIRST_HEARTBEAT_S = {"controller": 30.0, **dict.fromkeys(WATCHDOGS, 3.0)}  # after the start
+log = logs.get_logger("watchdog")
 
 
-class Warden:
-    """Remembers who missed how often."""
+class Watchdog:
+    """Counts the failed health checks of each process and kills those that do not respond."""
 
-    def __init__(self, stack: Stack, name: str) -> None:
+    def __init__(self, stack: StackConfig, name: str) -> None:
         self._stack, self._name = stack, name
-        self._misses: dict[str, int] = {}
-        self._answered: dict[str, int] = {}  # pid by name, of who has answered once
-        self._gateways = {gateway.name: gateway.metrics_port for gateway in stack.gateways}
-        self._replicas = {s.name: s.port for servers in stack.replicas.values() for s in servers}
-        self._pool = ThreadPoolExecutor(len(self._gateways) + len(self._replicas))
+        self._failures: dict[str, int] = {}  # consecutive failures, by process name
+        self._responded: dict[str, int] = {}  # pid of the last process of a name that responded
+        self._gateway_ports = {gateway.name: gateway.metrics_port for gateway in stack.gateways}
+        self._replica_ports = {replica.name: replica.port for replica in stack.all_replicas}
+        self._pool = ThreadPoolExecutor(len(self._gateway_ports) + len(self._replica_ports))
         self._rounds = 0
 
-    def look(self) -> None:
-        """Ask everybody whose turn it is once."""
-        beat(self._stack.folder, self._name)
-        self._ask(self._gateways, GATEWAY_PATIENCE_S, GATEWAY_MISSES)
-        if self._rounds % REPLICAS_EVERY == 0:
-            self._ask(self._replicas, REPLICA_PATIENCE_S, REPLICA_MISSES)
-        if self._rounds % FILES_EVERY == 0:
-            bound(self._stack)
+    def run_checks(self) -> None:
+        """Write this watchdog's heartbeat and run all checks that are due."""
+        write_heartbeat(self._stack.folder, self._name)
+        self._check_health(self._gateway_ports, GATEWAY_TIMEOUT_S, MAX_GATEWAY_FAILURES)
+        if self._rounds % ROUNDS_PER_REPLICA_CHECK == 0:
+            self._check_health(self._replica_ports, REPLICA_TIMEOUT_S, MAX_REPLICA_FAILURES)
+        if self._rounds % ROUNDS_PER_LOG_ROTATION == 0:
+            rotate_logs(self._stack)
         self._rounds += 1
-        for other in self._stack.beating:
+        for other in self._stack.heartbeat_processes:
             if other != self._name:
-                watch(self._stack.folder, other)
+                check_heartbeat(self._stack.folder, other)
 
-    def _ask(self, ports: Mapping[str, int], patience_s: float, allowed: int) -> None:
-        answers = self._pool.map(lambda port: alive(port, patience_s), ports.values())
-        for name, answer in zip(ports, answers, strict=True):
-            found = pid_of(self._stack.folder, name)
-            if found is None:
-                self._misses.pop(name, None)
-            elif answer:
-                self._misses[name] = 0
-                self._answered[name] = found[0]
+    def _check_health(self, ports: Mapping[str, int], timeout_s: float, max_failures: int) -> None:
+        results = self._pool.map(lambda port: is_alive(port, timeout_s), ports.values())
+        for name, has_responded in zip(ports, results, strict=True):
+            process = find_process(self._stack.folder, name)
+            if process is None:
+                self._failures.pop(name, None)
+            elif has_responded:
+                self._failures[name] = 0
+                self._responded[name] = process.pid
             else:
-                self._miss(name, *found, allowed)
+                self._count_failure(name, process, max_failures)
 
-    def _miss(self, name: str, pid: int, since: float, allowed: int) -> None:
-        self._misses[name] = self._misses.get(name, 0) + 1
-        known = self._answered.get(name) == pid
-        if self._misses[name] >= allowed if known else time.time() > since + STARTING_S:
-            self._misses[name] = 0
-            end(name, pid)
+    def _count_failure(self, name: str, process: RunningProcess, max_failures: int) -> None:
+        """Count a failed check; kill the process after too many of them, or if it takes too long to start."""
+        self._failures[name] = self._failures.get(name, 0) + 1
+        if self._responded.get(name) == process.pid:
+            is_unresponsive = self._failures[name] >= max_failures
+        else:
+            is_unresponsive = time.time() > process.started_at + MAX_STARTUP_S
+        if is_unresponsive:
+            self._failures[name] = 0
+            _kill(name, process.pid)
 
 
-def watch(folder: Path, name: str) -> None:
-    """End a process that is there but has shown no sign of life for a while."""
-    found = pid_of(folder, name)
-    if found is None:
+def check_heartbeat(folder: Path, name: str) -> None:
+    """Kill a process if its last heartbeat is too old, or if it has not written one since its start."""
+    process = find_process(folder, name)
+    if process is None:
         return
-    began, last = found[1], last_beat(folder, name)
-    until = last + BEATS_S[name] if last > began else began + FIRST_BEAT_S[name]
-    if time.time() > until:
-        end(name, found[0])
+    last = read_heartbeat(folder, name)
+    if last > process.started_at:
+        deadline = last + MAX_HEARTBEAT_AGE_S[name]
+    else:
+        deadline = process.started_at + MAX_FIRST_HEARTBEAT_S[name]
+    if time.time() > deadline:
+        _kill(name, process.pid)
 
 
-def end(name: str, pid: int) -> None:
-    """Kill: what does not answer does not hear a wish either."""
-    log.error("does not answer", process=name, pid=pid)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def write_heartbeat(folder: Path, name: str) -> None:
+    """Record that this process is alive."""
+    (folder / "heartbeats" / name).touch()
 
 
-def beat(folder: Path, name: str) -> None:
-    """Show that this process is alive."""
-    (folder / "beats" / name).touch()
-
-
-def last_beat(folder: Path, name: str) -> float:
-    """When a process last showed that it is alive, in UTC seconds."""
+def read_heartbeat(folder: Path, name: str) -> float:
+    """Return the time of a process's last heartbeat in UTC seconds, or 0 if there is none."""
     try:
-        return (folder / "beats" / name).stat().st_mtime
+        return (folder / "heartbeats" / name).stat().st_mtime
     except FileNotFoundError:
         return 0.0
 
 
+def _kill(name: str, pid: int) -> None:
+    """Send SIGKILL: a process that hangs does not react to SIGTERM."""
+    log.error("killing unresponsive process", process=name, pid=pid)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def _run(folder: Path, name: str) -> None:
     logs.configure(name)
-    warden = Warden(load_stack(folder), name)
+    watchdog = Watchdog(load_stack_config(folder), name)
     while True:
-        warden.look()
-        time.sleep(EVERY_S)
+        watchdog.run_checks()
+        time.sleep(CHECK_INTERVAL_S)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
-"""Telemetry: events on their way to disk, never in the way of an answer.
+"""Telemetry: record exposures and feedback on disk without delaying responses.
 
-offer(line) ──► queue ──┐                          ┌─► <replica>/exposure-*.jsonl
-                        ├─► the writer's thread ───┤                               ──► sealed into Parquet
-store(lines, done) ─────┘   groups, one sync each  └─► <replica>/feedback-*.jsonl      (a process of its own)
-               ◄── done(how many were new, or why not)
+offer_exposure ──► queue ──┐                      ┌─► <replica>/exposure-*.jsonl ─┐
+                           ├─► writer thread ─────┤                               ├─► Parquet
+store_feedback ──► queue ──┘   one sync per batch └─► <replica>/feedback-*.jsonl ─┘   (archive.py, run by
+                                                                                      another process)
 """
 
-from service.telemetry.counters import Books, Kept
-from service.telemetry.settings import TelemetrySettings
-from service.telemetry.tail import Follower, readable
-from service.telemetry.writer import EventWriter
+from service.telemetry.counters import EventCounters, KindCounters
+from service.telemetry.tail import EventTail, read_until_error
+from service.telemetry.writer import EventWriter, TelemetrySettings
 
-__all__ = ["Books", "EventWriter", "Follower", "Kept", "TelemetrySettings", "readable"]
+__all__ = [
+    "EventCounters",
+    "EventTail",
+    "EventWriter",
+    "KindCounters",
+    "TelemetrySettings",
+    "read_until_error",
+]

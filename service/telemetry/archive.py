@@ -1,13 +1,13 @@
-"""Sealing: closed segments become Parquet wherever fsspec can write, and are then removed here.
+"""Archive: converts closed segment files to Parquet at any fsspec URL, then deletes them.
 
-    <url>/feedback/day=2026-11-25/<replica>-<segment>.parquet
+    <url>/feedback/day=2026-11-25/<replica>-<started>-<number>.parquet
 
-A process of its own: a sink that hangs is not felt where answers are given. The name of a file follows from
-its segment, so that sealing again after a crash writes the same file, not another one. A segment is removed
-when its file was read back from the sink. Lines that are no events are kept beside the segments, in `.torn`.
+Archiving runs in a separate process, so a slow bucket cannot delay responses. The name of a Parquet file is
+derived from its segment file, so archiving again after a crash writes the same file and duplicates nothing. A
+segment file is deleted once its Parquet file has been read back. Lines that are not events are kept in
+`.torn` files.
 """
 
-import logging
 import math
 import tempfile
 from collections.abc import Iterator
@@ -21,150 +21,164 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from marquee.errors import SealingError
-from marquee.events import Event, Exposure, Feedback
-from service.telemetry.reader import SetAside, read_segment, segments_of
-from service.telemetry.segments import CLOSED, close_abandoned
+from marquee.errors import ArchiveError
+from marquee.events import Event, Exposure, Feedback, upgrade_fields
+from service.telemetry.reader import SkippedLines, list_segments, read_segment
+from service.telemetry.segment_files import CLOSED_SUFFIX, close_abandoned_segments
 
-log = logging.getLogger("marquee.sealing")
-ROWS = 20_000  # in memory at a time
-TORN = ".torn"
-_COLUMNS: dict[str, Any] = {
+ROWS_PER_BATCH = 20_000
+TORN_SUFFIX = ".torn"
+EVENT_TYPES: dict[str, type[Event]] = {"exposure": Exposure, "feedback": Feedback}
+_COLUMN_TYPES: dict[str, pa.DataType] = {
     "time": pa.float64(),
     "value": pa.float64(),
     "latency_us": pa.int64(),
     "items": pa.list_(pa.string()),
-}  # any other field is text
-KINDS: dict[str, type[Event]] = {"exposure": Exposure, "feedback": Feedback}
+}  # all other fields are strings
 
 
 @dataclass(frozen=True)
-class Sealed:
-    """What a round did."""
+class ArchiveSummary:
+    """Result of `archive_segments`."""
 
     segments: int
     events: int
-    set_aside: int
-    expired: int  # files removed, being older than they are kept
+    skipped_lines: int
+    expired_files: int  # archived files deleted because of their age
 
 
-class Sink:
-    """Where sealed events lie."""
+class ArchiveStore:
+    """Folder or bucket that contains the archived events."""
 
     def __init__(self, url: str) -> None:
-        """Open it.
+        """Open an fsspec URL, such as a local path or `s3://bucket/events`.
 
         Raises:
-            SealingError: there is no such kind of place.
+            ArchiveError: the protocol of the URL is unknown or its package is not installed.
         """
         try:
-            self.files, self._root = fsspec.core.url_to_fs(url)
+            self.filesystem, self._root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise SealingError(f"{url} is no place to seal events in: {error}") from None
+            raise ArchiveError(f"cannot archive events to {url}: {error}") from None
 
-    def put(self, local: Path, name: str) -> None:
-        """Copy a file there under a name, and read back that it is whole.
+    def upload(self, local: Path, name: str) -> None:
+        """Copy a Parquet file to the store and read it back.
 
         Raises:
-            OSError: it is not there as it was sent.
+            OSError: the stored file differs from the local one.
         """
         path = f"{self._root}/{name}"
-        self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        self.filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
         part = f"{path}.part"
-        self.files.put_file(str(local), part)
-        self.files.mv(part, path)
-        with self.files.open(path, "rb") as there:
-            rows = pq.ParquetFile(there).metadata.num_rows
-        if rows != pq.ParquetFile(local).metadata.num_rows or self.files.size(path) != local.stat().st_size:
-            raise OSError(f"{path} is not what was sent")
+        self.filesystem.put_file(str(local), part)
+        self.filesystem.mv(part, path)
+        with self.filesystem.open(path, "rb") as file:
+            n_rows = pq.ParquetFile(file).metadata.num_rows
+        if (
+            n_rows != pq.ParquetFile(local).metadata.num_rows
+            or self.filesystem.size(path) != local.stat().st_size
+        ):
+            raise OSError(f"{path} differs from the uploaded file")
 
-    def names(self, kind: str) -> list[str]:
-        """The sealed files of a kind of event, oldest day first."""
-        found: list[str] = self.files.glob(f"{self._root}/{kind}/day=*/*.parquet")
-        return sorted(found)
+    def list_files(self, kind: str) -> list[str]:
+        """Return the archived files of a kind of event, oldest day first."""
+        names: list[str] = self.filesystem.glob(f"{self._root}/{kind}/day=*/*.parquet")
+        return sorted(names)
 
-    def expire(self, keep_days: int, today: datetime) -> int:
-        """Remove what is older than so many days; how many files."""
-        oldest = (today - timedelta(days=keep_days)).strftime("day=%Y-%m-%d")
-        old = [name for kind in KINDS for name in self.names(kind) if name.split("/")[-2] < oldest]
-        for name in old:
-            self.files.rm_file(name)
-        return len(old)
+    def delete_expired(self, keep_days: int, today: datetime) -> int:
+        """Delete files older than `keep_days` and return their number."""
+        oldest_day = (today - timedelta(days=keep_days)).strftime("day=%Y-%m-%d")
+        names = [name for kind in EVENT_TYPES for name in self.list_files(kind)]
+        expired = [name for name in names if name.split("/")[-2] < oldest_day]
+        for name in expired:
+            self.filesystem.rm_file(name)
+        return len(expired)
 
 
-def seal(folder: Path, sink: Sink, *, keep_days: int | None = None, before: float = math.inf) -> Sealed:
-    """Seal every closed segment below a folder, and those that dead processes left open.
+def archive_segments(
+    folder: Path, store: ArchiveStore, *, keep_days: int | None = None, before: float = math.inf
+) -> ArchiveSummary:
+    """Archive all closed segment files below a folder, including those that dead processes left open.
 
     Args:
-        folder: holds a folder for each replica.
-        sink: where they go.
-        keep_days: what is older is removed there; None: nothing.
-        before: a segment that was written to after it, in UTC seconds, is left for its readers.
+        folder: contains a folder for each replica.
+        store: destination.
+        keep_days: delete archived files older than this; None keeps all.
+        before: UTC seconds; segment files written after this time are kept for their readers.
 
     Raises:
-        SealingError: the sink cannot be written; what was not sealed is still here.
+        ArchiveError: the store cannot be written. Segment files that are not archived yet are kept.
     """
-    close_abandoned(folder)
-    aside, events = SetAside(), 0
-    segments = [path for path in segments_of(folder, opened=False) if path.stat().st_mtime < before]
+    close_abandoned_segments(folder)
+    skipped, n_events = SkippedLines(), 0
+    segments = [path for path in list_segments(folder, include_open=False) if path.stat().st_mtime < before]
     try:
         for path in segments:
-            events += _seal_one(path, sink, aside)
-        expired = 0 if keep_days is None else sink.expire(keep_days, datetime.now(UTC))
-    except Exception as error:  # each kind of file system has errors of its own
+            n_events += _archive_segment(path, store, skipped)
+        expired = 0 if keep_days is None else store.delete_expired(keep_days, datetime.now(UTC))
+    except Exception as error:  # each file system raises errors of its own
         reason = str(error) or type(error).__name__
-        raise SealingError(f"{folder} cannot be sealed now ({reason}): what is left stays here") from error
-    return Sealed(len(segments), events, aside.torn + aside.foreign, expired)
+        raise ArchiveError(f"cannot archive {folder}: {reason}; remaining segment files are kept") from error
+    return ArchiveSummary(len(segments), n_events, skipped.total, expired)
 
 
-def read_sealed(url: str) -> Iterator[Event]:
-    """The events that were sealed, as they were."""
-    sink = Sink(url)
-    for kind, event in KINDS.items():
-        for name in sink.names(kind):
-            with sink.files.open(name, "rb") as file:
-                for batch in pq.ParquetFile(file).iter_batches(ROWS):
-                    yield from (_event(event, row) for row in batch.to_pylist())
+def read_archive(url: str) -> Iterator[Event]:
+    """Yield all archived events, exposures first."""
+    store = ArchiveStore(url)
+    for kind, event_type in EVENT_TYPES.items():
+        for name in store.list_files(kind):
+            with store.filesystem.open(name, "rb") as file:
+                for batch in pq.ParquetFile(file).iter_batches(ROWS_PER_BATCH):
+                    yield from (_event_from_row(event_type, row) for row in batch.to_pylist())
 
 
-def _seal_one(path: Path, sink: Sink, aside: SetAside) -> int:
-    """One segment, a piece at a time; how many events it has."""
-    kind = path.name.split("-")[0]
-    torn = path.with_name(path.name + TORN)
-    with tempfile.TemporaryDirectory(prefix="marquee-seal-") as scratch:
-        local = Path(scratch) / "events.parquet"
-        count = 0
-        with (
-            pq.ParquetWriter(local, _schema(KINDS[kind]), compression="zstd") as writer,
-            torn.open("wb") as rest,
-        ):
-            read = read_segment(path, aside)
-            while lines := list(islice(read, ROWS)):
-                rows = [asdict(event) for _, event in lines if isinstance(event, KINDS[kind])]
-                writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema))
-                rest.writelines(line for line, event in lines if not isinstance(event, KINDS[kind]))
-                count += len(rows)
-        if count:
-            sink.put(local, _name(path))
+def _archive_segment(path: Path, store: ArchiveStore, skipped: SkippedLines) -> int:
+    """Archive one segment file and delete it; return its number of events."""
+    torn = path.with_name(path.name + TORN_SUFFIX)
+    with tempfile.TemporaryDirectory(prefix="marquee-archive-") as scratch:
+        parquet = Path(scratch) / "events.parquet"
+        n_events = _convert_segment(path, parquet, torn, skipped)
+        if n_events:
+            store.upload(parquet, _archive_name(path))
     if not torn.stat().st_size:
         torn.unlink()
     path.unlink()
-    return count
+    return n_events
 
 
-def _name(path: Path) -> str:
-    """Where a segment goes: the day is that of its beginning."""
-    kind, started, number = path.name.removesuffix(CLOSED).split("-")
-    day = datetime.fromtimestamp(int(started) / 1000, UTC).strftime("%Y-%m-%d")
-    return f"{kind}/day={day}/{path.parent.name}-{started}-{number}.parquet"
+def _convert_segment(path: Path, parquet: Path, torn: Path, skipped: SkippedLines) -> int:
+    """Write a segment's events to `parquet`, all other lines to `torn`; return the number of events."""
+    event_type = EVENT_TYPES[path.name.split("-")[0]]
+    n_events = 0
+    with (
+        pq.ParquetWriter(parquet, _schema(event_type), compression="zstd") as writer,
+        torn.open("wb") as rest,
+    ):
+        lines = read_segment(path, skipped)
+        while batch := list(islice(lines, ROWS_PER_BATCH)):
+            rows = [asdict(event) for _, event in batch if isinstance(event, event_type)]
+            writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema))
+            rest.writelines(line for line, event in batch if not isinstance(event, event_type))
+            n_events += len(rows)
+    return n_events
 
 
-def _schema(kind: type[Event]) -> Any:
-    return pa.schema([(field.name, _COLUMNS.get(field.name, pa.string())) for field in fields(kind)])
+def _archive_name(path: Path) -> str:
+    """Return the name of the Parquet file for a segment file; its day is the day the segment was started."""
+    kind, started_ms, number = path.name.removesuffix(CLOSED_SUFFIX).split("-")
+    day = datetime.fromtimestamp(int(started_ms) / 1000, UTC).strftime("%Y-%m-%d")
+    return f"{kind}/day={day}/{path.parent.name}-{started_ms}-{number}.parquet"
 
 
-def _event(kind: type[Event], row: dict[str, Any]) -> Event:
+def _schema(event_type: type[Event]) -> pa.Schema:
+    return pa.schema(
+        [(field.name, _COLUMN_TYPES.get(field.name, pa.string())) for field in fields(event_type)]
+    )
+
+
+def _event_from_row(event_type: type[Event], row: dict[str, Any]) -> Event:
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in upgrade_fields(row).items()  # the file may be older than schema version 2
     }
-    return kind(**values)
+    return event_type(**values)

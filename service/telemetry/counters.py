@@ -1,32 +1,32 @@
-"""The books: what became of every event that was offered."""
+"""Event counters: every event offered to the writer is accounted for."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One kind's account: offered = durable + rejected + dropped + queued, at every moment."""
+class KindCounters:
+    """Counters of one kind of event; offered = durable + rejected + dropped + queued at any time."""
 
     offered: int = 0
-    durable: int = 0  # on disk; a repetition of what is on disk counts here as well
-    rejected: int = 0  # refused, and the client was told
-    dropped: int = 0  # lost, and nobody was told: counted here
-    queued: int = 0  # on their way; none at rest
+    durable: int = 0  # on disk, including repetitions of an event that is on disk
+    rejected: int = 0  # refused, and reported to the client
+    dropped: int = 0  # lost; only this counter reports it
+    queued: int = 0  # not yet on disk; 0 when the writer is idle
 
     @property
-    def balanced(self) -> bool:
-        """Whether nothing is unaccounted for."""
+    def is_balanced(self) -> bool:
+        """True if every event offered is accounted for."""
         return self.offered == self.durable + self.rejected + self.dropped + self.queued
 
 
 @dataclass(frozen=True)
-class Books:
-    """Both kinds."""
+class EventCounters:
+    """Counters of exposures and of feedback."""
 
-    exposure: Kept
-    feedback: Kept
+    exposure: KindCounters
+    feedback: KindCounters
 
     @property
-    def balanced(self) -> bool:
-        """Whether both accounts are."""
-        return self.exposure.balanced and self.feedback.balanced
+    def is_balanced(self) -> bool:
+        """True if every event of both kinds is accounted for."""
+        return self.exposure.is_balanced and self.feedback.is_balanced

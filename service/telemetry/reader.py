@@ -1,4 +1,4 @@
-"""Reading a folder of segments: every whole event, and what was set aside."""
+"""Event reader: decodes the events in segment files and counts the lines that are not events."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,40 +6,45 @@ from pathlib import Path
 
 from marquee.errors import EventError
 from marquee.events import Event, decode
-from service.telemetry.segments import CLOSED, OPEN
+from service.telemetry.segment_files import CLOSED_SUFFIX, OPEN_SUFFIX
 
 
 @dataclass
-class SetAside:
-    """Lines that are no events: half written where a process died, or of another schema."""
+class SkippedLines:
+    """Number of lines that are not events."""
 
-    torn: int = 0  # the last line of a segment, without its line break
-    foreign: int = 0  # whole lines that cannot be understood
+    torn: int = 0  # incomplete last lines, left by a process that died while writing
+    invalid: int = 0  # complete lines that cannot be decoded
+
+    @property
+    def total(self) -> int:
+        """Number of skipped lines of both kinds."""
+        return self.torn + self.invalid
 
 
-def segments_of(folder: Path, *, opened: bool = True) -> list[Path]:
-    """The segments of every replica below a folder, oldest first within a replica."""
-    endings = (CLOSED, OPEN) if opened else (CLOSED,)
-    return sorted(path for path in folder.glob("*/*.jsonl*") if path.name.endswith(endings))
+def list_segments(folder: Path, *, include_open: bool = True) -> list[Path]:
+    """Return the segment files of all replicas below a folder, oldest first within a replica."""
+    suffixes = (CLOSED_SUFFIX, OPEN_SUFFIX) if include_open else (CLOSED_SUFFIX,)
+    return sorted(path for path in folder.glob("*/*.jsonl*") if path.name.endswith(suffixes))
 
 
-def read_segment(path: Path, aside: SetAside) -> Iterator[tuple[bytes, Event | None]]:
-    """Each line with its event, or None where it is none; counted in `aside`."""
+def read_segment(path: Path, skipped: SkippedLines) -> Iterator[tuple[bytes, Event | None]]:
+    """Yield each line with its event; a line that is not an event is counted in `skipped` and yields None."""
     with path.open("rb") as file:
         for line in file:
-            whole = line.endswith(b"\n")
+            is_complete = line.endswith(b"\n")
             try:
-                event = decode(line) if whole else None
+                event = decode(line) if is_complete else None
             except EventError:
                 event = None
             if event is None:
-                aside.foreign += whole
-                aside.torn += not whole
+                skipped.invalid += is_complete
+                skipped.torn += not is_complete
             yield line, event
 
 
-def read_events(folder: Path, aside: SetAside | None = None) -> Iterator[Event]:
-    """Every event that lies in a folder of segments, in the order of its replica."""
-    aside = SetAside() if aside is None else aside
-    for path in segments_of(folder):
-        yield from (event for _, event in read_segment(path, aside) if event is not None)
+def read_events(folder: Path, skipped: SkippedLines | None = None) -> Iterator[Event]:
+    """Yield all events in the segment files below a folder: replica by replica, in the order of writing."""
+    skipped = SkippedLines() if skipped is None else skipped
+    for path in list_segments(folder):
+        yield from (event for _, event in read_segment(path, skipped) if event is not None)

@@ -1,11 +1,11 @@
-"""Segments: files of lines that one process appends to, in a folder that it alone writes.
+"""Segment files: append-only JSON lines, in a folder that only one process writes to.
 
-    <replica>/lock                              held while the process lives
-    <replica>/feedback-<start>-<number>.jsonl.open   being written
-    <replica>/feedback-<start>-<number>.jsonl        closed: nobody writes it any more
+    <replica>/lock                                   locked while the process runs
+    <replica>/feedback-<started>-<number>.jsonl.open   being written
+    <replica>/feedback-<started>-<number>.jsonl        closed; never written again
 
-A process that dies leaves an open segment, perhaps with half a line at its end. Its successor closes it as it
-is and begins another: nothing is ever appended behind half a line. Readers leave the half line out.
+A killed process leaves an open segment file, which may end in an incomplete line. The next process of that
+replica closes the file as it is and starts a new one, so nothing is ever appended after an incomplete line.
 """
 
 import contextlib
@@ -16,99 +16,96 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from marquee.files.atomic_write import sync_folder
-from marquee.files.journal import append_synced
-from marquee.files.lock import locked, open_locked
+from marquee.files.journal import append_and_sync
+from marquee.files.lock import acquire_lock, file_lock
 
-OPEN, CLOSED = ".jsonl.open", ".jsonl"
-LOCK = "lock"
-NAMES = 100  # folders tried, where another process that lives has the name
+OPEN_SUFFIX, CLOSED_SUFFIX = ".jsonl.open", ".jsonl"
+LOCK_FILE = "lock"
+MAX_FOLDERS_PER_REPLICA = 100
 
 
 class ReplicaFolder:
-    """A folder of segments, held by this process."""
+    """Folder of the segment files of one process, locked against other processes."""
 
     def __init__(self, root: Path, replica: str) -> None:
-        """Take the replica's folder, or one with a number, where another process holds it.
+        """Lock the folder `replica`, or `replica-2`, `replica-3`, ... if other running processes hold it.
+
+        Segment files that a previous process left open are closed.
 
         Raises:
-            OSError: no folder can be made here.
+            OSError: the folder cannot be created, or all of its numbers are in use.
         """
-        for number in range(1, NAMES):
+        for number in range(1, MAX_FOLDERS_PER_REPLICA):
             self.path = root / (replica if number == 1 else f"{replica}-{number}")
             self.path.mkdir(parents=True, exist_ok=True)
             try:
-                self._lock = open_locked(self.path / LOCK, wait=False)
+                self._lock = acquire_lock(self.path / LOCK_FILE, wait=False)
             except BlockingIOError:
                 continue
-            self._close_what_was_left()
+            _close_segments(self.path)
             return
-        raise OSError(errno.EBUSY, f"{NAMES} processes write events as {replica}")
+        raise OSError(errno.EBUSY, f"{MAX_FOLDERS_PER_REPLICA} processes already write events as {replica}")
 
     def release(self) -> None:
-        """Let another process have it."""
+        """Unlock the folder for other processes."""
         os.close(self._lock)
 
-    def _close_what_was_left(self) -> None:
-        for path in sorted(self.path.glob(f"*{OPEN}")):
-            path.rename(closed(path))
-        sync_folder(self.path)
+
+def close_abandoned_segments(root: Path) -> None:
+    """Close the segment files that dead processes left open; running processes lock their folders."""
+    for folder in sorted({path.parent for path in root.glob(f"*/*{OPEN_SUFFIX}")}):
+        with contextlib.suppress(BlockingIOError), file_lock(folder / LOCK_FILE, wait=False):
+            _close_segments(folder)
 
 
-def close_abandoned(root: Path) -> None:
-    """Close what dead processes left open; those that live hold the lock of their folder."""
-    for path in sorted(root.glob(f"*/*{OPEN}")):
-        with contextlib.suppress(BlockingIOError), locked(path.parent / LOCK, wait=False):
-            path.rename(closed(path))
-
-
-class Segment:
-    """One open file: appended to, synced, and closed once."""
+class SegmentFile:
+    """One open segment file."""
 
     def __init__(self, folder: Path, kind: str, number: int) -> None:
-        """Create it, so that it survives a crash of the machine.
+        """Create the file so that it survives a crash of the machine.
 
         Raises:
             OSError: the disk is full, read-only or broken.
         """
-        started = time.time_ns() // 1_000_000
-        self.path = folder / f"{kind}-{started}-{number:06d}{OPEN}"
-        self._file = os.open(
-            self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644
-        )
-        self._began = time.monotonic()
-        self.size = 0
+        started_ms = time.time_ns() // 1_000_000
+        self.path = folder / f"{kind}-{started_ms}-{number:06d}{OPEN_SUFFIX}"
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(self.path, flags, 0o644)
+        self._created_at = time.monotonic()
+        self.size = 0  # bytes
         sync_folder(folder)
 
     @property
     def age_s(self) -> float:
-        """Seconds since it was created."""
-        return time.monotonic() - self._began
-
-    @property
-    def removed(self) -> bool:
-        """Whether somebody made room by removing it: as long as it is open, its space is not free."""
-        return os.fstat(self._file).st_nlink == 0
+        """Seconds since the file was created."""
+        return time.monotonic() - self._created_at
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Append lines; on return they are on disk. After an error the segment is to be closed.
+        """Append lines and sync them to disk. Close the file after an error.
 
         Raises:
-            OSError: the disk is full, read-only or broken. What was written of the lines is taken back where
-                the disk lets us; where not, a reader sets half a line aside.
+            OSError: the disk is full, read-only or broken. The lines are removed again if the disk allows it;
+                otherwise the file may end with some of them and an incomplete one, which readers skip.
         """
-        self.size = append_synced(self._file, self.size, lines)
+        self.size = append_and_sync(self._file, self.size, lines)
 
     def close(self) -> None:
-        """Nobody appends any more. One without a line goes."""
+        """Rename the file to its closed name, or delete it if it is empty."""
         os.close(self._file)
-        with contextlib.suppress(OSError):  # its successor closes it, where the disk does not let us
+        with contextlib.suppress(OSError):  # if this fails, the next process of the replica closes the file
             if self.size:
-                self.path.rename(closed(self.path))
+                self.path.rename(_closed_path(self.path))
             else:
                 self.path.unlink()
             sync_folder(self.path.parent)
 
 
-def closed(path: Path) -> Path:
-    """The name of a segment once it is closed."""
-    return path.with_name(path.name.removesuffix(OPEN) + CLOSED)
+def _close_segments(folder: Path) -> None:
+    """Close all open segment files of a folder that this process has locked."""
+    for path in sorted(folder.glob(f"*{OPEN_SUFFIX}")):
+        path.rename(_closed_path(path))
+    sync_folder(folder)
+
+
+def _closed_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(OPEN_SUFFIX) + CLOSED_SUFFIX)

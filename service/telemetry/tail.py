@@ -1,4 +1,4 @@
-"""Following: the events of every replica, read from the segments as they grow."""
+"""Tail the segment files of all replicas: yield each new event once, while the files grow."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,60 +9,68 @@ from typing import TypeVar
 
 from marquee.errors import EventError
 from marquee.events import Event, decode
-from marquee.files.journal import whole_lines
-from service.telemetry.segments import CLOSED, OPEN
+from marquee.files.journal import read_complete_lines
+from service.telemetry.segment_files import CLOSED_SUFFIX, OPEN_SUFFIX
 
 T = TypeVar("T")
 
 
-class Follower:
-    """Reads each line of every replica's events once."""
+class EventTail:
+    """Reader of the events of one kind from all replicas; remembers its position in each segment file."""
 
     def __init__(self, folder: Path, kind: str = "feedback", since: float = 0.0) -> None:
-        """Begin at the beginning.
+        """Start with the oldest event.
 
         Args:
-            folder: holds a folder for each replica.
+            folder: contains a folder for each replica.
             kind: `feedback` or `exposure`.
-            since: segments that were written last before it, in UTC seconds, are left out.
+            since: UTC seconds; segment files last written before that time are ignored.
         """
         self._folder = folder
         self._kind = kind
         self._since = since
-        self._offsets: dict[str, int] = {}  # by replica and segment, open or closed
-        self._failed: list[OSError] = []
-        self.unreadable = 0  # whole lines that are no event
+        self._offsets: dict[str, int] = {}  # by replica and segment, without the suffix that closing changes
+        self._errors: list[OSError] = []
+        self.unparsable_lines = 0  # complete lines that are not events
 
     def poll(self) -> Iterator[Event]:
-        """What was added since, by time as far as each replica wrote it so; a half line is left for later.
+        """Yield the events written since the last poll; an incomplete line is left for the next one.
+
+        Each replica's events come in the order of writing; those of several replicas are merged by time.
 
         Raises:
-            OSError: of a replica that cannot be read, when what the others have was given.
+            OSError: a replica's files cannot be read. Raised at the end, after the events of all other
+            replicas.
         """
-        self._failed = []
-        present = {}
-        for path in sorted(self._folder.glob(f"*/{self._kind}-*.jsonl*")):
-            if path.name.endswith((OPEN, CLOSED)):
-                name = path.name.removesuffix(OPEN).removesuffix(CLOSED)
-                present[f"{path.parent.name}/{name}"] = path
-        self._offsets = {key: offset for key, offset in self._offsets.items() if key in present}
-        replicas = groupby(present.items(), key=lambda each: each[1].parent)
-        yield from merge(*[self._in_turn([*each]) for _, each in replicas], key=lambda event: event.time)
-        if self._failed:
-            raise self._failed[0]
+        self._errors = []
+        segments = self._list_segments()
+        self._offsets = {key: offset for key, offset in self._offsets.items() if key in segments}
+        by_replica = groupby(segments.items(), key=lambda segment: segment[1].parent)
+        replicas = [self._read_replica([*paths]) for _, paths in by_replica]
+        yield from merge(*replicas, key=lambda event: event.time)
+        if self._errors:
+            raise self._errors[0]
 
-    def _in_turn(self, segments: Iterable[tuple[str, Path]]) -> Iterator[Event]:
-        """One replica's, oldest segment first."""
+    def _list_segments(self) -> dict[str, Path]:
+        paths = {}
+        for path in sorted(self._folder.glob(f"*/{self._kind}-*.jsonl*")):
+            if path.name.endswith((OPEN_SUFFIX, CLOSED_SUFFIX)):
+                name = path.name.removesuffix(OPEN_SUFFIX).removesuffix(CLOSED_SUFFIX)
+                paths[f"{path.parent.name}/{name}"] = path
+        return paths
+
+    def _read_replica(self, segments: Iterable[tuple[str, Path]]) -> Iterator[Event]:
+        """Yield the new events of one replica, oldest segment file first."""
         try:
             for key, path in segments:
-                yield from self._more(key, path)
+                yield from self._read_segment(key, path)
         except OSError as error:
-            self._failed.append(error)
+            self._errors.append(error)
 
-    def _more(self, key: str, path: Path) -> Iterator[Event]:
+    def _read_segment(self, key: str, path: Path) -> Iterator[Event]:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # closed or sealed in this moment, or not ours to read
+        except OSError:  # just closed or archived, or not readable by this user
             return
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
@@ -71,20 +79,22 @@ class Follower:
                 return
             if status.st_size < start:
                 start = 0
-            for line, end in whole_lines(file, start):
+            for line, end in read_complete_lines(file, start):
                 try:
                     event = decode(line)
                 except EventError:
-                    self.unreadable += 1
+                    self.unparsable_lines += 1
                     event = None
-                self._offsets[key] = end  # what was given counts as read, and nothing else
+                self._offsets[key] = (
+                    end  # before the yield: a consumer may stop there, and the event counts as read
+                )
                 if event is not None:
                     yield event
 
 
-def readable(new: Iterable[T], troubles: list[str]) -> Iterator[T]:
-    """What a source has that is new, up to an error, which is a trouble; it goes on from there next time."""
+def read_until_error(items: Iterable[T], errors: list[str]) -> Iterator[T]:
+    """Yield items up to the first OSError, and append that error to `errors` instead of raising it."""
     try:
-        yield from new
+        yield from items
     except OSError as error:
-        troubles.append(f"{type(error).__name__}: {error}")
+        errors.append(f"{type(error).__name__}: {error}")

@@ -1,5 +1,6 @@
-"""The writer: a bounded queue and a thread of its own between the answers and the disk."""
+"""Event writer: a bounded queue and a thread between request handling and the disk."""
 
+import errno
 import logging
 import threading
 import time
@@ -7,41 +8,61 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
-from service.telemetry.counters import Books, Kept
-from service.telemetry.segments import ReplicaFolder, Segment
-from service.telemetry.settings import TelemetrySettings
+from service.telemetry.counters import EventCounters, KindCounters
+from service.telemetry.segment_files import ReplicaFolder, SegmentFile
 
 log = logging.getLogger("marquee.telemetry")
-Done = Callable[[int | OSError], None]  # how many were new, or why they could not be kept
+OnStored: TypeAlias = Callable[[int | OSError], None]  # gets the number of new events, or the error
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """Feedback whose sender waits."""
+class TelemetrySettings:
+    """Location of the events, and limits of queues and segment files."""
+
+    folder: Path  # shared by all replicas; each writes to a folder below it
+    replica: str
+    max_queued_exposures: int = 65_536  # further exposures are dropped and counted
+    max_pending_feedback: int = 10_000  # further feedback is refused
+    sync_interval_s: float = 0.5  # exposures only; feedback is synced at once, in batches
+    max_segment_bytes: int = 64 << 20
+    max_segment_age_s: float = 300.0
+    max_remembered_ids: int = 100_000  # event ids kept to detect repeated feedback
+
+
+@dataclass(frozen=True)
+class _FeedbackBatch:
+    """Feedback of one request, which waits until it is stored."""
 
     lines: Sequence[bytes]
     event_ids: Sequence[str]
-    done: Done
+    on_stored: OnStored
 
 
-class _Stream:
-    """The segments of one kind of event."""
+class _EventStream:
+    """Segment files and counters of one kind of event."""
 
     def __init__(self, kind: str, settings: TelemetrySettings) -> None:
         self._kind, self._settings = kind, settings
-        self._segment: Segment | None = None
-        self._number = 0
+        self._segment: SegmentFile | None = None
+        self._segment_number = 0
+        self.offered = 0  # `offered` and `refused` are written only by the offering thread
+        self.refused = 0
+        self.in_flight = 0  # taken from the queue, not on disk yet
+        self.durable = 0
+        self.failed = 0
 
     def append(self, folder: ReplicaFolder, lines: Sequence[bytes]) -> None:
         if self._segment is None:
-            self._number += 1
-            self._segment = Segment(folder.path, self._kind, self._number)
+            self._segment_number += 1
+            self._segment = SegmentFile(folder.path, self._kind, self._segment_number)
         try:
             self._segment.append(lines)
         except OSError:
-            # After a failed sync the kernel may have thrown pages away and call the next one a success;
-            # and while a file is open, removing it makes no room. The next lines begin another segment.
+            # Continue with a new file: after a failed sync, the kernel may discard pages and still report
+            # success for the next sync; and deleting an open file does not free its space.
             with suppress(OSError):
                 self.close()
             raise
@@ -49,7 +70,8 @@ class _Stream:
     def rotate(self) -> None:
         segment = self._segment
         if segment and (
-            segment.size >= self._settings.max_bytes or segment.age_s >= self._settings.max_age_s
+            segment.size >= self._settings.max_segment_bytes
+            or segment.age_s >= self._settings.max_segment_age_s
         ):
             self.close()
 
@@ -60,161 +82,181 @@ class _Stream:
 
 
 class EventWriter:
-    """Takes events from the thread that answers, and puts them on disk.
+    """Takes events from the event loop's thread and writes them to disk in its own thread.
 
-    `offer`, `store` and `books` are called by one thread, the event loop's. `done` is called by the writer's.
+    Call `offer_exposure`, `store_feedback` and `read_counters` from one thread only, the event loop's. The
+    callback of `store_feedback` runs in the writer's thread.
     """
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
-        self._exposures: deque[bytes] = deque()
-        self._feedback: deque[_Waiting] = deque()
-        self._offered = [0, 0]  # of each kind; as the next two, written by the offering thread alone
-        self._full = 0
-        self._refused = 0
-        self._account = threading.Lock()  # of the fields below; never held while the disk is asked
-        self._taken = [0, 0]  # out of the queue, not on disk yet
-        self._durable = [0, 0]
-        self._failed = [0, 0]
-        self._failing: tuple[float, str] | None = None
-        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._exposure_queue: deque[bytes] = deque()
+        self._feedback_queue: deque[_FeedbackBatch] = deque()
+        self._exposures = _EventStream("exposure", settings)
+        self._feedback = _EventStream("feedback", settings)
+        self._lock = threading.Lock()  # guards counters, queues and ids; never held during disk access
+        self._remembered_ids: OrderedDict[str, None] = OrderedDict()
         self._folder: ReplicaFolder | None = None
-        self._streams = (_Stream("exposure", settings), _Stream("feedback", settings))
+        self._failure: tuple[float, str] | None = None  # monotonic start, reason
         self._wake = threading.Event()
-        self._closing = False
+        self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="marquee-events", daemon=True)
 
     def start(self) -> None:
-        """Begin to write. A disk that cannot be written shows in `state`, and is tried again and again."""
+        """Start the thread. If the disk cannot be written, `disk_status` reports it; writing is retried."""
         self._thread.start()
 
-    def offer(self, line: bytes) -> bool:
-        """Take an exposure, or drop and count it where too many wait; never waits itself."""
-        self._offered[0] += 1
-        if len(self._exposures) >= self._settings.queue:
-            self._full += 1
+    def offer_exposure(self, line: bytes) -> bool:
+        """Queue an exposure and return True, or drop and count it if the queue is full. Never blocks."""
+        self._exposures.offered += 1
+        if len(self._exposure_queue) >= self._settings.max_queued_exposures:
+            self._exposures.refused += 1
             return False
-        self._exposures.append(line)
+        self._exposure_queue.append(line)
         return True
 
-    def store(self, lines: Sequence[bytes], event_ids: Sequence[str], done: Done) -> None:
-        """Take feedback; `done` is told once all of it is on disk, or why it is not."""
-        self._offered[1] += len(lines)
-        if sum(len(each.lines) for each in list(self._feedback)) + len(lines) > self._settings.waiting:
-            self._refused += len(lines)
-            done(BlockingIOError(11, "too much feedback waits for the disk"))
+    def store_feedback(self, lines: Sequence[bytes], event_ids: Sequence[str], on_stored: OnStored) -> None:
+        """Queue feedback and return; the callback gets the outcome.
+
+        Args:
+            lines: encoded events.
+            event_ids: event ids in the same order; an event that was stored before is not stored again.
+            on_stored: called with the number of new events once all are on disk, or with the error.
+        """
+        self._feedback.offered += len(lines)
+        if self._count_queued_feedback() + len(lines) > self._settings.max_pending_feedback:
+            self._feedback.refused += len(lines)
+            on_stored(BlockingIOError(errno.EAGAIN, "too much feedback is waiting for the disk"))
             return
-        self._feedback.append(_Waiting(lines, event_ids, done))
+        self._feedback_queue.append(_FeedbackBatch(lines, event_ids, on_stored))
         self._wake.set()
 
-    def remember(self, event_ids: Iterable[str]) -> None:
-        """Know these events as written already, by another replica or before this start."""
-        with self._account:
-            self._note_ids(event_ids)
+    def remember_ids(self, event_ids: Iterable[str]) -> None:
+        """Treat these events as stored: another replica wrote them, or this one did before a restart."""
+        with self._lock:
+            self._add_ids(event_ids)
 
-    def books(self) -> Books:
-        """What became of every event so far."""
-        with self._account:
-            exposures = len(self._exposures) + self._taken[0]
-            feedback = sum(len(each.lines) for each in list(self._feedback)) + self._taken[1]
-            return Books(
-                Kept(self._offered[0], self._durable[0], 0, self._full + self._failed[0], exposures),
-                Kept(self._offered[1], self._durable[1], self._refused + self._failed[1], 0, feedback),
+    def read_counters(self) -> EventCounters:
+        """Return the event counters since the start."""
+        with self._lock:
+            exposures, feedback = self._exposures, self._feedback
+            return EventCounters(
+                exposure=KindCounters(
+                    offered=exposures.offered,
+                    durable=exposures.durable,
+                    dropped=exposures.refused + exposures.failed,
+                    queued=len(self._exposure_queue) + exposures.in_flight,
+                ),
+                feedback=KindCounters(
+                    offered=feedback.offered,
+                    durable=feedback.durable,
+                    rejected=feedback.refused + feedback.failed,
+                    queued=self._count_queued_feedback() + feedback.in_flight,
+                ),
             )
 
-    def state(self) -> str:
-        """Whether the disk takes what it is given, in a line."""
-        failing = self._failing
-        return "ok" if failing is None else f"failing for {time.monotonic() - failing[0]:.0f} s: {failing[1]}"
+    @property
+    def disk_status(self) -> str:
+        """`ok`, or one line with the duration and the cause of a failure to write events."""
+        if self._failure is None:
+            return "ok"
+        since, reason = self._failure
+        return f"failing for {time.monotonic() - since:.0f} s: {reason}"
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Write what waits, close the segments, end the thread."""
-        self._closing = True
+        """Write all queued events, close the segment files and stop the thread."""
+        self._is_closing = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        due = time.monotonic() + self._settings.sync_every_s
+        next_sync = time.monotonic() + self._settings.sync_interval_s
         while True:
-            closing = self._closing
-            if not closing:
-                self._wake.wait(max(0.0, due - time.monotonic()))
+            is_closing = self._is_closing
+            if not is_closing:
+                self._wake.wait(max(0.0, next_sync - time.monotonic()))
                 self._wake.clear()
             self._write_feedback()
-            if closing or time.monotonic() >= due:
+            if is_closing or time.monotonic() >= next_sync:
                 self._write_exposures()
-                due = time.monotonic() + self._settings.sync_every_s
-            for stream in self._streams:
-                with suppress(OSError):  # what is on disk stays there; the next lines begin another segment
-                    stream.close() if closing else stream.rotate()
-            if closing and not self._feedback:
+                next_sync = time.monotonic() + self._settings.sync_interval_s
+            for stream in (self._exposures, self._feedback):
+                with suppress(OSError):  # what was synced stays on disk; the next lines go to a new file
+                    stream.close() if is_closing else stream.rotate()
+            if is_closing and not self._feedback_queue:
                 break
         if self._folder is not None:
             self._folder.release()
 
     def _write_exposures(self) -> None:
-        with self._account:
-            lines = [self._exposures.popleft() for _ in range(len(self._exposures))]
-            self._taken[0] = len(lines)
+        with self._lock:
+            lines = [self._exposure_queue.popleft() for _ in range(len(self._exposure_queue))]
+            self._exposures.in_flight = len(lines)
         if lines:
-            self._settle(0, len(lines), self._append(0, lines))
+            self._count_written(self._exposures, len(lines), self._append(self._exposures, lines))
 
     def _write_feedback(self) -> None:
-        with self._account:
-            waiting = [self._feedback.popleft() for _ in range(len(self._feedback))]
-            self._taken[1] = sum(len(each.lines) for each in waiting)
-            new = [self._new(each) for each in waiting] if waiting else []
-        if not waiting:
+        with self._lock:
+            batches = [self._feedback_queue.popleft() for _ in range(len(self._feedback_queue))]
+            self._feedback.in_flight = sum(len(batch.lines) for batch in batches)
+            new_lines = [self._select_new(batch) for batch in batches]
+        if not batches:
             return
-        lines = [line for each in new for line in each.values()]
-        error = self._append(1, lines) if lines else None
+        lines = [line for new in new_lines for line in new.values()]
+        error = self._append(self._feedback, lines) if lines else None
         if error is None:
-            with self._account:
-                self._note_ids(identity for each in new for identity in each)
-        self._settle(1, sum(len(each.lines) for each in waiting), error)
-        for each, fresh in zip(waiting, new, strict=True):
-            self._tell(each.done, len(fresh) if error is None else error)
+            with self._lock:
+                self._add_ids(event_id for new in new_lines for event_id in new)
+        self._count_written(self._feedback, sum(len(batch.lines) for batch in batches), error)
+        for batch, new in zip(batches, new_lines, strict=True):
+            _notify(batch.on_stored, len(new) if error is None else error)
 
-    def _new(self, waiting: _Waiting) -> dict[str, bytes]:
-        """The lines whose ids were not written yet, the first of each id."""
-        fresh: dict[str, bytes] = {}
-        for identity, line in zip(waiting.event_ids, waiting.lines, strict=True):
-            if identity not in self._recent:
-                fresh.setdefault(identity, line)
-        return fresh
+    def _select_new(self, batch: _FeedbackBatch) -> dict[str, bytes]:
+        """Return the first line of each event id that was not stored before, by id."""
+        new: dict[str, bytes] = {}
+        for event_id, line in zip(batch.event_ids, batch.lines, strict=True):
+            if event_id not in self._remembered_ids:
+                new.setdefault(event_id, line)
+        return new
 
-    def _append(self, kind: int, lines: Sequence[bytes]) -> OSError | None:
-        """Write lines and sync; an error is noted, and told once."""
+    def _append(self, stream: _EventStream, lines: Sequence[bytes]) -> OSError | None:
+        """Write and sync lines; return the error, if any. A series of failures is logged once."""
         try:
             if self._folder is None:
                 self._folder = ReplicaFolder(self._settings.folder, self._settings.replica)
-            self._streams[kind].append(self._folder, lines)
+            stream.append(self._folder, lines)
         except OSError as error:
             reason = error.strerror or str(error)
-            if self._failing is None:
-                self._failing = (time.monotonic(), reason)
-                log.error("events cannot be written to %s: %s", self._settings.folder, reason)  # noqa: TRY400
+            if self._failure is None:
+                self._failure = (time.monotonic(), reason)
+                log.error("cannot write events to %s: %s", self._settings.folder, reason)  # noqa: TRY400
             return error
-        if self._failing is not None:
-            log.info("events are written again after %.0f s", time.monotonic() - self._failing[0])
-            self._failing = None
+        if self._failure is not None:
+            log.info("writing events again after %.0f s", time.monotonic() - self._failure[0])
+            self._failure = None
         return None
 
-    def _settle(self, kind: int, count: int, error: OSError | None) -> None:
-        with self._account:
-            self._taken[kind] = 0
-            (self._durable if error is None else self._failed)[kind] += count
+    def _count_written(self, stream: _EventStream, n_events: int, error: OSError | None) -> None:
+        with self._lock:
+            stream.in_flight = 0
+            if error is None:
+                stream.durable += n_events
+            else:
+                stream.failed += n_events
 
-    def _note_ids(self, event_ids: Iterable[str]) -> None:
-        for identity in event_ids:
-            self._recent[identity] = None
-        while len(self._recent) > self._settings.recent:
-            self._recent.popitem(last=False)
+    def _count_queued_feedback(self) -> int:
+        return sum(len(batch.lines) for batch in list(self._feedback_queue))
 
-    @staticmethod
-    def _tell(done: Done, result: int | OSError) -> None:
-        try:
-            done(result)
-        except Exception:
-            log.exception("nobody could be told what became of feedback")
+    def _add_ids(self, event_ids: Iterable[str]) -> None:
+        for event_id in event_ids:
+            self._remembered_ids[event_id] = None
+        while len(self._remembered_ids) > self._settings.max_remembered_ids:
+            self._remembered_ids.popitem(last=False)
+
+
+def _notify(on_stored: OnStored, result: int | OSError) -> None:
+    try:
+        on_stored(result)
+    except Exception:
+        log.exception("the callback of stored feedback failed")

@@ -1,4 +1,4 @@
-"""A replica over time: models and catalogues that change under it, and what other replicas were told."""
+"""A replica over time: models, availability rules and feedback that change while it serves."""
 
 import os
 import pickle
@@ -13,116 +13,133 @@ import pytest
 from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError, ModelError
-from marquee.model.manifest import MANIFEST
-from service.recommendation.availability import Policy, read_policy
-from service.recommendation.loaded_model import load
-from service.recommendation.recommender import Wish
-from service.replica import Replica
+from marquee.model.manifest import MANIFEST_NAME
+from service.recommendation.availability import AvailabilityPolicy, read_policy
+from service.recommendation.loaded_model import LoadedModel
+from service.recommendation.recommender import RecommendationRequest
 from service.settings import Settings
-from tests.support.catalogues import open_shop, settings_of, write_shop
+from tests.support.sample_replica import replica_settings, running_replica, write_sample_model
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_shop(tmp_path / "fitted", factors=True, version=7)
+    return write_sample_model(tmp_path / "fitted", factors=True, version=7)
 
 
-def look(replica: Replica) -> None:
-    """What the thread beside the loop does every second."""
-    replica._look()
+@pytest.fixture
+def availability(tmp_path: Path) -> Path:
+    return tmp_path / "availability.json"
 
 
-def version(client: TestClient) -> str:
-    return client.get("/recommend/ann").headers["x-model-version"]
+def served_version(client: TestClient) -> str:
+    return str(client.get("/recommend/ann").headers["x-model-version"])
+
+
+def first_item(client: TestClient) -> str:
+    return str(client.get("/recommend/ann").json()["items"][0]["item"])
 
 
 def replace_model(folder: Path, *, version: int, damage: Callable[[Path], object] | None = None) -> None:
-    """Put another model there as deploying does: beside, then renamed."""
-    new = write_shop(folder.parent / "new", version=version)
+    """Deploy another model: write it beside the current one, then rename it."""
+    new = write_sample_model(folder.parent / "new", version=version)
     if damage is not None:
         damage(new)
     shutil.rmtree(folder)
     new.rename(folder)
 
 
-def test_a_new_model_is_swapped_in_without_a_restart(folder: Path) -> None:
-    with open_shop(settings_of(folder)) as (replica, client):
-        assert version(client) == "7"
+class MaliciousPickle:
+    """Runs code when it is unpickled: it creates a file beside the model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.created_file = folder.parent / "unpickled"
+
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        return open, (str(self.created_file), "w")
+
+
+def test_new_model_is_served_without_a_restart(folder: Path) -> None:
+    with running_replica(replica_settings(folder)) as (replica, client):
+        assert served_version(client) == "7"
         replace_model(folder, version=8)
-        assert version(client) == "7"
-        look(replica)
-        assert version(client) == "8"
+        assert served_version(client) == "7"
+        replica.reloader.poll()
+        assert served_version(client) == "8"
         assert client.get("/version").json()["provenance"]["version"] == 8
 
 
-def test_a_request_in_flight_ends_on_the_model_it_began_with(folder: Path) -> None:
-    with open_shop(settings_of(folder)) as (replica, _):
-        begun = replica.serving()
+def test_request_in_progress_keeps_its_model(folder: Path) -> None:
+    with running_replica(replica_settings(folder)) as (replica, _):
+        model = replica.current_model()
         replace_model(folder, version=8)
-        look(replica)
-        assert replica.serving() is not begun
-        answer = begun.recommender.recommend(replica.person(begun, "ann"), Wish(2))
-        assert b'"version":7' in begun.body("ann", answer)
+        replica.reloader.poll()
+        assert replica.current_model() is not model
+        user = replica.user_context(model, "ann")
+        recommendations = model.recommender.recommend(user, RecommendationRequest(2))
+        assert b'"version":7' in model.encode_response("ann", recommendations)
 
 
 @pytest.mark.parametrize(
-    ("damage", "name"),
+    ("damage", "file_name"),
     [
         (lambda new: (new / "top_items.npy").write_bytes(b"torn"), "top_items.npy"),
         (lambda new: (new / "seen_items.npy").unlink(), "seen_items.npy"),
-        (lambda new: (new / MANIFEST).write_text('{"schema_version": 1}'), MANIFEST),
-        (lambda new: (new / "users_keys.npy").write_bytes(pickle.dumps(_Poison(new))), "users_keys.npy"),
+        (lambda new: (new / MANIFEST_NAME).write_text('{"schema_version": 1}'), MANIFEST_NAME),
+        (
+            lambda new: (new / "users_keys.npy").write_bytes(pickle.dumps(MaliciousPickle(new))),
+            "users_keys.npy",
+        ),
     ],
-    ids=["corrupt", "half copied", "foreign schema", "poisoned"],
+    ids=["corrupt", "half copied", "other schema", "pickle"],
 )
-def test_a_bad_new_model_changes_nothing_and_is_named(
-    folder: Path, damage: Callable[[Path], object], name: str
+def test_damaged_new_model_is_reported_and_the_old_one_keeps_serving(
+    folder: Path, damage: Callable[[Path], object], file_name: str
 ) -> None:
-    with open_shop(settings_of(folder)) as (replica, client):
+    with running_replica(replica_settings(folder)) as (replica, client):
         replace_model(folder, version=8, damage=damage)
-        look(replica)
-        assert version(client) == "7"
+        replica.reloader.poll()
+        assert served_version(client) == "7"
         ready = client.get("/readyz")
         assert ready.status_code == 200
-        assert name in ready.json()["trouble"]["model"]
-        assert "marquee_trouble 1.0" in client.get("/metrics").text
+        assert file_name in ready.json()["problems"]["model"]
+        assert "marquee_problems 1.0" in client.get("/metrics").text
         replace_model(folder, version=9)
-        look(replica)
-        assert version(client) == "9"
-        assert client.get("/readyz").json()["trouble"] == {}
-    assert not (folder.parent / "poisoned").exists()
+        replica.reloader.poll()
+        assert served_version(client) == "9"
+        assert client.get("/readyz").json()["problems"] == {}
+    assert not (folder.parent / "unpickled").exists()
 
 
-def test_a_replica_without_a_model_becomes_ready_when_one_is_there(tmp_path: Path) -> None:
-    with open_shop(settings_of(tmp_path / "fitted")) as (replica, client):
+def test_replica_becomes_ready_when_a_model_appears(tmp_path: Path) -> None:
+    with running_replica(replica_settings(tmp_path / "fitted")) as (replica, client):
         assert client.get("/readyz").status_code == 503
-        write_shop(tmp_path / "fitted", version=1)
-        look(replica)
+        write_sample_model(tmp_path / "fitted", version=1)
+        replica.reloader.poll()
         assert client.get("/readyz").json()["model"]["version"] == 1
 
 
-def test_a_model_that_was_half_copied_is_taken_up_when_it_is_whole(tmp_path: Path) -> None:
-    whole, folder = write_shop(tmp_path / "whole", version=8), tmp_path / "fitted"
+def test_half_copied_model_is_loaded_once_it_is_complete(tmp_path: Path) -> None:
+    source, folder = write_sample_model(tmp_path / "source", version=8), tmp_path / "fitted"
     folder.mkdir()
-    shutil.copy(whole / MANIFEST, folder)  # the manifest came first
-    with open_shop(settings_of(folder)) as (replica, client):
+    shutil.copy(source / MANIFEST_NAME, folder)  # the manifest is copied first
+    with running_replica(replica_settings(folder)) as (replica, client):
         assert client.get("/readyz").status_code == 503
-        for path in whole.iterdir():
-            look(replica)
+        for path in source.iterdir():
+            replica.reloader.poll()
             shutil.copy(path, folder)
-        look(replica)
+        replica.reloader.poll()
         assert client.get("/readyz").json()["model"]["version"] == 8
 
 
-def test_a_poisoned_pickle_in_the_provenance_runs_nothing(folder: Path) -> None:
-    (folder / "provenance.json").write_bytes(pickle.dumps(_Poison(folder)))
+def test_pickle_as_provenance_runs_no_code(folder: Path) -> None:
+    (folder / "provenance.json").write_bytes(pickle.dumps(MaliciousPickle(folder)))
     with pytest.raises(ModelError, match=r"provenance\.json"):
-        load(folder)
-    assert not (folder.parent / "poisoned").exists()
+        LoadedModel.load(folder)
+    assert not (folder.parent / "unpickled").exists()
 
 
-def test_the_model_is_mapped_and_its_pages_are_shared(folder: Path) -> None:
-    with open_shop(settings_of(folder)):
+def test_model_is_memory_mapped_read_only(folder: Path) -> None:
+    with running_replica(replica_settings(folder)):
         maps = Path(f"/proc/{os.getpid()}/maps").read_text()
         assert str(folder / "top_items.npy") in maps
         for line in maps.splitlines():
@@ -130,40 +147,36 @@ def test_the_model_is_mapped_and_its_pages_are_shared(folder: Path) -> None:
                 assert line.split()[1] in {"r--s", "r--p"}
 
 
-@pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    return tmp_path / "catalogue.json"
-
-
-def test_hidden_items_are_shown_nowhere_from_the_next_look_on(folder: Path, policy: Path) -> None:
-    policy.write_text("{}")
-    with open_shop(settings_of(folder, catalogue=policy)) as (replica, client):
-        assert first(client) == "i3"
-        policy.write_text('{"hidden": ["i3", "unknown"]}')
-        look(replica)
-        assert first(client) == "i2"
+def test_hidden_items_disappear_from_all_routes(folder: Path, availability: Path) -> None:
+    availability.write_text("{}")
+    with running_replica(replica_settings(folder, availability=availability)) as (replica, client):
+        assert first_item(client) == "i3"
+        availability.write_text('{"hidden": ["i3", "unknown"]}')
+        replica.reloader.poll()
+        assert first_item(client) == "i2"
         assert client.get("/items/i3").json()["available"] is False
         assert "i3" not in client.get("/similar/i0").text
         assert "i3" not in client.post("/recommend", json={"ratings": {}}).text
 
 
-def test_items_come_and_go_at_their_times(
-    folder: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+def test_item_is_shown_only_during_its_availability_period(
+    folder: Path, availability: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    soon, later = now + timedelta(hours=1), now + timedelta(hours=2)
-    span = {"from": soon.isoformat(), "until": later.isoformat()}
-    policy.write_text(Policy.model_validate({"available": {"i3": span}}).model_dump_json(by_alias=True))
+    start, end = now + timedelta(hours=1), now + timedelta(hours=2)
+    period = {"from": start.isoformat(), "until": end.isoformat()}
+    policy = AvailabilityPolicy.model_validate({"available": {"i3": period}})
+    availability.write_text(policy.model_dump_json(by_alias=True))
     monkeypatch.setattr(time, "time", now.timestamp)
-    with open_shop(settings_of(folder, catalogue=policy)) as (_, client):
-        assert first(client) == "i2"
-        monkeypatch.setattr(time, "time", soon.timestamp)
-        assert first(client) == "i3"
-        monkeypatch.setattr(time, "time", lambda: later.timestamp() - 0.001)
-        assert first(client) == "i3"
-        monkeypatch.setattr(time, "time", later.timestamp)
-        assert "i3" not in client.get("/similar/i0").text  # another route is asked first
-        assert first(client) == "i2"
+    with running_replica(replica_settings(folder, availability=availability)) as (_, client):
+        assert first_item(client) == "i2"
+        monkeypatch.setattr(time, "time", start.timestamp)
+        assert first_item(client) == "i3"
+        monkeypatch.setattr(time, "time", lambda: end.timestamp() - 0.001)
+        assert first_item(client) == "i3"
+        monkeypatch.setattr(time, "time", end.timestamp)
+        assert "i3" not in client.get("/similar/i0").text  # another route notices the change first
+        assert first_item(client) == "i2"
 
 
 @pytest.mark.parametrize(
@@ -174,39 +187,40 @@ def test_items_come_and_go_at_their_times(
         ('{"available": {"i0": {"from": "soon"}}}', "available.i0.from"),
     ],
 )
-def test_a_bad_catalogue_is_named_and_the_last_good_one_holds(
-    folder: Path, policy: Path, text: str, field: str
+def test_invalid_availability_file_is_reported_and_the_last_valid_rules_stay(
+    folder: Path, availability: Path, text: str, field: str
 ) -> None:
-    policy.write_text('{"hidden": ["i3"]}')
-    with open_shop(settings_of(folder, catalogue=policy)) as (replica, client):
-        policy.write_text(text)
-        look(replica)
-        assert first(client) == "i2"
-        assert field in client.get("/readyz").json()["trouble"]["catalogue"]
-    with pytest.raises(ConfigError, match=r"catalogue\.json"):
-        read_policy(policy)
+    availability.write_text('{"hidden": ["i3"]}')
+    with running_replica(replica_settings(folder, availability=availability)) as (replica, client):
+        availability.write_text(text)
+        replica.reloader.poll()
+        assert first_item(client) == "i2"
+        assert field in client.get("/readyz").json()["problems"]["availability"]
+    with pytest.raises(ConfigError, match=r"availability\.json"):
+        read_policy(availability)
 
 
-def test_what_a_user_told_another_replica_is_known_here_too(folder: Path) -> None:
+RATING = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
+
+
+def test_feedback_to_one_replica_reaches_the_others(folder: Path) -> None:
     with (
-        open_shop(settings_of(folder, replica="one")) as (_, one),
-        open_shop(settings_of(folder, replica="two")) as (replica, two),
+        running_replica(replica_settings(folder, replica="one")) as (_, one),
+        running_replica(replica_settings(folder, replica="two")) as (replica, two),
     ):
-        assert two.get("/recommend/new").json()["rung"] == "popular"
-        event = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
-        assert one.post("/feedback", json=event).json() == {"stored": 1, "duplicates": 0}
-        look(replica)
-        assert two.get("/recommend/new").json()["rung"] == "folded"
-        assert two.post("/feedback", json=event).json() == {"stored": 0, "duplicates": 1}
+        assert two.get("/recommend/new").json()["fallback_level"] == "popular"
+        assert one.post("/feedback", json=RATING).json() == {"stored": 1, "duplicates": 0}
+        replica.reloader.poll()
+        assert two.get("/recommend/new").json()["fallback_level"] == "folded"
+        assert two.post("/feedback", json=RATING).json() == {"stored": 0, "duplicates": 1}
 
 
-def test_what_a_user_did_is_known_after_a_restart(folder: Path) -> None:
-    event = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
-    with open_shop(settings_of(folder)) as (_, client):
-        client.post("/feedback", json=event)
-    with open_shop(settings_of(folder)) as (_, client):
-        assert client.get("/recommend/new").json()["rung"] == "folded"
-        assert client.post("/feedback", json=event).json() == {"stored": 0, "duplicates": 1}
+def test_feedback_survives_a_restart(folder: Path) -> None:
+    with running_replica(replica_settings(folder)) as (_, client):
+        client.post("/feedback", json=RATING)
+    with running_replica(replica_settings(folder)) as (_, client):
+        assert client.get("/recommend/new").json()["fallback_level"] == "folded"
+        assert client.post("/feedback", json=RATING).json() == {"stored": 0, "duplicates": 1}
 
 
 @pytest.mark.parametrize(
@@ -221,7 +235,7 @@ def test_what_a_user_did_is_known_after_a_restart(folder: Path) -> None:
         ("MARQUEE_FAULTS", "on"),
     ],
 )
-def test_a_bad_setting_is_named(variable: str, value: str) -> None:
+def test_error_names_the_invalid_setting(variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=variable):
         Settings.from_environment({variable: value})
 
@@ -230,18 +244,3 @@ def test_settings_have_defaults() -> None:
     settings = Settings.from_environment({})
     assert (settings.arm, settings.deadline_ms, settings.telemetry) == ("stable", 50.0, True)
     assert settings.faults is None
-
-
-class _Poison:
-    """Runs code when it is unpickled: it creates a file beside the model."""
-
-    def __init__(self, folder: Path) -> None:
-        self.mark = folder.parent / "poisoned"
-
-    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
-        return open, (str(self.mark), "w")
-
-
-def first(client: TestClient) -> str:
-    item: str = client.get("/recommend/ann").json()["items"][0]["item"]
-    return item

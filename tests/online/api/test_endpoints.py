@@ -1,4 +1,4 @@
-"""What the service answers over HTTP, well asked and badly asked."""
+"""Responses of every route over HTTP, to valid and invalid requests."""
 
 import json
 from collections.abc import Iterator
@@ -11,29 +11,36 @@ from starlette.testclient import TestClient
 
 from service.api import request_models
 from service.replica import Replica
-from tests.support.catalogues import ITEMS, PROVENANCE, USERS, open_shop, settings_of, write_shop
+from tests.support.sample_replica import (
+    ITEMS,
+    PROVENANCE,
+    USERS,
+    replica_settings,
+    running_replica,
+    write_sample_model,
+)
 
 JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shop(tmp_path_factory.mktemp("models") / "fitted", factors=True, version=7)
+    return write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True, version=7)
 
 
 @pytest.fixture
-def shop(folder: Path, tmp_path: Path) -> Iterator[tuple[Replica, TestClient]]:
-    with open_shop(settings_of(folder, events=tmp_path / "events")) as opened:
-        yield opened
+def sample_replica(folder: Path, tmp_path: Path) -> Iterator[tuple[Replica, TestClient]]:
+    with running_replica(replica_settings(folder, events=tmp_path / "events")) as replica_and_client:
+        yield replica_and_client
 
 
 @pytest.fixture
-def client(shop: tuple[Replica, TestClient]) -> TestClient:
-    return shop[1]
+def client(sample_replica: tuple[Replica, TestClient]) -> TestClient:
+    return sample_replica[1]
 
 
-def items(response: httpx.Response) -> list[str]:
-    return [chosen["item"] for chosen in response.json()["items"]]
+def item_ids(response: httpx.Response) -> list[str]:
+    return [item["item"] for item in response.json()["items"]]
 
 
 def assert_problem(response: httpx.Response, status: int, field: str | None = None) -> None:
@@ -46,7 +53,7 @@ def assert_problem(response: httpx.Response, status: int, field: str | None = No
     assert body.get("field") == field
 
 
-def test_an_answer_has_user_rung_items_and_model(client: TestClient) -> None:
+def test_response_has_user_fallback_level_items_and_model(client: TestClient) -> None:
     response = client.get("/recommend/ann?n=2")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -54,7 +61,7 @@ def test_an_answer_has_user_rung_items_and_model(client: TestClient) -> None:
     assert body["model"]["name"] == "marquee"
     assert body["model"]["version"] == 7
     assert body["model"]["digest"]
-    assert (body["user"], body["rung"]) == ("ann", "personal")
+    assert (body["user"], body["fallback_level"]) == ("ann", "personal")
     assert body["items"][0] == {"item": "i3", "title": "Da 5 Bloods", "score": 4.75}
 
 
@@ -63,18 +70,18 @@ def test_titles_are_utf_8(client: TestClient) -> None:
     assert "七人の侍".encode() in response.content
 
 
-def test_an_unknown_user_gets_popular_items(client: TestClient) -> None:
+def test_unknown_user_gets_popular_items(client: TestClient) -> None:
     response = client.get("/recommend/nobody?n=2")
     assert response.status_code == 200
-    assert response.json()["rung"] == "popular"
-    assert items(response) == ["i4", "i0"]
+    assert response.json()["fallback_level"] == "popular"
+    assert item_ids(response) == ["i4", "i0"]
 
 
-def test_ten_is_the_default(client: TestClient) -> None:
+def test_default_n_is_ten(client: TestClient) -> None:
     assert client.get("/recommend/nobody").json() == client.get("/recommend/nobody?n=10").json()
 
 
-def test_plain_text_is_the_item_ids_with_commas(client: TestClient) -> None:
+def test_plain_text_response_is_item_ids_separated_by_commas(client: TestClient) -> None:
     response = client.get("/recommend/ann?n=3", headers={"accept": "text/plain"})
     assert response.headers["content-type"].startswith("text/plain")
     assert response.text == "i3,i2,i1"
@@ -83,7 +90,7 @@ def test_plain_text_is_the_item_ids_with_commas(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "accept", ["*/*", "application/json", "application/json, text/plain", "text/html", ""]
 )
-def test_anything_else_is_json(client: TestClient, accept: str) -> None:
+def test_other_media_types_get_json(client: TestClient, accept: str) -> None:
     response = client.get("/recommend/ann", headers={"accept": accept})
     assert response.headers["content-type"] == "application/json"
 
@@ -94,31 +101,31 @@ def test_user_ids_are_percent_decoded(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("n", ["0", "-1", "ten", "101", "", "1.5", "1e1", "٣", "9" * 5000, "%2B5", "1%00"])
-def test_a_bad_n_is_a_problem_that_names_it(client: TestClient, n: str) -> None:
+def test_invalid_n_is_a_problem(client: TestClient, n: str) -> None:
     assert_problem(client.get(f"/recommend/ann?n={n}"), 422, "n")
 
 
 @pytest.mark.parametrize("n", [1, 100])
-def test_the_limits_of_n_are_good(client: TestClient, n: int) -> None:
+def test_limits_of_n_are_valid(client: TestClient, n: int) -> None:
     assert client.get(f"/recommend/ann?n={n}").status_code == 200
 
 
 @pytest.mark.parametrize(
     "user", ["", "a%00b", "a%0Ab", "a%0A", "%0D", "%1B", "%7F", "x" * 257, "%C3%A9" * 129]
 )
-def test_a_bad_user_id_is_a_problem_that_names_it(client: TestClient, user: str) -> None:
+def test_invalid_user_id_is_a_problem(client: TestClient, user: str) -> None:
     assert_problem(client.get(f"/recommend/{user}"), 422, "user")
 
 
 @pytest.mark.parametrize("user", ["x" * 256, "%C3%A9" * 128, "%20", "..%2F..", "a%C2%A0b", "%F0%9F%8E%AC"])
-def test_a_strange_user_id_is_an_unknown_user(client: TestClient, user: str) -> None:
+def test_unusual_user_id_is_an_unknown_user(client: TestClient, user: str) -> None:
     response = client.get(f"/recommend/{user}?n=1")
     assert response.status_code == 200
-    assert response.json()["rung"] == "popular"
+    assert response.json()["fallback_level"] == "popular"
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/version/", "/docs.json", "/similar", "/livez/x"])
-def test_an_unknown_route_is_a_problem(client: TestClient, path: str) -> None:
+def test_unknown_route_is_a_problem(client: TestClient, path: str) -> None:
     assert_problem(client.get(path), 404)
 
 
@@ -132,7 +139,7 @@ def test_an_unknown_route_is_a_problem(client: TestClient, path: str) -> None:
         ("PUT", "/similar/i0", "GET"),
     ],
 )
-def test_a_wrong_method_is_a_problem_that_says_which_are_allowed(
+def test_wrong_method_is_a_problem_that_lists_allowed_methods(
     client: TestClient, method: str, path: str, allowed: str
 ) -> None:
     response = client.request(method, path)
@@ -140,19 +147,19 @@ def test_a_wrong_method_is_a_problem_that_says_which_are_allowed(
     assert allowed in response.headers["allow"]
 
 
-def test_head_has_the_headers_of_get(client: TestClient) -> None:
+def test_head_is_supported(client: TestClient) -> None:
     assert client.head("/recommend/ann").status_code == 200
 
 
-def test_version_tells_the_whole_provenance(client: TestClient, folder: Path) -> None:
-    told = client.get("/version").json()
+def test_version_has_manifest_and_provenance(client: TestClient, folder: Path) -> None:
+    version = client.get("/version").json()
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert {key: told[key] for key in manifest} == manifest
-    assert told["provenance"] == PROVENANCE
-    assert len(told["digest"]) == 64
+    assert {key: version[key] for key in manifest} == manifest
+    assert version["provenance"] == PROVENANCE
+    assert len(version["digest"]) == 64
 
 
-def test_every_answer_says_who_answers_and_carries_the_id_of_the_request(client: TestClient) -> None:
+def test_every_response_has_arm_model_version_and_request_id(client: TestClient) -> None:
     for response in (
         client.get("/recommend/ann"),
         client.get("/recommend/ann?n=zero"),
@@ -165,31 +172,32 @@ def test_every_answer_says_who_answers_and_carries_the_id_of_the_request(client:
         assert response.headers["x-request-id"]
 
 
-def test_the_clients_request_id_is_kept_where_it_is_one(client: TestClient) -> None:
-    def sent_back(given: str) -> str:
-        return client.get("/recommend/ann", headers={"x-request-id": given}).headers["x-request-id"]
+def test_valid_request_id_of_the_client_is_kept(client: TestClient) -> None:
+    def response_id(request_id: str) -> str:
+        response = client.get("/recommend/ann", headers={"x-request-id": request_id})
+        return str(response.headers["x-request-id"])
 
-    assert sent_back("abc-1.2_3") == "abc-1.2_3"
-    for given in ("x" * 65, "a b", '"', "a/b"):
-        assert sent_back(given) != given
-    made = {client.get("/recommend/ann").headers["x-request-id"] for _ in range(3)}
-    assert len(made) == 3
+    assert response_id("abc-1.2_3") == "abc-1.2_3"
+    for invalid_id in ("x" * 65, "a b", '"', "a/b"):
+        assert response_id(invalid_id) != invalid_id
+    new_ids = {client.get("/recommend/ann").headers["x-request-id"] for _ in range(3)}
+    assert len(new_ids) == 3
 
 
-def test_what_is_to_be_excluded_is_and_unknown_ids_do_not_matter(client: TestClient) -> None:
+def test_excluded_items_are_left_out_and_unknown_ids_ignored(client: TestClient) -> None:
     response = client.get("/recommend/nobody?n=2&exclude=i4,no%20such")
-    assert items(response) == ["i0", "i1"]
+    assert item_ids(response) == ["i0", "i1"]
 
 
-def test_a_genre_is_met(client: TestClient) -> None:
+def test_genre_filter_is_applied(client: TestClient) -> None:
     body = client.get("/recommend/nobody?n=2&genre=Comedy").json()
-    assert [each["item"] for each in body["items"]] == ["i4", "i1"]
-    assert body["relaxed"] == []
+    assert [item["item"] for item in body["items"]] == ["i4", "i1"]
+    assert body["relaxed_filters"] == []
 
 
-def test_a_genre_that_has_no_more_is_relaxed(client: TestClient) -> None:
+def test_exhausted_genre_is_relaxed(client: TestClient) -> None:
     body = client.get("/recommend/bob?n=1&genre=Horror").json()
-    assert (body["rung"], body["relaxed"]) == ("static", ["genre"])
+    assert (body["fallback_level"], body["relaxed_filters"]) == ("static", ["genre"])
 
 
 @pytest.mark.parametrize(
@@ -208,34 +216,34 @@ def test_a_genre_that_has_no_more_is_relaxed(client: TestClient) -> None:
         ("&".join(f"n{number}=" for number in range(101)), "query", 400),
     ],
 )
-def test_a_bad_query_is_a_problem_that_names_its_field(
+def test_invalid_query_is_a_problem_that_names_the_field(
     client: TestClient, query: str, field: str, status: int
 ) -> None:
     assert_problem(client.get(f"/recommend/ann?{query}"), status, field)
 
 
-def test_a_near_genre_is_proposed(client: TestClient) -> None:
+def test_similar_genre_is_suggested(client: TestClient) -> None:
     assert "Comedy" in client.get("/recommend/ann?genre=Comdy").json()["detail"]
 
 
-def test_a_user_to_whom_nothing_is_left_is_told_so(client: TestClient) -> None:
+def test_empty_recommendations_are_a_problem(client: TestClient) -> None:
     assert_problem(client.get("/recommend/zo%C3%AB%2F3"), 422, "user")
     assert_problem(client.get(f"/recommend/nobody?exclude={','.join(ITEMS)}"), 422, "exclude")
 
 
-def test_a_visitor_is_folded_in_by_the_ratings_in_the_body(client: TestClient) -> None:
+def test_visitor_is_folded_in_by_ratings_in_the_body(client: TestClient) -> None:
     body = client.post("/recommend", json={"ratings": {"i4": 5.0}, "n": 2}).json()
-    assert (body["user"], body["rung"]) == (None, "folded")
-    assert [each["item"] for each in body["items"]] == ["i1", "i5"]
+    assert (body["user"], body["fallback_level"]) == (None, "folded")
+    assert [item["item"] for item in body["items"]] == ["i1", "i5"]
 
 
-def test_a_visitors_exclusions_and_genre_hold(client: TestClient) -> None:
+def test_filters_apply_to_visitors(client: TestClient) -> None:
     body = {"ratings": {"i4": 5}, "exclude": ["i1"], "genre": "Comedy", "n": 1}
-    assert items(client.post("/recommend", json=body)) == ["i5"]
+    assert item_ids(client.post("/recommend", json=body)) == ["i5"]
 
 
-def test_a_visitor_without_a_rating_gets_what_is_popular(client: TestClient) -> None:
-    assert client.post("/recommend", json={"ratings": {}}).json()["rung"] == "popular"
+def test_visitor_without_ratings_gets_popular_items(client: TestClient) -> None:
+    assert client.post("/recommend", json={"ratings": {}}).json()["fallback_level"] == "popular"
 
 
 def test_similar_items_have_titles_and_similarities(client: TestClient) -> None:
@@ -252,42 +260,42 @@ def test_ratings_of_pairs_are_predicted(client: TestClient) -> None:
     assert rows[1] == {"user": "nobody", "item": "i0", "rating": 3.5, "impossible": True}
 
 
-def test_an_item_has_title_and_genres(client: TestClient) -> None:
-    told = {"item": "i3", "title": "Da 5 Bloods", "genres": ["Drama", "War"], "available": True}
-    assert client.get("/items/i3").json() == told
+def test_item_has_title_and_genres(client: TestClient) -> None:
+    description = {"item": "i3", "title": "Da 5 Bloods", "genres": ["Drama", "War"], "available": True}
+    assert client.get("/items/i3").json() == description
 
 
 @pytest.mark.parametrize("path", ["/items/none", "/similar/none"])
-def test_an_unknown_item_in_the_path_is_not_found(client: TestClient, path: str) -> None:
+def test_unknown_item_in_the_path_is_not_found(client: TestClient, path: str) -> None:
     assert_problem(client.get(path), 404, "item")
 
 
 RATING = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
 
 
-def test_feedback_is_kept_once_and_changes_the_next_answer(client: TestClient) -> None:
-    assert client.get("/recommend/new?n=1").json()["rung"] == "popular"
-    assert client.get("/recommend/new").json()["rung"] == "popular"  # from now on the shelf has it
+def test_feedback_is_stored_once_and_changes_the_next_response(client: TestClient) -> None:
+    assert client.get("/recommend/new?n=1").json()["fallback_level"] == "popular"
+    assert client.get("/recommend/new").json()["fallback_level"] == "popular"  # cached from now on
     first = client.post("/feedback", json=RATING)
     assert (first.status_code, first.json()) == (202, {"stored": 1, "duplicates": 0})
     second = client.post("/feedback", json=[RATING, {**RATING, "event_id": "e2", "item": "i1"}])
     assert second.json() == {"stored": 1, "duplicates": 1}
-    answer = client.get("/recommend/new").json()
-    assert answer["rung"] == "folded"
-    assert not {"i4", "i1"} & {each["item"] for each in answer["items"]}
+    third = client.get("/recommend/new")
+    assert third.json()["fallback_level"] == "folded"
+    assert not {"i4", "i1"} & set(item_ids(third))
 
 
-def test_feedback_of_an_item_that_the_model_does_not_know_is_kept(client: TestClient) -> None:
+def test_feedback_on_an_unknown_item_is_stored(client: TestClient) -> None:
     assert client.post("/feedback", json={**RATING, "item": "newer than the model"}).status_code == 202
 
 
-def test_without_telemetry_feedback_is_refused(folder: Path) -> None:
-    with open_shop(settings_of(folder, telemetry="off")) as (_, client):
+def test_feedback_is_rejected_if_telemetry_is_off(folder: Path) -> None:
+    with running_replica(replica_settings(folder, telemetry="off")) as (_, client):
         assert client.get("/recommend/ann").status_code == 200
         assert_problem(client.post("/feedback", json=RATING), 503)
 
 
-BAD_BODIES: list[tuple[str, Any, str]] = [
+INVALID_BODIES: list[tuple[str, Any, str]] = [
     ("/recommend", {}, "ratings"),
     ("/recommend", {"ratings": {"none": 3}}, "ratings.none"),
     ("/recommend", {"ratings": {"i0": 0.5}}, "ratings.i0"),
@@ -331,14 +339,14 @@ BAD_BODIES: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "field"), BAD_BODIES)
-def test_a_bad_body_is_a_problem_that_names_its_field(
-    shop: tuple[Replica, TestClient], path: str, body: Any, field: str
+@pytest.mark.parametrize(("path", "body", "field"), INVALID_BODIES)
+def test_invalid_body_is_a_problem_that_names_the_field(
+    sample_replica: tuple[Replica, TestClient], path: str, body: Any, field: str
 ) -> None:
-    replica, client = shop
+    replica, client = sample_replica
     assert_problem(client.post(path, content=json.dumps(body).encode(), headers=JSON), 422, field)
-    assert replica.writer is not None
-    assert replica.writer.books().feedback.offered == 0
+    assert replica.event_writer is not None
+    assert replica.event_writer.read_counters().feedback.offered == 0
 
 
 @pytest.mark.parametrize(
@@ -356,40 +364,38 @@ def test_a_bad_body_is_a_problem_that_names_its_field(
     ],
 )
 @pytest.mark.parametrize("path", ["/recommend", "/predict", "/feedback"])
-def test_a_body_that_is_no_json_is_malformed(
-    client: TestClient, path: str, content: bytes, field: str
-) -> None:
+def test_malformed_json_is_a_problem(client: TestClient, path: str, content: bytes, field: str) -> None:
     assert_problem(client.post(path, content=content, headers=JSON), 400, field)
 
 
-def test_a_number_too_large_for_a_float_is_refused(client: TestClient) -> None:
+def test_number_too_large_for_a_float_is_rejected(client: TestClient) -> None:
     assert_problem(
         client.post("/recommend", content=b'{"ratings": {"i0": 1e999}}', headers=JSON), 422, "ratings.i0"
     )
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded", ""]
+    "content_type", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded", ""]
 )
-def test_a_body_of_another_type_is_refused(client: TestClient, kind: str) -> None:
-    response = client.post("/feedback", content=b"{}", headers={"content-type": kind})
+def test_unsupported_content_type_is_rejected(client: TestClient, content_type: str) -> None:
+    response = client.post("/feedback", content=b"{}", headers={"content-type": content_type})
     assert_problem(response, 415, "content-type")
 
 
-def test_a_compressed_body_is_refused(client: TestClient) -> None:
+def test_compressed_body_is_rejected(client: TestClient) -> None:
     response = client.post("/feedback", content=b"{}", headers={**JSON, "content-encoding": "gzip"})
     assert_problem(response, 415, "content-encoding")
 
 
-def test_a_body_too_large_is_refused_whether_it_says_so_or_not(client: TestClient) -> None:
+def test_too_large_body_is_rejected_with_and_without_content_length(client: TestClient) -> None:
     large = b" " * (20 << 20)
     assert_problem(client.post("/feedback", content=large, headers=JSON), 413, "body")
     pieces = (large[: 1 << 16] for _ in range(100))
     assert_problem(client.post("/feedback", content=pieces, headers=JSON), 413, "body")
 
 
-def test_without_a_model_every_answer_is_a_problem(tmp_path: Path) -> None:
-    with open_shop(settings_of(tmp_path / "nothing")) as (_, client):
+def test_every_response_without_a_model_is_a_problem(tmp_path: Path) -> None:
+    with running_replica(replica_settings(tmp_path / "nothing")) as (_, client):
         assert client.get("/livez").status_code == 200
         for path in ("/recommend/ann", "/version", "/readyz", "/items/i0"):
             response = client.get(path)
@@ -398,21 +404,21 @@ def test_without_a_model_every_answer_is_a_problem(tmp_path: Path) -> None:
         assert_problem(client.post("/feedback", json=RATING), 503)
 
 
-def test_a_fault_of_ours_is_a_problem_without_a_word_of_it(
-    shop: tuple[Replica, TestClient], monkeypatch: pytest.MonkeyPatch
+def test_internal_error_is_a_problem_without_details(
+    sample_replica: tuple[Replica, TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fault(*args: object) -> None:
+    def fail(*args: object) -> None:
         raise RuntimeError("a secret")
 
-    replica, client = shop
-    monkeypatch.setattr(replica, "serving", fault)
+    replica, client = sample_replica
+    monkeypatch.setattr(replica, "current_model", fail)
     for response in (client.get("/items/i0"), client.get("/recommend/ann")):
         assert_problem(response, 500)
         assert "secret" not in response.text
 
 
-def test_metrics_have_bounded_labels_and_name_nobody(shop: tuple[Replica, TestClient]) -> None:
-    _, client = shop
+def test_metrics_have_bounded_labels_and_no_user_ids(sample_replica: tuple[Replica, TestClient]) -> None:
+    _, client = sample_replica
     for user in [*USERS, *(f"user{number}" for number in range(200))]:
         client.get(f"/recommend/{user}")
     client.get("/items/i0")
@@ -420,13 +426,13 @@ def test_metrics_have_bounded_labels_and_name_nobody(shop: tuple[Replica, TestCl
     page = client.get("/metrics").text
     assert 'marquee_requests_total{route="/recommend/{user}",status="200"}' in page
     assert 'marquee_requests_total{route="/items/{item}",status="200"} 1.0' in page
-    assert 'marquee_recommendations_total{rung="popular"}' in page
+    assert 'marquee_recommendations_total{fallback_level="popular"}' in page
     assert 'marquee_events_total{kind="exposure",outcome="offered"}' in page
     assert "user17" not in page
     assert len(page) < 20_000
 
 
-def test_the_description_names_every_route(client: TestClient) -> None:
+def test_openapi_document_lists_every_route(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert {
         "/recommend/{user}",
@@ -438,12 +444,12 @@ def test_the_description_names_every_route(client: TestClient) -> None:
     } < set(paths)
 
 
-def test_its_page_asks_for_nothing_from_elsewhere(client: TestClient) -> None:
+def test_docs_page_has_no_external_links(client: TestClient) -> None:
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "http://" not in page.text
     assert "https://" not in page.text
 
 
-def test_the_largest_body_is_a_mebibyte() -> None:
-    assert request_models.LARGEST == 1 << 20
+def test_body_limit_is_one_mebibyte() -> None:
+    assert request_models.MAX_BODY_BYTES == 1 << 20

@@ -1,4 +1,4 @@
-"""Faults on purpose: what is injected, into which version, and that nothing is unless it was asked for."""
+"""Fault injection: parsing of its settings, and which requests it affects."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,28 +9,28 @@ import pytest
 from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError
-from service.api.asgi import Site
+from service.api.asgi import ServingApplication
 from service.api.fault_injection import FaultInjection
 from service.faults import Faults
 from service.replica import Replica
-from tests.support.catalogues import settings_of, write_shop
-from tests.support.servers import Server
+from tests.support.bentoml_server import BentoMLServer
+from tests.support.sample_replica import replica_settings, write_sample_model
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shop(tmp_path_factory.mktemp("models") / "fitted", version=7)
+    return write_sample_model(tmp_path_factory.mktemp("models") / "fitted", version=7)
 
 
 @contextmanager
-def faulty(
+def client_with_faults(
     model: Path, faults: str, *, draws: Sequence[float] = (), times: Sequence[float] = ()
 ) -> Iterator[TestClient]:
-    """A client of version 7 with faults. Without draws each request draws 0, without times the time is 0."""
-    replica = Replica(settings_of(model, telemetry="off"))
+    """Yield a client of a model with faults. Draws and times are 0 once the given ones are used up."""
+    replica = Replica(replica_settings(model, telemetry="off"))
     draw, clock = iter(draws), iter(times)
-    site = FaultInjection(
-        Site(replica),
+    app = FaultInjection(
+        ServingApplication(replica),
         replica,
         Faults.parse(faults),
         draw=lambda: next(draw, 0.0),
@@ -38,7 +38,7 @@ def faulty(
     )
     replica.start()
     try:
-        yield TestClient(site, raise_server_exceptions=False)
+        yield TestClient(app, raise_server_exceptions=False)
     finally:
         replica.close()
 
@@ -49,7 +49,7 @@ def test_faults_are_parsed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("text", "message"),
     [
         ("on", "'on' is unknown"),
         ("version=4,error_rat=0.3", "'error_rat' is unknown"),
@@ -66,17 +66,17 @@ def test_faults_are_parsed() -> None:
         ("version=4,error_rate=0.3,", "'' is unknown"),
     ],
 )
-def test_malformed_faults_are_refused(text: str, problem: str) -> None:
-    with pytest.raises(ConfigError, match=f"MARQUEE_FAULTS.*{problem}"):
+def test_invalid_faults_are_rejected(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"MARQUEE_FAULTS.*{message}"):
         Faults.parse(text)
 
 
-def test_a_share_of_the_recommendations_fails_like_any_fault(model: Path) -> None:
-    with faulty(model, "version=7,error_rate=0.3", draws=[0.29, 0.3, 0.1, 0.9]) as client:
-        answers = [client.get("/recommend/ann", headers={"x-request-id": "one"}) for _ in range(4)]
+def test_share_of_recommendations_fails_with_internal_errors(model: Path) -> None:
+    with client_with_faults(model, "version=7,error_rate=0.3", draws=[0.29, 0.3, 0.1, 0.9]) as client:
+        responses = [client.get("/recommend/ann", headers={"x-request-id": "one"}) for _ in range(4)]
         metrics = client.get("/metrics").text
-    assert [answer.status_code for answer in answers] == [500, 200, 500, 200]
-    failed = answers[0]
+    assert [response.status_code for response in responses] == [500, 200, 500, 200]
+    failed = responses[0]
     assert failed.headers["content-type"] == "application/problem+json"
     assert [failed.headers[name] for name in ("x-arm", "x-model-version", "x-request-id")] == [
         "stable",
@@ -86,44 +86,44 @@ def test_a_share_of_the_recommendations_fails_like_any_fault(model: Path) -> Non
     assert 'marquee_requests_total{route="/recommend/{user}",status="500"} 2.0' in metrics
 
 
-def test_other_versions_and_other_routes_are_left_alone(model: Path) -> None:
-    with faulty(model, "version=8,error_rate=1") as client:
+def test_other_versions_and_routes_are_not_affected(model: Path) -> None:
+    with client_with_faults(model, "version=8,error_rate=1") as client:
         assert client.get("/recommend/ann").status_code == 200
-    with faulty(model, "version=7,error_rate=1") as client:
+    with client_with_faults(model, "version=7,error_rate=1") as client:
         assert client.get("/recommend/ann").status_code == 500
         assert [client.get(path).status_code for path in ("/livez", "/readyz", "/version")] == [200] * 3
 
 
-def test_a_delay_comes_before_the_answer(model: Path) -> None:
-    with faulty(model, "version=7,delay_ms=80", draws=[0.0]) as client:
-        began = time.monotonic()
+def test_response_is_delayed(model: Path) -> None:
+    with client_with_faults(model, "version=7,delay_ms=80", draws=[0.0]) as client:
+        start = time.monotonic()
         assert client.get("/recommend/ann").status_code == 200
-    assert time.monotonic() - began >= 0.08
+    assert time.monotonic() - start >= 0.08
 
 
-def test_faults_may_begin_late(model: Path) -> None:
+def test_faults_start_after_the_configured_time(model: Path) -> None:
     times = [100.0, 159.9, 160.0]
-    with faulty(model, "version=7,error_rate=1,after_s=60", times=times) as client:
+    with client_with_faults(model, "version=7,error_rate=1,after_s=60", times=times) as client:
         assert [client.get("/recommend/ann").status_code for _ in range(2)] == [200, 500]
 
 
-def test_readiness_check_says_that_faults_are_injected(model: Path) -> None:
-    with faulty(model, "version=7,error_rate=0.5") as client:
-        trouble = client.get("/readyz").json()["trouble"]
-    assert list(trouble) == ["faults"]
-    assert "error_rate=0.5" in trouble["faults"]
+def test_readiness_check_reports_fault_injection(model: Path) -> None:
+    with client_with_faults(model, "version=7,error_rate=0.5") as client:
+        problems = client.get("/readyz").json()["problems"]
+    assert list(problems) == ["faults"]
+    assert "error_rate=0.5" in problems["faults"]
 
 
 @pytest.mark.server
 @pytest.mark.parametrize(("faults", "status"), [("version=7,error_rate=1", 500), ("", 200)])
-def test_a_server_injects_faults_only_where_its_environment_names_them(
+def test_server_injects_faults_only_if_they_are_configured(
     model: Path, tmp_path: Path, faults: str, status: int
 ) -> None:
-    server = Server(model, tmp_path, faults=faults)
+    server = BentoMLServer(model, tmp_path, faults=faults)
     try:
         server.wait_until_alive()
         assert server.get("/recommend/ann").status_code == status
         assert ("FAULT INJECTION IS ON" in server.log.read_text()) == (status == 500)
-        assert ("faults" in server.get("/readyz").json()["trouble"]) == (status == 500)
+        assert ("faults" in server.get("/readyz").json()["problems"]) == (status == 500)
     finally:
-        server.end()
+        server.stop()

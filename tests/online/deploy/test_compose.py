@@ -1,27 +1,31 @@
-"""deploy/compose.yaml in use: a replica is killed, a canary weighed in and out, a gateway stopped."""
+"""deploy/compose.yaml in a real engine: killed replica, canary that comes and goes, stopped gateway."""
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from pipelines.commands.compose import COMPOSE
-from service.gateway.config import KEY_FILE
+from service.gateway.config import API_KEY_FILE
+from tests.support.commands import run_command
 from tests.support.containers import docker
-from tests.support.projects import Project
+from tests.support.packaging_project import PackagingProject
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
 USERS = [f"u{n}" for n in range(60)]
+N_ATTEMPTS = 3  # of a client
 
 
-def composer() -> list[str]:
-    """The plugin of the engine, or the program that Debian has."""
+def find_compose() -> list[str]:
+    """Return the compose command: the plugin of docker, or Debian's program."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     if plugin.returncode == 0:
         return ["docker", "compose"]
@@ -30,143 +34,149 @@ def composer() -> list[str]:
     pytest.skip("apt-get install docker-compose")
 
 
-def free_pair() -> int:
-    """A port that is free, as is the next one."""
+def find_adjacent_ports() -> int:
+    """Return the first of two adjacent ports that are not in use."""
     for _ in range(50):
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
             try:
-                two.bind(("127.0.0.1", port + 1))
+                second.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue
             return port
-    pytest.fail("no two free ports beside each other")
+    pytest.fail("no adjacent ports are free")
 
 
-class Stack:
-    """The stack of a project's folder, under a name of its own."""
+class ComposeStack:
+    """Stack of a project in containers, under a compose project name of its own."""
 
     def __init__(self, folder: Path, image: str) -> None:
-        self.project, self.image, self.port = Project(folder), image, free_pair()
+        self.project, self.image, self.port = PackagingProject(folder), image, find_adjacent_ports()
         params = folder / "params.yaml"
         text = params.read_text()
         assert text.count("port: 3000") == 1
         params.write_text(text.replace("port: 3000", f"port: {self.port}"))
         self.name = f"marquee-test-{os.getpid()}"
         self.client = httpx.Client(timeout=5, trust_env=False)
-        self._compose = composer()
+        self._compose = find_compose()
 
-    def told(self, *arguments: str) -> str:
-        done = self.project.marquee("compose", "--image", self.image, *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def configure(self, *options: str) -> str:
+        """Run `marquee compose` and return its output."""
+        result = self.project.marquee("compose", "--image", self.image, *options)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def compose(self, *arguments: str) -> str:
-        """The line that `marquee compose` prints, with another end."""
+        """Run the command that `marquee compose` prints, with other arguments, and return its output."""
         files = ["--env-file", str(COMPOSE / ".env"), "-f", "deploy/compose.yaml"]
         environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.name, "DOCKER_BUILDKIT": "0"}
-        done = subprocess.run(
-            [*self._compose, *files, *arguments],
-            cwd=self.project.folder, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        result = run_command([*self._compose, *files, *arguments], self.project.folder, environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
-    def ask(self, path: str, gateway: int = 1) -> httpx.Response:
-        """As a client does it: a request that was broken off is asked twice more."""
-        for _ in range(2):
+    def get(self, path: str, gateway: int = 1) -> httpx.Response:
+        """Send a request; retry it as a client does if the connection breaks or the server fails."""
+        for _ in range(N_ATTEMPTS - 1):
             try:
-                answer = self.client.get(self.url(path, gateway))
+                response = self.client.get(self.url(path, gateway))
             except httpx.RemoteProtocolError:
                 continue
-            if answer.status_code < 500:
-                return answer
+            if response.status_code < 500:
+                return response
         return self.client.get(self.url(path, gateway))
 
     def url(self, path: str, gateway: int = 1) -> str:
         return f"http://127.0.0.1:{self.port + gateway - 1}{path}"
 
-    def rate(self, headers: dict[str, str]) -> int:
+    def send_feedback(self, headers: dict[str, str]) -> int:
+        """Return the status of the response."""
         event = {"event_id": "e1", "user": "ann", "item": "i2", "kind": "rating", "value": 4}
         return self.client.post(self.url("/feedback"), json=event, headers=headers).status_code
 
     def arms(self, gateway: int = 1) -> list[str]:
-        """Of each user."""
-        answers = [self.ask(f"/recommend/{user}", gateway) for user in USERS]
-        assert {answer.status_code for answer in answers} == {200}
-        return [answer.headers["x-arm"] for answer in answers]
+        """Return the arm of each user."""
+        responses = [self.get(f"/recommend/{user}", gateway) for user in USERS]
+        assert {response.status_code for response in responses} == {200}
+        return [response.headers["x-arm"] for response in responses]
 
     def container(self, service: str) -> str:
+        """Return the id of a service's container."""
         return self.compose("ps", "-q", service).strip()
 
+    def is_alive(self, gateway: int) -> bool:
+        """Return True if a gateway responds and has a replica."""
+        return self.get("/livez", gateway).status_code == 200
 
-def eventually(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    def is_healthy(self, service: str) -> bool:
+        """Return True if the health check of a service's container succeeds."""
+        status = docker("inspect", "--format", "{{.State.Health.Status}}", self.container(service))
+        return status == "healthy"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; a failed connection counts as False."""
+
+    def holds() -> bool:
         try:
-            if what():
-                return
+            return condition()
         except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    pytest.fail("it never happened")
+            return False
+
+    wait_until(holds, 60, poll_interval_s=0.2)
 
 
 @pytest.fixture(scope="module")
-def stack(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("compose") / "clone", image)
-    stack.told()
+def stack(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
+    stack = ComposeStack(tmp_path_factory.mktemp("compose") / "clone", image)
+    stack.configure()
     try:
         stack.compose("up", "-d")
         for gateway in (1, 2):
-            eventually(lambda gateway=gateway: stack.ask("/livez", gateway).status_code == 200)
+            wait_for(partial(stack.is_alive, gateway))
         yield stack
     finally:
         stack.client.close()
         stack.compose("--profile", "canary", "down", "-v", "--timeout", "5")
 
 
-def test_both_gateways_answer_and_ask_for_a_key(stack: Stack) -> None:
+def test_both_gateways_recommend_and_require_a_key_for_feedback(stack: ComposeStack) -> None:
     for gateway in (1, 2):
-        answer = stack.ask("/recommend/ann?n=2", gateway)
-        assert [item["item"] for item in answer.json()["items"]] == ["i2", "i1"]
-        assert answer.headers["x-arm"] == "stable"
-        assert stack.ask("/metrics", gateway).status_code == 404
-        eventually(lambda gateway=gateway: healthy(stack.container(f"gateway-{gateway}")))
-    key = (stack.project.folder / COMPOSE / KEY_FILE).read_text()
-    assert stack.rate({}) == 401
-    assert stack.rate({"x-api-key": key}) == 202
+        response = stack.get("/recommend/ann?n=2", gateway)
+        assert [item["item"] for item in response.json()["items"]] == ["i2", "i1"]
+        assert response.headers["x-arm"] == "stable"
+        assert stack.get("/metrics", gateway).status_code == 404
+        wait_for(partial(stack.is_healthy, f"gateway-{gateway}"))
+    key = (stack.project.folder / COMPOSE / API_KEY_FILE).read_text()
+    assert stack.send_feedback({}) == 401
+    assert stack.send_feedback({"x-api-key": key}) == 202
 
 
-def healthy(container: str) -> bool:
-    return docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy"
-
-
-def test_a_killed_replica_is_not_missed(stack: Stack) -> None:
-    os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", stack.container("stable-2"))), 9)
+def test_killed_replica_fails_no_request(stack: ComposeStack) -> None:
+    pid = int(docker("inspect", "--format", "{{.State.Pid}}", stack.container("stable-2")))
+    os.kill(pid, signal.SIGKILL)
     assert set(stack.arms(1) + stack.arms(2)) == {"stable"}
 
 
-def test_a_canary_gets_its_users_and_loses_them(stack: Stack) -> None:
-    assert "50.0% of users" in stack.told("--canary", stack.image, "--weight", "0.5")
-    assert set(stack.arms()) == {"stable"}, "nobody waits for a canary that is not there yet"
+def test_canary_gets_its_users_and_loses_them(stack: ComposeStack) -> None:
+    assert "50.0% of users" in stack.configure("--canary", stack.image, "--allocation", "0.5")
+    assert set(stack.arms()) == {"stable"}, "stable serves the canary's users until it is up"
     stack.compose("--profile", "canary", "up", "-d")
-    eventually(lambda: "canary" in stack.arms())
-    few = stack.arms()
-    assert few == stack.arms(2)
-    stack.told("--canary", stack.image, "--weight", "0.9")
-    many = stack.arms()
-    assert many.count("canary") > few.count("canary")
-    assert all(after == "canary" for before, after in zip(few, many, strict=True) if before == "canary")
+    wait_for(lambda: "canary" in stack.arms())
+    half = stack.arms()
+    assert half == stack.arms(2)
+    stack.configure("--canary", stack.image, "--allocation", "0.9")
+    most = stack.arms()
+    assert most.count("canary") > half.count("canary")
+    assert all(after == "canary" for before, after in zip(half, most, strict=True) if before == "canary")
     stack.compose("restart", "gateway-2")
-    eventually(lambda: stack.arms(2) == many)
-    assert "0.0% of users" in stack.told()
+    wait_for(lambda: stack.arms(2) == most)
+    assert "0.0% of users" in stack.configure()
     assert set(stack.arms(1) + stack.arms(2)) == {"stable"}
 
 
-def test_a_gateway_ends_well_and_the_other_goes_on(stack: Stack) -> None:
-    gone = stack.container("gateway-1")
+def test_stopped_gateway_exits_cleanly_while_the_other_serves(stack: ComposeStack) -> None:
+    container = stack.container("gateway-1")
     stack.compose("stop", "gateway-1")
-    assert docker("inspect", "--format", "{{.State.ExitCode}}", gone) == "0"
+    assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
     assert set(stack.arms(2)) == {"stable"}

@@ -1,7 +1,8 @@
-"""The image in a real engine: without rights, read-only, killed, and its events read back."""
+"""Image of a replica in a real engine: no privileges, read-only, restarted after a kill, events kept."""
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,30 +12,33 @@ from typing import Any
 import httpx
 import pytest
 
-from marquee.events import Exposure, Feedback
+from marquee.events import Event, Exposure, Feedback
 from marquee.process_memory import mapped_bytes
 from service.analysis import ExitCode
 from service.telemetry.reader import read_events
 from tests.support.containers import BASE, docker
 from tests.support.rollout_steps import policy_file
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
 MEGABYTE = 1 << 20
+HARDENING = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=10001:10001")
+FEEDBACK: dict[str, Any] = {"event_id": "e1", "user": "ann", "item": "i2", "kind": "rating", "value": 4}
+OFFLINE_PACKAGES = {"mlflow", "optuna", "dvc", "pandas", "numba", "scikit-surprise", "pyarrow", "scipy"}
+BUILD_TOOLS = {"pip", "uv"}
 
 
 class Container:
-    """A replica as it should be run: read-only, no capability, no root, its events in a folder."""
+    """A replica's container, run as documented: read-only, without privileges, events in a folder."""
 
     def __init__(self, image: str, events: Path) -> None:
         events.mkdir(exist_ok=True)
         events.chmod(0o1777)
         self.events = events
-        limits = "--read-only --cap-drop ALL --security-opt no-new-privileges --user 10001:10001"
         self.name = docker(
-            "run", "-d", "--restart", "unless-stopped", *limits.split(), "--tmpfs", "/tmp:size=64m",
+            "run", "-d", "--restart", "unless-stopped", *HARDENING, "--tmpfs", "/tmp:size=64m",
             "-v", f"{events}:/events", "-p", "127.0.0.1::3000", image,
         )  # fmt: skip
-        self.began = time.monotonic()
 
     @property
     def url(self) -> str:
@@ -46,19 +50,30 @@ class Container:
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", timeout=5, trust_env=False)
 
-    def wait_until_ready(self) -> float:
-        """Seconds since it was begun."""
-        for _ in range(600):
-            try:
-                if self.get("/readyz").status_code == 200:
-                    return time.monotonic() - self.began
-            except (httpx.TransportError, AssertionError):
-                pass
-            time.sleep(0.05)
-        pytest.fail(docker("logs", self.name))
+    def send_feedback(self) -> httpx.Response:
+        return httpx.post(f"{self.url}/feedback", json=FEEDBACK, trust_env=False)
 
     def execute(self, *command: str, check: bool = True) -> str:
         return docker("exec", self.name, *command, check=check)
+
+    def wait_until_ready(self) -> None:
+        wait_until(self.is_ready, 30, lambda: docker("logs", self.name))
+
+    def is_ready(self) -> bool:
+        try:
+            return self.get("/readyz").status_code == 200
+        except (httpx.TransportError, AssertionError):
+            return False
+
+    def private_megabytes(self) -> float:
+        """Return the memory that the processes of the container do not share with others."""
+        pids = [int(line.split()[1]) for line in docker("top", self.name).splitlines()[1:]]
+        mappings = [mapped_bytes(pid) for pid in pids]
+        return sum(each["Private_Clean"] + each["Private_Dirty"] for each in mappings) / MEGABYTE
+
+    def exposures_of(self, user: str) -> list[Event]:
+        events = read_events(self.events)
+        return [event for event in events if isinstance(event, Exposure) and event.user == user]
 
 
 @pytest.fixture(scope="module")
@@ -69,133 +84,89 @@ def container(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     docker("rm", "--force", container.name)
 
 
-def test_it_recommends_from_its_own_model(container: Container) -> None:
-    answer = container.get("/recommend/ann?n=2").json()
-    assert [item["item"] for item in answer["items"]] == ["i2", "i1"]
-    assert answer["model"]["version"] == 3
+def test_container_recommends_from_the_packaged_model(container: Container) -> None:
+    body = container.get("/recommend/ann?n=2").json()
+    assert [item["item"] for item in body["items"]] == ["i2", "i1"]
+    assert body["model"]["version"] == 3
 
 
-def test_it_is_small_and_has_nothing_of_the_offline_half(image: str, container: Container) -> None:
+def test_image_is_small_and_has_no_offline_packages(image: str, container: Container) -> None:
     size = {name: int(docker("image", "inspect", "--format", "{{.Size}}", name)) for name in (image, BASE)}
     assert size[image] - size[BASE] < 300 * MEGABYTE
-    list_them = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"
-    installed = set(container.execute("python", "-c", list_them).split())
+    code = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"
+    installed = set(container.execute("python", "-c", code).split())
     assert {"bentoml", "numpy"} <= installed
-    offline = {
-        "mlflow",
-        "optuna",
-        "dvc",
-        "pandas",
-        "numba",
-        "scikit-surprise",
-        "pyarrow",
-        "scipy",
-        "pip",
-        "uv",
-    }
-    assert not installed & offline
+    assert not installed & (OFFLINE_PACKAGES | BUILD_TOOLS)
 
 
-def test_it_has_no_rights_and_cannot_write_but_where_it_must(container: Container) -> None:
+def test_container_has_no_privileges_and_two_writable_folders(container: Container) -> None:
     assert container.execute("id", "-u") == "10001"
     status = container.execute("cat", "/proc/1/status")
     assert "CapEff:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
-    for place in ("/", "/app", "/home/bentoml/bento", "/etc"):
-        assert (
-            container.execute("sh", "-c", f"touch {place}/x 2>/dev/null && echo written", check=False) == ""
-        )
+    for folder in ("/", "/app", "/home/bentoml/bento", "/etc"):
+        command = f"touch {folder}/x 2>/dev/null && echo written"
+        assert container.execute("sh", "-c", command, check=False) == ""
     assert container.execute("sh", "-c", "touch /tmp/x /events/x && echo written") == "written"
     assert container.inspect(".HostConfig.ReadonlyRootfs") == "true"
 
 
-def test_its_health_is_checked_over_http(container: Container) -> None:
-    for _ in range(100):
-        if container.inspect(".State.Health.Status") == "healthy":
-            break
-        time.sleep(0.3)
-    assert container.inspect(".State.Health.Status") == "healthy"
-    test = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", container.name))
-    assert test == ["CMD", "python", "/app/healthy.py"]
+def test_health_check_reports_a_ready_replica(container: Container) -> None:
+    wait_until(lambda: container.inspect(".State.Health.Status") == "healthy", 30, poll_interval_s=0.3)
+    command = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", container.name))
+    assert command == ["CMD", "python", "/app/health_check.py"]
 
 
-def test_its_memory_is_bounded(container: Container) -> None:
-    """The replica's own pages; those of the model and of libraries are shared."""
-    assert own_megabytes(container) < 180
-
-
-def own_megabytes(container: Container) -> float:
-    pids = [int(line.split()[1]) for line in docker("top", container.name).splitlines()[1:]]
-    own = 0
-    for pid in pids:
-        mapped = mapped_bytes(pid)
-        own += mapped["Private_Clean"] + mapped["Private_Dirty"]
-    return own / MEGABYTE
-
-
-FEEDBACK: dict[str, Any] = {"event_id": "e1", "user": "ann", "item": "i2", "kind": "rating", "value": 4}
+def test_private_memory_is_bounded(container: Container) -> None:
+    """Pages of the model and of libraries are shared and do not count."""
+    assert container.private_megabytes() < 180
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "said"),
+    ("name", "code", "message"),
     [
         ("policy.json", ExitCode.ROLL_BACK, "inconclusive"),
-        ("none.json", ExitCode.INVALID_INPUT, "cannot be read"),
+        ("none.json", ExitCode.INVALID_INPUT, "none.json"),
     ],
 )
-def test_its_analysis_of_a_step_runs_as_a_job_would(
-    image: str, tmp_path: Path, name: str, code: ExitCode, said: str
+def test_analysis_job_runs_in_the_image(
+    image: str, tmp_path: Path, name: str, code: ExitCode, message: str
 ) -> None:
-    """A step without events whose deadline is over at once, and one without a policy."""
-    policy_file(tmp_path, deadline_seconds=0.5)
-    (tmp_path / "policy.json").chmod(0o644)
+    """A step without events whose deadline has passed, and a step without a policy."""
+    policy_file(tmp_path, deadline_seconds=0.5).chmod(0o644)
     tmp_path.chmod(0o755)
-    limits = "--rm --read-only --cap-drop ALL --security-opt no-new-privileges --user 10001:10001"
-    job = [
-        "-v",
-        f"{tmp_path}:/policy:ro",
-        "-w",
-        "/home/bentoml/bento/src",
-        image,
-        "python",
-        "-m",
-        "service.analysis",
-    ]
-    options = [f"--policy=/policy/{name}", "--events=/events", "--step=0"]
-    command = ["docker", "run", *limits.split(), *job, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == code, done.stderr
-    assert said in done.stdout + done.stderr
+    options = ["--rm", *HARDENING, "-v", f"{tmp_path}:/policy:ro", "-w", "/home/bentoml/bento/src"]
+    arguments = [f"--policy=/policy/{name}", "--events=/events", "--step=0"]
+    command = ["docker", "run", *options, image, "python", "-m", "service.analysis", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == code, result.stderr
+    assert message in result.stdout + result.stderr
 
 
-def test_killed_it_comes_back_and_its_events_are_there(container: Container) -> None:
+def test_killed_replica_restarts_and_keeps_its_events(container: Container) -> None:
     for _ in range(5):
         container.get("/recommend/bob")
-    assert httpx.post(f"{container.url}/feedback", json=FEEDBACK, trust_env=False).status_code == 202
-    time.sleep(1)  # exposures are synced twice a second
-    before = container.inspect(".State.StartedAt")
-    os.kill(int(container.inspect(".State.Pid")), 9)
-    for _ in range(200):
-        if container.inspect(".State.StartedAt") != before and container.inspect(".State.Running") == "true":
-            break
-        time.sleep(0.05)
+    assert container.send_feedback().status_code == 202
+    time.sleep(1)  # exposures are synced twice per second
+    started_at = container.inspect(".State.StartedAt")
+    os.kill(int(container.inspect(".State.Pid")), signal.SIGKILL)
+    wait_until(lambda: container.inspect(".State.StartedAt") != started_at)
+    wait_until(lambda: container.inspect(".State.Running") == "true")
     container.wait_until_ready()
-    events = list(read_events(container.events))
-    assert [event.event_id for event in events if isinstance(event, Feedback)] == ["e1"]
-    assert len([event for event in events if isinstance(event, Exposure) and event.user == "bob"]) == 5
-    again = httpx.post(f"{container.url}/feedback", json=FEEDBACK, trust_env=False)
-    assert again.json() == {"stored": 0, "duplicates": 1}
+    feedback = [event for event in read_events(container.events) if isinstance(event, Feedback)]
+    assert [event.event_id for event in feedback] == ["e1"]
+    assert len(container.exposures_of("bob")) == 5
+    assert container.send_feedback().json() == {"stored": 0, "duplicates": 1}
 
 
-def test_asked_to_end_it_drains_and_ends_well(container: Container) -> None:
+def test_stopped_container_drains_and_writes_its_events(container: Container) -> None:
     for _ in range(20):
         container.get("/recommend/ann")
-    began = time.monotonic()
+    started = time.monotonic()
     docker("stop", "--time", "10", container.name)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - started < 8
     assert container.inspect(".State.ExitCode") == "0"
-    shown = [event for event in read_events(container.events) if isinstance(event, Exposure)]
-    assert len([event for event in shown if event.user == "ann"]) >= 20
+    assert len(container.exposures_of("ann")) >= 20
     assert not list(container.events.rglob("*.open"))
     logs = docker("logs", container.name)
     assert '"event": "model loaded"' in logs

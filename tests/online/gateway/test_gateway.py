@@ -1,384 +1,422 @@
-"""The gateways: HAProxy itself, in front of replicas that answer what they are told to."""
+"""Gateways: real HAProxy processes in front of simulated replicas."""
 
 import collections
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from experiments.config.offline import load_params
+from experiments.config import load_params
 from marquee.errors import ConfigError, MarqueeError
 from marquee.rollout.cohort import Failure
-from pipelines.commands.compose import site_of
-from service.gateway import config
-from service.gateway.config import PROBE, Gateway, Server, Site, haproxy, render, write, write_keys
-from service.gateway.failure_log import FailureFile
+from pipelines.commands.compose import build_site_config
+from service.gateway.config import (
+    KEY_DIGESTS,
+    PROBE_PATH,
+    GatewayConfig,
+    ReplicaAddress,
+    SiteConfig,
+    find_haproxy,
+    render_config,
+    write_config,
+    write_key_digests,
+)
+from service.gateway.failure_log import FailureLog
 from service.gateway.traffic_split import (
-    NOBODY,
-    Split,
+    NO_CANARY,
+    TrafficSplit,
+    apply_split,
+    query_servers,
+    query_split,
     read_split,
-    servers_of,
-    set_server,
-    split_of,
-    steer,
+    set_server_state,
     write_split,
-)  # fmt: skip
-from service.stack.launch import _append
-from service.stack.stack_config import free_ports
+)
+from service.stack.launch import open_log
+from service.stack.stack_config import find_free_ports
 from service.stack.supervisor import stop_signal
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[3]
-KEY = "a key"
+API_KEY = "a key"
+NO_HEADERS: Mapping[str, str] = {}
+WITH_KEY = {"x-api-key": API_KEY}
 USERS = [f"user {number}/é" for number in range(300)]
 
 
-class Replica(ThreadingHTTPServer):
-    """Answers with its arm; every second request fails as it is told. More in a row would mark it down."""
+class SimulatedReplica(ThreadingHTTPServer):
+    """Responds with its arm and the request headers.
+
+    `status` applies to every second request only: several failures in a row would mark the replica down.
+    """
 
     daemon_threads = True
 
     def __init__(self, port: int, arm: str) -> None:
-        self.arm, self.status, self.wait, self.seen = arm, 200, 0.0, collections.Counter[str]()
-        super().__init__(("127.0.0.1", port), Handler)
+        self.arm, self.status, self.delay_s = arm, 200, 0.0
+        self.requests = collections.Counter[str]()  # by path
+        super().__init__(("127.0.0.1", port), ReplicaHandler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
     def handle_error(self, *_: Any) -> None:
-        """Whoever asked did not wait."""
+        """Ignore clients that disconnected."""
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Replica
+class ReplicaHandler(BaseHTTPRequestHandler):
+    server: SimulatedReplica
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body leave in one piece
+    wbufsize = -1  # send head and body together
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
-        checked = self.path == "/readyz"
+        is_health_check = self.path == "/readyz"
         status = 200
-        if not checked:
-            self.server.seen[self.path] += 1
-            status = self.server.status if self.server.seen.total() % 2 else 200
-        time.sleep(self.server.wait if not checked or self.server.wait >= 1 else 0)
+        if not is_health_check:
+            self.server.requests[self.path] += 1
+            status = self.server.status if self.server.requests.total() % 2 else 200
+        time.sleep(self.server.delay_s if not is_health_check or self.server.delay_s >= 1 else 0)
         body = json.dumps(dict(self.headers)).encode()
         self.send_response(status)
         self.send_header("x-arm", self.server.arm)
-        self.send_header("server", "told nobody")
+        self.send_header("server", "a name to hide")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
 
-    do_GET = do_POST = _answer  # noqa: N815 - the names are the library's
+    do_GET = do_POST = _respond  # noqa: N815 - http.server requires these names
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
-class Front:
-    """One or two gateways before a replica of each arm."""
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
-    def __init__(self, folder: Path, **told: Any) -> None:
+    @property
+    def arm(self) -> str:
+        return self.headers["x-arm"]
+
+
+class GatewayPair:
+    """Two gateways, not started yet, in front of one simulated replica of each arm."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        timeout_ms: int = 300,
+        max_body_bytes: int = 1 << 20,
+        requests_per_10s: int = 2000,
+    ) -> None:
         self.folder = folder
-        ports = free_ports(5)
-        self.replicas = {"stable": Replica(ports[0], "stable"), "canary": Replica(ports[1], "canary")}
-        self.port = ports[2]
-        stable, canary = (
-            Server(f"{arm}-1", port) for arm, port in zip(self.replicas, ports[:2], strict=True)
+        stable_port, canary_port, self.port, *metrics_ports = find_free_ports(5)
+        self.stable = SimulatedReplica(stable_port, "stable")
+        self.canary = SimulatedReplica(canary_port, "canary")
+        self.site = SiteConfig(
+            folder,
+            stable=(ReplicaAddress("stable-1", stable_port),),
+            canary=(ReplicaAddress("canary-1", canary_port),),
+            host="127.0.0.1",
+            port=self.port,
+            timeout_ms=timeout_ms,
+            max_body_bytes=max_body_bytes,
+            requests_per_10s=requests_per_10s,
         )
-        self.site = Site(folder, (stable,), (canary,), host="127.0.0.1", port=self.port, **told)
-        self.gateways = [Gateway(f"gateway-{n}", ports[2 + n]) for n in (1, 2)]
-        write_keys(folder, [KEY])
-        write_split(folder, NOBODY)
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.gateways = [GatewayConfig(f"gateway-{n}", port) for n, port in enumerate(metrics_ports, start=1)]
+        write_key_digests(folder, [API_KEY])
+        write_split(folder, NO_CANARY)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, gateway: Gateway) -> None:
-        output = _append(gateway.failures(self.folder))
-        command = [haproxy(), "-db", "-f", str(write(self.site, gateway))]
-        self.running[gateway.name] = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+    def __enter__(self) -> "GatewayPair":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.stable.stop()
+        self.canary.stop()
+
+    def start(self, gateway: GatewayConfig) -> None:
+        output = open_log(gateway.failure_log_path(self.folder))
+        command = [find_haproxy(), "-db", "-f", str(write_config(self.site, gateway))]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+        self.processes[gateway.name] = process
         os.close(output)
-        end = time.monotonic() + 10
-        while servers_of(self.folder, gateway) is None:
-            assert time.monotonic() < end
+        deadline = time.monotonic() + 10
+        while query_servers(self.folder, gateway) is None:
+            assert time.monotonic() < deadline
             time.sleep(0.02)
 
-    def kill(self, gateway: Gateway) -> None:
-        process = self.running.pop(gateway.name)
+    def kill(self, gateway: GatewayConfig) -> None:
+        process = self.processes.pop(gateway.name)
         process.kill()
         process.wait()
 
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, told)
-        answer = connection.getresponse()
-        found = answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+        connection.request(method, path, body, dict(headers))
+        response = connection.getresponse()
+        response_headers = {name.lower(): value for name, value in response.getheaders()}
+        result = Response(response.status, response_headers, response.read())
         connection.close()
-        return found
+        return result
+
+    def get(self, path: str, headers: Mapping[str, str] = NO_HEADERS) -> Response:
+        return self.request("GET", path, headers=headers)
+
+    def recommend(self, user: str) -> Response:
+        return self.get(f"/recommend/{quote(user, safe='')}")
 
     def arms(self) -> dict[str, str]:
-        return {user: self.ask("GET", f"/recommend/{quoted(user)}?n=5")[1]["x-arm"] for user in USERS}
+        """Return the arm of each user."""
+        return {user: self.recommend(user).arm for user in USERS}
 
-    def failures(self, due: int = 0) -> list[Failure]:
-        """What was written down; so many are due, and each comes a moment after its answer."""
-        end = time.monotonic() + 5
+    def read_failures(self, minimum: int = 0) -> list[Failure]:
+        """Return all logged failures; wait for `minimum` of them, since logging takes a moment."""
+        deadline = time.monotonic() + 5
         while True:
-            files = [FailureFile(g.failures(self.folder), self.site.slow_ms) for g in self.gateways]
-            found = [failure for file in files for failure in file.poll()]
-            if len(found) >= due or time.monotonic() > end:
-                return found
+            paths = [gateway.failure_log_path(self.folder) for gateway in self.gateways]
+            logs = [FailureLog(path, self.site.slow_ms) for path in paths]
+            failures = [failure for log in logs for failure in log.poll()]
+            if len(failures) >= minimum or time.monotonic() > deadline:
+                return failures
             time.sleep(0.02)
-
-    def end(self) -> None:
-        for process in self.running.values():
-            process.kill()
-            process.wait()
-        for replica in self.replicas.values():
-            replica.shutdown()
-            replica.server_close()
-
-
-def quoted(user: str) -> str:
-    from urllib.parse import quote
-
-    return quote(user, safe="")
 
 
 @pytest.fixture
-def short() -> Iterator[Path]:
+def short_path() -> Iterator[Path]:
+    """A folder with a short path: the path of a UNIX socket is limited to 107 bytes."""
     with TemporaryDirectory(prefix="mq-") as folder:
         yield Path(folder)
 
 
 @pytest.fixture
-def front(short: Path) -> Iterator[Front]:
-    made = Front(short)
-    made.start(made.gateways[0])
-    yield made
-    made.end()
+def pair(short_path: Path) -> Iterator[GatewayPair]:
+    """Two gateways; only the first one is running."""
+    with GatewayPair(short_path) as pair:
+        pair.start(pair.gateways[0])
+        yield pair
 
 
-def test_only_the_public_routes_are_there(front: Front) -> None:
+def test_only_public_paths_are_forwarded(pair: GatewayPair) -> None:
     for path in ("/recommend/u1", "/similar/i1", "/items/i1", "/version", "/openapi.json", "/docs"):
-        assert front.ask("GET", path)[0] == 200
+        assert pair.get(path).status == 200
     for path in ("/recommend", "/predict"):
-        assert front.ask("POST", path, b"{}")[0] == 200
+        assert pair.request("POST", path, b"{}").status == 200
     for path in ("/readyz", "/metrics", "/", "/recommended", "/feedback/x", "//recommend/u1"):
-        status, headers, body = front.ask("GET", path)
-        assert (status, headers["content-type"], json.loads(body)["status"]) == (
-            404,
-            "application/problem+json",
-            404,
-        )
-    assert front.ask("GET", "/predict")[0] == 405
-    assert front.ask("DELETE", "/recommend/u1")[1]["allow"] == "GET"
-    assert front.ask("GET", "/livez")[0] == 200
+        response = pair.get(path)
+        assert response.status == json.loads(response.body)["status"] == 404
+        assert response.headers["content-type"] == "application/problem+json"
+    assert pair.get("/predict").status == 405
+    assert pair.request("DELETE", "/recommend/u1").headers["allow"] == "GET"
+    assert pair.get("/livez").status == 200
 
 
-def test_who_writes_needs_a_key_and_the_replica_never_sees_it(front: Front) -> None:
-    assert front.ask("POST", "/feedback", b"{}")[0] == 401
-    assert front.ask("POST", "/feedback", b"{}", x_api_key="another")[0] == 401
-    status, _, body = front.ask("POST", "/feedback", b"{}", x_api_key=KEY)
-    assert status == 200
-    assert "X-Api-Key" not in {name.title() for name in json.loads(body)}
-    assert KEY not in (front.folder / config.KEYS).read_text()
+def test_feedback_needs_a_key_that_is_not_forwarded(pair: GatewayPair) -> None:
+    assert pair.request("POST", "/feedback", b"{}").status == 401
+    assert pair.request("POST", "/feedback", b"{}", {"x-api-key": "another"}).status == 401
+    response = pair.request("POST", "/feedback", b"{}", WITH_KEY)
+    assert response.status == 200
+    assert "X-Api-Key" not in {name.title() for name in json.loads(response.body)}
+    assert API_KEY not in (pair.folder / KEY_DIGESTS).read_text()
 
 
-def test_answers_carry_headers_that_protect_and_none_that_tell(front: Front) -> None:
-    _, headers, _ = front.ask("GET", "/recommend/u1")
+def test_responses_have_security_headers_and_hide_the_server(pair: GatewayPair) -> None:
+    headers = pair.get("/recommend/u1").headers
     assert headers["x-content-type-options"] == "nosniff"
     assert {"referrer-policy", "x-frame-options", "cross-origin-resource-policy"} <= set(headers)
     assert "server" not in headers
 
 
-def test_a_body_has_a_limit_and_a_client_too(short: Path) -> None:
-    made = Front(short, largest_body=1000, requests_per_10s=20)
-    try:
-        made.start(made.gateways[0])
-        assert made.ask("POST", "/predict", b"x" * 1001)[0] == 413
-        assert made.ask("POST", "/predict", b"x" * 1000)[0] == 200
-        statuses = [made.ask("GET", "/recommend/u1")[0] for _ in range(30)]
+def test_body_size_and_request_rate_are_limited(short_path: Path) -> None:
+    with GatewayPair(short_path, max_body_bytes=1000, requests_per_10s=20) as pair:
+        pair.start(pair.gateways[0])
+        assert pair.request("POST", "/predict", b"x" * 1001).status == 413
+        assert pair.request("POST", "/predict", b"x" * 1000).status == 200
+        statuses = [pair.get("/recommend/u1").status for _ in range(30)]
         assert statuses[0] == 200
         assert statuses[-1] == 429
-    finally:
-        made.end()
 
 
-def test_a_greater_weight_moves_users_only_to_the_canary_and_a_restart_moves_nobody(front: Front) -> None:
-    assert set(front.arms().values()) == {"stable"}
-    before: set[str] = set()
-    for weight in (0.05, 0.25, 0.5, 1.0):
-        assert steer(front.folder, front.gateways[:1], Split(77, weight)) == []
-        arms = front.arms()
-        now = {user for user, arm in arms.items() if arm == "canary"}
-        assert before <= now
-        assert abs(len(now) / len(USERS) - weight) < 0.1
-        before = now
-    steer(front.folder, front.gateways[:1], Split(77, 0.5))
-    half = front.arms()
-    front.kill(front.gateways[0])
-    front.start(front.gateways[0])
-    assert front.arms() == half
-    front.start(front.gateways[1])  # the same port, the same arms
-    assert front.arms() == half
-    steer(front.folder, front.gateways, Split(78, 0.5))
-    other = front.arms()
-    assert (
-        0.3 < sum(half[user] != other[user] for user in USERS) / len(USERS) < 0.7
-    )  # another salt, others are first
+def test_larger_allocation_only_adds_users_to_the_canary(pair: GatewayPair) -> None:
+    assert set(pair.arms().values()) == {"stable"}
+    previous: set[str] = set()
+    for allocation in (0.05, 0.25, 0.5, 1.0):
+        assert apply_split(pair.folder, pair.gateways[:1], TrafficSplit(77, allocation)) == []
+        canary_users = {user for user, arm in pair.arms().items() if arm == "canary"}
+        assert previous <= canary_users
+        assert abs(len(canary_users) / len(USERS) - allocation) < 0.1
+        previous = canary_users
 
 
-def test_a_user_is_the_same_however_they_are_named(front: Front) -> None:
-    steer(front.folder, front.gateways[:1], Split(5, 0.5))
+def test_assignment_survives_restarts_and_changes_with_the_salt(pair: GatewayPair) -> None:
+    apply_split(pair.folder, pair.gateways[:1], TrafficSplit(77, 0.5))
+    arms = pair.arms()
+    pair.kill(pair.gateways[0])
+    pair.start(pair.gateways[0])
+    assert pair.arms() == arms
+    pair.start(pair.gateways[1])  # on the same port
+    assert pair.arms() == arms
+    apply_split(pair.folder, pair.gateways, TrafficSplit(78, 0.5))
+    new_arms = pair.arms()
+    assert 0.3 < sum(arms[user] != new_arms[user] for user in USERS) / len(USERS) < 0.7
+
+
+def test_user_has_one_arm_in_path_header_and_body(pair: GatewayPair) -> None:
+    apply_split(pair.folder, pair.gateways[:1], TrafficSplit(5, 0.5))
     for user in USERS[:40]:
-        arm = front.ask("GET", f"/recommend/{quoted(user)}")[1]["x-arm"]
-        name = user.encode().decode("latin-1")
-        assert front.ask("POST", "/recommend", b"{}", x_user_id=name)[1]["x-arm"] == arm
-        one = json.dumps({"user": user}, ensure_ascii=False).encode()
-        assert front.ask("POST", "/feedback", one, x_api_key=KEY)[1]["x-arm"] == arm
-        batch = json.dumps([{"user": user}], ensure_ascii=False).encode()
-        assert front.ask("POST", "/feedback", batch, x_api_key=KEY)[1]["x-arm"] == arm
+        arm = pair.recommend(user).arm
+        header = user.encode().decode("latin-1")
+        assert pair.request("POST", "/recommend", b"{}", {"x-user-id": header}).arm == arm
+        for document in ({"user": user}, [{"user": user}]):
+            body = json.dumps(document, ensure_ascii=False).encode()
+            assert pair.request("POST", "/feedback", body, WITH_KEY).arm == arm
 
 
-def test_where_no_canary_is_healthy_its_users_are_served_by_stable(front: Front) -> None:
-    steer(front.folder, front.gateways[:1], Split(5, 1.0))
-    assert front.ask("GET", "/recommend/u1")[1]["x-arm"] == "canary"
-    front.replicas["canary"].shutdown()
-    front.replicas["canary"].server_close()
-    # A connection that was kept may still answer.
-    answers = [front.ask("GET", "/recommend/u1") for _ in range(3)]
-    end = time.monotonic() + 10
-    while answers[-1][1]["x-arm"] != "stable" and time.monotonic() < end:
-        answers.append(front.ask("GET", "/recommend/u1"))
-    answers += [front.ask("GET", "/recommend/u1") for _ in range(20)]
-    assert {status for status, _, _ in answers} == {200}
-    assert {headers["x-arm"] for _, headers, _ in answers[-20:]} == {"stable"}
+def test_stable_serves_users_of_an_unhealthy_canary(pair: GatewayPair) -> None:
+    apply_split(pair.folder, pair.gateways[:1], TrafficSplit(5, 1.0))
+    assert pair.get("/recommend/u1").arm == "canary"
+    pair.canary.stop()
+    responses = [pair.get("/recommend/u1") for _ in range(3)]
+    deadline = time.monotonic() + 10
+    while (
+        responses[-1].arm != "stable" and time.monotonic() < deadline
+    ):  # connections kept alive may still work
+        responses.append(pair.get("/recommend/u1"))
+    responses += [pair.get("/recommend/u1") for _ in range(20)]
+    assert {response.status for response in responses} == {200}
+    assert {response.arm for response in responses[-20:]} == {"stable"}
 
 
-def test_what_fails_or_is_slow_is_written_down_and_nothing_else(front: Front) -> None:
-    steer(front.folder, front.gateways[:1], Split(5, 0.5))
-    front.arms()
-    assert front.failures() == []
-    front.replicas["canary"].status = 500
-    failed = sum(status == 500 for status in (front.ask("GET", f"/recommend/{quoted(u)}")[0] for u in USERS))
-    found = front.failures(failed)
-    assert [(f.arm, f.kind) for f in found] == [("canary", "errors")] * failed
-    assert len({f.user for f in found}) == failed > 30  # not sent again: it is the application's own fault
-    front.replicas["canary"].status, front.replicas["canary"].wait = 200, 0.15
-    front.ask("GET", f"/recommend/{quoted(USERS[0])}")
-    for user in USERS[:20]:
-        front.ask("GET", f"/recommend/{quoted(user)}")
-    slow = [f for f in front.failures(failed + 1) if f.kind == "slow"]
-    assert {f.arm for f in slow} == {"canary"}
+def test_only_failed_and_slow_requests_are_logged(pair: GatewayPair) -> None:
+    apply_split(pair.folder, pair.gateways[:1], TrafficSplit(5, 0.5))
+    pair.arms()
+    assert pair.read_failures() == []
+    pair.canary.status = 500
+    n_failed = sum(pair.recommend(user).status == 500 for user in USERS)
+    failures = pair.read_failures(n_failed)
+    assert [(failure.arm, failure.kind) for failure in failures] == [("canary", "errors")] * n_failed
+    assert len({failure.user for failure in failures}) == n_failed > 30  # application errors are not retried
+    pair.canary.status, pair.canary.delay_s = 200, 0.15
+    for user in (USERS[0], *USERS[:20]):
+        pair.recommend(user)
+    slow = [failure for failure in pair.read_failures(n_failed + 1) if failure.kind == "slow"]
+    assert {failure.arm for failure in slow} == {"canary"}
     assert abs(slow[-1].time - time.time()) < 2
-    assert not any(
-        user.split("/")[0] in g.failures(front.folder).read_text()
-        for g in front.gateways[:1]
-        for user in USERS
-    )
+    log = pair.gateways[0].failure_log_path(pair.folder).read_text()
+    assert not any(user.split("/")[0] in log for user in USERS)
 
 
-def test_after_a_kill_failures_are_still_appended(front: Front) -> None:
-    front.replicas["stable"].status = 500
+def test_failures_are_appended_after_a_kill(pair: GatewayPair) -> None:
+    pair.stable.status = 500
     for _ in range(2):
-        front.ask("GET", "/recommend/u1")
-    assert len(front.failures(1)) == 1
-    front.kill(front.gateways[0])
-    path = front.gateways[0].failures(front.folder)
-    path.write_bytes(path.read_bytes() + b"17956089")  # a line that was cut off
-    front.start(front.gateways[0])
-    front.ask("GET", "/recommend/u1")
-    assert [f.kind for f in front.failures(2)] == ["errors", "errors"]
+        pair.get("/recommend/u1")
+    assert len(pair.read_failures(1)) == 1
+    pair.kill(pair.gateways[0])
+    path = pair.gateways[0].failure_log_path(pair.folder)
+    path.write_bytes(path.read_bytes() + b"17956089")  # an incomplete line
+    pair.start(pair.gateways[0])
+    pair.get("/recommend/u1")
+    assert [failure.kind for failure in pair.read_failures(2)] == ["errors", "errors"]
 
 
-def test_a_request_is_sent_again_where_a_replica_is_silent(short: Path) -> None:
-    made = Front(short, timeout_ms=800, slow_ms=100)  # no busy machine makes the others as slow
-    try:
-        steered = Split(5, 1.0)
-        write_split(short, steered)
-        made.start(made.gateways[0])
-        made.replicas["canary"].wait = 3.0
-        answers = [made.ask("GET", "/recommend/u1") for _ in range(5)]
-        assert {(status, headers["x-arm"]) for status, headers, _ in answers} == {(200, "stable")}
-    finally:
-        made.end()
+def test_request_to_a_hanging_replica_is_retried(short_path: Path) -> None:
+    # A long timeout, so that on a busy machine the stable replica does not exceed it, too.
+    with GatewayPair(short_path, timeout_ms=800) as pair:
+        write_split(short_path, TrafficSplit(5, 1.0))
+        pair.start(pair.gateways[0])
+        pair.canary.delay_s = 3.0
+        responses = [pair.get("/recommend/u1") for _ in range(5)]
+        assert {(response.status, response.arm) for response in responses} == {(200, "stable")}
 
 
-def test_asked_to_end_it_finishes_what_it_is_answering(front: Front) -> None:
-    front.replicas["stable"].wait = 0.2
-    answers: list[int] = []
-    asking = [
-        threading.Thread(target=lambda n=n: answers.append(front.ask("GET", f"/recommend/u{n}")[0]))
+def test_gateway_finishes_requests_on_shutdown(pair: GatewayPair) -> None:
+    pair.stable.delay_s = 0.2
+    statuses: list[int] = []
+    clients = [
+        threading.Thread(target=lambda n=n: statuses.append(pair.get(f"/recommend/u{n}").status))
         for n in range(10)
     ]
-    for thread in asking:
-        thread.start()
+    for client in clients:
+        client.start()
     time.sleep(0.1)
-    process = front.running["gateway-1"]
+    process = pair.processes["gateway-1"]
     process.send_signal(stop_signal("gateway-1", {"gateway-1"}))
-    for thread in asking:
-        thread.join()
-    assert answers == [200] * 10
+    for client in clients:
+        client.join()
+    assert statuses == [200] * 10
     assert process.wait(timeout=10) == 0
 
 
-def test_the_probe_fails_on_purpose_for_who_has_a_key(front: Front) -> None:
-    assert front.ask("GET", PROBE)[0] == 401
-    assert front.ask("GET", PROBE, x_api_key=KEY)[0] == 500
-    assert [(f.arm, f.kind) for f in front.failures(1)] == [("canary", "errors")]
-    assert front.replicas["canary"].seen == {}
+def test_probe_with_a_key_fails_and_is_logged(pair: GatewayPair) -> None:
+    assert pair.get(PROBE_PATH).status == 401
+    assert pair.get(PROBE_PATH, WITH_KEY).status == 500
+    assert [(failure.arm, failure.kind) for failure in pair.read_failures(1)] == [("canary", "errors")]
+    assert pair.canary.requests == {}
 
 
-def test_a_replica_is_drained_and_comes_back(front: Front) -> None:
-    set_server(front.folder, front.gateways, "stable-1", "drain")
-    states = {(s.backend, s.name): s.up for s in servers_of(front.folder, front.gateways[0]) or ()}
-    assert states["stable", "stable-1"] is False
-    set_server(front.folder, front.gateways, "stable-1", "ready")
-    states = {(s.backend, s.name): s.up for s in servers_of(front.folder, front.gateways[0]) or ()}
-    assert states["stable", "stable-1"] is True
+def test_replica_is_drained_and_returns(pair: GatewayPair) -> None:
+    for state, is_up in (("drain", False), ("ready", True)):
+        set_server_state(pair.folder, pair.gateways, "stable-1", state)
+        servers = query_servers(pair.folder, pair.gateways[0]) or []
+        assert {(server.backend, server.name): server.is_up for server in servers}[
+            "stable", "stable-1"
+        ] is is_up
 
 
-def test_a_gateway_that_is_down_is_told_by_its_file(front: Front) -> None:
-    assert steer(front.folder, front.gateways, Split(9, 0.3)) == ["gateway-2"]
-    assert split_of(front.folder, front.gateways[1]) is None
-    front.start(front.gateways[1])
-    assert split_of(front.folder, front.gateways[1]) == Split(9, 0.3) == read_split(front.folder)
+def test_stopped_gateway_reads_the_split_when_it_starts(pair: GatewayPair) -> None:
+    split = TrafficSplit(9, 0.3)
+    assert apply_split(pair.folder, pair.gateways, split) == ["gateway-2"]
+    assert query_split(pair.folder, pair.gateways[1]) is None
+    pair.start(pair.gateways[1])
+    assert query_split(pair.folder, pair.gateways[1]) == split == read_split(pair.folder)
 
 
 @pytest.mark.parametrize("changes", [{"port": 99999}, {"timeout_ms": "soon"}])
-def test_what_haproxy_refuses_is_never_used(short: Path, changes: Mapping[str, Any]) -> None:
-    made = Front(short)
-    path = write(made.site, made.gateways[0])
-    good = path.read_text()
-    made.site = Site(**{**vars(made.site), **changes})
-    with pytest.raises(ConfigError, match="HAProxy refuses"):
-        write(made.site, made.gateways[0])
-    assert path.read_text() == good
-    made.end()
+def test_invalid_config_does_not_replace_the_old_one(short_path: Path, changes: Mapping[str, Any]) -> None:
+    with GatewayPair(short_path) as pair:
+        path = write_config(pair.site, pair.gateways[0])
+        content = path.read_text()
+        with pytest.raises(ConfigError, match="HAProxy rejects"):
+            write_config(replace(pair.site, **changes), pair.gateways[0])
+        assert path.read_text() == content
 
 
-def test_without_haproxy_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config.shutil, "which", lambda *_, **__: None)
+def test_missing_haproxy_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(MarqueeError, match="apt-get install haproxy"):
-        haproxy()
+        find_haproxy()
 
 
-def test_the_configuration_for_containers_is_accepted_too(short: Path) -> None:
-    write_keys(short, [KEY])
-    write_split(short, NOBODY)
-    site = site_of(load_params(ROOT / "params.yaml"), short)
-    path = short / "inside.cfg"
-    path.write_text(render(site, Gateway("gateway-1", 8404)))
-    checked = subprocess.run([haproxy(), "-c", "-f", str(path)], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
+def test_haproxy_accepts_the_config_for_containers(short_path: Path) -> None:
+    write_key_digests(short_path, [API_KEY])
+    write_split(short_path, NO_CANARY)
+    site = build_site_config(load_params(ROOT / "params.yaml"), short_path)
+    path = short_path / "container.cfg"
+    path.write_text(render_config(site, GatewayConfig("gateway-1", 8404)))
+    command = [find_haproxy(), "-c", "-f", str(path)]
+    check = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert check.returncode == 0, check.stderr

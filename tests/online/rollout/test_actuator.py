@@ -1,170 +1,140 @@
-"""The hands of a controller where those who should obey do not, or die over it."""
+"""Actuator: processes that do not obey, interrupted promotions, and gateways that do not respond."""
 
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from experiments.config.offline import load_params
 from marquee.errors import MarqueeError
-from pipelines.commands.up import laid_out
-from pipelines.rollout.actuator import Hands
-from service.gateway import traffic_split
-from service.gateway.config import Gateway
-from service.gateway.traffic_split import (
-    ServerState,
-    Split,
-    ask,
-    read_split,
-    servers_of,
-    split_of,
-    steer,
-    write_split,
-)
-from service.stack.stack_config import CANARY, STABLE, Arm, Stack, read_arms, write_arms
+from pipelines.rollout import actuator as actuator_module
+from pipelines.rollout.actuator import PROMOTED_REPLICAS_FILE, StackActuator
+from pipelines.rollout.interfaces import SplitResult
+from service.gateway.config import GatewayConfig
+from service.gateway.traffic_split import NO_CANARY, ServerState, TrafficSplit
+from service.stack.pid_files import RunningProcess
+from service.stack.stack_config import CANARY, STABLE, Arm, StackConfig, read_arms, write_arms
 from service.stack.supervisor import Supervisor
 
-PARAMS = load_params(Path(__file__).parents[3] / "params.yaml")
 OLD, NEW = Arm("/bentos/old", 1), Arm("/bentos/new", 2)
+HALF = TrafficSplit(salt=7, allocation=0.5)
+
+FindProcess = Callable[[Path, str], RunningProcess | None]
 
 
-class Obedient(Supervisor):
-    """A supervisor that does what it is told, and remembers."""
+class RecordingSupervisor(Supervisor):
+    """Supervisor that records commands instead of executing them."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.commands: list[str] = []
 
     def start(self, name: str) -> None:
-        self.told.append(f"start {name}")
+        self.commands.append(f"start {name}")
 
     def stop(self, name: str) -> None:
-        self.told.append(f"stop {name}")
+        self.commands.append(f"stop {name}")
 
     def restart(self, name: str) -> None:
-        self.told.append(f"restart {name}")
+        self.commands.append(f"restart {name}")
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Stack:
-    """No gateway runs."""
-    made = laid_out(PARAMS, tmp_path, replicas=2, port=1, host="127.0.0.1", events=tmp_path / "events")
-    made.save()
-    write_arms(tmp_path, {STABLE: OLD, CANARY: NEW})
-    return made
+@pytest.fixture(autouse=True)
+def arms(stack: StackConfig) -> None:
+    write_arms(stack.folder, {STABLE: OLD, CANARY: NEW})
 
 
-def hands_on(
-    stack: Stack, supervisor: Supervisor, pid_of: Callable[[str], tuple[int, float] | None]
-) -> Hands:
-    """Hands to which whoever is asked is ready at once, as an old process would be."""
-    servers = [server.name for arm in stack.replicas.values() for server in arm]
-    return Hands(
+def make_actuator(stack: StackConfig, supervisor: Supervisor, find_process: FindProcess) -> StackActuator:
+    """Return an actuator whose gateways report all replicas as up, and whose replicas are always ready."""
+    servers = [ServerState("stable", replica.name, True, 0) for replica in stack.all_replicas]
+    return StackActuator(
         stack,
         supervisor=supervisor,
-        servers_of=lambda *_: [ServerState("stable", name, True, 0, 0, 0) for name in servers],
-        pid_of=lambda _, name: pid_of(name),
+        query_servers=lambda *_: servers,
+        find_process=find_process,
         is_ready=lambda _: True,
-        ready_s=0.2,
+        start_timeout_s=0.2,
     )
 
 
-def test_what_a_supervisor_did_not_do_is_not_taken_for_done(stack: Stack) -> None:
-    hands = hands_on(stack, Supervisor(stack.folder, answer_s=0.2), {}.get)
+def no_process(_: Path, name: str) -> RunningProcess | None:
+    return None
+
+
+def same_process(_: Path, name: str) -> RunningProcess | None:
+    return RunningProcess(7, 1.0)
+
+
+def new_process_each_time() -> FindProcess:
+    pids = count()
+    return lambda *_: RunningProcess(next(pids), 1.0)
+
+
+def test_command_that_the_supervisor_does_not_execute_is_an_error(stack: StackConfig) -> None:
+    actuator = make_actuator(stack, Supervisor(stack.folder, timeout_s=0.2), no_process)
     with pytest.raises(MarqueeError, match="did not restart stable-1"):
-        hands.crown(NEW)
+        actuator.promote(NEW)
     with pytest.raises(MarqueeError, match="did not stop canary-1"):
-        hands.end_canary()
-    assert not (stack.folder / "rolled").exists()
+        actuator.stop_canary()
+    assert not (stack.folder / PROMOTED_REPLICAS_FILE).exists()
     assert CANARY in read_arms(stack.folder)
 
 
-def test_an_old_process_that_still_answers_is_no_new_one(stack: Stack) -> None:
-    hands = hands_on(stack, Obedient(), {"stable-1": (7, 1.0)}.get)
+def test_old_process_that_still_responds_does_not_count_as_restarted(stack: StackConfig) -> None:
+    actuator = make_actuator(stack, RecordingSupervisor(), same_process)
     with pytest.raises(MarqueeError, match="stable-1 is not ready"):
-        hands.crown(NEW)
+        actuator.promote(NEW)
 
 
-@pytest.mark.parametrize("left", ["", "2", "2\nstable-1", "1\nstable-1\nstable-2", "\n"])
-def test_killed_while_replicas_are_renewed_it_goes_on(stack: Stack, left: str) -> None:
-    numbers, supervisor = iter(range(1000)), Obedient()
-    write_arms(stack.folder, {STABLE: NEW})
-    (stack.folder / "rolled").write_text(left)
-    hands = hands_on(stack, supervisor, lambda _: (next(numbers), 1.0))
-    hands.crown(NEW)
-    done = {"2\nstable-1": ["restart stable-2"]}.get(left, ["restart stable-1", "restart stable-2"])
-    assert supervisor.told == done
-    hands.crown(NEW)
-    assert supervisor.told == done
-
-
-@pytest.mark.parametrize(("since_s", "order"), [(-60, "restart"), (60, "start")])
-def test_a_canary_that_was_left_over_from_before_is_renewed(stack: Stack, since_s: int, order: str) -> None:
-    supervisor = Obedient()
-    hands_on(stack, supervisor, {"canary-1": (7, time.time() + since_s)}.get).raise_canary(NEW)
-    assert supervisor.told == [f"{order} canary-1"]
-
-
-@contextmanager
-def dying(answer: bytes) -> Iterator[tuple[Path, Gateway]]:
-    """A gateway that says so much, and is gone."""
-    with TemporaryDirectory(prefix="mq-") as name, socket.socket(socket.AF_UNIX) as listener:
-        gateway = Gateway("gateway-1", 1)
-        listener.bind(str(gateway.socket(Path(name))))
-        listener.listen()
-
-        def answers() -> None:
-            try:
-                while True:
-                    connection, _ = listener.accept()
-                    with connection:
-                        connection.recv(4096)
-                        connection.sendall(answer)
-            except OSError:
-                return
-
-        threading.Thread(target=answers, daemon=True).start()
-        try:
-            yield Path(name), gateway
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-
-
-TABLE = b"# pxname,svname,status,scur,stot,hrsp_5xx,\ncanary,canary-1,UP,0,1,0,\n"
-
-
-@pytest.mark.parametrize("answer", [b"", b"# pxname,svname,sta", TABLE, TABLE[:-9]])
-def test_half_an_answer_of_a_gateway_that_dies_is_none(answer: bytes) -> None:
-    with dying(answer) as (folder, gateway):
-        assert servers_of(folder, gateway) is None
-        assert split_of(folder, gateway) is None
-        assert ask(gateway.socket(folder), "show stat") is None
-
-
-def test_a_whole_answer_is_one() -> None:
-    with dying(TABLE + b"\n") as (folder, gateway):
-        (found,) = servers_of(folder, gateway) or ()
-        assert (found.name, found.up) == ("canary-1", True)
-
-
-def test_without_a_disk_users_are_taken_out_of_a_canary_and_none_are_put_into_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("progress", "remaining"),
+    [
+        ("", ["stable-1", "stable-2"]),
+        ("2", ["stable-1", "stable-2"]),
+        ("2\nstable-1", ["stable-2"]),
+        ("1\nstable-1\nstable-2", ["stable-1", "stable-2"]),  # left by an earlier promotion
+        ("\n", ["stable-1", "stable-2"]),
+    ],
+)
+def test_interrupted_promotion_restarts_only_remaining_replicas(
+    stack: StackConfig, progress: str, remaining: list[str]
 ) -> None:
-    told: list[str] = []
+    supervisor = RecordingSupervisor()
+    write_arms(stack.folder, {STABLE: NEW})
+    (stack.folder / PROMOTED_REPLICAS_FILE).write_text(progress)
+    actuator = make_actuator(stack, supervisor, new_process_each_time())
+    for _ in range(2):  # the second call does nothing
+        actuator.promote(NEW)
+        assert supervisor.commands == [f"restart {name}" for name in remaining]
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    write_split(tmp_path, Split(7, 0.5))
-    monkeypatch.setattr(traffic_split, "ask", lambda _, command: told.append(command) or "")
-    monkeypatch.setattr(traffic_split, "write_split", full)
-    for weight in (0.9, 0.0):
-        with pytest.raises(OSError, match="No space"):
-            steer(tmp_path, [Gateway("gateway-1", 1)], Split(7, weight))
-    assert len(told) == 1
-    assert "weight 0" in told[0]
-    assert read_split(tmp_path).weight == 0.5
+@pytest.mark.parametrize(("age_s", "command"), [(60, "restart"), (-60, "start")])
+def test_canary_replica_older_than_the_arms_is_restarted(
+    stack: StackConfig, age_s: int, command: str
+) -> None:
+    supervisor = RecordingSupervisor()
+    process = RunningProcess(7, time.time() - age_s)
+    make_actuator(stack, supervisor, lambda *_: process).start_canary(NEW)
+    assert supervisor.commands == [f"{command} canary-1"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "result"),
+    [
+        ([HALF, HALF], SplitResult.APPLIED),
+        ([HALF, None], SplitResult.APPLIED),
+        ([HALF, NO_CANARY], SplitResult.NOT_APPLIED),
+        ([None, None], SplitResult.NO_RESPONSE),
+    ],
+)
+def test_split_is_applied_if_all_gateways_that_respond_have_it(
+    stack: StackConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    splits: list[TrafficSplit | None],
+    result: SplitResult,
+) -> None:
+    def query_split(_: Path, gateway: GatewayConfig) -> TrafficSplit | None:
+        return splits[stack.gateways.index(gateway)]
+
+    monkeypatch.setattr(actuator_module, "query_split", query_split)
+    assert make_actuator(stack, RecordingSupervisor(), no_process).set_traffic_split(HALF) == result

@@ -1,503 +1,547 @@
-"""The controller dies before or after any of its acts, and the next one brings everything to one state."""
+"""Controller: whenever it is killed or something fails, the stack ends in a consistent state."""
 
 import errno
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from experiments.config.offline import load_params
+from experiments.config import load_params
 from marquee.errors import TrackingError
 from marquee.rollout.decision import Action, Decision, ReasonCode
-from marquee.rollout.state import OperatorRequest, Outcome, Rollout
-from pipelines.commands.up import laid_out
-from pipelines.rollout.controller import Controller
-from pipelines.rollout.journal import Journal, active, create, journals
-from pipelines.rollout.policy_config import policy_of, told_of
-from pipelines.rollout.reporter import Telling
-from service.gateway.traffic_split import NOBODY, Split
-from service.stack.stack_config import CANARY, STABLE, Arm, Stack
+from marquee.rollout.evidence import Evidence
+from marquee.rollout.policy import PromotionPolicy
+from marquee.rollout.state import OperatorCommand, Rollout, RolloutOutcome
+from pipelines.rollout.controller import CANARY_START_TIMEOUT_S, HOLD_ENTRY_INTERVAL_S, Controller
+from pipelines.rollout.interfaces import SplitResult
+from pipelines.rollout.journal import Journal, create_journal, find_active_journal, list_journals
+from pipelines.rollout.policy_config import build_policy, dump_canary_params
+from pipelines.rollout.reporter import RolloutReporter
+from service.gateway.traffic_split import NO_CANARY, TrafficSplit
+from service.stack.stack_config import CANARY, STABLE, Arm, StackConfig
 
-PARAMS = load_params(Path(__file__).parents[3] / "params.yaml")
+PARAMS = load_params(Path(__file__).parents[3] / "params.yaml").canary
+LAST_STEP = len(PARAMS.steps) - 1
+MAX_ITERATIONS = 60
 OLD, NEW = Arm("/bentos/old", 1), Arm("/bentos/new", 2)
+
+HOLD = Decision(Action.HOLD, ReasonCode.NO_DATA, "no data")
+ADVANCE = Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, "no alarm")
+PROMOTE = Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, "it is better")
+ROLL_BACK = Decision(Action.ROLL_BACK, ReasonCode.ERROR_RATE, "it is broken")
+
+DecideByState = Callable[[Rollout], Decision]
+
+
+def decide_for_better_canary(rollout: Rollout) -> Decision:
+    return PROMOTE if rollout.step == LAST_STEP else ADVANCE
+
+
+def decide_for_broken_canary(rollout: Rollout) -> Decision:
+    return ROLL_BACK if rollout.step == 1 else ADVANCE
+
+
+def always(decision: Decision) -> DecideByState:
+    """Return a function that ignores the evidence."""
+    return lambda _: decision
 
 
 class Killed(BaseException):
-    """SIGKILL: nothing catches it."""
+    """SIGKILL: no code catches it."""
+
+
+def raise_disk_full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @dataclass
-class World:
-    """What a controller changes and depends on, outside of itself; it can die at any act."""
+class Environment:
+    """What the controller changes and depends on; can kill it before or after a change."""
 
-    split: Split = NOBODY
+    split: TrafficSplit = NO_CANARY
     arms: dict[str, Arm] = field(default_factory=lambda: {STABLE: OLD})
     champion: int = 1
-    acts: int = 0
-    dies_at: int = -1  # an even number: before that act; an odd one: after it
-    history: list[tuple[float, int]] = field(default_factory=list)  # weights, and the champion then
-    seconds: float = 0.0  # on the clock
-    missed: float | None = None  # since when the canary may have been away
-    canary_starts: bool = True
-    gateways_obey: bool = True
+    n_changes: int = 0
+    kill_at: int = -1  # 2 i: before change i; 2 i + 1: after it
+    history: list[tuple[float, int]] = field(default_factory=list)  # allocation and champion, per change
+    clock_seconds: float = 0.0
+    outage_start: float | None = None
+    can_canary_start: bool = True
+    do_gateways_apply_splits: bool = True
     can_write_split: bool = True
     can_write_journal: bool = True
 
-    def act(self, change: Callable[[], None]) -> None:
-        """Change something, or die over it."""
-        self._die(2 * self.acts)
-        change()
-        self.history.append((self.split.weight, self.champion))
-        self._die(2 * self.acts + 1)
-        self.acts += 1
+    def change(self, make_change: Callable[[], None]) -> None:
+        """Make a change, unless the controller is killed before it."""
+        self._kill_if_due(2 * self.n_changes)
+        make_change()
+        self.history.append((self.split.allocation, self.champion))
+        self._kill_if_due(2 * self.n_changes + 1)
+        self.n_changes += 1
 
-    def _die(self, now: int) -> None:
-        if now == self.dies_at:
-            self.dies_at = -1  # once
+    def _kill_if_due(self, moment: int) -> None:
+        if moment == self.kill_at:
+            self.kill_at = -1
             raise Killed
 
 
-class WorldActuator:
-    """As the real one: each method brings about a state, and does nothing where it is there."""
+class FakeActuator:
+    """Actuator that changes the environment, and changes nothing if the state is already there."""
 
-    answered = True
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def set_traffic_split(self, split: TrafficSplit) -> SplitResult:
+        environment = self._environment
+        if not environment.can_write_split and split != NO_CANARY:
+            raise_disk_full()
+        if not environment.do_gateways_apply_splits:
+            return SplitResult.NOT_APPLIED
+        if environment.split != split:
+            environment.change(lambda: setattr(environment, "split", split))
+        return SplitResult.APPLIED
 
     def is_canary_ready(self) -> bool:
-        return self._world.canary_starts and CANARY in self._world.arms
+        return self._environment.can_canary_start and CANARY in self._environment.arms
 
-    def split(self, split: Split) -> bool:
-        if not self._world.can_write_split and split != NOBODY:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        if self._world.gateways_obey and self._world.split != split:
-            self._world.act(lambda: setattr(self._world, "split", split))
-        return self._world.gateways_obey
+    def start_canary(self, arm: Arm) -> None:
+        self._set_arm(CANARY, arm)
 
-    def raise_canary(self, arm: Arm) -> None:
-        if self._world.arms.get(CANARY) != arm:
-            self._world.act(lambda: self._world.arms.update({CANARY: arm}))
+    def stop_canary(self) -> None:
+        if CANARY in self._environment.arms:
+            self._environment.change(lambda: self._environment.arms.__delitem__(CANARY))
 
-    def end_canary(self) -> None:
-        if CANARY in self._world.arms:
-            self._world.act(lambda: self._world.arms.pop(CANARY) and None)
+    def promote(self, arm: Arm) -> None:
+        self._set_arm(STABLE, arm)
 
-    def crown(self, arm: Arm) -> None:
-        if self._world.arms[STABLE] != arm:
-            self._world.act(lambda: self._world.arms.update({STABLE: arm}))
+    def _set_arm(self, name: str, arm: Arm) -> None:
+        if self._environment.arms.get(name) != arm:
+            self._environment.change(lambda: self._environment.arms.update({name: arm}))
 
 
-class WorldObserver:
-    """Hands the rollout over as its evidence, for a test to decide on."""
+class FakeObserver:
+    """Observer that returns the rollout itself as its evidence, so that a test can decide by its state."""
 
-    policy = policy_of(PARAMS.canary)
+    policy = build_policy(PARAMS)
+    metrics: Mapping[str, float] = {}
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
 
-    def missed(self, now: float) -> float | None:
-        return self._world.missed
+    def find_outage_start(self, now: float) -> float | None:
+        return self._environment.outage_start
 
-    def look(self, rollout: Rollout, now: float) -> Any:
-        return rollout
-
-    def shown(self) -> dict[str, float]:
-        return {}
+    def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
+        return cast("Evidence", rollout)
 
 
-class WorldJournal(Journal):
-    """A journal whose entries are acts."""
+class RecordingJournal(Journal):
+    """Journal whose entries are changes of the environment."""
 
-    def __init__(self, path: Path, world: World) -> None:
+    def __init__(self, path: Path, environment: Environment) -> None:
         super().__init__(path)
-        self._world = world
+        self._environment = environment
 
-    def append(self, entry: str, **told: Any) -> None:
-        if not self._world.can_write_journal:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        self._world.act(lambda: super(WorldJournal, self).append(entry, **told))
+    def append(self, entry: str, **fields: Any) -> None:
+        if not self._environment.can_write_journal:
+            raise_disk_full()
+        self._environment.change(lambda: super(RecordingJournal, self).append(entry, **fields))
 
 
-class OutcomeReporter(Telling):
-    """Reports outcomes, and no looks: their evidence is none here."""
+class OutcomeReporter(RolloutReporter):
+    """Reporter without observations, since their evidence is not real."""
 
-    def of_look(self, *_: object) -> None:
+    def report_observation(self, *_: object) -> None:
         pass
 
 
 @dataclass
-class Stage:
-    """A stack in a folder, a world, and controllers one after the other."""
+class Simulation:
+    """A rollout on a stack, and controllers one after the other."""
 
-    stack: Stack
-    world: World
-    decisions: Callable[[Rollout], Decision]
-    reporter: Callable[[Path], OutcomeReporter] = OutcomeReporter
+    stack: StackConfig
+    environment: Environment = field(default_factory=Environment)
+    decide: DecideByState = field(default_factory=lambda: always(HOLD))
+    make_reporter: Callable[[Path], OutcomeReporter] = OutcomeReporter
 
-    def controller(self) -> Controller:
-        """One that has just been started."""
+    @property
+    def journal(self) -> Journal:
+        """Journal of the rollout; appending to it is not a change of the controller."""
+        return list_journals(self.stack.folder)[-1]
+
+    @property
+    def rollout(self) -> Rollout:
+        return self.journal.read_rollout()
+
+    @property
+    def is_rollout_running(self) -> bool:
+        return find_active_journal(self.stack.folder) is not None
+
+    def start_controller(self) -> Controller:
         return Controller(
             self.stack,
             "marquee",
-            actuator=WorldActuator(self.world),
-            reporter=self.reporter(self.stack.folder),
-            observe=lambda *_: WorldObserver(self.world),
-            decide=lambda rollout, _: self.decisions(rollout),
-            promote_to_champion=self._promote,
-            find_journal=self._journal,
-            clock=lambda: self.world.seconds,
+            actuator=FakeActuator(self.environment),
+            reporter=self.make_reporter(self.stack.folder),
+            open_observer=lambda *_: FakeObserver(self.environment),
+            decide=self._decide,
+            promote_to_champion=self._promote_to_champion,
+            find_journal=self._find_journal,
+            clock=lambda: self.environment.clock_seconds,
         )
 
-    def _journal(self, folder: Path) -> Journal | None:
-        found = active(folder)
-        return None if found is None else WorldJournal(found.path, self.world)
+    def _decide(self, evidence: Evidence, _: PromotionPolicy) -> Decision:
+        return self.decide(cast("Rollout", evidence))
 
-    def _promote(self, _: str, version: int) -> None:
-        if self.world.champion != version:
-            self.world.act(lambda: setattr(self.world, "champion", version))
+    def _promote_to_champion(self, _: str, version: int) -> None:
+        if self.environment.champion != version:
+            self.environment.change(lambda: setattr(self.environment, "champion", version))
 
-    def run(self) -> None:
-        """Controllers until the rollout is over; each that dies is followed by another."""
-        controller = self.controller()
-        for _ in range(60):
+    def _find_journal(self, folder: Path) -> Journal | None:
+        journal = find_active_journal(folder)
+        return None if journal is None else RecordingJournal(journal.path, self.environment)
+
+    def run_controller(self, n_iterations: int) -> Controller:
+        """Run a new controller for a number of iterations, and return it."""
+        controller = self.start_controller()
+        for _ in range(n_iterations):
+            controller.run_once()
+        return controller
+
+    def run_until_finished(self) -> None:
+        """Run until the rollout has ended and once more; replace a controller that is killed."""
+        controller = self.start_controller()
+        for _ in range(MAX_ITERATIONS):
             try:
-                controller.tick()
+                controller.run_once()
             except Killed:
-                controller = self.controller()
-            if active(self.stack.folder) is None:
-                controller.tick()
+                controller = self.start_controller()
+            if not self.is_rollout_running:
+                controller.run_once()
                 return
-        pytest.fail("the rollout never ends")
+        pytest.fail(f"the rollout did not end within {MAX_ITERATIONS} iterations")
+
+    def command(self, command: OperatorCommand) -> None:
+        self.journal.append("operator_command", command=command)
+
+    def replace_in_journal(self, old: str, new: str) -> None:
+        self.journal.path.write_text(self.journal.path.read_text().replace(old, new))
+
+    def add_mlflow_run(self) -> None:
+        self.replace_in_journal('"run_id": null', '"run_id": "0f0f"')
+
+    def entries(self, name: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.journal.read_entries() if entry["entry"] == name]
 
 
-def stage(tmp_path: Path, decisions: Callable[[Rollout], Decision], dies_at: int = -1) -> Stage:
-    stack = laid_out(PARAMS, tmp_path, replicas=1, port=3000, host="*", events=tmp_path / "events")
-    stack.save()
-    told: dict[str, Any] = {"salt": 7, "champion": 1, "challenger": 2, "bento": NEW.bento, "run_id": None}
-    create(tmp_path, "one", policy=told_of(PARAMS.canary), **told)
-    return Stage(stack, World(dies_at=dies_at), decisions)
+@pytest.fixture
+def simulation(stack: StackConfig) -> Simulation:
+    """A rollout that has just been started, without a controller."""
+    create_journal(
+        stack.folder,
+        "one",
+        salt=7,
+        champion=1,
+        challenger=2,
+        bento=NEW.bento,
+        run_id=None,
+        params=dump_canary_params(PARAMS),
+    )
+    return Simulation(stack)
 
 
-def with_a_run(folder: Path) -> Journal:
-    """The journal, of a rollout that has a run in MLflow."""
-    journal = journals(folder)[-1]
-    journal.path.write_text(journal.path.read_text().replace('"run_id": null', '"run_id": "0f0f"'))
-    return journal
+# Number of moments at which the controller can be killed: before and after each change.
+N_KILL_MOMENTS: Mapping[DecideByState, int] = {decide_for_better_canary: 46, decide_for_broken_canary: 24}
 
 
-HOLD = Decision(Action.HOLD, ReasonCode.NO_DATA, "no data")
-ADVANCE = Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, "fine so far")
-PROMOTE = Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, "it is better")
-ROLL_BACK = Decision(Action.ROLL_BACK, ReasonCode.ERROR_RATE, "it is broken")
+@pytest.mark.parametrize("decide", N_KILL_MOMENTS)
+def test_number_of_kill_moments_is_that_of_a_whole_rollout(
+    simulation: Simulation, decide: DecideByState
+) -> None:
+    simulation.decide = decide
+    simulation.run_until_finished()
+    assert 2 * simulation.environment.n_changes == N_KILL_MOMENTS[decide]
 
 
-def better(rollout: Rollout) -> Decision:
-    return PROMOTE if rollout.step == 4 else ADVANCE
+@pytest.mark.parametrize("kill_at", range(-1, N_KILL_MOMENTS[decide_for_better_canary]))
+def test_better_canary_is_promoted_whenever_the_controller_is_killed(
+    simulation: Simulation, kill_at: int
+) -> None:
+    simulation.environment.kill_at = kill_at
+    simulation.decide = decide_for_better_canary
+    simulation.run_until_finished()
+    environment = simulation.environment
+    assert simulation.rollout.outcome == RolloutOutcome.PROMOTED
+    assert environment.split == NO_CANARY
+    assert environment.arms == {STABLE: NEW}
+    assert environment.champion == 2
+    allocations_afterwards = [allocation for allocation, champion in environment.history if champion == 2]
+    assert allocations_afterwards[0] == 1.0  # the champion changes when all users have the challenger
+    assert_steps_increase(simulation)
 
 
-def broken(rollout: Rollout) -> Decision:
-    return ROLL_BACK if rollout.step == 1 else ADVANCE
+@pytest.mark.parametrize("kill_at", range(-1, N_KILL_MOMENTS[decide_for_broken_canary]))
+def test_broken_canary_is_rolled_back_whenever_the_controller_is_killed(
+    simulation: Simulation, kill_at: int
+) -> None:
+    simulation.environment.kill_at = kill_at
+    simulation.decide = decide_for_broken_canary
+    simulation.run_until_finished()
+    environment = simulation.environment
+    assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
+    assert environment.split == NO_CANARY
+    assert environment.arms == {STABLE: OLD}
+    assert environment.champion == 1
+    assert all(champion == 1 for _, champion in environment.history)
+    allocations = [allocation for allocation, _ in environment.history]
+    after_highest = allocations[allocations.index(max(allocations)) :]
+    assert after_highest == sorted(after_highest, reverse=True)  # no user gets the canary again
+    assert_steps_increase(simulation)
 
 
-MOMENTS = {better: 46, broken: 24}  # before and after each act
+def assert_steps_increase(simulation: Simulation) -> None:
+    allocations = [entry["allocation"] for entry in simulation.entries("allocation_set")]
+    assert allocations == sorted(set(allocations))  # no step is started twice
 
 
 @pytest.mark.parametrize(
-    ("decisions", "dies_at"), [(how, at) for how, most in MOMENTS.items() for at in range(-1, most)]
+    ("command", "champion"), [(OperatorCommand.PROMOTE, 2), (OperatorCommand.ROLL_BACK, 1)]
 )
-def test_whenever_it_dies_there_is_one_champion_and_nobody_in_a_canary_in_the_end(
-    tmp_path: Path, decisions: Callable[[Rollout], Decision], dies_at: int
+def test_command_given_while_no_controller_runs_is_executed(
+    simulation: Simulation, command: OperatorCommand, champion: int
 ) -> None:
-    acted = stage(tmp_path, decisions, dies_at)
-    acted.run()
-    world, rollout = acted.world, journals(tmp_path)[-1].rollout()
-    promoted = decisions is better
-    assert rollout.outcome == (Outcome.PROMOTED if promoted else Outcome.ROLLED_BACK)
-    assert world.split == NOBODY
-    assert world.arms == {STABLE: NEW if promoted else OLD}
-    assert world.champion == (2 if promoted else 1)
-    # The champion changes once, when everybody has the challenger; a rollback gives nobody to it again.
-    changed = [weight for weight, champion in world.history if champion == 2]
-    assert (changed[0] == 1.0) if promoted else not changed
-    if not promoted:
-        weights = [weight for weight, _ in world.history]
-        assert weights[weights.index(max(weights)) :] == sorted(
-            weights[weights.index(max(weights)) :], reverse=True
-        )
-    steps = [entry["weight"] for entry in journals(tmp_path)[-1].entries() if entry["entry"] == "weighed"]
-    assert steps == sorted(set(steps))  # no step is taken twice
-
-
-@pytest.mark.parametrize("decisions", MOMENTS)
-def test_it_died_at_every_moment_that_there_is(
-    tmp_path: Path, decisions: Callable[[Rollout], Decision]
-) -> None:
-    acted = stage(tmp_path, decisions)
-    acted.run()
-    assert 2 * acted.world.acts == MOMENTS[decisions]
-
-
-@pytest.mark.parametrize("what", [OperatorRequest.PROMOTE, OperatorRequest.ROLL_BACK])
-def test_a_wish_that_was_written_while_no_controller_ran_is_carried_out(
-    tmp_path: Path, what: OperatorRequest
-) -> None:
-    acted = stage(tmp_path, lambda _: HOLD)
     for _ in range(3):
-        acted.controller().tick()
-    journals(tmp_path)[-1].append("asked", what=what)
-    acted.run()
-    assert acted.world.champion == (2 if what == OperatorRequest.PROMOTE else 1)
+        simulation.run_controller(1)
+    simulation.command(command)
+    simulation.run_until_finished()
+    assert simulation.environment.champion == champion
 
 
-def test_a_person_is_obeyed_though_no_evidence_can_be_read(tmp_path: Path) -> None:
-    def unreadable(_: Rollout) -> Decision:
+def test_command_is_executed_although_the_evidence_cannot_be_read(simulation: Simulation) -> None:
+    def fail(_: Rollout) -> Decision:
         raise OSError("the disk is gone")
 
-    acted = stage(tmp_path, unreadable)
-    controller = acted.controller()
-    controller.tick()
+    simulation.decide = fail
+    controller = simulation.run_controller(1)
     with pytest.raises(OSError, match="gone"):
-        controller.tick()
-    assert active(tmp_path) is not None
-    journals(tmp_path)[-1].append("asked", what=OperatorRequest.ROLL_BACK)
-    acted.run()
-    assert acted.world.split == NOBODY
+        controller.run_once()
+    assert simulation.is_rollout_running
+    simulation.command(OperatorCommand.ROLL_BACK)
+    simulation.run_until_finished()
+    assert simulation.environment.split == NO_CANARY
 
 
-def test_a_tracking_store_that_is_silent_stops_no_rollback(tmp_path: Path) -> None:
-    silent = threading.Event()
+class FakeRun:
+    """MLflow run that records how it was finished."""
 
-    class Silent:
-        def __init__(self, _: str) -> None: ...
+    def __init__(self, on_finish: Callable[[], object] = lambda: None) -> None:
+        self._on_finish = on_finish
+        self.finished: list[tuple[RolloutOutcome, ReasonCode | None, str]] = []
 
-        def end(self, *_: object) -> None:
-            silent.wait(5)
+    def log_metrics(self, metrics: Mapping[str, float], timestamp: float) -> None: ...
 
-    acted = stage(tmp_path, broken)
-    acted.reporter = partial(OutcomeReporter, open_run=Silent, record_s=0.1)
-    journal = with_a_run(tmp_path)
-    acted.run()
-    silent.set()
-    assert journal.rollout().outcome == Outcome.ROLLED_BACK
-    assert active(tmp_path) is None
-
-
-def test_a_pause_holds_and_still_hears_alarms(tmp_path: Path) -> None:
-    decision = [ADVANCE]
-    acted = stage(tmp_path, lambda _: decision[0])
-    controller = acted.controller()
-    for _ in range(2):
-        controller.tick()
-    journal = journals(tmp_path)[-1]
-    journal.append("asked", what=OperatorRequest.PAUSE)
-    step = journal.rollout().step
-    for _ in range(3):
-        controller.tick()
-    assert (journal.rollout().step, journal.rollout().reason) == (step, ReasonCode.PAUSED)
-    decision[0] = ROLL_BACK
-    acted.run()
-    assert journal.rollout().outcome == Outcome.ROLLED_BACK
+    def finish(
+        self,
+        outcome: RolloutOutcome,
+        reason: ReasonCode | None,
+        message: str,
+        entries: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self._on_finish()
+        self.finished.append((outcome, reason, message))
 
 
-def test_a_rollback_needs_no_tracking_store(tmp_path: Path) -> None:
-    def gone(_: str) -> None:
-        raise TrackingError("the tracking store cannot be reached")
-
-    acted = stage(tmp_path, broken)
-    acted.reporter = partial(OutcomeReporter, open_run=gone)
-    journal = with_a_run(tmp_path)
-    acted.run()
-    assert journal.rollout().outcome == Outcome.ROLLED_BACK
-    assert acted.world.split == NOBODY
-
-
-def test_an_outcome_that_mlflow_did_not_take_is_offered_until_it_does(tmp_path: Path) -> None:
-    taken: list[tuple[object, ...]] = []
-
-    class Away:
-        gone = True
-
-        def __init__(self, _: str) -> None: ...
-
-        def end(self, *told: object) -> None:
-            if Away.gone:
-                raise TrackingError("the tracking store cannot be reached")
-            taken.append(told)
-
-    acted = stage(tmp_path, broken)
-    acted.reporter = partial(OutcomeReporter, open_run=Away, again_s=0.0)
-    journal = with_a_run(tmp_path)
-    acted.run()
-    assert (journal.rollout().running, journal.rollout().recorded) == (False, False)
-    Away.gone = False
-    later = acted.controller()
-    for _ in range(3):
-        later.tick()
-    assert journal.rollout().recorded
-    assert [told[:3] for told in taken] == [(Outcome.ROLLED_BACK, ReasonCode.ERROR_RATE, "it is broken")]
+def test_tracking_store_that_does_not_respond_delays_no_rollback(simulation: Simulation) -> None:
+    test_is_over = threading.Event()
+    run = FakeRun(on_finish=lambda: test_is_over.wait(5))
+    simulation.decide = decide_for_broken_canary
+    simulation.make_reporter = partial(OutcomeReporter, open_run=lambda _: run, record_timeout_s=0.1)
+    simulation.add_mlflow_run()
+    simulation.run_until_finished()
+    test_is_over.set()
+    assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
+    assert not simulation.is_rollout_running
 
 
-def test_a_full_disk_keeps_nobody_in_a_canary_that_is_bad(tmp_path: Path) -> None:
-    acted = stage(tmp_path, broken)
-    controller = acted.controller()
-    while acted.world.split.weight < PARAMS.canary.steps[1]:
-        controller.tick()
-    acted.world.can_write_journal = False
+def raise_tracking_error(*_: object) -> FakeRun:
+    raise TrackingError("the tracking store cannot be reached")
+
+
+def test_rollback_needs_no_tracking_store(simulation: Simulation) -> None:
+    simulation.decide = decide_for_broken_canary
+    simulation.make_reporter = partial(OutcomeReporter, open_run=raise_tracking_error)
+    simulation.add_mlflow_run()
+    simulation.run_until_finished()
+    assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
+    assert simulation.environment.split == NO_CANARY
+
+
+def test_outcome_is_recorded_when_the_tracking_store_is_available_again(simulation: Simulation) -> None:
+    run = FakeRun()
+    simulation.decide = decide_for_broken_canary
+    simulation.make_reporter = partial(OutcomeReporter, open_run=raise_tracking_error, retry_interval_s=0.0)
+    simulation.add_mlflow_run()
+    simulation.run_until_finished()
+    assert (simulation.rollout.is_running, simulation.rollout.is_recorded) == (False, False)
+    simulation.make_reporter = partial(OutcomeReporter, open_run=lambda _: run, retry_interval_s=0.0)
+    simulation.run_controller(3)
+    assert simulation.rollout.is_recorded
+    assert run.finished == [(RolloutOutcome.ROLLED_BACK, ReasonCode.ERROR_RATE, "it is broken")]
+
+
+def test_outcome_is_recorded_beside_an_unreadable_journal(simulation: Simulation) -> None:
+    run = FakeRun()
+    simulation.decide = decide_for_broken_canary
+    simulation.make_reporter = partial(OutcomeReporter, open_run=raise_tracking_error)
+    simulation.add_mlflow_run()
+    simulation.run_until_finished()
+    simulation.journal.path.with_name("an-older-one.jsonl").write_text('{"entry": "began", "time": 1.0}\n')
+    simulation.make_reporter = partial(OutcomeReporter, open_run=lambda _: run)
+    simulation.run_controller(1)
+    assert len(run.finished) == 1
+
+
+def test_full_disk_keeps_no_user_in_a_bad_canary(simulation: Simulation) -> None:
+    simulation.decide = decide_for_broken_canary
+    environment, controller = simulation.environment, simulation.start_controller()
+    while environment.split.allocation < PARAMS.steps[1]:
+        controller.run_once()
+    environment.can_write_journal = False
     for _ in range(3):
         with pytest.raises(OSError, match="No space"):
-            controller.tick()
-        assert acted.world.split == NOBODY
-    acted.world.can_write_journal = True
-    controller.tick()
-    assert journals(tmp_path)[-1].rollout().reason == ReasonCode.ERROR_RATE
-    assert acted.world.arms == {STABLE: OLD}
+            controller.run_once()
+        assert environment.split == NO_CANARY
+    environment.can_write_journal = True
+    controller.run_once()
+    assert simulation.rollout.reason == ReasonCode.ERROR_RATE
+    assert environment.arms == {STABLE: OLD}
 
 
-def test_where_users_cannot_be_steered_alarms_are_heard_still(tmp_path: Path) -> None:
-    acted = stage(tmp_path, broken)
-    controller = acted.controller()
-    for _ in range(2):
-        controller.tick()
-    acted.world.can_write_split = False
-    acted.decisions = lambda _: ROLL_BACK
-    controller.tick()
-    assert journals(tmp_path)[-1].rollout().outcome == Outcome.ROLLED_BACK
-    assert acted.world.split == NOBODY
+def test_alarm_rolls_back_although_the_split_cannot_be_written(simulation: Simulation) -> None:
+    simulation.decide = decide_for_broken_canary
+    controller = simulation.run_controller(2)
+    simulation.environment.can_write_split = False
+    simulation.decide = always(ROLL_BACK)
+    controller.run_once()
+    assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
+    assert simulation.environment.split == NO_CANARY
 
 
-def test_a_gateway_that_does_not_take_the_weight_ends_the_rollout(tmp_path: Path) -> None:
-    acted = stage(tmp_path, lambda _: HOLD)
-    controller = acted.controller()
-    controller.tick()
-    acted.world.gateways_obey = False
-    controller.tick()
-    controller.tick()
-    journal = journals(tmp_path)[-1]
-    assert journal.rollout().outcome is None
-    acted.world.seconds += WorldObserver.policy.unhealthy_seconds + 1
-    controller.tick()
-    concluded = journal.rollout()
-    assert (concluded.outcome, concluded.reason) == (Outcome.ROLLED_BACK, ReasonCode.TRAFFIC_SPLIT_FAILED)
+def test_gateway_that_does_not_apply_the_split_ends_the_rollout(simulation: Simulation) -> None:
+    controller = simulation.run_controller(1)
+    simulation.environment.do_gateways_apply_splits = False
+    controller.run_once()
+    controller.run_once()
+    assert simulation.rollout.outcome is None
+    simulation.environment.clock_seconds += PARAMS.unhealthy_seconds + 1
+    controller.run_once()
+    assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
+    assert simulation.rollout.reason == ReasonCode.TRAFFIC_SPLIT_FAILED
 
 
-def test_a_deadline_is_no_alarm_in_a_pause(tmp_path: Path) -> None:
+def test_pause_holds_and_does_not_disable_alarms(simulation: Simulation) -> None:
+    simulation.decide = always(ADVANCE)
+    controller = simulation.run_controller(2)
+    simulation.command(OperatorCommand.PAUSE)
+    step = simulation.rollout.step
+    for _ in range(3):
+        controller.run_once()
+    assert (simulation.rollout.step, simulation.rollout.reason) == (step, ReasonCode.PAUSED)
+    simulation.decide = always(ROLL_BACK)
+    simulation.run_until_finished()
+    assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
+
+
+def test_pause_suspends_the_deadline(simulation: Simulation) -> None:
     late = Decision(Action.ROLL_BACK, ReasonCode.DEADLINE_EXCEEDED, "inconclusive after 72 h")
-    acted = stage(tmp_path, lambda _: late)
-    controller = acted.controller()
-    controller.tick()
-    journal = journals(tmp_path)[-1]
-    journal.append("asked", what=OperatorRequest.PAUSE)
+    simulation.decide = always(late)
+    controller = simulation.run_controller(1)
+    simulation.command(OperatorCommand.PAUSE)
     for _ in range(3):
-        controller.tick()
-    assert journal.rollout().outcome is None
-    journal.append("asked", what=OperatorRequest.RESUME)
-    controller.tick()
-    assert journal.rollout().outcome == Outcome.ROLLED_BACK
+        controller.run_once()
+    assert simulation.rollout.outcome is None
+    simulation.command(OperatorCommand.RESUME)
+    controller.run_once()
+    assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
 
 
-def test_a_pause_before_the_first_step_holds(tmp_path: Path) -> None:
-    acted = stage(tmp_path, better)
-    journal = journals(tmp_path)[-1]
-    journal.append("asked", what=OperatorRequest.PAUSE)
-    controller = acted.controller()
-    for _ in range(3):
-        controller.tick()
-    assert (acted.world.split.weight, journal.rollout().weighed) == (0.0, ())
-    journal.append("asked", what=OperatorRequest.RESUME)
-    acted.run()
-    assert journal.rollout().outcome == Outcome.PROMOTED
+def test_pause_before_the_first_step_holds(simulation: Simulation) -> None:
+    simulation.decide = decide_for_better_canary
+    simulation.command(OperatorCommand.PAUSE)
+    simulation.run_controller(3)
+    assert (simulation.environment.split.allocation, simulation.rollout.allocations) == (0.0, ())
+    simulation.command(OperatorCommand.RESUME)
+    simulation.run_until_finished()
+    assert simulation.rollout.outcome == RolloutOutcome.PROMOTED
 
 
-def test_a_canary_has_its_time_to_start_from_when_it_is_started(tmp_path: Path) -> None:
-    """The stack was down since shortly after the beginning: nobody has tried to start it meanwhile."""
-    acted = stage(tmp_path, better)
-    journal = journals(tmp_path)[-1]
-    journal.path.write_text(
-        journal.path.read_text().replace(f'"time": {journal.rollout().began}', '"time": 1.0')
-    )
-    acted.world.canary_starts = False
-    controller = acted.controller()
-    controller.tick()
-    assert journal.rollout().outcome is None
-    acted.world.seconds += controller.START_S + 1
-    controller.tick()
-    assert journal.rollout().reason == ReasonCode.REPLICAS_NOT_READY
+def test_start_timeout_begins_when_the_canary_is_started(simulation: Simulation) -> None:
+    """The rollout is old, but no controller was running that could have started the canary."""
+    simulation.replace_in_journal(f'"time": {simulation.rollout.started_at}', '"time": 1.0')
+    simulation.environment.can_canary_start = False
+    controller = simulation.run_controller(1)
+    assert simulation.rollout.outcome is None
+    simulation.environment.clock_seconds += CANARY_START_TIMEOUT_S + 1
+    controller.run_once()
+    assert simulation.rollout.reason == ReasonCode.REPLICAS_NOT_READY
 
 
-def test_when_the_canary_goes_and_comes_is_written_down(tmp_path: Path) -> None:
-    acted = stage(tmp_path, lambda _: HOLD)
-    controller, journal = acted.controller(), journals(tmp_path)[-1]
-    controller.tick()
-    later = time.time() + 100
-    for missed in (None, 10.0, 11.0, None, None, later):
-        acted.world.missed = missed
-        controller.tick()
-    (first, second) = journal.rollout().outages
-    assert (first[0], second) == (10.0, (later, math.inf))
-    assert math.isfinite(first[1])
-    assert journal.rollout().out
+def test_outages_of_the_canary_are_recorded(simulation: Simulation) -> None:
+    controller, later = simulation.run_controller(1), time.time() + 100
+    for outage_start in (None, 10.0, 11.0, None, None, later):
+        simulation.environment.outage_start = outage_start
+        controller.run_once()
+    (first, second) = simulation.rollout.outages
+    assert first.start == 10.0
+    assert math.isfinite(first.end)
+    assert second == (later, math.inf)
+    assert simulation.rollout.is_canary_unavailable
 
 
-def held_entries(folder: Path) -> list[dict[str, Any]]:
-    return [entry for entry in journals(folder)[-1].entries() if entry["entry"] == "held"]
+def hold_reasons(simulation: Simulation) -> list[str]:
+    return [entry["reason"] for entry in simulation.entries("held")]
 
 
-def test_journal_has_a_new_hold_when_the_reason_code_changes_whatever_the_words(tmp_path: Path) -> None:
-    decision = [replace(HOLD, message="nobody has come")]
-    acted = stage(tmp_path, lambda _: decision[0])
-    controller = acted.controller()
-    for message in ("nobody has come", "still nobody", "nobody at all"):
-        decision[0] = replace(HOLD, message=message)
-        controller.tick()
-    controller.tick()
-    assert [(entry["reason"], entry["message"]) for entry in held_entries(tmp_path)] == [
-        ("no_data", "still nobody")  # the first tick puts the first users into the canary
-    ]
-    decision[0] = replace(HOLD, reason=ReasonCode.STALE_DATA, message="nobody at all")
+def test_new_hold_is_recorded_when_the_reason_code_changes(simulation: Simulation) -> None:
+    controller = simulation.run_controller(1)  # starts the first step
+    for message in ("no data", "no data yet", "no data at all"):
+        simulation.decide = always(replace(HOLD, message=message))
+        controller.run_once()
+    held = [(entry["reason"], entry["message"]) for entry in simulation.entries("held")]
+    assert held == [("no_data", "no data")]
+    simulation.decide = always(replace(HOLD, reason=ReasonCode.STALE_DATA, message="no data at all"))
     for _ in range(2):
-        controller.tick()
-    assert [entry["reason"] for entry in held_entries(tmp_path)] == ["no_data", "stale_data"]
+        controller.run_once()
+    assert hold_reasons(simulation) == ["no_data", "stale_data"]
 
 
-def test_hold_that_flaps_between_two_reasons_is_written_once_a_minute(tmp_path: Path) -> None:
-    acted = stage(tmp_path, lambda _: HOLD)
-    controller = acted.controller()
-    controller.tick()
+def test_hold_that_alternates_between_two_reasons_is_recorded_once_a_minute(simulation: Simulation) -> None:
+    controller = simulation.run_controller(1)
     stale = replace(HOLD, reason=ReasonCode.STALE_DATA)
-    for decision in (HOLD, stale, HOLD, stale, HOLD):
-        acted.decisions = lambda _, now=decision: now
-        controller.tick()
-    assert [entry["reason"] for entry in held_entries(tmp_path)] == ["no_data", "stale_data"]
-    acted.world.seconds += controller.SAY_S + 1
-    acted.decisions = lambda _: stale
-    controller.tick()
-    assert [entry["reason"] for entry in held_entries(tmp_path)] == ["no_data", "stale_data", "stale_data"]
+    decisions = iter([HOLD, stale, HOLD, stale, HOLD, stale])
+    simulation.decide = lambda _: next(decisions)
+    for _ in range(5):
+        controller.run_once()
+    assert hold_reasons(simulation) == ["no_data", "stale_data"]
+    simulation.environment.clock_seconds += HOLD_ENTRY_INTERVAL_S + 1
+    controller.run_once()
+    assert hold_reasons(simulation) == ["no_data", "stale_data", "stale_data"]
 
 
-def test_every_step_and_the_conclusion_are_written_down_with_reason_and_message(tmp_path: Path) -> None:
-    decisions = replace(ROLL_BACK, evidence={"p": 1e-6, "low": -math.inf})
-    stage(tmp_path, lambda rollout: decisions if rollout.step else ADVANCE).run()
-    entries = [entry for entry in journals(tmp_path)[-1].entries() if "reason" in entry]
+def test_steps_and_conclusion_are_recorded_with_reason_and_message(simulation: Simulation) -> None:
+    rollback = replace(ROLL_BACK, evidence={"p": 1e-6, "low": -math.inf})
+    simulation.decide = lambda rollout: rollback if rollout.step else ADVANCE
+    simulation.run_until_finished()
+    entries = [entry for entry in simulation.journal.read_entries() if "reason" in entry]
     assert [(entry["entry"], entry["reason"], entry["message"]) for entry in entries] == [
-        ("weighed", "canary_ready", "the canary is ready"),
-        ("weighed", "guardrails_passed", "fine so far"),
+        ("allocation_set", "canary_ready", "the canary is ready"),
+        ("allocation_set", "guardrails_passed", "no alarm"),
         ("concluded", "error_rate", "it is broken"),
     ]
     assert entries[-1]["evidence"] == {"p": 1e-6}
-
-
-def test_rollout_that_an_older_version_began_goes_on(tmp_path: Path) -> None:
-    acted = stage(tmp_path, better)
-    journal = journals(tmp_path)[-1]
-    journal.append("weighed", step=0, weight=PARAMS.canary.steps[0], reason="the canary is ready")
-    journal.append("held", reason="no data: the canary arm has answered nobody yet")
-    assert (journal.rollout().reason, journal.rollout().message[:7]) == (None, "no data")
-    acted.run()
-    assert (journal.rollout().outcome, journal.rollout().step) == (Outcome.PROMOTED, 4)

@@ -1,4 +1,4 @@
-"""Processes killed at random moments: what was acknowledged is there, and there once."""
+"""Processes killed at random times: acknowledged feedback is on disk, once."""
 
 import os
 import random
@@ -11,63 +11,69 @@ from pathlib import Path
 
 import pytest
 
-from marquee.events import Feedback, once
-from service.telemetry.reader import SetAside, read_events
+from marquee.events import Feedback, deduplicate
+from service.telemetry.reader import read_events
 
-ROUNDS, SIDE_BY_SIDE = 200, 4
-# Sends feedback from several threads; tells each acknowledgement after it came; sends some again.
+ROOT = Path(__file__).parents[3]
+N_KILLS, N_REPLICAS = 200, 4
+# Sends feedback from several threads, some of it repeated; prints the event ids of each acknowledged batch.
 WRITER = """
 import itertools, os, sys, threading
 from pathlib import Path
 from marquee.events import Feedback, encode
 from service.telemetry import EventWriter, TelemetrySettings
-folder, name, known = sys.argv[1:4]
-writer = EventWriter(TelemetrySettings(Path(folder), name, sync_every_s=0.01, max_bytes=4000))
+
+folder, name, repeated_path = sys.argv[1:4]
+settings = TelemetrySettings(Path(folder), name, sync_interval_s=0.01, max_segment_bytes=4000)
+writer = EventWriter(settings)
 writer.start()
 numbers, lock = itertools.count(), threading.Lock()
-again = [line for line in open(known).read().split()] if os.path.exists(known) else []
+repeated = open(repeated_path).read().split() if os.path.exists(repeated_path) else []
+
 def send():
     while True:
-        ids = [f"{name}-{os.getpid()}-{next(numbers)}" for _ in range(3)] + ([again.pop()] if again else [])
-        lines = [encode(Feedback(each, 1.0, "ann", "i1", "rating", 4.0)) for each in ids]
+        ids = [f"{name}-{os.getpid()}-{next(numbers)}" for _ in range(3)]
+        ids += [repeated.pop()] if repeated else []
+        lines = [encode(Feedback(event_id, 1.0, "ann", "i1", "rating", 4.0)) for event_id in ids]
         done = threading.Event()
         results = []
-        writer.store(lines, ids, lambda result: (results.append(result), done.set()))
-        writer.offer(b"x" * 300)
+        writer.store_feedback(lines, ids, lambda result: (results.append(result), done.set()))
+        writer.offer_exposure(b"x" * 300)
         done.wait()
         if isinstance(results[0], int):
             with lock:
                 os.write(1, (" ".join(ids) + "\\n").encode())
+
 for _ in range(4):
     threading.Thread(target=send, daemon=True).start()
 threading.Event().wait()
 """
 
 
-class Writers:
-    """Writers that live a moment each, in the folders of their predecessors."""
+class KilledWriters:
+    """Writer processes that are killed after a moment; each continues in the folder of a killed one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._random = random.Random(7)
-        self.acknowledged: set[str] = set()
+        self.acknowledged_ids: set[str] = set()
 
-    def kill_one(self, number: int) -> None:
-        name = f"r{number % SIDE_BY_SIDE}"
-        told, known = self._folder / f"{number}.told", self._folder / f"{name}.known"
-        if self.acknowledged:
-            known.write_text(" ".join(self._random.choices(sorted(self.acknowledged), k=20)))
-        with told.open("wb") as output:
-            command = [sys.executable, "-c", WRITER, str(self._folder / "events"), name, str(known)]
-            process = subprocess.Popen(command, stdout=output, cwd=Path(__file__).parents[3])
-            self._live(process, told)
-        for line in told.read_text().splitlines(keepends=True):
+    def run_and_kill(self, number: int) -> None:
+        name = f"r{number % N_REPLICAS}"
+        output_path, repeated_path = self._folder / f"{number}.out", self._folder / f"{name}.repeated"
+        if self.acknowledged_ids:
+            repeated_path.write_text(" ".join(self._random.choices(sorted(self.acknowledged_ids), k=20)))
+        with output_path.open("wb") as output:
+            command = [sys.executable, "-c", WRITER, str(self._folder / "events"), name, str(repeated_path)]
+            self._kill_soon(subprocess.Popen(command, stdout=output, cwd=ROOT), output_path)
+        for line in output_path.read_text().splitlines(keepends=True):
             if line.endswith("\n"):
-                self.acknowledged |= set(line.split())
+                self.acknowledged_ids |= set(line.split())
 
-    def _live(self, process: "subprocess.Popen[bytes]", told: Path) -> None:
+    def _kill_soon(self, process: "subprocess.Popen[bytes]", output_path: Path) -> None:
+        """Kill the process shortly after its first output."""
         deadline = time.monotonic() + 20
-        while not told.stat().st_size and time.monotonic() < deadline:
+        while not output_path.stat().st_size and time.monotonic() < deadline:
             time.sleep(0.002)
         time.sleep(self._random.uniform(0, 0.05))
         os.kill(process.pid, signal.SIGKILL)
@@ -76,14 +82,13 @@ class Writers:
 
 @pytest.mark.endurance
 @pytest.mark.timeout(600)
-def test_two_hundred_kills_lose_no_acknowledged_feedback_and_double_none(tmp_path: Path) -> None:
-    writers = Writers(tmp_path)
-    for number in range(ROUNDS):
-        writers.kill_one(number)
-    assert len(writers.acknowledged) > 3 * ROUNDS
-    aside = SetAside()
-    events = [event for event in read_events(tmp_path / "events", aside) if isinstance(event, Feedback)]
-    read = Counter(event.event_id for event in once(events) if isinstance(event, Feedback))
-    assert writers.acknowledged <= read.keys()
-    assert set(read.values()) == {1}
-    assert len(events) > len(read)  # some were sent again after a kill, to a process that did not know them
+def test_kills_lose_no_acknowledged_feedback_and_duplicate_none(tmp_path: Path) -> None:
+    writers = KilledWriters(tmp_path)
+    for number in range(N_KILLS):
+        writers.run_and_kill(number)
+    assert len(writers.acknowledged_ids) > 3 * N_KILLS
+    events = [event for event in read_events(tmp_path / "events") if isinstance(event, Feedback)]
+    counts = Counter(event.event_id for event in deduplicate(events) if isinstance(event, Feedback))
+    assert writers.acknowledged_ids <= counts.keys()
+    assert set(counts.values()) == {1}
+    assert len(events) > len(counts)  # some were repeated to a new process, which did not remember their ids

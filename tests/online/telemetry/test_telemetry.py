@@ -1,4 +1,4 @@
-"""The event writer: the books balance, what was acknowledged is on disk, and the disk may fail."""
+"""Event writer and event tail: counters balance, acknowledged feedback survives disk failures."""
 
 import errno
 import os
@@ -12,16 +12,21 @@ from pathlib import Path
 import pytest
 
 from marquee.events import Event, Exposure, Feedback, decode, encode
-from service.telemetry import Books, EventWriter, Follower, TelemetrySettings, readable, tail
-from service.telemetry import segments as on_disk
-from service.telemetry.segments import Segment
+from service.telemetry import (
+    EventCounters,
+    EventTail,
+    EventWriter,
+    TelemetrySettings,
+    read_until_error,
+)
+from service.telemetry.segment_files import SegmentFile
 
-SOON = 0.02
+SYNC_INTERVAL_S = 0.02
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> TelemetrySettings:
-    return TelemetrySettings(tmp_path / "events", "r", sync_every_s=SOON)
+    return TelemetrySettings(tmp_path / "events", "r", sync_interval_s=SYNC_INTERVAL_S)
 
 
 @pytest.fixture
@@ -36,249 +41,249 @@ def exposure(number: int) -> bytes:
     return encode(Exposure(f"r{number}", 1.0, "ann", "stable", "7", "personal", ("i1", "i2"), 100))
 
 
-def feedback(identity: str, item: str = "i1") -> bytes:
-    return encode(Feedback(identity, 1.0, "ann", item, "rating", 4.0))
+def feedback(event_id: str, item: str = "i1") -> bytes:
+    return encode(Feedback(event_id, 1.0, "ann", item, "rating", 4.0))
 
 
-class Sender:
-    """Sends feedback and waits for what becomes of it, as the HTTP layer does."""
+def send(writer: EventWriter, *event_ids: str) -> int | OSError:
+    """Send feedback and wait for the outcome, as the API does."""
+    results: list[int | OSError] = []
+    done = threading.Event()
 
-    def __init__(self, writer: EventWriter) -> None:
-        self._writer = writer
+    def on_stored(result: int | OSError) -> None:
+        results.append(result)
+        done.set()
 
-    def send(self, *identities: str) -> int | OSError:
-        told: list[int | OSError] = []
-        done = threading.Event()
-
-        def tell(result: int | OSError) -> None:
-            told.append(result)
-            done.set()
-
-        self._writer.store([feedback(each) for each in identities], list(identities), tell)
-        assert done.wait(10)
-        assert len(told) == 1
-        return told[0]
+    writer.store_feedback([feedback(event_id) for event_id in event_ids], list(event_ids), on_stored)
+    assert done.wait(10)
+    assert len(results) == 1
+    return results[0]
 
 
-def written(folder: Path) -> list[Event]:
+def read_all(folder: Path) -> list[Event]:
     paths = sorted(folder.rglob("*.jsonl*"))
     return [decode(line) for path in paths for line in path.read_bytes().splitlines()]
 
 
-def eventually(check: Callable[[], bool]) -> None:
+def poll_ids(tail: EventTail) -> list[str]:
+    return feedback_ids(tail.poll())
+
+
+def feedback_ids(events: Iterator[Event] | list[Event]) -> list[str]:
+    return [event.event_id for event in events if isinstance(event, Feedback)]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
     for _ in range(1000):
-        if check():
+        if condition():
             return
         time.sleep(0.01)
-    pytest.fail("it did not come about within 10 s")
+    pytest.fail("the condition did not hold within 10 s")
 
 
-def at_rest(writer: EventWriter) -> Books:
-    eventually(lambda: writer.books().exposure.queued == writer.books().feedback.queued == 0)
-    books = writer.books()
-    assert books.balanced
-    return books
+def idle_counters(writer: EventWriter) -> EventCounters:
+    """Wait until nothing is queued and return the counters."""
+
+    def is_idle() -> bool:
+        counters = writer.read_counters()
+        return counters.exposure.queued == counters.feedback.queued == 0
+
+    wait_until(is_idle)
+    counters = writer.read_counters()
+    assert counters.is_balanced
+    return counters
 
 
-def test_exposures_arrive_in_order_without_anybody_waiting(
-    writer: EventWriter, settings: TelemetrySettings
-) -> None:
+def test_exposures_are_written_in_order(writer: EventWriter, settings: TelemetrySettings) -> None:
     for number in range(1000):
-        assert writer.offer(exposure(number))
-        assert writer.books().balanced
-    books = at_rest(writer)
-    assert (books.exposure.offered, books.exposure.durable) == (1000, 1000)
-    events = written(settings.folder)
-    assert [event.request_id for event in events] == [f"r{number}" for number in range(1000)]
+        assert writer.offer_exposure(exposure(number))
+        assert writer.read_counters().is_balanced
+    counters = idle_counters(writer)
+    assert (counters.exposure.offered, counters.exposure.durable) == (1000, 1000)
+    request_ids = [event.request_id for event in read_all(settings.folder)]
+    assert request_ids == [f"r{number}" for number in range(1000)]
 
 
-def test_feedback_is_on_disk_when_it_is_acknowledged(
-    writer: EventWriter, settings: TelemetrySettings
+def test_acknowledged_feedback_is_on_disk(writer: EventWriter, settings: TelemetrySettings) -> None:
+    assert send(writer, "e1", "e2") == 2
+    assert feedback_ids(read_all(settings.folder)) == ["e1", "e2"]
+
+
+def test_repeated_feedback_is_stored_once(writer: EventWriter, settings: TelemetrySettings) -> None:
+    assert send(writer, "e1", "e1", "e2") == 2
+    assert send(writer, "e2", "e3") == 1
+    assert send(writer, "e1") == 0
+    assert len(read_all(settings.folder)) == 3
+    assert idle_counters(writer).feedback.durable == 6  # a repetition is as durable as the first event
+
+
+def test_remembered_ids_are_not_stored(writer: EventWriter) -> None:
+    writer.remember_ids(["e1"])
+    assert send(writer, "e1", "e2") == 1
+
+
+def test_concurrent_requests_share_a_sync(
+    settings: TelemetrySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert Sender(writer).send("e1", "e2") == 2
-    events = [event for event in written(settings.folder) if isinstance(event, Feedback)]
-    assert [event.event_id for event in events] == ["e1", "e2"]
-
-
-def test_an_event_that_was_stored_is_not_stored_again(
-    writer: EventWriter, settings: TelemetrySettings
-) -> None:
-    sender = Sender(writer)
-    assert sender.send("e1", "e1", "e2") == 2
-    assert sender.send("e2", "e3") == 1
-    assert sender.send("e1") == 0
-    assert len(written(settings.folder)) == 3
-    assert at_rest(writer).feedback.durable == 6  # a repetition is as durable as what it repeats
-
-
-def test_events_of_other_replicas_are_known_once_told(writer: EventWriter) -> None:
-    writer.remember(["e1"])
-    assert Sender(writer).send("e1", "e2") == 1
-
-
-def test_many_senders_share_a_sync(settings: TelemetrySettings, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs = []
-    sync = os.fdatasync
+    fdatasync = os.fdatasync
 
-    def slow(handle: int) -> None:
+    def slow_fdatasync(handle: int) -> None:
         syncs.append(handle)
         time.sleep(0.02)
-        sync(handle)
+        fdatasync(handle)
 
-    monkeypatch.setattr(os, "fdatasync", slow)
+    monkeypatch.setattr(os, "fdatasync", slow_fdatasync)
     writer = EventWriter(settings)
     writer.start()
     done = threading.Semaphore(0)
     for number in range(200):
-        writer.store([feedback(f"e{number}")], [f"e{number}"], lambda _: done.release())
+        writer.store_feedback([feedback(f"e{number}")], [f"e{number}"], lambda _: done.release())
         time.sleep(0.0005)
     for _ in range(200):
         assert done.acquire(timeout=10)
     writer.close()
     assert len(syncs) < 50
-    assert len(written(settings.folder)) == 200
+    assert len(read_all(settings.folder)) == 200
 
 
-def test_a_full_queue_drops_and_counts_and_never_waits(settings: TelemetrySettings) -> None:
-    writer = EventWriter(replace(settings, queue=10))  # not started: nothing leaves the queue
-    assert [writer.offer(exposure(number)) for number in range(12)] == [True] * 10 + [False] * 2
-    books = writer.books()
-    assert (books.exposure.dropped, books.exposure.queued) == (2, 10)
-    assert books.balanced
+def test_full_queue_drops_and_counts_exposures(settings: TelemetrySettings) -> None:
+    writer = EventWriter(replace(settings, max_queued_exposures=10))  # not started: the queue only grows
+    accepted = [writer.offer_exposure(exposure(number)) for number in range(12)]
+    assert accepted == [True] * 10 + [False] * 2
+    counters = writer.read_counters()
+    assert (counters.exposure.dropped, counters.exposure.queued) == (2, 10)
+    assert counters.is_balanced
     writer.start()
     writer.close()
-    assert writer.books().exposure.durable == 10
+    assert writer.read_counters().exposure.durable == 10
 
 
-def test_too_much_feedback_is_refused_at_once(settings: TelemetrySettings) -> None:
-    writer = EventWriter(replace(settings, waiting=3))
-    told: list[int | OSError] = []
-    writer.store([feedback("a"), feedback("b")], ["a", "b"], told.append)
-    writer.store([feedback("c"), feedback("d")], ["c", "d"], told.append)
-    assert [type(result) for result in told] == [BlockingIOError]
-    assert writer.books().feedback.rejected == 2
-    assert writer.books().balanced
+def test_feedback_over_the_limit_is_refused_at_once(settings: TelemetrySettings) -> None:
+    writer = EventWriter(replace(settings, max_pending_feedback=3))
+    results: list[int | OSError] = []
+    writer.store_feedback([feedback("a"), feedback("b")], ["a", "b"], results.append)
+    writer.store_feedback([feedback("c"), feedback("d")], ["c", "d"], results.append)
+    assert [type(result) for result in results] == [BlockingIOError]
+    assert writer.read_counters().feedback.rejected == 2
+    assert writer.read_counters().is_balanced
     writer.start()
     writer.close()
-    assert told[1] == 2
+    assert results[1] == 2
 
 
-def test_segments_rotate_by_size_and_by_age(settings: TelemetrySettings) -> None:
-    writer = EventWriter(replace(settings, max_bytes=200, max_age_s=0.1))
+def test_segments_rotate_by_size_and_age(settings: TelemetrySettings) -> None:
+    writer = EventWriter(replace(settings, max_segment_bytes=200, max_segment_age_s=0.1))
     writer.start()
     for number in range(3):
-        writer.offer(exposure(number) * 2)
-        at_rest(writer)
-    Sender(writer).send("e1")
-    eventually(lambda: len(list(settings.folder.rglob("feedback-*.jsonl"))) == 1)
+        writer.offer_exposure(exposure(number) * 2)
+        idle_counters(writer)
+    send(writer, "e1")
+    wait_until(lambda: len(list(settings.folder.rglob("feedback-*.jsonl"))) == 1)
     assert len(list(settings.folder.rglob("exposure-*.jsonl"))) == 3
     writer.close()
     assert not list(settings.folder.rglob("*.open"))
 
 
-def test_two_processes_of_one_name_have_two_folders(settings: TelemetrySettings) -> None:
-    one, two = EventWriter(settings), EventWriter(settings)
-    for writer in (one, two):
+def test_writers_of_equal_name_use_separate_folders(settings: TelemetrySettings) -> None:
+    first, second = EventWriter(settings), EventWriter(settings)
+    for writer in (first, second):
         writer.start()
-    assert [Sender(one).send("a"), Sender(two).send("b")] == [1, 1]
+    assert [send(first, "a"), send(second, "b")] == [1, 1]
     assert sorted(path.name for path in settings.folder.iterdir()) == ["r", "r-2"]
-    one.close()
-    two.close()
+    first.close()
+    second.close()
 
 
-def test_a_successor_closes_what_was_left_and_appends_nothing_to_it(settings: TelemetrySettings) -> None:
-    left = settings.folder / "r" / "feedback-1-000001.jsonl.open"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(feedback("e1") + b"\n" + feedback("e2")[:-9])
-    before = left.read_bytes()
+def test_abandoned_segment_is_closed_unchanged(settings: TelemetrySettings) -> None:
+    abandoned = settings.folder / "r" / "feedback-1-000001.jsonl.open"
+    abandoned.parent.mkdir(parents=True)
+    abandoned.write_bytes(feedback("e1") + b"\n" + feedback("e2")[:-9])
+    content = abandoned.read_bytes()
     writer = EventWriter(settings)
     writer.start()
-    assert Sender(writer).send("e2") == 1
+    assert send(writer, "e2") == 1
     writer.close()
-    assert (settings.folder / "r" / "feedback-1-000001.jsonl").read_bytes() == before
+    assert (settings.folder / "r" / "feedback-1-000001.jsonl").read_bytes() == content
     assert len(list(settings.folder.rglob("feedback-*.jsonl"))) == 2
 
 
-def failing(call: Callable[..., int], error: int, switch: threading.Event) -> Callable[..., int]:
-    """A system call that fails while a switch is on."""
+def fail_while_set(call: Callable[..., int], code: int, switch: threading.Event) -> Callable[..., int]:
+    """Wrap a system call so that it fails with an error code while the switch is set."""
 
-    def maybe(*args: object) -> int:
+    def wrapped(*args: object) -> int:
         if switch.is_set():
-            raise OSError(error, os.strerror(error))
+            raise OSError(code, os.strerror(code))
         return call(*args)
 
-    return maybe
+    return wrapped
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
 @pytest.mark.parametrize("call", ["write", "fdatasync"])
-def test_a_disk_that_fails_is_said_counted_and_recovered_from(
-    settings: TelemetrySettings, monkeypatch: pytest.MonkeyPatch, call: str, error: int
+def test_disk_failure_is_reported_counted_and_survived(
+    settings: TelemetrySettings, monkeypatch: pytest.MonkeyPatch, call: str, code: int
 ) -> None:
     switch = threading.Event()
-    monkeypatch.setattr(on_disk.os, call, failing(getattr(os, call), error, switch))
-    writer, sender = EventWriter(settings), None
+    monkeypatch.setattr(os, call, fail_while_set(getattr(os, call), code, switch))
+    writer = EventWriter(settings)
     writer.start()
-    sender = Sender(writer)
-    assert sender.send("before") == 1
+    assert send(writer, "before") == 1
     switch.set()
-    result = sender.send("lost")
+    result = send(writer, "lost")
     assert isinstance(result, OSError)
-    assert result.errno == error
-    assert "failing" in writer.state()
-    assert os.strerror(error) in writer.state()
-    writer.offer(exposure(1))
-    eventually(lambda: writer.books().exposure.dropped == 1)
+    assert result.errno == code
+    assert "failing" in writer.disk_status
+    assert os.strerror(code) in writer.disk_status
+    writer.offer_exposure(exposure(1))
+    wait_until(lambda: writer.read_counters().exposure.dropped == 1)
     switch.clear()
-    assert sender.send("lost", "after") == 2  # it was not acknowledged, so it is sent again
-    assert writer.state() == "ok"
-    books = at_rest(writer)
-    assert (books.feedback.durable, books.feedback.rejected) == (3, 1)
+    assert send(writer, "lost", "after") == 2  # not acknowledged, so the client sends it again
+    assert writer.disk_status == "ok"
+    counters = idle_counters(writer)
+    assert (counters.feedback.durable, counters.feedback.rejected) == (3, 1)
     writer.close()
-    kept = [event.event_id for event in Follower(settings.folder).poll()]
-    assert sorted(set(kept)) == ["after", "before", "lost"]
+    assert sorted(set(poll_ids(EventTail(settings.folder)))) == ["after", "before", "lost"]
 
 
-def test_half_a_group_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    segment = Segment(tmp_path, "feedback", 1)
+def test_partially_written_batch_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = SegmentFile(tmp_path, "feedback", 1)
     segment.append([b"one"])
     write = os.write
-    calls: list[int] = []
+    sizes: list[int] = []
 
-    def half(handle: int, data: memoryview) -> int:
-        calls.append(len(data))
-        if len(calls) > 1:
+    def write_three_bytes_once(handle: int, data: memoryview) -> int:
+        sizes.append(len(data))
+        if len(sizes) > 1:
             raise OSError(errno.ENOSPC, "full")
         return write(handle, data[:3])
 
-    monkeypatch.setattr(on_disk.os, "write", half)
+    monkeypatch.setattr(os, "write", write_three_bytes_once)
     with pytest.raises(OSError, match="full"):
         segment.append([b"two", b"three"])
     segment.close()
     assert (tmp_path / segment.path.name.removesuffix(".open")).read_bytes() == b"one\n"
 
 
-def test_a_segment_without_a_line_leaves_nothing(tmp_path: Path) -> None:
-    Segment(tmp_path, "feedback", 1).close()
+def test_empty_segment_is_deleted(tmp_path: Path) -> None:
+    SegmentFile(tmp_path, "feedback", 1).close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_said_and_tried_again(
-    settings: TelemetrySettings, tmp_path: Path
-) -> None:
-    in_the_way = tmp_path / "events"
-    in_the_way.write_text("a file, where a folder should be")
+def test_missing_folder_is_reported_and_retried(settings: TelemetrySettings, tmp_path: Path) -> None:
+    obstacle = tmp_path / "events"
+    obstacle.write_text("a file in place of the folder")
     writer = EventWriter(settings)
     writer.start()
-    assert isinstance(Sender(writer).send("e1"), OSError)
-    assert "failing" in writer.state()
-    in_the_way.unlink()
-    assert Sender(writer).send("e1") == 1
-    assert writer.state() == "ok"
+    assert isinstance(send(writer, "e1"), OSError)
+    assert "failing" in writer.disk_status
+    obstacle.unlink()
+    assert send(writer, "e1") == 1
+    assert writer.disk_status == "ok"
     writer.close()
 
 
-def test_one_incident_is_one_line_in_the_log(
+def test_series_of_failures_is_logged_once(
     settings: TelemetrySettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="marquee.telemetry")
@@ -286,14 +291,14 @@ def test_one_incident_is_one_line_in_the_log(
     writer = EventWriter(settings)
     writer.start()
     for number in range(5):
-        Sender(writer).send(f"e{number}")
+        send(writer, f"e{number}")
     (tmp_path / "events").unlink()
-    Sender(writer).send("e9")
+    send(writer, "e9")
     writer.close()
     messages = [record.getMessage() for record in caplog.records if record.name == "marquee.telemetry"]
     assert [message.split(" to ")[0].split(" after ")[0] for message in messages] == [
-        "events cannot be written",
-        "events are written again",
+        "cannot write events",
+        "writing events again",
     ]
 
 
@@ -302,85 +307,79 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("this user may not mount")
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(command, check=False).returncode != 0:
+        pytest.skip("mounting a file system needs root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_loses_no_acknowledged_feedback(small_disk: Path) -> None:
-    writer = EventWriter(TelemetrySettings(small_disk / "events", "r", sync_every_s=SOON))
+def test_full_disk_loses_no_acknowledged_feedback(small_disk: Path) -> None:
+    writer = EventWriter(TelemetrySettings(small_disk / "events", "r", sync_interval_s=SYNC_INTERVAL_S))
     writer.start()
-    sender, acknowledged, number = Sender(writer), [], 0
-    while True:
-        number += 1
-        result = sender.send(f"e{number}")
-        if isinstance(result, OSError):
-            assert result.errno == errno.ENOSPC
-            break
-        acknowledged.append(f"e{number}")
-    assert len(acknowledged) > 100
-    assert [event.event_id for event in Follower(small_disk / "events").poll()] == acknowledged
+    acknowledged_ids: list[str] = []
+    while not isinstance(result := send(writer, f"e{len(acknowledged_ids)}"), OSError):
+        acknowledged_ids.append(f"e{len(acknowledged_ids)}")
+    assert result.errno == errno.ENOSPC
+    assert len(acknowledged_ids) > 100
+    assert poll_ids(EventTail(small_disk / "events")) == acknowledged_ids
     for path in small_disk.rglob("feedback-*"):
         path.unlink()  # an operator makes room
-    eventually(lambda: sender.send("again") == 1)
-    assert writer.state() == "ok"
+    wait_until(lambda: send(writer, "again") == 1)
+    assert writer.disk_status == "ok"
     writer.close()
-    assert writer.books().balanced
+    assert writer.read_counters().is_balanced
 
 
-def test_a_follower_reads_each_line_once_through_rotation(settings: TelemetrySettings) -> None:
-    writer = EventWriter(replace(settings, max_bytes=150))
+def test_tail_yields_each_event_once_through_rotation(settings: TelemetrySettings) -> None:
+    writer = EventWriter(replace(settings, max_segment_bytes=150))
     writer.start()
-    follower, sender = Follower(settings.folder), Sender(writer)
-    seen = []
+    tail, event_ids = EventTail(settings.folder), []
     for number in range(30):
-        sender.send(f"e{number}")
+        send(writer, f"e{number}")
         if number % 4 == 0:
-            seen += [event.event_id for event in follower.poll()]
+            event_ids += poll_ids(tail)
     writer.close()
-    seen += [event.event_id for event in follower.poll()]
-    assert seen == [f"e{number}" for number in range(30)]
-    assert list(follower.poll()) == []
+    event_ids += poll_ids(tail)
+    assert event_ids == [f"e{number}" for number in range(30)]
+    assert list(tail.poll()) == []
 
 
-def test_a_follower_waits_for_the_rest_of_a_line_and_counts_what_is_none(tmp_path: Path) -> None:
+def test_tail_waits_for_the_rest_of_a_line_and_counts_invalid_ones(tmp_path: Path) -> None:
     segment = tmp_path / "r" / "feedback-1-000001.jsonl.open"
     segment.parent.mkdir()
-    follower = Follower(tmp_path)
+    tail = EventTail(tmp_path)
     line = feedback("e1") + b"\n"
     segment.write_bytes(b"{torn\n" + line[:20])
-    assert list(follower.poll()) == []
-    assert follower.unreadable == 1
+    assert list(tail.poll()) == []
+    assert tail.unparsable_lines == 1
     segment.write_bytes(b"{torn\n" + line)
-    assert [event.event_id for event in follower.poll()] == ["e1"]
+    assert poll_ids(tail) == ["e1"]
 
 
-def test_what_one_replica_withholds_costs_nobody_elses_events_and_none_of_its_own(
+def test_unreadable_replica_does_not_hide_other_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for replica in ("a", "b"):
         path = tmp_path / replica / "feedback-1-000001.jsonl.open"
         path.parent.mkdir()
         path.write_bytes(b"".join(feedback(f"{replica}{number}") + b"\n" for number in range(100)))
-    follower, failing = Follower(tmp_path), True
-    decode = tail.decode
+    tail, is_failing = EventTail(tmp_path), True
 
-    def broken(line: bytes) -> Event:
-        if failing and b'"a50"' in line:
-            raise OSError(5, "Input/output error")
+    def decode_or_fail(line: bytes) -> Event:
+        if is_failing and b'"a50"' in line:
+            raise OSError(errno.EIO, "Input/output error")
         return decode(line)
 
-    monkeypatch.setattr(tail, "decode", broken)
-    troubles: list[str] = []
-    seen = [event.event_id for event in readable(follower.poll(), troubles)]
-    assert len(troubles) == 1
-    assert sum(name.startswith("b") for name in seen) == 100
-    failing = False
-    seen += [event.event_id for event in readable(follower.poll(), troubles)]
-    assert sorted(seen) == sorted(f"{replica}{number}" for replica in "ab" for number in range(100))
+    monkeypatch.setattr("service.telemetry.tail.decode", decode_or_fail)
+    errors: list[str] = []
+    event_ids = feedback_ids(read_until_error(tail.poll(), errors))
+    assert len(errors) == 1
+    assert sum(event_id.startswith("b") for event_id in event_ids) == 100
+    is_failing = False
+    event_ids += feedback_ids(read_until_error(tail.poll(), errors))
+    assert sorted(event_ids) == sorted(f"{replica}{number}" for replica in "ab" for number in range(100))
 
 
-def test_a_follower_of_nothing_finds_nothing(tmp_path: Path) -> None:
-    assert list(Follower(tmp_path / "none").poll()) == []
+def test_tail_of_missing_folder_is_empty(tmp_path: Path) -> None:
+    assert list(EventTail(tmp_path / "none").poll()) == []

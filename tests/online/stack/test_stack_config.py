@@ -1,0 +1,46 @@
+"""Configuration of the stack: files, environment of the replicas."""
+
+from pathlib import Path
+
+import pytest
+
+from marquee.errors import MarqueeError
+from service.stack.stack_config import (
+    CANARY,
+    STABLE,
+    Arm,
+    StackConfig,
+    load_stack_config,
+    read_arms,
+    replica_environment,
+    write_arms,
+)
+
+
+def test_saved_config_is_loaded_again(stack: StackConfig) -> None:
+    assert load_stack_config(stack.folder) == stack
+    assert stack.process_names[:5] == ("gateway-1", "gateway-2", "stable-1", "stable-2", "canary-1")
+    assert len({replica.port for replica in stack.all_replicas}) == 3
+    assert stack.get_arm("canary-1") == CANARY
+
+
+def test_missing_config_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(MarqueeError, match="marquee up"):
+        load_stack_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "{}", "[]", '{"folder": "x", "events": "y", "gateways": [{"port": 1}]}']
+)
+def test_damaged_config_is_reported(tmp_path: Path, content: str) -> None:
+    (tmp_path / "stack.json").write_text(content)
+    with pytest.raises(MarqueeError, match="damaged"):
+        load_stack_config(tmp_path)
+
+
+def test_replica_gets_arm_bento_and_port_from_its_environment(stack: StackConfig) -> None:
+    write_arms(stack.folder, {STABLE: Arm("/bentos/one", 1), CANARY: Arm("/bentos/two", 2)})
+    environment = replica_environment(stack, "canary-1")
+    assert (environment["MARQUEE_ARM"], environment["MARQUEE_BENTO"]) == ("canary", "/bentos/two")
+    assert environment["MARQUEE_PORT"] == str(stack.get_replica("canary-1").port)
+    assert read_arms(stack.folder)[STABLE].version == 1
