@@ -1,23 +1,28 @@
-# Marquee: every command a person needs, one line each. `make help` lists them.
+# Commands for users and developers; `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.ready
 PEERS := .venv-peers
-# Nothing that we run phones home, and nothing recompiles Python on every start.
+# Turn off the telemetry of libraries, and let Python cache compiled modules.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help repro image test test-all test-container fuzz check serve ui bench bench-peers lint types lock format clean
+PYTEST := python -m pytest -n 2 --dist loadgroup
+ONLY_PYTHON := not (database or server or browser or endurance or container)
+MEASURE_COVERAGE := --cov --cov-report=json:.coverage.json
+
+.PHONY: help repro ui serve image test-fast test test-all test-container coverage fuzz bench bench-peers \
+	check lint types format lock clean
 .DEFAULT_GOAL := help
 
-help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(ENV): requirements/bootstrap.txt requirements/all.txt pyproject.toml
-	@echo "Making the environment in .venv (about a minute the first time) ..."
+	@echo "Creating the virtual environment .venv (takes about a minute the first time) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/all.txt
@@ -26,57 +31,63 @@ $(ENV): requirements/bootstrap.txt requirements/all.txt pyproject.toml
 	@touch $@
 
 $(PEERS): $(ENV) requirements/peers.txt
-	@echo "Making the peers' environment in $(PEERS) (some gigabytes the first time) ..."
+	@echo "Creating the virtual environment $(PEERS) (downloads some gigabytes the first time) ..."
 	@$(PYTHON) -m venv --clear $(PEERS)
 	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes -r requirements/peers.txt
 	@touch $@
 
-repro: $(ENV) ## run the whole pipeline on the data set of params.yaml
+repro: $(ENV) ## run the pipeline on the data set of params.yaml, and print the leaderboard
 	@marquee repro
 
-ui: $(ENV) ## open the runs in the MLflow UI
+ui: $(ENV) ## start the MLflow UI on port 5000
 	@marquee ui
 
-serve: $(ENV) ## serve the packaged model on port 3000
+serve: $(ENV) ## serve the last packaged model on port 3000
 	@marquee serve
 
-image: $(ENV) ## the container image of the packaged model, with docker, podman or nerdctl
+image: $(ENV) ## build its container image, with docker, podman or nerdctl
 	@marquee image
 
-test: $(ENV) ## the tests that need nothing but Python, under five minutes on two cores
-	@python -m pytest -n 2 --dist loadgroup -m "not (database or server or browser or endurance or container)"
+test-fast: $(ENV) ## run the fast tests (under a minute on two cores)
+	@$(PYTEST) -m "$(ONLY_PYTHON) and not slow"
 
-test-all: $(ENV) ## those that start servers, a PostgreSQL and a Chromium too (apt-get install postgresql chromium haproxy keepalived iproute2 curl)
-	@python -m pytest -n 2 --dist loadgroup -m "not container"
+test: $(ENV) ## run all tests that need only Python (under five minutes on two cores)
+	@$(PYTEST) -m "$(ONLY_PYTHON)"
 
-test-container: $(ENV) ## the image in a real engine: read-only, without rights, killed and read back (root)
+test-all: $(ENV) ## run all tests but those of containers (apt-get install postgresql chromium haproxy keepalived iproute2 curl)
+	@$(PYTEST) -m "not container" $(if $(COVERAGE),$(MEASURE_COVERAGE))
+
+test-container: $(ENV) ## run the tests of containers in a real engine (as root)
 	@deploy/container/with-engine.sh python -m pytest -q -m container
 
-fuzz: $(ENV) ## a hundred thousand requests that nobody thought of, some minutes
+coverage: $(ENV) ## run the tests that need only Python, and print branch coverage
+	@$(PYTEST) -m "$(ONLY_PYTHON)" $(MEASURE_COVERAGE)
+
+fuzz: $(ENV) ## send a hundred thousand generated requests to the API (some minutes)
 	@MARQUEE_FUZZ=10 python -m pytest -q -o timeout=3600 tests/online/api/test_fuzz.py
 
-bench: $(ENV) ## the engine beside scikit-surprise on MovieLens 1M (MARQUEE_DATA_DIR), about half an hour
+bench: $(ENV) ## compare with scikit-surprise on MovieLens 1M in MARQUEE_DATA_DIR (half an hour)
 	@python -m benchmarks.table $(BENCH)
 
-bench-peers: $(PEERS) ## the same with Cornac, LensKit and implicit
+bench-peers: $(PEERS) ## compare with Cornac, LensKit and implicit as well
 	@python -m benchmarks.table --peers $(BENCH)
 
-lint: $(ENV) ## ruff: format and rules
+lint: $(ENV) ## check format and rules with ruff
 	@ruff format --check . && ruff check .
 
-types: $(ENV) ## mypy, strict
+types: $(ENV) ## check types with mypy
 	@mypy
 
-check: lint types test-all ## what CI runs: lint, types, and every test
+check: lint types test-all ## run lint, types and test-all, as CI does
 
-format: $(ENV) ## format the code
+format: $(ENV) ## format the code and fix what ruff can fix
 	@ruff format . && ruff check --fix .
 
-lock: $(ENV) ## write the hash-locked requirements anew
+lock: $(ENV) ## update the locked requirements, with hashes
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra offline --extra dev pyproject.toml -o requirements/all.txt
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra peers pyproject.toml -o requirements/peers.txt
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header -c requirements/all.txt pyproject.toml -o requirements/service.txt
 
-clean: ## remove the environment (data, models and runs stay)
+clean: ## delete the virtual environment; data, models and runs are kept
 	@rm -rf .venv

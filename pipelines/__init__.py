@@ -1,9 +1,9 @@
-"""Verbs: one module a stage or command. They read, call the other packages, and write."""
+"""Stages and commands: they read files, call the other packages, and write files."""
 
 import os
 import time
 
-# Nothing that we start phones home, however it was started: by make, by DVC, or by hand.
+# Turn off the libraries' telemetry, however the process was started: by make, by DVC or directly.
 for name, value in {
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -11,4 +11,4 @@ for name, value in {
 }.items():
     os.environ.setdefault(name, value)
 
-STARTED = time.time()  # of this process: this file runs before a stage's own imports, which take seconds
+PROCESS_START = time.time()  # before the imports of a stage, which take seconds

@@ -1,63 +1,86 @@
-"""`marquee ...`: the commands that a person types."""
+"""The `marquee` command line: options, help texts and exit codes of all commands."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from experiments.config.offline import load_params
-from pipelines.support.console import MENDABLE, give_up, screen
+from experiments.config import load_params
+from pipelines.support.console import USER_ERRORS, exit_with_error
+
+PORT = click.IntRange(1, 65535)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class OrderedGroup(click.Group):
+    """Group that lists its commands in the order of their definition."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of all commands."""
+        return list(self.commands)
+
+
+@click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="marquee")
 def cli() -> None:
-    """Marquee: from ratings to a recommender in production, with evidence at each step."""
+    """Train, serve and roll out collaborative-filtering recommenders.
+
+    Run all commands in the project directory. Settings are in params.yaml; options override them for one run.
+    """
 
 
 @cli.command()
-@click.option("-f", "--force", is_flag=True, help="Run every stage, changed or not.")
+@click.option("-f", "--force", is_flag=True, help="Run all stages, even those whose inputs did not change.")
 def repro(*, force: bool) -> None:
-    """Run what changed of the pipeline, and show the leaderboard."""
+    """Run changed pipeline stages and print the leaderboard."""
     from pipelines.commands.repro import repro as run_repro
 
     run_repro(load_params(), force=force)
 
 
 @cli.command()
-@click.option("--markdown", is_flag=True, help="As a Markdown table.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 def leaderboard(*, markdown: bool) -> None:
-    """Show the candidates of the last search, best first."""
-    from pipelines.commands.leaderboard import leaderboard_markdown, leaderboard_table
+    """Print all trials of the last search, best first."""
+    from pipelines.commands.leaderboard import leaderboard as print_leaderboard
 
-    params = load_params()
-    if markdown:
-        click.echo(leaderboard_markdown(params))
-    else:
-        screen().print(leaderboard_table(params))
+    print_leaderboard(load_params(), markdown=markdown)
 
 
 @cli.command()
 def report() -> None:
-    """Write reports/search.html about the last search: one file, to be opened or sent."""
-    from pipelines.commands.report import report as write
+    """Write reports/search.html, the report of the last search.
 
-    screen().print(f"Wrote {write(load_params())}")
+    It is one file that needs no server and no network.
+    """
+    from pipelines.commands.report import report as write_report
+
+    write_report(load_params())
 
 
 @cli.command()
-@click.option("--patience", default=600.0, show_default=True, help="Seconds to wait for the search to begin.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time to wait for the search to start.",
+)
 def search_worker(*, patience: float) -> None:
-    """Join the search that params.yaml describes; leave by Ctrl-C, at any time."""
+    """Join a running search, on this machine or another one.
+
+    params.yaml, data and code must be those of the search. Press Ctrl-C to leave after the current training.
+    """
     from pipelines.commands.search_worker import search_worker as run_worker
 
     run_worker(load_params(), patience=patience)
 
 
 @cli.command()
-@click.option("--port", default=5000, show_default=True, help="Where the UI listens, on this machine only.")
+@click.option("--port", type=PORT, metavar="PORT", default=5000, show_default=True, help="Port on 127.0.0.1.")
 def ui(port: int) -> None:
-    """Open the runs in the MLflow UI."""
+    """Start the MLflow UI and print links to the last runs."""
     from pipelines.commands.ui import ui as run_ui
 
     run_ui(load_params(), port=port)
@@ -65,67 +88,73 @@ def ui(port: int) -> None:
 
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=3000, show_default=True, help="Port to listen on.")
+@click.option("--port", type=PORT, metavar="PORT", default=3000, show_default=True, help="Port to listen on.")
 def serve(host: str, port: int) -> None:
-    """Serve the Bento that was packaged last."""
+    """Serve the last packaged model, without gateways."""
     from pipelines.commands.serve import serve as run_serve
 
     run_serve(host=host, port=port)
 
 
 @cli.command()
-@click.option("--tag", default=None, help="Name of the image [marquee:<digest of the Bento>].")
+@click.option("--tag", default=None, show_default="marquee:<digest of the Bento>", help="Name of the image.")
 def image(tag: str | None) -> None:
-    """Build the container image of the Bento that was packaged last."""
-    from pipelines.commands.image import containerize
+    """Build a container image of the last packaged model.
 
-    containerize(tag)
+    Uses docker, podman or nerdctl, whichever is available.
+    """
+    from pipelines.commands.image import image as build_image
 
-
-@cli.command()
-@click.option(
-    "--events", default="events", envvar="MARQUEE_EVENTS", show_default=True, help="Folder of segments."
-)
-@click.option(
-    "--to", default="data/events", show_default=True, help="A folder, or any URL of fsspec: s3://..."
-)
-@click.option("--every", type=float, default=None, help="Go on, with so many seconds between.")
-@click.option(
-    "--keep-days", type=click.IntRange(min=1), default=None, help="Remove sealed events that are older."
-)
-def seal(events: str, to: str, every: float | None, keep_days: int | None) -> None:
-    """Seal closed segments of events into Parquet, and remove them here."""
-    from pipelines.commands.archive import seal_events
-
-    seal_events(Path(events), to, every=every, keep_days=keep_days)
+    build_image(tag)
 
 
 @cli.command()
 @click.option(
-    "--replicas", type=click.IntRange(min=1), default=None, help="Of the champion [gateway.replicas]."
+    "--replicas",
+    type=click.IntRange(min=1),
+    default=None,
+    show_default="gateway.replicas",
+    help="Number of replicas of the champion.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Of both gateways [gateway.port].")
+@click.option(
+    "--port",
+    type=PORT,
+    metavar="PORT",
+    default=None,
+    show_default="gateway.port",
+    help="Port that both gateways listen on.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; * for all.")
-@click.option("--events", type=click.Path(path_type=Path), default=None, help="Folder of events [events].")
+@click.option(
+    "--events",
+    type=FOLDER,
+    metavar="FOLDER",
+    default=None,
+    show_default="events",
+    help="Folder of the events.",
+)
 def up(replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
-    """Start two gateways and replicas of the champion, and look after them."""
-    from pipelines.commands.up import up as bring_up
+    """Start the serving stack on this machine.
 
-    bring_up(load_params(), replicas=replicas, port=port, host=host, events=events)
+    It consists of two gateways, the champion's replicas and a supervisor that restarts them.
+    """
+    from pipelines.commands.up import up as start
+
+    start(load_params(), replicas=replicas, port=port, host=host, events=events)
 
 
 @cli.command()
-@click.option("--watch", is_flag=True, help="Keep it up to date, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Update every second, until Ctrl-C.")
 def status(*, watch: bool) -> None:
-    """Show what runs, how it does, and who gets what."""
-    from pipelines.commands.status import status as show
+    """Print health, traffic, latency and events of the stack."""
+    from pipelines.commands.status import status as print_status
 
-    show(watch=watch)
+    print_status(watch=watch)
 
 
 @cli.command()
 def restart() -> None:
-    """Restart the champion's replicas one by one; nobody notices."""
+    """Restart the replicas one by one, without downtime."""
     from pipelines.commands.restart import restart as run_restart
 
     run_restart(load_params())
@@ -133,128 +162,212 @@ def restart() -> None:
 
 @cli.command()
 def down() -> None:
-    """End the stack; what was begun is finished first."""
-    from pipelines.commands.down import down as bring_down
+    """Stop the stack, after answering requests in progress."""
+    from pipelines.commands.down import down as stop
 
-    bring_down()
+    stop()
 
 
 @cli.command()
-@click.option("--image", default=None, help="Of the champion [what make image built].")
-@click.option("--canary", "canary_image", default=None, help="Image of the challenger.")
-@click.option("--weight", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of users.")
-def compose(image: str | None, canary_image: str | None, weight: float) -> None:
-    """Write what deploy/compose.yaml needs to run the stack in containers."""
+@click.option(
+    "--events",
+    type=FOLDER,
+    metavar="FOLDER",
+    default=Path("events"),
+    envvar="MARQUEE_EVENTS",
+    show_default=True,
+    show_envvar=True,
+    help="Folder of the replicas' events.",
+)
+@click.option(
+    "--to",
+    default="data/events",
+    show_default=True,
+    metavar="URL",
+    help="Folder or fsspec URL, such as s3://bucket/events.",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    show_default="archive once",
+    metavar="SECONDS",
+    help="Repeat with this interval until interrupted.",
+)
+@click.option(
+    "--keep-days",
+    type=click.IntRange(min=1),
+    default=None,
+    show_default="keep all",
+    metavar="DAYS",
+    help="Delete archived events that are older.",
+)
+def archive(events: Path, to: str, every: float | None, keep_days: int | None) -> None:
+    """Archive events as Parquet files in a folder or bucket.
+
+    Only closed segment files are archived; they are then deleted.
+    """
+    from pipelines.commands.archive import archive as run_archive
+
+    run_archive(events, to, every=every, keep_days=keep_days)
+
+
+@cli.command()
+@click.option(
+    "--image",
+    default=None,
+    show_default="the image of the last packaged Bento",
+    help="Image of the champion.",
+)
+@click.option(
+    "--canary", "canary_image", default=None, show_default="no canary", help="Image of the challenger."
+)
+@click.option(
+    "--allocation",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of users assigned to the canary, 0 to 1.",
+)
+def compose(image: str | None, canary_image: str | None, allocation: float) -> None:
+    """Write the files that deploy/compose.yaml needs.
+
+    Prints the command that starts the stack in containers. Gateways that are already running apply the
+    allocation at once.
+    """
     from pipelines.commands.compose import compose as write_compose
 
-    write_compose(load_params(), image=image, canary=canary_image, weight=weight)
+    write_compose(load_params(), image=image, canary=canary_image, allocation=allocation)
 
 
 @cli.command()
-@click.option("--own", required=True, help="Address of the host that it is for.")
+@click.option("--own", required=True, help="Address of the host to configure.")
 @click.option("--peer", required=True, help="Address of the other host.")
-@click.option("--shared", required=True, help="Address of both, with its prefix.")
-@click.option("--interface", default="eth0", show_default=True, help="That has them.")
-@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Of both gateways [gateway.port].")
-@click.option("--second", is_flag=True, help="For the host that stands by.")
-def address(*, own: str, peer: str, shared: str, interface: str, port: int | None, second: bool) -> None:
-    """Print keepalived's configuration for one of two hosts that share an address."""
-    from pipelines.commands.keepalived import address as print_address
+@click.option("--shared", required=True, help="Shared address with its prefix length, such as 192.0.2.10/24.")
+@click.option("--interface", default="eth0", show_default=True, help="Network interface of the addresses.")
+@click.option(
+    "--port",
+    type=PORT,
+    metavar="PORT",
+    default=None,
+    show_default="gateway.port",
+    help="Port that both gateways listen on.",
+)
+@click.option("--second", is_flag=True, help="Configure the backup host, instead of the primary one.")
+def keepalived(*, own: str, peer: str, shared: str, interface: str, port: int | None, second: bool) -> None:
+    """Print the keepalived configuration of a host.
+
+    With keepalived, two hosts share an address; if the primary host fails, the backup host takes it over.
+    """
+    from pipelines.commands.keepalived import keepalived as print_config
 
     port = port or load_params().gateway.port
-    print_address(own=own, peer=peer, shared=shared, interface=interface, port=port, second=second)
+    print_config(own=own, peer=peer, shared=shared, interface=interface, port=port, second=second)
 
 
-@cli.group()
+@cli.group(cls=OrderedGroup)
 def canary() -> None:
-    """Try a challenger on a share of the users, and promote it only on evidence."""
+    """Roll out a challenger to a growing share of users.
+
+    It is promoted on evidence that it is better (or not worse), and rolled back on an alarm.
+    """
 
 
 @canary.command()
-@click.option("--to", type=int, default=None, help="Version to try [the challenger].")
+@click.option("--to", type=int, default=None, show_default="the challenger", help="Version to roll out.")
 def start(to: int | None) -> None:
-    """Begin a rollout."""
-    from pipelines.commands.canary_start import begin
+    """Start a rollout."""
+    from pipelines.commands.canary_start import start_rollout
 
-    begin(load_params(), to)
+    start_rollout(load_params(), to)
 
 
 @canary.command()
-@click.option("--to", type=int, default=None, help="Version to compare [the challenger].")
+@click.option("--to", type=int, default=None, show_default="the challenger", help="Version to compare.")
 @click.option(
-    "--events", type=click.Path(path_type=Path), default=Path("events"), show_default=True, help="Recorded."
+    "--events",
+    type=FOLDER,
+    metavar="FOLDER",
+    default=Path("events"),
+    show_default=True,
+    help="Folder of the events.",
 )
 @click.option(
-    "--requests", type=click.IntRange(min=1), default=10_000, show_default=True, help="The last ones."
+    "--requests",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Number of recorded requests to replay, the most recent ones.",
 )
 def shadow(to: int | None, events: Path, requests: int) -> None:
-    """Compare a challenger's answers to recorded requests, before any user sees one."""
-    from pipelines.commands.canary_shadow import shadow as run_shadow
+    """Replay recorded requests to compare challenger and champion."""
+    from pipelines.commands.canary_shadow import run_shadow_replay
 
-    run_shadow(load_params(), to, events, requests)
+    run_shadow_replay(load_params(), to, events, requests)
 
 
 @canary.command(name="status")
 def canary_status() -> None:
-    """Show how the rollout goes."""
-    from pipelines.commands.canary import show
+    """Print the state of the last rollout."""
+    from pipelines.commands.canary import print_status
 
-    show(watch=False)
+    print_status(watch=False)
 
 
 @canary.command(name="watch")
 def canary_watch() -> None:
-    """Show how it goes until it ends."""
-    from pipelines.commands.canary import show
+    """Show the state of the rollout until it ends."""
+    from pipelines.commands.canary import print_status
 
-    show(watch=True)
+    print_status(watch=True)
 
 
 @canary.command()
 def pause() -> None:
-    """Stay at this share of users; alarms still roll back."""
-    _ask("pause")
+    """Keep the current allocation; alarms still roll back."""
+    _send_command("pause")
 
 
 @canary.command()
 def resume() -> None:
-    """Go on after a pause."""
-    _ask("resume")
+    """Continue a paused rollout."""
+    _send_command("resume")
 
 
 @canary.command()
 def promote() -> None:
-    """Promote the challenger now, whatever the evidence."""
-    _ask("promote")
+    """Promote the challenger now, regardless of the evidence."""
+    _send_command("promote")
 
 
 @canary.command()
 def rollback() -> None:
-    """Give everybody the champion again, now."""
-    _ask("roll back")
+    """Return all users to the champion now."""
+    _send_command("roll back")
 
 
 @canary.command()
 def history() -> None:
-    """Show every rollout, and how it ended."""
-    from pipelines.commands.canary import history as show
+    """List all rollouts and their outcomes, newest first."""
+    from pipelines.commands.canary import print_history
 
-    show()
+    print_history()
 
 
-def _ask(what: str) -> None:
-    from marquee.rollout.state import OperatorRequest
-    from pipelines.commands.canary import ask
+def _send_command(name: str) -> None:
+    from marquee.rollout.state import OperatorCommand
+    from pipelines.commands.canary import send_command
 
-    ask(OperatorRequest(what))
+    send_command(OperatorCommand(name))
 
 
 def main() -> None:
-    """Entry point: one line where something is wrong, and the error's own exit code."""
+    """Run the command line; errors that the user can fix are printed as one line."""
     try:
         cli.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
-    except MENDABLE as error:
-        give_up("marquee", error)
+    except USER_ERRORS as error:
+        exit_with_error("marquee", error)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

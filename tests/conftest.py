@@ -1,12 +1,47 @@
-"""Property tests draw the same examples each time: a test that passed here passes elsewhere."""
+"""Settings of the whole test suite."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("steady", derandomize=True, deadline=None)
-settings.load_profile("steady")
+from tests.support.coverage_summary import coverage_summary
+
+# Property tests draw the same examples in every run, so that a failure can be reproduced.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
+
+SUBPROCESS_COVERAGE = "COVERAGE_PROCESS_CONFIG"  # set by coverage; processes that inherit it are measured
+TIMED_PROCESSES = (
+    "server",
+    "browser",
+    "endurance",
+)  # markers of tests whose processes must not be slowed down
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Exclude processes whose timing matters from the measurement of coverage."""
+    is_timed = any(item.get_closest_marker(name) for name in TIMED_PROCESSES)
+    config = os.environ.pop(SUBPROCESS_COVERAGE, None) if is_timed else None
+    try:
+        return (yield)
+    finally:
+        if config is not None:
+            os.environ[SUBPROCESS_COVERAGE] = config
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The whole loop first: its clones are one worker's work, and the others do all the rest meanwhile."""
+    """Run the end-to-end tests first: they keep one worker busy while the others run everything else."""
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the branch coverage if pytest-cov has written its JSON report, as `make coverage` requests."""
+    path = (config.getoption("cov_report", default=None) or {}).get("json")
+    if path and Path(path).exists():
+        terminalreporter.section("branch coverage")
+        terminalreporter.write("\n".join(coverage_summary(Path(path))) + "\n")

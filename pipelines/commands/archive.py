@@ -1,38 +1,54 @@
-"""Seal the events of all replicas: once, or again and again beside them."""
+"""`marquee archive`: archive the events of all replicas, once or periodically."""
 
 import math
 import time
 from pathlib import Path
 
-from marquee.errors import SealingError
-from pipelines.rollout.journal import active
-from pipelines.support.console import screen
-from pipelines.support.paths import RUN
-from service.telemetry.archive import Sink, seal
+from marquee.errors import ArchiveError
+from pipelines.rollout.journal import find_active_journal
+from pipelines.support.console import get_console
+from pipelines.support.paths import STACK_FOLDER
+from service.telemetry.archive import ArchiveStore, ArchiveSummary, archive_segments
 
 
-def seal_events(folder: Path, url: str, *, every: float | None, keep_days: int | None) -> None:
-    """Seal what is closed. With `every`, go on until interrupted, also where the sink fails for a time."""
-    sink = Sink(url)
+def archive(folder: Path, url: str, *, every: float | None, keep_days: int | None) -> None:
+    """Archive closed segment files and print a summary.
+
+    Args:
+        folder: folder of the segment files.
+        url: folder or fsspec URL of the archive.
+        every: seconds between two rounds, repeated until interrupted; None archives once.
+        keep_days: delete archived events that are older; None keeps all.
+
+    Raises:
+        ArchiveError: the archive cannot be written. With `every`, the error is printed and the next round
+            tries again.
+    """
+    store, console = ArchiveStore(url), get_console()
     while True:
         try:
-            done = seal(folder, sink, keep_days=keep_days, before=_needed_from())
-        except SealingError as error:
+            summary = archive_segments(folder, store, keep_days=keep_days, before=_get_rollout_start())
+        except ArchiveError as error:
             if every is None:
                 raise
-            screen().print(f"[red]{error}[/red]; again in {every:g} s")
+            console.print(f"[red]{error}[/red]; next attempt in {every:g} s")
         else:
-            expired = f", {done.expired} files expired" if done.expired else ""
-            aside = f", {done.set_aside} lines set aside" if done.set_aside else ""
-            screen().print(
-                f"{done.events} events of {done.segments} segments sealed in {url}{aside}{expired}"
-            )
+            console.print(_format_summary(summary, url))
         if every is None:
             return
         time.sleep(every)
 
 
-def _needed_from() -> float:
-    """When the rollout that runs began: its controller, once restarted, reads events again from there on."""
-    journal = active(RUN.resolve())
-    return math.inf if journal is None else journal.rollout().began
+def _get_rollout_start() -> float:
+    """Return the start of the current rollout: after a restart its controller reads all events since then."""
+    journal = find_active_journal(STACK_FOLDER.resolve())
+    return math.inf if journal is None else journal.read_rollout().started_at
+
+
+def _format_summary(summary: ArchiveSummary, url: str) -> str:
+    text = f"Archived {summary.events} events of {summary.segments} segments in {url}"
+    if summary.skipped_lines:
+        text += f", {summary.skipped_lines} lines set aside"
+    if summary.expired_files:
+        text += f", {summary.expired_files} old files deleted"
+    return text

@@ -1,54 +1,68 @@
-"""`marquee canary shadow`: what a challenger would have answered to requests that were recorded."""
+"""`marquee canary shadow`: compare the challenger's responses to recorded requests with the champion's."""
 
 from collections import deque
 from pathlib import Path
 
 from rich.table import Table
 
-from experiments.config.offline import Params
+from experiments.config import Params
 from marquee.errors import MarqueeError
 from marquee.events import Exposure
-from pipelines.support.arms import arm_of, champion_and_candidate
-from pipelines.support.console import screen
-from service.recommendation.loaded_model import load
-from service.recommendation.recommender import RUNGS
-from service.recommendation.shadow_replay import Comparison, compare
+from pipelines.support.bento import find_rollout_versions, prepare_arm
+from pipelines.support.console import get_console
+from service.recommendation.loaded_model import LoadedModel
+from service.recommendation.recommender import FALLBACK_LEVELS
+from service.recommendation.shadow_replay import ShadowComparison, replay_requests
 from service.telemetry.reader import read_events
 
 
-def shadow(params: Params, to: int | None, events: Path, requests: int) -> None:
-    """Compare them on the last requests, and print how.
+def run_shadow_replay(params: Params, version: int | None, events: Path, max_requests: int) -> None:
+    """Replay recorded requests on champion and challenger, and print how their responses differ.
+
+    Args:
+        params: of the project.
+        version: of the registered model to compare with the champion; None for the challenger.
+        events: folder of the recorded events.
+        max_requests: number of requests to replay, the latest ones.
 
     Raises:
-        MarqueeError: there is no such version, or nothing was recorded.
+        MarqueeError: there is no such version, or no request of a user was recorded.
     """
-    now, target = champion_and_candidate(params.register_.model, to)
-    recorded = deque((e for e in read_events(events) if isinstance(e, Exposure) and e.user), maxlen=requests)
-    if not recorded:
+    versions = find_rollout_versions(params.registration.model, version)
+    exposures = deque(
+        (event for event in read_events(events) if isinstance(event, Exposure) and event.user),
+        maxlen=max_requests,
+    )
+    if not exposures:
         raise MarqueeError(
-            f"{events} holds no recorded request of a user: serve some first, or name --events"
+            f"{events} contains no recorded request of a user; serve some requests first, or set --events"
         )
-    models = (load(Path(arm_of(params, version).bento) / "src" / "model") for version in (now, target))
-    found = compare(recorded, *models)
-    screen().print(_table(found, now.version, target.version))
-    console = screen()
+    champion, challenger = (
+        LoadedModel.load(Path(prepare_arm(params, version).bento) / "src" / "model") for version in versions
+    )
+    comparison = replay_requests(exposures, champion, challenger)
+    console = get_console()
+    console.print(_comparison_table(comparison, *(version.version for version in versions)))
     console.print(
-        f"The lists agree by {found.overlap:.3f} (rank-biased overlap, mean of {found.requests:,} requests); "
-        f"{found.disjoint:.1%} have nothing in common."
+        f"\nRank-biased overlap of the lists: {comparison.overlap:.3f}, mean of "
+        f"{comparison.requests:,} requests. {comparison.disjoint:.1%} of the lists have no item in common."
     )
 
 
-def _table(found: Comparison, champion_version: int, challenger_version: int) -> Table:
+def _comparison_table(comparison: ShadowComparison, champion: int, challenger: int) -> Table:
+    """Return a table with a column for each of the two versions."""
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    table.add_column(f"champion, version {champion_version}", justify="right")
-    table.add_column(f"challenger, version {challenger_version}", justify="right")
-    both = (found.champion, found.challenger)
-    table.add_row("catalogue in any list", *(f"{each.coverage:.1%}" for each in both))
-    table.add_row("p50, p99 of an answer, µs", *(f"{each.p50_us:.1f}, {each.p99_us:.1f}" for each in both))
-    table.add_row("answers shorter than they were", *(f"{each.short:,}" for each in both))
-    for rung in RUNGS:
-        if any(each.rungs.get(rung) for each in both):
-            shares = (each.rungs.get(rung, 0) / max(found.requests, 1) for each in both)
-            table.add_row(f"on rung {rung}", *(f"{share:.1%}" for share in shares))
+    table.add_column(f"champion (version {champion})", justify="right")
+    table.add_column(f"challenger (version {challenger})", justify="right")
+    models = (comparison.champion, comparison.challenger)
+    table.add_row("catalog coverage", *(f"{model.coverage:.1%}" for model in models))
+    table.add_row("latency p50, µs", *(f"{model.p50_us:.1f}" for model in models))
+    table.add_row("latency p99, µs", *(f"{model.p99_us:.1f}" for model in models))
+    table.add_row("lists shorter than recorded", *(f"{model.shorter_lists:,}" for model in models))
+    for level in FALLBACK_LEVELS:
+        counts = [model.fallback_levels.get(level, 0) for model in models]
+        if any(counts):
+            shares = (count / comparison.requests for count in counts)
+            table.add_row(f"fallback level {level}", *(f"{share:.1%}" for share in shares))
     return table

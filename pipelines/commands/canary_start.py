@@ -1,63 +1,91 @@
-"""Begin a rollout: its alarms tried, its Bento there, its run in MLflow; then the controller takes over."""
+"""`marquee canary start`: run the preflight checks, build the Bento, and start a rollout."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from experiments.config.offline import Params
+from rich.console import Console
+
+from experiments.config import Params
+from experiments.tracking.model_registry import ModelVersion
 from experiments.tracking.rollout_runs import RolloutRun
 from marquee.errors import MarqueeError, TrackingError
-from pipelines.rollout.journal import create, refuse_another
-from pipelines.rollout.policy_config import told_of
-from pipelines.rollout.preflight import rehearse
-from pipelines.support.arms import arm_of, champion_and_candidate
-from pipelines.support.console import screen
-from pipelines.support.paths import RUN
+from pipelines.rollout.journal import check_no_active_rollout, create_journal
+from pipelines.rollout.policy_config import dump_canary_params
+from pipelines.rollout.preflight import run_preflight
+from pipelines.support.bento import find_rollout_versions, prepare_arm
+from pipelines.support.console import get_console
+from pipelines.support.paths import STACK_FOLDER
 from service.gateway.traffic_split import draw_salt
-from service.stack.stack_config import CANARY, STABLE, load_stack
+from service.stack.stack_config import CANARY, STABLE, StackConfig, load_stack_config
 from service.stack.supervisor import Supervisor
 
 
-def begin(params: Params, to: int | None) -> None:
-    """Begin one of a version, of the challenger where none is named.
+def start_rollout(params: Params, version: int | None) -> None:
+    """Start a rollout; the controller does the rest.
+
+    Args:
+        params: of the project.
+        version: of the registered model; None for the challenger.
 
     Raises:
-        MarqueeError: nothing is up, a rollout runs, there is nothing to roll out, or an alarm cannot fire.
+        MarqueeError: the stack is not running or has other replicas than params.yaml, a rollout is running,
+            there is nothing to roll out, or a preflight check failed.
     """
-    stack = load_stack(RUN.resolve())
-    if not Supervisor(stack.folder).running:
-        raise MarqueeError("nothing is up: run `marquee up` first")
-    refuse_another(stack.folder)  # before anything is rehearsed at its gateways
-    if len(stack.replicas[CANARY]) != params.canary.replicas:
-        raise MarqueeError("canary.replicas changed since `marquee up`: `marquee down`, then `marquee up`")
-    now, target = champion_and_candidate(params.register_.model, to)
-    if target.version == now.version:
-        raise MarqueeError(f"version {now.version} is the champion already: there is nothing to roll out")
-    console = screen()
-    for line in rehearse(stack, params.canary):
-        console.print(f"Rehearsed {line}")
-    few, many = (len(stack.replicas[arm]) for arm in (CANARY, STABLE))
-    if few < many:
-        console.print(
-            f"Note      at the last step {few} of {many} replicas serve everybody: see canary.replicas"
+    stack = load_stack_config(STACK_FOLDER.resolve())
+    _check_stack(stack, params)
+    champion, challenger = find_rollout_versions(params.registration.model, version)
+    if challenger.version == champion.version:
+        raise MarqueeError(
+            f"version {champion.version} is already the champion; there is nothing to roll out"
         )
-    arm = arm_of(params, target)
-    title = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-v{now.version}-to-v{target.version}"
-    tags = {"champion": str(now.version), "challenger": str(target.version)}
+    console = get_console()
+    for line in run_preflight(stack, params.canary):
+        console.print(f"Preflight  {line}")
+    _print_capacity_note(console, stack)
+    arm = prepare_arm(params, challenger)
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-v{champion.version}-to-v{challenger.version}"
+    run = _start_run(params, name, champion, challenger)
+    fields: dict[str, Any] = {
+        "salt": draw_salt(),
+        "champion": champion.version,
+        "challenger": challenger.version,
+        "bento": arm.bento,
+        "run_id": run.run_id,
+        "params": dump_canary_params(params.canary),
+    }
     try:
-        run = RolloutRun.start(f"{params.search.experiment}-rollouts", title, tags, told_of(params.canary))
-    except TrackingError as error:
-        raise TrackingError(f"{error}: a rollout is not begun without its record") from None
-    try:
-        create(
-            stack.folder,
-            title,
-            salt=draw_salt(),
-            champion=now.version,
-            challenger=target.version,
-            bento=arm.bento,
-            run_id=run.run_id,
-            policy=told_of(params.canary),
-        )
+        create_journal(stack.folder, name, **fields)
     except (MarqueeError, OSError) as error:
-        run.never_began(str(error))
+        run.cancel(str(error))
         raise
-    console.print(f"Began     {title}: `marquee canary watch` shows how it goes")
+    console.print(f"Started    {name}; follow it with `marquee canary watch`")
+
+
+def _check_stack(stack: StackConfig, params: Params) -> None:
+    """Check that the stack is running without a rollout, and has the replicas that params.yaml asks for."""
+    if not Supervisor(stack.folder).is_running:
+        raise MarqueeError("the stack is not running; start it with `marquee up`")
+    check_no_active_rollout(stack.folder)
+    if len(stack.replicas[CANARY]) != params.canary.replicas:
+        raise MarqueeError(
+            "canary.replicas has changed since the stack was started; run `marquee down`, then `marquee up`"
+        )
+
+
+def _print_capacity_note(console: Console, stack: StackConfig) -> None:
+    n_canary, n_stable = (len(stack.replicas[arm]) for arm in (CANARY, STABLE))
+    if n_canary < n_stable:
+        console.print(
+            f"Note       in the last step, {n_canary} canary replica(s) serve all users, who have {n_stable} "
+            "stable ones now; see canary.replicas"
+        )
+
+
+def _start_run(params: Params, name: str, champion: ModelVersion, challenger: ModelVersion) -> RolloutRun:
+    """Start the rollout's MLflow run."""
+    experiment = f"{params.search.experiment}-rollouts"
+    tags = {"champion": str(champion.version), "challenger": str(challenger.version)}
+    try:
+        return RolloutRun.start(experiment, name, tags, dump_canary_params(params.canary))
+    except TrackingError as error:
+        raise TrackingError(f"{error}; the rollout was not started, since it could not be tracked") from None

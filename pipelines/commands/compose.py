@@ -1,104 +1,128 @@
-"""Write what deploy/compose.yaml mounts: the gateways' configuration, the split, the keys, its variables."""
+"""`marquee compose`: write the files that deploy/compose.yaml mounts, and its variables."""
 
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from experiments.config.offline import Params
+from experiments.config import Params
 from marquee.errors import ConfigError, MarqueeError
 from marquee.files.atomic_write import write_atomically
-from pipelines.stages.package import packaged_here
-from pipelines.support.console import screen
-from pipelines.support.paths import STATE
+from pipelines.support.bento import read_last_bento
+from pipelines.support.console import get_console
+from pipelines.support.paths import LOCAL_STATE
 from service.gateway.config import (
-    Gateway,
-    Server,
-    Site,
-    check,
+    GatewayConfig,
+    ReplicaAddress,
+    SiteConfig,
+    check_config,
     ensure_api_key,
-    render,
-    write_keys,
+    render_config,
+    write_key_digests,
 )
-from service.gateway.traffic_split import NOBODY, Split, draw_salt, read_split, split_of, steer, write_split
+from service.gateway.traffic_split import (
+    NO_CANARY,
+    TrafficSplit,
+    apply_split,
+    draw_salt,
+    query_split,
+    read_split,
+    write_split,
+)
 
-COMPOSE = STATE / "compose"
-INSIDE = Path("/run/marquee")
+COMPOSE = LOCAL_STATE / "compose"
+CONTAINER_FOLDER = Path("/run/marquee")  # where containers mount COMPOSE
 REPLICA_PORT, METRICS_PORT = 3000, 8404
-RESOLVER = "127.0.0.11:53"  # Docker's own, inside of a container
-NOBODY_MUCH = 10001  # the user of the image
-STABLE, CANARY = ("stable-1", "stable-2", "stable-3"), ("canary-1",)
-GATEWAYS = (Gateway("gateway-1", METRICS_PORT), Gateway("gateway-2", METRICS_PORT))
+RESOLVER = "127.0.0.11:53"  # Docker's DNS server inside containers
+IMAGE_USER = 10001  # user and group of the image
+STABLE_REPLICAS, CANARY_REPLICAS = ("stable-1", "stable-2", "stable-3"), ("canary-1",)
+GATEWAYS = (GatewayConfig("gateway-1", METRICS_PORT), GatewayConfig("gateway-2", METRICS_PORT))
 
 
-def compose(params: Params, *, image: str | None, canary: str | None, weight: float) -> None:
-    """Write .marquee/compose, and tell gateways that run. A weight that grows keeps the salt, 0 forgets it.
+def compose(params: Params, *, image: str | None, canary: str | None, allocation: float) -> None:
+    """Write .marquee/compose, and apply the allocation to running gateways.
+
+    While the allocation is above 0, users keep their arm; at 0 the salt of the assignment is discarded.
+
+    Args:
+        params: the parameters.
+        image: image of the champion; None for that of the last packaged Bento.
+        canary: image of the challenger, if any.
+        allocation: share of users assigned to the canary.
 
     Raises:
-        ConfigError: users are to get a canary, and there is none.
-        MarqueeError: no image is named, and none was built here; or a gateway that runs did not hear.
+        ConfigError: the allocation is above 0 without a canary.
+        MarqueeError: there is no image, or a running gateway did not apply the allocation.
     """
-    if weight and canary is None:
-        raise ConfigError(f"--weight {weight:g} sends users to a canary: name its image with --canary")
-    told = {
+    if allocation and canary is None:
+        raise ConfigError(f"--allocation {allocation:g} needs a canary; set its image with --canary")
+    image = image or read_last_bento()["tag"]
+    COMPOSE.mkdir(parents=True, exist_ok=True)
+    _write_variables(params, image, canary)
+    ensure_api_key(COMPOSE)
+    for gateway in GATEWAYS:
+        _write_gateway(params, gateway)
+    salt = read_split(COMPOSE).salt or draw_salt()
+    _apply_split(TrafficSplit(salt if allocation else 0, allocation))
+    if os.getuid() == 0:  # the containers do not run as root, but must read and write these files
+        for path in (COMPOSE, *COMPOSE.iterdir()):
+            os.chown(path, IMAGE_USER, IMAGE_USER)
+    profile = "--profile canary " if canary else ""
+    get_console().print(f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml {profile}up -d")
+
+
+def _write_variables(params: Params, image: str, canary: str | None) -> None:
+    """Write the environment file of deploy/compose.yaml."""
+    variables = {
         "COMPOSE_PROJECT_NAME": "marquee",
-        "MARQUEE_IMAGE": image or packaged_here()["tag"],
+        "MARQUEE_IMAGE": image,
         "MARQUEE_CANARY_IMAGE": canary or "none",
-        "MARQUEE_UID": str(os.getuid() or NOBODY_MUCH),
-        "MARQUEE_GID": str(os.getgid() or NOBODY_MUCH),
+        "MARQUEE_UID": str(os.getuid() or IMAGE_USER),
+        "MARQUEE_GID": str(os.getgid() or IMAGE_USER),
         "MARQUEE_PORT": str(params.gateway.port),
         "MARQUEE_SECOND_PORT": str(params.gateway.port + 1),
     }
-    COMPOSE.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"{name}={value}\n" for name, value in told.items())
+    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
     (COMPOSE / ".env").write_text(lines, encoding="utf-8")
-    ensure_api_key(COMPOSE)
-    for gateway in GATEWAYS:
-        _configure(params, gateway)
-    salt = read_split(COMPOSE).salt or draw_salt()
-    _tell(Split(salt if weight else 0, weight))
-    if os.getuid() == 0:  # the containers are never root: what they read and write is theirs
-        for path in (COMPOSE, *COMPOSE.iterdir()):
-            os.chown(path, NOBODY_MUCH, NOBODY_MUCH)
-    profile = "--profile canary " if canary else ""
-    screen().print(f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml {profile}up -d")
 
 
-def _configure(params: Params, gateway: Gateway) -> None:
-    """What a gateway reads in its container; HAProxy agrees first to the same with paths of this machine."""
-    with TemporaryDirectory(prefix="marquee-") as name:  # names of sockets are short
+def _write_gateway(params: Params, gateway: GatewayConfig) -> None:
+    """Write the configuration of a gateway, after HAProxy has checked it with paths of this machine."""
+    with TemporaryDirectory(prefix="marquee-") as name:  # a short path, as sockets require
         folder = Path(name)
-        write_split(folder, NOBODY)
-        write_keys(folder, [])
+        write_split(folder, NO_CANARY)
+        write_key_digests(folder, [])
         try:
-            check(site_of(params, folder), gateway)
+            check_config(build_site_config(params, folder), gateway)
         except ConfigError:
             raise
-        except MarqueeError:  # it need not be installed where containers are
-            screen().print(f"Not checked, for there is no HAProxy here: {gateway.configuration(COMPOSE)}")
-    write_atomically(gateway.configuration(COMPOSE), render(site_of(params, INSIDE), gateway))
+        except MarqueeError:  # HAProxy is not installed, which is not necessary for containers
+            get_console().print(f"HAProxy is not installed; {gateway.config_path(COMPOSE)} was not checked")
+    config = render_config(build_site_config(params, CONTAINER_FOLDER), gateway)
+    write_atomically(gateway.config_path(COMPOSE), config)
 
 
-def _tell(split: Split) -> None:
-    running = [gateway for gateway in GATEWAYS if split_of(COMPOSE, gateway, INSIDE) is not None]
-    deaf = steer(COMPOSE, running, split, INSIDE)
-    if deaf:
-        raise MarqueeError(f"{' and '.join(deaf)} did not take the weight: restart it, it reads it then")
+def _apply_split(split: TrafficSplit) -> None:
+    """Save the split, and apply it to the gateways that are running."""
+    running = [gateway for gateway in GATEWAYS if query_split(COMPOSE, gateway, CONTAINER_FOLDER) is not None]
+    failed = apply_split(COMPOSE, running, split, CONTAINER_FOLDER)
+    if failed:
+        raise MarqueeError(f"{' and '.join(failed)} did not apply the allocation; restart it to do so")
     if running:
         names = " and ".join(gateway.name for gateway in running)
-        screen().print(f"{names}: {split.weight:.1%} of users go to the canary from now on")
+        get_console().print(f"{names}: {split.allocation:.1%} of users are now assigned to the canary")
 
 
-def site_of(params: Params, folder: Path) -> Site:
-    """The gateways' site, its replicas called by their names."""
-    told = params.gateway
-    return Site(
+def build_site_config(params: Params, folder: Path) -> SiteConfig:
+    """Return the configuration of the gateways, which reach the replicas by container name."""
+    gateway = params.gateway
+    return SiteConfig(
         folder=folder,
-        stable=tuple(Server(name, REPLICA_PORT, name) for name in STABLE),
-        canary=tuple(Server(name, REPLICA_PORT, name) for name in CANARY),
+        stable=tuple(ReplicaAddress(name, REPLICA_PORT, name) for name in STABLE_REPLICAS),
+        canary=tuple(ReplicaAddress(name, REPLICA_PORT, name) for name in CANARY_REPLICAS),
         port=REPLICA_PORT,
-        timeout_ms=told.timeout_ms,
-        slow_ms=told.slow_ms,
-        largest_body=told.max_body_bytes,
-        requests_per_10s=told.requests_per_10s,
+        timeout_ms=gateway.timeout_ms,
+        slow_ms=gateway.slow_ms,
+        max_body_bytes=gateway.max_body_bytes,
+        requests_per_10s=gateway.requests_per_10s,
         resolver=RESOLVER,
     )

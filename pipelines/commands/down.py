@@ -1,35 +1,35 @@
-"""Bring the stack down: gateways before replicas, so that what was begun is finished."""
+"""`marquee down`: stop the stack, gateways before replicas, so that requests in progress are answered."""
 
 from marquee.errors import MarqueeError
-from pipelines.support.console import screen
-from pipelines.support.paths import RUN
-from service.stack.launch import end_all
-from service.stack.stack_config import Stack, load_stack
+from pipelines.support.console import get_console
+from pipelines.support.paths import STACK_FOLDER
+from service.stack.pid_files import stop_all
+from service.stack.stack_config import StackConfig, load_stack_config
 from service.stack.supervisor import Supervisor
 
-PATIENCE_S = 5.0
+STOP_SECONDS = 5.0  # for processes without a supervisor, before they are killed
 
 
 def down() -> None:
-    """End every process; ending what is not up is no error."""
-    folder = RUN.resolve()
+    """Stop all processes; succeed if there are none."""
+    folder = STACK_FOLDER.resolve()
     supervisor = Supervisor(folder)
-    console = screen()
-    running = supervisor.running
-    if running:
+    console = get_console()
+    was_running = supervisor.is_running
+    if was_running:
         try:
-            _in_turn(supervisor, load_stack(folder))
+            _stop_in_order(supervisor, load_stack_config(folder))
         except MarqueeError as error:
-            console.print(f"[yellow]{error}: all of it is ended at once[/]")
-        supervisor.end()
-    left = end_all(folder, PATIENCE_S)  # what a supervisor that was killed has left behind
-    if running or left:
-        console.print("Down. Events, logs and the journals of rollouts stay.")
+            console.print(f"[yellow]{error}; stopping all processes at once[/]")
+        supervisor.shut_down()
+    orphans = stop_all(folder, STOP_SECONDS)  # of a supervisor that was killed
+    if was_running or orphans:
+        console.print("Stopped. Events, logs and rollout journals are kept.")
     else:
-        console.print("Nothing is up.")
+        console.print("The stack is not running.")
 
 
-def _in_turn(supervisor: Supervisor, stack: Stack) -> None:
-    """Wardens before gateways: one that only finishes what it is answering says nothing to them."""
-    for name in (*stack.beating, *(gateway.name for gateway in stack.gateways)):
+def _stop_in_order(supervisor: Supervisor, stack: StackConfig) -> None:
+    """Stop watchdogs and controller, then gateways. A watchdog would kill a gateway that is draining."""
+    for name in (*stack.heartbeat_processes, *(gateway.name for gateway in stack.gateways)):
         supervisor.stop(name)

@@ -1,4 +1,7 @@
-"""Build the container image of the packaged Bento: `bentoml containerize`, then what a replica needs."""
+"""`marquee image`: build a container image of the last packaged Bento.
+
+`bentoml containerize` builds the base image, and deploy/container adds what a replica needs.
+"""
 
 import os
 import shutil
@@ -9,57 +12,63 @@ from pathlib import Path
 from urllib.parse import quote
 
 from marquee.errors import MarqueeError
-from pipelines.stages.package import packaged_here
-from pipelines.support.console import screen
-from pipelines.support.programs import run_program
+from pipelines.support.bento import read_last_bento
+from pipelines.support.console import get_console
+from pipelines.support.processes import run_program
 from service.app import IMAGE
 
-ENGINES = ("docker", "podman", "nerdctl")  # those whose command line is docker's
-RECIPE = Path("deploy/container")
+ENGINES = ("docker", "podman", "nerdctl")  # have the same command line
+BUILD_FOLDER = Path("deploy/container")
 
 
-def containerize(image: str | None = None) -> None:
-    """Build it with the first engine that answers, and say how it is run.
+def image(name: str | None = None) -> None:
+    """Build the image with the first available engine, and print how to run it.
 
     Raises:
-        MarqueeError: nothing is packaged, no engine answers, or a build failed.
+        MarqueeError: there is no current Bento, no engine is available, or a build failed.
     """
-    packaged = packaged_here()
-    bento = packaged["tag"]
-    image = image or bento
-    engine = _engine()
-    environment = _environment(engine)
-    console = screen()
-    console.print(f"Building {image} of Bento {bento} with {engine} ...")
-    whole = f"{image}-bento"
-    options = [bento, "--backend", engine, "-t", whole]
-    _run(sys.executable, "-m", "bentoml", "containerize", *options, environment=environment)
-    options = ["--build-arg", f"BENTO={whole}", "--build-arg", f"BASE={IMAGE.base_image}"]
-    _run(engine, "build", "-q", *options, "-t", image, str(RECIPE), environment=environment)
-    user = quote(packaged["user"], safe="")
-    console.print(f"Image [bold]{image}[/]. A replica:")
+    bento = read_last_bento()
+    tag, user = bento["tag"], quote(bento["user"], safe="")
+    name = name or tag
+    engine = _find_engine()
+    console = get_console()
+    console.print(f"Building {name} from Bento {tag} with {engine} ...")
+    _build(engine, tag, name)
+    console.print(f"Built image [bold]{name}[/]. To run a replica:")
     console.print(
         f"  {engine} run -d --restart unless-stopped --read-only --tmpfs /tmp --cap-drop ALL "
-        f"--security-opt no-new-privileges -v marquee-events:/events -p 3000:3000 {image}"
+        f"--security-opt no-new-privileges -v marquee-events:/events -p 3000:3000 {name}"
     )
     console.print(f"  curl localhost:3000/recommend/{user}")
 
 
-def _engine() -> str:
-    present = [engine for engine in ENGINES if shutil.which(engine)]
-    for engine in present:
+def _build(engine: str, tag: str, name: str) -> None:
+    """Build the Bento's image, then the replica's image on top of it."""
+    environment = _build_environment(engine)
+    bento_image = f"{name}-bento"
+    options = [tag, "--backend", engine, "-t", bento_image]
+    _run(sys.executable, "-m", "bentoml", "containerize", *options, environment=environment)
+    options = ["--build-arg", f"BENTO={bento_image}", "--build-arg", f"BASE={IMAGE.base_image}"]
+    _run(engine, "build", "-q", *options, "-t", name, str(BUILD_FOLDER), environment=environment)
+
+
+def _find_engine() -> str:
+    installed = [engine for engine in ENGINES if shutil.which(engine)]
+    for engine in installed:
         if subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0:
             return engine
-    if present:
-        raise MarqueeError(f"{' and '.join(present)} cannot be reached: start the engine, or join its group")
-    raise MarqueeError(f"there is no container engine here: install one of {', '.join(ENGINES)}")
+    if installed:
+        raise MarqueeError(
+            f"cannot connect to {' or '.join(installed)}; start it, or check that you may use it"
+        )
+    raise MarqueeError(f"no container engine is installed; install one of {', '.join(ENGINES)}")
 
 
-def _environment(engine: str) -> Mapping[str, str]:
-    """Without buildx Docker has its old builder only, and has to be told."""
+def _build_environment(engine: str) -> Mapping[str, str]:
+    """Return the environment of the builds. Docker without buildx needs its legacy builder switched on."""
     buildx = subprocess.run([engine, "buildx", "version"], capture_output=True, check=False)
-    old = {"DOCKER_BUILDKIT": "0"} if engine == "docker" and buildx.returncode != 0 else {}
-    return {**os.environ, **old}
+    needs_legacy_builder = engine == "docker" and buildx.returncode != 0
+    return {**os.environ, **({"DOCKER_BUILDKIT": "0"} if needs_legacy_builder else {})}
 
 
 def _run(*command: str, environment: Mapping[str, str]) -> None:

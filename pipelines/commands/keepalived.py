@@ -1,39 +1,45 @@
-"""Print keepalived's configuration for one of two hosts that share an address."""
+"""`marquee keepalived`: print the configuration of one of two hosts that share an address."""
 
 import ipaddress
 
 from marquee.errors import ConfigError
-from pipelines.support.console import screen
-from service.gateway.keepalived import Host, render_address
+from pipelines.support.console import get_console
+from service.gateway.keepalived import KeepalivedHost, render_keepalived
 
-FIRST, SECOND = 150, 100  # priorities
+PRIMARY, BACKUP = ("first", 150), ("second", 100)  # name and priority
 
 
-def address(*, own: str, peer: str, shared: str, interface: str, port: int, second: bool) -> None:
-    """Print it.
+def keepalived(*, own: str, peer: str, shared: str, interface: str, port: int, second: bool) -> None:
+    """Print the configuration for the host `own`.
+
+    Args:
+        own: address of the host to configure.
+        peer: address of the other host.
+        shared: address of both, with its prefix length.
+        interface: network interface of the addresses.
+        port: port of the gateways.
+        second: True for the backup host.
 
     Raises:
-        ConfigError: an address is none, or the shared one has no prefix.
+        ConfigError: an address is invalid.
     """
-    hosts = [_address(own, "--own"), _address(peer, "--peer")]
-    if hosts[0] == hosts[1]:
-        raise ConfigError(f"--own and --peer are both {own}: they are two hosts")
+    if _parse_address(own, "--own") == _parse_address(peer, "--peer"):
+        raise ConfigError(f"--own and --peer must be two hosts (got {own} for both)")
     if "/" not in shared:
-        raise ConfigError(f"--shared is {shared!r}: it takes an address with its prefix, as 192.0.2.10/24")
-    _address(shared.partition("/")[0], "--shared")
-    names, priorities = ("first", "second"), (FIRST, SECOND)
-    mine, theirs = (int(second), int(not second))
-    told = render_address(
-        Host(names[mine], own, interface, priorities[mine]),
-        Host(names[theirs], peer, interface, priorities[theirs]),
+        raise ConfigError(f"--shared must have a prefix length, such as 192.0.2.10/24 (got {shared!r})")
+    _parse_address(shared.partition("/")[0], "--shared")
+    own_role, peer_role = (BACKUP, PRIMARY) if second else (PRIMARY, BACKUP)
+    config = render_keepalived(
+        KeepalivedHost(own_role[0], own, interface, own_role[1]),
+        KeepalivedHost(peer_role[0], peer, interface, peer_role[1]),
         shared,
         port=port,
     )
-    screen().print(told, markup=False)
+    get_console().print(config, markup=False)
 
 
-def _address(text: str, option: str) -> str:
+def _parse_address(text: str, option: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise ConfigError(f"{option} is {text!r}: it takes an address, as 192.0.2.1") from None
+        raise ConfigError(f"{option} must be an IP address, such as 192.0.2.1 (got {text!r})") from None

@@ -1,37 +1,36 @@
-"""Restart the champion's replicas one after the other, each drained at the gateways first; nobody notices.
+"""`marquee restart`: restart the champion's replicas one after the other.
 
-What they start with is the champion as it is now: another Bento, where the code was packaged anew.
+Each replica is drained at the gateways first, so no request is lost. The replicas start with the current
+champion, in a new Bento if the code has changed since.
 """
 
-from experiments.config.offline import Params
-from experiments.tracking.registry import champion
+from experiments.config import Params
 from marquee.errors import MarqueeError
-from pipelines.rollout.actuator import Hands
-from pipelines.rollout.journal import active
-from pipelines.support.arms import arm_of
-from pipelines.support.console import screen
-from pipelines.support.paths import RUN
-from service.stack.stack_config import STABLE, load_stack, read_arms, write_arms
+from pipelines.rollout.actuator import StackActuator
+from pipelines.rollout.journal import find_active_journal
+from pipelines.support.bento import get_champion, prepare_arm
+from pipelines.support.console import get_console
+from pipelines.support.paths import STACK_FOLDER
+from service.stack.stack_config import STABLE, load_stack_config, read_arms, write_arms
 from service.stack.supervisor import Supervisor
 
 
 def restart(params: Params) -> None:
-    """Restart all of them.
+    """Restart all replicas of the champion.
 
     Raises:
-        MarqueeError: nothing is up, a rollout runs, or a replica does not become ready: then the others
-            still serve what they did.
+        MarqueeError: the stack is not running, a rollout is running, or a replica did not become ready; the
+            replicas after it keep their old version.
     """
-    stack = load_stack(RUN.resolve())
-    if not Supervisor(stack.folder).running:
-        raise MarqueeError("nothing is up: run `marquee up` first")
-    if running := active(stack.folder):
-        raise MarqueeError(f"rollout {running.rollout().name} runs: end it first, or wait for its end")
-    version = champion(params.register_.model)
-    if version is None:
-        raise MarqueeError("there is no champion to serve: run `make repro` first")
-    write_arms(stack.folder, {**read_arms(stack.folder), STABLE: arm_of(params, version)})
-    hands, console = Hands(stack), screen()
-    for server in stack.replicas[STABLE]:
-        hands.roll(server.name)
-        console.print(f"{server.name} is ready again, with version {version.version}")
+    stack = load_stack_config(STACK_FOLDER.resolve())
+    if not Supervisor(stack.folder).is_running:
+        raise MarqueeError("the stack is not running; start it with `marquee up`")
+    if journal := find_active_journal(stack.folder):
+        name = journal.read_rollout().name
+        raise MarqueeError(f"rollout {name} is running; wait for its end or end it first")
+    champion = get_champion(params.registration.model)
+    write_arms(stack.folder, {**read_arms(stack.folder), STABLE: prepare_arm(params, champion)})
+    actuator, console = StackActuator(stack), get_console()
+    for replica in stack.replicas[STABLE]:
+        actuator.restart_replica(replica.name)
+        console.print(f"{replica.name} is ready with version {champion.version}")

@@ -1,54 +1,55 @@
-"""A worker that joins a search, of this machine or another: it may come and go at any time."""
+"""`marquee search-worker`: join a running search, from this machine or another one."""
 
 import signal
 import time
 
-from experiments.config.offline import Params
+from experiments.config import Params
 from experiments.search.storage import check_storage
-from experiments.search.training_queue import StudiesMissing
-from experiments.search.worker import work
+from experiments.search.training_queue import SearchNotFoundError
+from experiments.search.worker import run_worker
 from marquee.errors import MarqueeError
-from pipelines.support.console import screen
+from pipelines.support.console import get_console
 from pipelines.support.paths import FOLDS, TRAIN
-from pipelines.support.search_spec import asking
+from pipelines.support.search_spec import build_search_spec
 
-WAIT = 1.0  # seconds between looks for a search that has not begun
+POLL_SECONDS = 1.0  # between two checks whether the search has started
 
 
 def search_worker(params: Params, *, patience: float) -> None:
-    """Work on the search that params.yaml describes, until it is over or somebody says to leave.
+    """Work on the search described by params.yaml until it is over, or until SIGINT or SIGTERM.
 
     Args:
-        params: the parameters; the same as those of who searches, for they are the search's key.
-        patience: seconds to wait for the search to begin.
+        params: the parameters, which must be those of the search.
+        patience: seconds to wait for the search to start.
 
     Raises:
-        MarqueeError: the ratings are not here, or no such search has begun in time.
+        MarqueeError: the data is missing, or the search has not started in time.
     """
     check_storage(params.search.storage)
     for path in (TRAIN, FOLDS):
         if not path.exists():
-            raise MarqueeError(f"{path} is not here: `dvc pull` brings it, or `dvc repro split` makes it")
-    leaving = False
+            raise MarqueeError(f"{path} not found; run `dvc pull` or `dvc repro split`")
+    console = get_console()
+    is_leaving = False
 
     def leave(*_: object) -> None:
-        nonlocal leaving
-        leaving = True
-        screen().print("Leaving after this training.")
+        nonlocal is_leaving
+        is_leaving = True
+        console.print("Leaving after the current training.")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    assignment, began = asking(params).assignment(), time.monotonic()
-    screen().print(f"Search {assignment.key} in {assignment.search.storage.split('@')[-1]}.")
-    while not leaving:
+    assignment, started = build_search_spec(params).assignment(), time.monotonic()
+    console.print(f"Search {assignment.key} in {assignment.search.storage.split('@')[-1]}.")
+    while not is_leaving:
         try:
-            done = work(assignment, leave=lambda: leaving)
-        except StudiesMissing as missing:
-            if time.monotonic() - began > patience:
+            n_trainings = run_worker(assignment, should_leave=lambda: is_leaving)
+        except SearchNotFoundError as error:
+            if time.monotonic() - started > patience:
                 raise MarqueeError(
-                    f"{missing}: begin it with `marquee repro`, with the same params.yaml, data and code"
+                    f"{error}; start it with `marquee repro`, with the same params.yaml, data and code"
                 ) from None
-            time.sleep(WAIT)
-            continue
-        screen().print(f"{done} trainings done; the search is over, or it was time to leave.")
-        return
+            time.sleep(POLL_SECONDS)
+        else:
+            console.print(f"Finished {n_trainings} trainings.")
+            return

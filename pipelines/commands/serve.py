@@ -1,26 +1,25 @@
-"""Serve the Bento that was packaged last: `bentoml serve`, with what it takes to start it right."""
+"""`marquee serve`: serve the last packaged Bento with `bentoml serve`."""
 
 from urllib.parse import quote
 
-from pipelines.stages.package import packaged_here
-from pipelines.support.console import screen
-from pipelines.support.processes import become, refuse_taken
+from pipelines.support.bento import read_last_bento
+from pipelines.support.console import get_console
+from pipelines.support.processes import check_port_free, replace_process
 
 
 def serve(*, host: str, port: int) -> None:
-    """Become `bentoml serve` on the packaged Bento; Ctrl-C ends it.
+    """Print example requests and replace this process by `bentoml serve`.
 
     Raises:
-        MarqueeError: nothing was packaged here that could be served, or the port is taken.
+        MarqueeError: there is no current Bento, or the port is in use.
     """
-    packaged = packaged_here()
-    tag = packaged["tag"]
-    refuse_taken(port, host)
+    bento = read_last_bento()
+    tag, user = bento["tag"], quote(bento["user"], safe="")
+    check_port_free(port, host)
     base = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
-    console = screen()
-    console.print(f"Serving [bold]{tag}[/], model version {packaged['version']}. Ctrl-C ends it. Try:")
-    user = quote(packaged["user"], safe="")
+    console = get_console()
+    console.print(f"Serving [bold]{tag}[/], model version {bento['version']}. Press Ctrl-C to stop. Try:")
     console.print(f"  curl {base}/recommend/{user}")
     console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/{user}?n=5'")
     console.print(f"  curl {base}/version")
-    become("bentoml", "serve", tag, "--host", host, "--port", str(port))
+    replace_process("bentoml", "serve", tag, "--host", host, "--port", str(port))

@@ -1,120 +1,132 @@
-"""`marquee status`: what runs, how it does, and who gets what."""
+"""`marquee status`: health, traffic, latency and events of the stack's processes."""
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.support.console import screen
-from pipelines.support.paths import RUN
-from service.gateway.traffic_split import servers_of, split_of
-from service.stack.launch import living, pid_of
-from service.stack.metrics_scraper import Rates, Sample, rates, samples_of
-from service.stack.stack_config import CANARY, STABLE, Stack, load_stack, read_arms
+from pipelines.support.console import get_console
+from pipelines.support.paths import STACK_FOLDER
+from service.gateway.traffic_split import TrafficSplit, query_servers, query_split
+from service.stack.metrics_scraper import Scrape, ServingStats, scrape_replicas, summarize_scrapes
+from service.stack.pid_files import find_process, find_processes
+from service.stack.stack_config import CANARY, STABLE, StackConfig, load_stack_config, read_arms
 from service.stack.supervisor import Supervisor
 
-BETWEEN_S = 1.0
-LEFT = (
-    "The supervisor was killed, and nothing that ends is started again. Still there: {}. `marquee up` begins "
-    "anew, with a few seconds without an answer; `marquee down` ends them."
+SCRAPE_INTERVAL_SECONDS = 1.0
+ORPHANS = (
+    "The supervisor was killed, so processes that end are not restarted. Still running: {}. "
+    "`marquee up` restarts the stack, with a few seconds of downtime; `marquee down` stops it."
 )
-COLUMNS = ("model", "users", "health", "req/s", "p50 ms", "p99 ms", "errors", "events", "lost")
+COLUMNS = ("model", "users", "health", "req/s", "p50 ms", "p99 ms", "errors", "events", "dropped")
+
+Scrapes = Mapping[str, Scrape | None]  # by replica; None: the replica did not respond
 
 
 def status(*, watch: bool) -> None:
-    """Print the table once, or keep it up to date until Ctrl-C.
+    """Print the state of the stack, once or every second until Ctrl-C.
 
     Raises:
-        MarqueeError: nothing was ever started here.
+        MarqueeError: no stack was ever started in this project.
     """
-    stack = load_stack(RUN.resolve())
-    console = screen()
-    if not Supervisor(stack.folder).running:
-        left = living(stack.folder)
-        console.print(LEFT.format(", ".join(left)) if left else "The stack is down: `marquee up` starts it.")
+    stack = load_stack_config(STACK_FOLDER.resolve())
+    console = get_console()
+    if not Supervisor(stack.folder).is_running:
+        orphans = find_processes(stack.folder)
+        console.print(
+            ORPHANS.format(", ".join(orphans))
+            if orphans
+            else "The stack is not running; start it with `marquee up`."
+        )
         return
-    before = samples_of(stack)
-    time.sleep(BETWEEN_S)
+    before = scrape_replicas(stack)
+    time.sleep(SCRAPE_INTERVAL_SECONDS)
     if not watch:
-        console.print(_page(stack, before, samples_of(stack)))
+        console.print(_build_page(stack, before, scrape_replicas(stack)))
         return
     with Live(console=console, refresh_per_second=4, screen=False) as live:
         while True:
-            after = samples_of(stack)
-            live.update(_page(stack, before, after))
+            after = scrape_replicas(stack)
+            live.update(_build_page(stack, before, after))
             before = after
-            time.sleep(BETWEEN_S)
+            time.sleep(SCRAPE_INTERVAL_SECONDS)
 
 
-def _page(stack: Stack, before: dict[str, Sample | None], after: dict[str, Sample | None]) -> Group:
-    splits = {gateway.name: split_of(stack.folder, gateway) for gateway in stack.gateways}
-    weights = [split.weight for split in splits.values() if split is not None]
+def _build_page(stack: StackConfig, before: Scrapes, after: Scrapes) -> Group:
+    splits = [query_split(stack.folder, gateway) for gateway in stack.gateways]
+    return Group(_build_replica_table(stack, splits, before, after), "", *_format_processes(stack, splits))
+
+
+def _build_replica_table(
+    stack: StackConfig, splits: list[TrafficSplit | None], before: Scrapes, after: Scrapes
+) -> Table:
+    """Return a row for each arm in use, and one for each of its replicas."""
     table = Table(title=f"http://localhost:{stack.port}", title_justify="left", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    arms = read_arms(stack.folder)
-    up = _up(stack)
-    for arm, servers in stack.replicas.items():
+    canary = next((split.allocation for split in splits if split is not None), math.nan)
+    allocations = {CANARY: canary, STABLE: 1 - canary}
+    arms, is_up = read_arms(stack.folder), _query_replicas_up(stack)
+    for arm, replicas in stack.replicas.items():
         if arm not in arms:
             continue
-        names = [server.name for server in servers]
-        share = (
-            (weights[0] if weights else math.nan)
-            if arm == CANARY
-            else 1 - (weights[0] if weights else math.nan)
+        names = [replica.name for replica in replicas]
+        n_up = sum(is_up.get(name, False) for name in names)
+        total = summarize_scrapes([before[name] for name in names], [after[name] for name in names])
+        table.add_row(
+            f"[bold]{arm}[/]",
+            str(arms[arm].version),
+            f"{100 * allocations[arm]:.4g}%",
+            f"{n_up} of {len(names)}",
+            *_format_stats(total),
         )
-        healthy = f"{sum(up.get(name, False) for name in names)} of {len(names)}"
-        both = rates([before[name] for name in names], [after[name] for name in names])
-        version = str(arms[arm].version)
-        table.add_row(f"[bold]{arm}[/]", version, f"{100 * share:.4g}%", healthy, *_cells(both))
         for name in names:
-            health = _health(stack, name, up)
-            table.add_row(f"  {name}", "", "", health, *_cells(rates([before[name]], [after[name]])))
-    return Group(table, "", *_others(stack, splits.values()))
+            stats = summarize_scrapes([before[name]], [after[name]])
+            table.add_row(f"  {name}", "", "", _format_health(stack, name, is_up), *_format_stats(stats))
+    return table
 
 
-def _cells(one: Rates) -> Iterable[str]:
+def _format_stats(stats: ServingStats) -> tuple[str, ...]:
     return (
-        f"{one.requests_per_s:,.0f}",
-        "-" if math.isnan(one.p50_ms) else f"{one.p50_ms:.2f}",
-        "-" if math.isnan(one.p99_ms) else f"{one.p99_ms:.2f}",
-        "-" if not one.requests_per_s else f"{one.error_rate:.2%}",
-        f"{one.written:,}",
-        f"{one.dropped:,}" if not one.dropped else f"[red]{one.dropped:,}[/]",
+        f"{stats.requests_per_s:,.0f}",
+        "-" if math.isnan(stats.p50_ms) else f"{stats.p50_ms:.2f}",
+        "-" if math.isnan(stats.p99_ms) else f"{stats.p99_ms:.2f}",
+        "-" if not stats.requests_per_s else f"{stats.error_rate:.2%}",
+        f"{stats.durable_events:,}",
+        f"[red]{stats.dropped_events:,}[/]" if stats.dropped_events else "0",
     )
 
 
-def _up(stack: Stack) -> dict[str, bool]:
-    """By replica, whether every gateway that answers has it up."""
-    found: dict[str, bool] = {}
+def _query_replicas_up(stack: StackConfig) -> dict[str, bool]:
+    """Return for each replica whether all running gateways report it as up."""
+    is_up: dict[str, bool] = {}
     for gateway in stack.gateways:
-        for server in servers_of(stack.folder, gateway) or ():
+        for server in query_servers(stack.folder, gateway) or ():
             if server.backend in {STABLE, CANARY} and not server.name.startswith("backup-"):
-                found[server.name] = found.get(server.name, True) and server.up
-    return found
+                is_up[server.name] = is_up.get(server.name, True) and server.is_up
+    return is_up
 
 
-def _health(stack: Stack, name: str, up: dict[str, bool]) -> str:
-    if pid_of(stack.folder, name) is None:
+def _format_health(stack: StackConfig, name: str, is_up: Mapping[str, bool]) -> str:
+    if find_process(stack.folder, name) is None:
         return "[red]down[/]"
-    return "[green]up[/]" if up.get(name) else "[yellow]not ready[/]"
+    return "[green]up[/]" if is_up.get(name) else "[yellow]not ready[/]"
 
 
-def _others(stack: Stack, splits: Iterable[object]) -> list[Text]:
-    lines = []
+def _format_processes(stack: StackConfig, splits: list[TrafficSplit | None]) -> Iterator[Text]:
+    """Yield the state of all gateways and heartbeat processes, and a warning if the gateways differ."""
     for gateway, split in zip(stack.gateways, splits, strict=True):
-        state = "[green]up[/]" if split is not None else "[red]does not answer[/]"
-        lines.append(
-            Text.from_markup(f"{gateway.name}  {state}  metrics on 127.0.0.1:{gateway.metrics_port}")
-        )
-    for name in stack.beating:
-        state = "[green]up[/]" if pid_of(stack.folder, name) else "[red]down[/]"
-        lines.append(Text.from_markup(f"{name}  {state}"))
+        state = "[red]not responding[/]" if split is None else "[green]up[/]"
+        yield Text.from_markup(f"{gateway.name}  {state}  metrics on 127.0.0.1:{gateway.metrics_port}")
+    for name in stack.heartbeat_processes:
+        state = "[green]up[/]" if find_process(stack.folder, name) else "[red]down[/]"
+        yield Text.from_markup(f"{name}  {state}")
     if len({split for split in splits if split is not None}) > 1:
-        lines.append(Text("The gateways do not split alike: the controller will mend that.", style="yellow"))
-    return lines
+        yield Text(
+            "The gateways have different allocations; the controller will correct that.", style="yellow"
+        )

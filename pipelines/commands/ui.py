@@ -1,52 +1,49 @@
-"""The MLflow UI in its two-process form, and the addresses that compare the last runs."""
+"""`marquee ui`: serve the MLflow UI, and print the pages that compare the last runs."""
 
-from experiments.config.offline import Params
-from experiments.tracking.runs import Tracker, compare_path, runs_path
+from experiments.config import Params
+from experiments.tracking.runs import ExperimentTracker, compare_url_path, runs_url_path
 from marquee.errors import TrackingError
-from pipelines.support.console import screen
-from pipelines.support.processes import become, refuse_taken
+from pipelines.support.console import get_console
+from pipelines.support.processes import check_port_free, replace_process
 
-N_SEARCHES, N_TRIALS = 5, 10
-LOCAL = "127.0.0.1"
+MAX_SEARCHES, MAX_TRIALS = 5, 10  # to compare
+HOST = "127.0.0.1"
 
 
 def ui(params: Params, *, port: int) -> None:
-    """Print the addresses, and serve the tracking store's UI until interrupted.
+    """Print the pages and, unless the tracking server is remote, replace this process by the MLflow UI.
 
     Raises:
-        TrackingError: the store holds no finished search yet.
-        MarqueeError: the port is taken.
+        TrackingError: the tracking store has no finished search.
+        MarqueeError: the port is in use.
     """
-    tracker = Tracker(params.search.experiment)
-    runs = tracker.recent_searches(N_SEARCHES)
+    tracker = ExperimentTracker(params.search.experiment)
+    runs = tracker.recent_search_runs(MAX_SEARCHES)
     if not runs:
-        raise TrackingError(f"{tracker.uri} holds no finished search yet: run `make repro` first")
-    local = not tracker.uri.startswith("http")  # a team's server has its UI already
-    if local:
-        refuse_taken(port, LOCAL)
-    base = f"http://{LOCAL}:{port}" if local else tracker.uri.rstrip("/")
+        raise TrackingError(f"{tracker.uri} has no finished search; run `make repro` first")
+    is_remote = tracker.uri.startswith("http")
+    if is_remote:  # a team's tracking server has its own UI
+        _print_pages(tracker, tracker.uri.rstrip("/"), runs, params.search.metric)
+        return
+    check_port_free(port, HOST)
+    _print_pages(tracker, f"http://{HOST}:{port}", runs, params.search.metric)
+    get_console().print("Press Ctrl-C to stop.")
+    # One worker and no job execution: two processes and a fifth of the default's memory.
+    options = ["--workers", "1", "--host", HOST, "--port", str(port), "--backend-store-uri", tracker.uri]
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    replace_process("mlflow", "server", *options, environment=environment)
+
+
+def _print_pages(tracker: ExperimentTracker, base: str, runs: list[str], metric: str) -> None:
+    """Print the URLs of all runs, of the best trials of the last search, and of the last searches."""
+    console = get_console()
     experiment = tracker.experiment_id
-    trials = tracker.best_trials(runs[0], params.search.metric, N_TRIALS)
-    console = screen()
-    console.print(f"[bold]All runs[/]\n  {base}{runs_path(experiment)}")
-    console.print(f"[bold]Compare the best {len(trials)} trials of the last search[/]")
-    console.print(f"  {base}{compare_path(experiment, trials)}")
+    trials = tracker.best_trial_runs(runs[0], metric, MAX_TRIALS)
+    pages = {
+        "All runs": runs_url_path(experiment),
+        f"The best {len(trials)} trials of the last search": compare_url_path(experiment, trials),
+    }
     if len(runs) > 1:
-        console.print(
-            f"[bold]Compare the last {len(runs)} searches[/]\n  {base}{compare_path(experiment, runs)}"
-        )
-    if local:
-        console.print("Ctrl-C ends it.")
-        # One worker and no job execution: two processes and a fifth of the memory of the default.
-        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        arguments = (
-            "--workers",
-            "1",
-            "--host",
-            LOCAL,
-            "--port",
-            str(port),
-            "--backend-store-uri",
-            tracker.uri,
-        )
-        become("mlflow", "server", *arguments, environment=settings)
+        pages[f"The last {len(runs)} searches"] = compare_url_path(experiment, runs)
+    for title, path in pages.items():
+        console.print(f"[bold]{title}[/]\n  {base}{path}", soft_wrap=True)

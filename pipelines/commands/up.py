@@ -1,49 +1,64 @@
-"""Bring the stack up: two gateways, the champion's replicas, warden and controller, under a supervisor."""
+"""`marquee up`: start the stack, two gateways and the champion's replicas, under a supervisor."""
 
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from experiments.config.offline import Params
-from experiments.tracking.registry import champion, version_of
+from experiments.config import Params
+from experiments.tracking.model_registry import get_version
 from experiments.tracking.store import tracking_uri
 from marquee.errors import MarqueeError
-from pipelines.rollout.journal import active
-from pipelines.support.arms import arm_of
-from pipelines.support.console import screen
-from pipelines.support.paths import EVENTS, RUN
-from pipelines.support.processes import refuse_taken
-from service.gateway.config import KEY_FILE, Gateway, ensure_api_key, haproxy, write
-from service.gateway.traffic_split import NOBODY, Split, servers_of, write_split
+from pipelines.rollout.journal import find_active_journal
+from pipelines.support.bento import get_champion, prepare_arm
+from pipelines.support.console import get_console
+from pipelines.support.paths import EVENTS, STACK_FOLDER
+from pipelines.support.processes import check_port_free
+from service.gateway.config import API_KEY_FILE, GatewayConfig, ensure_api_key, find_haproxy, write_config
+from service.gateway.traffic_split import NO_CANARY, TrafficSplit, query_servers, write_split
 from service.settings import Settings
-from service.stack.health_checks import ready, reason
-from service.stack.launch import end_all
-from service.stack.stack_config import CANARY, STABLE, Arm, Stack, free_ports, replicas_named, write_arms
+from service.stack.health_checks import fetch_unready_reason, is_ready
+from service.stack.pid_files import stop_all
+from service.stack.stack_config import (
+    CANARY,
+    STABLE,
+    Arm,
+    StackConfig,
+    find_free_ports,
+    replica_addresses,
+    write_arms,
+)
 from service.stack.supervisor import Supervisor
 from service.stack.waiting import wait_until
 
-GATEWAYS = 2
-READY_S = 45.0
-LONGEST = 80  # characters of the folder's path: a socket's has 107 at most
+N_GATEWAYS = 2
+READY_SECONDS = 45.0
+MAX_PATH_LENGTH = 80  # characters; the path of a socket below the folder may have at most 107
 
 
 def up(params: Params, *, replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
-    """Start it, and wait until all replicas answer.
+    """Start the stack, and wait until all replicas are ready.
+
+    Args:
+        params: the parameters.
+        replicas: number of replicas of the champion; None for `gateway.replicas`.
+        port: port of the gateways; None for `gateway.port`.
+        host: address that the gateways listen on; `*` for all.
+        events: folder of the events; None for `events`.
 
     Raises:
-        MarqueeError: it runs already, HAProxy is not installed, there is no champion, the port is taken, or a
-            variable of the environment cannot be used.
+        MarqueeError: the stack is already running, HAProxy is not installed, there is no champion, the port
+            is in use, or an environment variable of the replicas is invalid.
     """
-    haproxy()
-    faults = Settings.from_environment().faults  # replicas inherit the environment: refuse it here
-    folder = RUN.resolve()
-    if len(str(folder)) > LONGEST:
-        raise MarqueeError(f"{folder} is too long a path for sockets: move the project to a shorter one")
+    find_haproxy()
+    faults = Settings.from_environment().faults  # replicas inherit the environment: check it first
+    folder = STACK_FOLDER.resolve()
+    if len(str(folder)) > MAX_PATH_LENGTH:
+        raise MarqueeError(f"{folder} is too long for sockets; move the project to a shorter path")
     supervisor = Supervisor(folder)
-    if supervisor.running:
-        raise MarqueeError("the stack is up: `marquee status` shows it, `marquee down` ends it")
-    stack = laid_out(
+    if supervisor.is_running:
+        raise MarqueeError("the stack is already running; stop it first with `marquee down`")
+    stack = build_stack_config(
         params,
         folder,
         replicas=replicas or params.gateway.replicas,
@@ -51,101 +66,116 @@ def up(params: Params, *, replicas: int | None, port: int | None, host: str, eve
         host=host,
         events=(events or EVENTS).resolve(),
     )
-    end_all(stack.folder)  # those that an earlier supervisor left behind when it was killed
-    refuse_taken(stack.port, "0.0.0.0" if host == "*" else host)
-    raise_stack(stack, _arms(params, folder))
-    _say(stack)
+    stop_all(stack.folder)  # orphans of a supervisor that was killed
+    check_port_free(stack.port, "0.0.0.0" if host == "*" else host)
+    start_stack(stack, _prepare_arms(params, folder))
+    _print_next_commands(stack)
     if faults is not None:
-        screen().print(f"[bold red]Fault injection is on[/]: {faults}")
+        get_console().print(f"[bold red]Fault injection is on[/]: {faults}")
 
 
-def raise_stack(stack: Stack, arms: Mapping[str, Arm]) -> None:
-    """Start all of a stack's processes, and wait until its replicas answer.
+def start_stack(stack: StackConfig, arms: Mapping[str, Arm]) -> None:
+    """Start all processes of a stack, and wait until its replicas are ready.
 
     Raises:
-        MarqueeError: HAProxy refuses its configuration, or a replica does not become ready.
+        MarqueeError: HAProxy rejects its configuration, or a replica does not become ready.
     """
     stack.save()
     write_arms(stack.folder, arms)
-    _write_gateways(stack)
-    environment = {"MLFLOW_TRACKING_URI": tracking_uri()}  # wherever its processes stand
-    Supervisor(stack.folder).begin(environment)
-    _wait(stack)
+    _configure_gateways(stack)
+    environment = {"MLFLOW_TRACKING_URI": tracking_uri()}  # absolute, for processes in other folders
+    Supervisor(stack.folder).launch(environment)
+    _wait_until_ready(stack)
 
 
-def laid_out(params: Params, folder: Path, *, replicas: int, port: int, host: str, events: Path) -> Stack:
-    """What runs, and on which ports."""
-    told = params.gateway
-    n_stable, n_canary = replicas, params.canary.replicas
-    ports = free_ports(n_stable + n_canary + GATEWAYS)
-    own = ports[n_stable + n_canary :]
-    return Stack(
+def build_stack_config(
+    params: Params, folder: Path, *, replicas: int, port: int, host: str, events: Path
+) -> StackConfig:
+    """Return the processes of a stack; replicas and the gateways' metrics get free ports."""
+    gateway = params.gateway
+    n_canary = params.canary.replicas
+    ports = find_free_ports(replicas + n_canary + N_GATEWAYS)
+    stable_ports, canary_ports = ports[:replicas], ports[replicas : replicas + n_canary]
+    metrics_ports = ports[replicas + n_canary :]
+    return StackConfig(
         folder=folder,
         events=events,
         host=host,
         port=port,
-        gateways=tuple(Gateway(f"gateway-{number}", own[number - 1]) for number in range(1, GATEWAYS + 1)),
+        gateways=tuple(
+            GatewayConfig(f"gateway-{number}", metrics_port)
+            for number, metrics_port in enumerate(metrics_ports, start=1)
+        ),
         replicas={
-            STABLE: replicas_named(STABLE, ports[:n_stable]),
-            CANARY: replicas_named(CANARY, ports[n_stable : n_stable + n_canary]),
+            STABLE: replica_addresses(STABLE, stable_ports),
+            CANARY: replica_addresses(CANARY, canary_ports),
         },
-        timeout_ms=told.timeout_ms,
-        slow_ms=told.slow_ms,
-        largest_body=told.max_body_bytes,
-        requests_per_10s=told.requests_per_10s,
-        controller=(sys.executable, "-m", "pipelines.rollout", str(folder), params.register_.model),
+        timeout_ms=gateway.timeout_ms,
+        slow_ms=gateway.slow_ms,
+        max_body_bytes=gateway.max_body_bytes,
+        requests_per_10s=gateway.requests_per_10s,
+        controller=(sys.executable, "-m", "pipelines.rollout", str(folder), params.registration.model),
     )
 
 
-def _arms(params: Params, folder: Path) -> dict[str, Arm]:
-    """The champion, and the challenger of a rollout that was running when the stack went down."""
-    version = champion(params.register_.model)
-    if version is None:
-        raise MarqueeError("there is no champion to serve: run `make repro` first")
-    console = screen()
-    console.print(f"Champion  {version.name} version {version.version}")
-    arms = {STABLE: arm_of(params, version)}
-    running = active(folder)
-    if running is not None and running.rollout().outcome is None:
-        rollout = running.rollout()
-        challenger = version_of(params.register_.model, rollout.challenger)
-        console.print(f"Rollout   {rollout.name} goes on, with version {challenger.version}")
+def _prepare_arms(params: Params, folder: Path) -> dict[str, Arm]:
+    """Return the champion, and the challenger of a rollout that was interrupted when the stack stopped."""
+    champion = get_champion(params.registration.model)
+    console = get_console()
+    console.print(f"Champion  {champion.name} version {champion.version}")
+    arms = {STABLE: prepare_arm(params, champion)}
+    journal = find_active_journal(folder)
+    if journal is not None and journal.read_rollout().outcome is None:
+        rollout = journal.read_rollout()
+        challenger = get_version(params.registration.model, rollout.challenger)
+        console.print(f"Rollout   {rollout.name} continues with version {challenger.version}")
         arms[CANARY] = Arm(rollout.bento, rollout.challenger)
     return arms
 
 
-def _write_gateways(stack: Stack) -> None:
+def _configure_gateways(stack: StackConfig) -> None:
+    """Write what the gateways read: API key, traffic split and configuration."""
     ensure_api_key(stack.folder)
-    running = active(stack.folder)
-    rollout = None if running is None else running.rollout()
-    write_split(stack.folder, NOBODY if rollout is None else Split(rollout.salt, rollout.weight))
+    journal = find_active_journal(stack.folder)
+    rollout = None if journal is None else journal.read_rollout()
+    write_split(
+        stack.folder, NO_CANARY if rollout is None else TrafficSplit(rollout.salt, rollout.allocation)
+    )
     for gateway in stack.gateways:
         if rollout is None:
-            gateway.failures(stack.folder).unlink(missing_ok=True)  # nobody reads old ones
-        write(stack.site, gateway)
+            gateway.failure_log_path(stack.folder).unlink(missing_ok=True)  # of earlier rollouts
+        write_config(stack.site_config, gateway)
 
 
-def _wait(stack: Stack) -> None:
-    if wait_until(lambda: _is_up(stack), READY_S):
+def _wait_until_ready(stack: StackConfig) -> None:
+    if wait_until(lambda: _is_ready(stack), READY_SECONDS):
         return
-    why = next(filter(None, (reason(server.port) for server in stack.replicas[STABLE])), "see the logs")
-    Supervisor(stack.folder).end()
-    raise MarqueeError(f"not all replicas became ready in {READY_S:.0f} s ({why}): {stack.folder / 'logs'}")
+    reasons = [fetch_unready_reason(replica.port) for replica in stack.replicas[STABLE]]
+    reason = next(filter(None, reasons), "no reason reported")
+    Supervisor(stack.folder).shut_down()
+    raise MarqueeError(
+        f"not all replicas became ready within {READY_SECONDS:.0f} s ({reason}); see {stack.folder / 'logs'}"
+    )
 
 
-def _is_up(stack: Stack) -> bool:
-    states = [servers_of(stack.folder, gateway) for gateway in stack.gateways]
-    stable = [server.up for state in states for server in state or () if server.backend == STABLE]
-    # To a gateway that has just started all are up until it has looked, so replicas are asked themselves.
-    return all(states) and bool(stable) and all(stable) and all(ready(s.port) for s in stack.replicas[STABLE])
+def _is_ready(stack: StackConfig) -> bool:
+    """Return True if all gateways run, report all stable replicas as up, and the replicas confirm it.
+
+    A gateway reports all replicas as up until its first health check.
+    """
+    states = [query_servers(stack.folder, gateway) for gateway in stack.gateways]
+    if not all(states):
+        return False
+    stable = [server.is_up for state in states for server in state or () if server.backend == STABLE]
+    return bool(stable) and all(stable) and all(is_ready(replica.port) for replica in stack.replicas[STABLE])
 
 
-def _say(stack: Stack) -> None:
-    console = screen()
-    base = f"http://{stack.address}:{stack.port}"
-    number = len(stack.replicas[STABLE])
-    console.print(f"Up        {GATEWAYS} gateways on {base}, {number} replicas. Try:")
-    key = os.path.relpath(stack.folder / KEY_FILE)
+def _print_next_commands(stack: StackConfig) -> None:
+    console = get_console()
+    base = f"http://{stack.local_address}:{stack.port}"
+    n_replicas = len(stack.replicas[STABLE])
+    console.print(f"Started   {N_GATEWAYS} gateways on {base}, {n_replicas} replicas. Try:")
+    key = os.path.relpath(stack.folder / API_KEY_FILE)
     console.print(f"  curl {base}/recommend/u256")
     console.print(
         f"  curl -H \"X-Api-Key: $(cat {key})\" -H 'Content-Type: application/json' {base}/feedback \\"

@@ -1,6 +1,9 @@
-"""Rollouts: the journal, what is seen of one, the hands that change things, and the loop that decides.
+"""Control of rollouts: the loop that observes, decides and acts, and the files that it keeps.
 
-journal.py ──► watching.py ──► marquee.rollout.policy ──► controlling.py ──► hands.py ──► gateways, replicas
+    events, gateways ─► observer ─► marquee.rollout.policy ─► controller ─► actuator ─► gateways, replicas
+                                                              │      │
+                                                           journal  reporter ─► status file, MLflow
 
-The loop knows the others by the protocols in interfaces.py.
+The controller uses observer, actuator and reporter through the protocols in `interfaces`. `checkpoint` saves
+what the observer has counted, and `preflight` runs before a rollout starts.
 """

@@ -1,29 +1,36 @@
-"""The controller of rollouts: `python -m pipelines.rollout FOLDER MODEL`, run by a stack's supervisor."""
+"""Entry point of the rollout controller, run by the stack's supervisor.
+
+python -m pipelines.rollout FOLDER MODEL     the stack's folder, the registered model
+"""
 
 import logging
 import sys
 from pathlib import Path
 
 from pipelines.rollout.controller import Controller
-from pipelines.rollout.journal import held
-from pipelines.support.console import MENDABLE, give_up
-from service.stack.stack_config import load_stack
+from pipelines.rollout.journal import exclusive_lock
+from pipelines.support.console import USER_ERRORS, exit_with_error
+from service.stack.stack_config import load_stack_config
 
 
-def promote(folder: Path, model: str) -> None:
-    """Walk the rollouts of a stack through their steps, until the process is ended.
+def run_controller(folder: Path, model: str) -> None:
+    """Run the controller of a stack until the process is stopped.
+
+    Args:
+        folder: of the stack.
+        model: name of the registered model.
 
     Raises:
-        MarqueeError: another controller does so already.
+        MarqueeError: another controller is running.
     """
-    stack = load_stack(folder)
-    with held(folder / "controller.lock", "another controller steers this stack: nothing was done"):
+    stack = load_stack_config(folder)
+    with exclusive_lock(folder / "controller.lock", "another controller is running for this stack"):
         Controller(stack, model).run()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     try:
-        promote(Path(sys.argv[1]), sys.argv[2])
-    except MENDABLE as error:
-        give_up("controller", error)
+        run_controller(Path(sys.argv[1]), sys.argv[2])
+    except USER_ERRORS as error:
+        exit_with_error("controller", error)

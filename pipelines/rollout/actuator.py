@@ -1,163 +1,206 @@
-"""The hands of a controller: each brings the stack to a state, and does nothing where it is there already."""
+"""Actuator: sets the traffic split, and starts, stops and restarts replicas.
+
+Each method brings about a state and does nothing if it is already there, so it can be repeated after a crash.
+"""
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
-from pipelines.rollout.observer import healthy
-from service.gateway.config import Gateway
+from pipelines.rollout.interfaces import SplitResult
+from pipelines.rollout.observer import has_healthy_canary
+from service.gateway.config import GatewayConfig
 from service.gateway.traffic_split import (
     ServerState,
-    Split,
+    TrafficSplit,
+    apply_split,
+    query_servers,
+    query_split,
     read_split,
-    servers_of,
-    set_server,
-    split_of,
-    steer,
+    set_server_state,
 )
 from service.stack import health_checks
-from service.stack.launch import pid_of
-from service.stack.stack_config import CANARY, STABLE, Arm, Stack, arms_since, read_arms, write_arms
+from service.stack.pid_files import RunningProcess, find_process
+from service.stack.stack_config import (
+    CANARY,
+    STABLE,
+    Arm,
+    StackConfig,
+    arms_modified_at,
+    read_arms,
+    write_arms,
+)
 from service.stack.supervisor import Supervisor
 from service.stack.waiting import wait_until
-from service.stack.watchdog import beat
+from service.stack.watchdog import write_heartbeat
 
-READY_S = 60.0  # for a replica to load its model
-DRAIN_S = 10.0  # for a gateway to have no request at a replica
+REPLICA_START_TIMEOUT_S = 60.0  # for a replica to load its model
+DRAIN_TIMEOUT_S = 10.0  # for the gateways to finish their requests to a replica
+PROMOTED_REPLICAS_FILE = "promoted-replicas"  # the new version, and the replicas that already run it
 
 
-class Hands:
-    """Steers the gateways and the replicas of one stack."""
+class StackActuator:
+    """Actuator of the gateways and replicas of one stack."""
 
     def __init__(
         self,
-        stack: Stack,
+        stack: StackConfig,
         *,
         supervisor: Supervisor | None = None,
-        servers_of: Callable[[Path, Gateway], list[ServerState] | None] = servers_of,
-        pid_of: Callable[[Path, str], tuple[int, float] | None] = pid_of,
-        is_ready: Callable[[int], bool] = health_checks.ready,
-        ready_s: float = READY_S,
+        query_servers: Callable[[Path, GatewayConfig], list[ServerState] | None] = query_servers,
+        find_process: Callable[[Path, str], RunningProcess | None] = find_process,
+        is_ready: Callable[[int], bool] = health_checks.is_ready,
+        start_timeout_s: float = REPLICA_START_TIMEOUT_S,
     ) -> None:
-        """Take hold of a stack.
+        """Create an actuator; nothing is changed yet.
 
         Args:
-            stack: to steer.
-            supervisor: starts and ends its processes; by default the one that runs in its folder.
-            servers_of: tells how a gateway sees the replicas.
-            pid_of: finds the process of a replica, and when it began.
-            is_ready: asks the replica on a port whether it is ready.
-            ready_s: seconds for a replica to load its model.
+            stack: to change.
+            supervisor: starts and stops processes; by default the one that is running in the stack's folder.
+            query_servers: returns the state of all replicas at a gateway.
+            find_process: returns the process of a replica.
+            is_ready: returns True if the replica on a port is ready.
+            start_timeout_s: seconds for a replica to load its model.
         """
         self.stack = stack
         self._supervisor = Supervisor(stack.folder) if supervisor is None else supervisor
-        self._servers_of, self._pid_of, self._is_ready = servers_of, pid_of, is_ready
-        self._ready_s = ready_s
-        self.answered = False  # whether any gateway did when it was last told who is in the canary
+        self._query_servers = query_servers
+        self._find_process = find_process
+        self._is_ready = is_ready
+        self._start_timeout_s = start_timeout_s
 
-    def split(self, split: Split) -> bool:
-        """Have every gateway that runs split so, and those that start later; whether all that run do."""
+    def set_traffic_split(self, split: TrafficSplit) -> SplitResult:
+        """Set the traffic split of all gateways, including those that start later.
+
+        Raises:
+            OSError: the file that gateways read when they start cannot be written.
+        """
         folder, gateways = self.stack.folder, self.stack.gateways
-        seen = [split_of(folder, gateway) for gateway in gateways]
-        if read_split(folder) != split.told or any(each not in {None, split.told} for each in seen):
-            steer(folder, gateways, split)
-            seen = [split_of(folder, gateway) for gateway in gateways]
-        self.answered = any(seen)
-        return self.answered and all(each in {None, split.told} for each in seen)
+        accepted = {None, split.rounded}  # None: a gateway that does not respond
+        current = [query_split(folder, gateway) for gateway in gateways]
+        if read_split(folder) != split.rounded or not accepted.issuperset(current):
+            apply_split(folder, gateways, split)
+            current = [query_split(folder, gateway) for gateway in gateways]
+        if not any(current):
+            return SplitResult.NO_RESPONSE
+        return SplitResult.APPLIED if accepted.issuperset(current) else SplitResult.NOT_APPLIED
 
     def is_canary_ready(self) -> bool:
-        """Return True if a gateway has a replica of the canary up."""
-        return healthy(self._states())
+        """Return True if any gateway reports a replica of the canary as up."""
+        return has_healthy_canary(self._server_states())
 
-    def raise_canary(self, arm: Arm) -> None:
-        """Have the canary's replicas run on this Bento."""
-        arms = read_arms(self.stack.folder)
+    def start_canary(self, arm: Arm) -> None:
+        """Start the canary's replicas with an arm's Bento.
+
+        Raises:
+            MarqueeError: the supervisor did not carry out a command.
+        """
+        folder = self.stack.folder
+        arms = read_arms(folder)
         if arms.get(CANARY) != arm:
-            write_arms(self.stack.folder, {**arms, CANARY: arm})
-        for server in self.stack.replicas[CANARY]:
-            set_server(self.stack.folder, self.stack.gateways, server.name, "ready")
-            running = self._pid_of(self.stack.folder, server.name)
-            if running is not None and running[1] < arms_since(self.stack.folder):
-                self._supervisor.restart(server.name)  # on what the arm was before
+            write_arms(folder, {**arms, CANARY: arm})
+        for replica in self.stack.replicas[CANARY]:
+            set_server_state(folder, self.stack.gateways, replica.name, "ready")
+            process = self._find_process(folder, replica.name)
+            if process is not None and process.started_at < arms_modified_at(folder):
+                self._supervisor.restart(replica.name)  # it runs an earlier Bento
             else:
-                self._supervisor.start(server.name)
+                self._supervisor.start(replica.name)
 
-    def end_canary(self) -> None:
-        """Have no replica of the canary; nobody may be sent there any more."""
+    def stop_canary(self) -> None:
+        """Stop the canary's replicas; no user may be assigned to them any more.
+
+        Raises:
+            MarqueeError: the supervisor did not carry out a command.
+        """
         arms = read_arms(self.stack.folder)
         if CANARY not in arms:
             return
-        for server in self.stack.replicas[CANARY]:
-            self._drain(server.name)
-            self._supervisor.stop(server.name)
+        for replica in self.stack.replicas[CANARY]:
+            self._drain(replica.name)
+            self._supervisor.stop(replica.name)
         write_arms(self.stack.folder, {name: arm for name, arm in arms.items() if name != CANARY})
 
-    def crown(self, arm: Arm) -> None:
-        """Have stable's replicas run on this Bento, one after the other, drained first."""
-        arms = read_arms(self.stack.folder)
-        begun = self.stack.folder / "rolled"  # replicas that run on it already, should we die between
-        if arms.get(STABLE) != arm:
-            begun.unlink(missing_ok=True)
-            write_arms(self.stack.folder, {**arms, STABLE: arm})
-        done = begun.read_text(encoding="utf-8").split() if begun.exists() else []
-        if done[:1] != [str(arm.version)]:
-            done = [str(arm.version)]
-        for server in self.stack.replicas[STABLE]:
-            if server.name not in done:
-                self.roll(server.name)
-                done.append(server.name)
-                write_atomically(begun, "\n".join(done))
+    def promote(self, arm: Arm) -> None:
+        """Restart the stable replicas with an arm's Bento, one after the other.
 
-    def roll(self, replica: str) -> None:
-        """Restart one replica without anybody noticing.
+        Raises:
+            MarqueeError: a replica did not become ready; the replicas after it keep their old version.
+        """
+        folder = self.stack.folder
+        arms = read_arms(folder)
+        progress_file = folder / PROMOTED_REPLICAS_FILE
+        if arms.get(STABLE) != arm:
+            progress_file.unlink(missing_ok=True)
+            write_arms(folder, {**arms, STABLE: arm})
+        version, promoted = str(arm.version), _read_promoted_replicas(progress_file, arm.version)
+        for replica in self.stack.replicas[STABLE]:
+            if replica.name not in promoted:
+                self.restart_replica(replica.name)
+                promoted.append(replica.name)
+                write_atomically(progress_file, "\n".join([version, *promoted]))
+
+    def restart_replica(self, name: str) -> None:
+        """Restart a replica without losing requests: drain it at the gateways first.
 
         Raises:
             MarqueeError: it did not become ready again.
         """
-        before = self._pid_of(self.stack.folder, replica)
-        self._drain(replica)
+        folder, gateways = self.stack.folder, self.stack.gateways
+        old_process = self._find_process(folder, name)
+        self._drain(name)
         try:
-            self._supervisor.restart(replica)
-        except MarqueeError:  # the old one is still there, and may go on
-            set_server(self.stack.folder, self.stack.gateways, replica, "ready")
+            self._supervisor.restart(name)
+        except MarqueeError:  # the old process is still running and may continue
+            set_server_state(folder, gateways, name, "ready")
             raise
-        # Asked itself, and only the new one: to a gateway that has not looked yet, the old one is still up.
-        ready = self.wait(
-            lambda: (
-                self._pid_of(self.stack.folder, replica) not in {None, before}
-                and self._is_ready(self.stack.server(replica).port)
-            ),
-            self._ready_s,
+        # Ask the new process itself: gateways may not have noticed yet that the old one has exited.
+        is_ready = self._wait_until(lambda: self._has_new_process(name, old_process))
+        set_server_state(folder, gateways, name, "ready")
+        if not (is_ready and self._wait_until(lambda: self._is_up(name))):
+            log = folder / "logs" / f"{name}.log"
+            raise MarqueeError(f"{name} is not ready after {self._start_timeout_s:.0f} s; see {log}")
+
+    def _has_new_process(self, name: str, old_process: RunningProcess | None) -> bool:
+        """Return True if a replica runs as another process than before and is ready."""
+        is_new = self._find_process(self.stack.folder, name) not in {None, old_process}
+        return is_new and self._is_ready(self.stack.get_replica(name).port)
+
+    def _is_up(self, name: str) -> bool:
+        """Return True if all gateways that respond report a replica as up."""
+        states = [server.is_up for server in self._server_states() if server.name == name]
+        return bool(states) and all(states)
+
+    def _drain(self, name: str) -> None:
+        """Stop sending requests to a replica and wait for those in progress."""
+        set_server_state(self.stack.folder, self.stack.gateways, name, "drain")
+        self._wait_until(lambda: not self._has_requests(name), DRAIN_TIMEOUT_S)
+
+    def _has_requests(self, name: str) -> bool:
+        names = {name, f"backup-{name}"}
+        return any(server.active_sessions for server in self._server_states() if server.name in names)
+
+    def _wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Poll a condition, with heartbeats; by default for as long as a replica may take to start."""
+
+        def write_heartbeat_and_check() -> bool:
+            write_heartbeat(self.stack.folder, "controller")
+            return condition()
+
+        return wait_until(
+            write_heartbeat_and_check, self._start_timeout_s if timeout_s is None else timeout_s
         )
-        set_server(self.stack.folder, self.stack.gateways, replica, "ready")
-        if not (ready and self.wait(lambda: self.is_up(replica), self._ready_s)):
-            log = self.stack.folder / "logs" / f"{replica}.log"
-            raise MarqueeError(f"{replica} is not ready after {self._ready_s:.0f} s: see {log}")
 
-    def is_up(self, replica: str) -> bool:
-        """Whether every gateway that answers has it up."""
-        known = [server.up for state in self._states() for server in state or () if server.name == replica]
-        return bool(known) and all(known)
+    def _server_states(self) -> list[ServerState]:
+        """Return the replicas as seen by each gateway that responds."""
+        folder = self.stack.folder
+        responses = (self._query_servers(folder, gateway) or () for gateway in self.stack.gateways)
+        return [*chain.from_iterable(responses)]
 
-    def wait(self, until: Callable[[], bool], seconds: float) -> bool:
-        """Wait for something; whether it came true."""
 
-        def is_so() -> bool:
-            beat(self.stack.folder, "controller")
-            return until()
-
-        return wait_until(is_so, seconds)
-
-    def _drain(self, replica: str) -> None:
-        set_server(self.stack.folder, self.stack.gateways, replica, "drain")
-        self.wait(lambda: not self._busy(replica), DRAIN_S)
-
-    def _busy(self, replica: str) -> bool:
-        names = {replica, f"backup-{replica}"}
-        servers = [server for state in self._states() for server in state or ()]
-        return any(server.sessions for server in servers if server.name in names)
-
-    def _states(self) -> list[list[ServerState] | None]:
-        """The replicas as each gateway sees them; None where a gateway does not answer."""
-        return [self._servers_of(self.stack.folder, gateway) for gateway in self.stack.gateways]
+def _read_promoted_replicas(path: Path, version: int) -> list[str]:
+    """Return the replicas that already run a version, if a promotion to it was interrupted."""
+    lines = path.read_text(encoding="utf-8").split() if path.exists() else []
+    return lines[1:] if lines[:1] == [str(version)] else []

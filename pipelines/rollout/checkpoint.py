@@ -1,7 +1,7 @@
-"""What a controller has counted, put aside on disk: after a restart it goes on from there.
+"""Checkpoint: counts of an observer on disk, so that a restarted controller need not read all events again.
 
-A copy is a shortcut and no record: the journal and the events hold everything, so one that is damaged, of
-another rollout or of other code is as good as none.
+A checkpoint only saves time, since the journal and the events contain everything. It is ignored if it is
+damaged, or if it belongs to another rollout or was written by other code.
 """
 
 import hashlib
@@ -19,46 +19,48 @@ import service
 from marquee.files.atomic_write import write_atomically
 
 PACKAGES = (experiments, marquee, pipelines, service)
-DIGEST = 32  # bytes
-ROOM = 4  # times what a copy takes has to be free: it is the last that should fill a disk
+DIGEST_BYTES = 32
+# A checkpoint is written only if this many times its size is free: it must not be what fills the disk.
+MIN_FREE_SPACE_RATIO = 4
 log = logging.getLogger("controller")
 
 
-def keep(path: Path, name: str, counted: object) -> None:
-    """Write a copy, whole or not at all. That it cannot be written stops nothing."""
-    body = _head(name) + pickle.dumps(counted)
+def save(path: Path, rollout_name: str, counts: object) -> None:
+    """Write a checkpoint atomically; log a warning if that is not possible."""
+    body = _header(rollout_name) + pickle.dumps(counts)
     try:
-        if shutil.disk_usage(path.parent).free < ROOM * len(body):
-            log.warning("what was counted is not kept: the disk is nearly full")
+        if shutil.disk_usage(path.parent).free < MIN_FREE_SPACE_RATIO * len(body):
+            log.warning("no checkpoint was written: the disk is nearly full")
             return
         write_atomically(path, hashlib.sha256(body).digest() + body)
     except OSError as error:
-        log.warning("what was counted is not kept: %s", error)
+        log.warning("no checkpoint was written: %s", error)
 
 
-def recall(path: Path, name: str) -> object | None:
-    """The copy of a rollout, if there is one that this very code wrote and that is whole."""
+def load(path: Path, rollout_name: str) -> object | None:
+    """Return the counts in a checkpoint, or None if there is no valid one of this code and rollout."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
-    digest, body, head = data[:DIGEST], data[DIGEST:], _head(name)
-    if hashlib.sha256(body).digest() != digest or not body.startswith(head):
+    digest, body, header = data[:DIGEST_BYTES], data[DIGEST_BYTES:], _header(rollout_name)
+    if hashlib.sha256(body).digest() != digest or not body.startswith(header):
         return None
     try:
-        return cast("object", pickle.loads(body[len(head) :]))  # our own, in a folder that is ours alone
-    except Exception:  # pickle promises nothing about what it raises
-        log.exception("what was counted cannot be read, and is counted anew")
+        # A trusted pickle: the digest matches, and only this user can write to the folder.
+        return cast("object", pickle.loads(body[len(header) :]))
+    except Exception:  # unpickling may raise anything
+        log.exception("the checkpoint cannot be loaded; all events are read again")
         return None
 
 
-def _head(name: str) -> bytes:
-    told = f"{CODE} {name}".encode()
-    return struct.pack("<I", len(told)) + told
+def _header(rollout_name: str) -> bytes:
+    text = f"{CODE_DIGEST} {rollout_name}".encode()
+    return struct.pack("<I", len(text)) + text
 
 
-def _digest() -> str:
-    """Of the code whose objects a copy holds: those of another edition are not read."""
+def _digest_code() -> str:
+    """Return a digest of all packages whose objects a checkpoint may contain."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
@@ -66,4 +68,5 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
-CODE = _digest()  # now, and not when it is asked for: files may be another edition's by then
+# Computed on import: later, the files on disk may be those of another version than the running code.
+CODE_DIGEST = _digest_code()

@@ -1,9 +1,8 @@
-"""The controller's loop: look, decide, write the decision down, act on it.
+"""Controller of rollouts: observes, decides, writes the decision to the journal, and acts on it.
 
-Everything that it does follows from the journal, and is written there before it is done. Killed at any line,
-it does the same again: each act brings about a state, and does nothing where that state is there already.
-One thing needs no journal: where a rollback cannot be written down, users are taken out of the canary all the
-same.
+All actions follow from the journal and are written there first. A controller that is killed at any time is
+followed by one that repeats the last action; each action brings about a state, so repeating it is harmless.
+There is one exception: a rollback that cannot be written is sent to the gateways all the same.
 """
 
 import logging
@@ -14,252 +13,291 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.tracking.registry import crown
+from experiments.tracking.model_registry import promote_to_champion
 from marquee.errors import MarqueeError
-from marquee.finite import finite_only
+from marquee.finite_values import drop_non_finite
 from marquee.model.fitted_model import load_model
 from marquee.rollout.decision import Action, Decision, ReasonCode
-from marquee.rollout.policy import Evidence, Policy, decide
-from marquee.rollout.state import CONCLUSIONS, Outcome, Rollout, fold
-from pipelines.rollout.actuator import Hands
-from pipelines.rollout.interfaces import Actuator, Observer, Reporter
-from pipelines.rollout.journal import Journal, active
-from pipelines.rollout.observer import Watch
-from pipelines.rollout.policy_config import canary_of
-from pipelines.rollout.reporter import Telling, last_look
-from service.gateway.traffic_split import NOBODY, Split
-from service.stack.stack_config import STABLE, Arm, Stack, read_arms
-from service.stack.watchdog import beat
+from marquee.rollout.evidence import Evidence
+from marquee.rollout.policy import PromotionPolicy, decide
+from marquee.rollout.state import OUTCOME_OF_ACTION, Rollout, RolloutOutcome, replay
+from pipelines.rollout.actuator import StackActuator
+from pipelines.rollout.interfaces import Actuator, Observer, Reporter, SplitResult
+from pipelines.rollout.journal import Journal, find_active_journal
+from pipelines.rollout.observer import RolloutObserver
+from pipelines.rollout.policy_config import parse_canary_params
+from pipelines.rollout.reporter import RolloutReporter, last_observation_time
+from service.gateway.traffic_split import NO_CANARY, TrafficSplit
+from service.stack.stack_config import STABLE, Arm, StackConfig, read_arms
+from service.stack.watchdog import write_heartbeat
 
-TICK_S = 0.5
-SAY_S = 60.0  # between two entries of one reason to hold
-START_S = 90.0  # for the canary's replicas to become ready
-ASKED = "asked for by a person"
+LOOP_INTERVAL_S = 0.5
+HOLD_ENTRY_INTERVAL_S = 60.0  # between two journal entries with the same reason to hold
+CANARY_START_TIMEOUT_S = 90.0
 log = logging.getLogger("controller")
 
 
 @dataclass
-class _Present:
-    """What is remembered of the rollout that runs, and of no other."""
+class _CurrentRollout:
+    """What the controller remembers about the rollout that is running, and the journal does not contain."""
 
-    journal: Path
+    journal_path: Path
     observer: Observer | None = None
-    held: ReasonCode | None = None  # the present reason to hold
-    said: dict[ReasonCode, float] = field(default_factory=dict)  # when each was written down
-    raised: float | None = None  # since when its replicas are being started
-    deaf_since: float | None = None  # a gateway answers, and does not take the weight
-    owed: Decision | None = None  # a rollback that could not be written down yet
+    hold_reason: ReasonCode | None = None  # while the rollout holds
+    hold_entry_times: dict[ReasonCode, float] = field(default_factory=dict)  # of the last entries, by reason
+    canary_started_at: float | None = None
+    split_failed_since: float | None = None  # a gateway responds but does not apply the traffic split
+    pending_rollback: Decision | None = None  # carried out, but not written to the journal yet
 
 
-def watch_rollout(stack: Stack, rollout: Rollout) -> Watch:
-    """Observe a rollout that runs on a stack."""
-    popularity = popularity_of(Path(read_arms(stack.folder)[STABLE].bento))
-    return Watch(
-        stack, rollout, canary_of(dict(rollout.policy)), popularity, last_look(stack.folder, rollout)
+def open_observer(stack: StackConfig, rollout: Rollout) -> RolloutObserver:
+    """Return the observer of a rollout that is running on a stack."""
+    stable_model = Path(read_arms(stack.folder)[STABLE].bento) / "src" / "model"
+    return RolloutObserver(
+        stack,
+        rollout,
+        parse_canary_params(rollout.params),
+        load_model(stable_model).popularity_shares(),
+        last_observation_time(stack.folder, rollout),
     )
 
 
 class Controller:
-    """Walks one stack's rollouts through their steps."""
+    """Controller of all rollouts of one stack."""
 
     def __init__(
         self,
-        stack: Stack,
+        stack: StackConfig,
         model: str,
         *,
         actuator: Actuator | None = None,
         reporter: Reporter | None = None,
-        observe: Callable[[Stack, Rollout], Observer] = watch_rollout,
-        decide: Callable[[Evidence, Policy], Decision] = decide,
-        promote_to_champion: Callable[[str, int], object] = crown,
-        find_journal: Callable[[Path], Journal | None] = active,
+        open_observer: Callable[[StackConfig, Rollout], Observer] = open_observer,
+        decide: Callable[[Evidence, PromotionPolicy], Decision] = decide,
+        promote_to_champion: Callable[[str, int], object] = promote_to_champion,
+        find_journal: Callable[[Path], Journal | None] = find_active_journal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with whatever the journal says.
+        """Create a controller; it continues a rollout from its journal.
 
         Args:
-            stack: that it steers.
+            stack: to control.
             model: name of the registered model.
             actuator: changes the stack; by default its gateways and replicas.
-            reporter: reports looks and outcomes; by default to the status file and to MLflow.
-            observe: makes the observer of a rollout.
-            decide: takes the decision that the evidence allows.
-            promote_to_champion: gives a version of the model the alias `champion`.
-            find_journal: finds the journal of the rollout that runs in a stack's folder, if one does.
-            clock: source of monotonic time, in seconds.
+            reporter: reports observations and outcomes; by default to the status file and to MLflow.
+            open_observer: returns the observer of a rollout.
+            decide: returns the decision that the evidence allows.
+            promote_to_champion: gives the alias `champion` to a version of the model.
+            find_journal: returns the journal of the rollout that is running in a folder, or None.
+            clock: monotonic time in seconds.
         """
         self._stack = stack
         self._model = model
-        self._actuator: Actuator = Hands(stack) if actuator is None else actuator
-        self._reporter: Reporter = Telling(stack.folder) if reporter is None else reporter
-        self._observe = observe
+        self._actuator: Actuator = StackActuator(stack) if actuator is None else actuator
+        self._reporter: Reporter = RolloutReporter(stack.folder) if reporter is None else reporter
+        self._open_observer = open_observer
         self._decide = decide
         self._promote_to_champion = promote_to_champion
         self._find_journal = find_journal
         self._clock = clock
-        self._present = _Present(Path())
+        self._current = _CurrentRollout(Path())
 
     def run(self) -> None:
-        """Go on for ever."""
+        """Run the control loop until the process is stopped."""
         while True:
-            beat(self._stack.folder, "controller")
+            write_heartbeat(self._stack.folder, "controller")
             try:
-                self.tick()
+                self.run_once()
             except (MarqueeError, OSError) as error:
-                log.error("will be tried again: %s", error)  # noqa: TRY400 - one line an incident
-            time.sleep(TICK_S)
+                log.error("failed, will be retried: %s", error)  # noqa: TRY400 - one line, no traceback
+            time.sleep(LOOP_INTERVAL_S)
 
-    def tick(self) -> None:
-        """One look, and what follows from it."""
+    def run_once(self) -> None:
+        """Run one iteration of the control loop: bring the stack to the state that the journal demands.
+
+        Raises:
+            MarqueeError, OSError: something failed; the next iteration tries again.
+        """
         journal = self._find_journal(self._stack.folder)
         if journal is None:
-            self._rest()
+            self._idle()
             return
-        if self._present.journal != journal.path:
-            self._present = _Present(journal.path)
-        rollout = journal.rollout()
+        if self._current.journal_path != journal.path:
+            self._current = _CurrentRollout(journal.path)
+        rollout = journal.read_rollout()
         if rollout.outcome is not None:
             self._finish(journal, rollout)
-        elif not rollout.weighed:
-            self._begin(journal, rollout)
+        elif rollout.allocations:
+            self._run_step(journal, rollout)
         else:
-            self._walk(journal, rollout)
+            self._start_canary(journal, rollout)
 
-    def _rest(self) -> None:
-        """No rollout: nobody is in a canary, and none runs."""
-        self._actuator.split(NOBODY)
-        self._actuator.end_canary()
-        self._reporter.what_is_owed()
+    def _idle(self) -> None:
+        """No rollout: ensure that no user is in a canary and none is running."""
+        self._actuator.set_traffic_split(NO_CANARY)
+        self._actuator.stop_canary()
+        self._reporter.retry_unrecorded_outcomes()
 
-    def _begin(self, journal: Journal, rollout: Rollout) -> None:
-        """Start the canary's replicas; when they are ready, the first users come."""
-        if rollout.asked == Action.ROLL_BACK:
-            self._conclude(journal, Decision(Action.ROLL_BACK, ReasonCode.OPERATOR_REQUEST, ASKED))
+    def _start_canary(self, journal: Journal, rollout: Rollout) -> None:
+        """Start the canary's replicas; start the first step when they are ready."""
+        if rollout.operator_action == Action.ROLL_BACK:
+            self._conclude(journal, _operator_decision(Action.ROLL_BACK))
             return
-        self._actuator.split(Split(rollout.salt, 0.0))
-        self._actuator.raise_canary(Arm(rollout.bento, rollout.challenger))
-        if self._present.raised is None:
-            self._present.raised = self._clock()
+        self._actuator.set_traffic_split(TrafficSplit(rollout.salt, allocation=0.0))
+        self._actuator.start_canary(Arm(rollout.bento, rollout.challenger))
+        if self._current.canary_started_at is None:
+            self._current.canary_started_at = self._clock()
         if self._actuator.is_canary_ready():
-            if not rollout.paused:
-                self._weigh(journal, rollout, ReasonCode.CANARY_READY, "the canary is ready")
-        elif self._clock() > self._present.raised + START_S:
-            why = f"no replica of version {rollout.challenger} became ready in {START_S:.0f} s"
-            self._conclude(journal, Decision(Action.ROLL_BACK, ReasonCode.REPLICAS_NOT_READY, why))
+            if not rollout.is_paused:
+                self._start_next_step(journal, rollout, ReasonCode.CANARY_READY, "the canary is ready")
+        elif self._clock() > self._current.canary_started_at + CANARY_START_TIMEOUT_S:
+            message = (
+                f"no replica of version {rollout.challenger} became ready in {CANARY_START_TIMEOUT_S:.0f} s"
+            )
+            self._conclude(journal, Decision(Action.ROLL_BACK, ReasonCode.REPLICAS_NOT_READY, message))
 
-    def _walk(self, journal: Journal, rollout: Rollout) -> None:
-        """A step: users are where they should be; what they did decides."""
-        if self._present.owed is not None:
-            self._conclude(journal, self._present.owed)
+    def _run_step(self, journal: Journal, rollout: Rollout) -> None:
+        """Apply the allocation, collect evidence and act on the decision."""
+        if self._current.pending_rollback is not None:
+            self._conclude(journal, self._current.pending_rollback)
             return
-        if rollout.asked is not None:  # first, and whether or not any evidence can be read
-            self._conclude(journal, Decision(rollout.asked, ReasonCode.OPERATOR_REQUEST, ASKED))
+        if rollout.operator_action is not None:  # before any evidence is read, since reading may fail
+            self._conclude(journal, _operator_decision(rollout.operator_action))
             return
-        if self._steered(rollout) and len(rollout.steered) <= rollout.step:
-            rollout = self._note(journal, "steered", step=rollout.step)
-        observer = self._observer(rollout)
-        now = time.time()
-        rollout = self._away(journal, rollout, observer.missed(now))
-        evidence = observer.look(rollout, now)
-        decision = self._decided(rollout, evidence, observer.policy)
-        self._reporter.of_look(rollout, evidence, decision, observer.shown(), now)
-        self._do(journal, rollout, decision)
+        rollout = self._apply_allocation(journal, rollout)
+        observer, now = self._get_observer(rollout), time.time()
+        rollout = self._record_availability(journal, rollout, observer.find_outage_start(now))
+        evidence = observer.collect_evidence(rollout, now)
+        decision = self._make_decision(rollout, evidence, observer.policy)
+        self._reporter.report_observation(rollout, evidence, decision, observer.metrics, now)
+        self._act_on(journal, rollout, decision)
 
-    def _steered(self, rollout: Rollout) -> bool:
-        """Whether users are where they should be; where that cannot be, alarms are heard still."""
+    def _apply_allocation(self, journal: Journal, rollout: Rollout) -> Rollout:
+        """Send the step's allocation to the gateways, and record when all of them have applied it.
+
+        If that fails, the step goes on: the evidence may still ask for a rollback.
+        """
         try:
-            steered = self._actuator.split(Split(rollout.salt, rollout.weight))
-            deaf = not steered and self._actuator.answered
+            result = self._actuator.set_traffic_split(TrafficSplit(rollout.salt, rollout.allocation))
         except OSError as error:
-            log.error("the gateways are not steered: %s", error)  # noqa: TRY400
-            steered, deaf = False, True
-        if not deaf:
-            self._present.deaf_since = None
-        elif self._present.deaf_since is None:
-            self._present.deaf_since = self._clock()
-        return steered
+            log.error("cannot set the traffic split: %s", error)  # noqa: TRY400
+            result = SplitResult.NOT_APPLIED
+        if result != SplitResult.NOT_APPLIED:
+            self._current.split_failed_since = None
+        elif self._current.split_failed_since is None:
+            self._current.split_failed_since = self._clock()
+        if result == SplitResult.APPLIED and len(rollout.confirmation_times) <= rollout.step:
+            return self._record(journal, "allocation_confirmed", step=rollout.step)
+        return rollout
 
-    def _away(self, journal: Journal, rollout: Rollout, since: float | None) -> Rollout:
-        """Write down when the canary goes and comes: stable answers its users meanwhile."""
-        if (since is not None) == rollout.out:
+    def _record_availability(self, journal: Journal, rollout: Rollout, outage_start: float | None) -> Rollout:
+        """Record the start or end of an outage of the canary, during which stable serves its users."""
+        is_unavailable = outage_start is not None
+        if is_unavailable == rollout.is_canary_unavailable:
             return rollout
-        return self._note(journal, "back") if since is None else self._note(journal, "out", since=since)
+        if is_unavailable:
+            return self._record(journal, "canary_unavailable", since=outage_start)
+        return self._record(journal, "canary_available")
 
-    def _note(self, journal: Journal, entry: str, **told: Any) -> Rollout:
-        """What happened, for the journal; where it takes nothing we know it all the same, and hear alarms."""
+    def _record(self, journal: Journal, entry: str, **fields: Any) -> Rollout:
+        """Append an entry and return the new state.
+
+        If the journal cannot be written, return the state as if it had been: alarms must still be evaluated.
+        """
         try:
-            journal.append(entry, **told)
+            journal.append(entry, **fields)
         except OSError as error:
-            log.error("not written down: %s: %s", entry, error)  # noqa: TRY400
-            return fold([*journal.entries(), {"entry": entry, "time": time.time(), **told}])
-        return journal.rollout()
+            log.error("cannot write the entry '%s' to the journal: %s", entry, error)  # noqa: TRY400
+            return replay([*journal.read_entries(), {"entry": entry, "time": time.time(), **fields}])
+        return journal.read_rollout()
 
-    def _do(self, journal: Journal, rollout: Rollout, decision: Decision) -> None:
-        reason, message = decision.reason, decision.message
-        if decision.action == Action.ADVANCE:
-            self._weigh(journal, rollout, reason, message)
-        elif decision.action in CONCLUSIONS:
-            self._conclude(journal, decision)
-        elif reason != self._present.held:
-            self._present.held = reason  # figures change at every look; another reason is news, now and then
-            if self._clock() > self._present.said.get(reason, -math.inf) + SAY_S:
-                self._present.said[reason] = self._clock()
-                self._note(journal, "held", reason=reason, message=message)
+    def _get_observer(self, rollout: Rollout) -> Observer:
+        if self._current.observer is None:
+            self._current.observer = self._open_observer(self._stack, rollout)
+        return self._current.observer
 
-    def _observer(self, rollout: Rollout) -> Observer:
-        if self._present.observer is None:
-            self._present.observer = self._observe(self._stack, rollout)
-        return self._present.observer
-
-    def _decided(self, rollout: Rollout, evidence: Evidence, policy: Policy) -> Decision:
+    def _make_decision(self, rollout: Rollout, evidence: Evidence, policy: PromotionPolicy) -> Decision:
+        """Return the decision that the evidence, the gateways and a pause allow."""
         decision = self._decide(evidence, policy)
-        deaf_s = 0.0 if self._present.deaf_since is None else self._clock() - self._present.deaf_since
-        if decision.action != Action.ROLL_BACK and deaf_s > policy.unhealthy_seconds:
-            # Between two weights nobody counts, so no alarm could be heard.
-            why = f"the gateways do not split users as they should since {deaf_s:.0f} s"
-            decision = Decision(Action.ROLL_BACK, ReasonCode.TRAFFIC_SPLIT_FAILED, why)
-        # Alarms are heard in a pause too; a deadline is none.
-        alarm = decision.action == Action.ROLL_BACK and decision.reason != ReasonCode.DEADLINE_EXCEEDED
-        if rollout.paused and not alarm:
-            return Decision(Action.HOLD, ReasonCode.PAUSED, "paused by a person", decision.evidence)
+        if decision.action != Action.ROLL_BACK:
+            decision = self._check_traffic_split(policy) or decision
+        # A pause does not disable alarms; it does suspend the deadline.
+        is_alarm = decision.action == Action.ROLL_BACK and decision.reason != ReasonCode.DEADLINE_EXCEEDED
+        if rollout.is_paused and not is_alarm:
+            return Decision(Action.HOLD, ReasonCode.PAUSED, "paused by an operator", decision.evidence)
         return decision
 
-    def _weigh(self, journal: Journal, rollout: Rollout, reason: ReasonCode, message: str) -> None:
-        """The next step: written down first, so that it is taken once."""
-        steps = canary_of(dict(rollout.policy)).steps
-        weight = steps[rollout.step + 1]
-        journal.append("weighed", step=rollout.step + 1, weight=weight, reason=reason, message=message)
-        self._actuator.split(Split(rollout.salt, weight))
-        log.info("%.0f%% of users: %s", 100 * weight, message)
+    def _check_traffic_split(self, policy: PromotionPolicy) -> Decision | None:
+        """Return a rollback if gateways have not applied the allocation for too long.
+
+        Until they have, no user is counted, so no alarm could go off.
+        """
+        if self._current.split_failed_since is None:
+            return None
+        seconds = self._clock() - self._current.split_failed_since
+        if seconds <= policy.unhealthy_seconds:
+            return None
+        message = f"the gateways have not applied the traffic split for {seconds:.0f} s"
+        return Decision(Action.ROLL_BACK, ReasonCode.TRAFFIC_SPLIT_FAILED, message)
+
+    def _act_on(self, journal: Journal, rollout: Rollout, decision: Decision) -> None:
+        if decision.action == Action.ADVANCE:
+            self._start_next_step(journal, rollout, decision.reason, decision.message)
+        elif decision.action in OUTCOME_OF_ACTION:
+            self._conclude(journal, decision)
+        else:
+            self._record_hold(journal, decision)
+
+    def _record_hold(self, journal: Journal, decision: Decision) -> None:
+        """Record a hold if its reason is new; a reason that comes and goes is recorded once a minute."""
+        reason, now = decision.reason, self._clock()
+        if reason == self._current.hold_reason:
+            return
+        self._current.hold_reason = reason
+        if now > self._current.hold_entry_times.get(reason, -math.inf) + HOLD_ENTRY_INTERVAL_S:
+            self._current.hold_entry_times[reason] = now
+            self._record(journal, "held", reason=reason, message=decision.message)
+
+    def _start_next_step(self, journal: Journal, rollout: Rollout, reason: ReasonCode, message: str) -> None:
+        """Start the next step: record its allocation, then send it to the gateways."""
+        step = rollout.step + 1
+        allocation = parse_canary_params(rollout.params).steps[step]
+        journal.append("allocation_set", step=step, allocation=allocation, reason=reason, message=message)
+        self._actuator.set_traffic_split(TrafficSplit(rollout.salt, allocation))
+        log.info("allocation %g%%: %s", 100 * allocation, message)
 
     def _conclude(self, journal: Journal, decision: Decision) -> None:
-        evidence = finite_only(decision.evidence)
-        outcome, message = CONCLUSIONS[decision.action], decision.message
-        told = {"outcome": outcome, "reason": decision.reason, "message": message, "evidence": evidence}
+        """Record the outcome of a rollout and carry it out."""
+        outcome = OUTCOME_OF_ACTION[decision.action]
         try:
-            journal.append("concluded", **told)
-        except OSError:  # a full disk must keep nobody in a canary that is bad
-            if outcome == Outcome.ROLLED_BACK:
-                self._present.owed = decision
-                log.error("rolled back, which cannot be written down: %s", message)  # noqa: TRY400
-                self._actuator.split(NOBODY)
+            journal.append(
+                "concluded",
+                outcome=outcome,
+                reason=decision.reason,
+                message=decision.message,
+                evidence=drop_non_finite(decision.evidence),
+            )
+        except OSError:
+            if outcome == RolloutOutcome.ROLLED_BACK:  # a full disk must not keep users in a bad canary
+                self._current.pending_rollback = decision
+                log.error("rolling back, but cannot write it to the journal: %s", decision.message)  # noqa: TRY400
+                self._actuator.set_traffic_split(NO_CANARY)
             raise
-        self._present.owed = None
-        log.info("%s: %s", outcome, message)
-        self._finish(journal, journal.rollout())
+        self._current.pending_rollback = None
+        log.info("%s: %s", outcome, decision.message)
+        self._finish(journal, journal.read_rollout())
 
     def _finish(self, journal: Journal, rollout: Rollout) -> None:
-        """Bring about what was concluded. Users first, records after them."""
-        if rollout.outcome == Outcome.PROMOTED:
-            self._actuator.split(Split(rollout.salt, 1.0))
+        """Carry out the outcome of a rollout: users first, then replicas, records last."""
+        if rollout.outcome == RolloutOutcome.PROMOTED:
+            self._actuator.set_traffic_split(TrafficSplit(rollout.salt, allocation=1.0))
             self._promote_to_champion(self._model, rollout.challenger)
-            self._actuator.crown(Arm(rollout.bento, rollout.challenger))
-        self._actuator.split(NOBODY)
-        self._actuator.end_canary()
-        self._reporter.of_outcome(journal)
-        journal.append("ended")
+            self._actuator.promote(Arm(rollout.bento, rollout.challenger))
+        self._actuator.set_traffic_split(NO_CANARY)
+        self._actuator.stop_canary()
+        self._reporter.record_outcome(journal)
+        journal.append("finished")
 
 
-def popularity_of(bento: Path) -> dict[str, float]:
-    """Share of all ratings by item, as the model of a Bento knows it."""
-    return load_model(bento / "src" / "model").popularity()
+def _operator_decision(action: Action) -> Decision:
+    return Decision(action, ReasonCode.OPERATOR_COMMAND, "commanded by an operator")

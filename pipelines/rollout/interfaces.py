@@ -1,71 +1,78 @@
 """Interfaces of the controller's collaborators: observer of a rollout, actuator of a stack, reporter."""
 
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import Protocol
 
 from marquee.rollout.decision import Decision
-from marquee.rollout.policy import Evidence, Policy
+from marquee.rollout.evidence import Evidence
+from marquee.rollout.policy import PromotionPolicy
 from marquee.rollout.state import Rollout
 from pipelines.rollout.journal import Journal
-from service.gateway.traffic_split import Split
+from service.gateway.traffic_split import TrafficSplit
 from service.stack.stack_config import Arm
 
 
+class SplitResult(Enum):
+    """Result of setting a traffic split."""
+
+    APPLIED = auto()  # every gateway that responds has it
+    NOT_APPLIED = auto()  # a gateway responds but has another split
+    NO_RESPONSE = auto()  # no gateway responds
+
+
 class Observer(Protocol):
-    """Turns what happens in one rollout into evidence."""
+    """Turns the events of a rollout and the state of its replicas into evidence."""
 
     @property
-    def policy(self) -> Policy:
-        """Policy that the rollout began with."""
+    def policy(self) -> PromotionPolicy:
+        """Policy that the rollout started with."""
 
-    def missed(self, now: float) -> float | None:
-        """Ask the gateways about the canary: the time since which it may have been away, or None."""
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Current values of all quality metrics, for the status file and MLflow."""
 
-    def look(self, rollout: Rollout, now: float) -> Evidence:
-        """Read what is new and return all the evidence; `missed` comes first."""
+    def find_outage_start(self, now: float) -> float | None:
+        """Query the gateways; return the time since which the canary may have been unavailable, or None."""
 
-    def shown(self) -> Mapping[str, float]:
-        """Figures for the status and for MLflow."""
+    def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
+        """Read new events and return the evidence; call `find_outage_start` first."""
 
 
 class Actuator(Protocol):
-    """Brings a stack to a state; does nothing where it is there already."""
+    """Changes a stack. Methods bring about a state and do nothing if it is already there."""
 
-    @property
-    def answered(self) -> bool:
-        """True if any gateway answered when it was last told the split."""
+    def set_traffic_split(self, split: TrafficSplit) -> SplitResult:
+        """Set the traffic split of all gateways."""
 
     def is_canary_ready(self) -> bool:
-        """Return True if a gateway has a replica of the canary up."""
+        """Return True if any gateway reports a replica of the canary as up."""
 
-    def split(self, split: Split) -> bool:
-        """Set the traffic split; return True if every gateway that runs has it."""
+    def start_canary(self, arm: Arm) -> None:
+        """Start the canary's replicas with an arm's Bento."""
 
-    def raise_canary(self, arm: Arm) -> None:
-        """Start the canary's replicas."""
-
-    def end_canary(self) -> None:
+    def stop_canary(self) -> None:
         """Stop the canary's replicas."""
 
-    def crown(self, arm: Arm) -> None:
-        """Make an arm the stable one, replica by replica."""
+    def promote(self, arm: Arm) -> None:
+        """Make an arm the stable one, one replica after the other."""
 
 
 class Reporter(Protocol):
-    """Reports rollouts to operators and to MLflow."""
+    """Reports the progress and outcome of rollouts to operators and to MLflow."""
 
-    def of_look(
+    def report_observation(
         self,
         rollout: Rollout,
         evidence: Evidence,
         decision: Decision,
-        shown: Mapping[str, float],
+        metrics: Mapping[str, float],
         now: float,
     ) -> None:
-        """Report one look and the decision that follows from it."""
+        """Report the evidence and the decision that follows from it."""
 
-    def of_outcome(self, journal: Journal) -> None:
-        """Report how a rollout ended."""
+    def record_outcome(self, journal: Journal) -> None:
+        """Record how a rollout ended."""
 
-    def what_is_owed(self) -> None:
-        """Report again what could not be reported."""
+    def retry_unrecorded_outcomes(self) -> None:
+        """Record the outcomes of earlier rollouts that could not be recorded yet."""

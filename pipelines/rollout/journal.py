@@ -7,137 +7,172 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
-from marquee.files.journal import append_lines, whole_lines
-from marquee.files.lock import open_locked
-from marquee.rollout.state import Rollout, fold
+from marquee.files.journal import append_lines, read_complete_lines
+from marquee.files.lock import acquire_lock
+from marquee.rollout.state import JOURNAL_VERSION, Rollout, replay
 
-FOLDER, ENDING = "rollouts", ".jsonl"
-ENDING_IT, ROOM = frozenset({"asked", "concluded", "ended"}), 1 << 16  # bytes that are kept for these
-STATUS = "rollout.json"  # what the controller saw last, for whoever looks
+JOURNALS_FOLDER = "rollouts"
+JOURNAL_SUFFIX, RESERVE_SUFFIX = ".jsonl", ".reserve"
+RESERVED_BYTES = 1 << 16
+# Entries that may use the reserved space: they end a rollout, so they must be possible on a full disk.
+FINAL_ENTRIES = frozenset({"operator_command", "concluded", "finished"})
+
+
+class _Replayed(NamedTuple):
+    """State of a rollout after the entries before an offset of its journal."""
+
+    rollout: Rollout | None
+    offset: int
+
+
+NOTHING_REPLAYED = _Replayed(None, 0)
+_replayed: dict[Path, _Replayed] = {}
 
 
 class Journal:
-    """One rollout's file."""
+    """Journal file of one rollout."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def begin(cls, path: Path, **told: Any) -> "Journal":
-        """A new one with its first entry: there is a whole one or none."""
+    def create(cls, path: Path, **fields: Any) -> "Journal":
+        """Create a journal with its first entry. After a crash it is complete or does not exist."""
         journal = cls(path)
-        journal._reserve.write_bytes(bytes(ROOM))
-        write_atomically(path, _line("began", **told) + b"\n")
+        journal._reserve.write_bytes(bytes(RESERVED_BYTES))
+        write_atomically(path, _encode_entry("started", version=JOURNAL_VERSION, **fields) + b"\n")
         return journal
 
-    def append(self, entry: str, **told: Any) -> None:
-        """Add an entry; on return it is on disk. What ends a rollout may use the room that is kept for it."""
-        line = _line(entry, **told)
+    def append(self, entry: str, **fields: Any) -> None:
+        """Append an entry; return when it is on disk.
+
+        If the disk is full, entries that end a rollout use the space reserved for them.
+
+        Raises:
+            OSError: the disk is full, read-only or broken; nothing was appended.
+        """
+        line = _encode_entry(entry, **fields)
         try:
             append_lines(self.path, [line])
         except OSError as error:
-            if error.errno != errno.ENOSPC or entry not in ENDING_IT or not self._reserve.exists():
+            if error.errno != errno.ENOSPC or entry not in FINAL_ENTRIES or not self._reserve.exists():
                 raise
             self._reserve.unlink()
             append_lines(self.path, [line])
 
     @property
     def _reserve(self) -> Path:
-        return self.path.with_suffix(".room")
+        return self.path.with_suffix(RESERVE_SUFFIX)
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Every whole entry, oldest first."""
+    def read_entries(self) -> list[dict[str, Any]]:
+        """Return all complete entries, oldest first."""
         with self.path.open("rb") as file:
-            return _entries(line for line, _ in whole_lines(file, 0))
+            return _decode_entries(line for line, _ in read_complete_lines(file, 0))
 
-    def rollout(self) -> Rollout:
-        """The state that it tells of."""
-        before, offset = _folded.get(self.path, (None, 0))
+    def read_rollout(self) -> Rollout:
+        """Return the state of the rollout after all entries.
+
+        Raises:
+            MarqueeError: the journal is damaged, or was written by an incompatible version of Marquee.
+        """
         try:
-            with self.path.open("rb") as file:
-                if file.seek(0, os.SEEK_END) < offset:  # another file of this name
-                    before, offset = None, 0
-                lines = [*whole_lines(file, offset)]
-            rollout = fold(_entries(line for line, _ in lines), before)
+            return self._replay_new_entries()
         except (MarqueeError, KeyError, ValueError) as error:
-            raise MarqueeError(f"{self.path} cannot be read ({error}): move it away") from None
-        _folded[self.path] = rollout, lines[-1][1] if lines else offset
+            reason = f"an entry lacks the field {error}" if isinstance(error, KeyError) else error
+            raise MarqueeError(
+                f"cannot read the rollout journal {self.path}: {reason}; move the file to another folder"
+            ) from None
+
+    def _replay_new_entries(self) -> Rollout:
+        """Replay the entries added since the last call: a journal grows, and is read twice a second."""
+        before = _replayed.get(self.path, NOTHING_REPLAYED)
+        with self.path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < before.offset:  # another file of the same name
+                before = NOTHING_REPLAYED
+            lines = [*read_complete_lines(file, before.offset)]
+        rollout = replay(_decode_entries(line for line, _ in lines), before.rollout)
+        _replayed[self.path] = _Replayed(rollout, lines[-1][1] if lines else before.offset)
         return rollout
 
 
-# How far each journal was read, and the state there: they grow, and are looked at twice a second.
-_folded: dict[Path, tuple[Rollout, int]] = {}
+def list_journals(folder: Path) -> list[Journal]:
+    """Return the journals of all rollouts of a stack, oldest first."""
+    return [Journal(path) for path in sorted((folder / JOURNALS_FOLDER).glob(f"*{JOURNAL_SUFFIX}"))]
 
 
-def _line(entry: str, **told: Any) -> bytes:
-    return json.dumps({"entry": entry, "time": time.time(), **told}, allow_nan=False).encode()
+def find_active_journal(folder: Path) -> Journal | None:
+    """Return the journal of the rollout that is running on a stack, or None.
+
+    Raises:
+        MarqueeError: the latest journal cannot be read.
+    """
+    latest = list_journals(folder)[-1:]
+    return latest[0] if latest and latest[0].read_rollout().is_running else None
 
 
-def _entries(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """What is no entry is passed over: a line that an edition before this one left torn."""
-    found = []
+def check_no_active_rollout(folder: Path) -> None:
+    """Check that no rollout is running on a stack.
+
+    Raises:
+        MarqueeError: one is running.
+    """
+    if journal := find_active_journal(folder):
+        raise MarqueeError(
+            f"rollout {journal.read_rollout().name} is running; see it with `marquee canary status`, "
+            "or end it with `marquee canary rollback`"
+        )
+
+
+def create_journal(folder: Path, name: str, **fields: Any) -> Journal:
+    """Start a rollout by creating its journal.
+
+    Args:
+        folder: of the stack.
+        name: of the rollout; names must sort by the start of their rollouts.
+        **fields: of the first entry.
+
+    Raises:
+        MarqueeError: another rollout is running or is being started.
+    """
+    (folder / JOURNALS_FOLDER).mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(folder / "rollout-start.lock", "another rollout is being started"):
+        check_no_active_rollout(folder)
+        return Journal.create(folder / JOURNALS_FOLDER / f"{name}{JOURNAL_SUFFIX}", name=name, **fields)
+
+
+@contextmanager
+def exclusive_lock(path: Path, error_message: str) -> Iterator[None]:
+    """Hold a lock file within a `with` block.
+
+    Raises:
+        MarqueeError: another process holds the lock; it has the given message.
+    """
+    try:
+        descriptor = acquire_lock(path, wait=False)
+    except BlockingIOError:
+        raise MarqueeError(error_message) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _encode_entry(entry: str, **fields: Any) -> bytes:
+    return json.dumps({"entry": entry, "time": time.time(), **fields}, allow_nan=False).encode()
+
+
+def _decode_entries(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return the entries, without lines that are not entries (torn by a killed process)."""
+    entries = []
     for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict) and "entry" in entry:
-            found.append(entry)
-    return found
-
-
-def journals(folder: Path) -> list[Journal]:
-    """Every rollout's, oldest first."""
-    return [Journal(path) for path in sorted((folder / FOLDER).glob(f"*{ENDING}"))]
-
-
-def active(folder: Path) -> Journal | None:
-    """That of the rollout that runs, if one does."""
-    found = [journal for journal in journals(folder)[-1:] if journal.rollout().running]
-    return found[0] if found else None
-
-
-def refuse_another(folder: Path) -> None:
-    """One rollout at a time.
-
-    Raises:
-        MarqueeError: one runs.
-    """
-    if running := active(folder):
-        raise MarqueeError(
-            f"rollout {running.rollout().name} runs: `marquee canary status` shows it, "
-            "`marquee canary rollback` ends it"
-        )
-
-
-def create(folder: Path, name: str, **told: Any) -> Journal:
-    """Begin a rollout.
-
-    Raises:
-        MarqueeError: another one runs.
-    """
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    with held(folder / "beginning.lock", "another rollout is just beginning"):
-        refuse_another(folder)
-        return Journal.begin(folder / FOLDER / f"{name}{ENDING}", name=name, **told)
-
-
-@contextmanager
-def held(path: Path, refusal: str) -> Iterator[None]:
-    """One process at a time.
-
-    Raises:
-        MarqueeError: another one holds it, with the refusal.
-    """
-    try:
-        lock = open_locked(path, wait=False)
-    except BlockingIOError:
-        raise MarqueeError(refusal) from None
-    try:
-        yield
-    finally:
-        os.close(lock)
+            entries.append(entry)
+    return entries

@@ -1,248 +1,279 @@
-"""What is seen of a rollout: events, failures and replicas, as evidence for a decision."""
+"""Observer of a rollout: turns events, failures and the state of the replicas into evidence."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
-from experiments.config.online import Canary
+from experiments.config.online import CanaryParams
 from marquee.events import Event, Exposure, Feedback
-from marquee.finite import finite_only
+from marquee.finite_values import drop_non_finite
+from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.cohort import Cohort, Failure
 from marquee.rollout.decision import ReasonCode
-from marquee.rollout.evidence import Circumstances, Comparison
-from marquee.rollout.policy import Evidence, Trouble
+from marquee.rollout.evidence import Evidence, EvidenceGap, RolloutConditions
 from marquee.rollout.state import Rollout
 from pipelines.rollout import checkpoint
-from pipelines.rollout.policy_config import cohort_of, policy_of
-from service.gateway.config import Gateway
-from service.gateway.failure_log import FailureFile
-from service.gateway.traffic_split import ServerState, servers_of
-from service.stack.launch import starts_since
-from service.stack.stack_config import CANARY, Stack
-from service.telemetry import Follower, readable
+from pipelines.rollout.policy_config import build_cohort, build_policy
+from service.gateway.config import GatewayConfig
+from service.gateway.failure_log import FailureLog
+from service.gateway.traffic_split import ServerState, query_servers
+from service.stack.pid_files import count_starts
+from service.stack.stack_config import CANARY, StackConfig
+from service.telemetry import EventTail, read_until_error
 
+# After a longer gap between two observations, such as a restart of the controller, it is unknown what
+# happened meanwhile.
+MAX_OBSERVATION_GAP_S = 5.0
+EVENTS_PER_BATCH = 2_000
+# Time to read events in one observation. After a restart there may be hours of them, and an alarm must not
+# wait until all are read.
+MAX_READING_S = 2.0
+MAX_OUTAGE_SHARE = 0.5  # of a step; with a longer outage, the step is not evidence of anything
+CHECKPOINT_FILE = "checkpoint"
+MIN_CHECKPOINT_INTERVAL_S = 30.0
+MIN_CHECKPOINT_INTERVAL_RATIO = 20  # to the time that it took to write the previous checkpoint
 log = logging.getLogger("controller")
-LONGEST_LOOK_S = 5.0  # between two looks; who was stopped for longer has not seen what was there meanwhile
-PIECE = 2_000  # events that are taken at once
-# After a restart there may be hours to read, and an alarm should not wait for them: so long in one look.
-READING_S = 2.0
-MOSTLY = 0.5  # of a step: so much of it without a canary is no step
-KEEP_S, KEEP_SHARE = 30.0, 20  # between two copies of what is known, and as a multiple of what one took
 
 
 @dataclass
-class Counted:
-    """Counts, and how far their sources were read for them."""
+class ObserverCounts:
+    """Counts of a rollout, and how far its events have been read; saved as a checkpoint."""
 
-    comparison: Comparison
+    accumulator: EvidenceAccumulator
     cohort: Cohort
-    events: list[Follower]
-    failures: list[FailureFile]
-    weighed: int = 0
-    steered: int = 0
-    until: float = 0.0  # UTC seconds; what was before is counted
+    event_tails: Sequence[EventTail]
+    failure_logs: Sequence[FailureLog]
+    n_steps: int = 0  # started in the cohort
+    n_confirmations: int = 0  # of allocations, passed to the cohort
+    processed_until: float = 0.0  # UTC seconds; all earlier events are in the counts
 
 
-def empty_counts(stack: Stack, rollout: Rollout, canary: Canary, popularity: Mapping[str, float]) -> Counted:
-    """Counts of a rollout of which nothing was read yet."""
-    comparison = Comparison(policy_of(canary))
-    return Counted(
-        comparison,
-        cohort_of(canary, comparison, dict(popularity)),
-        [Follower(stack.events, kind, rollout.began) for kind in ("exposure", "feedback")],
-        [FailureFile(gateway.failures(stack.folder), stack.slow_ms) for gateway in stack.gateways],
+def make_empty_counts(
+    stack: StackConfig, rollout: Rollout, params: CanaryParams, popularity: Mapping[str, float]
+) -> ObserverCounts:
+    """Return the counts of a rollout before any event was read."""
+    accumulator = EvidenceAccumulator(build_policy(params))
+    return ObserverCounts(
+        accumulator,
+        build_cohort(params, accumulator, popularity),
+        [EventTail(stack.events, kind, rollout.started_at) for kind in ("exposure", "feedback")],
+        [FailureLog(gateway.failure_log_path(stack.folder), stack.slow_ms) for gateway in stack.gateways],
     )
 
 
-class Watch:
-    """Everything since a rollout began.
+class RolloutObserver:
+    """Observer of one rollout since its start.
 
-    What was counted is kept on disk now and then; after a restart of the controller the rest is read again,
-    in the order in which it happened, a piece at each look.
+    Counts are saved in a checkpoint from time to time. After a restart of the controller, events since then
+    are read again in order of time, a part of them in each observation.
     """
 
     def __init__(
         self,
-        stack: Stack,
+        stack: StackConfig,
         rollout: Rollout,
-        canary: Canary,
+        params: CanaryParams,
         popularity: Mapping[str, float],
-        looked: float,
+        last_observed_at: float,
         *,
-        servers_of: Callable[[Path, Gateway], list[ServerState] | None] = servers_of,
-        count_anew: Callable[[], Counted] | None = None,
+        query_servers: Callable[[Path, GatewayConfig], list[ServerState] | None] = query_servers,
+        make_counts: Callable[[], ObserverCounts] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        piece: int = PIECE,
+        events_per_batch: int = EVENTS_PER_BATCH,
     ) -> None:
-        """Begin where a copy was kept, or with nothing.
+        """Start from the checkpoint or, without one, from the beginning of the rollout.
 
         Args:
-            stack: that is watched.
-            rollout: that goes on there.
-            canary: its parameters.
-            popularity: share of the ratings by item.
-            looked: when anybody last looked, in UTC seconds.
-            servers_of: tells how a gateway sees the replicas.
-            count_anew: makes empty counts, with sources that are read from their beginning; by default all.
-            clock: source of monotonic time, in seconds.
-            piece: events that are taken at once.
+            stack: on which the rollout is running.
+            rollout: to observe.
+            params: of the rollout.
+            popularity: share of all ratings by item.
+            last_observed_at: time of the last observation by any controller, in UTC seconds.
+            query_servers: returns the state of all replicas at a gateway.
+            make_counts: returns empty counts whose events are read from the beginning; by default those of
+                `make_empty_counts`.
+            clock: monotonic time in seconds.
+            events_per_batch: number of events that are processed at once.
         """
+        self.policy = build_policy(params)
         self._stack = stack
-        self._rollout = rollout
-        self.policy = policy_of(canary)
-        self._looked = looked
-        self._servers_of, self._clock, self._piece = servers_of, clock, piece
-        self._count_anew = count_anew or partial(empty_counts, stack, rollout, canary, popularity)
-        self._states: list[list[ServerState] | None] = []
-        self._unhealthy = 0.0  # seconds in a row that the gateways were seen without a replica of the canary
-        self._kept_at, self._kept_took = clock(), 0.0
-        self._read_anew()
-        kept = checkpoint.recall(self._kept, rollout.name)
-        if isinstance(kept, Counted):
-            self._counted = kept
+        self._rollout_name = rollout.name
+        self._last_observed_at = last_observed_at
+        self._query_servers = query_servers
+        self._make_counts = make_counts or partial(make_empty_counts, stack, rollout, params, popularity)
+        self._clock = clock
+        self._events_per_batch = events_per_batch
+        self._responses: list[list[ServerState]] = []  # of the gateways that responded last time
+        self._unhealthy_seconds = 0.0  # in a row, without a healthy replica of the canary
+        self._checkpoint_file = stack.folder / CHECKPOINT_FILE
+        self._checkpoint_saved_at, self._checkpoint_duration_s = clock(), 0.0
+        self._reset_counts()
+        saved = checkpoint.load(self._checkpoint_file, rollout.name)
+        if isinstance(saved, ObserverCounts):
+            self._counts = saved
+
+    def _reset_counts(self) -> None:
+        """Discard all counts, so that all events are read again."""
+        self._counts = self._make_counts()
+        self._unprocessed: Iterator[Event | Failure] | None = None  # events that are being read
+        self._read_errors: list[str] = []
 
     @property
-    def _kept(self) -> Path:
-        return self._stack.folder / "counted"
+    def metrics(self) -> dict[str, float]:
+        """Mean outcomes, quality difference with its interval, and list counts; unknown ones are missing."""
+        accumulator = self._counts.accumulator
+        means, quality = accumulator.mean_outcomes, accumulator.quality
+        metrics = {"mean_stable": means.stable, "mean_canary": means.canary}
+        metrics |= {"estimate": quality.estimate, "low": quality.low, "high": quality.high}
+        metrics |= {f"lists_{arm}": count for arm, count in self._counts.cohort.list_counts.items()}
+        return drop_non_finite({name: float(value) for name, value in metrics.items()})
 
-    def _read_anew(self) -> None:
-        self._counted = self._count_anew()
-        self._source: Iterator[Event | Failure] | None = None
-        self._troubles: list[str] = []  # of the source
+    def find_outage_start(self, now: float) -> float | None:
+        """Query the gateways for the canary's replicas.
 
-    def missed(self, now: float) -> float | None:
-        """Ask the gateways how the canary is.
+        After a gap in the observation, replicas must have been up during the whole gap.
 
         Returns:
-            Since when it may have been away from any of them; None where it was there at each look.
+            The time of the previous observation if the canary may have been unavailable since then; None if
+            all gateways that respond had a replica of it.
         """
-        before, self._looked = self._looked, now
-        self._states = [self._servers_of(self._stack.folder, gateway) for gateway in self._stack.gateways]
-        answered = [state for state in self._states if state]
-        if healthy(answered):
-            self._unhealthy = 0.0
-        elif answered:
-            self._unhealthy += min(now - before, LONGEST_LOOK_S)
-        gap = now - before
-        # Who was busy, or away, asks the gateways what was then.
-        unseen = gap if gap > LONGEST_LOOK_S else 0.0
-        there = answered and all(healthy([state], unchanged_s=unseen) for state in answered)
-        return None if there else before
+        previous, self._last_observed_at = self._last_observed_at, now
+        elapsed = now - previous
+        responses = (self._query_servers(self._stack.folder, gateway) for gateway in self._stack.gateways)
+        self._responses = [servers for servers in responses if servers]
+        if has_healthy_canary(chain.from_iterable(self._responses)):
+            self._unhealthy_seconds = 0.0
+        elif self._responses:
+            self._unhealthy_seconds += min(elapsed, MAX_OBSERVATION_GAP_S)
+        gap = elapsed if elapsed > MAX_OBSERVATION_GAP_S else 0.0
+        is_available = bool(self._responses) and all(
+            has_healthy_canary(servers, min_seconds_up=gap) for servers in self._responses
+        )
+        return None if is_available else previous
 
-    def look(self, rollout: Rollout, now: float) -> Evidence:
-        """Read what is new, and weigh all of it; `missed` comes first."""
-        troubles = self._take(rollout, now)
-        if not any(self._states):
-            troubles.append(Trouble(ReasonCode.GATEWAY_UNRESPONSIVE, "no gateway answers"))
-        if away_share(rollout, now) > MOSTLY:
-            away = "the canary was away for most of this step"
-            troubles.append(Trouble(ReasonCode.CANARY_OUTAGE, away))
-        names = [server.name for server in self._stack.replicas[CANARY]]
-        restarts = sum(starts_since(self._stack.folder, name, rollout.since) for name in names)
-        return self._counted.comparison.evidence(
-            Circumstances(
+    def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
+        """Read new events and return the evidence; call `find_outage_start` first."""
+        gaps = self._update_counts(rollout, now)
+        if not self._responses:
+            gaps.append(EvidenceGap(ReasonCode.GATEWAY_UNRESPONSIVE, "no gateway responds"))
+        if outage_share(rollout, now) > MAX_OUTAGE_SHARE:
+            message = "the canary was unavailable during most of this step"
+            gaps.append(EvidenceGap(ReasonCode.CANARY_OUTAGE, message))
+        return self._counts.accumulator.evidence(
+            RolloutConditions(
                 step=max(rollout.step, 0),
-                step_seconds=now - rollout.since,
-                seconds=now - rollout.began,
-                age_seconds=self._counted.cohort.ages(now),
-                restarts=restarts,
-                unhealthy_seconds=self._unhealthy,
-                troubles=troubles,
+                step_seconds=now - rollout.step_started_at,
+                rollout_seconds=now - rollout.started_at,
+                data_age_seconds=self._counts.cohort.data_ages(now),
+                restarts=self._count_restarts(since=rollout.step_started_at),
+                unhealthy_seconds=self._unhealthy_seconds,
+                gaps=gaps,
             )
         )
 
-    def _take(self, rollout: Rollout, now: float) -> list[Trouble]:
-        """Feed the cohort. What cannot be read or computed is a trouble, and a trouble is no pass.
+    def _count_restarts(self, since: float) -> int:
+        replicas = self._stack.replicas[CANARY]
+        return sum(count_starts(self._stack.folder, replica.name, since) for replica in replicas)
 
-        One source that cannot be read does not silence the alarms of the others. Where counting itself
-        failed, half of it may have been counted: the next look reads everything again.
+    def _update_counts(self, rollout: Rollout, now: float) -> list[EvidenceGap]:
+        """Process changes of the allocation and new events; return what could not be read or computed.
+
+        A source that cannot be read does not disable alarms that rest on other sources. If processing itself
+        fails, an event may have been counted in part, so all events are read again.
         """
         try:
-            counted = self._counted
-            counted.cohort.leave_out(rollout.outages)
-            for at, weight in rollout.weighed[counted.weighed :]:
-                counted.cohort.weigh(at, weight)
-            for at in rollout.steered[counted.steered :]:
-                counted.cohort.steer(at)
-            counted.weighed, counted.steered = len(rollout.weighed), len(rollout.steered)
-            return self._read(now)
-        except Exception as error:  # whatever it is, it must not keep alarms from being heard
-            log.exception("counting failed, and begins anew")
-            self._read_anew()
-            return [Trouble.metric_failed(f"{type(error).__name__}: {error}")]
+            self._update_steps(rollout)
+            return self._process_new_events(now)
+        except Exception as error:  # a defect here must not stop the controller, and with it all alarms
+            log.exception("processing events failed; all events are read again")
+            self._reset_counts()
+            return [EvidenceGap.metric_failed(f"{type(error).__name__}: {error}")]
 
-    def _read(self, now: float) -> list[Trouble]:
-        """Take what there is, piece by piece; what there is no time for comes at the next look."""
-        if self._source is None:
-            self._troubles = []
-            counted = self._counted
-            sources = [*(each.poll() for each in counted.events), *(each.poll() for each in counted.failures)]
-            self._source = merge(
-                *[readable(each, self._troubles) for each in sources], key=lambda each: each.time
-            )
-        until = self._clock() + READING_S
-        while piece := [*islice(self._source, self._piece)]:
-            # A client's clock is not ours: its feedback tells nothing about the time.
-            read = max((each.time for each in piece if not isinstance(each, Feedback)), default=0.0)
-            self._count(piece, min(max(read, self._counted.until), now))
-            if self._clock() > until:
-                reading = f"still reading: what happened {now - piece[-1].time:.0f} s ago"
-                return [*self._unread(), Trouble(ReasonCode.CATCHING_UP, reading)]
-        self._count([], now)
-        self._source = None
-        self._keep()
-        return self._unread()
+    def _update_steps(self, rollout: Rollout) -> None:
+        """Pass outages, new allocations and their confirmations to the cohort."""
+        counts = self._counts
+        counts.cohort.exclude_outages(rollout.outages)
+        for change in rollout.allocations[counts.n_steps :]:
+            counts.cohort.start_step(change.time, change.allocation)
+        for confirmed_at in rollout.confirmation_times[counts.n_confirmations :]:
+            counts.cohort.confirm_allocation(confirmed_at)
+        counts.n_steps, counts.n_confirmations = len(rollout.allocations), len(rollout.confirmation_times)
 
-    def _unread(self) -> list[Trouble]:
-        """Sources that could not be read."""
-        return [Trouble.metric_failed(trouble) for trouble in self._troubles]
+    def _process_new_events(self, now: float) -> list[EvidenceGap]:
+        """Process new events in batches; if time runs out, the rest is left for the next observation."""
+        if self._unprocessed is None:
+            self._unprocessed = self._open_sources()
+        deadline = self._clock() + MAX_READING_S
+        while batch := [*islice(self._unprocessed, self._events_per_batch)]:
+            self._process_batch(batch, until=min(self._latest_server_time(batch), now))
+            if self._clock() > deadline:
+                message = f"still reading events; the last one read is {now - batch[-1].time:.0f} s old"
+                return [*self._source_gaps(), EvidenceGap(ReasonCode.CATCHING_UP, message)]
+        self._process_batch([], until=now)
+        self._unprocessed = None
+        self._save_checkpoint()
+        return self._source_gaps()
 
-    def _count(self, piece: Sequence[Event | Failure], now: float) -> None:
-        self._counted.until = now
-        self._counted.cohort.take(
-            [event for event in piece if isinstance(event, Exposure)],
-            [event for event in piece if isinstance(event, Feedback)],
-            [event for event in piece if isinstance(event, Failure)],
-            now,
+    def _open_sources(self) -> Iterator[Event | Failure]:
+        """Return an iterator over all new events and failures, in order of time."""
+        self._read_errors = []
+        sources: list[Iterator[Event | Failure]] = [
+            *(tail.poll() for tail in self._counts.event_tails),
+            *(failure_log.poll() for failure_log in self._counts.failure_logs),
+        ]
+        readable = [read_until_error(source, self._read_errors) for source in sources]
+        return merge(*readable, key=lambda event: event.time)
+
+    def _source_gaps(self) -> list[EvidenceGap]:
+        return [EvidenceGap.metric_failed(error) for error in self._read_errors]
+
+    def _latest_server_time(self, batch: Sequence[Event | Failure]) -> float:
+        """Return the time up to which events have been read. Feedback has the time of a client's clock."""
+        times = [event.time for event in batch if not isinstance(event, Feedback)]
+        return max([self._counts.processed_until, *times])
+
+    def _process_batch(self, batch: Sequence[Event | Failure], until: float) -> None:
+        self._counts.processed_until = until
+        self._counts.cohort.process_events(
+            [event for event in batch if isinstance(event, Exposure)],
+            [event for event in batch if isinstance(event, Feedback)],
+            [event for event in batch if isinstance(event, Failure)],
+            until,
         )
 
-    def _keep(self) -> None:
-        """Put a copy of what was counted aside, so that a restart need not read everything again."""
-        began = self._clock()
-        if began < self._kept_at + max(KEEP_S, KEEP_SHARE * self._kept_took):
+    def _save_checkpoint(self) -> None:
+        """Save a checkpoint, unless the previous one is recent."""
+        start = self._clock()
+        interval_s = max(
+            MIN_CHECKPOINT_INTERVAL_S, MIN_CHECKPOINT_INTERVAL_RATIO * self._checkpoint_duration_s
+        )
+        if start < self._checkpoint_saved_at + interval_s:
             return
-        checkpoint.keep(self._kept, self._rollout.name, self._counted)
-        self._kept_at = self._clock()
-        self._kept_took = self._kept_at - began
-
-    def shown(self) -> dict[str, float]:
-        """Figures for the status and for MLflow, at this moment."""
-        means = self._counted.comparison.means
-        quality = self._counted.comparison.quality
-        figures = {"mean_stable": means[0], "mean_canary": means[1], "estimate": quality.estimate}
-        figures |= {"low": quality.low, "high": quality.high}
-        figures |= {f"lists_{arm}": count for arm, count in self._counted.cohort.lists.items()}
-        return finite_only({name: float(value) for name, value in figures.items()})
+        checkpoint.save(self._checkpoint_file, self._rollout_name, self._counts)
+        self._checkpoint_saved_at = self._clock()
+        self._checkpoint_duration_s = self._checkpoint_saved_at - start
 
 
-def away_share(rollout: Rollout, now: float) -> float:
-    """Of the present step, how much of it the canary was away."""
-    away = sum(max(min(until, now) - max(since, rollout.since), 0.0) for since, until in rollout.outages)
-    return away / max(now - rollout.since, 1e-9)
+def outage_share(rollout: Rollout, now: float) -> float:
+    """Return the share of the present step during which the canary was unavailable."""
+    start = rollout.step_started_at
+    outage_seconds = sum(
+        max(min(outage.end, now) - max(outage.start, start), 0.0) for outage in rollout.outages
+    )
+    return outage_seconds / max(now - start, 1e-9)
 
 
-def healthy(states: Sequence[list[ServerState] | None], *, unchanged_s: float = 0.0) -> bool:
-    """Whether any gateway has a replica of the canary up, and had it up for so long."""
+def has_healthy_canary(servers: Iterable[ServerState], *, min_seconds_up: float = 0.0) -> bool:
+    """Return True if a replica of the canary is up and has been for at least that time."""
     return any(
-        server.up
+        server.is_up
         and server.backend == CANARY
         and not server.name.startswith("backup-")
-        and server.unchanged_s >= unchanged_s
-        for state in states
-        for server in state or ()
+        and server.seconds_in_state >= min_seconds_up
+        for server in servers
     )

@@ -1,49 +1,73 @@
-"""params.yaml's block of the canary as the policy that decisions are taken by."""
+"""Conversions of the block `canary` of params.yaml: promotion policy, cohort, and its form in the journal."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from experiments.config.online import Canary
+from experiments.config.online import CanaryParams
+from marquee.errors import ConfigError, one_line_message
+from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.cohort import Cohort
 from marquee.rollout.decision import Action
-from marquee.rollout.evidence import Comparison
-from marquee.rollout.policy import Policy
+from marquee.rollout.policy import PromotionPolicy
 
-MINUTE, HOUR = 60.0, 3600.0
+SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60.0, 3600.0
 
 
-def policy_of(canary: Canary) -> Policy:
-    """In seconds, and without what is no decision's."""
-    return Policy(
-        steps=canary.steps,
-        aim=canary.aim,
-        margin=canary.margin,
-        alpha=canary.alpha,
-        guardrail_alpha=canary.guardrail_alpha,
-        tolerance=canary.tolerance.model_dump(),
-        step_seconds=canary.step_minutes * MINUTE,
-        step_users=canary.step_users,
-        quality_users=canary.quality_users,
-        drift_users=canary.drift_users,
-        stale_seconds=canary.stale_seconds,
-        unhealthy_seconds=canary.unhealthy_seconds,
-        max_restarts=canary.max_restarts,
-        deadline_seconds=canary.deadline_hours * HOUR,
-        at_deadline=Action(canary.at_deadline),
+def build_policy(params: CanaryParams) -> PromotionPolicy:
+    """Return the promotion policy; its durations are in seconds."""
+    return PromotionPolicy(
+        steps=params.steps,
+        hypothesis=params.hypothesis,
+        non_inferiority_margin=params.non_inferiority_margin,
+        alpha=params.alpha,
+        guardrail_alpha=params.guardrail_alpha,
+        max_odds_ratio=params.max_odds_ratio.model_dump(),
+        max_increase=params.max_increase.model_dump(),
+        min_step_seconds=params.min_step_minutes * SECONDS_PER_MINUTE,
+        min_step_users=params.min_step_users,
+        min_quality_users=params.min_quality_users,
+        min_list_users=params.min_list_users,
+        stale_seconds=params.stale_seconds,
+        unhealthy_seconds=params.unhealthy_seconds,
+        max_restarts=params.max_restarts,
+        deadline_seconds=params.deadline_hours * SECONDS_PER_HOUR,
+        at_deadline=Action(params.at_deadline),
     )
 
 
-def told_of(canary: Canary) -> dict[str, Any]:
-    """The block as the journal keeps it: a rollout ends by the parameters that it began with."""
-    return canary.model_dump(mode="json")
+def build_cohort(
+    params: CanaryParams, accumulator: EvidenceAccumulator, popularity: Mapping[str, float]
+) -> Cohort:
+    """Return a cohort without users.
+
+    Args:
+        params: of the rollout.
+        accumulator: receives the observations.
+        popularity: share of all ratings by item.
+    """
+    outcome_cap = math.inf if params.outcome_cap is None else params.outcome_cap
+    window_s = params.attribution_window_minutes * SECONDS_PER_MINUTE
+    return Cohort(accumulator, params.objective, window_s, outcome_cap, popularity)
 
 
-def canary_of(told: dict[str, Any]) -> Canary:
-    """The block that the journal kept."""
-    return Canary.model_validate(told)
+def dump_canary_params(params: CanaryParams) -> dict[str, Any]:
+    """Return the block as JSON values for the journal.
+
+    A rollout keeps the parameters that it started with, whatever changes in params.yaml meanwhile.
+    """
+    return params.model_dump(mode="json")
 
 
-def cohort_of(canary: Canary, comparison: Comparison, popularity: dict[str, float]) -> Cohort:
-    """Nobody yet."""
-    most = math.inf if canary.max_outcome is None else canary.max_outcome
-    return Cohort(comparison, canary.objective, canary.window_minutes * MINUTE, most, popularity)
+def parse_canary_params(tree: Mapping[str, Any]) -> CanaryParams:
+    """Return the block from its JSON values in a journal.
+
+    Raises:
+        ConfigError: the values are invalid.
+    """
+    try:
+        return CanaryParams.model_validate(dict(tree))
+    except ValueError as error:
+        raise ConfigError(
+            f"the rollout's journal contains invalid parameters: {one_line_message(error)}"
+        ) from None

@@ -1,114 +1,173 @@
-"""Before a rollout begins: proof that its alarms can go off.
+"""Preflight checks of a rollout: the alarm self-test, and a test of the gateways' failure logs.
 
-Each alarm is given what it is there for, by the same code and the same parameters; and a request that fails
-on purpose goes through each gateway, to be found in what it writes down.
+The self-test feeds each alarm a canary that is as bad as possible, with the code and the parameters of the
+rollout. The second test sends a request that must fail through each gateway, and looks for it in the failure
+log.
 """
 
 import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from experiments.config.online import Canary
+from experiments.config.online import CanaryParams
 from marquee.errors import MarqueeError
-from marquee.rollout.baseline_rate import FEWEST
+from marquee.rollout.accumulator import EvidenceAccumulator
+from marquee.rollout.baseline_rate import MIN_MINUTES
 from marquee.rollout.decision import Action
-from marquee.rollout.evidence import Circumstances, Comparison
-from marquee.rollout.policy import DRIFTS, INCIDENTS, Policy, decide
-from pipelines.rollout.policy_config import policy_of
-from service.gateway.config import KEY_FILE, PROBE
-from service.gateway.failure_log import FailureFile
-from service.stack.stack_config import Stack
+from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
+from marquee.rollout.policy import PromotionPolicy, decide
+from pipelines.rollout.policy_config import build_policy
+from service.gateway.config import API_KEY_FILE, PROBE_PATH
+from service.gateway.failure_log import FailureLog
+from service.stack.stack_config import StackConfig
 
-USERS = 10_000  # of the canary, to show an alarm to
-BATCH = 10
-PROBES = 200  # requests, until every gateway has had one
-SEEN_S = 3.0
-NOTHING = Circumstances(0, 0.0, 0.0, {"stable": 0.0, "canary": 0.0})
+MAX_CANARY_USERS = 10_000  # within which every alarm must go off
+USERS_PER_BATCH = 10
+# List metrics are compared as means of many users. An alarm that is silent after this many times
+# `min_list_users` stays silent.
+MAX_LIST_USERS_RATIO = 20
+MAX_PROBES = 200  # requests until every gateway has received one
+PROBE_TIMEOUT_S = 2
+LOG_DELAY_S = 3.0  # for a gateway to write its failure log
+CONDITIONS = RolloutConditions(
+    step=0, step_seconds=0.0, rollout_seconds=0.0, data_age_seconds={"stable": 0.0, "canary": 0.0}
+)
 
 
-def rehearse(stack: Stack, canary: Canary) -> Iterator[str]:
-    """A line for each proof.
+def run_preflight(stack: StackConfig, params: CanaryParams) -> Iterator[str]:
+    """Run all checks; yield a line for each one that passes.
 
     Raises:
-        MarqueeError: an alarm does not go off, or a failure is not seen.
+        MarqueeError: an alarm does not go off, or a failure is missing in the log of a gateway.
     """
-    policy = policy_of(canary)
-    for name in (*INCIDENTS, *DRIFTS, "mismatch", "quality"):
-        users = users_until_alarm(policy, name)
-        if users is None:
-            raise MarqueeError(
-                f"the alarm '{name}' does not go off within {USERS} users of the canary, whatever happens: "
-                f"see canary.tolerance and canary.guardrail_alpha"
-            )
-        yield f"{name.replace('_', ' ')}: rolls back after {users} users of a broken canary"
-    for name in INCIDENTS:
-        users = users_until_surge(policy, name)
-        if users is None:
-            raise MarqueeError(
-                f"'{name}' is no alarm at the last step, whatever happens: see canary.tolerance"
-            )
-        yield f"{name.replace('_', ' ')}, at the last step: rolls back after {users} users"
-    _probe(stack)
-    yield f"a failure is seen at all {len(stack.gateways)} gateways"
+    yield from _test_alarms(build_policy(params))
+    _check_failure_logs(stack)
+    yield f"failure logs: a failed request appears in all {len(stack.gateways)}"
 
 
-def users_until_alarm(policy: Policy, name: str) -> int | None:
-    """How many users of a canary that is as broken as can be it takes; None where no number does."""
-    comparison = Comparison(policy)
-    weight = policy.steps[0]
-    others = np.linspace(0.2, 0.4, max(1, round(BATCH * (1 - weight) / weight)))
-    mine = np.linspace(0.9, 1.0, BATCH)
-    for users in range(BATCH, USERS + 1, BATCH):
-        if name in INCIDENTS:
-            comparison.incident(name, BATCH, BATCH, weight)
-        elif name == "mismatch":
-            comparison.users(BATCH, BATCH, weight)
-        elif name == "quality":
-            comparison.outcomes(-mine, others, weight)
-        else:
-            comparison.lists(name, mine, others * 0, weight)
-        evidence = comparison.evidence(NOTHING)
-        if decide(evidence, policy).action == Action.ROLL_BACK:
-            return users
-        if name in DRIFTS and users > 20 * policy.drift_users:
-            return None
+def _test_alarms(policy: PromotionPolicy) -> Iterator[str]:
+    """Test every alarm with two arms, then every guardrail metric in the last step."""
+    for name in (*GUARDRAIL_METRICS, *LIST_METRICS, "sample_ratio_mismatch", "quality"):
+        n_users = count_users_until_alarm(policy, name)
+        if n_users is None:
+            raise MarqueeError(
+                f"the alarm '{name}' does not go off within {MAX_CANARY_USERS} canary users, even if all "
+                "of them are affected; check canary.max_odds_ratio, canary.max_increase and "
+                "canary.guardrail_alpha"
+            )
+        yield f"{_label(name)}: a broken canary is rolled back after {n_users} of its users"
+    for name in GUARDRAIL_METRICS:
+        n_users = count_users_until_last_step_alarm(policy, name)
+        if n_users is None:
+            raise MarqueeError(
+                f"the alarm '{name}' does not go off in the last step, even if all users are affected; "
+                "check canary.max_odds_ratio"
+            )
+        yield f"{_label(name)}, last step: a broken canary is rolled back after {n_users} users"
+
+
+def count_users_until_alarm(policy: PromotionPolicy, name: str) -> int | None:
+    """Return after how many users the worst possible canary is rolled back in the first step.
+
+    Args:
+        policy: to test.
+        name: a guardrail metric, a list metric, `sample_ratio_mismatch` or `quality`.
+
+    Returns:
+        Number of canary users, or None if the alarm does not go off.
+    """
+    accumulator = EvidenceAccumulator(policy)
+    max_users = MAX_CANARY_USERS
+    if name in LIST_METRICS:
+        max_users = min(max_users, MAX_LIST_USERS_RATIO * policy.min_list_users)
+    for n_users in range(USERS_PER_BATCH, max_users + 1, USERS_PER_BATCH):
+        _record_bad_batch(accumulator, name, policy.steps[0])
+        if decide(accumulator.evidence(CONDITIONS), policy).action == Action.ROLL_BACK:
+            return n_users
     return None
 
 
-def users_until_surge(policy: Policy, name: str) -> int | None:
-    """The same of what breaks when everybody has the canary, where it happened to nobody before."""
-    comparison = Comparison(policy)
-    for _ in range(FEWEST):
-        comparison.apart(USERS // FEWEST, {})
-    for users in range(BATCH, USERS + 1, BATCH):
-        comparison.together(BATCH, {name: BATCH})
-        if comparison.evidence(NOTHING).incidents[name].alarm:
-            return users
+def _record_bad_batch(accumulator: EvidenceAccumulator, name: str, allocation: float) -> None:
+    """Record a batch of canary users, all of them affected, and the stable users that belong to it."""
+    n_canary, n_stable = USERS_PER_BATCH, max(1, round(USERS_PER_BATCH * (1 - allocation) / allocation))
+    bad_values = np.linspace(0.9, 1.0, n_canary)
+    if name in GUARDRAIL_METRICS:
+        accumulator.record_guardrail_events(name, n_canary, n_canary, allocation)
+    elif name == "sample_ratio_mismatch":
+        accumulator.record_users(n_canary, n_canary, allocation)
+    elif name == "quality":
+        accumulator.record_outcomes(-bad_values, np.linspace(0.2, 0.4, n_stable), allocation)
+    else:
+        accumulator.record_list_metric(name, bad_values, np.zeros(n_stable), allocation)
+
+
+def count_users_until_last_step_alarm(policy: PromotionPolicy, name: str) -> int | None:
+    """Return after how many users a guardrail metric's alarm goes off in the last step.
+
+    All users are affected there, and none were before.
+
+    Returns:
+        Number of users, or None if the alarm does not go off.
+    """
+    accumulator = EvidenceAccumulator(policy)
+    for _ in range(MIN_MINUTES):
+        accumulator.record_two_arm_minute(MAX_CANARY_USERS // MIN_MINUTES, {})
+    for n_users in range(USERS_PER_BATCH, MAX_CANARY_USERS + 1, USERS_PER_BATCH):
+        accumulator.record_single_arm_minute(USERS_PER_BATCH, {name: USERS_PER_BATCH})
+        if accumulator.evidence(CONDITIONS).guardrails[name].is_alarm:
+            return n_users
     return None
 
 
-def _probe(stack: Stack) -> None:
-    """Requests that fail on purpose, until each gateway has written one down."""
-    files = {g.name: FailureFile(g.failures(stack.folder), stack.slow_ms) for g in stack.gateways}
-    for file in files.values():
-        list(file.poll())
-    key = (stack.folder / KEY_FILE).read_text(encoding="utf-8")
-    missing = set(files)
-    for _ in range(PROBES):
-        connection = http.client.HTTPConnection(stack.address, stack.port, timeout=2)
-        try:
-            connection.request("GET", PROBE, headers={"x-api-key": key})
-            connection.getresponse().read()
-        except (OSError, http.client.HTTPException) as error:
-            raise MarqueeError(f"the gateways do not answer ({error}): `marquee status`") from None
-        finally:
-            connection.close()
-        missing -= {name for name in missing if any(f.kind == "errors" for f in files[name].poll())}
-        if not missing:
+def _check_failure_logs(stack: StackConfig) -> None:
+    """Send requests that fail until each gateway has logged one.
+
+    Raises:
+        MarqueeError: the gateways do not respond, or the log of one does not contain a failure.
+    """
+    logs = {
+        gateway.name: FailureLog(gateway.failure_log_path(stack.folder), stack.slow_ms)
+        for gateway in stack.gateways
+    }
+    for failure_log in logs.values():
+        list(failure_log.poll())  # skip earlier failures
+    for _ in range(MAX_PROBES):
+        _send_probe(stack)
+        logs = _logs_without_error(logs)
+        if not logs:
             return
-    time.sleep(SEEN_S)
-    missing -= {name for name in missing if any(f.kind == "errors" for f in files[name].poll())}
-    if missing:
-        raise MarqueeError(f"a failure at {', '.join(sorted(missing))} is not seen: nobody would be warned")
+    time.sleep(LOG_DELAY_S)
+    logs = _logs_without_error(logs)
+    if logs:
+        raise MarqueeError(
+            f"a failed request is missing in the failure log of {', '.join(sorted(logs))}, so errors would "
+            f"not raise an alarm; see {stack.folder / 'logs'}"
+        )
+
+
+def _send_probe(stack: StackConfig) -> None:
+    """Send a request that a gateway answers with an error."""
+    api_key = (stack.folder / API_KEY_FILE).read_text(encoding="utf-8")
+    connection = http.client.HTTPConnection(stack.local_address, stack.port, timeout=PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", PROBE_PATH, headers={"x-api-key": api_key})
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as error:
+        raise MarqueeError(f"the gateways do not respond ({error}); run `marquee status`") from None
+    finally:
+        connection.close()
+
+
+def _logs_without_error(logs: Mapping[str, FailureLog]) -> dict[str, FailureLog]:
+    """Return the failure logs to which no error was added since the last call, by gateway."""
+    return {
+        name: failure_log
+        for name, failure_log in logs.items()
+        if not any(failure.kind == "errors" for failure in failure_log.poll())
+    }
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")

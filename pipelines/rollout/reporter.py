@@ -1,154 +1,158 @@
-"""What a controller says of a rollout: to whoever looks at the status, and to MLflow.
+"""Reporter: writes the status file, and logs rollouts to MLflow.
 
-Nobody waits for either: a file that cannot be written and a store that is silent are said in the log, and the
-rollout goes on. An outcome that MLflow did not take is offered again until it does.
+The rollout never waits for either. Errors are logged, and an outcome that MLflow did not accept is recorded
+later.
 """
 
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Protocol
 
 from experiments.tracking.rollout_runs import RolloutRun
-from marquee.errors import TrackingError
-from marquee.files.atomic_write import write_json
-from marquee.finite import finite_or_none
-from marquee.rollout.decision import Decision
-from marquee.rollout.policy import Evidence
-from marquee.rollout.state import Rollout
-from pipelines.rollout.journal import STATUS, Journal, journals
+from marquee.errors import MarqueeError, TrackingError
+from marquee.rollout.decision import Decision, ReasonCode
+from marquee.rollout.evidence import Evidence
+from marquee.rollout.state import Rollout, RolloutOutcome
+from pipelines.rollout.journal import Journal, list_journals
+from pipelines.rollout.status import make_status, read_status, write_status
 
-LOG_S = 5.0  # between looks that are written to MLflow
-RECORD_S = 10.0  # for MLflow to take an outcome
-AGAIN_S, LATEST = 60.0, 20  # between tries to record what it did not take; of so many rollouts
+METRICS_INTERVAL_S = 5.0  # between metrics in MLflow
+RECORD_TIMEOUT_S = 10.0  # for MLflow to accept an outcome
+RETRY_INTERVAL_S = 60.0  # between attempts to record outcomes
+MAX_RETRIED_ROLLOUTS = 20  # the latest ones
 log = logging.getLogger("controller")
 
 
-class Telling:
-    """Tells of the rollouts of one stack."""
+class TrackedRun(Protocol):
+    """MLflow run of a rollout."""
+
+    def log_metrics(self, metrics: Mapping[str, float], timestamp: float) -> None:
+        """Log metrics with a timestamp in UTC seconds."""
+
+    def finish(
+        self,
+        outcome: RolloutOutcome,
+        reason: ReasonCode | None,
+        message: str,
+        entries: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Log the outcome and the entries of the journal, and end the run."""
+
+
+class RolloutReporter:
+    """Reporter of the rollouts of one stack."""
 
     def __init__(
         self,
         folder: Path,
         *,
-        open_run: Callable[[str], RolloutRun] = RolloutRun,
-        record_s: float = RECORD_S,
-        again_s: float = AGAIN_S,
+        open_run: Callable[[str], TrackedRun] = RolloutRun,
+        record_timeout_s: float = RECORD_TIMEOUT_S,
+        retry_interval_s: float = RETRY_INTERVAL_S,
     ) -> None:
-        """Begin with nothing told.
+        """Create a reporter that has not reported anything.
 
         Args:
             folder: of the stack.
-            open_run: opens a rollout's run in MLflow by its id.
-            record_s: seconds for MLflow to take an outcome.
-            again_s: seconds between tries to record what it did not take.
+            open_run: opens the MLflow run with an id.
+            record_timeout_s: seconds for MLflow to accept an outcome.
+            retry_interval_s: seconds between attempts to record outcomes.
         """
         self._folder = folder
-        self._open_run, self._record_s, self._again_s = open_run, record_s, again_s
-        # MLflow may be far away, and silent for a minute.
-        self._beside = ThreadPoolExecutor(1, "mlflow")
-        self._logged = 0.0
-        self._logging: Future[None] | None = None
-        self._recording: Future[None] | None = None
-        self._tried = -math.inf  # when an outcome was last offered
+        self._open_run = open_run
+        self._record_timeout_s = record_timeout_s
+        self._retry_interval_s = retry_interval_s
+        self._executor = ThreadPoolExecutor(1, "mlflow")  # MLflow may not respond for a minute
+        self._metrics_logged_at = 0.0
+        self._metrics_future: Future[None] | None = None
+        self._outcome_future: Future[None] | None = None
+        self._last_attempt_at = -math.inf  # to record an outcome
 
-    def of_look(
-        self, rollout: Rollout, evidence: Evidence, decision: Decision, shown: Mapping[str, float], now: float
+    def report_observation(
+        self,
+        rollout: Rollout,
+        evidence: Evidence,
+        decision: Decision,
+        metrics: Mapping[str, float],
+        now: float,
     ) -> None:
-        """What was seen at one look, and what follows from it."""
+        """Write the status file and, every few seconds, log metrics to MLflow."""
         try:
-            status = _status(rollout, evidence, decision, shown, now)
-            write_json(
-                self._folder / STATUS, status, sync=False
-            )  # twice a second; a slow disk must not hold up decisions
+            write_status(self._folder, make_status(rollout, evidence, decision, metrics, now))
         except OSError as error:
-            log.error("the status cannot be written: %s", error)  # noqa: TRY400 - one line an incident
-        busy = self._logging is not None and not self._logging.done()
-        if rollout.run_id is None or busy or now < self._logged + LOG_S:
-            return
-        self._logged = now
-        figures = {"weight": rollout.weight, "p_mismatch": evidence.mismatch.p, **shown}
-        figures |= {f"p_{name}": incidents.p for name, incidents in evidence.incidents.items()}
-        figures |= {f"users_{name}": incidents.canary for name, incidents in evidence.incidents.items()}
-        figures |= {f"drift_{name}": drift.difference.estimate for name, drift in evidence.drifts.items()}
-        figures |= dict(zip(("outcomes_stable", "outcomes_canary"), evidence.quality_users, strict=True))
-        self._logging = self._beside.submit(self._log, rollout.run_id, figures, now)
+            log.error("cannot write the status file: %s", error)  # noqa: TRY400 - one line, no traceback
+        is_due = now >= self._metrics_logged_at + METRICS_INTERVAL_S
+        if rollout.run_id is not None and is_due and _is_idle(self._metrics_future):
+            self._metrics_logged_at = now
+            all_metrics = {**_evidence_metrics(rollout, evidence), **metrics}
+            self._metrics_future = self._executor.submit(self._log_metrics, rollout.run_id, all_metrics, now)
 
-    def _log(self, run_id: str, figures: Mapping[str, float], at: float) -> None:
+    def _log_metrics(self, run_id: str, metrics: Mapping[str, float], now: float) -> None:
         try:
-            self._open_run(run_id).log(figures, at)
+            self._open_run(run_id).log_metrics(metrics, now)
         except TrackingError as error:
-            log.error("not in MLflow: %s", error)  # noqa: TRY400
+            log.error("cannot log metrics to MLflow: %s", error)  # noqa: TRY400
 
-    def of_outcome(self, journal: Journal) -> None:
-        """How a rollout ended: decision, reason, journal, and figure."""
-        rollout = journal.rollout()
-        if rollout.outcome is None or rollout.recorded or rollout.run_id is None:
+    def record_outcome(self, journal: Journal) -> None:
+        """Record outcome, reason, journal and figure in MLflow, unless that is done already."""
+        rollout = journal.read_rollout()
+        run_id, outcome = rollout.run_id, rollout.outcome
+        if run_id is None or outcome is None or rollout.is_recorded:
             return
-        self._tried = time.monotonic()
-        if self._recording is not None and not self._recording.done():  # silent since the last time
+        self._last_attempt_at = time.monotonic()
+        if not _is_idle(self._outcome_future):  # MLflow has not responded since the last attempt
             return
-        run_id = rollout.run_id
-        told = (rollout.outcome, rollout.reason, rollout.message, journal.entries())
+        entries = journal.read_entries()
+
+        def finish_run() -> None:
+            self._open_run(run_id).finish(outcome, rollout.reason, rollout.message, entries)
+
         try:
-            self._recording = self._beside.submit(lambda: self._open_run(run_id).end(*told))
-            self._recording.result(self._record_s)
-        except (TrackingError, OSError) as error:  # a time-out is an OSError too
-            why = error or "it is silent"
-            log.error("the outcome is not in MLflow yet, but in %s: %s", journal.path, why)  # noqa: TRY400
+            self._outcome_future = self._executor.submit(finish_run)
+            self._outcome_future.result(self._record_timeout_s)
+        except (TrackingError, OSError) as error:  # OSError includes TimeoutError
+            reason = error if str(error) else "no response"
+            message = "cannot record the outcome in MLflow (%s); it is in %s and will be recorded later"
+            log.error(message, reason, journal.path)  # noqa: TRY400
         else:
             journal.append("recorded")
 
-    def what_is_owed(self) -> None:
-        """Offer again, now and then, what MLflow has not taken."""
-        if time.monotonic() > self._tried + self._again_s:
-            self._tried = time.monotonic()
-            for journal in journals(self._folder)[-LATEST:]:
-                self.of_outcome(journal)
+    def retry_unrecorded_outcomes(self) -> None:
+        """Record the outcomes that MLflow did not accept; do nothing if the last attempt was recent."""
+        if time.monotonic() < self._last_attempt_at + self._retry_interval_s:
+            return
+        self._last_attempt_at = time.monotonic()
+        for journal in list_journals(self._folder)[-MAX_RETRIED_ROLLOUTS:]:
+            try:
+                self.record_outcome(journal)
+            except MarqueeError as error:
+                log.warning("skipping an outcome: %s", error)
 
 
-def last_look(folder: Path, rollout: Rollout) -> float:
-    """When a controller last looked at a rollout, in UTC seconds; else when its step began."""
-    try:
-        seen = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-        return float(seen["time"]) if seen["name"] == rollout.name else rollout.since
-    except (OSError, ValueError, KeyError, TypeError):
-        return rollout.since
+def last_observation_time(folder: Path, rollout: Rollout) -> float:
+    """Return when a controller last observed a rollout, in UTC seconds; if unknown, when its step started."""
+    status = read_status(folder, rollout.name)
+    return rollout.step_started_at if status is None else status.time
 
 
-def _status(
-    rollout: Rollout, evidence: Evidence, decision: Decision, shown: Mapping[str, float], now: float
-) -> dict[str, object]:
-    """What `marquee canary status` shows."""
-    bounds = {name: finite_or_none(drift.difference.low) for name, drift in evidence.drifts.items()}
-    return {
-        "name": rollout.name,
-        "time": now,
-        "step": rollout.step,
-        "weight": rollout.weight,
-        "step_seconds": evidence.step_seconds,
-        "seconds": evidence.seconds,
-        "step_users": evidence.step_users,
-        "action": decision.action,
-        "reason": decision.reason,
-        "message": decision.message,
-        "ages": {arm: finite_or_none(age) for arm, age in evidence.age_seconds.items()},
-        "incidents": {
-            name: {"canary": i.canary, "total": i.total, "p": i.p, "alarm": i.alarm}
-            for name, i in (*evidence.incidents.items(), ("mismatch", evidence.mismatch))
-        },
-        "drifts": {
-            name: {"estimate": finite_or_none(d.difference.estimate), "low": bounds[name], "alarm": d.alarm}
-            for name, d in evidence.drifts.items()
-        },
-        "quality": {
-            name: finite_or_none(getattr(evidence.quality, name)) for name in ("estimate", "low", "high")
-        },
-        "quality_users": list(evidence.quality_users),
-        "restarts": evidence.restarts,
-        "troubles": [trouble.message for trouble in evidence.troubles],
-        "shown": dict(shown),
+def _is_idle(future: Future[None] | None) -> bool:
+    return future is None or future.done()
+
+
+def _evidence_metrics(rollout: Rollout, evidence: Evidence) -> dict[str, float]:
+    """Return the metrics that MLflow records over time, by key."""
+    metrics = {
+        "allocation": rollout.allocation,
+        "p_sample_ratio_mismatch": evidence.sample_ratio_mismatch.p,
+        "outcomes_stable": float(evidence.quality_users.stable),
+        "outcomes_canary": float(evidence.quality_users.canary),
     }
+    for name, counts in evidence.guardrails.items():
+        metrics |= {f"p_{name}": counts.p, f"canary_users_{name}": float(counts.canary)}
+    for name, metric in evidence.list_metrics.items():
+        metrics[f"increase_{name}"] = metric.difference.estimate
+    return metrics

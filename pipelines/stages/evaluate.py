@@ -1,7 +1,7 @@
-"""Score the fitted winner once on the test part, beside the baselines and the current champion.
+"""Score the fitted winner on the test set, next to the baselines and the current champion.
 
-The champion takes part by its algorithm and parameters, fitted on this training part: its own
-arrays would not do, for this test part may hold ratings that they were trained on.
+The champion is refitted on the training set of this clone, because the registered model may have been
+trained on ratings of this test set.
 """
 
 from collections.abc import Mapping
@@ -10,72 +10,75 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from experiments.config.offline import Params
-from experiments.evaluation.model_evaluation import Rule
-from experiments.evaluation.test_set import Examination, TestScore
-from experiments.tracking.registry import ModelVersion, champion
-from marquee.algorithms.scoring import pairs_of
+from experiments.config import Params
+from experiments.evaluation.cross_validation import FoldData
+from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.test_set import TestScore, TestSet
+from experiments.tracking.model_registry import ModelVersion, find_champion
+from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.state import load_state
-from marquee.algorithms.trainset import trainset_of
+from marquee.algorithms.trainset import build_trainset
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
 from marquee.files.digest import sha256_of
 from marquee.seeds import seed_for
-from pipelines.support.console import screen
-from pipelines.support.paths import CHAMPION, EVALUATION, FIT, TEST, TRAIN
-from pipelines.support.provenance import rating_scale
-from pipelines.support.stage_runner import run
+from pipelines.support.console import get_console
+from pipelines.support.paths import ALGORITHM_STATE, CHAMPION_SCORE, EVALUATION, TEST, TRAIN
+from pipelines.support.provenance import read_rating_scale
+from pipelines.support.stage_runner import run_stage
 
 BASELINES = ("baseline_only", "normal_predictor")
 
 
 def evaluate(params: Params) -> None:
-    """Write results/evaluation.json; and, for this clone alone, how the champion's recipe did."""
-    trainset = trainset_of(pd.read_parquet(TRAIN), rating_scale())
-    part = trainset.matrix, pairs_of(pd.read_parquet(TEST), trainset.matrix)
-    rule = Rule.of(params.measure.top_n, params.measure.relevant_from, rating_scale())
-    examination = Examination(trainset, part, rule)
-    algorithm, head = load_state(FIT, trainset)
-    scores = {"winner": examination.score(algorithm, head["algorithm"])}
+    """Write results/evaluation.json and, outside the stage's outputs, the champion's score."""
+    trainset = build_trainset(pd.read_parquet(TRAIN), read_rating_scale())
+    data = FoldData(trainset.matrix, encode_pairs(pd.read_parquet(TEST), trainset.matrix))
+    protocol = EvaluationProtocol.of(
+        params.measure.top_n, params.measure.relevance_threshold, read_rating_scale()
+    )
+    test_set = TestSet(trainset, data, protocol)
+    algorithm, header = load_state(ALGORITHM_STATE, trainset)
+    scores = {"winner": test_set.score(algorithm, header["algorithm"])}
     for name in BASELINES:
-        scores[name] = examination.fit_and_score(name, {}, seed_for(params.seed, "fit", name))
+        scores[name] = test_set.fit_and_score(name, {}, seed_for(params.seed, "fit", name))
     write_json(EVALUATION, {name: score.record() for name, score in scores.items()})
-    current = champion(params.register_.model)
-    CHAMPION.unlink(missing_ok=True)
-    if current is not None:
-        _meet_champion(current, params.seed, examination, scores)
-    screen().print(_table(scores, current, rule.n))
+    champion = find_champion(params.registration.model)
+    CHAMPION_SCORE.unlink(missing_ok=True)
+    if champion is not None:
+        _score_champion(champion, params.seed, test_set, scores)
+    get_console().print(_build_table(scores, champion, protocol.n))
 
 
-def _meet_champion(
-    current: ModelVersion, seed: int, examination: Examination, scores: dict[str, TestScore]
+def _score_champion(
+    champion: ModelVersion, seed: int, test_set: TestSet, scores: dict[str, TestScore]
 ) -> None:
-    """Add the champion's score. One that cannot be made again is named, and stops nobody."""
+    """Add the champion's score and save it; print a message if the champion cannot be refitted."""
     try:
-        recipe = (current.algorithm, current.parameters, seed_for(seed, "fit", current.algorithm))
-        scores["champion"] = score = examination.fit_and_score(*recipe)
+        seed = seed_for(seed, "fit", champion.algorithm)
+        scores["champion"] = score = test_set.fit_and_score(champion.algorithm, champion.parameters, seed)
     except (MarqueeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        screen().print(f"Champion v{current.version} cannot be fitted here: {type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        get_console().print(f"Champion version {champion.version} cannot be refitted: {reason}")
         return
     evaluation = sha256_of(EVALUATION)
-    figures = {name: value for name, value in score.record().items() if name != "algorithm"}
-    write_json(CHAMPION, {"version": current.version, "evaluation": evaluation, **figures})
+    metrics = {name: value for name, value in score.record().items() if name != "algorithm"}
+    write_json(CHAMPION_SCORE, {"version": champion.version, "evaluation": evaluation, **metrics})
 
 
-def _table(scores: Mapping[str, TestScore], current: ModelVersion | None, n: int) -> Table:
-    table = Table(title="On the test part, seen once", title_justify="left", box=SIMPLE_HEAD)
+def _build_table(scores: Mapping[str, TestScore], champion: ModelVersion | None, n: int) -> Table:
+    table = Table(title="Scores on the test set", title_justify="left", box=SIMPLE_HEAD)
     for column in ("model", "RMSE", "MAE", f"NDCG@{n}", "coverage"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for name, score in scores.items():
-        role = f"champion v{current.version}, refitted here" if name == "champion" and current else name
+        role = f"champion v{champion.version}, refitted" if name == "champion" and champion else name
         label = f"{score.title} ({role})" if name in {"winner", "champion"} else score.title
-        lists = [
-            form.format(score.lists[metric]) if metric in score.lists else ""
-            for metric, form in (("ndcg", "{:.4f}"), ("coverage", "{:.1%}"))
-        ]
-        table.add_row(label, f"{score.rmse:.4f}", f"{score.mae:.4f}", *lists)
+        lists = score.lists
+        ndcg = f"{lists['ndcg']:.4f}" if "ndcg" in lists else ""
+        coverage = f"{lists['coverage']:.1%}" if "coverage" in lists else ""
+        table.add_row(label, f"{score.rmse:.4f}", f"{score.mae:.4f}", ndcg, coverage)
     return table
 
 
 if __name__ == "__main__":
-    run(evaluate, "evaluate")
+    run_stage(evaluate, "evaluate")

@@ -1,56 +1,63 @@
-"""Turn the fitted algorithm into the model that is served: every known user's list, ready to be read."""
+"""Export the fitted algorithm as the model to serve, with the recommendation list of every user."""
 
 from importlib.metadata import version
 
 import pandas as pd
 
-from experiments.config.offline import Params
-from marquee.algorithms.export import served_arrays
+from experiments.config import Params
+from marquee.algorithms.export import build_model_arrays
 from marquee.algorithms.state import load_state
-from marquee.algorithms.trainset import trainset_of
-from marquee.interactions.matrix import GENRES, ITEM, TITLE, RatingMatrix
+from marquee.algorithms.trainset import build_trainset
+from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.table import GENRES, ITEM, TITLE
 from marquee.model.fitted_model import write_model
 from marquee.model.string_table import StringTable
-from pipelines.support.paths import EVALUATION, FIT, FITTED, ITEMS, TRAIN
-from pipelines.support.provenance import data_version, rating_scale
-from pipelines.support.stage_runner import read_json, run
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import ALGORITHM_STATE, EVALUATION, FITTED_MODEL, ITEMS, TRAIN
+from pipelines.support.provenance import read_data_version, read_rating_scale
+from pipelines.support.stage_runner import run_stage
 
-LIBRARIES = ("numpy", "scikit-surprise")
+LIBRARIES = ("numpy", "scikit-surprise")  # whose versions the manifest records
 
 
 def export(params: Params) -> None:
-    """Write models/fitted."""
-    trainset = trainset_of(pd.read_parquet(TRAIN), rating_scale())
-    algorithm, head = load_state(FIT, trainset)
+    """Write models/fitted_model."""
+    trainset = build_trainset(pd.read_parquet(TRAIN), read_rating_scale())
+    algorithm, header = load_state(ALGORITHM_STATE, trainset)
     noise = read_json(EVALUATION)["winner"]["rmse"] ** 2
-    arrays = served_arrays(
-        algorithm, trainset.matrix, _described(trainset.matrix), n=params.export.top_n, noise=noise
+    arrays = build_model_arrays(
+        algorithm,
+        trainset.matrix,
+        _read_titles_and_genres(trainset.matrix),
+        n=params.export.top_n,
+        noise=noise,
     )
     mean = float(trainset.matrix.values.mean())
-    write_model(FITTED, arrays, {**_description(head), "global_mean": mean})
+    write_model(FITTED_MODEL, arrays, {**_build_manifest_fields(header), "global_mean": mean})
 
 
-def _described(matrix: RatingMatrix) -> tuple[StringTable, StringTable]:
-    """Titles and genres in the order of the matrix's items; an item without a title is called by its id."""
-    described = pd.read_parquet(ITEMS).set_index(ITEM).reindex(list(matrix.item_ids))
-    titles = described[TITLE].where(described[TITLE].notna(), described.index.to_series())
-    return StringTable.of(titles.tolist()), StringTable.of(described[GENRES].fillna("").tolist())
+def _read_titles_and_genres(matrix: InteractionMatrix) -> tuple[StringTable, StringTable]:
+    """Return titles and genres of all items by inner id; the title of an item without one is its id."""
+    items = pd.read_parquet(ITEMS).set_index(ITEM).reindex(list(matrix.item_ids))
+    titles = items[TITLE].where(items[TITLE].notna(), items.index.to_series())
+    genres = items[GENRES].fillna("")
+    return StringTable.from_strings(titles.tolist()), StringTable.from_strings(genres.tolist())
 
 
-def _description(head: dict[str, object]) -> dict[str, object]:
-    """The manifest's account of where the model comes from."""
-    data, winner = data_version(), read_json(EVALUATION)["winner"]
+def _build_manifest_fields(header: dict[str, object]) -> dict[str, object]:
+    """Return the fields of the manifest that state the origin of the model."""
+    data, winner = read_data_version(), read_json(EVALUATION)["winner"]
     return {
-        "algorithm": head["algorithm"],
-        "parameters": head["parameters"],
-        "seed": head["seed"],
+        "algorithm": header["algorithm"],
+        "parameters": header["parameters"],
+        "seed": header["seed"],
         "metrics": {f"test_{name}": winner[name] for name in ("rmse", "mae")},
         "data_source": data.source,
         "data_digest": data.digest,
-        "scale": rating_scale(),
+        "scale": read_rating_scale(),
         "libraries": {name: version(name) for name in LIBRARIES},
     }
 
 
 if __name__ == "__main__":
-    run(export, "export")
+    run_stage(export, "export")

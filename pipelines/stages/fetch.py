@@ -1,29 +1,31 @@
-"""Fetch: any source -> data/raw and its digest."""
+"""Fetch the data source into data/raw and compute its digest."""
 
-from experiments.config.offline import Params
-from experiments.datasets.dvc_digest import as_json, digest_of, files_of
-from experiments.datasets.source import fetch_source, scale_of
+from dataclasses import asdict
+
+from experiments.config import Params
+from experiments.datasets.dvc_digest import folder_digest, list_raw_files
+from experiments.datasets.source import fetch_source, source_rating_scale
 from marquee.files.atomic_write import write_json
 from pipelines.support.paths import RAW, SOURCE
-from pipelines.support.stage_runner import run
+from pipelines.support.stage_runner import run_stage
 
 
 def fetch(params: Params) -> None:
-    """Fill data/raw with the files that are read, and note what they are."""
+    """Write data/raw and data/source.json, which names its files and their digests."""
     fetched = fetch_source(params.data, params.seed, RAW)
-    files = files_of(RAW)
+    files = list_raw_files(RAW)
     write_json(
         SOURCE,
         {
             "source": params.data.source,
-            "digest": digest_of(files),
-            "files": as_json(files),
+            "digest": folder_digest(files),
+            "files": [asdict(file) for file in files],
             "ratings": fetched.ratings,
             "items": fetched.items,
-            "scale": list(scale_of(params.data)),
+            "scale": list(source_rating_scale(params.data)),
         },
     )
 
 
 if __name__ == "__main__":
-    run(fetch, "fetch")
+    run_stage(fetch, "fetch")

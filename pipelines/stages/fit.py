@@ -1,27 +1,28 @@
-"""Fit the chosen candidate on the whole training part: what were folds and validation are one now."""
+"""Fit the selected trial on the whole training set."""
 
 import pandas as pd
 
-from experiments.config.offline import Params
-from marquee.algorithms.registry import candidate
+from experiments.config import Params
+from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.state import save_state
-from marquee.algorithms.trainset import trainset_of
+from marquee.algorithms.trainset import build_trainset
 from marquee.seeds import seed_for
-from pipelines.support.paths import CHOICE, FIT, TRAIN
-from pipelines.support.provenance import rating_scale
-from pipelines.support.stage_runner import read_json, run
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import ALGORITHM_STATE, SELECTION, TRAIN
+from pipelines.support.provenance import read_rating_scale
+from pipelines.support.stage_runner import run_stage
 
 
 def fit(params: Params) -> None:
-    """Write the fitted state to models/fit."""
-    choice = read_json(CHOICE)
-    name, parameters = choice["algorithm"], choice["parameters"]
+    """Write models/algorithm_state."""
+    selection = read_json(SELECTION)
+    name, parameters = selection["algorithm"], selection["parameters"]
     seed = seed_for(params.seed, "fit", name)
-    trainset = trainset_of(pd.read_parquet(TRAIN), rating_scale())
-    algorithm = candidate(name).make(parameters, seed)
+    trainset = build_trainset(pd.read_parquet(TRAIN), read_rating_scale())
+    algorithm = find_algorithm(name).create(parameters, seed)
     algorithm.fit(trainset)
-    save_state(algorithm, FIT, name=name, parameters=parameters, seed=seed)
+    save_state(algorithm, ALGORITHM_STATE, name=name, parameters=parameters, seed=seed)
 
 
 if __name__ == "__main__":
-    run(fit, "fit")
+    run_stage(fit, "fit")

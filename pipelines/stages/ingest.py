@@ -1,24 +1,27 @@
-"""Ingest: the raw files -> the ingested ratings and items, every row of them."""
+"""Ingest the raw files as tables of ratings and items, with every row and its line number."""
 
 import pyarrow.parquet as pq
 
-from experiments.config.offline import Params
-from experiments.datasets.items import items_of, items_table
-from experiments.datasets.readers import layouts, ratings_table
+from experiments.config import Params
+from experiments.datasets.items import items_from_ratings, read_items
+from experiments.datasets.readers import read_ratings, source_formats
+from pipelines.support.json_files import read_json
 from pipelines.support.paths import INGESTED_ITEMS, INGESTED_RATINGS, RAW, SOURCE
-from pipelines.support.stage_runner import read_json, run
+from pipelines.support.stage_runner import run_stage
 
 
 def ingest(params: Params) -> None:
-    """Write the ratings and items tables; where the source has no items, those that were rated."""
+    """Write data/ingested. A source without an items file gets a table of the rated items."""
     source = read_json(SOURCE)
-    for_ratings, for_items = layouts(params.data)
-    ratings = ratings_table(RAW / source["ratings"], for_ratings)
-    items = items_table(RAW / source["items"], for_items) if source["items"] else items_of(ratings)
+    formats = source_formats(params.data)
+    ratings = read_ratings(RAW / source["ratings"], formats.ratings)
+    items = (
+        read_items(RAW / source["items"], formats.items) if source["items"] else items_from_ratings(ratings)
+    )
     INGESTED_RATINGS.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(ratings, INGESTED_RATINGS)
     pq.write_table(items, INGESTED_ITEMS)
 
 
 if __name__ == "__main__":
-    run(ingest, "ingest")
+    run_stage(ingest, "ingest")

@@ -1,4 +1,4 @@
-"""Measure the best trial of each candidate beyond its error: lists, groups, cost, and what a split leaks."""
+"""Measure each candidate's best trial: ranking metrics, segments, costs, and leakage of a random split."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -6,90 +6,101 @@ from datetime import UTC, datetime
 import pandas as pd
 from rich.progress import track
 
-from experiments.config.offline import Params
-from experiments.evaluation.candidate_evaluation import Setting
-from experiments.evaluation.candidate_evaluation import measure as measure_trial
-from experiments.evaluation.candidate_metrics import Measures, leaders
+from experiments.config import Params
+from experiments.evaluation.candidate_evaluation import EvaluationContext, evaluate_candidate
+from experiments.evaluation.candidate_metrics import CandidateMetrics, best_trials
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.evaluation.leakage import Crossing, order_change
-from experiments.evaluation.model_evaluation import Rule
+from experiments.evaluation.leakage import SplitPair, compare_rankings
+from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.search.trials import Trial
-from experiments.selection.rule import choose, needs_measures
-from experiments.selection.search_results import Findings
+from experiments.selection.rule import choose, needs_evaluation
+from experiments.selection.search_results import SearchResults
 from marquee.errors import DataError
 from marquee.files.atomic_write import write_json
 from marquee.seeds import seed_for
-from pipelines.support.console import screen
-from pipelines.support.paths import FOLDS, MEASURED_COSTS, MEASURES, TRAIN
-from pipelines.support.provenance import rating_scale
-from pipelines.support.stage_results import last_trials, note_costs
-from pipelines.support.stage_runner import run
+from pipelines.support.console import get_console
+from pipelines.support.paths import CANDIDATE_METRICS, FOLDS, MEASURED_COSTS, TRAIN
+from pipelines.support.provenance import read_rating_scale
+from pipelines.support.stage_results import read_trials, save_costs
+from pipelines.support.stage_runner import run_stage
 
 
 def measure(params: Params) -> None:
-    """Write results/measures.json, and note the costs."""
-    setting = _setting(params)
-    setting.check()
-    best = _worth_measuring(last_trials(params), params)
+    """Write results/candidate_metrics.json and save the costs."""
+    context = _build_context(params)
+    context.check()
+    trials = _select_trials(read_trials(params), params)
+    console = get_console()
     measured = [
-        measure_trial(trial, setting) for trial in track(best, "measuring", console=screen(), transient=True)
+        evaluate_candidate(trial, context)
+        for trial in track(trials, "measuring", console=console, transient=True)
     ]
-    for one in measured:
-        if one.failure:
-            screen().print(f"[red]not measured[/] {one.algorithm}: {one.failure}")
-    note_costs(MEASURED_COSTS, {one.trial: one.cost for one in measured})
-    write_json(MEASURES, _record(setting, measured))
+    for candidate in measured:
+        if candidate.failure:
+            console.print(f"[red]not measured[/] {candidate.algorithm}: {candidate.failure}")
+    save_costs(MEASURED_COSTS, {candidate.trial: candidate.cost for candidate in measured})
+    write_json(CANDIDATE_METRICS, _build_record(context, measured))
 
 
-def _worth_measuring(trials: list[Trial], params: Params) -> list[Trial]:
-    """The best of each candidate; and whom the rule will choose, where it can tell by errors alone."""
-    best = leaders(trials, params.search.metric)
-    if not needs_measures(params.select):
-        winner = choose(Findings(trials, metric=params.search.metric), params.select).winner
-        best += [] if winner in best else [winner]
+def _select_trials(trials: list[Trial], params: Params) -> list[Trial]:
+    """Return the best trial of each candidate, and the winner.
+
+    If the selection rule needs more than the errors, the winner is not known yet; it is then one of them.
+    """
+    best = best_trials(trials, params.search.metric)
+    if not needs_evaluation(params.select):
+        winner = choose(SearchResults(trials, metric=params.search.metric), params.select).winner
+        if winner not in best:
+            best.append(winner)
     return best
 
 
-def _setting(params: Params) -> Setting:
-    source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
-    rule = Rule.of(params.measure.top_n, params.measure.relevant_from, source.scale)
-    return Setting(source.parts(), _crossing(params, source, rule), rule, params.search.metric, params.seed)
+def _build_context(params: Params) -> EvaluationContext:
+    source = FoldSource(TRAIN, FOLDS, params.split.folds, read_rating_scale())
+    protocol = EvaluationProtocol.of(params.measure.top_n, params.measure.relevance_threshold, source.scale)
+    return EvaluationContext(
+        source.load(),
+        _build_split_pair(params, source, protocol),
+        protocol,
+        params.search.metric,
+        params.seed,
+    )
 
 
-def _crossing(params: Params, source: FoldSource, rule: Rule) -> Crossing | None:
-    """The training part held out at random and in time; None, and a line, where that cannot be."""
+def _build_split_pair(params: Params, source: FoldSource, protocol: EvaluationProtocol) -> SplitPair | None:
+    """Return the training set split at random and by time, or None if it cannot be split by time."""
     if not params.measure.leakage:
         return None
     seed = seed_for(params.seed, "leakage")
     try:
-        crossing = Crossing.of(pd.read_parquet(TRAIN), params.split.test_share, seed, source.scale)
-        crossing.check(rule)
+        splits = SplitPair.from_ratings(pd.read_parquet(TRAIN), params.split.test_share, seed, source.scale)
+        splits.check(protocol)
     except DataError as error:
-        screen().print(f"[yellow]No leakage meter[/]: {error}.")
+        get_console().print(f"[yellow]Leakage is not measured[/]: {error}")
         return None
-    return crossing
+    return splits
 
 
-def _record(setting: Setting, measured: list[Measures]) -> dict[str, object]:
+def _build_record(context: EvaluationContext, measured: list[CandidateMetrics]) -> dict[str, object]:
     return {
-        "n": setting.rule.n,
-        "relevant_from": setting.rule.relevant_from,
-        "metric": setting.metric,
-        "candidates": [one.record() for one in measured],
-        "leakage": _leakage(setting, measured),
+        "n": context.protocol.n,
+        "relevance_threshold": context.protocol.relevance_threshold,
+        "metric": context.metric,
+        "candidates": [candidate.record() for candidate in measured],
+        "leakage": _compare_splits(context, measured),
     }
 
 
-def _leakage(setting: Setting, measured: list[Measures]) -> dict[str, object] | None:
-    """The order of the candidates under both splits, by error and by lists."""
-    if setting.crossing is None:
+def _compare_splits(context: EvaluationContext, measured: list[CandidateMetrics]) -> dict[str, object] | None:
+    """Return the order of the candidates under both splits, by error and by NDCG."""
+    if context.splits is None:
         return None
-    changes = {metric: order_change(measured, metric) for metric in (setting.metric, "ndcg")}
+    changes = {metric: compare_rankings(measured, metric) for metric in (context.metric, "ndcg")}
     return {
-        "moment": datetime.fromtimestamp(setting.crossing.moment, UTC).isoformat(),
+        "cutoff": datetime.fromtimestamp(context.splits.cutoff, UTC).isoformat(),
         "order": {metric: asdict(change) for metric, change in changes.items() if change},
     }
 
 
 if __name__ == "__main__":
-    run(measure, "measure")
+    run_stage(measure, "measure")

@@ -1,67 +1,92 @@
-"""Write the outcome of this pipeline run to MLflow: who won and why, test errors, version, Bento.
+"""Record the results of the pipeline in MLflow: the winner and the reason, test scores, version, Bento.
 
-A stage of its own, at the end: the stages before it are skipped where nothing changed for them,
-and the run of a search whose winner is the old one would have no figures to compare.
+This is a separate stage at the end, because DVC skips earlier stages whose inputs did not change. Their
+results must be recorded with the new run all the same.
 """
 
 import hashlib
 
-from experiments.config.offline import Params
-from experiments.evaluation.candidate_metrics import BEYOND
+from experiments.config import Params
+from experiments.evaluation.candidate_metrics import BEYOND_ACCURACY
 from experiments.search.trials import Trial
 from experiments.selection.rule import choose
-from experiments.selection.search_results import OF_LISTS, Findings
-from experiments.tracking.registry import find_version
-from experiments.tracking.runs import Tracker
+from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchResults
+from experiments.tracking.model_registry import find_version
+from experiments.tracking.runs import ExperimentTracker
 from marquee.files.atomic_write import write_json
-from pipelines.commands.report import write_report
-from pipelines.support.evaluation_results import champion_score, scores
+from pipelines.support.json_files import read_json
 from pipelines.support.paths import (
     BENTO,
-    CHOICE,
     EVALUATION,
+    LAST_BENTO,
     MEASURED_COSTS,
-    PACKAGED,
-    RECORDED,
-    REGISTERED,
+    RECORDED_RUN,
+    REGISTERED_MODEL,
     REPORT,
+    SELECTION,
 )
-from pipelines.support.provenance import code_tags, data_version, search_key
-from pipelines.support.stage_results import last_findings, remembered
-from pipelines.support.stage_runner import read_json, run
-from pipelines.support.tracked_searches import search_run
+from pipelines.support.provenance import digest_search_results, get_code_tags, read_data_version
+from pipelines.support.search_report import write_search_report
+from pipelines.support.search_run import find_or_create_search_run
+from pipelines.support.stage_results import (
+    load_costs,
+    read_champion_score,
+    read_search_results,
+    read_test_scores,
+)
+from pipelines.support.stage_runner import run_stage
 
-OUTCOME = (CHOICE, EVALUATION, REGISTERED, BENTO)
+OUTCOME_FILES = (SELECTION, EVALUATION, REGISTERED_MODEL, BENTO)
 
 
 def record(params: Params) -> None:
-    """Write results/recorded.json, the report, and the headline of this pipeline's run."""
-    tracker = Tracker(params.search.experiment)
-    outcome = hashlib.sha256(b"".join(path.read_bytes() for path in OUTCOME)).hexdigest()[:16]
-    run_id = tracker.run_of(search_run(tracker), outcome, data_version(), code_tags())
-    findings = last_findings(params)
-    winner = findings.by_number[read_json(CHOICE)["trial"]]
-    tracker.log(run_id, metrics=_metrics(winner, findings), tags=_tags(params, findings, winner))
-    tracker.log_json(run_id, remembered(params, MEASURED_COSTS), MEASURED_COSTS)
-    curves = {f"epoch_{findings.metric}/{one.algorithm}": one.curve for one in findings.leaders if one.curve}
+    """Log metrics, tags, costs, report and figures to the pipeline's run; write results/recorded.json."""
+    tracker = ExperimentTracker(params.search.experiment)
+    outcome = _digest_outcome()
+    run_id = tracker.find_or_create_pipeline_run(
+        find_or_create_search_run(tracker), outcome, read_data_version(), get_code_tags()
+    )
+    results = read_search_results(params)
+    winner = results.by_number[read_json(SELECTION)["trial"]]
+    tracker.log(
+        run_id, metrics=_collect_metrics(winner, results), tags=_collect_tags(params, results, winner)
+    )
+    tracker.log_json(run_id, load_costs(params, MEASURED_COSTS), MEASURED_COSTS)
+    curves = {
+        f"epoch_{results.metric}/{leader.algorithm}": leader.learning_curve
+        for leader in results.ranked_candidates
+        if leader.learning_curve
+    }
     tracker.log_curves(run_id, curves)
-    for path in write_report(params, findings, winner):
+    for path in write_search_report(params):
         tracker.log_file(run_id, path, "report" if path == REPORT else "figures")
-    digest = read_json(REGISTERED)["digest"]
-    write_json(RECORDED, {"search_key": search_key(), "outcome": outcome, "model_digest": digest})
+    write_json(
+        RECORDED_RUN,
+        {
+            "search_results_digest": digest_search_results(),
+            "outcome": outcome,
+            "model_digest": read_json(REGISTERED_MODEL)["digest"],
+        },
+    )
 
 
-def _metrics(winner: Trial, findings: Findings) -> dict[str, float]:
-    """The winner's figures in cross-validation and on the test part, beside baselines and champion."""
+def _digest_outcome() -> str:
+    """Return a digest that is the same for pipeline runs with the same results."""
+    content = b"".join(path.read_bytes() for path in OUTCOME_FILES)
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _collect_metrics(winner: Trial, results: SearchResults) -> dict[str, float]:
+    """Return cross-validation and test metrics of the winner, and test metrics of baselines and champion."""
     metrics = winner.metrics()
-    measured = findings.measured.get(winner.number)
+    measured = results.candidates.get(winner.number)
     if measured is not None and measured.folds:
-        metrics |= {f"{name}_at_{findings.n}": measured.mean(name) for name in OF_LISTS}
-        metrics |= {name: measured.mean(name) for name in BEYOND}
-    for name, score in scores().items():
+        metrics |= {f"{name}_at_{results.n}": measured.mean(name) for name in RANKING_METRIC_NAMES}
+        metrics |= {name: measured.mean(name) for name in BEYOND_ACCURACY}
+    for name, score in read_test_scores().items():
         prefix = "test" if name == "winner" else f"test_{name}"
         metrics |= {f"{prefix}_{metric}": value for metric, value in score.items() if metric != "algorithm"}
-    champion = champion_score()
+    champion = read_champion_score()
     metrics |= {f"test_champion_{name}": value for name, value in champion.items() if name != "version"}
     for metric in ("rmse", "ndcg"):
         if metric in champion:
@@ -69,22 +94,22 @@ def _metrics(winner: Trial, findings: Findings) -> dict[str, float]:
     return metrics
 
 
-def _tags(params: Params, findings: Findings, winner: Trial) -> dict[str, str]:
-    registered = read_json(REGISTERED)
+def _collect_tags(params: Params, results: SearchResults, winner: Trial) -> dict[str, str]:
+    registered = read_json(REGISTERED_MODEL)
     version = find_version(registered["model"], registered["digest"])
     tags = {
         "choice": winner.label,
-        "choice_reason": read_json(CHOICE)["reason"],
+        "choice_reason": read_json(SELECTION)["reason"],
         "model_digest": registered["digest"],
         "model_version": f"{registered['model']} {version.version if version else '?'}",
-        "bento": read_json(PACKAGED)["tag"],
+        "bento": read_json(LAST_BENTO)["tag"],
     }
     if winner.cost is not None:
-        tags["over_budget"] = "; ".join(map(str, choose(findings, params.select).over_budget))
-    if champion := champion_score():
+        tags["over_budget"] = "; ".join(map(str, choose(results, params.select).over_budget))
+    if champion := read_champion_score():
         tags["champion_version"] = str(champion["version"])
     return {name: value for name, value in tags.items() if value}
 
 
 if __name__ == "__main__":
-    run(record, "record")
+    run_stage(record, "record")

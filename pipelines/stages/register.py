@@ -1,34 +1,34 @@
-"""Make the exported model a version of the registered model, once for each content."""
+"""Register the exported model as a version in the model registry, once for equal content."""
 
 import json
 
-from experiments.config.offline import Params
-from experiments.tracking.registry import register as register_version
-from experiments.tracking.runs import Tracker
+from experiments.config import Params
+from experiments.tracking.model_registry import register_version
+from experiments.tracking.runs import ExperimentTracker
 from marquee.files.atomic_write import write_json
 from marquee.model.fitted_model import FittedModel, load_model
-from pipelines.support.console import screen
-from pipelines.support.paths import FITTED, REGISTERED
-from pipelines.support.provenance import data_version, git_commit, search_key
-from pipelines.support.stage_runner import run
-from pipelines.support.tracked_searches import search_run
+from pipelines.support.console import get_console
+from pipelines.support.paths import FITTED_MODEL, REGISTERED_MODEL
+from pipelines.support.provenance import digest_search_results, get_git_commit, read_data_version
+from pipelines.support.search_run import find_or_create_search_run
+from pipelines.support.stage_runner import run_stage
 
 
 def register(params: Params) -> None:
-    """Write models/registered.json: name and digest. The version's number differs between clones."""
-    model = load_model(FITTED)
-    parent = search_run(Tracker(params.search.experiment))
-    name = params.register_.model
-    version, new = register_version(name, FITTED, model.digest, parent, _tags(model))
-    write_json(REGISTERED, {"model": name, "digest": model.digest})
-    made = "is new" if new else "was there already, with the same content"
+    """Write models/registered.json: name and digest, without the version number, which differs by clone."""
+    model = load_model(FITTED_MODEL)
+    search_run = find_or_create_search_run(ExperimentTracker(params.search.experiment))
+    name = params.registration.model
+    version, is_new = register_version(name, FITTED_MODEL, model.digest, search_run, _build_tags(model))
+    write_json(REGISTERED_MODEL, {"model": name, "digest": model.digest})
+    state = "is new" if is_new else "already exists with the same content"
     aliases = ", ".join(sorted(version.aliases))
-    screen().print(f"{name} version {version.version} {made}; aliases: {aliases}")
+    get_console().print(f"{name} version {version.version} {state}; aliases: {aliases}")
 
 
-def _tags(model: FittedModel) -> dict[str, str]:
-    """Data, code and search of a version, and the recipe to make it again."""
-    manifest, data = model.manifest, data_version()
+def _build_tags(model: FittedModel) -> dict[str, str]:
+    """Return the origin of a version, and everything needed to train it again."""
+    manifest, data = model.manifest, read_data_version()
     metrics = {name: f"{value:.6f}" for name, value in manifest.metrics.items()}
     return {
         "algorithm": manifest.algorithm,
@@ -36,11 +36,11 @@ def _tags(model: FittedModel) -> dict[str, str]:
         "seed": str(manifest.seed),
         "data_source": data.source,
         "data_digest": data.digest,
-        "search_key": search_key(),
-        "git_commit": git_commit() or "none",
+        "search_results_digest": digest_search_results(),
+        "git_commit": get_git_commit() or "none",
         **metrics,
     }
 
 
 if __name__ == "__main__":
-    run(register, "register")
+    run_stage(register, "register")

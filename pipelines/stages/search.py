@@ -1,57 +1,58 @@
-"""Score every candidate by cross-validation on the training part, and remember each trial."""
+"""Search the hyperparameters of all candidates by cross-validation on the training set."""
 
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.config.offline import Params
-from experiments.search.run import Asking, forget_search, run_search
+from experiments.config import Params
+from experiments.search.run import delete_search_state, run_search
 from experiments.search.space import check_candidates
+from experiments.search.specification import SearchSpec
 from experiments.search.storage import check_storage
-from experiments.search.trials import Trial, ranked, to_record
-from experiments.search.worker_pool import prepare
+from experiments.search.trials import Trial, rank_trials, trial_to_record
+from experiments.search.worker_pool import preload_worker_imports
 from marquee.files.atomic_write import write_json
-from pipelines.support.console import screen
-from pipelines.support.paths import COSTS, SEARCH
-from pipelines.support.provenance import code_tags, data_version, search_key
-from pipelines.support.search_spec import asking
-from pipelines.support.stage_results import note_costs
-from pipelines.support.stage_runner import run
+from pipelines.support.console import get_console
+from pipelines.support.paths import SEARCH, TRIAL_COSTS
+from pipelines.support.provenance import digest_search_results, get_code_tags, read_data_version
+from pipelines.support.search_spec import build_search_spec
+from pipelines.support.stage_results import save_costs
+from pipelines.support.stage_runner import run_stage
 
-if TYPE_CHECKING:  # every worker imports this module, and needs none
-    from experiments.tracking.runs import Tracker
+if TYPE_CHECKING:  # MLflow: every worker process imports this module, and needs no tracker
+    from experiments.tracking.runs import ExperimentTracker
 
 
 def search(params: Params) -> None:
-    """Write results/search.json, and a parent run with one child a trial."""
+    """Write results/search.json, and log a run with one child run per trial to MLflow."""
     check_storage(params.search.storage)
-    prepare(params.search.candidates)  # their imports and ours, MLflow's, go on side by side
+    preload_worker_imports(params.search.candidates)  # in the background, while this process imports MLflow
     check_candidates(params.search)
-    tracker = _tracker(params)
-    parent = _start(tracker, params)
+    tracker = _open_tracker(params)
+    run_id = _start_run(tracker, params)
     try:
-        asked = asking(params)
-        trials = _run(asked)
+        spec = build_search_spec(params)
+        trials = _run_with_progress(spec)
         tracker.log_trials(
-            parent, trials, code_tags(), runs=params.search.logged_trials, metric=params.search.metric
+            run_id, trials, get_code_tags(), max_runs=params.search.logged_trials, metric=params.search.metric
         )
     except BaseException as error:
-        tracker.fail(parent, f"{type(error).__name__}: {error}")
+        tracker.fail_run(run_id, f"{type(error).__name__}: {error}")
         raise
-    write_json(SEARCH, _record(params, trials))
-    note_costs(COSTS, {trial.number: trial.cost for trial in trials})
-    _summarise(tracker, parent, params, trials)
-    forget_search(asked)
+    write_json(SEARCH, build_record(params, trials))
+    save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
+    _finish_run(tracker, run_id, params, trials)
+    delete_search_state(spec)
 
 
-def _tracker(params: Params) -> "Tracker":
-    from experiments.tracking.runs import Tracker
+def _open_tracker(params: Params) -> "ExperimentTracker":
+    from experiments.tracking.runs import ExperimentTracker
 
-    return Tracker(params.search.experiment)
+    return ExperimentTracker(params.search.experiment)
 
 
-def _start(tracker: "Tracker", params: Params) -> str:
-    data = data_version()
+def _start_run(tracker: "ExperimentTracker", params: Params) -> str:
+    data = read_data_version()
     name = f"{data.source} {params.search.sampler} search"
     settings = {
         "seed": params.seed,
@@ -61,14 +62,14 @@ def _start(tracker: "Tracker", params: Params) -> str:
         "sampler": params.search.sampler,
         "candidates": ", ".join(params.search.candidates),
     }
-    return tracker.start_search(name, data, settings, code_tags())
+    return tracker.start_search_run(name, data, settings, get_code_tags())
 
 
-def _run(asking: Asking) -> list[Trial]:
-    """The search itself, with a bar that moves by the training and a line for each finished trial."""
-    metric, best = asking.metric, float("inf")
+def _run_with_progress(spec: SearchSpec) -> list[Trial]:
+    """Run the search with a progress bar of trainings, and print one line per finished trial."""
+    metric, best = spec.metric, float("inf")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=screen(), transient=True) as progress:
+    with Progress(*columns, console=get_console(), transient=True) as progress:
         bar = progress.add_task("search")
 
         def on_training(trials: list[Trial], done: int, known: int) -> None:
@@ -78,40 +79,41 @@ def _run(asking: Asking) -> list[Trial]:
                 bar, description=f"search, best {metric.upper()} {best:.4f}", completed=done, total=known
             )
             for trial in trials:
-                progress.print(_line(trial, metric))
+                progress.print(_format_trial(trial, metric))
 
-        return run_search(asking, on_training)
+        return run_search(spec, on_training)
 
 
-def _line(trial: Trial, metric: str) -> str:
+def _format_trial(trial: Trial, metric: str) -> str:
     if trial.failure is not None:
         return f"  [red]failed[/] {trial.label}: {trial.failure}"
     if trial.pruned is not None:
         return f"  [dim]pruned  {trial.label}: {trial.pruned}[/]"
     seconds = f"{trial.cost.fit_seconds:7.2f} s" if trial.cost else ""
-    error = f"{trial.mean(metric):.4f} ± {trial.spread(metric):.4f}"
+    error = f"{trial.mean(metric):.4f} ± {trial.std(metric):.4f}"
     return f"  {error} {seconds}  {trial.title} [dim]{trial.settings}[/]"
 
 
-def _record(params: Params, trials: list[Trial]) -> dict[str, object]:
+def build_record(params: Params, trials: list[Trial]) -> dict[str, object]:
+    """Return the content of results/search.json."""
     return {
-        "data_digest": data_version().digest,
+        "data_digest": read_data_version().digest,
         "folds": params.split.folds,
         "seed": params.seed,
-        "trials": [to_record(trial) for trial in trials],
+        "trials": [trial_to_record(trial) for trial in trials],
     }
 
 
-def _summarise(tracker: "Tracker", parent: str, params: Params, trials: list[Trial]) -> None:
-    """Give the parent the figures of its best trial: the UI's compare page shows parents."""
-    best, *_ = ranked(trials, params.search.metric)
+def _finish_run(tracker: "ExperimentTracker", run_id: str, params: Params, trials: list[Trial]) -> None:
+    """Log the metrics of the best trial to the run of the search, for MLflow's comparison of searches."""
+    best, *_ = rank_trials(trials, params.search.metric)
     failed = sum(trial.failure is not None for trial in trials)
     pruned = sum(trial.pruned is not None for trial in trials)
     counts = {"n_trials": float(len(trials)), "n_failed": float(failed), "n_pruned": float(pruned)}
-    tracker.log(parent, metrics={**best.metrics(), **counts}, tags={"best": best.label})
-    tracker.log_file(parent, SEARCH)
-    tracker.end_search(parent, search_key())
+    tracker.log(run_id, metrics={**best.metrics(), **counts}, tags={"best": best.label})
+    tracker.log_file(run_id, SEARCH)
+    tracker.finish_search_run(run_id, digest_search_results())
 
 
 if __name__ == "__main__":
-    run(search, "search")
+    run_stage(search, "search")

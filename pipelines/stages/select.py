@@ -1,35 +1,36 @@
-"""Choose the winner by the rule in params.yaml, and say why."""
+"""Select the winner by the rule in params.yaml and explain the choice."""
 
 from math import isnan
 
-from experiments.config.offline import Params
+from experiments.config import Params
 from experiments.evaluation.candidate_metrics import ERRORS
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.explanation import explain
 from experiments.selection.rule import Choice, choose
-from experiments.selection.search_results import Findings
+from experiments.selection.search_results import SearchResults
 from marquee.files.atomic_write import write_json
-from pipelines.support.console import screen
-from pipelines.support.paths import CHOICE, HEADLINE
-from pipelines.support.stage_results import last_findings
-from pipelines.support.stage_runner import run
+from pipelines.support.console import get_console
+from pipelines.support.paths import HEADLINE, SELECTION
+from pipelines.support.stage_results import read_search_results
+from pipelines.support.stage_runner import run_stage
 
-LISTS = ("ndcg", "recall", "coverage", "personalisation", "diversity", "novelty")
+HEADLINE_METRICS = ("ndcg", "recall", "coverage", "personalization", "diversity", "novelty")
 
 
 def select(params: Params) -> None:
-    """Write results/choice.json and results/headline.json, and print the reason."""
-    findings = last_findings(params)
-    choice = choose(findings, params.select)
-    reason = explain(choice, findings, params.select)
-    write_json(CHOICE, _record(choice, reason))
-    write_json(HEADLINE, _headline(findings, choice.winner))
-    for refused in choice.over_budget:
-        screen().print(f"Over budget: {refused}.")
-    screen().print(reason)
+    """Write results/selection.json and results/headline.json, and print the reason."""
+    results = read_search_results(params)
+    choice = choose(results, params.select)
+    reason = explain(choice, results, params.select)
+    write_json(SELECTION, _build_record(choice, reason))
+    write_json(HEADLINE, _build_headline(results, choice.winner))
+    console = get_console()
+    for trial in choice.over_budget:
+        console.print(f"Over budget: {trial}.")
+    console.print(reason)
 
 
-def _record(choice: Choice, reason: str) -> dict[str, object]:
+def _build_record(choice: Choice, reason: str) -> dict[str, object]:
     winner = choice.winner
     return {
         "algorithm": winner.algorithm,
@@ -39,15 +40,15 @@ def _record(choice: Choice, reason: str) -> dict[str, object]:
     }
 
 
-def _headline(findings: Findings, winner: Trial) -> dict[str, float]:
-    """The winner's figures that `dvc metrics` and `dvc exp show` compare."""
-    figures = {metric: winner.mean(metric) for metric in ERRORS}
-    measured = findings.measured.get(winner.number)
+def _build_headline(results: SearchResults, winner: Trial) -> dict[str, float]:
+    """Return the winner's metrics for `dvc metrics` and `dvc exp show`."""
+    metrics = {metric: winner.mean(metric) for metric in ERRORS}
+    measured = results.candidates.get(winner.number)
     if measured is not None and measured.folds:
-        means = {metric: measured.mean(metric) for metric in LISTS}
-        figures |= {metric: mean for metric, mean in means.items() if not isnan(mean)}
-    return figures | {"model_megabytes": winner.model_bytes / MEGABYTE}
+        means = {metric: measured.mean(metric) for metric in HEADLINE_METRICS}
+        metrics |= {metric: mean for metric, mean in means.items() if not isnan(mean)}
+    return metrics | {"model_megabytes": winner.model_bytes / MEGABYTE}
 
 
 if __name__ == "__main__":
-    run(select, "select")
+    run_stage(select, "select")

@@ -1,44 +1,50 @@
-"""Hold out the test part, and shuffle the rest into folds."""
+"""Hold out the test set and shuffle the training set for cross-validation."""
 
 import numpy as np
 import pandas as pd
 
-from experiments.config.offline import Params
+from experiments.config import Params
 from marquee.errors import DataError
 from marquee.files.atomic_write import write_json
-from marquee.interactions.matrix import ITEM, TIMESTAMP, USER
-from marquee.interactions.splitting import Fold, check_folds, random_holdout, shuffled, time_holdout
+from marquee.interactions.splitting import (
+    TrainTestSplit,
+    check_fold_count,
+    shuffle_rows,
+    split_at_random,
+    split_by_time,
+)
+from marquee.interactions.table import ITEM, TIMESTAMP, USER
 from marquee.seeds import seed_for
 from pipelines.support.paths import FOLDS, RATINGS, SPLIT, TEST, TRAIN
-from pipelines.support.stage_runner import run
+from pipelines.support.stage_runner import run_stage
 
 
 def split(params: Params) -> None:
-    """Write the training part, the test part, and the order that the folds are cut from."""
+    """Write data/split (training set, test set, row order of the folds) and results/split.json."""
     ratings = pd.read_parquet(RATINGS)
     parts = _hold_out(ratings, params)
     train, test = ratings.iloc[parts.train], ratings.iloc[parts.test]
-    check_folds(len(train), params.split.folds)
+    check_fold_count(len(train), params.split.folds)
     for frame, path in ((train, TRAIN), (test, TEST)):
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(path, index=False)
-    np.save(FOLDS, shuffled(len(train), seed_for(params.seed, "folds")))
-    write_json(SPLIT, _summary(train, test))
+    np.save(FOLDS, shuffle_rows(len(train), seed_for(params.seed, "folds")))
+    write_json(SPLIT, _summarize(train, test))
 
 
-def _hold_out(ratings: pd.DataFrame, params: Params) -> Fold:
+def _hold_out(ratings: pd.DataFrame, params: Params) -> TrainTestSplit:
     if params.split.strategy == "random":
-        return random_holdout(len(ratings), params.split.test_share, seed_for(params.seed, "holdout"))
+        return split_at_random(len(ratings), params.split.test_share, seed_for(params.seed, "holdout"))
     if TIMESTAMP not in ratings:
-        raise DataError("split.strategy is time, but these ratings have no timestamps: set it to random")
-    return time_holdout(ratings[TIMESTAMP].to_numpy(dtype=np.int64), params.split.test_share)
+        raise DataError("split.strategy is time, but the ratings have no timestamps; set it to random")
+    return split_by_time(ratings[TIMESTAMP].to_numpy(dtype=np.int64), params.split.test_share)
 
 
-def _summary(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, object]:
-    """Sizes, and how much of the test part nobody could have learned."""
+def _summarize(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, object]:
+    """Return the sizes, and the number of test ratings whose user or item is not in the training set."""
     summary: dict[str, object] = {"train_ratings": len(train), "test_ratings": len(test)}
     for column, name in ((USER, "users"), (ITEM, "items")):
-        known = train[column].unique()  # `isin` is slow where what it looks in repeats
+        known = train[column].unique()  # `isin` is slow if its argument has duplicates
         summary[f"test_ratings_of_unknown_{name}"] = int((~test[column].isin(known)).sum())
     if TIMESTAMP in test:
         summary["first_test_timestamp"] = int(test[TIMESTAMP].min())
@@ -46,4 +52,4 @@ def _summary(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run(split, "split")
+    run_stage(split, "split")

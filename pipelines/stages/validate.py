@@ -1,4 +1,4 @@
-"""Validate: the ingested tables -> the ratings and items that everything else reads, and the quarantine."""
+"""Validate the ingested tables: valid rows go to the later stages, the others to the quarantine."""
 
 import logging
 import time
@@ -7,13 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.config.offline import Params
+from experiments.config import Params
 from experiments.datasets.items import complete_items
-from experiments.datasets.summary import profile
-from marquee.errors import MarqueeError, ValidationFailed
+from experiments.datasets.summary import summarize_ratings
+from marquee.errors import DataValidationError
 from marquee.files.atomic_write import write_json
-from marquee.interactions.matrix import ITEM, USER
-from marquee.interactions.validation import Outcome, Rules, check_ratings
+from marquee.interactions.table import ITEM, USER
+from marquee.interactions.validation import ValidationRules, validate_ratings
+from pipelines.support.json_files import missing_output_error, read_json
 from pipelines.support.paths import (
     INGESTED_ITEMS,
     INGESTED_RATINGS,
@@ -23,49 +24,51 @@ from pipelines.support.paths import (
     SOURCE,
     VALIDATION,
 )
-from pipelines.support.stage_runner import read_json, run
+from pipelines.support.stage_runner import run_stage
 
 log = logging.getLogger(__name__)
 
 
 def validate(params: Params) -> None:
-    """Write what passes; where too much does not, write the quarantine alone and say why."""
+    """Write the valid rows and the quarantine; only the quarantine if too many rows are invalid."""
     scale = read_json(SOURCE)["scale"]
     limits = params.validation
-    rules = Rules((scale[0], scale[1]), limits.duplicates, limits.max_bad_share, time.time())
+    rules = ValidationRules((scale[0], scale[1]), limits.duplicates, limits.max_invalid_share, time.time())
     rows = _read_ingested()
     items = pd.read_parquet(INGESTED_ITEMS)
-    for stale in (RATINGS, ITEMS, VALIDATION):
-        stale.unlink(missing_ok=True)
-    outcome = check_ratings(rows, rules)
-    outcome.quarantine.to_csv(QUARANTINE, index=False)
-    if outcome.failure is not None:
-        raise ValidationFailed(f"{outcome.failure}; all of them: {QUARANTINE}")
-    _write(outcome, complete_items(items, outcome.ratings[ITEM]))
-    write_json(VALIDATION, profile(outcome, rules.scale))
-    log.info("%d ratings pass, %d rows in %s", len(outcome.ratings), len(outcome.quarantine), QUARANTINE)
+    for path in (RATINGS, ITEMS, VALIDATION):
+        path.unlink(missing_ok=True)
+    result = validate_ratings(rows, rules)
+    result.quarantine.to_csv(QUARANTINE, index=False)
+    if result.failure is not None:
+        raise DataValidationError(f"{result.failure}; see {QUARANTINE} for all of them")
+    _write_tables(result.ratings, complete_items(items, result.ratings[ITEM]))
+    write_json(VALIDATION, summarize_ratings(result, rules.scale))
+    log.info(
+        "%d ratings are valid, %d rows are in %s", len(result.ratings), len(result.quarantine), QUARANTINE
+    )
 
 
 def _read_ingested() -> pd.DataFrame:
-    """The ingested rows; text as categories, which is a tenth of the memory."""
+    """Return the ingested ratings, with text columns as categories, which need a tenth of the memory."""
     try:
-        names = pq.read_schema(INGESTED_RATINGS)
+        schema = pq.read_schema(INGESTED_RATINGS)
     except FileNotFoundError:
-        raise MarqueeError(f"{INGESTED_RATINGS} is missing: run the pipeline with `make repro`") from None
-    texts = [field.name for field in names if pa.types.is_string(field.type)]
+        raise missing_output_error(INGESTED_RATINGS) from None
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
     frame: pd.DataFrame = pq.read_table(INGESTED_RATINGS, read_dictionary=texts).to_pandas()
     return frame
 
 
-def _write(outcome: Outcome, items: pd.DataFrame) -> None:
-    """The checked tables, ids as plain text."""
-    ratings = pa.Table.from_pandas(outcome.ratings, preserve_index=False)
+def _write_tables(ratings: pd.DataFrame, items: pd.DataFrame) -> None:
+    """Write the valid ratings, with ids as plain strings instead of categories, and the items."""
+    table = pa.Table.from_pandas(ratings, preserve_index=False)
     for name in (USER, ITEM):
-        at = ratings.column_names.index(name)
-        ratings = ratings.set_column(at, name, ratings[name].cast(pa.string()))
-    pq.write_table(ratings.replace_schema_metadata(None), RATINGS)
+        position = table.column_names.index(name)
+        table = table.set_column(position, name, table[name].cast(pa.string()))
+    pq.write_table(table.replace_schema_metadata(None), RATINGS)
     items.to_parquet(ITEMS, index=False)
 
 
 if __name__ == "__main__":
-    run(validate, "validate")
+    run_stage(validate, "validate")

@@ -1,7 +1,8 @@
-"""Making Bentos: the service's code, its locked requirements and a model, in one folder with a tag.
+"""Building Bentos and finding those already built.
 
-The tag is a digest of everything in it, so building twice builds once, and two clones that share
-a Bento store never overwrite each other's.
+A Bento is one folder with the service's code, its locked requirements and a model. Its tag contains a digest
+of all three: equal content is built once, and clones that share a Bento store never overwrite each other's
+Bentos.
 """
 
 import hashlib
@@ -9,68 +10,150 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import bentoml
 import yaml
 
+from experiments.config import Params
 from experiments.source_code import import_closure, matching_files
-from experiments.tracking.registry import ModelVersion
+from experiments.tracking.model_registry import (
+    DIGEST_TAG,
+    ModelVersion,
+    download_model,
+    find_challenger,
+    find_champion,
+    get_version,
+)
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
 from marquee.files.digest import sha256_of
-from pipelines.support.programs import run_program
+from marquee.model.manifest import read_manifest
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import FITTED_MODEL, LAST_BENTO
+from pipelines.support.processes import run_program
+from service.stack.stack_config import Arm
 
-# What a Bento holds: whole packages, never a list of modules. Both are patterns of `matching_files`.
-CODE = ("marquee/*.py", "marquee/files", "marquee/model", "marquee/rollout", "service")
-# They run beside replicas, not inside.
-LEFT_OUT = ("service/gateway", "service/stack", "service/recommendation/shadow_replay.py")
+# Code in a Bento, as patterns of `matching_files`. Whole packages, because a list of modules would go stale.
+INCLUDED_CODE = ("marquee/*.py", "marquee/files", "marquee/model", "marquee/rollout", "service")
+EXCLUDED_CODE = (
+    "service/gateway",
+    "service/stack",
+    "service/recommendation/shadow_replay.py",
+)  # not in a replica
 REQUIREMENTS = Path("requirements/service.txt")
 PROVENANCE = "provenance.json"
 
 
-def make_bento(bento: str, model: Path, digest: str, version: ModelVersion, commit: str | None) -> str:
-    """The tag of the Bento that carries a version's model; built, unless it is there already.
+@dataclass(frozen=True)
+class BentoContent:
+    """Everything that distinguishes one Bento from another, apart from the code."""
+
+    name: str  # of the Bento, without its version
+    model_digest: str
+    version: ModelVersion  # the registered version with that digest
+    git_commit: str | None
+
+    @property
+    def tag(self) -> str:
+        """Tag of the Bento, `name:digest`, known before it is built."""
+        provenance = json.dumps(self.provenance, sort_keys=True)
+        return f"{self.name}:{_digest(self.model_digest, digest_code(), provenance)[:12]}"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Origin of the model. Clones may differ in it, so it is not in the model's manifest."""
+        return {
+            "model_digest": self.model_digest,
+            "name": self.version.name,
+            "version": self.version.version,
+            "run_id": self.version.run_id,
+            "git_commit": self.git_commit,
+            "search_results_digest": self.version.tags.get("search_results_digest"),
+        }
+
+
+def ensure_bento(content: BentoContent, model: Path) -> str:
+    """Build a Bento unless the store has it, and return its tag.
 
     Args:
-        bento: what Bentos are called.
-        model: the model's folder.
-        digest: of the model, for the service to check the manifest by, which checks all other files.
-        version: of the registered model that it is.
-        commit: of the code, where it is known.
+        content: name and provenance of the Bento.
+        model: folder of the model; its digest must be `content.model_digest`.
 
     Raises:
-        MarqueeError: `bentoml build` failed, with its last line.
+        MarqueeError: `bentoml build` failed.
     """
-    tag = bento_tag(bento, digest, version, commit)
-    if not bento_exists(tag):
-        _build(tag, model, _provenance(digest, version, commit))
-    return tag
+    if not bento_exists(content.tag):
+        _build(content, model)
+    return content.tag
 
 
-def bento_tag(bento: str, digest: str, version: ModelVersion, commit: str | None) -> str:
-    """What `make_bento` would make, without the model at hand."""
-    told = json.dumps(_provenance(digest, version, commit), sort_keys=True)
-    return f"{bento}:{_digest(digest, code_digest(), told)[:12]}"
+def prepare_arm(params: Params, version: ModelVersion) -> Arm:
+    """Return a registered version as an arm of the stack; build its Bento if this machine has none.
+
+    Raises:
+        MarqueeError: the registry no longer has the model, or the Bento cannot be built.
+    """
+    content = BentoContent(
+        params.package.bento, version.tags[DIGEST_TAG], version, version.tags.get("git_commit")
+    )
+    if not bento_exists(content.tag):
+        with TemporaryDirectory(prefix="marquee-model-") as folder:
+            ensure_bento(content, download_model(version.name, version.version, Path(folder)))
+    return Arm(str(get_bento_folder(content.tag)), version.version)
 
 
-def _provenance(digest: str, version: ModelVersion, commit: str | None) -> dict[str, Any]:
-    """What differs between clones, and so is in no manifest: version, run, commit."""
-    return {
-        "model_digest": digest,
-        "name": version.name,
-        "version": version.version,
-        "run_id": version.run_id,
-        "git_commit": commit,
-        "search_key": version.tags.get("search_key"),
-    }
+def find_rollout_versions(model: str, number: int | None) -> tuple[ModelVersion, ModelVersion]:
+    """Return the champion and the version to roll out: the given one, or else the challenger.
+
+    Raises:
+        MarqueeError: the model has no champion, or there is no such version.
+    """
+    champion = find_champion(model)
+    candidate = find_challenger(model) if number is None else get_version(model, number)
+    if champion is None or candidate is None:
+        raise MarqueeError(f"'{model}' has no champion or no challenger; run `make repro` first")
+    return champion, candidate
+
+
+def get_champion(model: str) -> ModelVersion:
+    """Return the champion.
+
+    Raises:
+        MarqueeError: the model has none.
+    """
+    champion = find_champion(model)
+    if champion is None:
+        raise MarqueeError(f"'{model}' has no champion to serve; run `make repro` first")
+    return champion
+
+
+def read_last_bento() -> Mapping[str, Any]:
+    """Return the tag, model version and an example user of the Bento that was packaged last in this clone.
+
+    Raises:
+        MarqueeError: nothing was packaged, the model has changed since, or the Bento was deleted.
+    """
+    if not LAST_BENTO.exists():
+        raise MarqueeError("no Bento was packaged in this clone; run `make repro` first")
+    bento = read_json(LAST_BENTO)
+    if not is_bento_current(bento):
+        raise MarqueeError(f"{bento['tag']} was deleted or contains an older model; run `make repro` again")
+    return bento
+
+
+def is_bento_current(bento: Mapping[str, Any]) -> bool:
+    """Return True if the Bento packaged last still exists and contains the current model."""
+    digest = read_manifest(FITTED_MODEL).digest
+    return bento.get("model_digest") == digest and bento_exists(bento["tag"])
 
 
 def bento_exists(tag: str) -> bool:
-    """Whether this machine's Bento store has it."""
+    """Return True if the Bento store of this machine has the tag."""
     try:
         bentoml.get(tag)
     except bentoml.exceptions.NotFound:
@@ -78,37 +161,37 @@ def bento_exists(tag: str) -> bool:
     return True
 
 
-def bento_folder(tag: str) -> Path:
-    """Where a Bento lies in this machine's store."""
+def get_bento_folder(tag: str) -> Path:
+    """Return the folder of a Bento in the store of this machine."""
     return Path(bentoml.get(tag).path)
 
 
-def code_digest() -> str:
-    """Digest of all that a Bento holds besides the model."""
-    parts = [f"{path}={sha256_of(path)}" for path in (*code_files(), REQUIREMENTS)]
-    return _digest(*parts)
+def digest_code() -> str:
+    """Return the digest of everything in a Bento except the model."""
+    return _digest(*(f"{path}={sha256_of(path)}" for path in (*list_code_files(), REQUIREMENTS)))
 
 
-def code_files() -> list[Path]:
-    """Return the source files of a Bento, relative to the project's folder, which is the working folder.
+def list_code_files() -> list[Path]:
+    """Return the source files of a Bento. The working directory must be the project's folder.
 
     Raises:
-        MarqueeError: a pattern of `CODE` or `LEFT_OUT` matches no file.
+        MarqueeError: a pattern of `INCLUDED_CODE` or `EXCLUDED_CODE` matches no file.
     """
-    return sorted(matching_files(Path(), CODE) - matching_files(Path(), LEFT_OUT))
+    return sorted(matching_files(Path(), INCLUDED_CODE) - matching_files(Path(), EXCLUDED_CODE))
 
 
 def check_imports(files: Collection[Path]) -> None:
-    """Check that the files of a Bento find all that they import among themselves.
+    """Check that the code of a Bento imports no module of the project that the Bento lacks.
 
     Raises:
-        MarqueeError: they do not; such a Bento would fail only where it runs.
+        MarqueeError: it does, and would fail only after deployment.
     """
     missing = import_closure(Path(), files) - set(files)
     if missing:
         names = ", ".join(sorted(map(str, missing)))
         raise MarqueeError(
-            f"a Bento would lack {names}, which its code imports; see CODE in pipelines/support/bento.py"
+            f"the Bento would lack {names}, which its code imports; "
+            "see INCLUDED_CODE in pipelines/support/bento.py"
         )
 
 
@@ -116,34 +199,36 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _build(tag: str, model: Path, provenance: Mapping[str, Any]) -> None:
-    """Lay the Bento out in a temporary folder and have BentoML build it there.
+def _build(content: BentoContent, model: Path) -> None:
+    """Build a Bento from a temporary folder.
 
-    In a process of its own: BentoML imports the service from that folder, and this process has
-    imported its own already.
+    `bentoml build` imports the service from that folder. It runs as a separate process, because this one may
+    have imported the service of the project.
     """
-    name, version = tag.split(":")
-    with tempfile.TemporaryDirectory(prefix="marquee-bento-") as folder:
+    name, version = content.tag.split(":")
+    with TemporaryDirectory(prefix="marquee-bento-") as folder:
         root = Path(folder)
-        _lay_out(root, model, provenance)
+        _copy_content(root, model, content.provenance)
         options = ["--name", name, "--version", version, "--output", "tag"]
         command = [sys.executable, "-m", "bentoml", "build", *options]
         environment = {**os.environ, "PYTHONPATH": folder}
-        run_program(command, f"`bentoml build` failed for {tag}", folder=root, environment=environment)
+        run_program(
+            command, f"`bentoml build` failed for {content.tag}", folder=root, environment=environment
+        )
 
 
-def _lay_out(root: Path, model: Path, provenance: Mapping[str, Any]) -> None:
-    files = code_files()
+def _copy_content(root: Path, model: Path, provenance: Mapping[str, Any]) -> None:
+    files = list_code_files()
     check_imports(files)
     for file in (*files, REQUIREMENTS):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, root / file)
     shutil.copytree(model, root / "model")
     write_json(root / "model" / PROVENANCE, provenance)
-    # The requirements are locked with hashes already: BentoML need not resolve them again.
     bentofile = {
         "service": "service.app:Marquee",
         "include": ["**"],
+        # The requirements are already locked with hashes; BentoML would resolve them again.
         "python": {"requirements_txt": str(REQUIREMENTS), "lock_packages": False},
         "labels": {"model": provenance["name"], "version": str(provenance["version"])},
     }

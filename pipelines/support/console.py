@@ -1,4 +1,4 @@
-"""The terminal, one way for all commands: what is printed, and how an error is said."""
+"""Terminal output of all stages and commands: the console, and how errors are printed."""
 
 import sys
 from typing import NoReturn
@@ -7,18 +7,20 @@ from rich.console import Console
 
 from marquee.errors import MarqueeError
 
-# A full disk or a folder without rights is a person's to mend, as our own errors are. Anything
-# else is a defect, and its traceback is what the developer needs.
-MENDABLE = (MarqueeError, OSError)
+# Errors that the user can fix, such as a full disk or missing permissions, are printed as one line. Every
+# other exception is a defect and keeps its traceback.
+USER_ERRORS = (MarqueeError, OSError)
+UNLIMITED_WIDTH = 10_000  # characters
 
 
-def screen() -> Console:
-    """Standard output for a person: words wrap on a screen, and lines stay whole in a log."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+def get_console() -> Console:
+    """Return a console on standard output: words wrap on a terminal, lines stay whole in a pipe or file."""
+    width = None if sys.stdout.isatty() else UNLIMITED_WIDTH
+    return Console(file=sys.stdout, highlight=False, width=width)
 
 
-def give_up(who: str, error: Exception) -> NoReturn:
-    """End with one line that says what is wrong, and the error's own exit code."""
-    Console(stderr=True, highlight=False).print(f"[red]{who}:[/] ", end="")
-    sys.stderr.write(f"{error}\n")  # as it is: brackets in it are no markup
+def exit_with_error(program: str, error: Exception) -> NoReturn:
+    """Print `program: message` to standard error and exit with the error's own exit code, or 1."""
+    Console(stderr=True, highlight=False).print(f"[red]{program}:[/] ", end="")
+    sys.stderr.write(f"{error}\n")  # not through rich, which would read brackets in the message as markup
     sys.exit(getattr(error, "exit_code", 1))

@@ -1,22 +1,31 @@
-"""The graph of dvc.yaml, run by DVC's own command."""
+"""Running DVC and reading its stages."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from marquee.errors import MarqueeError
 
+DVC_FILE = Path("dvc.yaml")
 
-def dvc(*arguments: str) -> None:
-    """Run DVC in this environment, its output and that of the stages straight to the terminal.
+
+def run_dvc(*arguments: str) -> None:
+    """Run DVC from this virtual environment, with its output and that of the stages on the terminal.
 
     Raises:
-        MarqueeError: a stage failed; its own line stands above.
+        MarqueeError: DVC or a stage failed; its own message is printed above.
     """
-    own = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would make every stage compile its imports anew
-    done = subprocess.run([str(own / "dvc"), *arguments], env=environment, check=False)
-    if done.returncode != 0:
-        raise MarqueeError(f"`dvc {' '.join(arguments)}` stopped, for the reason above")
+    programs = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # every stage would compile all its imports again
+    process = subprocess.run([str(programs / "dvc"), *arguments], env=environment, check=False)
+    if process.returncode != 0:
+        raise MarqueeError(f"`dvc {' '.join(arguments)}` failed; see the message above")
+
+
+def read_stage_names() -> tuple[str, ...]:
+    """Return the names of the stages in the order of dvc.yaml."""
+    return tuple(yaml.safe_load(DVC_FILE.read_text(encoding="utf-8"))["stages"])

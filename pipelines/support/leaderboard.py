@@ -1,83 +1,119 @@
-"""The leaderboard of the last search: on a terminal, and as Markdown for a document."""
+"""Leaderboard of the last search, as a table for the terminal or in Markdown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
 from rich.table import Table
 
-from experiments.config.offline import Params
-from experiments.search.trials import MEGABYTE, Trial, ranked
-from pipelines.support.console import screen
-from pipelines.support.paths import CHOICE
-from pipelines.support.provenance import data_version
-from pipelines.support.stage_results import last_trials
-from pipelines.support.stage_runner import read_json
+from experiments.config import Params
+from experiments.search.trials import MEGABYTE, Trial, rank_trials
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import SELECTION
+from pipelines.support.provenance import read_data_version
+from pipelines.support.stage_results import read_trials
 
-COLUMNS = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
-LEFT = {"candidate", "parameters"}
-NARROW = 110  # columns of a terminal below which these give way to the parameters
-LEFT_OUT_WHEN_NARROW = {"±", "predict s", "MB"}
+Row = tuple[str, ...]
+
+COLUMNS: Row = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
+LEFT_ALIGNED = {"candidate", "parameters"}
+DISPENSABLE_COLUMNS = ("±", "predict s", "MB")  # in the order in which a narrow terminal loses them
+MAX_PARAMETERS_WIDTH = (
+    40  # characters to keep for the parameters, which wrap, before other columns are dropped
+)
+SEPARATOR_WIDTH = 2  # characters between two columns
 
 
-def leaderboard_table(params: Params, *, best_of_each: bool = False) -> Table:
-    """Finished trials best first, the chosen one marked; failed ones last with their reason.
+def build_leaderboard(params: Params, *, width: int, best_only: bool = False) -> Table:
+    """Build the table of all trials: best first, the selected one marked, failed ones last with the reason.
 
-    `best_of_each` keeps one trial an algorithm (and the chosen one), for a first look.
+    Args:
+        params: the parameters.
+        width: width of the terminal in characters; a narrow one shows fewer columns.
+        best_only: keep the best trial of each algorithm and the selected one.
     """
-    trials, chosen = last_trials(params), read_json(CHOICE)["trial"]
-    shown = ranked(trials, params.search.metric)
-    title = f"Leaderboard: cross-validation on {data_version().source}, {len(trials)} trials"
-    if best_of_each:
-        best = {trial.algorithm: trial.number for trial in reversed(shown)}
-        shown = [trial for trial in shown if trial.number in {*best.values(), chosen}]
-        title += ", the best of each algorithm\n(all of them: marquee leaderboard)"
-    rows = {t.number: ("▶" if t.number == chosen else str(i), *_cells(t)) for i, t in enumerate(shown, 1)}
-    table = _empty(title, rows.values())
+    trials, selected = read_trials(params), read_json(SELECTION)["trial"]
+    ranking = rank_trials(trials, params.search.metric)
+    scope = f"cross-validation on {read_data_version().source}, {len(trials)} trials"
+    title = f"Leaderboard: {scope}"
+    if best_only:
+        ranking = _select_best(ranking, selected)
+        title += ", the best of each algorithm\n(all trials: marquee leaderboard)"
+    rows = {trial.number: _format_scored(rank, trial) for rank, trial in enumerate(ranking, start=1)}
+    if selected in rows:
+        rank, *cells = rows[selected]
+        rows[selected] = (f"▶ {rank}", *cells)
+    columns = _select_columns(list(rows.values()), width)
+    table = _create_table(title, columns, rows.values())
     for number, row in rows.items():
-        table.add_row(*_fitting(row), style="bold green" if number == chosen else None)
-    for trial in trials:
-        if trial.failure is not None:
-            table.add_row(*_fitting(_failed_row(trial)), style="red")
+        table.add_row(*_pick_cells(row, columns), style="bold green" if number == selected else None)
+    for row in _format_failed(trials):
+        table.add_row(*_pick_cells(row, columns), style="red")
     return table
 
 
-def leaderboard_markdown(params: Params) -> str:
-    """The same as a Markdown table."""
-    rule = [":--" if column in LEFT else "--:" for column in COLUMNS]
-    trials = last_trials(params)
-    ranking = ranked(trials, params.search.metric)
-    rows = [(str(place), *_cells(trial)) for place, trial in enumerate(ranking, start=1)]
-    rows += [_failed_row(trial) for trial in trials if trial.failure is not None]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows))
+def format_markdown_leaderboard(params: Params) -> str:
+    """Return all trials as a Markdown table, best first, failed ones last with the reason."""
+    rule = [":--" if column in LEFT_ALIGNED else "--:" for column in COLUMNS]
+    trials = read_trials(params)
+    ranking = rank_trials(trials, params.search.metric)
+    rows = [_format_scored(rank, trial) for rank, trial in enumerate(ranking, start=1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows, *_format_failed(trials)))
 
 
-def _empty(title: str, rows: Iterable[tuple[str, ...]]) -> Table:
-    """A table in which only the parameters give way on a narrow terminal: no figure is cut."""
+def _select_best(ranking: Sequence[Trial], selected: int) -> list[Trial]:
+    """Return the best trial of each algorithm and the selected one, in the order of the ranking."""
+    best = {trial.algorithm: trial.number for trial in reversed(ranking)}
+    return [trial for trial in ranking if trial.number in {*best.values(), selected}]
+
+
+def _select_columns(rows: Sequence[Row], width: int) -> list[str]:
+    """Return the columns for which there is room."""
+    widths = dict(zip(COLUMNS, _measure_columns(rows), strict=True))
+    widths["parameters"] = min(widths["parameters"], MAX_PARAMETERS_WIDTH)
+    columns = list(COLUMNS)
+    for column in DISPENSABLE_COLUMNS:
+        if sum(widths[name] + SEPARATOR_WIDTH for name in columns) > width:
+            columns.remove(column)
+    return columns
+
+
+def _measure_columns(rows: Iterable[Row]) -> list[int]:
+    return [max(map(len, cells)) for cells in zip(COLUMNS, *rows, strict=True)]
+
+
+def _create_table(title: str, columns: Sequence[str], rows: Iterable[Row]) -> Table:
+    """Return a table in which only the parameters may wrap, so that no number is cut off."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    widths = [max(map(len, cells)) for cells in zip(COLUMNS, *rows, strict=True)]
-    for column, width in zip(_fitting(COLUMNS), _fitting(tuple(map(str, widths))), strict=True):
-        justify: JustifyMethod = "left" if column in LEFT else "right"
-        gives_way = column == "parameters"
-        least = None if gives_way else int(width)
-        table.add_column(column, justify=justify, no_wrap=not gives_way, min_width=least)
+    widths = dict(zip(COLUMNS, _measure_columns(rows), strict=True))
+    for column in columns:
+        justify: JustifyMethod = "left" if column in LEFT_ALIGNED else "right"
+        wraps = column == "parameters"
+        table.add_column(
+            column, justify=justify, no_wrap=not wraps, min_width=None if wraps else widths[column]
+        )
     return table
 
 
-def _fitting(row: tuple[str, ...]) -> tuple[str, ...]:
-    """A row without the columns that a narrow terminal has no room for."""
-    if screen().width >= NARROW:
-        return row
-    cells = zip(COLUMNS, row, strict=True)
-    return tuple(cell for column, cell in cells if column not in LEFT_OUT_WHEN_NARROW)
+def _pick_cells(row: Row, columns: Sequence[str]) -> Row:
+    cells = dict(zip(COLUMNS, row, strict=True))
+    return tuple(cells[column] for column in columns)
 
 
-def _failed_row(trial: Trial) -> tuple[str, ...]:
-    return ("✗", trial.title, *[""] * 6, f"{trial.settings}: {trial.failure}")
-
-
-def _cells(trial: Trial) -> tuple[str, ...]:
+def _format_scored(rank: int, trial: Trial) -> Row:
     seconds = (trial.cost.fit_seconds, trial.cost.predict_seconds) if trial.cost else ()
-    cost = tuple(f"{value:.2f}" for value in seconds) or ("?", "?")
-    errors = (f"{trial.mean('rmse'):.4f}", f"{trial.spread('rmse'):.4f}", f"{trial.mean('mae'):.4f}")
-    return (trial.title, *errors, *cost, f"{trial.model_bytes / MEGABYTE:.1f}", trial.settings)
+    return (
+        str(rank),
+        trial.title,
+        f"{trial.mean('rmse'):.4f}",
+        f"{trial.std('rmse'):.4f}",
+        f"{trial.mean('mae'):.4f}",
+        *([f"{value:.2f}" for value in seconds] or ["?", "?"]),
+        f"{trial.model_bytes / MEGABYTE:.1f}",
+        trial.settings,
+    )
+
+
+def _format_failed(trials: Iterable[Trial]) -> list[Row]:
+    failed = (trial for trial in trials if trial.failure is not None)
+    return [("✗", trial.title, *[""] * 6, f"{trial.settings}: {trial.failure}") for trial in failed]

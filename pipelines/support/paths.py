@@ -1,4 +1,4 @@
-"""Where every stage's artefacts lie: the one place that knows the file names in dvc.yaml."""
+"""Paths of all stage outputs, the single place that repeats the file names of dvc.yaml."""
 
 from pathlib import Path
 
@@ -15,23 +15,24 @@ TEST = Path("data/split/test.parquet")
 FOLDS = Path("data/split/folds.npy")
 SPLIT = Path("results/split.json")
 SEARCH = Path("results/search.json")
-MEASURES = Path("results/measures.json")
+CANDIDATE_METRICS = Path("results/candidate_metrics.json")
 HEADLINE = Path("results/headline.json")
-CHOICE = Path("results/choice.json")
-FIT = Path("models/fit")
+SELECTION = Path("results/selection.json")
+ALGORITHM_STATE = Path("models/algorithm_state")
 EVALUATION = Path("results/evaluation.json")
-FITTED = Path("models/fitted")
-REGISTERED = Path("models/registered.json")
+FITTED_MODEL = Path("models/fitted_model")
+REGISTERED_MODEL = Path("models/registered.json")
 BENTO = Path("models/bento.json")
-RECORDED = Path("results/recorded.json")
+RECORDED_RUN = Path("results/recorded.json")
 
-REPORT = Path("reports/search.html")  # times are in it, so it is no output of a stage
+REPORT = Path("reports/search.html")  # contains times, so it cannot be the output of a stage
 FIGURES = Path("reports/figures")
 
-STATE = Path(".marquee")  # what this clone alone knows: times, costs, champion, last Bento; never versioned
-TIMINGS = STATE / "timings.json"
-COSTS, MEASURED_COSTS = "costs.json", "measured_costs.json"  # in STATE, and artefacts of the search's run
-PACKAGED = STATE / "packaged.json"
-CHAMPION = STATE / "champion.json"
-RUN = STATE / "run"  # of the stack that `marquee up` starts: ports, sockets, logs, journals of rollouts
+LOCAL_STATE = Path(".marquee")  # state of this clone: never versioned, never shared
+TIMINGS = LOCAL_STATE / "timings.json"
+TRIAL_COSTS = "costs.json"  # names below LOCAL_STATE, and of artifacts of the search's MLflow run
+MEASURED_COSTS = "measured_costs.json"
+LAST_BENTO = LOCAL_STATE / "packaged.json"
+CHAMPION_SCORE = LOCAL_STATE / "champion.json"
+STACK_FOLDER = LOCAL_STATE / "run"  # ports, sockets, logs and rollout journals of `marquee up`
 EVENTS = Path("events")

@@ -1,38 +1,43 @@
-"""What every run and model says about its origin: data, code, search."""
+"""Provenance of runs and models: data version, code version, search results."""
 
 import subprocess
 from functools import lru_cache
 
 from experiments.tracking.data_version import DataVersion
-from marquee.arrays import Scale
+from marquee.arrays import RatingScale
 from marquee.files.digest import sha256_of
+from pipelines.support.json_files import missing_output_error, read_json
 from pipelines.support.paths import SEARCH, SOURCE
-from pipelines.support.stage_runner import read_json
 
 
-def data_version() -> DataVersion:
-    """The source, with the digest that dvc.lock has of its raw files."""
+def read_data_version() -> DataVersion:
+    """Return the data source and the digest of its raw files, the same digest as in dvc.lock."""
     source = read_json(SOURCE)
     return DataVersion(source["source"], source["digest"], "data/raw")
 
 
-def rating_scale() -> Scale:
-    """Lowest and highest rating of the source."""
+def read_rating_scale() -> RatingScale:
+    """Return the lowest and highest possible rating of the data source."""
     low, high = read_json(SOURCE)["scale"]
     return float(low), float(high)
 
 
-def search_key() -> str:
-    """Digest of the search's results: the same in every clone that ran the same search."""
-    read_json(SEARCH)
+def digest_search_results() -> str:
+    """Return the digest of the search results, which is the same in every clone that ran the same search.
+
+    Raises:
+        MarqueeError: No search has finished in this clone.
+    """
+    if not SEARCH.exists():
+        raise missing_output_error(SEARCH)
     return sha256_of(SEARCH)[:16]
 
 
 @lru_cache(maxsize=1)
-def git_commit() -> str | None:
-    """The commit checked out, with `-dirty` where tracked files differ from it; None outside git.
+def get_git_commit() -> str | None:
+    """Return the checked-out commit, with `-dirty` if tracked files were modified; None outside git.
 
-    dvc.lock does not count: DVC writes it while the pipeline runs.
+    dvc.lock is ignored, because DVC writes it while the pipeline runs.
     """
     head = _git("rev-parse", "HEAD")
     if head is None:
@@ -41,12 +46,12 @@ def git_commit() -> str | None:
     return f"{head}-dirty" if changed else head
 
 
-def code_tags() -> dict[str, str]:
-    """MLflow's tag for the commit, where there is one."""
-    commit = git_commit()
+def get_code_tags() -> dict[str, str]:
+    """Return MLflow's tags for the source code; empty outside git."""
+    commit = get_git_commit()
     return {"mlflow.source.git.commit": commit, "mlflow.source.name": "dvc repro"} if commit else {}
 
 
 def _git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
+    process = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return process.stdout.strip() if process.returncode == 0 else None

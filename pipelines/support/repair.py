@@ -1,31 +1,36 @@
-"""What a clone lacks although its files are up to date: a version in the registry, a Bento in the store."""
+"""Repair of stores that dvc.lock does not cover: the model registry and the Bento store."""
 
-from experiments.config.offline import Params
-from experiments.tracking.registry import find_version
-from pipelines.stages.package import is_current
-from pipelines.support.console import screen
-from pipelines.support.dvc import dvc
-from pipelines.support.paths import PACKAGED, REGISTERED
-from pipelines.support.stage_runner import read_json
+from experiments.config import Params
+from experiments.tracking.model_registry import ModelVersion, find_version
+from pipelines.support.bento import is_bento_current
+from pipelines.support.console import get_console
+from pipelines.support.dvc import run_dvc
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import LAST_BENTO, REGISTERED_MODEL
 
 
-def mend(params: Params) -> None:
-    """Register and package again where dvc.lock is up to date but this machine's stores are not.
+def repair_stores(params: Params) -> None:
+    """Register and package again if this machine's stores lack what the files of this clone refer to.
 
-    That is so after `dvc pull` in a fresh clone, or where the tracking database was removed.
+    Needed after `dvc pull` in a fresh clone, or if the tracking database was deleted.
     """
-    for stage, missing in (("register", _unregistered), ("package", _unpackaged)):
-        if missing(params):
-            screen().print(f"The files are up to date, but not the {stage} stage's store: running it again.")
-            dvc("repro", "--force", "--single-item", stage)
+    if _find_registered_version(params) is None:
+        _run_again("register", "the model registry does not have this model")
+    if not _is_packaged(params):
+        _run_again("package", "the Bento store does not have this model")
 
 
-def _unregistered(params: Params) -> bool:
-    return find_version(params.register_.model, read_json(REGISTERED)["digest"]) is None
+def _run_again(stage: str, reason: str) -> None:
+    get_console().print(f"All files are up to date, but {reason}: running the stage `{stage}` again.")
+    run_dvc("repro", "--force", "--single-item", stage)
 
 
-def _unpackaged(params: Params) -> bool:
-    """Whether the last Bento is another model's, or names a version that is no more."""
-    version = find_version(params.register_.model, read_json(REGISTERED)["digest"])
-    packaged = read_json(PACKAGED) if PACKAGED.exists() else {}
-    return version is None or packaged.get("run_id") != version.run_id or not is_current(packaged)
+def _is_packaged(params: Params) -> bool:
+    """Return True if the last Bento exists and contains the current model as the version in the registry."""
+    version = _find_registered_version(params)
+    bento = read_json(LAST_BENTO) if LAST_BENTO.exists() else {}
+    return version is not None and bento.get("run_id") == version.run_id and is_bento_current(bento)
+
+
+def _find_registered_version(params: Params) -> ModelVersion | None:
+    return find_version(params.registration.model, read_json(REGISTERED_MODEL)["digest"])

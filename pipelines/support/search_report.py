@@ -1,83 +1,92 @@
-"""Write the page about the last search: reports/search.html, and its figures beside it for `dvc plots`."""
+"""The report of the last search, reports/search.html, and its figures as files for `dvc plots`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from experiments.config.offline import Params
-from experiments.figures import figures_of
-from experiments.figures.parameter_space import varied
+from experiments.config import Params
+from experiments.figures import draw_figures
+from experiments.figures.parameter_space import varied_parameters
 from experiments.figures.style import standalone, to_svg
-from experiments.report.page import Told, render
-from experiments.search.importance import importances
+from experiments.report.page import ReportContext, render
+from experiments.search.importance import parameter_importances
 from experiments.search.trials import Trial
-from experiments.selection.search_results import Findings
-from marquee.algorithms.registry import candidate
+from experiments.selection.search_results import SearchResults
+from marquee.algorithms.registry import find_algorithm
 from marquee.seeds import seed_for
-from pipelines.support.evaluation_results import champion_score, scores
-from pipelines.support.paths import CHOICE, FIGURES, REPORT
-from pipelines.support.provenance import data_version, git_commit, search_key
-from pipelines.support.stage_results import last_findings
-from pipelines.support.stage_runner import read_json
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import FIGURES, REPORT, SELECTION
+from pipelines.support.provenance import digest_search_results, get_git_commit, read_data_version
+from pipelines.support.stage_results import read_champion_score, read_search_results, read_test_scores
+
+LIBRARIES = ("marquee", "numpy", "numba", "scikit-surprise", "optuna")  # whose versions the report states
 
 
-def report(params: Params) -> Path:
-    """Write the page of what lies here; its path."""
-    findings = last_findings(params)
-    page, *_ = write_report(params, findings, findings.by_number[read_json(CHOICE)["trial"]])
-    return page
-
-
-def write_report(params: Params, findings: Findings, winner: Trial) -> list[Path]:
-    """Write the page and the figures; their paths, the page first."""
-    figures = figures_of(findings, winner, _shares(params, findings))
-    told = Told(data_version().source, read_json(CHOICE)["reason"], _facts(params), list(_tested(winner)))
-    drawn = {name: to_svg(figure) if figure else None for name, figure in figures.items()}
+def write_search_report(params: Params) -> list[Path]:
+    """Write the report and its figures; return their paths, the report first."""
+    results = read_search_results(params)
+    selection = read_json(SELECTION)
+    winner = results.by_number[selection["trial"]]
+    figures = {
+        name: to_svg(figure) if figure else None
+        for name, figure in draw_figures(results, winner, _compute_importances(params, results)).items()
+    }
+    context = ReportContext(
+        read_data_version().source,
+        selection["reason"],
+        _collect_facts(params),
+        list(_build_test_rows(winner)),
+    )
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(render(findings, winner, told, drawn), encoding="utf-8")
+    REPORT.write_text(render(results, winner, context, figures), encoding="utf-8")
+    return [REPORT, *_write_figures(figures)]
+
+
+def _write_figures(figures: Mapping[str, str | None]) -> Iterator[Path]:
+    """Write the figures that exist, delete the others, which are of an earlier search; yield the paths."""
     FIGURES.mkdir(exist_ok=True)
-    written = [REPORT]
-    for name, svg in drawn.items():
+    for name, svg in figures.items():
         path = FIGURES / f"{name}.svg"
-        path.unlink(missing_ok=True)  # of an earlier search
-        if svg is not None:
+        if svg is None:
+            path.unlink(missing_ok=True)
+        else:
             path.write_text(standalone(svg), encoding="utf-8")
-            written.append(path)
-    return written
+            yield path
 
 
-def _shares(params: Params, findings: Findings) -> dict[str, dict[str, float]]:
-    """Importance of the parameters of every candidate that was searched in more than one."""
-    shares = {}
-    for one in findings.leaders:
-        trials = [trial for trial in findings.trials if trial.algorithm == one.algorithm and trial.folds]
-        names = varied(trials)
+def _compute_importances(params: Params, results: SearchResults) -> dict[str, dict[str, float]]:
+    """Return the importance of each parameter, by candidate, if more than one parameter was searched."""
+    importances = {}
+    for leader in results.ranked_candidates:
+        trials = [trial for trial in results.trials if trial.algorithm == leader.algorithm and trial.folds]
+        names = varied_parameters(trials)
         if len(names) > 1:
-            seed = seed_for(params.seed, "importance", one.algorithm)
-            shares[findings.trial(one).title] = importances(trials, names, findings.metric, seed)
-    return shares
+            seed = seed_for(params.seed, "importance", leader.algorithm)
+            title = results.trial(leader).title
+            importances[title] = parameter_importances(trials, names, results.metric, seed)
+    return importances
 
 
-def _tested(winner: Trial) -> Iterator[dict[str, Any]]:
-    """Errors on the test part: winner, champion where there was one in this evaluation, baselines."""
-    tested = scores()
-    yield {"model": f"{winner.title} (winner)", **tested.pop("winner")}
-    if champion := champion_score():
-        yield {"model": f"champion, version {champion['version']}, refitted here", **champion}
-    for score in tested.values():
-        yield {"model": candidate(score["algorithm"]).title, **score}
+def _build_test_rows(winner: Trial) -> Iterator[dict[str, Any]]:
+    """Yield the scores on the test set: of the winner, the champion if there was one, and the baselines."""
+    scores = read_test_scores()
+    yield {"model": f"{winner.title} (winner)", **scores.pop("winner")}
+    if champion := read_champion_score():
+        yield {"model": f"champion, version {champion['version']}, refitted", **champion}
+    for score in scores.values():
+        yield {"model": find_algorithm(score["algorithm"]).title, **score}
 
 
-def _facts(params: Params) -> dict[str, str]:
-    data = data_version()
-    libraries = ("marquee", "numpy", "numba", "scikit-surprise", "optuna")
+def _collect_facts(params: Params) -> dict[str, str]:
+    """Return the settings and versions for the foot of the report."""
+    data = read_data_version()
     return {
         "data": f"{data.source}, digest {data.digest}",
-        "commit": git_commit() or "not in git",
+        "commit": get_git_commit() or "not in git",
         "search": f"{params.search.sampler}, {params.split.folds} folds, seed {params.seed}",
-        "search key": search_key(),
+        "search results": f"digest {digest_search_results()}",
         "split": f"{params.split.strategy}, {params.split.test_share:.0%} held out for the test",
         "chosen by": f"{params.select.objective}, rule {params.select.rule}",
-        "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
+        "versions": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     }

@@ -1,20 +1,30 @@
-"""The run of the search whose results lie here. Apart from provenance: half of the stages need no MLflow."""
+"""The MLflow run of the last search. A separate module, because half of the stages need no MLflow."""
 
-from experiments.tracking.runs import RESTORED, Tracker
+from typing import Any
+
+from experiments.config import Params
+from experiments.tracking.runs import RESTORED, ExperimentTracker
 from pipelines.support.paths import SEARCH
-from pipelines.support.provenance import data_version, search_key
+from pipelines.support.provenance import digest_search_results, read_data_version
 
 
-def search_run(tracker: Tracker) -> str:
-    """The run of the search whose results lie here.
+def find_or_create_search_run(tracker: ExperimentTracker) -> str:
+    """Return the id of the run of the last search.
 
-    Where results came from a cache or a remote, this store never saw the search. A run that says
-    so is made then, for the later stages to refer to; it names no commit, for none made it here.
+    Results restored from a DVC cache or remote have no run in this tracking store. Create one then for later
+    stages to refer to, tagged as restored and without a commit: no code of this clone produced the results.
     """
-    found = tracker.find_search(search_key())
-    if found is not None:
-        return found
-    restored = tracker.start_search("restored search", data_version(), {}, {RESTORED: "true"})
-    tracker.log_file(restored, SEARCH)
-    tracker.end_search(restored, search_key())
-    return restored
+    digest = digest_search_results()
+    run_id = tracker.find_search_run(digest)
+    if run_id is None:
+        run_id = tracker.start_search_run("restored search", read_data_version(), {}, {RESTORED: "true"})
+        tracker.log_file(run_id, SEARCH)
+        tracker.finish_search_run(run_id, digest)
+    return run_id
+
+
+def download_costs(params: Params, name: str) -> dict[str, Any]:
+    """Return the costs logged with the run of the last search, by trial number; empty if there are none."""
+    tracker = ExperimentTracker(params.search.experiment)
+    run_id = tracker.find_search_run(digest_search_results())
+    return tracker.load_json(run_id, name) if run_id else {}

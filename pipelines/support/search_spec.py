@@ -1,13 +1,13 @@
-"""The search that params.yaml and this clone describe: for the stage, and for workers that join."""
+"""The search described by params.yaml and the files of this clone."""
 
-from experiments.config.offline import Params
+from experiments.config import Params
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.search.run import Asking
-from pipelines.support.paths import FOLDS, STATE, TRAIN
-from pipelines.support.provenance import rating_scale
+from experiments.search.specification import SearchSpec
+from pipelines.support.paths import FOLDS, LOCAL_STATE, TRAIN
+from pipelines.support.provenance import read_rating_scale
 
 
-def asking(params: Params) -> Asking:
-    """What is to be searched, by which ratings and folds, and where its journal lies."""
-    source = FoldSource(TRAIN, FOLDS, params.split.folds, rating_scale())
-    return Asking(params.search, source, params.seed, params.search.metric, STATE)
+def build_search_spec(params: Params) -> SearchSpec:
+    """Return the specification of the search, the same for the search stage and for workers that join it."""
+    source = FoldSource(TRAIN, FOLDS, params.split.folds, read_rating_scale())
+    return SearchSpec(params.search, source, params.seed, params.search.metric, LOCAL_STATE)

@@ -1,71 +1,90 @@
-"""What the last search and its measuring found, with costs where they are remembered.
+"""Results of the last search, of the measurement of its best trials, and of the evaluation on the test set.
 
-Costs are no part of a versioned file, for they differ from run to run. They are noted in this clone by the
-stage that took them, and kept with the search's run in the tracking store, which takes seconds to ask.
+Costs (times and memory) differ from run to run, so they are in no versioned file. The stage that measured
+them saves them in this clone; the MLflow run of the search has a copy, which takes seconds to read.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from experiments.config.offline import Params
-from experiments.evaluation.candidate_metrics import MeasuredCost, Measures
-from experiments.search.trials import Cost, Trial, from_record
-from experiments.selection.search_results import Findings
+from experiments.config import Params
+from experiments.evaluation.candidate_metrics import CandidateMetrics, MeasuredCost
+from experiments.search.trials import Trial, TrialCost, trial_from_record
+from experiments.selection.search_results import SearchResults
 from marquee.files.atomic_write import write_json
-from pipelines.support.paths import COSTS, MEASURED_COSTS, MEASURES, SEARCH, STATE
-from pipelines.support.provenance import search_key
-from pipelines.support.stage_runner import read_json
+from marquee.files.digest import sha256_of
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import (
+    CANDIDATE_METRICS,
+    CHAMPION_SCORE,
+    EVALUATION,
+    LOCAL_STATE,
+    MEASURED_COSTS,
+    SEARCH,
+    TRIAL_COSTS,
+)
+from pipelines.support.provenance import digest_search_results
 
-Costs = Mapping[str, Any]  # by the trial's number
+Costs = Mapping[str, Any]  # costs of a trial by its number
 
 
-def last_trials(params: Params) -> list[Trial]:
-    """The trials of results/search.json."""
-    costs = remembered(params, COSTS)
+def read_trials(params: Params) -> list[Trial]:
+    """Return the trials of the last search, with their costs if known."""
+    costs = load_costs(params, TRIAL_COSTS)
     return [
-        from_record(record, Cost(**costs[key]) if (key := str(record["number"])) in costs else None)
+        trial_from_record(
+            record, TrialCost(**costs[key]) if (key := str(record["number"])) in costs else None
+        )
         for record in read_json(SEARCH)["trials"]
     ]
 
 
-def last_findings(params: Params) -> Findings:
-    """The same, with what results/measures.json has of the best of each candidate."""
-    costs, told = remembered(params, MEASURED_COSTS), read_json(MEASURES)
+def read_search_results(params: Params) -> SearchResults:
+    """Return the trials of the last search and the metrics of each candidate's best trial."""
+    costs, metrics = load_costs(params, MEASURED_COSTS), read_json(CANDIDATE_METRICS)
     measured = {
-        record["trial"]: Measures.from_record(
+        record["trial"]: CandidateMetrics.from_record(
             record, MeasuredCost(**costs[key]) if (key := str(record["trial"])) in costs else None
         )
-        for record in told["candidates"]
+        for record in metrics["candidates"]
     }
-    return Findings(
-        last_trials(params),
+    return SearchResults(
+        read_trials(params),
         measured,
         params.search.metric,
-        told["n"],
-        told["relevant_from"],
-        told["leakage"],
+        metrics["n"],
+        metrics["relevance_threshold"],
+        metrics["leakage"],
     )
 
 
-def note_costs(name: str, costs: Mapping[int, Cost | MeasuredCost | None]) -> None:
-    """Note what was taken for the search that lies here."""
-    told = {str(number): asdict(cost) for number, cost in costs.items() if cost}
-    write_json(STATE / name, {"search_key": search_key(), "costs": told})
+def save_costs(name: str, costs: Mapping[int, TrialCost | MeasuredCost | None]) -> None:
+    """Save costs of trials of the last search in this clone, under the name of their file."""
+    records = {str(number): asdict(cost) for number, cost in costs.items() if cost}
+    write_json(LOCAL_STATE / name, {"search_results_digest": digest_search_results(), "costs": records})
 
 
-def remembered(params: Params, name: str) -> Costs:
-    """What this clone noted, if that is of the search that lies here; else what the tracking store has."""
-    told = read_json(STATE / name) if (STATE / name).exists() else {}
-    if told.get("search_key") == search_key():
-        costs: Costs = told["costs"]
+def load_costs(params: Params, name: str) -> Costs:
+    """Return costs of trials of the last search, saved in this clone or else logged in its MLflow run."""
+    path = LOCAL_STATE / name
+    saved = read_json(path) if path.exists() else {}
+    if saved.get("search_results_digest") == digest_search_results():
+        costs: Costs = saved["costs"]
         return costs
-    return _in_store(params, name)
+    from pipelines.support.search_run import download_costs  # imports MLflow, which most readers do not need
+
+    return download_costs(params, name)
 
 
-def _in_store(params: Params, name: str) -> Costs:
-    from experiments.tracking.runs import Tracker
+def read_test_scores() -> dict[str, dict[str, Any]]:
+    """Return the scores on the test set, the winner's first, then the baselines'."""
+    return read_json(EVALUATION)
 
-    tracker = Tracker(params.search.experiment)
-    found = tracker.find_search(search_key())
-    return tracker.logged_json(found, name) if found else {}
+
+def read_champion_score() -> dict[str, Any]:
+    """Return the champion's score in the last evaluation; empty if there was no champion."""
+    score = read_json(CHAMPION_SCORE) if CHAMPION_SCORE.exists() else {}
+    if score.pop("evaluation", None) != sha256_of(EVALUATION):  # of an earlier evaluation
+        return {}
+    return score

@@ -1,64 +1,53 @@
-"""The edge of every stage: parameters in, wall time out, and one line where something is wrong."""
+"""Entry point of all stages: reads the parameters, prints errors as one line, saves the wall time."""
 
-import json
 import logging
 import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from experiments.config.offline import Params, load_params
+from experiments.config import Params, load_params
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
-from pipelines import STARTED
-from pipelines.support.console import MENDABLE, give_up
+from pipelines import PROCESS_START
+from pipelines.support.console import USER_ERRORS, exit_with_error
+from pipelines.support.json_files import read_json
 from pipelines.support.paths import TIMINGS
 
 Stage = Callable[[Params], None]
 
 
-def run(stage: Stage, name: str) -> None:
-    """Run one stage with params.yaml and end the process: 0, or the error's own exit code and line."""
+def run_stage(stage: Stage, name: str) -> None:
+    """Run one stage with params.yaml.
+
+    An error that the user can fix ends the process with one line and the error's exit code; other errors end
+    it with a traceback.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        signal.signal(number, _exit_on_signal)
     try:
         stage(load_params())
-    except MENDABLE as error:
-        give_up(name, error)
+    except USER_ERRORS as error:
+        exit_with_error(name, error)
     except KeyboardInterrupt:
         sys.exit(130)
-    _record_seconds(name)
+    _save_timing(name)
 
 
-def _leave(number: int, _: FrameType | None) -> NoReturn:
-    """End by an exception, so that whoever holds workers or an unfinished run can let go of them."""
+def _exit_on_signal(number: int, _: FrameType | None) -> NoReturn:
+    """Raise SystemExit, so that context managers stop workers and close unfinished MLflow runs."""
     sys.exit(128 + number)
 
 
-def _record_seconds(name: str) -> None:
-    """Keep a stage's wall time beside the pipeline: a time in a versioned output would never repeat."""
+def _save_timing(name: str) -> None:
+    """Save a stage's wall time outside its outputs, which must be reproducible."""
     now = time.time()
     try:
         timings = read_json(TIMINGS) if TIMINGS.exists() else {}
     except MarqueeError:
-        timings = {}  # times of earlier runs are no reason to fail
-    write_json(TIMINGS, {**timings, name: {"seconds": round(now - STARTED, 2), "ended": round(now, 2)}})
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that an earlier stage wrote.
-
-    Raises:
-        MarqueeError: the file is missing: its stage has not run.
-    """
-    try:
-        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MarqueeError(f"{path} is missing: run the pipeline with `make repro`") from None
-    except ValueError as error:
-        raise MarqueeError(f"{path} is damaged ({error}): delete it and run `make repro`") from None
-    return tree
+        timings = {}  # damaged timings of earlier runs must not fail this one
+    timing = {"seconds": round(now - PROCESS_START, 2), "ended": round(now, 2)}
+    write_json(TIMINGS, {**timings, name: timing})

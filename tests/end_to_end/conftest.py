@@ -1,4 +1,4 @@
-"""The clones that the tests of the whole loop share: a run takes half a minute."""
+"""Clones shared by the end-to-end tests, because a run of the pipeline takes half a minute."""
 
 import os
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from marquee.files.lock import locked
-from tests.support.clones import Clone, copy_of, make_clone
+from marquee.files.lock import file_lock
+from tests.support.clones import Clone, copy_clone, make_clone
 
-DONE = "output"  # of the run that made them; there when they are
+OUTPUT = "output"  # file with the output of `marquee repro`; it exists when both clones are complete
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clones of one commit, reproduced side by side: by `marquee repro`, and by DVC alone.
+def clones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of two clones of a commit, in which `marquee repro` and `dvc repro` have run once. Read-only.
 
-    The first test process that wants them makes them, on both cores; the others wait. Nobody changes them.
+    The first test process that needs the clones makes them, on two cores; the others wait.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # of the whole session
-    with locked(folder / "clones.lock"):
-        if not (folder / "clones" / DONE).exists():
+        folder = folder.parent  # shared by all workers of the session
+    with file_lock(folder / "clones.lock"):
+        if not (folder / "clones" / OUTPUT).exists():
             make_both(folder / "clones")
     return folder / "clones"
 
@@ -37,36 +37,38 @@ def make_both(folder: Path) -> None:
         output, _ = (run.result().stdout for run in runs)
     first.run("git", "add", "-A")
     first.run("git", "commit", "-qm", "reproduced")
-    (folder / DONE).write_text(output)
+    (folder / OUTPUT).write_text(output)
 
 
 @pytest.fixture(scope="session")
-def reproduced(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which `marquee repro` has run once. Tests leave it as they found it."""
-    clone = copy_of(Clone(shared / "first", shared / "home"), tmp_path_factory.mktemp("reproduced") / "clone")
-    clone.output = (shared / DONE).read_text()
+def reproduced(clones: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """Clone in which `marquee repro` has run once. Tests must not change it."""
+    clone = copy_clone(
+        Clone(clones / "first", clones / "home"), tmp_path_factory.mktemp("reproduced") / "clone"
+    )
+    clone.output = (clones / OUTPUT).read_text()
     return clone
 
 
 @pytest.fixture(scope="session")
-def second(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Another clone of the same commit, reproduced by DVC alone. Its tests run in order and may change it."""
-    return copy_of(Clone(shared / "second", shared / "home"), tmp_path_factory.mktemp("second") / "clone")
+def second(clones: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """Another clone of the commit, in which `dvc repro` has run. Its tests run in order and may change it."""
+    return copy_clone(Clone(clones / "second", clones / "home"), tmp_path_factory.mktemp("second") / "clone")
 
 
 @pytest.fixture(scope="session")
 def exported_again(reproduced: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A copy in which another export has made a second version of the same search."""
-    clone = copy_of(reproduced, tmp_path_factory.mktemp("exported") / "clone")
-    clone.change(lambda tree: tree["export"].update(top_n=6))
-    clone.run("git", "commit", "-qam", "fewer")
+    """Copy in which a second export has produced a second version from the same search."""
+    clone = copy_clone(reproduced, tmp_path_factory.mktemp("exported") / "clone")
+    clone.change_params(lambda tree: tree["export"].update(top_n=6))
+    clone.run("git", "commit", "-qam", "shorter lists")
     clone.output = clone.dvc("repro").stdout
     return clone
 
 
 @pytest.fixture
 def s3_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An S3 server on a free port of the loopback, with a bucket called marquee."""
+    """S3 server on a free port, with a bucket called marquee."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -1,23 +1,24 @@
-"""One packaged project for all tests that need a Bento: to build one takes seconds."""
+"""A packaged project, shared by all tests that need a Bento, because building one takes seconds."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.projects import Project
+from tests.support.packaging_project import PackagingProject
 
 
 @pytest.fixture(scope="session")
-def packaged(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("project") / "clone")
-    done = project.package()
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 1, "a line of ours, no banner of BentoML's"
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> PackagingProject:
+    project = PackagingProject(tmp_path_factory.mktemp("project") / "clone")
+    result = project.package()
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 1, "BentoML prints nothing"
     return project
 
 
 @pytest.fixture(scope="session")
-def bento(packaged: Project) -> Path:
-    """The Bento's folder."""
-    name, version = packaged.read(".marquee/packaged.json")["tag"].split(":")
+def bento(packaged: PackagingProject) -> Path:
+    """Folder of the Bento."""
+    tag: str = packaged.read_json(".marquee/packaged.json")["tag"]
+    name, version = tag.split(":")
     return packaged.folder / "bentoml" / "bentos" / name / version

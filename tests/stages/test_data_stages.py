@@ -1,4 +1,4 @@
-"""fetch, ingest and validate as a person runs them: outputs, exit codes, one line for what is wrong."""
+"""The stages fetch, ingest and validate: outputs, exit codes, and error messages of one line."""
 
 import csv
 import gzip
@@ -12,45 +12,52 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
+from tests.support.commands import run_command
+from tests.support.params import write_params
+
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-GOOD = "user,item,rating,timestamp\n" + "".join(f"u{n % 9},i{n},{1 + n % 5},{1000 + n}\n" for n in range(60))
+VALID_TABLE = "user,item,rating,timestamp\n" + "".join(
+    f"u{n % 9},i{n},{1 + n % 5},{1000 + n}\n" for n in range(60)
+)
 DATA = os.environ.get("MARQUEE_DATA_DIR")
 
 
-class Project:
-    """A folder with a params.yaml of its own, in which stages run."""
+class StageProject:
+    """Folder with its own params.yaml, in which stages run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "data" / "inbox").mkdir(parents=True)
-        self.set()
+        self.write_params()
 
-    def set(self, **changes: Any) -> None:
-        """Write params.yaml: the repository's, with keys changed by their dotted names (`__` for the dot)."""
-        tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-        tree["data"]["demo"]["n_ratings"] = 2000
-        for dotted, value in changes.items():
-            *path, key = dotted.split("__")
-            block = tree
-            for part in path:
-                block = block[part]
-            block[key] = value
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(tree))
+    def write_params(self, **changes: Any) -> None:
+        """Write the project's params.yaml with changed keys, whose names have `__` in place of a dot."""
 
-    def put(self, content: str | bytes, name: str = "ratings.csv", **changes: Any) -> None:
-        """Put a table into the inbox and make it the source."""
+        def change(tree: dict[str, Any]) -> None:
+            tree["data"]["demo"]["n_ratings"] = 2000
+            for dotted, value in changes.items():
+                *path, key = dotted.split("__")
+                block = tree
+                for part in path:
+                    block = block[part]
+                block[key] = value
+
+        write_params(self.folder / "params.yaml", change)
+
+    def write_source(self, content: str | bytes, name: str = "ratings.csv", **changes: Any) -> None:
+        """Write a table into the inbox and make it the data source."""
         data = content if isinstance(content, bytes) else content.encode()
         (self.folder / "data" / "inbox" / name).write_bytes(data)
-        self.set(**{"data__source": "file", "data__path": f"data/inbox/{name}", **changes})
+        self.write_params(**{"data__source": "file", "data__path": f"data/inbox/{name}", **changes})
 
     def run(self, *stages: str) -> subprocess.CompletedProcess[str]:
-        """Run stages in one process, each as `python -m pipelines.stages.NAME`; stop at the first failure."""
+        """Run stages in one process until one of them fails."""
         code = "\n".join(
             f"from pipelines.stages.{stage} import {stage}\n"
-            f"from pipelines.support.stage_runner import run\n"
-            f"run({stage}, '{stage}')"
+            f"from pipelines.support.stage_runner import run_stage\n"
+            f"run_stage({stage}, '{stage}')"
             for stage in stages
         )
         command = (
@@ -59,41 +66,42 @@ class Project:
             else [sys.executable, "-c", code]
         )
         env = {**os.environ, "PYTHONPATH": str(ROOT), "MARQUEE_CACHE": str(self.folder / "cache")}
-        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        return run_command(command, self.folder, env)
 
-    def fails(self, *stages: str, exit_code: int = 1) -> str:
-        """Run stages that must fail with one line; that line."""
-        done = self.run(*stages)
-        assert done.returncode == exit_code, done.stderr
-        assert "Traceback" not in done.stderr
-        lines = [line for line in done.stderr.splitlines() if line.startswith(f"{stages[-1]}: ")]
-        assert len(lines) == 1, done.stderr
-        assert done.stderr.splitlines()[-1] == lines[0]
+    def run_failing(self, *stages: str, exit_code: int = 1) -> str:
+        """Run stages of which the last must fail with a message of one line; return the message."""
+        result = self.run(*stages)
+        assert result.returncode == exit_code, result.stderr
+        assert "Traceback" not in result.stderr
+        lines = [line for line in result.stderr.splitlines() if line.startswith(f"{stages[-1]}: ")]
+        assert len(lines) == 1, result.stderr
+        assert result.stderr.splitlines()[-1] == lines[0]
         return lines[0].removeprefix(f"{stages[-1]}: ")
 
-    def json(self, path: str) -> dict[str, Any]:
+    def read_json(self, path: str) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads((self.folder / path).read_text())
         return tree
 
-    def quarantine(self) -> dict[int, str]:
+    def read_quarantine(self) -> dict[int, str]:
+        """Return the reasons of all rows in the quarantine, by line number."""
         with (self.folder / "data" / "quarantine.csv").open(newline="") as stream:
             return {int(row["line"]): row["reasons"] for row in csv.DictReader(stream)}
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+def project(tmp_path: Path) -> StageProject:
+    return StageProject(tmp_path)
 
 
-ALL = ("fetch", "ingest", "validate")
+STAGES = ("fetch", "ingest", "validate")
 
 
-def test_the_demo_goes_through_all_three(project):
-    done = project.run(*ALL)
-    assert done.returncode == 0, done.stderr
-    found = project.json("results/validation.json")
-    assert (found["rows_in"], found["rows_bad"], found["has_timestamps"]) == (2000, 0, True)
-    assert sum(found["histogram"].values()) == found["ratings"]
+def test_demo_data_passes_all_stages(project: StageProject) -> None:
+    result = project.run(*STAGES)
+    assert result.returncode == 0, result.stderr
+    summary = project.read_json("results/validation.json")
+    assert (summary["rows"], summary["invalid_rows"], summary["has_timestamps"]) == (2000, 0, True)
+    assert sum(summary["histogram"].values()) == summary["ratings"]
     ratings = pd.read_parquet(project.folder / "data" / "ratings.parquet")
     assert {name: str(kind) for name, kind in ratings.dtypes.items()} == {
         "user": "str", "item": "str", "rating": "float32", "timestamp": "int64",
@@ -103,75 +111,77 @@ def test_the_demo_goes_through_all_three(project):
     assert set(ratings["item"]) <= set(items["item"])
 
 
-def test_bad_rows_are_set_aside_and_the_rest_goes_on(project):
-    bad = "u1,i900,9,1000\nu1,i901,abc,1000\nu1,i902\n,i903,3,1000\nu1,i0,4,9999\n"
-    project.put(GOOD + bad, validate__max_bad_share=0.1)
-    assert project.run(*ALL).returncode == 0
-    assert project.quarantine() == {
+def test_invalid_rows_are_quarantined_and_the_others_kept(project: StageProject) -> None:
+    invalid_rows = "u1,i900,9,1000\nu1,i901,abc,1000\nu1,i902\n,i903,3,1000\nu1,i0,4,9999\n"
+    project.write_source(VALID_TABLE + invalid_rows, validate__max_invalid_share=0.1)
+    assert project.run(*STAGES).returncode == 0
+    assert project.read_quarantine() == {
         62: "rating 9 is outside 1 to 5",
         63: "rating 'abc' is not a number",
-        64: "2 fields instead of 4",
+        64: "expected 4 fields, got 2",
         65: "user is empty",
     }
-    found = project.json("results/validation.json")
-    assert (found["rows_in"], found["rows_good"], found["rows_bad"]) == (65, 61, 4)
+    summary = project.read_json("results/validation.json")
+    assert (summary["rows"], summary["valid_rows"], summary["invalid_rows"]) == (65, 61, 4)
 
 
-def test_the_source_note_holds_the_digest_of_what_was_read(project):
-    project.put(GOOD)
+def test_source_digest_depends_on_the_content(project: StageProject) -> None:
+    project.write_source(VALID_TABLE)
     assert project.run("fetch").returncode == 0
-    first = project.json("data/source.json")
+    first = project.read_json("data/source.json")
     assert [file["name"] for file in first["files"]] == ["ratings.csv"]
     assert (first["ratings"], first["items"], first["scale"]) == ("ratings.csv", None, [1.0, 5.0])
-    project.put(GOOD.replace("u1,", "v1,"))
+    project.write_source(VALID_TABLE.replace("u1,", "v1,"))
     assert project.run("fetch").returncode == 0
-    assert project.json("data/source.json")["digest"] != first["digest"]
+    assert project.read_json("data/source.json")["digest"] != first["digest"]
 
 
-RUBBISH = random.Random(0).randbytes(5000)
-INGEST = {
+RANDOM_BYTES = random.Random(0).randbytes(5000)
+UNREADABLE_TABLES: dict[str, tuple[str | bytes, str]] = {
     "an empty file": (b"", "ratings.csv is empty (0 bytes)"),
-    "a wrong separator": (GOOD.replace(",", ";"), "looks separated by ';': set data.file.separator"),
+    "a wrong separator": (VALID_TABLE.replace(",", ";"), "contains ';'; set data.file.separator to ';'"),
     "a missing column": (
-        GOOD.replace("item", "film"),
-        "has no column 'item' for item among user, film, rating",
+        VALID_TABLE.replace("item", "film"),
+        "has no column 'item', only user, film, rating",
     ),
-    "binary rubbish": (RUBBISH, "is not text: byte"),
-    "only a header": ("user,item,rating\n", "holds no ratings under its header"),
+    "binary data": (RANDOM_BYTES, "is not UTF-8 text: invalid byte"),
+    "only a header": ("user,item,rating\n", "contains no ratings below its header"),
 }
 
 
-@pytest.mark.parametrize("what", INGEST)
-def test_ingest_says_in_one_line_what_is_wrong_with(project, what):
-    content, message = INGEST[what]
-    project.put(content)
-    assert message in project.fails("fetch", "ingest")
+@pytest.mark.parametrize("case", UNREADABLE_TABLES)
+def test_unreadable_table_is_an_error_of_one_line(project: StageProject, case: str) -> None:
+    content, message = UNREADABLE_TABLES[case]
+    project.write_source(content)
+    assert message in project.run_failing("fetch", "ingest")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty (0 bytes)"),
-        (gzip.compress(b"", mtime=0), "holds no bytes behind its gzip header"),
-        (GOOD.encode(), "is called .gz but is not gzip"),
+        (gzip.compress(b"", mtime=0), "is empty (a gzip file with 0 bytes of content)"),
+        (VALID_TABLE.encode(), "has the suffix .gz but is not gzip"),
     ],
     ids=lambda value: "file" if isinstance(value, bytes) else None,
 )
-def test_a_gzip_with_nothing_in_it_is_one_line(project, content, message):
-    project.put(content, "ratings.csv.gz")
-    assert message in project.fails("fetch", "ingest")
+def test_invalid_gzip_file_is_an_error_of_one_line(
+    project: StageProject, content: bytes, message: str
+) -> None:
+    project.write_source(content, "ratings.csv.gz")
+    assert message in project.run_failing("fetch", "ingest")
 
 
-def test_a_rating_that_is_no_number_is_one_line_where_none_may_be(project):
-    project.put(GOOD + "u1,i900,abc,1000\n", validate__max_bad_share=0)
-    line = project.fails(*ALL)
-    assert "1 of 61 rows are bad" in line
-    assert "first: line 62 (rating 'abc' is not a number)" in line
-    assert project.quarantine() == {62: "rating 'abc' is not a number"}
+def test_invalid_rating_stops_validation_if_none_is_allowed(project: StageProject) -> None:
+    project.write_source(VALID_TABLE + "u1,i900,abc,1000\n", validate__max_invalid_share=0)
+    message = project.run_failing(*STAGES)
+    assert "1 of 61 rows are invalid" in message
+    assert "first: line 62 (rating 'abc' is not a number)" in message
+    assert project.read_quarantine() == {62: "rating 'abc' is not a number"}
     assert not (project.folder / "data" / "ratings.parquet").exists()
 
 
-BROKEN = {
+INVALID_ROWS = {
     "u1,i900,7,1000": "1 rating is outside the scale",
     "u1,i901,,1000": "1 rating is missing",
     ",i902,3,1000": "1 user is empty",
@@ -181,42 +191,49 @@ BROKEN = {
 }
 
 
-def test_validate_names_every_rule_that_is_broken_in_one_line(project):
-    project.put(GOOD + "\n".join(BROKEN) + "\n")
-    line = project.fails(*ALL)
-    assert "6 of 66 rows are bad" in line
-    assert [message for message in BROKEN.values() if message not in line] == []
-    assert list(project.quarantine()) == [62, 63, 64, 65, 66, 67]
+def test_all_broken_rules_are_reported_in_one_line(project: StageProject) -> None:
+    project.write_source(VALID_TABLE + "\n".join(INVALID_ROWS) + "\n")
+    message = project.run_failing(*STAGES)
+    assert "6 of 66 rows are invalid" in message
+    assert [rule for rule in INVALID_ROWS.values() if rule not in message] == []
+    assert list(project.read_quarantine()) == [62, 63, 64, 65, 66, 67]
 
 
-def test_a_second_rating_is_refused_where_that_is_the_policy(project):
-    project.put(GOOD + "u0,i0,5,5000\n", validate__duplicates="refuse")
-    assert "line 62 (the same user and item as line 2)" in project.fails(*ALL)
+def test_duplicate_rating_is_invalid_if_refused(project: StageProject) -> None:
+    project.write_source(VALID_TABLE + "u0,i0,5,5000\n", validate__duplicates="refuse")
+    assert "line 62 (same user and item as line 2)" in project.run_failing(*STAGES)
 
 
-def test_a_path_that_is_not_there_is_one_line(project):
-    project.set(data__source="file", data__path="gone.csv")
-    assert "gone.csv does not exist" in project.fails("fetch")
+def test_missing_source_is_an_error_of_one_line(project: StageProject) -> None:
+    project.write_params(data__source="file", data__path="gone.csv")
+    assert "gone.csv does not exist" in project.run_failing("fetch")
 
 
-def test_an_official_archive_that_is_something_else_is_one_line(project):
-    project.put(RUBBISH, "ml-1m.zip", data__source="ml-1m")
-    assert "is no archive of ml-1m" in project.fails("fetch")
+def test_invalid_movielens_archive_is_an_error_of_one_line(project: StageProject) -> None:
+    project.write_source(RANDOM_BYTES, "ml-1m.zip", data__source="ml-1m")
+    assert "is not an ml-1m archive" in project.run_failing("fetch")
 
 
-def test_a_column_name_without_a_header_is_an_error_of_the_parameters(project):
-    project.put(GOOD, data__file__header=False)
-    assert "without a header user is a column number" in project.fails("fetch", "ingest", exit_code=2)
+def test_column_name_without_header_is_a_config_error(project: StageProject) -> None:
+    project.write_source(VALID_TABLE, data__file__header=False)
+    assert "the user column must be a number, starting at 1" in project.run_failing(
+        "fetch", "ingest", exit_code=2
+    )
 
 
-def test_a_stage_before_its_time_says_so(project):
-    assert "run the pipeline" in project.fails("ingest")
+def test_missing_output_of_an_earlier_stage_is_reported(project: StageProject) -> None:
+    assert "run the pipeline" in project.run_failing("ingest")
 
 
 @pytest.mark.skipif(DATA is None, reason="MARQUEE_DATA_DIR does not name a folder of MovieLens")
-def test_the_real_100k_goes_through(project):
-    project.set(data__source="ml-100k", data__path=str(Path(DATA or "") / "ml-100k"))
-    done = project.run(*ALL)
-    assert done.returncode == 0, done.stderr
-    found = project.json("results/validation.json")
-    assert (found["ratings"], found["users"], found["items"], found["rows_bad"]) == (100_000, 943, 1682, 0)
+def test_movielens_100k_passes_all_stages(project: StageProject) -> None:
+    project.write_params(data__source="ml-100k", data__path=str(Path(DATA or "") / "ml-100k"))
+    result = project.run(*STAGES)
+    assert result.returncode == 0, result.stderr
+    summary = project.read_json("results/validation.json")
+    assert (summary["ratings"], summary["users"], summary["items"], summary["invalid_rows"]) == (
+        100_000,
+        943,
+        1682,
+        0,
+    )

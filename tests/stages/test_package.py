@@ -1,220 +1,182 @@
-"""package and serve as a person runs them: one Bento a content, and it answers."""
+"""The package stage and `marquee serve`: one Bento for equal content, and its responses."""
 
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from marquee.errors import MarqueeError
 from pipelines.support import bento as bento_support
-from pipelines.support.bento import code_files
-from tests.support.projects import ROOT, Project
+from pipelines.support.bento import list_code_files
+from tests.support.packaging_project import ROOT, PackagingProject
+from tests.support.server_process import ServerProcess
 
-pytestmark = pytest.mark.xdist_group("package")  # all of them share one Bento and one server
-
-
-def test_the_versioned_output_has_nothing_that_differs_between_clones(packaged: Project) -> None:
-    assert set(packaged.read("models/bento.json")) == {"bento", "model_digest", "code_digest"}
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]  # share one Bento and one server
 
 
-def test_the_tag_is_in_the_file_that_only_this_clone_has(packaged: Project) -> None:
-    told = packaged.read(".marquee/packaged.json")
-    assert told["version"] == 3
-    assert told["user"] == "ann"
-    assert list(packaged.bentos()) == [told["tag"].removeprefix("marquee:")]
+def test_versioned_output_contains_nothing_specific_to_the_clone(packaged: PackagingProject) -> None:
+    assert set(packaged.read_json("models/bento.json")) == {"bento", "model_digest", "code_digest"}
 
 
-def test_packaging_again_builds_nothing(packaged: Project) -> None:
-    before, said = packaged.bentos(), packaged.read("models/bento.json")
+def test_tag_and_version_are_saved_in_the_local_state(packaged: PackagingProject) -> None:
+    last_bento = packaged.read_json(".marquee/packaged.json")
+    assert last_bento["version"] == 3
+    assert last_bento["user"] == "ann"
+    assert list(packaged.bentos()) == [last_bento["tag"].removeprefix("marquee:")]
+
+
+def test_packaging_equal_content_builds_nothing(packaged: PackagingProject) -> None:
+    bentos, output = packaged.bentos(), packaged.read_json("models/bento.json")
     assert packaged.package().returncode == 0
-    assert packaged.bentos() == before
-    assert packaged.read("models/bento.json") == said
+    assert packaged.bentos() == bentos
+    assert packaged.read_json("models/bento.json") == output
 
 
-def test_the_bento_holds_the_service_the_model_and_its_provenance_and_no_more(bento: Path) -> None:
+def test_bento_contains_service_model_and_provenance_only(bento: Path) -> None:
     source = bento / "src"
     assert {path.name for path in source.iterdir()} == {
         "bentofile.yaml", "marquee", "model", "requirements", "service",
     }  # fmt: skip
-    # What runs beside a replica is in none; what judges a step on a cluster is in each.
+    # The analysis of a rollout step runs from the Bento on a cluster; gateways and stack do not.
     assert (source / "service" / "analysis.py").exists()
     assert not {"gateway", "stack", "shadow.py"} & {path.name for path in (source / "service").iterdir()}
     assert not {"algorithms", "synthetic"} & {path.name for path in (source / "marquee").iterdir()}
-    stamped = json.loads((source / "model" / "provenance.json").read_text())
-    assert (stamped["name"], stamped["version"], stamped["run_id"]) == ("marquee", 3, "0f0f")
-    assert stamped["git_commit"] is None, "the project is no repository"
+    provenance = json.loads((source / "model" / "provenance.json").read_text())
+    assert (provenance["name"], provenance["version"], provenance["run_id"]) == ("marquee", 3, "0f0f")
+    assert provenance["git_commit"] is None, "the project is not a git repository"
 
 
-def test_the_bento_holds_the_source_files_of_its_packages(
+def test_bento_contains_all_source_files_of_its_packages(
     bento: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     files = (path for package in ("marquee", "service") for path in (bento / "src" / package).rglob("*"))
-    held = {
+    source_files = {
         path.relative_to(bento / "src")
         for path in files
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert held == set(code_files())
+    assert source_files == set(list_code_files())
 
 
-def test_a_bento_that_lacks_an_imported_module_is_not_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = Project(tmp_path / "clone")
-    (project.folder / "service" / "recommendation" / "availability.py").write_text("import marquee.algorithms.svd\n")
-    done = project.package()
-    assert done.returncode == 1
-    assert "a Bento would lack marquee/algorithms/__init__.py, marquee/algorithms/" in done.stderr
+def test_missing_imported_module_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = PackagingProject(tmp_path / "clone")
+    (project.folder / "service" / "recommendation" / "availability.py").write_text(
+        "import marquee.algorithms.svd\n"
+    )
+    result = project.package()
+    assert result.returncode == 1
+    assert "the Bento would lack marquee/algorithms/__init__.py, marquee/algorithms/" in result.stderr
     assert not project.bentos()
 
 
-@pytest.mark.parametrize("patterns", ["CODE", "LEFT_OUT"])
-def test_a_pattern_that_matches_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, patterns: str) -> None:
+@pytest.mark.parametrize("patterns", ["INCLUDED_CODE", "EXCLUDED_CODE"])
+def test_pattern_without_a_match_is_rejected(monkeypatch: pytest.MonkeyPatch, patterns: str) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(bento_support, patterns, (*getattr(bento_support, patterns), "service/moved"))
     with pytest.raises(MarqueeError, match="no source file matches 'service/moved'"):
-        code_files()
+        list_code_files()
 
 
-def test_the_image_installs_the_locked_requirements_and_no_compiler(bento: Path) -> None:
+def test_image_installs_locked_requirements_and_no_compiler(bento: Path) -> None:
     dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text()
     assert "apt-get" not in dockerfile
     assert "build-essential" not in dockerfile
-    assert pins(bento / "env" / "python" / "requirements.txt") == pins(ROOT / "requirements" / "service.txt")
+    requirements = read_pins(bento / "env" / "python" / "requirements.txt")
+    assert requirements == read_pins(ROOT / "requirements" / "service.txt")
 
 
-def pins(requirements: Path) -> set[str]:
-    """Every pin and digest, without the markers that tools spell differently."""
+def read_pins(requirements: Path) -> set[str]:
+    """Return all pins and hashes, without the environment markers, which tools format differently."""
     lines = requirements.read_text().splitlines()
     return {line.partition(";")[0].strip(" \\") for line in lines} - {""}
 
 
-def test_what_is_not_registered_is_not_packaged(tmp_path: Path) -> None:
-    project = Project(tmp_path / "clone")
-    done = project.package(version=0)
-    assert done.returncode == 1
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "register" in done.stderr
+def test_unregistered_model_is_not_packaged(tmp_path: Path) -> None:
+    project = PackagingProject(tmp_path / "clone")
+    result = project.package(version=0)
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "register" in result.stderr
     assert not (project.folder / "models" / "bento.json").exists()
 
 
-def test_serve_before_packaging_says_what_to_do(tmp_path: Path) -> None:
-    done = Project(tmp_path / "clone").serve()
-    assert done.returncode == 1
-    assert "make repro" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_serve_without_a_bento_is_an_error_of_one_line(tmp_path: Path) -> None:
+    result = PackagingProject(tmp_path / "clone").serve()
+    assert result.returncode == 1
+    assert "make repro" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.server
-def test_serve_on_a_taken_port_says_so_in_one_line(packaged: Project) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = packaged.serve("--port", str(port))
-    assert done.returncode == 1
-    assert f"port {port}" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_serve_on_a_port_in_use_is_an_error_of_one_line(packaged: PackagingProject) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other_server:
+        port = other_server.getsockname()[1]
+        result = packaged.serve("--port", str(port))
+    assert result.returncode == 1
+    assert f"port {port}" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
-class Server:
-    """`marquee serve` on a free port, in a process group of its own, as a terminal would run it."""
+class PackagedServer(ServerProcess):
+    """`marquee serve` in a project."""
 
-    def __init__(self, project: Project) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.log = project.folder / "server.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.cli", "serve", "--port", str(self.port)],
-                cwd=project.folder,
-                env=project.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=5, trust_env=False, **options)
-
-    def is_ready(self) -> bool:
-        try:
-            return self.get("/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def wait_until_ready(self) -> None:
-        for _ in range(400):
-            if self.is_ready():
-                return
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.1)
-        pytest.fail(self.log.read_text())
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        if self.process.poll() is not None:
-            return
-        os.killpg(self.process.pid, number)
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(15)
+    def __init__(self, project: PackagingProject) -> None:
+        command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", "{port}"]
+        super().__init__(command, project.folder, project.folder / "server.log", project.environment)
 
 
 @pytest.fixture(scope="module")
-def server(packaged: Project) -> Iterator[Server]:
-    server = Server(packaged)
+def server(packaged: PackagingProject) -> Iterator[PackagedServer]:
+    server = PackagedServer(packaged)
     server.wait_until_ready()
     yield server
-    server.end()
+    server.stop()
 
 
 @pytest.mark.server
-def test_the_served_bento_answers_a_known_user(server: Server) -> None:
+def test_known_user_gets_personal_recommendations(server: PackagedServer) -> None:
     response = server.get("/recommend/ann?n=2")
     body = response.json()
     assert response.headers["content-type"] == "application/json"
-    assert body["rung"] == "personal"
-    assert [chosen["item"] for chosen in body["items"]] == ["i2", "i1"]
+    assert body["fallback_level"] == "personal"
+    assert [item["item"] for item in body["items"]] == ["i2", "i1"]
     assert body["items"][0]["title"] == "七人の侍"
     assert (body["model"]["name"], body["model"]["version"]) == ("marquee", 3)
 
 
 @pytest.mark.server
-def test_the_served_bento_answers_an_unknown_user_with_what_is_popular(server: Server) -> None:
+def test_unknown_user_gets_popular_items(server: PackagedServer) -> None:
     response = server.get("/recommend/nobody")
     assert response.status_code == 200
-    assert response.json()["rung"] == "popular"
+    assert response.json()["fallback_level"] == "popular"
 
 
 @pytest.mark.server
-def test_the_served_bento_answers_in_plain_text(server: Server) -> None:
+def test_plain_text_is_returned_on_request(server: PackagedServer) -> None:
     response = server.get("/recommend/ann", headers={"accept": "text/plain"})
     assert response.headers["content-type"].startswith("text/plain")
     assert response.text == "i2,i1"
 
 
 @pytest.mark.server
-def test_the_served_bento_tells_its_version(server: Server, packaged: Project) -> None:
-    told = server.get("/version").json()
-    assert told["digest"] == packaged.read("models/bento.json")["model_digest"]
-    assert told["algorithm"] == "svd"
-    assert told["provenance"]["version"] == 3
+def test_version_endpoint_returns_digest_and_provenance(
+    server: PackagedServer, packaged: PackagingProject
+) -> None:
+    version = server.get("/version").json()
+    assert version["digest"] == packaged.read_json("models/bento.json")["model_digest"]
+    assert version["algorithm"] == "svd"
+    assert version["provenance"]["version"] == 3
 
 
 @pytest.mark.server
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_health_is_answered_by_bentoml(server: Server, path: str) -> None:
+def test_health_endpoints_respond(server: PackagedServer, path: str) -> None:
     assert server.get(path).status_code == 200
 
 
@@ -223,18 +185,22 @@ def test_health_is_answered_by_bentoml(server: Server, path: str) -> None:
     ("path", "status"),
     [("/", 404), ("/nope", 404), ("/docs.json", 404), ("/recommend/a%0Ab", 422), ("/recommend/ann?n=0", 422)],
 )
-def test_no_page_or_error_of_bentoml_shows(server: Server, path: str, status: int) -> None:
+def test_errors_are_problem_details_and_not_bentoml_pages(
+    server: PackagedServer, path: str, status: int
+) -> None:
     response = server.get(path)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.server
-def test_ctrl_c_ends_the_server_and_frees_the_port(server: Server, packaged: Project) -> None:
-    said = server.log.read_text()
-    assert packaged.read(".marquee/packaged.json")["tag"] in said
-    assert said.count("curl ") == 3
-    server.end(signal.SIGINT)
+def test_ctrl_c_stops_the_server_and_frees_the_port(
+    server: PackagedServer, packaged: PackagingProject
+) -> None:
+    output = server.log.read_text()
+    assert packaged.read_json(".marquee/packaged.json")["tag"] in output
+    assert output.count("curl ") == 3
+    server.stop(signal.SIGINT)
     with pytest.raises(ProcessLookupError):
         os.killpg(server.process.pid, 0)
     socket.create_server(("127.0.0.1", server.port)).close()

@@ -1,4 +1,4 @@
-"""Programs that are run to their end."""
+"""Running other programs."""
 
 import sys
 from pathlib import Path
@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import MarqueeError
-from pipelines.support.programs import run_program
+from pipelines.support.processes import run_program
 
-FAILING = "import sys; print('said'); print('reason\\n', file=sys.stderr); sys.exit(3)"
+FAILING = "import sys; print('output'); print('reason\\n', file=sys.stderr); sys.exit(3)"
 
 
-def test_a_program_that_fails_is_told_by_its_last_line() -> None:
+def test_failure_is_reported_with_the_last_line_of_output() -> None:
     with pytest.raises(MarqueeError, match=r"^the build failed: reason$"):
         run_program([sys.executable, "-c", FAILING], "the build failed", environment={})
 
 
-def test_a_program_that_fails_without_a_word_says_so() -> None:
+def test_failure_without_output_is_reported() -> None:
     with pytest.raises(MarqueeError, match=r"^it failed: no output$"):
         run_program([sys.executable, "-c", "raise SystemExit(1)"], "it failed", environment={})
 
 
-def test_a_program_runs_in_its_folder_with_its_environment(tmp_path: Path) -> None:
+def test_program_runs_in_the_given_folder_and_environment(tmp_path: Path) -> None:
     script = "import os; open('made', 'w').write(os.environ['WORD'])"
     run_program([sys.executable, "-c", script], "it failed", folder=tmp_path, environment={"WORD": "yes"})
     assert (tmp_path / "made").read_text() == "yes"

@@ -1,0 +1,77 @@
+"""Run the numeric stages in one process: `python numeric_stages.py FOLDER` prints the digest of every output.
+
+FOLDER must contain a params.yaml. Nothing is tracked or registered, which does not change any output of these
+stages.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import patch
+
+from threadpoolctl import threadpool_info
+
+from experiments.config import load_params
+from experiments.search.run import run_search
+from experiments.search.space import candidate_spaces
+from experiments.search.specification import SearchSpec
+from experiments.search.trials import Trial
+from experiments.search.worker import run_worker
+from marquee.files.atomic_write import write_json
+from pipelines.stages.evaluate import evaluate
+from pipelines.stages.export import export
+from pipelines.stages.fetch import fetch
+from pipelines.stages.fit import fit
+from pipelines.stages.ingest import ingest
+from pipelines.stages.measure import measure
+from pipelines.stages.search import build_record
+from pipelines.stages.select import select
+from pipelines.stages.split import split
+from pipelines.stages.validate import validate
+from pipelines.support.paths import SEARCH, TRIAL_COSTS
+from pipelines.support.search_spec import build_search_spec
+from pipelines.support.stage_results import save_costs
+
+
+def run_stages() -> None:
+    """Run the stages from fetch to export in the current folder."""
+    params = load_params()
+    for stage in (fetch, ingest, validate, split):
+        stage(params)
+    trials = run_search_in_process(build_search_spec(params))
+    write_json(SEARCH, build_record(params, trials))
+    save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
+    with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # there is no registry
+        for stage in (measure, select, fit, evaluate, export):
+            stage(params)
+
+
+def run_search_in_process(spec: SearchSpec) -> list[Trial]:
+    """Search with a worker thread, to save the imports and compilation of a worker process."""
+    assignment = spec.assignment()
+    assignment.open_queue(candidate_spaces(spec.search), spec.seed, create=True)
+    with ThreadPoolExecutor(1) as pool:
+        worker = pool.submit(run_worker, assignment, should_leave=lambda: False)
+        trials = run_search(spec, lambda *_: None)
+        worker.result()
+    return trials
+
+
+def digests() -> dict[str, str]:
+    """Return the SHA-256 of each file below data, results and models."""
+    files = (
+        path for name in ("data", "results", "models") for path in Path(name).rglob("*") if path.is_file()
+    )
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+if __name__ == "__main__":
+    os.chdir(sys.argv[1])
+    run_stages()
+    cores = sorted(
+        {library["architecture"] for library in threadpool_info() if library["user_api"] == "blas"}
+    )
+    print(json.dumps({"blas": cores, "digests": digests()}))
