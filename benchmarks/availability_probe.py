@@ -1,42 +1,44 @@
-"""Ask an address for some seconds: print when it answers first, then the longest silence and who was last.
+"""Send requests to an address for some seconds; print the longest time without a response.
 
     python -m benchmarks.availability_probe ADDRESS PORT SECONDS
 
-Nothing but the standard library, for it has to be asking within a moment.
+Only the standard library is imported, since the probe must start within a moment.
 """
 
 import http.client
 import sys
 import time
 
-PATIENCE_S = 0.05
-PAUSE_S = 0.005
+TIMEOUT_S = 0.05
+INTERVAL_S = 0.005
 
 
-def ask(address: str, port: int, seconds: float) -> None:
-    """Print `begun` at the first answer, and `SECONDS NAME` at the end."""
-    end = time.monotonic() + seconds
-    last = longest = 0.0
-    who = "nobody"
-    while time.monotonic() < end:
-        connection = http.client.HTTPConnection(address, port, timeout=PATIENCE_S)
+def probe(address: str, port: int, seconds: float) -> None:
+    """Print `started` at the first response, and `SECONDS NAME` at the end.
+
+    SECONDS is the longest time without a response, NAME the body of the last response.
+    """
+    deadline = time.monotonic() + seconds
+    last_response = longest = 0.0
+    name = "none"
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
         try:
             connection.request("GET", "/")
-            who = connection.getresponse().read().decode()
+            name = connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException):
             continue
         finally:
             connection.close()
         now = time.monotonic()
-        if not last:
-            sys.stdout.write("begun\n")
-            sys.stdout.flush()
-            end = now + seconds
-        longest = max(longest, now - last if last else 0.0)
-        last = now
-        time.sleep(PAUSE_S)
-    sys.stdout.write(f"{longest} {who}\n")
+        if not last_response:
+            print("started", flush=True)
+            deadline = now + seconds
+        longest = max(longest, now - last_response if last_response else 0.0)
+        last_response = now
+        time.sleep(INTERVAL_S)
+    print(longest, name)
 
 
 if __name__ == "__main__":
-    ask(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    probe(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

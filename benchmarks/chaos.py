@@ -1,11 +1,11 @@
-"""A stack whose processes are killed, stopped and ended under load; deploys under load; what a gateway costs.
+"""Requests to a stack while its processes are killed, stopped and redeployed; cost of a gateway.
 
     python -m benchmarks.chaos [--quick] [--only NAME] [--json FILE]
 
-`kills`: every two seconds one of the processes (a replica or a gateway that is not the last one up, a warden,
-the controller) gets SIGKILL, SIGSTOP or SIGTERM, while clients ask; a client asks again twice at most.
-`deploys`: all replicas are brought to another Bento and back, one after the other. `cost`: a gateway beside
-none. HAProxy and wrk are needed.
+`kills`: every two seconds, SIGKILL, SIGSTOP or SIGTERM is sent to a watchdog, the controller, or a replica or
+gateway that is not the last one running. Clients retry a request twice at most. `deploys`: all replicas are
+redeployed with another Bento and back, one after the other. `cost`: requests through a gateway and without.
+Needs HAProxy and wrk.
 """
 
 import os
@@ -23,53 +23,61 @@ from pathlib import Path
 import numpy as np
 import urllib3
 
-from benchmarks.search import Row, run
-from benchmarks.serving.load import draw_users, script, shoot
-from benchmarks.serving.models import write_made_up
-from experiments.config.offline import load_params
-from experiments.tracking.registry import ModelVersion
+from benchmarks.command import run_benchmark
+from benchmarks.result_rows import ResultRow, check_mark
+from benchmarks.serving.load import build_wrk_script, draw_users, run_wrk
+from benchmarks.serving.models import write_random_model
+from experiments.config import load_params
+from experiments.tracking.model_registry import ModelVersion
 from marquee.model.fitted_model import load_model
-from pipelines.commands.up import laid_out, raise_stack
-from pipelines.rollout.actuator import Hands
-from pipelines.support.bento import bento_folder, make_bento
-from service.gateway.traffic_split import servers_of
-from service.stack.launch import pid_of
-from service.stack.stack_config import STABLE, Arm, Stack, free_ports
+from pipelines.commands.up import build_stack_config, start_stack
+from pipelines.rollout.actuator import StackActuator
+from pipelines.support.bento import BentoContent, get_bento_folder, ensure_bento
+from service.gateway.traffic_split import query_servers
+from service.stack.pid_files import find_process
+from service.stack.stack_config import STABLE, Arm, StackConfig, find_free_ports
 from service.stack.supervisor import Supervisor
 
-REQUESTS, DEPLOYS = 100_000, 50
-EVERY_S = 2.0
-CLIENTS, PAUSE_S = 12, 0.02
-RETRIES = 2
-PATIENCE_S = 1.0  # of a client, for one try
+N_REQUESTS, N_DEPLOYS = 100_000, 50
+FAULT_INTERVAL_S = 2.0
+N_CLIENTS, MEAN_PAUSE_S = 12, 0.02
+N_RETRIES = 2
+CLIENT_TIMEOUT_S = 1.0  # for one attempt
 SIGNALS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
-REPLICAS, USERS = 3, 2000
+N_REPLICAS, N_USERS, N_ITEMS = 3, 2000, 1000
+MAX_FIRST_FAILURE_RATE, MAX_P999_MS, MAX_GATEWAY_COST_MS = 1e-3, 1000, 0.4  # targets
 
 
 @dataclass
-class Told:
-    """What clients saw."""
+class RequestStats:
+    """Durations and failures of requests, as clients saw them."""
 
     seconds: list[float] = field(default_factory=list)  # of each request, with its retries
-    first_failed: int = 0
-    failed: int = 0
+    first_failed: int = 0  # requests whose first attempt failed
+    failed: int = 0  # requests whose last retry failed
 
     @property
-    def asked(self) -> int:
-        """Requests."""
+    def n_requests(self) -> int:
+        """Number of requests."""
         return len(self.seconds)
 
+    def quantile_ms(self, level: float) -> float:
+        """Return a quantile of the durations in milliseconds."""
+        return 1000 * float(np.quantile(self.seconds, level))
 
-class Clients:
-    """Ask, each on a connection that is kept, until they are told to stop."""
+
+class ClientPool:
+    """Clients that send requests from threads, over connections that are kept alive, while the block runs."""
 
     def __init__(self, port: int) -> None:
-        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=CLIENTS, block=True)
+        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=N_CLIENTS, block=True)
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(CLIENTS)]
-        self._told = [Told() for _ in range(CLIENTS)]
+        self._stats = [RequestStats() for _ in range(N_CLIENTS)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(N_CLIENTS)
+        ]
 
-    def __enter__(self) -> "Clients":
+    def __enter__(self) -> "ClientPool":
         for thread in self._threads:
             thread.start()
         return self
@@ -79,162 +87,157 @@ class Clients:
         for thread in self._threads:
             thread.join(10)
 
-    @property
-    def told(self) -> Told:
-        """Of all of them."""
-        return Told(
-            [each for told in self._told for each in told.seconds],
-            sum(told.first_failed for told in self._told),
-            sum(told.failed for told in self._told),
+    def collect_stats(self) -> RequestStats:
+        """Return the statistics of all clients so far."""
+        return RequestStats(
+            [seconds for stats in self._stats for seconds in stats.seconds],
+            sum(stats.first_failed for stats in self._stats),
+            sum(stats.failed for stats in self._stats),
         )
 
-    def _ask(self, number: int) -> None:
-        rng, told = random.Random(number), self._told[number]
+    def _run(self, number: int) -> None:
+        rng, stats = random.Random(number), self._stats[number]
         while not self._stop.is_set():
-            began = time.perf_counter()
-            path = f"/recommend/{rng.randrange(USERS)}"
-            for tries in range(1 + RETRIES):
-                if self._answered(path):
+            start = time.perf_counter()
+            path = f"/recommend/{rng.randrange(N_USERS)}"
+            for attempt in range(1 + N_RETRIES):
+                if self._succeeds(path):
                     break
-                told.first_failed += tries == 0
+                stats.first_failed += attempt == 0
             else:
-                told.failed += 1
-            told.seconds.append(time.perf_counter() - began)
-            time.sleep(rng.random() * 2 * PAUSE_S)
+                stats.failed += 1
+            stats.seconds.append(time.perf_counter() - start)
+            time.sleep(rng.random() * 2 * MEAN_PAUSE_S)
 
-    def _answered(self, path: str) -> bool:
-        timeout = urllib3.Timeout(total=PATIENCE_S)
+    def _succeeds(self, path: str) -> bool:
+        timeout = urllib3.Timeout(total=CLIENT_TIMEOUT_S)
         try:
             return self._pool.request("GET", path, retries=False, timeout=timeout).status == 200
         except urllib3.exceptions.HTTPError:
             return False
 
 
-def kill_rows(share: float) -> Iterable[Row]:
-    """Requests while processes die."""
-    with standing() as (stack, _), Clients(stack.port) as clients:
-        rng, done = random.Random(1), 0
-        while clients.told.asked < REQUESTS * share:
-            time.sleep(EVERY_S)
-            done += _strike(stack, rng)
-        told = clients.told
-    times = np.quantile(told.seconds, [0.5, 0.99, 0.999]) * 1000
-    note = f"{done} processes struck; p50 {times[0]:.1f} ms, p99 {times[1]:.0f} ms"
-    yield Row(
-        f"of {told.asked} requests failed, two retries", told.failed, None, None, "requests", told.asked,
-        f"target 0 {mark(told.failed == 0)}; {note}",
-    )  # fmt: skip
-    first = told.first_failed / told.asked
-    yield Row(
-        "failed at the first try", 1000 * first, None, None, "in 1,000", told.asked,
-        f"target 1 in 1,000 {mark(first <= 1e-3)}",
-    )  # fmt: skip
-    yield Row(
-        "p99.9, retries included",
-        times[2],
-        None,
-        None,
-        "ms",
-        told.asked,
-        f"target 1,000 ms {mark(times[2] <= 1000)}",
+def kill_rows(share: float) -> Iterable[ResultRow]:
+    """Measure requests while processes are killed, stopped and terminated."""
+    with running_stack() as (stack, _), ClientPool(stack.port) as clients:
+        rng, n_faults = random.Random(1), 0
+        while clients.collect_stats().n_requests < N_REQUESTS * share:
+            time.sleep(FAULT_INTERVAL_S)
+            n_faults += _signal_random_process(stack, rng)
+        stats = clients.collect_stats()
+    n = stats.n_requests
+    durations = f"p50 {stats.quantile_ms(0.5):.1f} ms, p99 {stats.quantile_ms(0.99):.0f} ms"
+    note = f"target 0 {check_mark(stats.failed == 0)}; {n_faults} processes signaled; {durations}"
+    yield ResultRow(
+        f"of {n} requests failed after two retries", stats.failed, None, None, "requests", n, note
     )
+    rate = stats.first_failed / n
+    note = f"target 1 in 1,000 {check_mark(rate <= MAX_FIRST_FAILURE_RATE)}"
+    yield ResultRow("failed at the first attempt", 1000 * rate, None, None, "in 1,000", n, note)
+    p999 = stats.quantile_ms(0.999)
+    note = f"target {MAX_P999_MS:,} ms {check_mark(p999 <= MAX_P999_MS)}"
+    yield ResultRow("p99.9 with retries", p999, None, None, "ms", n, note)
 
 
-def _strike(stack: Stack, rng: random.Random) -> int:
-    """One process that others can stand in for; how many were struck."""
-    up = {
+def _signal_random_process(stack: StackConfig, rng: random.Random) -> int:
+    """Signal one process that others can replace; return the number of signaled processes, 0 or 1."""
+    replicas = {
         server.name
         for gateway in stack.gateways
-        for server in servers_of(stack.folder, gateway) or ()
-        if server.backend == STABLE and server.up
+        for server in query_servers(stack.folder, gateway) or ()
+        if server.backend == STABLE and server.is_up
     }
-    gateways = [gateway.name for gateway in stack.gateways if pid_of(stack.folder, gateway.name)]
-    victims = [*stack.beating]
-    victims += sorted(up) if len(up) > 1 else []
-    victims += gateways if len(gateways) > 1 else []
-    found = pid_of(stack.folder, rng.choice(victims))
-    if found is None:
+    gateways = [gateway.name for gateway in stack.gateways if find_process(stack.folder, gateway.name)]
+    candidates = [*stack.heartbeat_processes]
+    candidates += sorted(replicas) if len(replicas) > 1 else []
+    candidates += gateways if len(gateways) > 1 else []
+    process = find_process(stack.folder, rng.choice(candidates))
+    if process is None:
         return 0
-    os.kill(found[0], rng.choice(SIGNALS))
+    os.kill(process.pid, rng.choice(SIGNALS))
     return 1
 
 
-def deploy_rows(share: float) -> Iterable[Row]:
-    """Requests while everything is deployed anew, again and again."""
-    deploys = max(2, round(DEPLOYS * share))
-    with standing() as (stack, arms), Clients(stack.port) as clients:
-        hands, took = Hands(stack), []
-        for number in range(deploys):
-            began = time.perf_counter()
-            hands.crown(arms[1 - number % 2])
-            took.append(time.perf_counter() - began)
-        told = clients.told
-    p999 = 1000 * float(np.quantile(told.seconds, 0.999))
-    yield Row(
-        f"of {told.asked} requests failed at the first try, {deploys} rolling deploys",
-        told.first_failed, None, None, "requests", told.asked,
-        f"target 0 {mark(told.first_failed == 0)}; {np.median(took):.1f} s each, p99.9 {p999:.0f} ms",
+def deploy_rows(share: float) -> Iterable[ResultRow]:
+    """Measure requests during rolling deployments."""
+    n_deploys = max(2, round(N_DEPLOYS * share))
+    with running_stack() as (stack, arms), ClientPool(stack.port) as clients:
+        actuator, seconds = StackActuator(stack), []
+        for number in range(n_deploys):
+            start = time.perf_counter()
+            actuator.promote(arms[1 - number % 2])
+            seconds.append(time.perf_counter() - start)
+        stats = clients.collect_stats()
+    durations = f"{np.median(seconds):.1f} s each, p99.9 {stats.quantile_ms(0.999):.0f} ms"
+    yield ResultRow(
+        f"of {stats.n_requests} requests failed at the first attempt, {n_deploys} rolling deployments",
+        stats.first_failed, None, None, "requests", stats.n_requests,
+        f"target 0 {check_mark(stats.first_failed == 0)}; {durations}",
     )  # fmt: skip
 
 
-def cost_rows(share: float) -> Iterable[Row]:
-    """One request after the other, through a gateway and past it."""
+def cost_rows(share: float) -> Iterable[ResultRow]:
+    """Measure requests through a gateway and directly to a replica, one at a time."""
     rounds, seconds = (5, 3.0) if share == 1.0 else (2, 1.0)
-    users = draw_users([str(number) for number in range(USERS)])
-    with standing(replicas=1) as (stack, _), tempfile.TemporaryDirectory() as folder:
+    users = draw_users([str(number) for number in range(N_USERS)])
+    with running_stack(replicas=1) as (stack, _), tempfile.TemporaryDirectory() as folder:
         lua = Path(folder) / "users.lua"
-        lua.write_text(script([("GET", f"/recommend/{user}", None) for user in users]), encoding="utf-8")
+        lua.write_text(
+            build_wrk_script([("GET", f"/recommend/{user}", None) for user in users]), encoding="utf-8"
+        )
         ports = (stack.port, stack.replicas[STABLE][0].port)
-        shots = np.array([[shoot(port, lua, seconds, 1).p50 for port in ports] for _ in range(1 + rounds)])[
-            1:
-        ]
-    through, direct = np.median(shots, axis=0)
-    more = float(np.median(shots[:, 0] - shots[:, 1]))
-    spread = np.ptp(shots[:, 0] - shots[:, 1]) / 2
-    note = f"{more:.2f} ± {spread:.2f} ms more, target 0.4 ms {mark(more <= 0.4)}"
-    yield Row("p50 through a gateway; past it", through, direct, direct / through, "ms", rounds, note)
+        rows = [[run_wrk(port, lua, seconds, 1).p50 for port in ports] for _ in range(1 + rounds)]
+    medians = np.array(rows[1:])  # the first round is the warm-up
+    through, direct = np.median(medians, axis=0)
+    costs = medians[:, 0] - medians[:, 1]
+    cost, spread = float(np.median(costs)), np.ptp(costs) / 2
+    target = f"target {MAX_GATEWAY_COST_MS} ms {check_mark(cost <= MAX_GATEWAY_COST_MS)}"
+    note = f"{cost:.2f} ± {spread:.2f} ms more, {target}"
+    yield ResultRow(
+        "p50 through a gateway; without it", through, direct, direct / through, "ms", rounds, note
+    )
 
 
 @contextmanager
-def standing(replicas: int = REPLICAS) -> Iterator[tuple[Stack, tuple[Arm, Arm]]]:
-    """A stack that is up, and two Bentos for it; it ends with the block."""
+def running_stack(replicas: int = N_REPLICAS) -> Iterator[tuple[StackConfig, tuple[Arm, Arm]]]:
+    """Start a stack and make two Bentos for it; the stack is stopped when the block ends."""
     with tempfile.TemporaryDirectory(prefix="mq-") as name:
         folder = Path(name)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        write_made_up(folder / "model", USERS, 1000)
+        write_random_model(folder / "model", N_USERS, N_ITEMS)
         digest = load_model(folder / "model").digest
-        first, second = (_arm(folder / "model", digest, version) for version in (1, 2))
-        params = load_params()
-        gateway = params.gateway.model_copy(update={"requests_per_10s": 10**9})
-        stack = laid_out(
-            params.model_copy(update={"gateway": gateway}),
-            folder / "run",
-            replicas=replicas,
-            port=free_ports(1)[0],
-            host="127.0.0.1",
-            events=folder / "events",
-        )
+        first, second = (_make_arm(folder / "model", digest, version) for version in (1, 2))
+        stack = _unlimited_stack_config(folder, replicas)
         try:
-            raise_stack(stack, {STABLE: first})
+            start_stack(stack, {STABLE: first})
             yield stack, (first, second)
         finally:
-            Supervisor(stack.folder).end()
+            Supervisor(stack.folder).shut_down()
 
 
-def _arm(model: Path, digest: str, version: int) -> Arm:
-    told = ModelVersion("marquee", version, "0f0f", (), {})
-    return Arm(str(bento_folder(make_bento("marquee", model, digest, told, None))), version)
+def _unlimited_stack_config(folder: Path, replicas: int) -> StackConfig:
+    """Return the configuration of a stack without a rate limit."""
+    params = load_params()
+    gateway = params.gateway.model_copy(update={"requests_per_10s": 10**9})
+    return build_stack_config(
+        params.model_copy(update={"gateway": gateway}),
+        folder / "run",
+        replicas=replicas,
+        port=find_free_ports(1)[0],
+        host="127.0.0.1",
+        events=folder / "events",
+    )
 
 
-def mark(reached: bool) -> str:
-    """Of a target."""
-    return "✓" if reached else "✗"
+def _make_arm(model: Path, digest: str, version: int) -> Arm:
+    content = BentoContent("marquee", digest, ModelVersion("marquee", version, "0f0f"), None)
+    return Arm(str(get_bento_folder(ensure_bento(content, model))), version)
 
 
 PARTS = {"cost": cost_rows, "kills": kill_rows, "deploys": deploy_rows}
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="mq-bentos-") as bentos:
-        os.environ["BENTOML_HOME"] = bentos  # once: BentoML remembers the first that it saw
-        code = run("python -m benchmarks.chaos", __doc__, PARTS)
-    sys.exit(code)
+        os.environ["BENTOML_HOME"] = bentos  # for all parts: BentoML reads it only once
+        exit_code = run_benchmark("python -m benchmarks.chaos", __doc__, PARTS)
+    sys.exit(exit_code)

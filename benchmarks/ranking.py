@@ -1,20 +1,20 @@
-"""How well each algorithm ranks what was held out, and how long it takes; `implicit` beside its two.
+"""Measure how well each algorithm ranks held-out items and how long it takes; compare with `implicit`.
 
     python -m benchmarks.ranking [--quick] [--json FILE]
 
-80% of the ratings train, a random 20% are held out; of these, ratings of 4 and more are relevant. The
-rankers learn from training ratings of 4 and more, and nobody is shown what they rated in training.
-"tuned", and the 30 epochs of ImplicitBPR, were chosen on this very held-out part of MovieLens 1M: a little
-too good to be true. The rating predictors learn from all training ratings, with their defaults.
-The peer is `implicit` on its own: its `fit` with the same parameters, and its `recommend` for all users.
-`MARQUEE_DATA_DIR` names the folder that holds ml-1m/; without it the ratings are synthetic.
+80% of the ratings are for training, a random 20% are held out; held-out ratings of 4 or more are relevant.
+Ranking models learn from training ratings of 4 or more, rating models from all training ratings with their
+default parameters. Items that a user rated in training are never recommended.
+
+The parameters of "tuned", and the 30 epochs of ImplicitBPR, were chosen on the same held-out ratings of
+MovieLens 1M, so their figures are slightly optimistic. The peer is `implicit` itself: its `fit` with the same
+parameters, and its `recommend` for all users. The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR;
+without them, synthetic ones.
 """
 
-import argparse
-import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -26,173 +26,202 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 from threadpoolctl import threadpool_limits
 
-from benchmarks.folds import source
+from benchmarks.command import benchmark_parser
+from benchmarks.ratings import load_ratings
+from benchmarks.result_rows import ResultRow, write_rows
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
 from marquee.algorithms.popularity import Popularity
-from marquee.algorithms.retrieval import best_lists
-from marquee.algorithms.scoring import pairs_of
+from marquee.algorithms.retrieval import recommend_lists
+from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.svd import SVD, SVDpp
-from marquee.algorithms.threads import n_threads
-from marquee.arrays import Integers
-from marquee.interactions.matrix import RatingMatrix
-from marquee.interactions.splitting import random_holdout
+from marquee.algorithms.threads import thread_count
+from marquee.arrays import Float32Array, Int32Array
+from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.splitting import split_at_random
 from marquee.metrics.beyond_accuracy import coverage
-from marquee.metrics.ranking import Relevant, judge, ndcg, recall
+from marquee.metrics.ranking import RelevantItems, evaluate_lists, ndcg, recall
 
 TEST_SHARE = 0.2
-LIKED = 4.0
-LENGTH = 20
+RELEVANCE_THRESHOLD = 4.0
+LIST_LENGTH = 20
 SEED = 0
-SAMPLE = 100_000  # ratings of --quick
-REPEATS = 3
-UNITS = {"nDCG@10": "1", "recall@20": "1", "coverage@20": "1", "fit": "s", "top 20 of all": "s"}
-OURS: dict[str, Callable[[], Algorithm]] = {
-    "Popularity": lambda: Popularity(threshold=LIKED),
-    "EASE": lambda: EASE(threshold=LIKED),
-    "EASE, float32": lambda: EASE(threshold=LIKED, dtype="float32"),
-    "ImplicitALS": lambda: ImplicitALS(threshold=LIKED, random_state=SEED),
-    "ImplicitALS, tuned": lambda: ImplicitALS(reg_all=10, alpha=4, threshold=LIKED, random_state=SEED),
-    "ImplicitBPR": lambda: ImplicitBPR(threshold=LIKED, random_state=SEED),
+N_REPEATS = 3
+N_QUICK_RATINGS = 100_000
+N_WARM_UP_RATINGS = 2000
+ALGORITHMS: Mapping[str, Callable[[], Algorithm]] = {
+    "Popularity": lambda: Popularity(threshold=RELEVANCE_THRESHOLD),
+    "EASE": lambda: EASE(threshold=RELEVANCE_THRESHOLD),
+    "EASE, float32": lambda: EASE(threshold=RELEVANCE_THRESHOLD, dtype="float32"),
+    "ImplicitALS": lambda: ImplicitALS(threshold=RELEVANCE_THRESHOLD, random_state=SEED),
+    "ImplicitALS, tuned": lambda: ImplicitALS(
+        reg_all=10, alpha=4, threshold=RELEVANCE_THRESHOLD, random_state=SEED
+    ),
+    "ImplicitBPR": lambda: ImplicitBPR(threshold=RELEVANCE_THRESHOLD, random_state=SEED),
     "SVD (ratings)": lambda: SVD(random_state=SEED),
     "SVD++ (ratings)": lambda: SVDpp(random_state=SEED),
 }
-PEERS: dict[str, Callable[[], Any]] = {
+IMPLICIT_MODELS: Mapping[str, Callable[[], Any]] = {  # alpha: confidence of a positive, one more than ours
     "ImplicitALS": lambda: AlternatingLeastSquares(
-        64, 0.01, alpha=2.0, iterations=15, num_threads=n_threads(), random_state=SEED
+        64, 0.01, alpha=2.0, iterations=15, num_threads=thread_count(), random_state=SEED
     ),
     "ImplicitALS, tuned": lambda: AlternatingLeastSquares(
-        64, 10, alpha=5.0, iterations=15, num_threads=n_threads(), random_state=SEED
+        64, 10, alpha=5.0, iterations=15, num_threads=thread_count(), random_state=SEED
     ),
     "ImplicitBPR": lambda: BayesianPersonalizedRanking(64, iterations=30, num_threads=1, random_state=SEED),
 }
 
 
 @dataclass(frozen=True)
-class Row:
-    """One figure, ours and the peer's."""
+class MetricColumn:
+    """Column of the table."""
 
-    what: str
-    ours: float
-    peer: float | None
-    ratio: float | None  # peer / ours for seconds (how many times faster ours is), else ours / peer
+    name: str
     unit: str
-    n: int  # training ratings
+    digits: int
+    is_lower_better: bool = False
+
+
+NDCG, RECALL, COVERAGE = (
+    MetricColumn("nDCG@10", "1", 4),
+    MetricColumn("recall@20", "1", 4),
+    MetricColumn("coverage@20", "1", 3),
+)
+FIT = MetricColumn("fit", "s", 2, is_lower_better=True)
+LISTS = MetricColumn("top 20 of all", "s", 2, is_lower_better=True)
+COLUMNS = (NDCG, RECALL, COVERAGE, FIT, LISTS)
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is learned from, what is relevant, and the matrices that `implicit` takes."""
+class RankingTask:
+    """Training ratings, relevant held-out items, and the matrices that `implicit` takes."""
 
-    matrix: RatingMatrix
-    relevant: Relevant
-    liked: scipy.sparse.csr_matrix
-    seen: scipy.sparse.csr_matrix
+    matrix: InteractionMatrix
+    relevant: RelevantItems
+    liked: scipy.sparse.csr_matrix  # users x items: 1 for ratings of at least the threshold
+    seen: scipy.sparse.csr_matrix  # users x items: 1 for all ratings
 
 
-def task_of(ratings: pd.DataFrame) -> Task:
-    """Split a ratings table."""
-    fold = random_holdout(len(ratings), TEST_SHARE, SEED)
-    matrix = RatingMatrix.from_frame(ratings.iloc[fold.train])
-    held_out = pairs_of(ratings.iloc[fold.test], matrix)
-    liked = held_out.actual >= LIKED
-    relevant = Relevant.from_pairs(held_out.users[liked], held_out.items[liked], matrix.n_users)
-    seen = scipy.sparse.csr_matrix(
-        ((matrix.values >= LIKED).astype(np.float32), matrix.items, matrix.indptr),
-        shape=(matrix.n_users, matrix.n_items),
+@dataclass(frozen=True)
+class RankingRun:
+    """Lists of one run, shape (n_users, LIST_LENGTH), and its times."""
+
+    lists: Int32Array
+    fit_seconds: float
+    list_seconds: float
+
+
+def build_task(ratings: pd.DataFrame) -> RankingTask:
+    """Split a ratings table into training and held-out ratings."""
+    split = split_at_random(len(ratings), TEST_SHARE, SEED)
+    matrix = InteractionMatrix.from_frame(ratings.iloc[split.train])
+    held_out = encode_pairs(ratings.iloc[split.test], matrix)
+    is_relevant = held_out.actual >= RELEVANCE_THRESHOLD
+    relevant = RelevantItems.from_pairs(
+        held_out.users[is_relevant], held_out.items[is_relevant], matrix.n_users
     )
-    positives = seen.copy()
-    positives.eliminate_zeros()
-    seen.data[:] = 1
-    return Task(matrix, relevant, positives, seen)
+    liked = _to_scipy(matrix, (matrix.values >= RELEVANCE_THRESHOLD).astype(np.float32))
+    liked.eliminate_zeros()
+    seen = _to_scipy(matrix, np.ones(len(matrix.items), np.float32))
+    return RankingTask(matrix, relevant, liked, seen)
 
 
-def run_ours(make: Callable[[], Algorithm], task: Task) -> tuple[Integers, float, float]:
-    """Lists, and seconds of `fit` and of the lists."""
-    model, matrix, began = make(), task.matrix, perf_counter()
-    model.fit(matrix)
+def _to_scipy(matrix: InteractionMatrix, values: Float32Array) -> scipy.sparse.csr_matrix:
+    shape = (matrix.n_users, matrix.n_items)
+    return scipy.sparse.csr_matrix((values, matrix.items, matrix.indptr), shape=shape)
+
+
+def run_marquee(create: Callable[[], Algorithm], task: RankingTask) -> RankingRun:
+    """Fit an algorithm of Marquee and make the lists of all users."""
+    algorithm, matrix, start = create(), task.matrix, perf_counter()
+    algorithm.fit(matrix)
     fitted = perf_counter()
-    lists, _ = best_lists(model, matrix.indptr, matrix.items, LENGTH)
-    return lists, fitted - began, perf_counter() - fitted
+    lists, _ = recommend_lists(algorithm, matrix.indptr, matrix.items, LIST_LENGTH)
+    return RankingRun(lists, fitted - start, perf_counter() - fitted)
 
 
-def run_peer(make: Callable[[], Any], task: Task) -> tuple[Integers, float, float]:
-    """The same by `implicit`, with the one thread of BLAS that it asks for."""
+def run_implicit(create: Callable[[], Any], task: RankingTask) -> RankingRun:
+    """Fit a model of implicit and make the lists of all users; implicit asks for one BLAS thread."""
     with threadpool_limits(1, "blas"):
-        model, began = make(), perf_counter()
+        model, start = create(), perf_counter()
         model.fit(task.liked, show_progress=False)
         fitted = perf_counter()
-        lists, _ = model.recommend(np.arange(task.matrix.n_users), task.seen, N=LENGTH)
-    return lists, fitted - began, perf_counter() - fitted
+        lists, _ = model.recommend(np.arange(task.matrix.n_users), task.seen, N=LIST_LENGTH)
+    return RankingRun(lists, fitted - start, perf_counter() - fitted)
 
 
-def figures(runs: list[tuple[Integers, float, float]], task: Task) -> list[float]:
-    """The values of `UNITS`, in their order; seconds are medians."""
-    lists = runs[0][0]
-    judged = judge(lists, task.relevant)
+def summarize_runs(runs: Sequence[RankingRun], task: RankingTask) -> dict[MetricColumn, float]:
+    """Return the metrics of the first run's lists, and the median times of all runs."""
+    lists = runs[0].lists
+    evaluation = evaluate_lists(lists, task.relevant)
+    return {
+        NDCG: float(ndcg(evaluation, 10).mean()),
+        RECALL: float(recall(evaluation, LIST_LENGTH).mean()),
+        COVERAGE: coverage(lists, task.matrix.n_items, LIST_LENGTH),
+        FIT: median(run.fit_seconds for run in runs),
+        LISTS: median(run.list_seconds for run in runs),
+    }
+
+
+def measure_algorithm(name: str, task: RankingTask, n_repeats: int) -> list[ResultRow]:
+    """Return a row for each column of an algorithm; Marquee and implicit take turns."""
+    our_runs, peer_runs = [], []
+    for _ in range(n_repeats):
+        our_runs.append(run_marquee(ALGORITHMS[name], task))
+        if name in IMPLICIT_MODELS:
+            peer_runs.append(run_implicit(IMPLICIT_MODELS[name], task))
+    ours = summarize_runs(our_runs, task)
+    peers = summarize_runs(peer_runs, task) if peer_runs else {}
+    n_ratings = len(task.matrix.values)
     return [
-        float(ndcg(judged, 10).mean()),
-        float(recall(judged, LENGTH).mean()),
-        coverage(lists, task.matrix.n_items, LENGTH),
-        median(fit for _, fit, _ in runs),
-        median(seconds for _, _, seconds in runs),
+        _compare(f"{name}: {column.name}", column, ours[column], peers.get(column), n_ratings)
+        for column in COLUMNS
     ]
 
 
-def rows(task: Task, repeats: int) -> Iterator[Row]:
-    """The whole table: ours and the peer take turns."""
-    for name, make in OURS.items():
-        ours, theirs = [], []
-        for _ in range(repeats):
-            ours.append(run_ours(make, task))
-            if name in PEERS:
-                theirs.append(run_peer(PEERS[name], task))
-        peers = figures(theirs, task) if theirs else [None] * len(UNITS)
-        for (what, unit), value, peer in zip(UNITS.items(), figures(ours, task), peers, strict=True):
-            ratio = None if peer is None else peer / value if unit == "s" else value / peer
-            yield Row(f"{name}: {what}", value, peer, ratio, unit, len(task.matrix.values))
+def _compare(title: str, column: MetricColumn, ours: float, peer: float | None, n: int) -> ResultRow:
+    ratio = None if peer is None else peer / ours if column.is_lower_better else ours / peer
+    return ResultRow(title, ours, peer, ratio, column.unit, n)
 
 
-def line(name: str, done: list[Row]) -> str:
-    """One algorithm's rows as a line of a Markdown table; the peer's figures in brackets."""
-    cells = [
-        f"{row.ours:.{digits}f}" + (f" ({row.peer:.{digits}f})" if row.peer is not None else "")
-        for row, digits in zip(done, (4, 4, 3, 2, 2), strict=True)
-    ]
-    return " | ".join([f"| {name}", *cells]) + " |"
+def measure_all(task: RankingTask, n_repeats: int) -> Iterator[ResultRow]:
+    """Measure all algorithms, and print a Markdown table line by line; implicit is in brackets."""
+    titles = [column.name if column.unit == "1" else f"{column.name} {column.unit}" for column in COLUMNS]
+    print(f"| Marquee (implicit) | {' | '.join(titles)} |")
+    print("| :-- |" + " --: |" * len(COLUMNS))
+    for name in ALGORITHMS:
+        rows = measure_algorithm(name, task, n_repeats)
+        cells = [_format_cell(row, column) for row, column in zip(rows, COLUMNS, strict=True)]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        yield from rows
 
 
-def warm_up(ratings: pd.DataFrame) -> None:
-    """Compile, so that no measurement does."""
-    small = task_of(ratings.iloc[:2000])
-    for make in OURS.values():
-        run_ours(make, small)
+def _format_cell(row: ResultRow, column: MetricColumn) -> str:
+    peer = "" if row.peer is None else f" ({row.peer:.{column.digits}f})"
+    return f"{row.ours:.{column.digits}f}{peer}"
 
 
-def main() -> None:
-    """Print the table line by line; with --json, write its figures too."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help=f"{SAMPLE:,} ratings, each thing once")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
-    options = parser.parse_args()
-    data = source(None, SAMPLE if options.quick else None)
-    warm_up(data.ratings)
-    task = task_of(data.ratings)
-    print(f"{data.name}: {len(task.matrix.values):,} training ratings, {n_threads()} threads\n")
-    print(
-        " | ".join(["| (implicit itself)", *(f"{w} {u}" if u == "s" else w for w, u in UNITS.items())]) + " |"
-    )
-    print("| :-- |" + " --: |" * len(UNITS))
-    done: list[Row] = []
-    names = iter(OURS)
-    for row in rows(task, 1 if options.quick else REPEATS):
-        done.append(row)
-        if len(done) % len(UNITS) == 0:
-            print(line(next(names), done[-len(UNITS) :]), flush=True)
+def load_kernels(ratings: pd.DataFrame) -> None:
+    """Run every algorithm on a few ratings, so that no measurement includes compiling."""
+    task = build_task(ratings.iloc[:N_WARM_UP_RATINGS])
+    for create in ALGORITHMS.values():
+        run_marquee(create, task)
+
+
+def main() -> int:
+    """Measure and print the table; with --json, write its rows too."""
+    quick_help = f"{N_QUICK_RATINGS:,} ratings, each algorithm once"
+    options = benchmark_parser("python -m benchmarks.ranking", __doc__, quick_help).parse_args()
+    named = load_ratings(None, N_QUICK_RATINGS if options.quick else None)
+    load_kernels(named.ratings)
+    task = build_task(named.ratings)
+    print(f"{named.name}: {len(task.matrix.values):,} training ratings, {thread_count()} threads\n")
+    rows = list(measure_all(task, 1 if options.quick else N_REPEATS))
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in done], indent=2) + "\n", encoding="utf-8")
+        write_rows(map(asdict, rows), options.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,230 +1,271 @@
-"""What SVD costs from one million ratings to twenty: seconds a rating and epoch, and memory.
+"""Measure how time and memory of SVD grow from one million to twenty million ratings.
 
     python -m benchmarks.scaling [--quick] [--json FILE] [--figure FILE]
 
-Each size is a fresh process on one core. Users grow with the ratings, items with their power of 2/3, as in
-MovieLens: from 6,900 users and 3,700 items at one million to 138,000 and 27,000 at twenty.
+Each size runs in a new process on one core. Users grow in proportion to the ratings, items with their power
+of 2/3, as in MovieLens: from 6,900 users and 3,700 items at one million to 138,000 and 27,000 at twenty
+million.
 """
 
-import argparse
-import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.folds import SCALE, read_ratings, toy
-from benchmarks.measure import Job, Result, cores, describe_machine, memory_mb, peak_mb, run_apart, serve
-from benchmarks.table.figure import FAINT, INK, OURS, save
-from benchmarks.table.markdown import table
+from benchmarks.command import benchmark_parser
+from benchmarks.folds import read_ratings, toy_ratings, write_ratings
+from benchmarks.machine import available_cores, describe_machine, peak_resident_mb, resident_mb
+from benchmarks.markdown import markdown_table
+from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR, TEXT_COLOR, save_figure
+from benchmarks.process_jobs import Job, JobResult, run_job, serve_job
+from benchmarks.ratings import RATING_SCALE
+from benchmarks.result_rows import ResultRow, check_mark, write_rows
 from marquee.algorithms.svd import SVD
-from marquee.interactions.matrix import ITEM, RATING, USER, RatingMatrix
+from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.table import ITEM, RATING, USER
 
 MILLION = 1_000_000
 SIZES = (1, 2, 5, 10, 20)  # millions of ratings
 QUICK_SIZES = (1, 2)
-LARGEST, USERS, ITEMS = 20, 138_000, 27_000  # the data set that the largest is to be like
-EPOCHS = 5
-MOST_TIME = 1.5  # of the time a rating and epoch of the smallest, that the largest may take
-STRAIGHT = 1.1  # of the memory a rating in the middle, that the largest may take
+LARGEST_SIZE, LARGEST_USERS, LARGEST_ITEMS = 20, 138_000, 27_000  # as in MovieLens 20M
+N_TASTES = 4  # factors of the generated ratings
+N_EPOCHS = 5  # measured
+MAX_TIME_RATIO = 1.5  # time per rating and epoch, largest to smallest size
+MAX_MEMORY_RATIO = 1.1  # memory per rating, largest to middle size
 COMMAND = (sys.executable, "-m", "benchmarks.scaling")
 
 
 @dataclass(frozen=True)
-class Point:
-    """One size."""
+class SizeCost:
+    """Time and memory of SVD for one number of ratings."""
 
-    n: int  # ratings
-    users: int
-    items: int
-    data_seconds: float  # from frame to matrix
-    nanoseconds: float  # a rating and epoch, median of the epochs
-    spread: float  # largest minus smallest of the epochs
-    before_mb: float  # with the frame, before the work
+    n_ratings: int
+    n_users: int
+    n_items: int
+    matrix_seconds: float  # from table to matrix
+    epoch_ns: float  # per rating and epoch: median of the epochs
+    epoch_ns_spread: float  # largest minus smallest of the epochs
+    start_mb: float  # with the table, before the work
     peak_mb: float
 
     @property
-    def taken_mb(self) -> float:
-        """What matrix and model take."""
-        return self.peak_mb - self.before_mb
+    def work_mb(self) -> float:
+        """Memory of matrix and model."""
+        return self.peak_mb - self.start_mb
+
+    @property
+    def millions(self) -> float:
+        """Number of ratings in millions."""
+        return self.n_ratings / MILLION
 
 
-def planted(n: int, seed: int = 0) -> pd.DataFrame:
-    """So many ratings of planted factors; users differ in activity, items in popularity, as in MovieLens.
+# Measurement
 
-    Plainer than `marquee.synthetic`, which takes minutes for twenty million: a pair may occur twice.
+
+def generate_ratings(n_ratings: int, seed: int = 0) -> pd.DataFrame:
+    """Generate ratings from random factors; activity of users and popularity of items vary as in MovieLens.
+
+    Simpler than `marquee.synthetic`, which takes minutes for twenty million ratings: a pair may occur twice.
     """
     rng = np.random.default_rng(seed)
-    n_users = max(1, round(USERS * n / (LARGEST * MILLION)))
-    n_items = max(1, round(ITEMS * (n / (LARGEST * MILLION)) ** (2 / 3)))
+    size = n_ratings / (LARGEST_SIZE * MILLION)
+    n_users, n_items = max(1, round(LARGEST_USERS * size)), max(1, round(LARGEST_ITEMS * size ** (2 / 3)))
     activity = rng.lognormal(0, 1.2, n_users).cumsum()
     popularity = np.exp(4.6 * rng.random(n_items)).cumsum()
-    users = np.searchsorted(activity, rng.random(n) * activity[-1]).astype(np.int32)
-    items = np.searchsorted(popularity, rng.random(n) * popularity[-1]).astype(np.int32)
-    tastes, traits = rng.normal(0, 0.6, (n_users, 4)), rng.normal(0, 0.6, (n_items, 4))
+    users = np.searchsorted(activity, rng.random(n_ratings) * activity[-1]).astype(np.int32)
+    items = np.searchsorted(popularity, rng.random(n_ratings) * popularity[-1]).astype(np.int32)
+    user_factors, item_factors = (
+        rng.normal(0, 0.6, (n_users, N_TASTES)),
+        rng.normal(0, 0.6, (n_items, N_TASTES)),
+    )
     expected = 3.6 + rng.normal(0, 0.4, n_users)[users] + rng.normal(0, 0.5, n_items)[items]
-    for taste, trait in zip(tastes.T, traits.T, strict=True):
-        expected += taste[users] * trait[items]
-    ratings = np.clip(np.rint(expected + rng.normal(0, 0.85, n)), *SCALE).astype(np.float32)
+    for user_factor, item_factor in zip(user_factors.T, item_factors.T, strict=True):
+        expected += user_factor[users] * item_factor[items]
+    ratings = np.clip(np.rint(expected + rng.normal(0, 0.85, n_ratings)), *RATING_SCALE).astype(np.float32)
     return pd.DataFrame({USER: users, ITEM: items, RATING: ratings})
 
 
-def measure(job: Job) -> Result:
-    """Fit SVD on the ratings of a folder, epoch by epoch."""
-    algorithm = SVD(n_epochs=EPOCHS + 1, random_state=0)  # the first also draws the factors: not counted
-    algorithm.fit(RatingMatrix.from_frame(toy(), SCALE))
-    frame = read_ratings(job.folder)
-    before, began = memory_mb(), time.perf_counter()
-    matrix = RatingMatrix.from_frame(frame, SCALE)
-    ready = time.perf_counter()
-    seconds, last = [], 0.0
-    for _ in algorithm.epochs(matrix):
-        now = time.perf_counter()
-        seconds.append(now - last)
-        last = now
+def measure_size(n_ratings: int) -> SizeCost:
+    """Measure one number of ratings in a new process."""
+    with TemporaryDirectory() as folder:
+        write_ratings(generate_ratings(n_ratings), Path(folder))
+        result = run_job(COMMAND, Job("scaling", folder, cores=available_cores(1)))
+    nanoseconds = [1e9 * seconds / n_ratings for seconds in result["epoch_seconds"]]
+    return SizeCost(
+        n_ratings,
+        result["n_users"],
+        result["n_items"],
+        result["matrix_seconds"],
+        median(nanoseconds),
+        max(nanoseconds) - min(nanoseconds),
+        result["start_mb"],
+        result["peak_mb"],
+    )
+
+
+def run_scaling(job: Job) -> JobResult:
+    """Fit SVD to the ratings of a folder, and measure each epoch (in the child process)."""
+    algorithm = SVD(n_epochs=N_EPOCHS + 1, random_state=0)
+    algorithm.fit(InteractionMatrix.from_frame(toy_ratings(), RATING_SCALE))  # loads the kernels
+    ratings = read_ratings(job.folder)
+    start_mb, start = resident_mb(), time.perf_counter()
+    matrix = InteractionMatrix.from_frame(ratings, RATING_SCALE)
+    matrix_seconds = time.perf_counter() - start
     return {
-        "users": matrix.n_users,
-        "items": matrix.n_items,
-        "data": ready - began,
-        "epochs": seconds[1:],
-        "before_mb": before,
-        "peak_mb": peak_mb(),
+        "n_users": matrix.n_users,
+        "n_items": matrix.n_items,
+        "matrix_seconds": matrix_seconds,
+        "epoch_seconds": _epoch_seconds(algorithm, matrix),
+        "start_mb": start_mb,
+        "peak_mb": peak_resident_mb(),
     }
 
 
-def point(n: int) -> Point:
-    """One size, measured in a process of its own."""
-    with TemporaryDirectory() as folder:
-        ratings = planted(n)
-        for column, name in ((USER, "users"), (ITEM, "items"), (RATING, "ratings")):
-            np.save(Path(folder) / f"{name}.npy", ratings[column].to_numpy())
-        del ratings
-        found = run_apart(COMMAND, Job("scaling", folder, cores=cores(1)))
-    each = [1e9 * seconds / n for seconds in found["epochs"]]
-    return Point(
-        n, found["users"], found["items"], found["data"],
-        median(each), max(each) - min(each), found["before_mb"], found["peak_mb"],
-    )  # fmt: skip
+def _epoch_seconds(algorithm: SVD, matrix: InteractionMatrix) -> list[float]:
+    """Return the seconds of each epoch but the first, which also draws the initial factors."""
+    ends = [time.perf_counter() for _ in algorithm.epochs(matrix)]
+    return [end - start for start, end in pairwise(ends)]
 
 
-def rows(points: Sequence[Point]) -> list[dict[str, Any]]:
-    """The points as the other benchmarks write theirs; what they are compared with is the smallest size."""
-    written = []
-    for p in points:
-        for (what, ours, unit), (_, first, _) in zip(_figures(p), _figures(points[0]), strict=True):
-            name = f"SVD, {p.n / MILLION:g} million ratings: {what}"
-            ratio = first / ours if ours else None
-            written.append(
-                {"what": name, "ours": ours, "peer": first, "ratio": ratio, "unit": unit, "n": EPOCHS}
-            )
-    return written
+# Results
 
 
-def _figures(p: Point) -> tuple[tuple[str, float, str], ...]:
+def result_rows(costs: Sequence[SizeCost]) -> Iterator[ResultRow]:
+    """Yield the rows for `--json`; the peer of each size is the smallest size."""
+    for cost in costs:
+        for figure, smallest in zip(_figures(cost), _figures(costs[0]), strict=True):
+            (what, value, unit), (_, peer, _) = figure, smallest
+            title = f"SVD, {cost.millions:g} million ratings: {what}"
+            yield ResultRow(title, value, peer, peer / value if value else None, unit, N_EPOCHS)
+
+
+def _figures(cost: SizeCost) -> tuple[tuple[str, float, str], ...]:
+    """Return name, value and unit of each figure."""
     return (
-        ("time a rating and epoch", p.nanoseconds, "ns"),
-        ("spread of it over the epochs", p.spread, "ns"),
-        ("from frame to matrix, a rating", 1e9 * p.data_seconds / p.n, "ns"),
-        ("memory of matrix and model, a rating", 1e6 * p.taken_mb / p.n, "byte"),
-        ("peak memory", p.peak_mb, "MB"),
+        ("time per rating and epoch", cost.epoch_ns, "ns"),
+        ("range of it over the epochs", cost.epoch_ns_spread, "ns"),
+        ("table to matrix, per rating", 1e9 * cost.matrix_seconds / cost.n_ratings, "ns"),
+        ("memory of matrix and model, per rating", 1e6 * cost.work_mb / cost.n_ratings, "byte"),
+        ("peak memory", cost.peak_mb, "MB"),
     )
 
 
-def verdicts(points: Sequence[Point]) -> list[str]:
-    """The two targets, and whether they were reached."""
-    first, middle, last = points[0], points[(len(points) - 1) // 2], points[-1]
-    slower = last.nanoseconds / first.nanoseconds
-    more = (last.taken_mb / last.n) / (middle.taken_mb / middle.n)
-    size, least, half = (f"{p.n / MILLION:g} million" for p in (last, first, middle))
+def format_targets(costs: Sequence[SizeCost]) -> list[str]:
+    """Return one sentence for each of the two targets."""
+    smallest, middle, largest = costs[0], costs[(len(costs) - 1) // 2], costs[-1]
+    time_ratio = largest.epoch_ns / smallest.epoch_ns
+    memory_ratio = (largest.work_mb / largest.n_ratings) / (middle.work_mb / middle.n_ratings)
+    time_mark, memory_mark = (
+        check_mark(time_ratio <= MAX_TIME_RATIO),
+        check_mark(memory_ratio <= MAX_MEMORY_RATIO),
+    )
     return [
-        f"A rating and epoch of {size} takes {slower:.2f} times as long as of {least}; "
-        f"target ≤ {MOST_TIME} {'✓' if slower <= MOST_TIME else '✗'}",
-        f"A rating of {size} takes {more:.2f} times as much memory as of {half}; "
-        f"linear is ≤ {STRAIGHT} {'✓' if more <= STRAIGHT else '✗'}",
+        f"The time per rating and epoch at {largest.millions:g} million ratings is {time_ratio:.2f} times "
+        f"that at {smallest.millions:g} million; target ≤ {MAX_TIME_RATIO} {time_mark}",
+        f"The memory per rating at {largest.millions:g} million ratings is {memory_ratio:.2f} times "
+        f"that at {middle.millions:g} million; linear growth is ≤ {MAX_MEMORY_RATIO} {memory_mark}",
     ]
 
 
-def markdown(points: Sequence[Point]) -> str:
-    """The points as a table."""
-    heads = (
+def format_table(costs: Sequence[SizeCost]) -> str:
+    """Return the costs as a Markdown table."""
+    header = (
         "ratings",
         "users",
         "items",
-        "ns a rating and epoch",
-        "frame to matrix s",
-        "bytes a rating",
+        "ns per rating and epoch",
+        "table to matrix s",
+        "bytes per rating",
         "peak MB",
     )
-    return table(heads, [
-        [f"{p.n:,}", f"{p.users:,}", f"{p.items:,}", f"{p.nanoseconds:.1f}±{p.spread / 2:.1f}",
-         f"{p.data_seconds:.2f}", f"{1e6 * p.taken_mb / p.n:.0f}", f"{p.peak_mb:,.0f}"]
-        for p in points
-    ])  # fmt: skip
+    rows = [
+        (
+            f"{cost.n_ratings:,}",
+            f"{cost.n_users:,}",
+            f"{cost.n_items:,}",
+            f"{cost.epoch_ns:.1f}±{cost.epoch_ns_spread / 2:.1f}",
+            f"{cost.matrix_seconds:.2f}",
+            f"{1e6 * cost.work_mb / cost.n_ratings:.0f}",
+            f"{cost.peak_mb:,.0f}",
+        )
+        for cost in costs
+    ]
+    return markdown_table(header, rows)
 
 
-def draw(points: Sequence[Point]) -> Figure:
-    """Time a rating and memory, each against the number of ratings, with what would be too much."""
+# Figure
+
+
+def draw_scaling(costs: Sequence[SizeCost]) -> Figure:
+    """Plot time per rating, and memory, against the number of ratings, with the target and linear growth."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    sizes = [p.n / MILLION for p in points]
-    times = [p.nanoseconds for p in points]
-    left.plot(sizes, times, "o-", color=OURS)
-    left.axhline(MOST_TIME * times[0], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    left.annotate(f"target: {MOST_TIME} times the first", (sizes[-1], MOST_TIME * times[0]), (0, 4),
-                  textcoords="offset points", ha="right", color=FAINT, fontsize=9)  # fmt: skip
-    left.set_ylim(0, 1.25 * max(MOST_TIME * times[0], *times))
-    _label(left, "SVD (100), one thread: ns a rating and epoch")
-    taken = [p.taken_mb / 1000 for p in points]
-    slope = taken[-1] / sizes[-1]
-    right.plot([0, sizes[-1]], [0, slope * sizes[-1]], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    right.plot(sizes, taken, "o", color=OURS)
-    right.annotate(
-        "through 0 and the last", (sizes[-1] * 0.56, slope * sizes[-1] * 0.5), color=FAINT, fontsize=9
-    )
-    right.set_ylim(0, None)
-    _label(right, "memory of matrix and model, GB")
+    millions = [cost.millions for cost in costs]
+    _draw_times(left, millions, [cost.epoch_ns for cost in costs])
+    _draw_memory(right, millions, [cost.work_mb / 1000 for cost in costs])
     return figure
 
 
-def _label(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10.5, color=INK)
-    axes.set_xlabel("million ratings", color=INK)
+def _draw_times(axes: Axes, millions: Sequence[float], nanoseconds: Sequence[float]) -> None:
+    limit = MAX_TIME_RATIO * nanoseconds[0]
+    axes.plot(millions, nanoseconds, "o-", color=MARQUEE_COLOR)
+    axes.axhline(limit, color=MUTED_COLOR, linewidth=1, linestyle=(0, (4, 3)))
+    axes.annotate(f"target: {MAX_TIME_RATIO} times the first", (millions[-1], limit), (0, 4),
+                  textcoords="offset points", ha="right", color=MUTED_COLOR, fontsize=9)  # fmt: skip
+    axes.set_ylim(0, 1.25 * max(limit, *nanoseconds))
+    _label_axes(axes, "SVD (100), one thread: ns per rating and epoch")
+
+
+def _draw_memory(axes: Axes, millions: Sequence[float], gigabytes: Sequence[float]) -> None:
+    end, slope = millions[-1], gigabytes[-1] / millions[-1]
+    axes.plot([0, end], [0, slope * end], color=MUTED_COLOR, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(millions, gigabytes, "o", color=MARQUEE_COLOR)
+    axes.annotate("through 0 and the last", (end * 0.56, slope * end * 0.5), color=MUTED_COLOR, fontsize=9)
+    axes.set_ylim(0, None)
+    _label_axes(axes, "memory of matrix and model, GB")
+
+
+def _label_axes(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10.5, color=TEXT_COLOR)
+    axes.set_xlabel("million ratings", color=TEXT_COLOR)
     axes.set_xlim(0, None)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#EEEEEE")
     axes.set_axisbelow(True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table and the verdicts; with --json and --figure write them too."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scaling", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--quick", action="store_true", help=f"up to {QUICK_SIZES[-1]} million ratings only")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure all sizes; print the table and the targets."""
+    quick_help = f"up to {QUICK_SIZES[-1]} million ratings only"
+    parser = benchmark_parser("python -m benchmarks.scaling", __doc__, quick_help)
     parser.add_argument("--figure", type=Path, metavar="FILE", help="write the plot to this PNG file")
     options = parser.parse_args(arguments)
-    points = [point(size * MILLION) for size in (QUICK_SIZES if options.quick else SIZES)]
-    print(f"SVD (100 factors, float64), {describe_machine()}, one thread, median of {EPOCHS} epochs.\n")
-    print("\n\n".join([markdown(points), *verdicts(points)]))
+    costs = [measure_size(size * MILLION) for size in (QUICK_SIZES if options.quick else SIZES)]
+    print(f"SVD (100 factors, float64), {describe_machine()}, one thread, median of {N_EPOCHS} epochs.\n")
+    print("\n\n".join([format_table(costs), *format_targets(costs)]))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(rows(points), indent=2) + "\n", encoding="utf-8")
+        write_rows(map(asdict, result_rows(costs)), options.json)
     if options.figure:
-        save(draw(points), options.figure)
+        save_figure(draw_scaling(costs), options.figure)
+    return 0
+
+
+def _is_child_process() -> bool:
+    """Return True if the arguments are the two paths that `run_job` appends, not options."""
+    return len(sys.argv) == 3 and not sys.argv[1].startswith("-")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3 and not sys.argv[1].startswith("-"):
-        serve({"scaling": measure})
+    if _is_child_process():
+        serve_job({"scaling": run_scaling})
     else:
-        main()
+        sys.exit(main())

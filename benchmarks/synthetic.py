@@ -1,32 +1,34 @@
-"""How near the synthetic ratings come to MovieLens-100K, and how fast they are made.
+"""Similarity of the synthetic ratings to MovieLens 100K, and speed of their generation.
 
     python -m benchmarks.synthetic [--quick] [--json FILE]
 
-`MARQUEE_DATA_DIR` names the folder that holds ml-100k/; without it the peer's column stays empty.
+`MARQUEE_DATA_DIR` names the folder that contains ml-100k/. Without it, the column of ML-100K stays empty.
 """
 
-import argparse
-import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 from time import perf_counter
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import surprise
 from surprise.model_selection import KFold
 
-from marquee.interactions.matrix import ITEM, RATING, USER
-from marquee.synthetic import SyntheticSpec, generate, generate_in_pieces
+from benchmarks.command import benchmark_parser
+from benchmarks.ratings import find_movielens
+from benchmarks.result_rows import write_rows
+from marquee.interactions.table import ITEM, RATING, USER
+from marquee.metrics.beyond_accuracy import gini_of_counts
+from marquee.synthetic import SyntheticSpec, generate, generate_chunks
 
-Measures = dict[str, float]
-FOLDS = 3
-LARGE = 100_000_000
-ALGORITHMS: dict[str, Callable[[], surprise.AlgoBase]] = {  # scikit-surprise's defaults, all five
+StatisticsByName: TypeAlias = dict[str, float]
+
+N_FOLDS = 3
+ROWS_PER_CHUNK = 500_000
+LARGE_LOG = 100_000_000  # ratings
+ALGORITHMS: dict[str, Callable[[], surprise.AlgoBase]] = {  # scikit-surprise, default parameters, best first
     "SVD++": lambda: surprise.SVDpp(random_state=0, cache_ratings=True),
     "SVD": lambda: surprise.SVD(random_state=0),
     "KNNBaseline": lambda: surprise.KNNBaseline(verbose=False),
@@ -35,130 +37,123 @@ ALGORITHMS: dict[str, Callable[[], surprise.AlgoBase]] = {  # scikit-surprise's 
 }
 MEAN_RATING = "mean rating"
 RMSE = {name: f"RMSE of {name}" for name in ALGORITHMS}
-IN_STARS = {MEAN_RATING, *RMSE.values()}  # the other measures have no unit
+IN_STARS = {MEAN_RATING, *RMSE.values()}  # the other statistics have no unit
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table: ours over several seeds, the peer's on ML-100K."""
+class SimilarityRow:
+    """One row of the table: the synthetic ratings of several seeds beside ML-100K."""
 
     what: str
-    ours: float
+    ours: float  # mean over the seeds
     spread: float  # standard deviation over the seeds
     peer: float | None
     ratio: float | None  # ours / peer
     unit: str
-    n: int  # ratings in each of our datasets
+    n: int  # ratings in each synthetic data set
 
 
-def gini(counts: npt.ArrayLike) -> float:
-    """Gini coefficient of counts: 0 where all are equal, towards 1 where one has everything."""
-    ordered = np.sort(np.asarray(counts, dtype=np.float64))
-    rank = np.arange(1, len(ordered) + 1)
-    return float(2 * (rank @ ordered) / (len(ordered) * ordered.sum()) - (len(ordered) + 1) / len(ordered))
-
-
-def shape_of(ratings: pd.DataFrame) -> Measures:
-    """Histogram, mean, and inequality of a ratings table in whole stars 1 to 5."""
+def distribution(ratings: pd.DataFrame) -> StatisticsByName:
+    """Return the histogram, mean and inequality of ratings in whole stars from 1 to 5."""
     shares = {f"share of {star} stars": float((ratings[RATING] == star).mean()) for star in range(1, 6)}
     return shares | {
         MEAN_RATING: float(ratings[RATING].mean()),
-        "Gini of item counts": gini(ratings[ITEM].value_counts()),
-        "Gini of user counts": gini(ratings[USER].value_counts()),
+        "Gini of item counts": _gini(ratings[ITEM]),
+        "Gini of user counts": _gini(ratings[USER]),
     }
 
 
-def errors_of(ratings: pd.DataFrame, names: list[str], seed: int) -> Measures:
-    """RMSE of the named algorithms, mean over random folds."""
+def _gini(ids: pd.Series) -> float:
+    """Return the Gini coefficient of how often each id occurs."""
+    return gini_of_counts(np.asarray(ids.value_counts(), dtype=np.int64))
+
+
+def cross_validated_errors(ratings: pd.DataFrame, algorithms: list[str], seed: int) -> StatisticsByName:
+    """Return the RMSE of each algorithm, mean over random folds."""
     reader = surprise.Reader(rating_scale=(1, 5))
     data = surprise.Dataset.load_from_df(ratings[[USER, ITEM, RATING]], reader)
     np.random.seed(seed)  # noqa: NPY002 - NormalPredictor draws from the global state
-    folds = list(KFold(FOLDS, random_state=seed).split(data))
-    return {RMSE[name]: float(np.mean([_rmse(name, *fold) for fold in folds])) for name in names}
+    folds = list(KFold(N_FOLDS, random_state=seed).split(data))
+    return {RMSE[name]: float(np.mean([_rmse(name, *fold) for fold in folds])) for name in algorithms}
 
 
-def _rmse(name: str, train: surprise.Trainset, test: list[tuple[str, str, float]]) -> float:
-    return float(surprise.accuracy.rmse(ALGORITHMS[name]().fit(train).test(test), verbose=False))
+def _rmse(algorithm: str, train: surprise.Trainset, test: list[tuple[str, str, float]]) -> float:
+    predictions = ALGORITHMS[algorithm]().fit(train).test(test)
+    return float(surprise.accuracy.rmse(predictions, verbose=False))
 
 
-def measure(ratings: pd.DataFrame, names: list[str], seed: int) -> Measures:
-    """Shape and errors of one dataset."""
-    return shape_of(ratings) | errors_of(ratings, names, seed)
+def statistics(ratings: pd.DataFrame, algorithms: list[str], seed: int) -> StatisticsByName:
+    """Return the distribution of one data set, and the errors of algorithms on it."""
+    return distribution(ratings) | cross_validated_errors(ratings, algorithms, seed)
 
 
-def is_ordered(measures: Measures, names: list[str]) -> bool:
-    """Whether the errors rise strictly in the order of the names."""
-    errors = [measures[RMSE[name]] for name in names]
+def is_ranked(values: StatisticsByName, algorithms: list[str]) -> bool:
+    """Return True if the errors increase strictly in the order of the algorithms."""
+    errors = [values[RMSE[name]] for name in algorithms]
     return all(left < right for left, right in pairwise(errors))
 
 
-def real_ratings() -> pd.DataFrame | None:
-    """The ratings of ML-100K, where `MARQUEE_DATA_DIR` holds them."""
-    path = Path(os.environ.get("MARQUEE_DATA_DIR", "")) / "ml-100k" / "u.data"
-    return (
-        pd.read_csv(path, sep="\t", names=[USER, ITEM, RATING], usecols=[0, 1, 2]) if path.exists() else None
-    )
-
-
-def compare(n_ratings: int, seeds: list[int], names: list[str], peer: Measures) -> Iterator[Row]:
-    """One row a measure, mean and spread over the seeds."""
+def compare(
+    n_ratings: int, seeds: list[int], algorithms: list[str], real: StatisticsByName
+) -> Iterator[SimilarityRow]:
+    """Yield one row for each statistic; `real` is empty if ML-100K is not available."""
     spec = SyntheticSpec(n_ratings=n_ratings)
-    measured = [measure(generate(spec, seed).ratings, names, seed) for seed in seeds]
-    ours = pd.DataFrame(measured)
-    for what in ours:
-        mean, theirs = float(ours[what].mean()), peer.get(str(what))
-        ratio = mean / theirs if theirs else None
-        unit = "stars" if what in IN_STARS else "1"
-        yield Row(str(what), mean, float(ours[what].std(ddof=0)), theirs, ratio, unit, n_ratings)
-    ordered = [float(is_ordered(one, names)) for one in measured]
-    theirs = float(is_ordered(peer, names)) if peer else None
-    yield Row("share of seeds in the order above", float(np.mean(ordered)), 0.0, theirs, None, "1", n_ratings)
+    by_seed = [statistics(generate(spec, seed).ratings, algorithms, seed) for seed in seeds]
+    for name in by_seed[0]:
+        values = np.array([each[name] for each in by_seed])
+        mean, peer = float(values.mean()), real.get(name)
+        ratio = mean / peer if peer else None
+        unit = "stars" if name in IN_STARS else "1"
+        yield SimilarityRow(name, mean, float(values.std()), peer, ratio, unit, n_ratings)
+    share = float(np.mean([is_ranked(each, algorithms) for each in by_seed]))
+    peer = float(is_ranked(real, algorithms)) if real else None
+    yield SimilarityRow("share of seeds in the order above", share, 0.0, peer, None, "1", n_ratings)
 
 
-def speed(n_ratings: int, most: int) -> Row:
-    """Ratings a second of `generate_in_pieces`, from the first `most` rows of a log of `n_ratings`."""
-    begin, made = perf_counter(), 0
-    for piece in generate_in_pieces(SyntheticSpec(n_ratings=n_ratings), seed=1, rows_per_piece=500_000):
-        made += len(piece)
-        if made >= most:
+def measure_speed(n_ratings: int, min_rows: int) -> SimilarityRow:
+    """Measure the ratings per second of the first `min_rows` rows of a log of `n_ratings`."""
+    start, n_rows = perf_counter(), 0
+    for chunk in generate_chunks(SyntheticSpec(n_ratings=n_ratings), seed=1, rows_per_chunk=ROWS_PER_CHUNK):
+        n_rows += len(chunk)
+        if n_rows >= min_rows:
             break
-    rate = made / (perf_counter() - begin)
-    what = f"ratings per second, first {made / 1e6:.1f} M of {n_ratings / 1e6:.0f} M"
-    return Row(what, rate, 0.0, None, None, "1/s", made)
+    rate = n_rows / (perf_counter() - start)
+    name = f"ratings per second, first {n_rows / 1e6:.1f} M of {n_ratings / 1e6:.0f} M"
+    return SimilarityRow(name, rate, 0.0, None, None, "1/s", n_rows)
 
 
-def hundred_million(rate: Row) -> Row:
-    """Time of 100 million ratings at a measured rate."""
-    return Row("time of 100 M ratings, extrapolated", LARGE / rate.ours / 60, 0.0, None, None, "min", LARGE)
+def extrapolate(speed: SimilarityRow) -> SimilarityRow:
+    """Return the time that 100 million ratings take at a measured speed."""
+    minutes = LARGE_LOG / speed.ours / 60
+    return SimilarityRow("time of 100 M ratings, extrapolated", minutes, 0.0, None, None, "min", LARGE_LOG)
 
 
-def rows(quick: bool) -> Iterator[Row]:
-    """The whole table; quick: one seed, no SVD++."""
-    names, seeds = list(ALGORITHMS)[1 if quick else 0 :], [1] if quick else [1, 2, 3]
-    real = real_ratings()
-    yield from compare(100_000, seeds, names, {} if real is None else measure(real, names, seed=1))
-    yield from compare(40_000, seeds, names, {})
-    yield speed(1_000_000, most=1_000_000)
-    large = speed(LARGE, most=500_000 if quick else 5_000_000)
-    yield from (large, hundred_million(large))
+def measure_rows(quick: bool) -> Iterator[SimilarityRow]:
+    """Yield the whole table; quick: one seed, no SVD++."""
+    algorithms, seeds = list(ALGORITHMS)[1 if quick else 0 :], [1] if quick else [1, 2, 3]
+    ratings = find_movielens("ml-100k")
+    real = {} if ratings is None else statistics(ratings, algorithms, seed=1)
+    yield from compare(100_000, seeds, algorithms, real)
+    yield from compare(40_000, seeds, algorithms, {})
+    yield measure_speed(1_000_000, min_rows=1_000_000)
+    speed = measure_speed(LARGE_LOG, min_rows=500_000 if quick else 5_000_000)
+    yield from (speed, extrapolate(speed))
 
 
 def main() -> None:
-    """Print the table line by line; with --json, write it too."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one seed, no SVD++")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    """Print the table row by row; with --json, also write it."""
+    parser = benchmark_parser("python -m benchmarks.synthetic", __doc__, quick_help="one seed, no SVD++")
     options = parser.parse_args()
-    done = []
-    for row in rows(options.quick):
-        done.append(asdict(row))
-        theirs = "-" if row.peer is None else f"{row.peer:.4f}"
+    rows = []
+    for row in measure_rows(options.quick):
+        rows.append(asdict(row))
+        peer = "-" if row.peer is None else f"{row.peer:.4f}"
         print(
-            f"{row.n:>11,}  {row.what:<45} {row.ours:12.4f} ± {row.spread:.4f}  {theirs:>8} {row.unit}",
+            f"{row.n:>11,}  {row.what:<45} {row.ours:12.4f} ± {row.spread:.4f}  {peer:>8} {row.unit}",
             flush=True,
         )
     if options.json:
-        options.json.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+        write_rows(rows, options.json)
 
 
 if __name__ == "__main__":

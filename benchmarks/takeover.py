@@ -1,10 +1,10 @@
-"""One address for two hosts: how long nobody answers when the host that holds it dies.
+"""Outage of the shared address of two hosts when its holder dies.
 
     python -m benchmarks.takeover [--quick] [--json FILE]
 
-Two hosts and a client are network namespaces on one bridge, made and removed by the benchmark (it needs root,
-iproute2 and keepalived). The host that holds the address is cut off, which is what its death looks like from
-outside; then only what answers there is ended. The client asks all the time.
+Two hosts and a client are network namespaces on one bridge, which the benchmark creates and removes (it needs
+root, iproute2 and keepalived). The holder of the address is disconnected, which looks like its death to the
+others; in the second part, only its server is stopped. The client sends requests all the time.
 """
 
 import os
@@ -19,207 +19,215 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.search import Row, run
+from benchmarks.command import run_benchmark
+from benchmarks.result_rows import ResultRow, check_mark
 from marquee.errors import MarqueeError
-from service.gateway.keepalived import Host, render_address
+from service.gateway.keepalived import KeepalivedHost, render_keepalived
 
-TAKEOVERS, TARGET_S = 20, 0.5
-NETWORK, SHARED = "10.213.77", "10.213.77.100"
+N_TAKEOVERS, MAX_OUTAGE_S = 20, 0.5
+NETWORK, SHARED_ADDRESS = "10.213.77", "10.213.77.100"
 PORT = 8080
 SETTLE_S = 1.5
-ASKED_S = 5.0
-LONGEST_S = 10.0
-ANSWERS = """
+PROBE_S = 5.0
+HOLDER_TIMEOUT_S = 10.0
+PROGRAMS = ("ip", "keepalived", "curl")
+SERVER = """
 import http.server, sys
-class Answer(http.server.BaseHTTPRequestHandler):
+class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = sys.argv[1].encode()
         self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, *args): pass
-http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[2])), Answer).serve_forever()
+http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[2])), Handler).serve_forever()
 """
 
 
-class Pair:
-    """Two hosts, a client and the wires between them."""
+class HostPair:
+    """Two hosts and a client, connected by a bridge. The server of a host responds with its name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._mark = f"mq{os.getpid()}"
+        self._prefix = f"mq{os.getpid()}"
         self.hosts = [
-            Host("one", f"{NETWORK}.1", "eth0", 150),
-            Host("two", f"{NETWORK}.2", "eth0", 100),
+            KeepalivedHost("one", f"{NETWORK}.1", "eth0", 150),
+            KeepalivedHost("two", f"{NETWORK}.2", "eth0", 100),
         ]
-        self._answering: dict[str, subprocess.Popen[bytes]] = {}
-        self._keeping: list[subprocess.Popen[bytes]] = []
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        self._keepalived: list[subprocess.Popen[bytes]] = []
 
-    def space(self, name: str) -> str:
-        """The namespace of a host."""
-        return f"{self._mark}-{name}"
-
-    def begin(self) -> None:
-        """Lay the wires, start keepalived and something that answers."""
-        _ip("netns", "add", self.space("wire"))
-        self._inside("wire", "ip", "link", "add", "bridge", "type", "bridge")
-        self._inside("wire", "ip", "link", "set", "bridge", "up")
+    def start(self) -> None:
+        """Create the namespaces, and start a server and keepalived on both hosts."""
+        _run_ip("netns", "add", self._namespace("wire"))
+        self._run_ip_in("wire", "link", "add", "bridge", "type", "bridge")
+        self._run_ip_in("wire", "link", "set", "bridge", "up")
         for number, name in enumerate(("one", "two", "client"), start=1):
-            self._plug(name, f"{NETWORK}.{number}/24")
+            self._connect(name, f"{NETWORK}.{number}/24")
         for host, peer in (self.hosts, self.hosts[::-1]):
-            self._answer(host.name)
-            path = self._folder / f"{host.name}.conf"
-            path.write_text(render_address(host, peer, f"{SHARED}/24", port=PORT), encoding="utf-8")
-            pids = [f"--{kind}={self._folder / host.name}.{kind}" for kind in ("pid", "vrrp_pid")]
-            command = ["keepalived", "--dont-fork", "--log-console", "--vrrp", "-f", str(path), *pids]
-            self._keeping.append(self._start(host.name, *command))
+            self._start_server(host.name)
+            self._start_keepalived(host, peer)
 
-    def _answer(self, name: str) -> None:
-        self._answering[name] = self._start(name, sys.executable, "-c", ANSWERS, name, str(PORT))
-
-    def _plug(self, name: str, address: str) -> None:
-        _ip("netns", "add", self.space(name))
-        self._inside(
-            "wire",
-            "ip",
-            "link",
-            "add",
-            name,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            self.space(name),
-        )
-        self._inside("wire", "ip", "link", "set", name, "master", "bridge")
-        self._inside("wire", "ip", "link", "set", name, "up")
-        for command in (
-            ("addr", "add", address, "dev", "eth0"),
-            ("link", "set", "eth0", "up"),
-            ("link", "set", "lo", "up"),
-        ):
-            self._inside(name, "ip", *command)
-
-    def cut(self, name: str) -> None:
-        """A host dies: nothing comes from it any more."""
-        self._inside("wire", "ip", "link", "set", name, "nomaster")
-
-    def silence(self, name: str) -> None:
-        """The gateways of a host are gone, and the host is not."""
-        process = self._answering[name]
-        process.terminate()
-        process.wait(10)
-
-    def mend(self, name: str) -> None:
-        """It is there again, and answers."""
-        self._inside("wire", "ip", "link", "set", name, "master", "bridge")
-        if self._answering[name].poll() is not None:
-            self._answer(name)
-
-    def holders(self) -> list[str]:
-        """Who has the shared address; both, for a moment, while it moves."""
-        return [host.name for host in self.hosts if f" {SHARED}/" in self._inside(host.name, "ip", "addr")]
-
-    def holder(self) -> str:
-        """Who has it, once that has been the same host for a while.
-
-        Raises:
-            MarqueeError: it never is.
-        """
-        end, since, before = time.monotonic() + LONGEST_S, time.monotonic(), self.holders()
-        while time.monotonic() < end:
-            now = self.holders()
-            if now != before or len(now) != 1:
-                before, since = now, time.monotonic()
-            elif time.monotonic() > since + SETTLE_S:
-                return now[0]
-            time.sleep(0.05)
-        raise MarqueeError("nobody holds the address, or both do")
-
-    def gap(self, strike: Callable[[str], None]) -> float:
-        """Strike who holds the address; seconds without an answer."""
-        holder = self.holder()
-        command = [sys.executable, "-m", "benchmarks.availability_probe", SHARED, str(PORT), str(ASKED_S)]
-        client = subprocess.Popen(
-            ["ip", "netns", "exec", self.space("client"), *command], stdout=subprocess.PIPE, text=True
-        )
-        assert client.stdout is not None
-        if client.stdout.readline() != "begun\n":
-            raise MarqueeError(f"{holder} holds the address, and nobody answers")
-        time.sleep(SETTLE_S / 3)
-        strike(holder)
-        told, _ = client.communicate(timeout=60)
-        self.mend(holder)
-        seconds, after = told.split()
-        if after == holder:
-            raise MarqueeError("the address did not move")
-        return float(seconds)
-
-    def end(self) -> None:
-        """Remove everything."""
-        processes = [*self._keeping, *self._answering.values()]
+    def stop(self) -> None:
+        """Stop all processes and remove the namespaces."""
+        processes = [*self._keepalived, *self._servers.values()]
         for process in processes:
             process.terminate()
         for process in processes:
             process.wait(10)
         for name in ("one", "two", "client", "wire"):
-            subprocess.run(["ip", "netns", "del", self.space(name)], capture_output=True, check=False)
+            command = ["ip", "netns", "del", self._namespace(name)]
+            subprocess.run(command, capture_output=True, check=False)
 
-    def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        inside = ["ip", "netns", "exec", self.space(name), *command]
+    def disconnect(self, name: str) -> None:
+        """Disconnect a host from the network."""
+        self._run_ip_in("wire", "link", "set", name, "nomaster")
+
+    def stop_server(self, name: str) -> None:
+        """Stop the server of a host; the host itself stays reachable."""
+        process = self._servers[name]
+        process.terminate()
+        process.wait(10)
+
+    def restore(self, name: str) -> None:
+        """Connect a host again, and restart its server if it is down."""
+        self._run_ip_in("wire", "link", "set", name, "master", "bridge")
+        if self._servers[name].poll() is not None:
+            self._start_server(name)
+
+    def holders(self) -> list[str]:
+        """Return the hosts that have the shared address: for a moment during a takeover, both."""
+        return [
+            host.name for host in self.hosts if f" {SHARED_ADDRESS}/" in self._run_ip_in(host.name, "addr")
+        ]
+
+    def wait_for_holder(self) -> str:
+        """Return the holder of the shared address once it has been the same for a while.
+
+        Raises:
+            MarqueeError: that did not happen in time.
+        """
+        deadline = time.monotonic() + HOLDER_TIMEOUT_S
+        holders, since = self.holders(), time.monotonic()
+        while time.monotonic() < deadline:
+            current = self.holders()
+            if current != holders or len(current) != 1:
+                holders, since = current, time.monotonic()
+            elif time.monotonic() > since + SETTLE_S:
+                return current[0]
+            time.sleep(0.05)
+        raise MarqueeError("no host holds the shared address, or both do")
+
+    def measure_outage(self, fail: Callable[[str], None]) -> float:
+        """Let the holder of the address fail and recover.
+
+        Args:
+            fail: takes the name of the holder.
+
+        Returns:
+            Longest time without a response, in seconds.
+
+        Raises:
+            MarqueeError: the address did not respond, or did not move.
+        """
+        holder = self.wait_for_holder()
+        probe = self._start_probe()
+        assert probe.stdout is not None
+        if probe.stdout.readline() != "started\n":
+            raise MarqueeError(f"host {holder} holds the shared address but does not respond")
+        time.sleep(SETTLE_S / 3)
+        fail(holder)
+        output, _ = probe.communicate(timeout=60)
+        self.restore(holder)
+        seconds, last_responder = output.split()
+        if last_responder == holder:
+            raise MarqueeError("the shared address did not move")
+        return float(seconds)
+
+    def _start_probe(self) -> "subprocess.Popen[str]":
+        module, arguments = "benchmarks.availability_probe", [SHARED_ADDRESS, str(PORT), str(PROBE_S)]
+        command = self._command_in("client", sys.executable, "-m", module, *arguments)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def _start_server(self, name: str) -> None:
+        self._servers[name] = self._start(name, sys.executable, "-c", SERVER, name, str(PORT))
+
+    def _start_keepalived(self, host: KeepalivedHost, peer: KeepalivedHost) -> None:
+        path = self._folder / f"{host.name}.conf"
+        path.write_text(render_keepalived(host, peer, f"{SHARED_ADDRESS}/24", port=PORT), encoding="utf-8")
+        pid_options = [f"--{kind}={self._folder / host.name}.{kind}" for kind in ("pid", "vrrp_pid")]
+        options = ["--dont-fork", "--log-console", "--vrrp", "-f", str(path), *pid_options]
+        self._keepalived.append(self._start(host.name, "keepalived", *options))
+
+    def _connect(self, name: str, address: str) -> None:
+        """Create the namespace of a host and connect it to the bridge."""
+        namespace = self._namespace(name)
+        _run_ip("netns", "add", namespace)
+        veth = ("type", "veth", "peer", "name", "eth0", "netns", namespace)
+        self._run_ip_in("wire", "link", "add", name, *veth)
+        self._run_ip_in("wire", "link", "set", name, "master", "bridge")
+        self._run_ip_in("wire", "link", "set", name, "up")
+        self._run_ip_in(name, "addr", "add", address, "dev", "eth0")
+        self._run_ip_in(name, "link", "set", "eth0", "up")
+        self._run_ip_in(name, "link", "set", "lo", "up")
+
+    def _start(self, name: str, *command: str) -> "subprocess.Popen[bytes]":
         with (self._folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(inside, stdout=log, stderr=log)
+            return subprocess.Popen(self._command_in(name, *command), stdout=log, stderr=log)
 
-    def _inside(self, name: str, *command: str) -> str:
-        return _ip("netns", "exec", self.space(name), *command)
+    def _run_ip_in(self, name: str, *arguments: str) -> str:
+        return _run_ip("netns", "exec", self._namespace(name), "ip", *arguments)
+
+    def _command_in(self, name: str, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", self._namespace(name), *command]
+
+    def _namespace(self, name: str) -> str:
+        return f"{self._prefix}-{name}"
 
 
-def _ip(*arguments: str) -> str:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise MarqueeError(f"`ip {' '.join(arguments)}` failed: {done.stderr.strip() or done.returncode}")
-    return done.stdout
+def _run_ip(*arguments: str) -> str:
+    result = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        reason = result.stderr.strip() or f"exit code {result.returncode}"
+        raise MarqueeError(f"`ip {' '.join(arguments)}` failed: {reason}")
+    return result.stdout
 
 
 @contextmanager
-def pair() -> Iterator[Pair]:
-    """Two hosts that hold one address between them.
+def host_pair() -> Iterator[HostPair]:
+    """Start two hosts that share an address; they are removed when the block ends.
 
     Raises:
-        MarqueeError: namespaces cannot be made here, or a program is missing.
+        MarqueeError: network namespaces cannot be created, or a program is missing.
     """
-    if missing := [program for program in ("ip", "keepalived", "curl") if shutil.which(program) is None]:
-        raise MarqueeError(f"{missing[0]} is not here: apt-get install iproute2 keepalived curl")
+    if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
+        raise MarqueeError(f"{missing[0]} is not installed (apt-get install iproute2 keepalived curl)")
     with tempfile.TemporaryDirectory(prefix="mq-") as folder:
-        Path(folder).chmod(0o755)
-        two = Pair(Path(folder))
+        Path(folder).chmod(0o755)  # keepalived runs scripts as another user
+        pair = HostPair(Path(folder))
         try:
-            two.begin()
+            pair.start()
             time.sleep(2 * SETTLE_S)
-            yield two
+            yield pair
         finally:
-            two.end()
+            pair.stop()
 
 
-def rows(share: float) -> Iterable[Row]:
-    """The address moves there and back."""
-    number = max(3, round(TAKEOVERS * share))
-    with pair() as two:
-        gaps = [two.gap(two.cut) for _ in range(number)]
-        silences = [two.gap(two.silence) for _ in range(number)]
-    late = float(np.quantile(gaps, 0.95))
-    mark = "✓" if late <= TARGET_S else "✗"
-    yield _row(
-        "a host dies: nobody answers while the address moves, p95", gaps, f"target {TARGET_S} s {mark}; "
-    )
-    yield _row("both gateways of a host die: the same", silences, "")
+def takeover_rows(share: float) -> Iterable[ResultRow]:
+    """Measure outages while the address moves back and forth."""
+    n_takeovers = max(3, round(N_TAKEOVERS * share))
+    with host_pair() as pair:
+        host_outages = [pair.measure_outage(pair.disconnect) for _ in range(n_takeovers)]
+        server_outages = [pair.measure_outage(pair.stop_server) for _ in range(n_takeovers)]
+    p95 = float(np.quantile(host_outages, 0.95))
+    target = f"target {MAX_OUTAGE_S} s {check_mark(p95 <= MAX_OUTAGE_S)}; "
+    yield _row("outage when a host dies, p95", host_outages, target)
+    yield _row("outage when both gateways of a host die, p95", server_outages, "")
 
 
-def _row(what: str, gaps: Sequence[float], target: str) -> Row:
-    note = f"{target}median {np.median(gaps):.2f} s, at most {max(gaps):.2f} s"
-    return Row(what, float(np.quantile(gaps, 0.95)), None, None, "s", len(gaps), note)
+def _row(name: str, outages: Sequence[float], target: str) -> ResultRow:
+    note = f"{target}median {np.median(outages):.2f} s, maximum {max(outages):.2f} s"
+    return ResultRow(name, float(np.quantile(outages, 0.95)), None, None, "s", len(outages), note)
 
 
 if __name__ == "__main__":
-    sys.exit(run("python -m benchmarks.takeover", __doc__, {"takeover": rows}))
+    sys.exit(run_benchmark("python -m benchmarks.takeover", __doc__, {"takeover": takeover_rows}))

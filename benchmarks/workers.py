@@ -1,91 +1,130 @@
-"""What the search's machinery gains and costs: two workers, Optuna and MLflow, pruning.
+"""Gains and costs of the search machinery: two workers, the overhead of Optuna and MLflow, and pruning.
 
     python -m benchmarks.workers [--quick] [--only NAME] [--json FILE]
 
-Ours alone: no peer has workers, a tracker and pruning in one. The ratings are those of MARQUEE_DATA_DIR.
+There is no peer: no other library combines workers, a tracker and pruning. The ratings are read from
+MARQUEE_DATA_DIR.
 """
 
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.search import Row, asking_of, ours, ratings_of, run, sampled, search_of
+from benchmarks.command import run_benchmark
+from benchmarks.ratings import load_movielens, sample_ratings
+from benchmarks.result_rows import ResultRow, check_mark
+from benchmarks.search import search_params, timed_search, write_search_spec
 from experiments.search.run import run_search
-from experiments.search.trials import Trial, ranked
+from experiments.search.trials import Trial, rank_trials
 from experiments.tracking.data_version import DataVersion
-from experiments.tracking.runs import Tracker
-from marquee.algorithms.threads import VARIABLE
+from experiments.tracking.runs import ExperimentTracker
+from marquee.algorithms.threads import THREADS_VARIABLE
 
-LOGGED = 100  # runs in MLflow, as in params.yaml
+N_LOGGED_TRIALS = 100  # as in params.yaml
+OVERHEAD_SHARE = 0.01  # of the ratings, so that trainings take no time
+N_EPOCHS = 54
+MIN_SPEEDUP = 1.9
+MAX_OVERHEAD_MS = 5
+MAX_EPOCH_SHARE = 0.4
+MAX_RMSE_LOSS = 0.0005  # stars
 
 
-def scaling_row(share: float) -> Row:
-    """Two workers against one, of one thread each, on trainings that fill their time."""
-    ratings = sampled(ratings_of("ml-1m"), share)
+def scaling_row(share: float) -> ResultRow:
+    """Compare two workers with one, each with one thread, on trainings that keep them busy."""
+    ratings = sample_ratings(load_movielens("ml-1m"), share)
     space = {"svd": {"n_factors": [50, 60, 70, 80, 90, 100, 110, 120], "n_epochs": [40]}}
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "1"  # else one worker takes both cores, for its folds
+    with one_thread_per_worker():
+        seconds = {n: timed_search(search_params(space, workers=n), ratings)[1] for n in (2, 1)}
+    speedup = seconds[1] / seconds[2]
+    note = f"target {MIN_SPEEDUP}x {check_mark(speedup >= MIN_SPEEDUP)}"
+    return ResultRow("two workers against one, SVD, ml-1m", seconds[2], seconds[1], speedup, "s", 1, note)
+
+
+@contextmanager
+def one_thread_per_worker() -> Iterator[None]:
+    """Limit every worker to one thread; a single worker would use both cores for its folds."""
+    previous = os.environ.get(THREADS_VARIABLE)
+    os.environ[THREADS_VARIABLE] = "1"
     try:
-        seconds = {n: ours(search_of(space, workers=n), ratings)[1] for n in (2, 1)}
+        yield
     finally:
-        os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before})
-    ratio = seconds[1] / seconds[2]
-    note = f"target 1.9x {_mark(ratio >= 1.9)}"
-    return Row("two workers against one, SVD, ml-1m", seconds[2], seconds[1], ratio, "s", 1, note)
+        if previous is None:
+            del os.environ[THREADS_VARIABLE]
+        else:
+            os.environ[THREADS_VARIABLE] = previous
 
 
-def overhead_row(_: float) -> Row:
-    """What a trial costs beside its training: asking and telling Optuna, and keeping it in MLflow."""
-    ratings = sampled(ratings_of("ml-100k"), 0.01)
-    search = search_of({"svd": {"n_factors": list(range(1, 201)), "n_epochs": [1]}}, workers=1)
-    times: list[float] = []
+def overhead_row(_: float) -> ResultRow:
+    """Measure the time per trial beside its training: queueing with Optuna, and logging to MLflow."""
     with TemporaryDirectory() as folder:
-        asking = asking_of(search, ratings, Path(folder))
-        trials = run_search(asking, lambda *_: times.append(time.perf_counter()))
-        optuna_s = (times[-1] - times[0]) / (len(times) - 1) - _worked(trials)
-        tracker = Tracker("overhead", f"sqlite:///{folder}/mlflow.db")
-        parent = tracker.start_search("overhead", DataVersion("ml-100k", "0", folder), {}, {})
-        began = time.perf_counter()
-        tracker.log_trials(parent, trials, {}, runs=LOGGED, metric="rmse")
-        mlflow_s = (time.perf_counter() - began) / len(trials)
-    each = 1000 * (optuna_s + mlflow_s)
-    parts = f"Optuna {1000 * optuna_s:.2f}, MLflow {1000 * mlflow_s:.2f} with {LOGGED} runs"
-    note = f"target 5 ms {_mark(each <= 5)}; {parts}"
-    return Row("overhead of a trial, 200 trials", each, None, None, "ms", len(trials), note)
+        trials, optuna_ms = timed_queueing(Path(folder))
+        mlflow_ms = timed_logging(trials, Path(folder))
+    overhead_ms = optuna_ms + mlflow_ms
+    note = (
+        f"target {MAX_OVERHEAD_MS} ms {check_mark(overhead_ms <= MAX_OVERHEAD_MS)}; "
+        f"Optuna {optuna_ms:.2f}, MLflow {mlflow_ms:.2f} with {N_LOGGED_TRIALS} runs"
+    )
+    return ResultRow("overhead of a trial, 200 trials", overhead_ms, None, None, "ms", len(trials), note)
 
 
-def pruning_rows(share: float) -> Iterator[Row]:
-    """What pruning saves and what it costs: epochs trained, and the error of the winner."""
-    ratings = sampled(ratings_of("ml-100k"), share)
-    rates, decays = [0.002, 0.005, 0.01, 0.02], [0.02, 0.06, 0.1]
-    space = {"svd": {"n_factors": [20, 100], "lr_all": rates, "reg_all": decays, "n_epochs": [54]}}
-    every, _ = ours(search_of(space), ratings)
-    best = ranked(every, "rmse")[0].mean("rmse")
+def timed_queueing(folder: Path) -> tuple[list[Trial], float]:
+    """Run 200 small trials; return them with the milliseconds that each took beside its training."""
+    space = {"svd": {"n_factors": list(range(1, 201)), "n_epochs": [1]}}
+    ratings = sample_ratings(load_movielens("ml-100k"), OVERHEAD_SHARE)
+    spec = write_search_spec(search_params(space, workers=1), ratings, folder)
+    times: list[float] = []
+    trials = run_search(spec, lambda *_: times.append(time.perf_counter()))
+    seconds = (times[-1] - times[0]) / (len(times) - 1) - mean_training_seconds(trials)
+    return trials, 1000 * seconds
+
+
+def timed_logging(trials: Sequence[Trial], folder: Path) -> float:
+    """Log the trials to a new MLflow store; return the milliseconds per trial."""
+    tracker = ExperimentTracker("overhead", f"sqlite:///{folder}/mlflow.db")
+    run_id = tracker.start_search_run("overhead", DataVersion("ml-100k", "0", str(folder)), {}, {})
+    started = time.perf_counter()
+    tracker.log_trials(run_id, trials, {}, max_runs=N_LOGGED_TRIALS, metric="rmse")
+    return 1000 * (time.perf_counter() - started) / len(trials)
+
+
+def pruning_rows(share: float) -> Iterator[ResultRow]:
+    """Measure the share of epochs that each pruner trains, and the RMSE that the best trial loses."""
+    ratings = sample_ratings(load_movielens("ml-100k"), share)
+    rates, regularization = [0.002, 0.005, 0.01, 0.02], [0.02, 0.06, 0.1]
+    space = {
+        "svd": {
+            "n_factors": [20, 100], "lr_all": rates, "reg_all": regularization, "n_epochs": [N_EPOCHS],
+        },
+    }  # fmt: skip
+    complete, _ = timed_search(search_params(space), ratings)
+    best_rmse = rank_trials(complete, "rmse")[0].mean("rmse")
     for pruner in ("curve", "median", "hyperband"):
-        some, _ = ours(search_of(space, pruner=pruner), ratings)
-        lost = ranked(some, "rmse")[0].mean("rmse") - best
-        epochs = sum(trial.curve[-1][0] for trial in some) / (54 * len(some))
-        note = f"target 40% {_mark(epochs <= 0.4)} and 0.0005 stars {_mark(lost <= 0.0005)}: {lost:.5f} lost"
-        yield Row(f"epochs with {pruner} pruning, SVD, ml-100k", 100 * epochs, 100, 1 / epochs, "%", 1, note)
+        pruned, _ = timed_search(search_params(space, pruner=pruner), ratings)
+        loss = rank_trials(pruned, "rmse")[0].mean("rmse") - best_rmse
+        epoch_share = sum(trial.curve[-1][0] for trial in pruned) / (N_EPOCHS * len(pruned))
+        note = (
+            f"target {MAX_EPOCH_SHARE:.0%} {check_mark(epoch_share <= MAX_EPOCH_SHARE)}; "
+            f"target {MAX_RMSE_LOSS} stars {check_mark(loss <= MAX_RMSE_LOSS)}: {loss:.5f} lost"
+        )
+        title = f"epochs with {pruner} pruning, SVD, ml-100k"
+        yield ResultRow(title, 100 * epoch_share, 100, 1 / epoch_share, "%", 1, note)
 
 
-def _worked(trials: Sequence[Trial]) -> float:
-    """Mean seconds of a trial's folds, one after the other."""
-    return sum(f.fit_seconds + f.predict_seconds for trial in trials for f in trial.folds) / len(trials)
+def mean_training_seconds(trials: Sequence[Trial]) -> float:
+    """Return the mean time of a trial's folds, added up."""
+    folds = [fold for trial in trials for fold in trial.folds]
+    return sum(fold.fit_seconds + fold.predict_seconds for fold in folds) / len(trials)
 
 
-def _mark(reached: bool) -> str:
-    return "✓" if reached else "✗"
-
-
-PARTS: dict[str, Callable[[float], Iterable[Row]]] = {
+PARTS: dict[str, Callable[[float], Iterable[ResultRow]]] = {
     "workers": lambda share: [scaling_row(share)],
     "overhead": lambda share: [overhead_row(share)],
     "pruning": pruning_rows,
 }
 
 if __name__ == "__main__":
-    sys.exit(run("python -m benchmarks.workers", __doc__, PARTS))
+    sys.exit(run_benchmark("python -m benchmarks.workers", __doc__, PARTS))

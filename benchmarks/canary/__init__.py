@@ -1,1 +1,1 @@
-"""Simulated rollouts: how often the promotion is wrong, how soon it is right, how soon an alarm goes off."""
+"""Simulated rollouts: error rates and power of promotions, and the time to detect broken challengers."""

@@ -1,11 +1,17 @@
-"""Simulated rollouts: how often a promotion is wrong, how soon it is right, how soon an alarm goes off.
+"""Simulated rollouts: error rates and power of promotions, and the time to detect broken challengers.
 
     python -m benchmarks.canary [--quick] [--only NAME] [--json FILE]
 
-Users, tastes and clicks come from `marquee.synthetic`; the comparison and the decision are those of the
-controller, by the parameters of params.yaml, looked at after every batch. The peer is a z-test for a sample
-of fixed size on the same events, looked at as often. `power` draws docs/figures/canary.png. `sound` and
-`alarms` go through the controller's cohort too, request by request.
+    identical   identical arms: how often they are promoted or rolled back
+    healthy     challengers that look broken but are not: how often they are rolled back
+    worse       a slightly worse challenger: how often it is promoted
+    power       challengers of many qualities: outcomes and time to decision; draws docs/figures/canary.png
+    alarms      broken challengers: seconds until the rollback
+
+Users, preferences and clicks come from `marquee.synthetic`. Tests and policy are those of the controller with
+the parameters of params.yaml, evaluated after every batch of users. The peer is a z-test for a fixed sample
+size on the same events, evaluated equally often. `healthy` and `alarms` simulate single requests, which pass
+through the controller's cohort too.
 """
 
 import sys
@@ -17,144 +23,162 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import beta
 
-from benchmarks.canary.alarms import FAULTS, MOMENTS, SOUND, Fault, called_broken, seconds_until_off
-from benchmarks.canary.figure import Effect, draw
-from benchmarks.canary.rollouts import Ended, policy, simulate
-from benchmarks.canary.world import click_rate
-from benchmarks.search import Row, run
+from benchmarks.canary.detection import (
+    ALLOCATIONS,
+    FAILURE_TIMES_S,
+    FAULTS,
+    HEALTHY,
+    Behavior,
+    raises_alarm,
+    seconds_until_rollback,
+)
+from benchmarks.canary.power_figure import PowerPoint, draw_power
+from benchmarks.canary.simulated_users import mean_click_through
+from benchmarks.canary.simulation import SimulatedRollout, simulate_rollout, simulation_policy
+from benchmarks.command import run_benchmark
+from benchmarks.result_rows import ResultRow, check_mark
 from marquee.rollout.decision import ReasonCode
-from marquee.rollout.state import Outcome
+from marquee.rollout.state import RolloutOutcome
 
-ROLLOUTS, POWER_ROLLOUTS, RUNS, SOUNDS = 2000, 200, 200, 40
-BATCH = 300  # users between two looks
-STABLE = 0.5  # error of the champion, in stars
-WORSE = 0.55
-GRID = (0.2, 0.35, 0.42, 0.46, 0.48, 0.49, 0.5, 0.51, 0.52, 0.54, 0.58, 0.65, 0.8)
-WORKERS, FEW = 2, 4
+N_ROLLOUTS, N_POWER_ROLLOUTS, N_DETECTIONS, N_HEALTHY, MIN_RUNS = 2000, 200, 200, 40, 4
+BATCH_SIZE = 300  # users between two evaluations
+CHAMPION_ERROR, WORSE_ERROR = 0.5, 0.55  # of the models, in stars
+POWER_ERRORS = (0.2, 0.35, 0.42, 0.46, 0.48, 0.49, 0.5, 0.51, 0.52, 0.54, 0.58, 0.65, 0.8)
+IDENTICAL_SEED, WORSE_SEED, POWER_SEED = 1, 10_000_000, 20_000_000
+SEEDS_PER_ERROR = 100_000
+N_PROCESSES = 2
 MINUTE_S = 60.0
-SHOWN = 0.1  # share of rollouts that must be decided for a median to mean something
+MIN_DECIDED = 0.1  # share of rollouts that must be decided before a median is reported
 FIGURE = Path("docs/figures/canary.png")
 
 
-def rollouts(number: int, canary: float, seed: int) -> list[Ended]:
-    """Independent ones, side by side."""
-    one = partial(simulate, STABLE, canary, BATCH)
-    with ProcessPoolExecutor(WORKERS) as pool:
-        return list(pool.map(one, range(seed, seed + number), chunksize=10))
+def simulate_rollouts(n_rollouts: int, challenger_error: float, first_seed: int) -> list[SimulatedRollout]:
+    """Simulate independent rollouts in parallel."""
+    simulate = partial(simulate_rollout, CHAMPION_ERROR, challenger_error, BATCH_SIZE)
+    with ProcessPoolExecutor(N_PROCESSES) as pool:
+        return list(pool.map(simulate, range(first_seed, first_seed + n_rollouts), chunksize=10))
 
 
-def identical_rows(share: float) -> Iterable[Row]:
-    """Two arms with one model: nothing should be promoted or rolled back for its quality."""
-    number = round(ROLLOUTS * share)
-    ended = rollouts(number, STABLE, 1)
-    for_quality = sum(each.reason == ReasonCode.QUALITY_WORSE for each in ended)
-    wrong = sum(each.outcome == Outcome.PROMOTED for each in ended) + for_quality
-    fooled = sum(each.z_test for each in ended) / number
-    what = "identical arms promoted or rejected for quality; a z-test on the same events"
-    times = fooled / max(wrong / number, 1 / number)
-    yield Row(what, wrong / number, fooled, times, "share", number, bounded(wrong, number, policy().alpha))
-    alarms = sum(each.outcome == Outcome.ROLLED_BACK for each in ended) - for_quality
-    note = bounded(alarms, number, policy().guardrail_alpha)
-    yield Row("identical arms rolled back by an alarm", alarms / number, None, None, "share", number, note)
-
-
-def sound_rows(share: float) -> Iterable[Row]:
-    """Challengers that are no fault of anybody's, for an hour, their users coming again and again."""
-    number = max(round(SOUNDS * share), FEW)
-    for fault, weight in SOUND:
-        with ProcessPoolExecutor(WORKERS) as pool:
-            broken = sum(pool.map(partial(called_broken, fault, weight), range(number)))
-        note = bounded(broken, number, policy().guardrail_alpha)
-        what = f"{fault.name}, {weight:.0%} of users: rolled back by an alarm"
-        yield Row(what, broken / number, None, None, "share", number, note)
-
-
-def worse_rows(share: float) -> Iterable[Row]:
-    """A challenger that is truly a little worse."""
-    number = round(ROLLOUTS * share)
-    wrong = sum(each.outcome == Outcome.PROMOTED for each in rollouts(number, WORSE, 10_000_000))
-    what = f"a worse challenger ({click_rate(WORSE) - click_rate(STABLE):+.2%} of lists clicked) promoted"
-    note = bounded(wrong, number, policy().alpha)
-    yield Row(what, wrong / number, None, None, "share", number, note)
-
-
-def bounded(wrong: int, number: int, alpha: float) -> str:
-    """A share, its upper bound, and whether it keeps its level."""
-    kept = mark(wrong / number <= alpha)
-    return (
-        f"{wrong} of {number}; at most {upper(wrong, number):.4f} with 95% confidence; level {alpha} {kept}"
+def identical_rows(share: float) -> Iterable[ResultRow]:
+    """Yield the false decisions between identical arms: on quality, and by alarms."""
+    n_rollouts, policy = round(N_ROLLOUTS * share), simulation_policy()
+    rollouts = simulate_rollouts(n_rollouts, CHAMPION_ERROR, IDENTICAL_SEED)
+    n_worse = sum(rollout.reason == ReasonCode.QUALITY_WORSE for rollout in rollouts)
+    n_wrong = count(rollouts, RolloutOutcome.PROMOTED) + n_worse
+    z_test = sum(rollout.z_test_rejected for rollout in rollouts) / n_rollouts
+    yield ResultRow(
+        "identical arms promoted or rolled back for their quality; z-test on the same events",
+        n_wrong / n_rollouts,
+        z_test,
+        z_test / max(n_wrong / n_rollouts, 1 / n_rollouts),
+        "share",
+        n_rollouts,
+        describe_error_rate(n_wrong, n_rollouts, policy.alpha),
     )
+    n_alarms = count(rollouts, RolloutOutcome.ROLLED_BACK) - n_worse
+    title = "identical arms rolled back by an alarm"
+    yield error_rate_row(title, n_alarms, n_rollouts, policy.guardrail_alpha)
 
 
-def power_rows(share: float) -> Iterable[Row]:
-    """A grid of challengers; and the figure."""
-    number, base, effects = round(POWER_ROLLOUTS * share), click_rate(STABLE), []
-    for place, error in enumerate(GRID):
-        ended = rollouts(number, error, 20_000_000 + 100_000 * place)
-        decided = [each.batches * BATCH for each in ended if each.outcome is not None]
-        promoted = sum(each.outcome == Outcome.PROMOTED for each in ended) / number
-        back = sum(each.outcome == Outcome.ROLLED_BACK for each in ended) / number
-        users = float(np.median(decided)) if len(decided) > SHOWN * number else 0.0
-        effects.append(Effect(click_rate(error) - base, promoted, back, users))
-        note = f"rolled back {back:.0%}, {users:,.0f} users until decided (median)"
-        yield Row(
-            f"{effects[-1].difference:+.2%} of lists clicked: promoted",
-            promoted,
-            None,
-            None,
-            "share",
-            number,
-            note,
-        )
+def healthy_rows(share: float) -> Iterable[ResultRow]:
+    """Yield the false alarms of healthy challengers within an hour in which their users return repeatedly."""
+    n_runs = max(round(N_HEALTHY * share), MIN_RUNS)
+    for behavior, allocation in HEALTHY:
+        with ProcessPoolExecutor(N_PROCESSES) as pool:
+            n_alarms = sum(pool.map(partial(raises_alarm, behavior, allocation), range(n_runs)))
+        title = f"{behavior.name}, {allocation:.0%} of users: rolled back by an alarm"
+        yield error_rate_row(title, n_alarms, n_runs, simulation_policy().guardrail_alpha)
+
+
+def worse_rows(share: float) -> Iterable[ResultRow]:
+    """Yield the false promotions of a slightly worse challenger."""
+    n_rollouts = round(N_ROLLOUTS * share)
+    n_wrong = count(simulate_rollouts(n_rollouts, WORSE_ERROR, WORSE_SEED), RolloutOutcome.PROMOTED)
+    difference = mean_click_through(WORSE_ERROR) - mean_click_through(CHAMPION_ERROR)
+    title = f"a worse challenger ({difference:+.2%} of lists clicked) promoted"
+    yield error_rate_row(title, n_wrong, n_rollouts, simulation_policy().alpha)
+
+
+def power_rows(share: float) -> Iterable[ResultRow]:
+    """Yield the outcomes of challengers of many qualities, and draw them."""
+    n_rollouts, champion_rate = round(N_POWER_ROLLOUTS * share), mean_click_through(CHAMPION_ERROR)
+    points = []
+    for number, error in enumerate(POWER_ERRORS):
+        rollouts = simulate_rollouts(n_rollouts, error, POWER_SEED + SEEDS_PER_ERROR * number)
+        point = power_point(rollouts, mean_click_through(error) - champion_rate)
+        points.append(point)
+        note = f"rolled back {point.rolled_back:.0%}, {point.median_users:,.0f} users until decision (median)"
+        title = f"{point.difference:+.2%} of lists clicked: promoted"
+        yield ResultRow(title, point.promoted, None, None, "share", n_rollouts, note)
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
-    draw(effects, base, policy().alpha).savefig(FIGURE, dpi=120)
+    draw_power(points, champion_rate, simulation_policy().alpha).savefig(FIGURE, dpi=120)
 
 
-def alarm_rows(share: float) -> Iterable[Row]:
-    """Challengers that break at some moment, at a tenth and at a hundredth of the users."""
-    for breaks_s, part in MOMENTS:
-        for fault in FAULTS:
-            for weight, times in ((0.1, 1), (0.01, 10)):
-                yield alarm_row(fault, weight, times, breaks_s, max(round(RUNS * share * part), FEW))
-
-
-def alarm_row(fault: Fault, weight: float, times: int, breaks_s: float, number: int) -> Row:
-    """One of them."""
-    with ProcessPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(partial(seconds_until_off, fault, weight, breaks_s), range(number)))
-    middle, late = float(np.median(found)), float(np.quantile(found, 0.95, method="higher"))
-    target = fault.target_s * times
-    early = sum(each == 0 for each in found)
-    note = f"target {target:g} s {mark(middle <= target)}; p95 {late:.1f} s, false alarms before {early}"
-    when = f"{breaks_s:g} s" if breaks_s < MINUTE_S else f"{breaks_s / MINUTE_S:g} min"
-    return Row(
-        f"{fault.name} after {when}, {weight:.0%} of 200 requests/s: until off the air",
-        middle,
-        None,
-        None,
-        "s",
-        number,
-        note,
+def power_point(rollouts: list[SimulatedRollout], difference: float) -> PowerPoint:
+    """Summarize the rollouts of one challenger."""
+    users = [rollout.n_batches * BATCH_SIZE for rollout in rollouts if rollout.outcome is not None]
+    return PowerPoint(
+        difference,
+        count(rollouts, RolloutOutcome.PROMOTED) / len(rollouts),
+        count(rollouts, RolloutOutcome.ROLLED_BACK) / len(rollouts),
+        float(np.median(users)) if len(users) > MIN_DECIDED * len(rollouts) else 0.0,
     )
 
 
-def upper(wrong: int, number: int) -> float:
-    """Clopper-Pearson's upper bound of a share, of 95%, one-sided."""
-    return 1.0 if wrong == number else float(beta.ppf(0.95, wrong + 1, number - wrong))
+def alarm_rows(share: float) -> Iterable[ResultRow]:
+    """Yield the time to detection of faults that begin early and late, at two allocations."""
+    for failure_s, share_of_runs in FAILURE_TIMES_S:
+        n_runs = max(round(N_DETECTIONS * share * share_of_runs), MIN_RUNS)
+        for fault in FAULTS:
+            for allocation, target_factor in ALLOCATIONS:
+                yield alarm_row(fault, allocation, fault.target_s * target_factor, failure_s, n_runs)
 
 
-def mark(reached: bool) -> str:
-    """Of a target."""
-    return "✓" if reached else "✗"
+def alarm_row(
+    fault: Behavior, allocation: float, target_s: float, failure_s: float, n_runs: int
+) -> ResultRow:
+    """Return the time to detection of one fault at one allocation."""
+    simulate = partial(seconds_until_rollback, fault, allocation, failure_s)
+    with ProcessPoolExecutor(N_PROCESSES) as pool:
+        seconds = list(pool.map(simulate, range(n_runs)))
+    median, p95 = float(np.median(seconds)), float(np.quantile(seconds, 0.95, method="higher"))
+    n_early = sum(each == 0 for each in seconds)
+    note = f"target {target_s:g} s {check_mark(median <= target_s)}; p95 {p95:.1f} s, false alarms before: {n_early}"
+    start = f"{failure_s:g} s" if failure_s < MINUTE_S else f"{failure_s / MINUTE_S:g} min"
+    title = f"{fault.name} after {start}, {allocation:.0%} of 200 requests/s: until rolled back"
+    return ResultRow(title, median, None, None, "s", n_runs, note)
+
+
+def count(rollouts: list[SimulatedRollout], outcome: RolloutOutcome) -> int:
+    """Return the number of rollouts with this outcome."""
+    return sum(rollout.outcome == outcome for rollout in rollouts)
+
+
+def error_rate_row(title: str, n_errors: int, n_runs: int, alpha: float) -> ResultRow:
+    """Return the share of runs with an error beside its allowed level."""
+    note = describe_error_rate(n_errors, n_runs, alpha)
+    return ResultRow(title, n_errors / n_runs, None, None, "share", n_runs, note)
+
+
+def describe_error_rate(n_errors: int, n_runs: int, alpha: float) -> str:
+    """Return the counts, the upper bound of the error rate, and a check mark if the rate is at most alpha."""
+    bound = upper_bound(n_errors, n_runs)
+    level = f"level {alpha} {check_mark(n_errors / n_runs <= alpha)}"
+    return f"{n_errors} of {n_runs}; at most {bound:.4f} with 95% confidence; {level}"
+
+
+def upper_bound(n_errors: int, n_runs: int) -> float:
+    """Return the one-sided upper 95% bound of a share (Clopper and Pearson 1934)."""
+    return 1.0 if n_errors == n_runs else float(beta.ppf(0.95, n_errors + 1, n_runs - n_errors))
 
 
 PARTS = {
     "identical": identical_rows,
-    "sound": sound_rows,
+    "healthy": healthy_rows,
     "worse": worse_rows,
     "power": power_rows,
     "alarms": alarm_rows,
 }
 
 if __name__ == "__main__":
-    sys.exit(run("python -m benchmarks.canary", __doc__, PARTS))
+    sys.exit(run_benchmark("python -m benchmarks.canary", __doc__, PARTS))

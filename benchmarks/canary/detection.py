@@ -1,133 +1,164 @@
-"""A challenger that breaks at a moment: seconds until it is off the air.
+"""Time to detect a broken challenger: seconds from the failure until no user is in the canary.
 
-Requests come at random, by users of whom few ask much and many ask little; cohort, comparison and decision
-are the controller's. The delays are those of the stack: looks, and the time until events are on disk.
-What matters is when it breaks: after an hour nearly all users are known.
+Requests arrive at random, and few users send most of them. Cohort, tests and policy are the controller's; the
+delays are those of the stack: between two evaluations, and until events are on disk. The time of the failure
+matters: after an hour, nearly all users have been counted.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from benchmarks.canary.rollouts import FRESH, policy
+from benchmarks.canary.simulation import FRESH_DATA, simulation_policy
 from marquee.events import Exposure
+from marquee.rollout.accumulator import EvidenceAccumulator
+from marquee.rollout.arms import CANARY, STABLE
 from marquee.rollout.cohort import Cohort, Failure
 from marquee.rollout.decision import Action
-from marquee.rollout.evidence import Circumstances, Comparison
+from marquee.rollout.evidence import RolloutConditions
 from marquee.rollout.policy import decide
 
-TICK_S = 0.5  # between looks of the controller
-SYNC_S = 0.5  # until exposures are on disk, at most; failures are written at once
-STEER_S = 0.1  # until all gateways obey
-EACH = 150  # users for each request a second: 30,000
-EXPONENT = 1.0  # of Zipf's law
-RATE = 200.0  # requests a second
-LONGEST_S = 1800.0
-WINDOW_S = 1800.0
-LISTED, POOL, LISTS = 10, 67, 997  # two lists have a share of 10 / 67 in common
-ITEMS = tuple(f"i{number}" for number in range(POOL))
-POPULAR = ITEMS[:LISTED]
-POPULARITY = dict.fromkeys(ITEMS, 1 / POOL)
+EVALUATION_S = 0.5  # between two evaluations of the controller
+EXPOSURE_DELAY_S = 0.5  # until an exposure is on disk, at most; failures are written at once
+SPLIT_DELAY_S = 0.1  # until all gateways have applied an allocation
+REQUESTS_PER_S = 200.0
+USERS_PER_REQUEST_RATE = 150  # users for each request per second: 30,000
+ZIPF_EXPONENT = 1.0
+MAX_DETECTION_S = 1800.0
+ATTRIBUTION_WINDOW_S = 1800.0
+LIST_LENGTH, N_ITEMS, N_LISTS = 10, 67, 997  # two random lists overlap by 10 / 67
+ITEMS = tuple(f"i{number}" for number in range(N_ITEMS))
+POPULAR_ITEMS = ITEMS[:LIST_LENGTH]
+POPULARITY = dict.fromkeys(ITEMS, 1 / N_ITEMS)
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What a challenger does wrong: the share of requests that it happens to, in stable and in the canary."""
+class Behavior:
+    """Behavior of a challenger: the share of requests with an event in each arm."""
 
     name: str
-    kind: str  # errors, slow, empty, popular
-    stable: float
-    canary: float
-    target_s: float
-    again: float = 0.0  # share of the canary's requests that lead to another one
+    event: Literal["errors", "slow", "empty", "popular"]
+    stable_rate: float
+    canary_rate: float
+    target_s: float  # for the time to detection, at an allocation of 10%; infinite if nothing is wrong
+    repeat_rate: float = 0.0  # share of the canary's requests that are followed by another one
 
 
 FAULTS = (
-    Fault("errors on 5% of requests", "errors", 0.001, 0.05, 15),
-    Fault("200 ms slower", "slow", 0.01, 1.0, 20),
-    Fault("empty lists", "empty", 0.0, 1.0, 10),
-    Fault("popular items for everybody", "popular", 0.0, 1.0, 600),
+    Behavior("errors on 5% of requests", "errors", 0.001, 0.05, 15),
+    Behavior("200 ms slower", "slow", 0.01, 1.0, 20),
+    Behavior("empty lists", "empty", 0.0, 1.0, 10),
+    Behavior("popular items for all users", "popular", 0.0, 1.0, 600),
 )
-
-
-# What is no fault: a canary that is just as bad as is tolerated, one that is better, and one that users like.
-SOUND = (
-    (Fault("errors as often as is tolerated, 1.5 times stable's 1%", "errors", 0.01, 0.015, math.inf), 0.1),
-    (Fault("half of stable's 4% errors", "errors", 0.04, 0.02, math.inf), 0.5),
+ALLOCATIONS = ((0.1, 1), (0.01, 10))  # and by how much the target is longer there
+FAILURE_TIMES_S = ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.02))  # and the share of the runs with it
+# Behaviors that must raise no alarm, with their allocations.
+HEALTHY = (
     (
-        Fault("1% errors as in stable, and users come back a fifth more often", "errors", 0.01, 0.01, 0, 0.2),
+        Behavior("errors at the allowed odds ratio, 1.5 times stable's 1%", "errors", 0.01, 0.015, math.inf),
+        0.1,
+    ),
+    (Behavior("half of stable's 4% errors", "errors", 0.04, 0.02, math.inf), 0.5),
+    (
+        Behavior(
+            "1% errors in both arms, canary users return 20% more often", "errors", 0.01, 0.01, math.inf, 0.2
+        ),
         0.25,
     ),
 )
-SOUND_S = 3600.0
-MOMENTS = ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.02))  # when it breaks, in seconds, and a share of the runs
+HEALTHY_REQUESTS_PER_S, HEALTHY_S = REQUESTS_PER_S / 10, 3600.0
 
 
-def called_broken(fault: Fault, weight: float, seed: int) -> bool:
-    """Whether a canary is rolled back within an hour, its users coming again and again."""
-    return seconds_until_off(fault, weight, 0.0, seed, RATE / 10, SOUND_S) < math.inf
+def raises_alarm(behavior: Behavior, allocation: float, seed: int) -> bool:
+    """Return True if a canary is rolled back within an hour in which its users return repeatedly."""
+    seconds = seconds_until_rollback(
+        behavior, allocation, 0.0, seed, requests_per_s=HEALTHY_REQUESTS_PER_S, max_s=HEALTHY_S
+    )
+    return seconds < math.inf
 
 
-def seconds_until_off(  # noqa: PLR0917 - a line of a table
-    fault: Fault, weight: float, breaks_s: float, seed: int, rate: float = RATE, longest_s: float = LONGEST_S
+def seconds_until_rollback(
+    behavior: Behavior,
+    allocation: float,
+    failure_s: float,
+    seed: int,
+    *,
+    requests_per_s: float = REQUESTS_PER_S,
+    max_s: float = MAX_DETECTION_S,
 ) -> float:
-    """From the moment at which the challenger breaks; infinite where it stays, 0 where it was off before.
+    """Simulate a rollout whose challenger fails after some time.
 
     Args:
-        fault: what it does then.
-        weight: share of users in the canary.
-        breaks_s: after so long.
-        seed: of the run.
-        rate: requests a second.
-        longest_s: that it is looked at.
+        behavior: of the challenger after the failure.
+        allocation: share of users in the canary.
+        failure_s: seconds from the start to the failure.
+        seed: of the simulation.
+        requests_per_s: rate of requests.
+        max_s: seconds from the failure to the end of the simulation.
+
+    Returns:
+        Seconds from the failure to the rollback: infinite if there is none, 0 if it comes before the failure.
     """
-    rng, rules = np.random.default_rng(seed), policy(step_seconds=3600.0)
-    comparison = Comparison(rules)
-    users = Cohort(comparison, "click_through", WINDOW_S, popularity=POPULARITY)
-    users.weigh(-10.0, weight)
-    users.steer(-10.0)
-    late = TICK_S + (0 if fault.kind in {"errors", "slow"} else SYNC_S)
-    phase = float(rng.random()) * TICK_S
-    site = _Site(fault, weight, rate, rng)
-    for tick in range(int((breaks_s + longest_s) / TICK_S)):
-        time = tick * TICK_S + phase
-        broken = time > breaks_s
-        shown, failed = site.requests(time, broken=broken)
-        users.take(shown, (), failed, time + TICK_S)
-        if decide(comparison.evidence(Circumstances(0, 0.0, time, FRESH)), rules).action == Action.ROLL_BACK:
-            return time - breaks_s + late + STEER_S if broken else 0.0
+    rng, policy = np.random.default_rng(seed), simulation_policy(min_step_seconds=3600.0)
+    accumulator = EvidenceAccumulator(policy)
+    cohort = Cohort(accumulator, "click_through", ATTRIBUTION_WINDOW_S, popularity=POPULARITY)
+    cohort.start_step(-10.0, allocation)
+    cohort.confirm_allocation(-10.0)
+    delay_s = EVALUATION_S + (0 if behavior.event in {"errors", "slow"} else EXPOSURE_DELAY_S)
+    phase = float(rng.random()) * EVALUATION_S
+    traffic = _Traffic(behavior, allocation, requests_per_s, rng)
+    for tick in range(int((failure_s + max_s) / EVALUATION_S)):
+        time = tick * EVALUATION_S + phase
+        failed = time > failure_s
+        exposures, failures = traffic.next_tick(time, failed=failed)
+        cohort.process_events(exposures, (), failures, time + EVALUATION_S)
+        evidence = accumulator.evidence(RolloutConditions(0, 0.0, time, FRESH_DATA))
+        if decide(evidence, policy).action == Action.ROLL_BACK:
+            return time - failure_s + delay_s + SPLIT_DELAY_S if failed else 0.0
     return math.inf
 
 
-class _Site:
-    """Users, and what they ask for."""
+class _Traffic:
+    """Random requests of a fixed population of users."""
 
-    def __init__(self, fault: Fault, weight: float, rate: float, rng: np.random.Generator) -> None:
-        self._fault, self._rate, self._rng = fault, rate, rng
-        population = round(EACH * rate)
-        self._in_canary = rng.random(population) < weight
-        share = 1 / np.arange(1, population + 1) ** EXPONENT
-        self._cumulated = np.cumsum(share / share.sum())
-        drawn = (rng.choice(POOL, LISTED, replace=False) for _ in range(LISTS))
-        self._lists = [tuple(ITEMS[item] for item in items) for items in drawn]
+    def __init__(
+        self, behavior: Behavior, allocation: float, requests_per_s: float, rng: np.random.Generator
+    ) -> None:
+        self._behavior, self._requests_per_s, self._rng = behavior, requests_per_s, rng
+        n_users = round(USERS_PER_REQUEST_RATE * requests_per_s)
+        self._in_canary = rng.random(n_users) < allocation
+        activity = 1 / np.arange(1, n_users + 1) ** ZIPF_EXPONENT
+        self._cumulative_activity = np.cumsum(activity / activity.sum())
+        lists = (rng.choice(N_ITEMS, LIST_LENGTH, replace=False) for _ in range(N_LISTS))
+        self._lists = [tuple(ITEMS[item] for item in items) for items in lists]
 
-    def requests(self, time: float, *, broken: bool) -> tuple[list[Exposure], list[Failure]]:
-        """Those of one tick, from then on."""
-        rng, fault = self._rng, self._fault
-        number = int(rng.poisson(self._rate * TICK_S))
-        users = np.searchsorted(self._cumulated, rng.random(number))
-        again = users[self._in_canary[users] & (rng.random(number) < fault.again)]
-        users, number = np.concatenate([users, again]), number + len(again)
-        rate = np.where(self._in_canary[users] & broken, fault.canary, fault.stable)
-        hit, times = rng.random(number) < rate, np.sort(time + TICK_S * rng.random(number))
-        shown, failed = [], []
-        for user, at, is_hit in zip(users.tolist(), times.tolist(), hit.tolist(), strict=True):
-            arm, name = ("canary" if self._in_canary[user] else "stable"), f"u{user}"
-            if is_hit and fault.kind in {"errors", "slow"}:
-                failed.append(Failure(at, arm, name, "errors" if fault.kind == "errors" else "slow"))
-            if not (is_hit and fault.kind == "errors"):
-                items = self._lists[user % LISTS]
-                items = {"empty": (), "popular": POPULAR}.get(fault.kind, items) if is_hit else items
-                shown.append(Exposure("r", at, name, arm, "1", "personal", items, 900))
-        return shown, failed
+    def next_tick(self, start: float, *, failed: bool) -> tuple[list[Exposure], list[Failure]]:
+        """Return the events of the requests from `start` to the next evaluation."""
+        rng, behavior = self._rng, self._behavior
+        n_requests = int(rng.poisson(self._requests_per_s * EVALUATION_S))
+        users = np.searchsorted(self._cumulative_activity, rng.random(n_requests))
+        repeated = users[self._in_canary[users] & (rng.random(n_requests) < behavior.repeat_rate)]
+        users = np.concatenate([users, repeated])
+        rates = np.where(self._in_canary[users] & failed, behavior.canary_rate, behavior.stable_rate)
+        has_event = rng.random(len(users)) < rates
+        times = np.sort(start + EVALUATION_S * rng.random(len(users)))
+        exposures, failures = [], []
+        for user, time, event in zip(users.tolist(), times.tolist(), has_event.tolist(), strict=True):
+            arm = CANARY if self._in_canary[user] else STABLE
+            if event and behavior.event == "errors":
+                failures.append(Failure(time, arm, f"u{user}", "errors"))
+                continue
+            if event and behavior.event == "slow":
+                failures.append(Failure(time, arm, f"u{user}", "slow"))
+            items = self._items(user, event=event)
+            exposures.append(Exposure("r", time, f"u{user}", arm, "1", "personal", items, 900))
+        return exposures, failures
+
+    def _items(self, user: int, *, event: bool) -> tuple[str, ...]:
+        if event and self._behavior.event == "empty":
+            return ()
+        if event and self._behavior.event == "popular":
+            return POPULAR_ITEMS
+        return self._lists[user % N_LISTS]

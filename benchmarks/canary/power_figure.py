@@ -1,47 +1,58 @@
-"""Power, and time to decision, against what a challenger is really worth."""
+"""Figure of power and time to decision over the challenger's true effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from benchmarks.table.figure import FAINT, OURS
+from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR
 
-BACK = "#D55E00"  # vermilion of Okabe and Ito
+VERMILION = "#D55E00"  # of Okabe and Ito
 
 
 @dataclass(frozen=True)
-class Effect:
-    """Rollouts of one challenger."""
+class PowerPoint:
+    """Simulated rollouts of one challenger."""
 
-    difference: float  # of the outcome of a user
-    promoted: float  # shares of rollouts
-    rolled_back: float
-    users: float  # median, of all arms, of those that were decided
+    difference: float  # in mean click-through, challenger less champion
+    promoted: float  # share of rollouts
+    rolled_back: float  # share of rollouts
+    median_users: float  # until the decision, in both arms; 0 if too few rollouts were decided
 
 
-def draw(effects: Sequence[Effect], base: float, alpha: float) -> Figure:
-    """Shares above, users below, over the difference in click-through."""
+def draw_power(points: Sequence[PowerPoint], champion_rate: float, alpha: float) -> Figure:
+    """Draw the shares of outcomes above and the users until the decision below.
+
+    Args:
+        points: in increasing order of the difference.
+        champion_rate: share of the champion's lists with a click.
+        alpha: drawn as a line.
+    """
     figure = Figure(figsize=(8, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    x = [100 * effect.difference for effect in effects]
-    above.plot(x, [100 * e.promoted for e in effects], "o-", color=OURS, label="promoted")
-    above.plot(x, [100 * e.rolled_back for e in effects], "s--", color=BACK, label="rolled back")
-    above.axhline(100 * alpha, color=FAINT, linewidth=0.8)
-    above.annotate(
-        f"alpha, {100 * alpha:g}%", (min(x), 100 * alpha), (0, 4), textcoords="offset points", color=FAINT
+    differences = [100 * point.difference for point in points]
+    above.plot(
+        differences, [100 * point.promoted for point in points], "o-", color=MARQUEE_COLOR, label="promoted"
     )
+    rolled_back = [100 * point.rolled_back for point in points]
+    above.plot(differences, rolled_back, "s--", color=VERMILION, label="rolled back")
+    above.axhline(100 * alpha, color=MUTED_COLOR, linewidth=0.8)
+    label, position = f"alpha, {100 * alpha:g}%", (min(differences), 100 * alpha)
+    above.annotate(label, position, (0, 4), textcoords="offset points", color=MUTED_COLOR)
     above.set_ylabel("% of rollouts")
     above.set_ylim(-4, 104)
     above.legend(frameon=False, loc="center right")
-    title = f"What becomes of a challenger, by what it is worth (stable: {base:.0%} of lists clicked)"
+    title = f"Outcome of a rollout by true effect (champion: {champion_rate:.0%} of lists clicked)"
     above.set_title(title, loc="left", fontsize=10)
-    known = [(each, e.users / 1000) for each, e in zip(x, effects, strict=True) if e.users > 0]
-    below.plot(*zip(*known, strict=True), "o-", color=OURS)
+    decided = [point for point in points if point.median_users > 0]
+    decided_differences = [100 * point.difference for point in decided]
+    below.plot(
+        decided_differences, [point.median_users / 1000 for point in decided], "o-", color=MARQUEE_COLOR
+    )
     below.set_ylim(0, None)
-    below.set_ylabel("users until decided,\nthousands (median)")
+    below.set_ylabel("users until decision,\nthousands (median)")
     below.set_xlabel("canary less stable, percentage points of lists clicked")
     for axes in (above, below):
-        axes.grid(axis="y", color=FAINT, alpha=0.3)
+        axes.grid(axis="y", color=MUTED_COLOR, alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return figure

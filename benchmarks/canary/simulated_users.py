@@ -1,7 +1,7 @@
-"""Users whose taste is known, and models that know it more or less well.
+"""Simulated users with known preferences, and models that know them more or less accurately.
 
-A list holds the items that a model scores highest: what a user truly expects, plus the error of the model. A
-user clicks what they like, in a mood that lasts: their clicks are clustered.
+A list holds the items that a model scores highest: the rating that the user truly expects plus the model's
+error. Users click lists they like. A persistent mood of each user makes the clicks clustered.
 """
 
 from dataclasses import dataclass
@@ -9,49 +9,51 @@ from functools import cache
 
 import numpy as np
 
-from marquee.arrays import Floats, Indices
-from marquee.synthetic import SyntheticSpec, plant
+from marquee.arrays import Float64Array, Int64Array
+from marquee.synthetic import SyntheticSpec, draw_ground_truth
 
-USERS, ITEMS, LISTED = 2000, 400, 10
-SPEC = SyntheticSpec(n_ratings=200_000, n_users=USERS, n_items=ITEMS)
-CLICKS_AT, STEEP = 5.0, 1.5  # stars at which half of the items are clicked, and how much a star matters
-MOOD = 0.8  # standard deviation of the logarithm of a user's odds, for the whole rollout
-LISTS_TAIL = 1.5  # Pareto: most users ask once, some a hundred times
-MOST_LISTS = 200
+N_USERS, N_ITEMS, LIST_LENGTH = 2000, 400, 10
+SPEC = SyntheticSpec(n_ratings=200_000, n_users=N_USERS, n_items=N_ITEMS)
+TRUTH_SEED, ERROR_SEED, CLICK_SEED = 7, 8, 9
+CLICK_MIDPOINT, CLICK_SLOPE = 5.0, 1.5  # stars at which half of the items are clicked; log-odds per star
+MOOD_STD = 0.8  # standard deviation of a user's log-odds, constant for the whole rollout
+LISTS_PARETO_SHAPE = 1.5  # most users request one list, some a hundred
+MAX_LISTS = 200
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """Of users that arrive, in their order."""
+class UserOutcomes:
+    """Outcomes of users in order of arrival."""
 
-    clicked: Floats  # share of the lists with a click
-    lists: Indices
-    clicks: Indices  # lists with a click
+    click_through: Float64Array  # share of the user's lists with a click
+    n_lists: Int64Array
+    n_clicked_lists: Int64Array
 
 
 @cache
-def odds(error: float) -> Floats:
-    """By user, the logarithm of the odds of a click on a list of a model with that error, in stars."""
-    truth = plant(SPEC, 7)
-    everything = np.arange(USERS)[:, None], np.arange(ITEMS)[None, :]
-    expected = truth.expected_of(*np.broadcast_arrays(*everything), np.array(SPEC.end))
-    seen = expected + error * np.random.default_rng(8).standard_normal(expected.shape)
-    best = np.argpartition(-seen, LISTED, axis=1)[:, :LISTED]
-    pleasing = np.take_along_axis(expected, best, axis=1)
-    share = (1 / (1 + np.exp(-STEEP * (pleasing - CLICKS_AT)))).mean(axis=1)
-    found: Floats = np.log(share / (1 - share))
-    return found
+def click_log_odds(error: float) -> Float64Array:
+    """Return, by user, the log-odds of a click on a list of a model with this error (in stars)."""
+    truth = draw_ground_truth(SPEC, TRUTH_SEED)
+    users, items = np.broadcast_arrays(np.arange(N_USERS)[:, None], np.arange(N_ITEMS)[None, :])
+    expected = truth.expected_ratings_of_rows(users, items, np.array(SPEC.end))
+    scores = expected + error * np.random.default_rng(ERROR_SEED).standard_normal(expected.shape)
+    top_items = np.argpartition(-scores, LIST_LENGTH, axis=1)[:, :LIST_LENGTH]
+    ratings = np.take_along_axis(expected, top_items, axis=1)
+    clicked = (1 / (1 + np.exp(-CLICK_SLOPE * (ratings - CLICK_MIDPOINT)))).mean(axis=1)
+    log_odds: Float64Array = np.log(clicked / (1 - clicked))
+    return log_odds
 
 
-def visit(users: Indices, error: float, rng: np.random.Generator) -> Outcomes:
-    """What users do within their window under a model with that error."""
-    lists = np.minimum(1 + rng.pareto(LISTS_TAIL, len(users)), MOST_LISTS).astype(np.int64)
-    logit = odds(error)[users] + MOOD * rng.standard_normal(len(users))
-    clicks = rng.binomial(lists, 1 / (1 + np.exp(-logit)))
-    return Outcomes(clicks / lists, lists, clicks)
+def simulate_outcomes(users: Int64Array, error: float, rng: np.random.Generator) -> UserOutcomes:
+    """Simulate the attribution windows of users under a model with this error (in stars)."""
+    n_lists = np.minimum(1 + rng.pareto(LISTS_PARETO_SHAPE, len(users)), MAX_LISTS).astype(np.int64)
+    log_odds = click_log_odds(error)[users] + MOOD_STD * rng.standard_normal(len(users))
+    n_clicked_lists = rng.binomial(n_lists, 1 / (1 + np.exp(-log_odds)))
+    return UserOutcomes(n_clicked_lists / n_lists, n_lists, n_clicked_lists)
 
 
-def click_rate(error: float) -> float:
-    """Mean outcome of a user under a model with that error."""
-    rng = np.random.default_rng(9)
-    return float(visit(rng.integers(0, USERS, 200_000), error, rng).clicked.mean())
+def mean_click_through(error: float) -> float:
+    """Return the mean outcome of a user under a model with this error (in stars)."""
+    rng = np.random.default_rng(CLICK_SEED)
+    users = rng.integers(0, N_USERS, 200_000)
+    return float(simulate_outcomes(users, error, rng).click_through.mean())

@@ -1,112 +1,115 @@
-"""One rollout after the other, through the same comparison and the same decision as the real ones."""
+"""Simulation of one rollout: real tests and policy, simulated users."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.canary.world import USERS, Outcomes, visit
-from experiments.config.offline import load_params
+from benchmarks.canary.simulated_users import N_USERS, UserOutcomes, simulate_outcomes
+from experiments.config import load_params
+from marquee.arrays import Float64Array
+from marquee.rollout.accumulator import EvidenceAccumulator
+from marquee.rollout.arms import PerArm
 from marquee.rollout.decision import Action, ReasonCode
-from marquee.rollout.evidence import Circumstances, Comparison
-from marquee.rollout.policy import INCIDENTS, Policy, decide
-from marquee.rollout.state import CONCLUSIONS, Outcome
-from pipelines.rollout.policy_config import policy_of
+from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
+from marquee.rollout.policy import PromotionPolicy, decide
+from marquee.rollout.state import OUTCOME_OF_ACTION, RolloutOutcome
+from pipelines.rollout.policy_config import build_policy
 
-BASE = {"errors": 0.002, "slow": 0.02, "below_personal": 0.05, "empty": 0.0}  # of users, in any arm
-STEP_BATCHES = 10  # a step lasts so many batches at least
-LONGEST = 200  # batches; then the rollout is inconclusive
-FRESH = {"stable": 0.0, "canary": 0.0}
-Z95 = 1.959964
+# Probability that a user has an event, equal in both arms.
+EVENT_RATES = {"errors": 0.002, "slow": 0.02, "below_personal": 0.05, "empty": 0.0}
+MIN_STEP_BATCHES = 10
+MAX_BATCHES = 200  # without a decision, the rollout is inconclusive
+FRESH_DATA = {"stable": 0.0, "canary": 0.0}  # age in seconds
+Z_95 = 1.959964  # two-sided, 5%
+MIN_Z_TEST_LISTS = 30  # per arm
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a rollout ended."""
+class SimulatedRollout:
+    """Result of a simulated rollout."""
 
-    outcome: Outcome | None  # None: inconclusive
+    outcome: RolloutOutcome | None  # None: inconclusive
     reason: ReasonCode | None
-    batches: int
-    z_test: bool  # whether a test for a fixed sample, of events, was ever significant on the way
+    n_batches: int
+    z_test_rejected: bool  # a z-test for a fixed sample size was significant after any batch
 
 
-def policy(step_seconds: float = STEP_BATCHES) -> Policy:
-    """That of params.yaml, with batches for seconds."""
-    canary = load_params().canary
-    return policy_of(
-        canary.model_copy(
-            update={
-                "step_minutes": step_seconds / 60,
-                "deadline_hours": LONGEST / 3600,
-                "at_deadline": "hold",
-            }
-        )
-    )
+def simulation_policy(min_step_seconds: float = MIN_STEP_BATCHES) -> PromotionPolicy:
+    """Return the policy of params.yaml, except that a batch takes the place of a second."""
+    changes = {
+        "min_step_minutes": min_step_seconds / 60,
+        "deadline_hours": MAX_BATCHES / 3600,
+        "at_deadline": "hold",
+    }
+    return build_policy(load_params().canary.model_copy(update=changes))
 
 
-def simulate(stable: float, canary: float, batch: int, seed: int, *, faults: bool = True) -> Ended:
-    """A rollout of a model with one error against one with another; every batch is looked at.
+def simulate_rollout(
+    stable_error: float, canary_error: float, batch_size: int, seed: int
+) -> SimulatedRollout:
+    """Simulate a rollout that takes a decision after each batch of users.
 
     Args:
-        stable: error of the champion, in stars.
-        canary: of the challenger.
-        batch: users that arrive between two looks.
+        stable_error: error of the champion's model, in stars.
+        canary_error: error of the challenger's model, in stars.
+        batch_size: number of users per batch.
         seed: of the rollout.
-        faults: incidents happen to users of both arms alike.
     """
-    rng, rules = np.random.default_rng(seed), policy()
-    comparison, step, since = Comparison(rules), 0, 0
-    counts, significant = np.zeros((2, 2)), False
-    for now in range(1, LONGEST + 1):
-        weight = rules.steps[step]
-        users = rng.integers(0, USERS, batch)
-        arms = rng.random(batch) < weight
-        seen = visit(users[~arms], stable, rng), visit(users[arms], canary, rng)
-        _feed(comparison, seen, weight, rng, faults=faults)
-        counts += [[one.clicks.sum(), one.lists.sum()] for one in seen]
-        significant |= weight < 1 and abs(_z(counts)) > Z95
-        evidence = comparison.evidence(Circumstances(step, float(now - since), float(now), FRESH))
-        decision = decide(evidence, rules)
+    rng, policy = np.random.default_rng(seed), simulation_policy()
+    accumulator, step, step_start = EvidenceAccumulator(policy), 0, 0
+    totals, z_test_rejected = np.zeros((2, 2)), False
+    for batch in range(1, MAX_BATCHES + 1):
+        allocation = policy.steps[step]
+        users = rng.integers(0, N_USERS, batch_size)
+        in_canary = rng.random(batch_size) < allocation
+        outcomes = PerArm(
+            stable=simulate_outcomes(users[~in_canary], stable_error, rng),
+            canary=simulate_outcomes(users[in_canary], canary_error, rng),
+        )
+        _record(accumulator, outcomes, allocation, rng)
+        totals += [[arm.n_clicked_lists.sum(), arm.n_lists.sum()] for arm in outcomes]
+        z_test_rejected |= allocation < 1 and abs(_z_score(totals)) > Z_95
+        conditions = RolloutConditions(step, float(batch - step_start), float(batch), FRESH_DATA)
+        decision = decide(accumulator.evidence(conditions), policy)
         if decision.action == Action.ADVANCE:
-            step, since = step + 1, now
-            comparison.begin_step()
+            step, step_start = step + 1, batch
+            accumulator.start_step()
         elif decision.action != Action.HOLD:
-            return Ended(CONCLUSIONS[decision.action], decision.reason, now, significant)
-    return Ended(None, None, LONGEST, significant)
+            outcome = OUTCOME_OF_ACTION[decision.action]
+            return SimulatedRollout(outcome, decision.reason, batch, z_test_rejected)
+    return SimulatedRollout(None, None, MAX_BATCHES, z_test_rejected)
 
 
-def _feed(
-    comparison: Comparison,
-    seen: tuple[Outcomes, Outcomes],
-    weight: float,
+def _record(
+    accumulator: EvidenceAccumulator,
+    outcomes: PerArm[UserOutcomes],
+    allocation: float,
     rng: np.random.Generator,
-    *,
-    faults: bool,
 ) -> None:
-    n_stable, n_canary = len(seen[0].lists), len(seen[1].lists)
-    comparison.users(n_canary, n_stable + n_canary, weight)
-    comparison.answered(n_canary)
-    comparison.outcomes(seen[1].clicked, seen[0].clicked, weight)
-    for name in INCIDENTS if faults else ():
-        hit = rng.binomial((n_stable, n_canary), BASE[name])
-        comparison.incident(name, int(hit[1]), int(hit.sum()), weight)
-    for name in ("popularity", "overlap"):
-        comparison.lists(name, 0.1 * rng.random(n_canary), 0.1 * rng.random(n_stable), weight)
+    """Record a batch of users, with guardrail events and list metrics that do not differ between arms."""
+    n_stable, n_canary = (len(arm.n_lists) for arm in outcomes)
+    accumulator.record_users(n_canary, n_stable + n_canary, allocation)
+    accumulator.record_step_users(n_canary)
+    accumulator.record_outcomes(outcomes.canary.click_through, outcomes.stable.click_through, allocation)
+    for metric in GUARDRAIL_METRICS:
+        affected = rng.binomial((n_stable, n_canary), EVENT_RATES[metric])
+        accumulator.record_guardrail_events(metric, int(affected[1]), int(affected.sum()), allocation)
+    for metric in LIST_METRICS:
+        canary, stable = 0.1 * rng.random(n_canary), 0.1 * rng.random(n_stable)
+        accumulator.record_list_metric(metric, canary, stable, allocation)
 
 
-def _z(counts: np.ndarray) -> float:
-    """Two proportions of events, as if they were independent and looked at once."""
-    clicks, lists = counts.T
-    if lists.min() < 30:
+def _z_score(totals: Float64Array) -> float:
+    """Return the z-score of the difference in click-through, as if lists were independent.
+
+    Args:
+        totals: clicked lists and all lists, in stable and in the canary, shape (2, 2).
+    """
+    clicked, lists = totals.T
+    if lists.min() < MIN_Z_TEST_LISTS:
         return 0.0
-    rate = clicks / lists
-    pooled = clicks.sum() / lists.sum()
-    spread = math.sqrt(pooled * (1 - pooled) * (1 / lists).sum())
-    return float((rate[1] - rate[0]) / spread) if spread else 0.0
-
-
-def many(number: int, stable: float, canary: float, batch: int, seed: int) -> Iterator[Ended]:
-    """Independent rollouts."""
-    for each in range(number):
-        yield simulate(stable, canary, batch, seed * 1_000_003 + each)
+    rates = clicked / lists
+    pooled = clicked.sum() / lists.sum()
+    standard_error = math.sqrt(pooled * (1 - pooled) * (1 / lists).sum())
+    return float((rates[1] - rates[0]) / standard_error) if standard_error else 0.0

@@ -1,1 +1,1 @@
-"""What the replica is compared with: each a server, as one would write it first."""
+"""Contenders of the serving benchmark: simple servers of the same model."""

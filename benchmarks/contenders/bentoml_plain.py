@@ -1,4 +1,4 @@
-"""A plain BentoML service: `@bentoml.api`, its defaults, numpy."""
+"""A plain BentoML service: `@bentoml.api` with defaults, and numpy."""
 
 import bentoml
 
@@ -12,7 +12,7 @@ class Plain:
     def __init__(self) -> None:
         self.scorer = Scorer()
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]  # BentoML's decorator has no types
     def recommend(self, user: str) -> list[str]:
-        """Ten items."""
+        """Recommend ten items."""
         return self.scorer.recommend(user)

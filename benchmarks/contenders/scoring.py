@@ -1,4 +1,4 @@
-"""Recommending by scoring all items at each request, with numpy: what the plain contenders do."""
+"""Scoring of all items for each request with numpy, as the plain contenders do."""
 
 import os
 from pathlib import Path
@@ -9,18 +9,18 @@ from marquee.model.fitted_model import load_model
 
 
 class Scorer:
-    """The model's factors, and what each user rated."""
+    """Recommends by the factors of a fitted model."""
 
     def __init__(self, folder: str | None = None) -> None:
         model = load_model(Path(folder or os.environ["MARQUEE_MODEL"]))
         assert model.arrays.factors is not None
         self._model, self._space = model, model.arrays.factors
-        self._ids = list(model.arrays.items)
+        self._item_ids = list(model.arrays.items)
 
-    def recommend(self, user: str, n: int = 10) -> list[str]:
-        """The best n items that the user has not rated."""
-        number = self._model.user_number(user)
-        assert number is not None
-        scores = self._space.scores(self._space.known(number)).copy()
-        scores[list(self._model.seen(number))] = -np.inf
-        return [self._ids[item] for item in np.argsort(-scores)[:n]]
+    def recommend(self, user_id: str, n: int = 10) -> list[str]:
+        """Return the n unrated items with the highest scores for a user."""
+        user = self._model.inner_user_id(user_id)
+        assert user is not None
+        scores = self._space.score_items(self._space.trained_user_factors(user)).copy()
+        scores[list(self._model.seen_items(user))] = -np.inf
+        return [self._item_ids[item] for item in np.argsort(-scores)[:n]]

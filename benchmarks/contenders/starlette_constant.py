@@ -1,4 +1,4 @@
-"""A bare Starlette app that returns a constant: what nobody who answers in Python is faster than."""
+"""A bare Starlette app with a constant response: an upper bound for servers in Python."""
 
 import os
 
@@ -11,7 +11,7 @@ BODY = b"x" * int(os.environ.get("CONSTANT_BYTES", "1000"))
 
 
 async def constant(request: Request) -> Response:  # noqa: ARG001  Starlette's signature
-    """The same to everybody."""
+    """Return the same body to every user."""
     return Response(BODY, media_type="application/json")
 
 

@@ -1,1 +1,1 @@
-"""The serving path beside its contenders."""
+"""Benchmark of the serving path against other ways to serve the same model."""

@@ -1,40 +1,44 @@
-"""Latency against the number of users: a line that should be flat."""
+"""Figure of latency by the number of users; the expected result is a flat line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from benchmarks.table.figure import FAINT, OURS
+from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR
 
 
 @dataclass(frozen=True)
-class Size:
-    """One model."""
+class ModelSizeResult:
+    """Measurements of a model with some number of users."""
 
-    users: int
+    n_users: int
     ready_s: float
     p50: float  # milliseconds
     p99: float
-    own_mb: float
+    private_mb: float
 
 
-def draw(sizes: Sequence[Size]) -> Figure:
-    """p50 and p99 over the number of users, from zero, so that flat looks flat."""
+def draw_latency_by_users(results: Sequence[ModelSizeResult]) -> Figure:
+    """Draw p50 and p99 by the number of users; the axis starts at zero, so that flat looks flat."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.subplots()
-    users = [size.users for size in sizes]
-    for name, values, style in (("p50", [s.p50 for s in sizes], "-"), ("p99", [s.p99 for s in sizes], "--")):
-        axes.plot(users, values, f"o{style}", color=OURS)
-        axes.annotate(name, (users[-1], values[-1]), (8, -3), textcoords="offset points", color=OURS)
+    n_users = [result.n_users for result in results]
+    percentiles = (
+        ("p50", [result.p50 for result in results], "-"),
+        ("p99", [result.p99 for result in results], "--"),
+    )
+    for name, latencies, line_style in percentiles:
+        axes.plot(n_users, latencies, f"o{line_style}", color=MARQUEE_COLOR)
+        axes.annotate(
+            name, (n_users[-1], latencies[-1]), (8, -3), textcoords="offset points", color=MARQUEE_COLOR
+        )
     axes.set_xscale("log")
-    axes.set_ylim(0, 1.3 * max(size.p99 for size in sizes))
+    axes.set_ylim(0, 1.3 * max(result.p99 for result in results))
     axes.set_xlabel("users of the model")
     axes.set_title(
-        "GET /recommend/{user}, one request after the other: ms until the answer is read",
-        loc="left",
-        fontsize=10,
+        "GET /recommend/{user}, one request at a time: ms until the response is read", loc="left", fontsize=10
     )
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color=FAINT, alpha=0.3)
+    axes.grid(axis="y", color=MUTED_COLOR, alpha=0.3)
     return figure

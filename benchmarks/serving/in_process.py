@@ -1,4 +1,4 @@
-"""The site without a server around it: what an answer costs by itself."""
+"""Throughput of the ASGI application without a server around it."""
 
 import asyncio
 import time
@@ -7,34 +7,36 @@ from pathlib import Path
 
 from starlette.types import Message, Scope
 
-from service.api.asgi import Site
+from service.api.asgi import ServingApplication
+from service.gc_tuning import freeze_loaded_objects
 from service.replica import Replica
 from service.settings import Settings
 
 
-def in_process_rate(folder: Path, users: Sequence[str]) -> float:
-    """Answers a second, telemetry on, called as a server calls it, each user once before."""
-    events = folder.parent / "in-process"
-    settings = Settings.from_environment({"MARQUEE_MODEL": str(folder), "MARQUEE_EVENTS": str(events)})
+def measure_in_process_rate(model: Path, users: Sequence[str]) -> float:
+    """Return the responses per second with telemetry on; each user is requested once before."""
+    events = model.parent / "in-process"
+    settings = Settings.from_environment({"MARQUEE_MODEL": str(model), "MARQUEE_EVENTS": str(events)})
     replica = Replica(settings)
     replica.start()
+    freeze_loaded_objects()
     try:
-        return asyncio.run(_asked(Site(replica), users))
+        return asyncio.run(_measure_rate(ServingApplication(replica), users))
     finally:
         replica.close()
 
 
-async def _asked(site: Site, users: Sequence[str]) -> float:
+async def _measure_rate(app: ServingApplication, users: Sequence[str]) -> float:
     scopes: list[Scope] = [
         {"type": "http", "method": "GET", "path": f"/recommend/{user}", "query_string": b"", "headers": []}
         for user in users
     ]
     for scope in scopes:
-        await site(scope, _receive, _send)
-    began = time.perf_counter()
+        await app(scope, _receive, _send)
+    start = time.perf_counter()
     for scope in scopes:
-        await site(scope, _receive, _send)
-    return len(scopes) / (time.perf_counter() - began)
+        await app(scope, _receive, _send)
+    return len(scopes) / (time.perf_counter() - start)
 
 
 async def _receive() -> Message:
@@ -42,4 +44,4 @@ async def _receive() -> Message:
 
 
 async def _send(message: Message) -> None:
-    """Nobody listens."""
+    """Discard a message."""

@@ -1,4 +1,4 @@
-"""Load: wrk on a core of its own, asking for users drawn by a long-tailed law."""
+"""Load generation: wrk on its own core, with users drawn from a long-tailed distribution."""
 
 import json
 import re
@@ -14,87 +14,92 @@ from marquee.errors import MarqueeError
 
 CONNECTIONS = 16
 SERVER_CORE, CLIENT_CORE = "0", "1"
-DRAWN = 20_000  # requests, asked in turn
+N_DRAWS = 20_000  # requests of a script, sent in turn
+LINES_PER_LUA_FUNCTION = 5000  # Lua limits the constants of a function
+HttpRequest = tuple[str, str, str | None]  # method, path, JSON body
 
 
 @dataclass(frozen=True)
-class Shot:
-    """What wrk saw."""
+class LoadResult:
+    """Throughput and latency as measured by wrk."""
 
-    rate: float  # answers a second
+    rate: float  # responses per second
     p50: float  # milliseconds
     p99: float
 
 
 def draw_users(users: Sequence[str], seed: int = 0) -> list[str]:
-    """Users by Zipf's law: the k-th most frequent 1 / k as often as the first."""
+    """Draw users by Zipf's law: the k-th most frequent user has 1/k of the requests of the first."""
     rng = np.random.default_rng(seed)
     weights = 1 / np.arange(1, len(users) + 1)
     order = rng.permutation(len(users))
-    return [users[order[rank]] for rank in rng.choice(len(users), DRAWN, p=weights / weights.sum())]
+    return [users[order[rank]] for rank in rng.choice(len(users), N_DRAWS, p=weights / weights.sum())]
 
 
-def script(requests: Sequence[tuple[str, str, str | None]], delay_ms: float = 0.0) -> str:
-    """A script for wrk that makes these requests (method, path, JSON body) in turn.
+def build_wrk_script(requests: Sequence[HttpRequest], delay_ms: float = 0.0) -> str:
+    """Return a wrk script in Lua that sends these requests in turn.
 
-    With a delay each connection waits before each request, exponentially distributed around it: arrivals
-    come at random, as from people.
+    Args:
+        requests: method, path and JSON body of each request.
+        delay_ms: mean of the exponentially distributed delay before each request of a connection, so that
+            arrivals are random; 0: no delay.
     """
-    built = [_built(*request) for request in requests]
-    wait = f"function delay() return math.floor(-math.log(1 - math.random()) * {delay_ms} + 0.5) end\n"
-    waiting = wait if delay_ms else ""
-    chunks = "\n".join(f"requests[{number}] = {each}" for number, each in enumerate(built))
+    delay = f"function delay() return math.floor(-math.log(1 - math.random()) * {delay_ms} + 0.5) end\n"
+    assignments = [f"requests[{number}] = {_format(*request)}" for number, request in enumerate(requests)]
     return (
         'local headers = {["content-type"] = "application/json"}\nlocal requests, at = {}, -1\n'
-        f"{waiting}function init()\n  fill()\nend\n"
-        f"function fill()\n{_in_parts(chunks)}\nend\n"
-        f"function request()\n  at = (at + 1) % {len(built)}\n  return requests[at]\nend\n"
+        f"{delay if delay_ms else ''}function init()\n  fill()\nend\n"
+        f"function fill()\n{_split_into_functions(assignments)}\nend\n"
+        f"function request()\n  at = (at + 1) % {len(requests)}\n  return requests[at]\nend\n"
     )
 
 
-def _built(method: str, path: str, body: str | None) -> str:
-    told = "nil" if body is None else json.dumps(body)
-    return f"wrk.format({json.dumps(method)}, {json.dumps(path)}, headers, {told})"
-
-
-def shoot(port: int, lua: Path, seconds: float, connections: int = CONNECTIONS) -> Shot:
-    """Ask for so many seconds.
+def run_wrk(port: int, script: Path, seconds: float, connections: int = CONNECTIONS) -> LoadResult:
+    """Send the requests of a script for some seconds.
 
     Raises:
-        MarqueeError: wrk is not here, or the server refused.
+        MarqueeError: wrk is not installed, or a request failed.
     """
-    wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(lua)]
-    command = ["taskset", "-c", CLIENT_CORE, *wrk, f"http://127.0.0.1:{port}"]
     if shutil.which("wrk") is None:
-        raise MarqueeError("wrk is not here: apt-get install wrk")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return parse(done.stdout)
+        raise MarqueeError("wrk is not installed (apt-get install wrk)")
+    wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script)]
+    command = ["taskset", "-c", CLIENT_CORE, *wrk, f"http://127.0.0.1:{port}"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    return parse_wrk_output(process.stdout)
 
 
-def parse(text: str) -> Shot:
-    """What wrk printed.
+def parse_wrk_output(text: str) -> LoadResult:
+    """Parse the output of wrk.
 
     Raises:
-        MarqueeError: it met errors, or printed something else.
+        MarqueeError: it reports failed requests, or has an unexpected format.
     """
-    if wrong := re.search(r"(Non-2xx.*|Socket errors: (?!connect 0, read 0, write 0, timeout 0).*)", text):
-        raise MarqueeError(f"the server refused what it was asked: {wrong.group(1)}")
+    if failure := re.search(r"(Non-2xx.*|Socket errors: (?!connect 0, read 0, write 0, timeout 0).*)", text):
+        raise MarqueeError(f"requests failed: {failure.group(1)}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    times = dict(re.findall(r"(\d\d(?:\.\d+)?)%\s+([\d.]+[mu]?s)", text))
-    if rate is None or not {"50", "99"} <= times.keys():
-        raise MarqueeError(f"wrk said: {text.strip().splitlines()[-1:]}")
-    return Shot(float(rate.group(1)), _milliseconds(times["50"]), _milliseconds(times["99"]))
+    latencies = dict(re.findall(r"(\d\d(?:\.\d+)?)%\s+([\d.]+[mu]?s)", text))
+    if rate is None or not {"50", "99"} <= latencies.keys():
+        raise MarqueeError(f"unexpected output of wrk: {text.strip().splitlines()[-1:]}")
+    return LoadResult(
+        float(rate.group(1)), _parse_milliseconds(latencies["50"]), _parse_milliseconds(latencies["99"])
+    )
 
 
-def _milliseconds(text: str) -> float:
+def _format(method: str, path: str, body: str | None) -> str:
+    lua_body = "nil" if body is None else json.dumps(body)
+    return f"wrk.format({json.dumps(method)}, {json.dumps(path)}, headers, {lua_body})"
+
+
+def _split_into_functions(lines: Sequence[str]) -> str:
+    parts = [
+        "\n".join(lines[start : start + LINES_PER_LUA_FUNCTION])
+        for start in range(0, len(lines), LINES_PER_LUA_FUNCTION)
+    ]
+    return "\n".join(f"(function()\n{part}\nend)();" for part in parts)
+
+
+def _parse_milliseconds(text: str) -> float:
     for unit, factor in (("us", 0.001), ("ms", 1.0), ("s", 1000.0)):
         if text.endswith(unit):
             return float(text.removesuffix(unit)) * factor
-    raise MarqueeError(f"wrk said {text!r} where a time was due")
-
-
-def _in_parts(lines: str, size: int = 5000) -> str:
-    """Lua's functions have limits: blocks of so many lines, each a function of its own."""
-    every = lines.splitlines()
-    parts = ["\n".join(every[start : start + size]) for start in range(0, len(every), size)]
-    return "\n".join(f"(function()\n{part}\nend)();" for part in parts)
+    raise MarqueeError(f"unexpected time in the output of wrk: {text!r}")

@@ -1,15 +1,14 @@
-"""Contenders: each a server in a process group of its own, pinned to one core, ended with the benchmark."""
+"""Servers of the benchmark: each in its own process group, pinned to one core."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
@@ -17,34 +16,92 @@ import psutil
 from benchmarks.serving.load import SERVER_CORE
 from marquee.errors import MarqueeError
 from marquee.process_memory import mapped_bytes
+from service.stack.health_checks import fetch
+from service.stack.stack_config import find_free_ports
+from service.stack.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
-LONGEST = 120.0  # seconds until a server answers
+STARTUP_TIMEOUT_S = 120.0
+REQUEST_TIMEOUT_S = 2.0
+SHUTDOWN_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Running:
-    """A server that answers."""
+class RunningServer:
+    """A server that responds to requests."""
 
     port: int
-    ready_s: float  # from its start
+    ready_s: float  # time from its start to its first response
     pid: int
 
 
+@dataclass(frozen=True)
+class MemoryUsage:
+    """Memory of a process and its descendants.
+
+    Pages of memory-mapped model files are shared by all replicas, so only the second number includes them.
+    """
+
+    private_mb: float  # private and not backed by a file
+    pss_mb: float  # proportional set size: shared pages are divided among their processes
+
+
 @contextmanager
-def server(
-    command: Sequence[str], ready: str, home: Path, environment: Mapping[str, str], *, pinned: bool = True
-) -> Iterator[Running]:
-    """Start a server; `{port}` in the command is a free port. It is ready when `ready` answers 200.
+def running_server(
+    command: Sequence[str],
+    health_path: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    pinned: bool = True,
+) -> Iterator[RunningServer]:
+    """Run a server until the end of the `with` block.
+
+    Args:
+        command: command to run; `{port}` is replaced by a free port.
+        health_path: path that returns 200 once the server is ready.
+        folder: folder for its log and BentoML's files.
+        environment: additional environment variables.
+        pinned: if True, pin the server to one core.
 
     Raises:
-        MarqueeError: it ended, or did not answer in time.
+        MarqueeError: it exited or was not ready in time.
     """
-    port = _free_port()
-    home.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "BENTOML_HOME": str(home),
+    port = find_free_ports(1)[0]
+    log = folder / "server.log"
+    start = time.monotonic()
+    process = _start(command, port, log, environment, pinned=pinned)
+    try:
+        wait_until(
+            lambda: process.poll() is not None or _is_healthy(port, health_path),
+            STARTUP_TIMEOUT_S,
+            poll_interval_s=0.01,
+        )
+        if process.poll() is not None or not _is_healthy(port, health_path):
+            last_line = log.read_text().strip().splitlines()[-1:] or ["no output"]
+            raise MarqueeError(f"{command[0]} did not start: {last_line[0]}")
+        yield RunningServer(port, time.monotonic() - start, process.pid)
+    finally:
+        _stop(process)
+
+
+def measure_memory(pid: int) -> MemoryUsage:
+    """Measure the memory of a process and its descendants."""
+    parent = psutil.Process(pid)
+    private = pss = 0
+    for process in (parent, *parent.children(recursive=True)):
+        mapped = mapped_bytes(process.pid)
+        private, pss = private + mapped["Private_Dirty"], pss + mapped["Pss"]
+    return MemoryUsage(private / MIB, pss / MIB)
+
+
+def _start(
+    command: Sequence[str], port: int, log: Path, environment: Mapping[str, str], *, pinned: bool
+) -> "subprocess.Popen[bytes]":
+    log.parent.mkdir(parents=True, exist_ok=True)
+    defaults = {
+        "BENTOML_HOME": str(log.parent),
         "BENTOML_DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "OPENBLAS_NUM_THREADS": "1",
@@ -52,60 +109,24 @@ def server(
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     pin = ["taskset", "-c", SERVER_CORE] if pinned else []
-    with (home / "server.log").open("w") as log:
-        began = time.monotonic()
-        process = subprocess.Popen(
+    with log.open("w") as output:
+        return subprocess.Popen(
             [*pin, *(part.format(port=port) for part in command)],
-            cwd=ROOT, env={**os.environ, **settings, **environment, "MARQUEE_PORT": str(port)},
-            stdout=log, stderr=log, start_new_session=True,
+            cwd=ROOT, env={**os.environ, **defaults, **environment, "MARQUEE_PORT": str(port)},
+            stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
-    try:
-        while not _answers(port, ready):
-            if process.poll() is not None or time.monotonic() - began > LONGEST:
-                last = (home / "server.log").read_text().strip().splitlines()[-1:] or ["nothing"]
-                raise MarqueeError(f"{command[0]} did not come up: {last[0]}")
-            time.sleep(0.01)
-        yield Running(port, time.monotonic() - began, process.pid)
-    finally:
-        _end(process)
 
 
-def own_megabytes(pid: int) -> tuple[float, float]:
-    """Memory of a process and all below it: theirs alone and of no file, and their share of all (PSS).
-
-    Pages of the model's files are shared by all replicas that map it, so they count in the second only.
-    """
-    parent = psutil.Process(pid)
-    own = pss = 0
-    for process in (parent, *parent.children(recursive=True)):
-        mapped = mapped_bytes(process.pid)
-        own, pss = own + mapped["Private_Dirty"], pss + mapped["Pss"]
-    return own / MIB, pss / MIB
+def _is_healthy(port: int, path: str) -> bool:
+    response = fetch(port, path, REQUEST_TIMEOUT_S)
+    return response is not None and response[0] == HTTPStatus.OK
 
 
-def _answers(port: int, path: str) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, sign)
-            process.wait(10)
+            os.killpg(process.pid, signal_number)
+            process.wait(SHUTDOWN_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             continue
         except ProcessLookupError:

@@ -1,10 +1,12 @@
-"""Marquee beside scikit-surprise and other peers on the same folds: what each costs, how well it predicts.
+"""Accuracy, time and memory of Marquee, scikit-surprise, Cornac, LensKit and implicit on the same folds.
 
-contenders   which algorithms, with which arguments, and what is to be reached
-ours, theirs one measurement of Marquee, of Surprise, in its own process (other peers: benchmarks/peers.py)
-duels        two sides in turn, as rows
-plan         the parts of the table, one function each
-rows         a row: ours, the peer's, the target; to and from JSON
-markdown     rows as tables
-figure       rows as a picture
+compared_algorithms   algorithms to compare, their arguments, and the targets
+marquee_job           one measurement of Marquee in its own process
+surprise_job          the same of scikit-surprise
+peer_job              the same of Cornac, LensKit or implicit, in their own environment
+paired_runs           runs of two libraries in turn, and their comparison
+sections              sections of the benchmark, one function each
+comparisons           results: Marquee's value, the peer's, the target; to and from JSON
+tables                results as Markdown tables
+speedup_figure        results as a bar chart
 """

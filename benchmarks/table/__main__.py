@@ -1,142 +1,173 @@
-"""Marquee and scikit-surprise on the same folds and cores, in turn: accuracy, seconds, memory, as one table.
+"""Compare accuracy, time and memory of Marquee and scikit-surprise on the same folds and cores, as tables.
 
     python -m benchmarks.table [--quick] [--folds N] [--peers] [--json FILE] [--figure FILE]
 
-The ratings are those of MovieLens 1M in the folder that MARQUEE_DATA_DIR names; without it, synthetic ones.
+The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR; without them, synthetic ratings of the same size.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import folds
-from benchmarks.measure import describe_machine
-from benchmarks.table import contenders, plan
-from benchmarks.table.duels import LONG, REPEATS, Settings
-from benchmarks.table.figure import draw, save
-from benchmarks.table.markdown import document, seconds, times
-from benchmarks.table.rows import END_TO_END, PREDICT, Row, read, write
+from benchmarks.command import benchmark_parser
+from benchmarks.folds import N_FOLDS, write_folds
+from benchmarks.machine import describe_machine
+from benchmarks.plotting import save_figure
+from benchmarks.ratings import load_ratings
+from benchmarks.table import sections
+from benchmarks.table.compared_algorithms import PEERS, QUICK_EPOCHS, TWIN_TITLES, select_twins
+from benchmarks.table.comparisons import Comparison, Measure, read_comparisons, write_comparisons
+from benchmarks.table.paired_runs import MAX_REPEATED_SECONDS, REPEATS, RunSettings
+from benchmarks.table.speedup_figure import draw_speedups
+from benchmarks.table.tables import MAX_RMSE_LOSS, format_document, format_ratio, format_seconds
 from marquee.errors import ConfigError, MarqueeError
 
-QUICK_TESTS = 20_000  # rows of the test part that are predicted with --quick
-PARTS = ("twins", "fit", "folds", "whole", "further", "compile")
-NOT_QUICK = ("folds", "whole", "further")
+QUICK_TEST_ROWS = 20_000  # of each fold, with --quick
+SECTIONS = ("twins", "fit", "folds", "published", "accurate", "compile")
+SLOW_SECTIONS = ("folds", "published", "accurate")  # left out with --quick, unless chosen with --only
+
+
+@dataclass(frozen=True)
+class Report:
+    """Comparisons, and a heading that says what was measured and how."""
+
+    heading: str
+    comparisons: list[Comparison]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, and print the table; the exit code is 1 where something could not be measured."""
-    options = _options(arguments)
+    """Measure and print the tables; the exit code is 1 if a measurement failed."""
+    options = _parse(arguments)
     try:
-        rows, title = _redrawn(options) if options.redraw else _measured(options)
+        report = _read_report(options) if options.redraw else _measure(options)
     except MarqueeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(f"{title}\n\n{document(rows)}")
+    print(f"{report.heading}\n\n{format_document(report.comparisons)}")
     if options.figure:
-        save(draw(rows, title.split(":")[0]), options.figure)
-    return 1 if any(row.note for row in rows) else 0
+        title = report.heading.partition(":")[0]
+        save_figure(draw_speedups(report.comparisons, title), options.figure)
+    return 1 if any(comparison.note for comparison in report.comparisons) else 0
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.table", description=(__doc__ or "").splitlines()[0]
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    quick_help = (
+        f"SVD++ with {QUICK_EPOCHS} epochs, {QUICK_TEST_ROWS:,} predictions, Surprise once and two "
+        "algorithms at a time (four minutes)"
     )
-    parser.add_argument("--quick", action="store_true",
-                        help=f"four minutes: SVD++ with {contenders.QUICK_EPOCHS} epochs, {QUICK_TESTS:,} "
-                             "predictions, Surprise once and two at a time")  # fmt: skip
-    parser.add_argument("--folds", type=int, default=1, choices=range(1, folds.FOLDS + 1),
-                        help="folds of five to run; 1 (the default) is run three times")  # fmt: skip
-    names = list(contenders.BY_TITLE)
-    parser.add_argument("--only", action="append", default=[], choices=names, metavar="NAME",
-                        help=f"this algorithm only; may be repeated: {', '.join(names)}")  # fmt: skip
-    parser.add_argument("--part", action="append", default=[], choices=PARTS,
-                        help="this part only; may be repeated")  # fmt: skip
-    parser.add_argument("--peers", action="store_true", help="Cornac, LensKit and implicit too")
+    parser = benchmark_parser("python -m benchmarks.table", __doc__, quick_help)
+    parser.add_argument("--folds", type=int, default=1, choices=range(1, N_FOLDS + 1),
+                        help=f"number of folds to run; the default, 1, is run {REPEATS} times")  # fmt: skip
+    parser.add_argument("--only", action="append", default=[], choices=SECTIONS,
+                        help="run this section only; may be repeated")  # fmt: skip
+    parser.add_argument("--algorithm", action="append", default=[], choices=TWIN_TITLES, metavar="NAME",
+                        help="run this algorithm of the section `twins` only; may be repeated: "
+                             + ", ".join(TWIN_TITLES))  # fmt: skip
+    parser.add_argument("--peers", action="store_true", help="also compare with Cornac, LensKit and implicit")
     parser.add_argument("--peers-python", default=".venv-peers/bin/python", metavar="PATH",
-                        help="the Python that has them (make peers)")  # fmt: skip
-    parser.add_argument("--data", type=Path, metavar="FILE", help="a CSV file with user, item, rating")
-    parser.add_argument("--sample", type=int, metavar="N", help="so many of its ratings only")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file, as they come")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="write the plot to this PNG file")
-    parser.add_argument(
-        "--redraw", type=Path, metavar="FILE", help="measure nothing: the rows of this JSON file"
-    )
-    parser.add_argument("--title", default="MovieLens 1M", help="with --redraw: what was measured")
+                        help="Python of the environment with these libraries (make peers)")  # fmt: skip
+    parser.add_argument("--data", type=Path, metavar="FILE", help="CSV file with user, item, rating")
+    parser.add_argument("--sample", type=int, metavar="N", help="use a random sample of N ratings")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="write the bar chart to this PNG file")
+    parser.add_argument("--redraw", type=Path, metavar="FILE",
+                        help="print the results of a --json file without measuring")  # fmt: skip
+    parser.add_argument("--title", default="MovieLens 1M", help="with --redraw: name of the ratings")
     return parser.parse_args(arguments)
 
 
-def _redrawn(options: argparse.Namespace) -> tuple[list[Row], str]:
+def _read_report(options: argparse.Namespace) -> Report:
     if not options.redraw.is_file():
-        raise ConfigError(f"there is no {options.redraw}: give a file that --json wrote")
-    return read(options.redraw), f"{options.title}: the rows of {options.redraw.name}."
+        raise ConfigError(f"{options.redraw} not found; --redraw must be a file that --json wrote")
+    heading = f"{options.title}: results from {options.redraw.name}."
+    return Report(heading, read_comparisons(options.redraw))
 
 
-def _measured(options: argparse.Namespace) -> tuple[list[Row], str]:
-    missing = plan.peers_missing(options.peers_python) if options.peers else None
-    if missing:
-        raise ConfigError(missing)
-    found = folds.source(options.data, options.sample)
-    began = time.perf_counter()
-    rows: list[Row] = []
+def _measure(options: argparse.Namespace) -> Report:
+    problem = sections.peers_problem(options.peers_python) if options.peers else None
+    if problem:
+        raise ConfigError(problem)
+    named = load_ratings(options.data, options.sample)
+    start = time.perf_counter()
+    comparisons: list[Comparison] = []
     with TemporaryDirectory() as folder:
-        folds.write_folds(found.ratings, Path(folder), QUICK_TESTS if options.quick else None)
-        settings = Settings(folder, options.folds, options.quick, options.peers_python)
-        for row in _all_rows(options, settings):
-            rows.append(row)
-            if row.measure in (END_TO_END, PREDICT):
-                settings.say(_line(row))
-            if options.json:
-                write(rows, options.json)
-    return rows, _title(options, found.name, time.perf_counter() - began)
+        write_folds(named.ratings, Path(folder), QUICK_TEST_ROWS if options.quick else None)
+        settings = RunSettings(folder, options.folds, options.quick, options.peers_python)
+        for comparison in _run_sections(options, settings):
+            comparisons.append(comparison)
+            if comparison.measure in (Measure.END_TO_END, Measure.PREDICT):
+                settings.report_progress(_format_progress(comparison))
+            if options.json:  # written after each result: a run may take an hour
+                write_comparisons(comparisons, options.json)
+    return Report(_heading(options, named.name, time.perf_counter() - start), comparisons)
 
 
-def _all_rows(options: argparse.Namespace, settings: Settings) -> Iterator[Row]:
-    parts = options.part or (("twins",) if options.only else PARTS)
-    chosen = contenders.twins(options.quick, tuple(options.only))
-    ahead = plan.surprise_ahead(settings, chosen) if options.quick and "twins" in parts else {}
-    if "twins" in parts:
-        for twin in chosen:
-            yield from plan.twin(settings, twin, ahead.get(twin.title))
-    specials: dict[str, Callable[[], Iterator[Row]]] = {
-        "fit": lambda: plan.fit_alone(settings, ahead.get("SVD")),
-        "folds": lambda: plan.five_folds(settings),
-        "whole": lambda: plan.whole_table(settings),
-        "further": lambda: plan.further(settings),
-        "compile": lambda: plan.compiling(settings),
+def _run_sections(options: argparse.Namespace, settings: RunSettings) -> Iterator[Comparison]:
+    names = _section_names(options)
+    twins = select_twins(options.quick, tuple(options.algorithm))
+    surprise = (
+        sections.run_surprise_in_parallel(settings, twins) if options.quick and "twins" in names else {}
+    )
+    if "twins" in names:
+        for twin in twins:
+            yield from sections.compare_twin(settings, twin, surprise.get(twin.title))
+    other_sections: dict[str, Callable[[], Iterator[Comparison]]] = {
+        "fit": lambda: sections.compare_svd_fit(settings, surprise.get("SVD")),
+        "folds": lambda: sections.compare_five_folds(settings),
+        "published": lambda: sections.measure_published_algorithms(settings),
+        "accurate": lambda: sections.measure_accurate_models(settings),
+        "compile": lambda: sections.measure_compilation(settings),
     }
-    for name, measured in specials.items():
-        if name in parts and (name in options.part or not options.quick or name not in NOT_QUICK):
-            yield from measured()
+    for name, run_section in other_sections.items():
+        if name in names:
+            yield from run_section()
     if options.peers:
-        for contest in contenders.CONTESTS:
-            yield from plan.contest(settings, contest)
+        for peer in PEERS:
+            yield from sections.compare_peer(settings, peer)
 
 
-def _line(row: Row) -> str:
-    """What is told while the rest is under way."""
-    took = [seconds(value) for value in (row.ours, row.peer) if value is not None]
-    ratio = f", {times(row.ratio)}" if row.ratio else ""
-    note = f" ({row.note})" if row.note else ""
-    return f"  {row.what}: {', '.join(f'{value} s' for value in took)}{ratio}{note}"
+def _section_names(options: argparse.Namespace) -> tuple[str, ...]:
+    if options.only:
+        return tuple(options.only)
+    if options.algorithm:
+        return ("twins",)
+    return tuple(name for name in SECTIONS if not options.quick or name not in SLOW_SECTIONS)
 
 
-def _title(options: argparse.Namespace, name: str, took: float) -> str:
-    """What was measured, how, and where."""
-    runs = f"median of {REPEATS}" if options.folds == 1 else f"median of {options.folds} folds"
-    how = f"Seconds: {runs}, ± half their range; a peer that takes over {LONG:.0f} s is run once (n)."
+def _format_progress(comparison: Comparison) -> str:
+    """Return a line to print while the rest is still being measured."""
+    values = [
+        f"{format_seconds(value)} s" for value in (comparison.ours, comparison.peer) if value is not None
+    ]
+    ratio = f", {format_ratio(comparison.ratio)}" if comparison.ratio else ""
+    note = f" ({comparison.note})" if comparison.note else ""
+    return f"  {comparison.what}: {', '.join(values)}{ratio}{note}"
+
+
+def _heading(options: argparse.Namespace, name: str, seconds: float) -> str:
+    """Return what was measured, how, and on which machine."""
     if options.quick:
-        how = (
-            f"Quick: {QUICK_TESTS:,} predictions; Surprise's algorithms once, two side by side, one a core;\n"
-            "ours with both cores, median of three."
+        method = (
+            f"Quick: {QUICK_TEST_ROWS:,} predictions. Surprise's algorithms run once, two at a time, one\n"
+            f"core each; Marquee's run on both cores, median of {REPEATS}."
+        )
+    else:
+        runs = f"{REPEATS} runs" if options.folds == 1 else f"{options.folds} folds"
+        method = (
+            f"Seconds are medians of {runs}, ± half their range; another library whose run takes more than\n"
+            f"{MAX_REPEATED_SECONDS:.0f} s is run once (n)."
         )
     return (
-        f"{name}: {options.folds} of {folds.FOLDS} random folds, {describe_machine()}.\n{how}\n"
-        "Each run is a fresh process on the same cores, ours and the peer's in turn, after a toy of the\n"
-        "same work (so compiling is not in it). Pairs are ours/theirs; apart: the difference of the RMSE.\n"
-        f"✓ target reached, ✓✓ stretch reached, ✗ missed. {took / 60:.1f} minutes in all."
+        f"{name}: {options.folds} of {N_FOLDS} random folds, {describe_machine()}.\n{method}\n"
+        "Each run is a new process on the same cores; Marquee and the other library take turns. Before a\n"
+        "measurement, the same work is done on a toy, so compiling is not measured. Pairs are Marquee/other\n"
+        "library. Max difference: of the RMSE. Equal accuracy: Marquee's RMSE is at most "
+        f"{MAX_RMSE_LOSS} higher;\n"
+        "otherwise, the table names a model of Marquee that is as accurate and as fast.\n"
+        f"✓ target reached, ✓✓ stretch target reached, ✗ target missed. {seconds / 60:.1f} minutes in total."
     )
 
 

@@ -1,111 +1,136 @@
-"""A row of what was measured: ours, the peer's, their ratio, and what was to be reached."""
+"""Compared results: Marquee's value, that of a peer, their ratio, and the target."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-ACCURACY = ("RMSE", "MAE")
-END_TO_END, FIT, PREDICT, DATA, PEAK = "end to end", "fit", "predict", "data", "peak memory"
-WAITED = "waiting for a core"
-FOLDS_RMSE, FOLDS_MAE = "RMSE, 5 folds", "MAE, 5 folds"
-FOLDS_FIT, FOLDS_PREDICT = "fit, one of 5 folds", "predict, one of 5 folds"
-BEFORE, RMSE_DIFFERENCE, DIFFERENCE = (
-    "memory before",
-    "difference of RMSE",
-    "largest difference of a prediction",
-)
-REACHED, STRETCH, MISSED = "reached", "stretch", "missed"
+from benchmarks.result_rows import write_rows
+
+SURPRISE = "Surprise"
+
+
+class Measure(StrEnum):
+    """Measured quantity; lower is better for all of them."""
+
+    RMSE = "RMSE"
+    MAE = "MAE"
+    RMSE_DIFFERENCE = "difference of RMSE"
+    MAX_PREDICTION_DIFFERENCE = "largest difference of a prediction"
+    DATA = "data"  # seconds from the table to the input of the algorithm
+    FIT = "fit"
+    PREDICT = "predict"
+    END_TO_END = "end to end"
+    WAITING = "waiting for a core"
+    PEAK_MEMORY = "peak memory"
+    START_MEMORY = "memory before"
+    FOLDS_RMSE = "RMSE, 5 folds"
+    FOLDS_MAE = "MAE, 5 folds"
+    FOLDS_FIT = "fit, one of 5 folds"
+    FOLDS_PREDICT = "predict, one of 5 folds"
+
+
+class TargetStatus(StrEnum):
+    """Result of checking a value against a target."""
+
+    MISSED = "missed"
+    REACHED = "reached"
+    STRETCH = "stretch"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be reached, and what is hoped for. A bound on the ratio, or on our own figure from above."""
+    """Bound on a ratio (from below) or on Marquee's own value (from above), with an optional stretch goal."""
 
     bound: float
     stretch: float | None
-    unit: str  # "x": of the ratio, at least; else of our figure, at most
+    unit: str  # "x": bound on the ratio; otherwise the unit of Marquee's value
 
     def __str__(self) -> str:
-        if self.unit == "x":
-            return f"{self.bound:g}x" + ("" if self.stretch is None else f", {self.stretch:g}x")
-        return f"≤ {self.bound:g} {self.unit}" + (
-            "" if self.stretch is None else f", {self.stretch:g} {self.unit}"
-        )
+        values = [self.bound] if self.stretch is None else [self.bound, self.stretch]
+        if self.is_ratio:
+            return ", ".join(f"{value:g}x" for value in values)
+        return "≤ " + ", ".join(f"{value:g} {self.unit}" for value in values)
 
-    def verdict(self, figure: float) -> str:
-        """`REACHED`, `STRETCH` or `MISSED`."""
-        sign = 1 if self.unit == "x" else -1
-        if sign * figure < sign * self.bound:
-            return MISSED
-        return STRETCH if self.stretch is not None and sign * figure >= sign * self.stretch else REACHED
+    @property
+    def is_ratio(self) -> bool:
+        """True if the bound is on the ratio."""
+        return self.unit == "x"
+
+    def status(self, value: float) -> TargetStatus:
+        """Check a ratio or value against the bound and the stretch goal."""
+        sign = 1 if self.is_ratio else -1
+        if sign * value < sign * self.bound:
+            return TargetStatus.MISSED
+        is_stretch = self.stretch is not None and sign * value >= sign * self.stretch
+        return TargetStatus.STRETCH if is_stretch else TargetStatus.REACHED
 
 
-def at_least(bound: float, stretch: float | None = None) -> Target:
-    """So many times better than the peer."""
+def min_ratio(bound: float, stretch: float | None = None) -> Target:
+    """Return a target for how many times better than the peer Marquee must be."""
     return Target(bound, stretch, "x")
 
 
-def at_most(bound: float, unit: str, stretch: float | None = None) -> Target:
-    """A figure of ours no higher than that."""
+def max_value(bound: float, unit: str, stretch: float | None = None) -> Target:
+    """Return a target for the largest allowed value of Marquee."""
     return Target(bound, stretch, unit)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One figure of one subject: medians of n runs."""
+class Comparison:
+    """One measure of one subject, such as the fit of SVD++: the mean or median over n runs."""
 
-    subject: str  # "SVD++"
-    measure: str  # "fit"
-    ours: float | None  # None: it failed
-    peer: float | None  # None: there is none, or it failed
+    subject: str
+    measure: Measure
+    ours: float | None  # None: the measurement failed
+    peer: float | None  # None: there is no peer, or its measurement failed
     unit: str
-    n: int  # runs of the side that was run less often
-    library: str = "Surprise"
+    n: int  # runs of the side with fewer runs
+    library: str | None = SURPRISE  # None: there is no peer
     our_spread: float = 0.0  # largest minus smallest of the runs
     peer_spread: float = 0.0
     target: Target | None = None
-    note: str = ""
+    note: str = ""  # reason of a failure
 
     @property
     def what(self) -> str:
-        """The row's name."""
-        return f"{self.subject}: {self.measure}" + (
-            "" if self.library in ("", "Surprise") else f" ({self.library})"
-        )
+        """Subject, measure, and the library if it is not Surprise."""
+        library = "" if self.library in (None, SURPRISE) else f" ({self.library})"
+        return f"{self.subject}: {self.measure}{library}"
 
     @property
     def ratio(self) -> float | None:
-        """How many times better ours is; all measures are better when lower."""
+        """Peer's value divided by Marquee's; above 1 means that Marquee is better."""
         return None if self.ours is None or self.peer is None or self.ours <= 0 else self.peer / self.ours
 
     @property
-    def verdict(self) -> str:
-        """Whether the target was reached; empty where there is none, or nothing to judge."""
-        figure = self.ratio if self.target is not None and self.target.unit == "x" else self.ours
-        return "" if self.target is None or figure is None else self.target.verdict(figure)
+    def target_status(self) -> TargetStatus | None:
+        """Status of the target, or None if there is no target or no value."""
+        if self.target is None:
+            return None
+        value = self.ratio if self.target.is_ratio else self.ours
+        return None if value is None else self.target.status(value)
 
 
-def write(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as JSON: what, ours, peer, ratio, unit, n, and what else a row has."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps([_plain(row) for row in rows], indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+def write_comparisons(comparisons: Iterable[Comparison], path: Path) -> None:
+    """Write comparisons as JSON: the keys of every benchmark (`what` to `n`), then all other fields."""
+    write_rows([_to_json(comparison) for comparison in comparisons], path)
 
 
-def read(path: Path) -> list[Row]:
-    """Rows as they were written."""
-    return [_row(plain) for plain in json.loads(path.read_text(encoding="utf-8"))]
+def read_comparisons(path: Path) -> list[Comparison]:
+    """Read comparisons that `write_comparisons` wrote."""
+    return [_from_json(fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    first = {key: getattr(row, key) for key in ("what", "ours", "peer", "ratio", "unit", "n")}
-    return first | asdict(row) | {"reached": row.verdict}
+def _to_json(comparison: Comparison) -> dict[str, Any]:
+    common = {key: getattr(comparison, key) for key in ("what", "ours", "peer", "ratio", "unit", "n")}
+    return common | asdict(comparison) | {"target_status": comparison.target_status}
 
 
-def _row(plain: dict[str, Any]) -> Row:
-    target = plain["target"]
-    fields = {key: plain[key] for key in Row.__dataclass_fields__ if key != "target"}
-    return Row(**fields, target=None if target is None else Target(**target))
+def _from_json(fields: dict[str, Any]) -> Comparison:
+    arguments = {name: fields[name] for name in Comparison.__dataclass_fields__}
+    arguments["measure"] = Measure(fields["measure"])
+    arguments["target"] = None if fields["target"] is None else Target(**fields["target"])
+    return Comparison(**arguments)

@@ -1,166 +1,194 @@
-"""One measurement of Marquee, in a process of its own.
+"""One measurement of Marquee in its own process.
 
-    python -m benchmarks.table.ours JOB.json RESULT.json
+    python -m benchmarks.table.marquee_job JOB.json RESULT.json
 
-Each does a toy of the same work first, unmeasured: imports are done and compiled kernels are loaded then.
+Each task first does the same work on a toy, unmeasured, so that imports and compiled kernels are loaded.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.folds import FOLDS, SCALE, SEED, read_fold, read_ratings, toy
-from benchmarks.measure import Job, Laps, Result, measured, serve
-from benchmarks.table.contenders import MODULES, TWINS, Twin
-from marquee.algorithms import retrieval
+import marquee.algorithms
+from benchmarks.folds import N_FOLDS, read_fold, read_ratings, toy_ratings
+from benchmarks.process_jobs import Job, JobResult, serve_job
+from benchmarks.ratings import RATING_SCALE, SEED
+from benchmarks.stopwatch import Stopwatch, time_repeats
+from benchmarks.table.compared_algorithms import TWINS, Parameters, TwinSpec
 from marquee.algorithms.base import Algorithm
-from marquee.algorithms.scoring import Predictions, pairs_of, pairs_of_coded, predict_pairs
-from marquee.algorithms.threads import threads
-from marquee.arrays import Floats
-from marquee.interactions.matrix import CodedRatings, RatingMatrix
-from marquee.interactions.splitting import Fold, folds_of, shuffled
+from marquee.algorithms.retrieval import recommend_lists
+from marquee.algorithms.scoring import Predictions, encode_pairs, predict_pairs, recode_pairs
+from marquee.algorithms.threads import limit_threads
+from marquee.arrays import Float64Array
+from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
+from marquee.interactions.splitting import TrainTestSplit, shuffle_rows, split_into_folds
 from marquee.metrics.prediction import mae, rmse
 
-BEST = 20  # items of a list
+LIST_LENGTH = 20
+Argument = TypeVar("Argument")
+Value = TypeVar("Value")
 
 
-def make(name: str, parameters: dict[str, Any]) -> Any:
-    """An algorithm by its class name; random draws begin anew."""
-    np.random.seed(SEED)  # noqa: NPY002  NormalPredictor draws from the global state, as its twin
-    return getattr(import_module(f"marquee.algorithms.{MODULES[name]}"), name)(**parameters)
-
-
-def fold(job: Job) -> Result:
-    """One algorithm on one fold, from the frame to the metrics."""
-    _predicted(job, toy(), toy(), Laps())
-    parts = read_fold(job.folder, job.fold)
-    predictions, result = measured(job.repeats, partial(_predicted, job, *parts))
-    error, absolute = _errors(predictions)
-    return result | {
+def run_fold(job: Job) -> JobResult:
+    """Measure an algorithm on one fold, from the table to the metrics."""
+    _predict_fold(job, toy_ratings(), toy_ratings(), Stopwatch())
+    train, test = read_fold(job.folder, job.fold)
+    predictions, timings = time_repeats(job.repeats, partial(_predict_fold, job, train, test))
+    fold_rmse, fold_mae = _errors(predictions)
+    return timings | {
         "fold": job.fold,
-        "rmse": error,
-        "mae": absolute,
+        "rmse": fold_rmse,
+        "mae": fold_mae,
         "estimated": predictions.estimated.tolist(),
     }
 
 
-def _predicted(job: Job, train: pd.DataFrame, test: pd.DataFrame, laps: Laps) -> Predictions:
-    algorithm = make(job.algorithm, dict(job.parameters))
-    matrix = RatingMatrix.from_frame(train, SCALE)
-    pairs = pairs_of(test, matrix)
-    laps.lap("data")
+def _predict_fold(job: Job, train: pd.DataFrame, test: pd.DataFrame, stopwatch: Stopwatch) -> Predictions:
+    algorithm = create_algorithm(job.algorithm, job.parameters)
+    matrix = InteractionMatrix.from_frame(train, RATING_SCALE)
+    pairs = encode_pairs(test, matrix)
+    stopwatch.end_phase("data")
     algorithm.fit(matrix)
-    laps.lap("fit")
+    stopwatch.end_phase("fit")
     predictions = predict_pairs(algorithm, pairs)
-    _errors(predictions)
-    laps.lap("predict")
+    _errors(predictions)  # the time of the metrics counts
+    stopwatch.end_phase("predict")
     return predictions
 
 
-def folds(job: Job) -> Result:
-    """One algorithm on all folds, from the frame to the metrics, folds side by side on threads."""
-    _fold_by_thread(job, toy(), Laps())
-    error, result = measured(job.repeats, partial(_fold_by_thread, job, read_ratings(job.folder)))
-    return result | {"rmse": error}
+def run_all_folds(job: Job) -> JobResult:
+    """Measure an algorithm on all folds, from the table to the metrics, with one fold per thread."""
+    _mean_rmse_of_folds(job, toy_ratings(), Stopwatch())
+    mean_rmse, timings = time_repeats(
+        job.repeats, partial(_mean_rmse_of_folds, job, read_ratings(job.folder))
+    )
+    return timings | {"rmse": mean_rmse}
 
 
-def _fold_by_thread(job: Job, ratings: pd.DataFrame, laps: Laps) -> float:
-    coded = CodedRatings.from_frame(ratings)
+def _mean_rmse_of_folds(job: Job, ratings: pd.DataFrame, stopwatch: Stopwatch) -> float:
+    encoded = EncodedInteractions.from_frame(ratings)
 
-    def error(fold: Fold) -> float:
-        with threads(1):
-            matrix = RatingMatrix.from_coded(coded.take(fold.train), SCALE)
-            algorithm = make(job.algorithm, dict(job.parameters)).fit(matrix)
-            return _errors(predict_pairs(algorithm, pairs_of_coded(coded.take(fold.test), matrix)))[0]
+    def fold_rmse(fold: TrainTestSplit) -> float:
+        matrix = InteractionMatrix.from_encoded(encoded.take(fold.train), RATING_SCALE)
+        algorithm = create_algorithm(job.algorithm, job.parameters).fit(matrix)
+        return _errors(predict_pairs(algorithm, recode_pairs(encoded.take(fold.test), matrix)))[0]
 
-    with ThreadPoolExecutor(len(job.cores) or 1) as pool:
-        found = list(pool.map(error, folds_of(shuffled(len(ratings), SEED), FOLDS)))
-    laps.lap("folds")
-    return float(np.mean(found))
+    errors = _map_single_threaded(fold_rmse, _split(ratings), job)
+    stopwatch.end_phase("folds")
+    return float(np.mean(errors))
 
 
-def whole(job: Job) -> Result:
-    """The talk's whole table: every algorithm on all folds, folds side by side on threads."""
-    chosen = [twin for twin in TWINS if twin.published]
-    for twin in chosen:
-        _learn_toy(twin, {})
-    found, result = measured(job.repeats, partial(_tabled, job, chosen, read_ratings(job.folder)))
-    table = {
-        twin.title: {"rmse": errors[:, 0].tolist(), "mae": errors[:, 1].tolist()}
-        for twin, errors in zip(chosen, found, strict=True)
+def run_published(job: Job) -> JobResult:
+    """Measure all published algorithms on all folds, with one fit per thread."""
+    twins = [twin for twin in TWINS if twin.is_published]
+    for twin in twins:
+        _fit_toy(twin)
+    errors, timings = time_repeats(
+        job.repeats, partial(_fold_errors_of_twins, job, twins, read_ratings(job.folder))
+    )
+    errors_by_title = {
+        twin.title: {"rmse": twin_errors[:, 0].tolist(), "mae": twin_errors[:, 1].tolist()}
+        for twin, twin_errors in zip(twins, errors, strict=True)
     }
-    return result | {"table": table}
+    return timings | {"errors": errors_by_title}
 
 
-def _tabled(job: Job, chosen: list[Twin], ratings: pd.DataFrame, laps: Laps) -> Floats:
-    """RMSE and MAE of each algorithm and fold, shape (algorithms, folds, 2)."""
-    coded = CodedRatings.from_frame(ratings)
-    parts = list(folds_of(shuffled(len(ratings), SEED), FOLDS))
-    matrices = [RatingMatrix.from_coded(coded.take(part.train), SCALE) for part in parts]
-    tests = [pairs_of_coded(coded.take(part.test), of) for part, of in zip(parts, matrices, strict=True)]
+def _fold_errors_of_twins(
+    job: Job, twins: list[TwinSpec], ratings: pd.DataFrame, stopwatch: Stopwatch
+) -> Float64Array:
+    """Return RMSE and MAE of each algorithm and fold, shape (n_algorithms, n_folds, 2)."""
+    encoded, folds = EncodedInteractions.from_frame(ratings), _split(ratings)
+    matrices = [InteractionMatrix.from_encoded(encoded.take(fold.train), RATING_SCALE) for fold in folds]
+    tests = [
+        recode_pairs(encoded.take(fold.test), matrix) for fold, matrix in zip(folds, matrices, strict=True)
+    ]
 
-    def errors(task: tuple[Twin, int]) -> tuple[float, float]:
-        twin, number = task
-        with threads(1):
-            algorithm = make(twin.name, dict(twin.parameters)).fit(matrices[number])
-            return _errors(predict_pairs(algorithm, tests[number]))
+    def fold_errors(task: tuple[TwinSpec, int]) -> tuple[float, float]:
+        twin, fold = task
+        algorithm = create_algorithm(twin.class_name, twin.parameters).fit(matrices[fold])
+        return _errors(predict_pairs(algorithm, tests[fold]))
 
-    with ThreadPoolExecutor(len(job.cores) or 1) as pool:
-        found = list(pool.map(errors, [(twin, number) for twin in chosen for number in range(FOLDS)]))
-    laps.lap("folds")
-    return np.array(found).reshape(len(chosen), FOLDS, 2)
+    errors = _map_single_threaded(
+        fold_errors, [(twin, fold) for twin in twins for fold in range(N_FOLDS)], job
+    )
+    stopwatch.end_phase("folds")
+    return np.array(errors).reshape(len(twins), N_FOLDS, 2)
 
 
-def compile_all(job: Job) -> Result:  # noqa: ARG001  the same signature as the others
-    """How long the first toy of each algorithm takes; in an empty cache that is compiling."""
+def run_compilation(job: Job) -> JobResult:  # noqa: ARG001  signature of a task
+    """Measure the first fit of each algorithm on a toy; with an empty cache, that is mostly compiling."""
     seconds = {}
     for twin in TWINS:
-        began = time.perf_counter()
-        _learn_toy(twin, {})
-        if twin.name in {"SVD", "SVDpp"}:
-            _learn_toy(twin, {"dtype": "float32"})
-        seconds[twin.title] = time.perf_counter() - began
-    return {"runs": [{"end_to_end": sum(seconds.values())}], "each": seconds}
+        start = time.perf_counter()
+        _fit_toy(twin)
+        if twin.class_name in {"SVD", "SVDpp"}:
+            _fit_toy(twin, dtype="float32")
+        seconds[twin.title] = time.perf_counter() - start
+    return {"runs": [{"end_to_end": sum(seconds.values())}], "seconds": seconds}
 
 
-def best_lists(job: Job) -> Result:
-    """The best items of every user from a fitted factor model; fitting is not measured."""
-    result: Result = {}
-    for frame, repeats in ((toy(), 1), (read_fold(job.folder, job.fold)[0], job.repeats)):
-        matrix = RatingMatrix.from_frame(frame, SCALE)
-        algorithm = make(job.algorithm, dict(job.parameters)).fit(matrix)
-        _, result = measured(repeats, partial(_listed, algorithm, matrix))
+def run_top_n(job: Job) -> JobResult:
+    """Measure the lists of all users of a fitted factor model; the fit is not measured."""
+    result: JobResult = {}
+    for ratings, repeats in ((toy_ratings(), 1), (read_fold(job.folder, job.fold)[0], job.repeats)):
+        matrix = InteractionMatrix.from_frame(ratings, RATING_SCALE)
+        algorithm = create_algorithm(job.algorithm, job.parameters).fit(matrix)
+        _, result = time_repeats(repeats, partial(_recommend, algorithm, matrix))
     return result
 
 
-def _listed(algorithm: Algorithm, matrix: RatingMatrix, laps: Laps) -> None:
-    retrieval.best_lists(algorithm, matrix.indptr, matrix.items, min(BEST, matrix.n_items))
-    laps.lap("predict")
+def _recommend(algorithm: Algorithm, matrix: InteractionMatrix, stopwatch: Stopwatch) -> None:
+    recommend_lists(algorithm, matrix.indptr, matrix.items, min(LIST_LENGTH, matrix.n_items))
+    stopwatch.end_phase("predict")
 
 
-def _learn_toy(twin: Twin, more: dict[str, Any]) -> None:
-    matrix = RatingMatrix.from_frame(toy(), SCALE)
-    algorithm = make(twin.name, {**twin.parameters, **more})
-    predict_pairs(algorithm.fit(matrix), pairs_of(toy(), matrix))
+def create_algorithm(class_name: str, parameters: Parameters) -> Algorithm:
+    """Create an algorithm; seed NumPy's global generator, from which NormalPredictor draws like its twin."""
+    np.random.seed(SEED)  # noqa: NPY002
+    algorithm: Algorithm = getattr(marquee.algorithms, class_name)(**parameters)
+    return algorithm
+
+
+def _fit_toy(twin: TwinSpec, **parameters: Any) -> None:
+    matrix = InteractionMatrix.from_frame(toy_ratings(), RATING_SCALE)
+    algorithm = create_algorithm(twin.class_name, {**twin.parameters, **parameters})
+    predict_pairs(algorithm.fit(matrix), encode_pairs(toy_ratings(), matrix))
+
+
+def _split(ratings: pd.DataFrame) -> list[TrainTestSplit]:
+    return list(split_into_folds(shuffle_rows(len(ratings), SEED), N_FOLDS))
+
+
+def _map_single_threaded(
+    function: Callable[[Argument], Value], arguments: Sequence[Argument], job: Job
+) -> list[Value]:
+    """Call the function for each argument on a pool with a thread per core; kernels use one thread each."""
+
+    def call(argument: Argument) -> Value:
+        with limit_threads(1):
+            return function(argument)
+
+    with ThreadPoolExecutor(len(job.cores) or 1) as pool:
+        return list(pool.map(call, arguments))
 
 
 def _errors(predictions: Predictions) -> tuple[float, float]:
+    """Return RMSE and MAE."""
     return rmse(predictions.actual, predictions.estimated), mae(predictions.actual, predictions.estimated)
 
 
-TASKS: dict[str, Callable[[Job], Result]] = {
-    "fold": fold,
-    "folds": folds,
-    "whole": whole,
-    "compile": compile_all,
-    "top_n": best_lists,
+TASKS: dict[str, Callable[[Job], JobResult]] = {
+    "fold": run_fold,
+    "folds": run_all_folds,
+    "published": run_published,
+    "compile": run_compilation,
+    "top_n": run_top_n,
 }
 
 if __name__ == "__main__":
-    serve(TASKS)
+    serve_job(TASKS)

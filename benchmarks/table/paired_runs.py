@@ -1,180 +1,179 @@
-"""Two sides in turn, each run in a process of its own, and what came of it as rows."""
+"""Runs of Marquee and of a peer in turn, each in a fresh process, and their comparison."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Job, MeasuringFailedError, Result, run_apart
-from benchmarks.table.rows import (
-    BEFORE,
-    DATA,
-    DIFFERENCE,
-    END_TO_END,
-    FIT,
-    PEAK,
-    PREDICT,
-    RMSE_DIFFERENCE,
-    WAITED,
-    Row,
-    Target,
-)
+from benchmarks.process_jobs import Job, JobFailedError, JobResult, run_job
+from benchmarks.table.comparisons import SURPRISE, Comparison, Measure, Target
 
-OURS = (sys.executable, "-m", "benchmarks.table.ours")
-SURPRISE = (sys.executable, "-m", "benchmarks.table.theirs")
-LONG = 60.0  # seconds; a peer that takes longer is run once
-SHORT = 0.5  # seconds; of a run that takes less it cannot be told how long it waited
+MARQUEE_COMMAND = (sys.executable, "-m", "benchmarks.table.marquee_job")
+SURPRISE_COMMAND = (sys.executable, "-m", "benchmarks.table.surprise_job")
 REPEATS = 3
-LAPS = {DATA: "data", FIT: "fit", PREDICT: "predict", END_TO_END: "end_to_end"}
-ENVIRONMENTS = {"implicit": {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}  # what implicit asks for
+MAX_REPEATED_SECONDS = 60.0  # a peer whose run takes longer is not repeated
+MIN_WAITING_SECONDS = 0.5  # shorter runs are too short to measure how long they waited for a core
+PHASES = {
+    Measure.DATA: "data",
+    Measure.FIT: "fit",
+    Measure.PREDICT: "predict",
+    Measure.END_TO_END: "end_to_end",
+}
+# implicit asks for one thread of BLAS
+LIBRARY_ENVIRONMENTS = {"implicit": {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}
+
+
+def _print_progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How everything is measured."""
+class RunSettings:
+    """Settings that all measurements share."""
 
-    folder: str
-    folds: int = 1
+    folder: str  # folder of the ratings and folds
+    n_folds: int = 1
     quick: bool = False
     peers_python: str = sys.executable
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    report_progress: Callable[[str], None] = _print_progress
 
 
-class Side:
-    """All runs of one side of a duel."""
+class RunSeries:
+    """Results of all runs of one library on one subject."""
 
     def __init__(self) -> None:
-        self.results: list[Result] = []
+        self.results: list[JobResult] = []
         self.failure = ""
 
-    def run(self, job: Job, command: tuple[str, ...] = OURS, **environment: str) -> None:
-        """Run once more; a failure is kept, to be told in the table."""
+    def run(self, job: Job, command: Sequence[str] = MARQUEE_COMMAND, **environment: str) -> None:
+        """Run a job; keep its result, or the message of its failure for the table."""
         try:
-            self.results.append(run_apart(command, job, ENVIRONMENTS.get(job.library, {}) | environment))
-        except MeasuringFailedError as error:
+            self.results.append(
+                run_job(command, job, LIBRARY_ENVIRONMENTS.get(job.library, {}) | environment)
+            )
+        except JobFailedError as error:
             self.failure = str(error)
 
-    def seconds(self, measure: str) -> list[float]:
-        """Seconds of every run."""
-        lap = LAPS[measure]
-        return [run[lap] for result in self.results for run in result["runs"] if lap in run]
+    def seconds(self, measure: Measure) -> list[float]:
+        """Return the seconds of a phase in every run that has it."""
+        phase = PHASES[measure]
+        return [run[phase] for run in self._runs() if phase in run]
 
-    def figures(self, key: str) -> list[Any]:
-        """One figure of every process."""
+    def waiting_percent(self) -> list[float]:
+        """Return the percentage of time that each run waited for a core; short runs are left out."""
+        return [100 * run["waited"] for run in self._runs() if run["end_to_end"] > MIN_WAITING_SECONDS]
+
+    def values(self, key: str) -> list[Any]:
+        """Return one value of the result of every process that has it."""
         return [result[key] for result in self.results if key in result]
 
     @property
-    def is_enough(self) -> bool:
-        """Whether to leave it at what there is."""
-        return bool(self.failure) or any(seconds > LONG for seconds in self.seconds(END_TO_END))
+    def needs_no_repeat(self) -> bool:
+        """True if a run failed or took too long to be repeated."""
+        return bool(self.failure) or max(self.seconds(Measure.END_TO_END), default=0.0) > MAX_REPEATED_SECONDS
+
+    def _runs(self) -> Iterator[dict[str, float]]:
+        return (run for result in self.results for run in result["runs"])
 
 
 @dataclass(frozen=True)
-class Duel:
-    """What two sides did about the same subject."""
+class PairedRuns:
+    """Runs of Marquee and of a peer on the same subject."""
 
     subject: str
-    ours: Side
-    peer: Side
-    library: str = "Surprise"
+    ours: RunSeries
+    peer: RunSeries
+    library: str | None = SURPRISE  # None: there is no peer
 
-    def accuracy(self) -> Iterator[Row]:
-        """RMSE and MAE: the mean of the folds, and their range."""
-        for key in ("rmse", "mae"):
-            yield self._row(key.upper(), "stars", [side.figures(key) for side in self._sides], mean)
+    def compare_accuracy(self) -> Iterator[Comparison]:
+        """Yield RMSE and MAE: the mean over the folds, and their range."""
+        for measure, key in ((Measure.RMSE, "rmse"), (Measure.MAE, "mae")):
+            yield self._compare(measure, "stars", [series.values(key) for series in self._series], mean)
 
-    def timed(self, measure: str, target: Target | None = None) -> Row:
-        """Seconds: the median of the runs, and their range."""
-        return self._row(measure, "s", [side.seconds(measure) for side in self._sides], median, target)
+    def compare_seconds(self, measure: Measure, target: Target | None = None) -> Comparison:
+        """Return the seconds of a phase: the median over the runs, and their range."""
+        values = [series.seconds(measure) for series in self._series]
+        return self._compare(measure, "s", values, median, target)
 
-    def memory(self, target: Target | None = None) -> Iterator[Row]:
-        """Peak of the process, and what it held before the work began: the largest of the runs."""
-        for measure, key, aim in ((PEAK, "peak_mb", target), (BEFORE, "before_mb", None)):
-            yield self._row(measure, "MB", [side.figures(key) for side in self._sides], max, aim)
+    def compare_memory(self, target: Target | None = None) -> Iterator[Comparison]:
+        """Yield the peak memory of the process, and its memory before the work: the largest of the runs."""
+        for measure, key, bound in (
+            (Measure.PEAK_MEMORY, "peak_mb", target),
+            (Measure.START_MEMORY, "before_mb", None),
+        ):
+            yield self._compare(measure, "MB", [series.values(key) for series in self._series], max, bound)
 
-    def waiting(self) -> Row:
-        """Percent of its time that a run had no core to work on: the largest, short runs left out."""
-        figures = [
-            [
-                100 * run["waited"]
-                for result in side.results
-                for run in result["runs"]
-                if run["end_to_end"] > SHORT
-            ]
-            for side in self._sides
-        ]
-        return self._row(WAITED, "%", figures, max)
+    def compare_waiting(self) -> Comparison:
+        """Return the percentage of time that a run waited for a core: the largest of the runs."""
+        return self._compare(Measure.WAITING, "%", [series.waiting_percent() for series in self._series], max)
 
-    def differences(self, target: Target) -> Iterator[Row]:
-        """How far the two are apart: the largest of the folds that both have done."""
-        mine, theirs = ({result["fold"]: result for result in side.results} for side in self._sides)
-        both = sorted(mine.keys() & theirs.keys())
-        if not both:
+    def compare_predictions(self, target: Target) -> Iterator[Comparison]:
+        """Yield the largest differences of RMSE and of single predictions over the common folds."""
+        ours, peer = ({result["fold"]: result for result in series.results} for series in self._series)
+        folds = sorted(ours.keys() & peer.keys())
+        if not folds:
             return
-        apart = [abs(mine[fold]["rmse"] - theirs[fold]["rmse"]) for fold in both]
-        estimates = [[np.array(side[fold]["estimated"]) for side in (mine, theirs)] for fold in both]
-        farthest = [np.abs(first - other).max() for first, other in estimates]
-        yield Row(self.subject, RMSE_DIFFERENCE, max(apart), None, "stars", len(both), target=target)
-        yield Row(self.subject, DIFFERENCE, float(max(farthest)), None, "stars", len(both))
+        rmse_differences = [abs(ours[fold]["rmse"] - peer[fold]["rmse"]) for fold in folds]
+        differences = [_max_difference(ours[fold]["estimated"], peer[fold]["estimated"]) for fold in folds]
+        for measure, values, bound in (
+            (Measure.RMSE_DIFFERENCE, rmse_differences, target),
+            (Measure.MAX_PREDICTION_DIFFERENCE, differences, None),
+        ):
+            yield Comparison(self.subject, measure, max(values), None, "stars", len(folds), target=bound)
 
     @property
-    def _sides(self) -> tuple[Side, Side]:
+    def _series(self) -> tuple[RunSeries, RunSeries]:
         return self.ours, self.peer
 
-    def _row(
-        self,
-        measure: str,
-        unit: str,
-        figures: list[list[float]],
-        of: Callable[[list[float]], float],
-        target: Target | None = None,
-    ) -> Row:
-        (ours, our_spread), (peer, peer_spread) = (
-            (of(each), max(each) - min(each)) if each else (None, 0.0) for each in figures
-        )
-        n = min((len(each) for each in figures if each), default=0)
-        spreads = {"our_spread": our_spread, "peer_spread": peer_spread}
-        return Row(
-            self.subject,
-            measure,
-            ours,
-            peer,
-            unit,
-            n,
-            self.library,
-            **spreads,
-            target=target,
-            note=self._note,
-        )
-
     @property
-    def _note(self) -> str:
-        """Why a side has nothing to show."""
-        sides = zip(("ours", self.library), self._sides, strict=True)
-        return "; ".join(f"{name}: {side.failure}" for name, side in sides if side.failure)
+    def _failures(self) -> str:
+        sides = zip(("Marquee", self.library), self._series, strict=True)
+        return "; ".join(f"{name}: {series.failure}" for name, series in sides if series.failure)
+
+    def _compare(
+        self,
+        measure: Measure,
+        unit: str,
+        values: Sequence[list[float]],  # of Marquee and of the peer
+        summarize: Callable[[list[float]], float],
+        target: Target | None = None,
+    ) -> Comparison:
+        ours, peer = (summarize(runs) if runs else None for runs in values)
+        our_spread, peer_spread = (max(runs) - min(runs) if runs else 0.0 for runs in values)
+        n = min((len(runs) for runs in values if runs), default=0)
+        return Comparison(
+            self.subject, measure, ours, peer, unit, n, self.library, our_spread, peer_spread, target,
+            note=self._failures,
+        )  # fmt: skip
 
 
-def fight(settings: Settings, ours: Job, peer: Job, command: tuple[str, ...] = SURPRISE) -> tuple[Side, Side]:
-    """Run ours and the peer in turn: once on every fold, or three times on one."""
-    mine, theirs = Side(), Side()
+def run_in_turn(
+    settings: RunSettings, our_job: Job, peer_job: Job, command: Sequence[str] = SURPRISE_COMMAND
+) -> tuple[RunSeries, RunSeries]:
+    """Run Marquee and the peer in turn: once on each of several folds, or three times on one."""
+    ours, peer = RunSeries(), RunSeries()
     if settings.quick:
-        theirs.run(peer, command)
-        return quickly(ours), theirs
-    for fold in range(settings.folds):
-        for repeat in range(REPEATS if settings.folds == 1 else 1):
-            mine.run(replace(ours, fold=fold))
-            if repeat == 0 or not theirs.is_enough:
-                theirs.run(replace(peer, fold=fold), command)
-            if mine.failure:
-                return mine, theirs
-    return mine, theirs
+        peer.run(peer_job, command)
+        return run_in_one_process(our_job), peer
+    for fold in range(settings.n_folds):
+        for repeat in range(REPEATS if settings.n_folds == 1 else 1):
+            ours.run(replace(our_job, fold=fold))
+            if repeat == 0 or not peer.needs_no_repeat:
+                peer.run(replace(peer_job, fold=fold), command)
+            if ours.failure:
+                return ours, peer
+    return ours, peer
 
 
-def quickly(job: Job) -> Side:
-    """Ours three times in one process."""
-    side = Side()
-    side.run(replace(job, repeats=REPEATS))
-    return side
+def run_in_one_process(job: Job) -> RunSeries:
+    """Run Marquee's job three times in one process."""
+    series = RunSeries()
+    series.run(replace(job, repeats=REPEATS))
+    return series
+
+
+def _max_difference(first: Sequence[float], second: Sequence[float]) -> float:
+    return float(np.abs(np.array(first) - np.array(second)).max())

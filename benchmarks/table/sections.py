@@ -1,4 +1,4 @@
-"""What is measured: each function runs one part of the table and gives its rows as they come."""
+"""Sections of the benchmark; each function runs one and yields its results as they arrive."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,131 +8,182 @@ from queue import SimpleQueue
 from statistics import mean, pstdev
 from tempfile import TemporaryDirectory
 
-from benchmarks.folds import FOLDS
-from benchmarks.measure import Job, cores
-from benchmarks.table import contenders as those
-from benchmarks.table.contenders import Contest, Twin
-from benchmarks.table.duels import LAPS, REPEATS, SURPRISE, Duel, Settings, Side, fight, quickly
-from benchmarks.table.rows import END_TO_END, FIT, FOLDS_FIT, FOLDS_PREDICT, PREDICT, Row, Target
+from benchmarks.folds import N_FOLDS
+from benchmarks.machine import available_cores
+from benchmarks.process_jobs import Job
+from benchmarks.table.compared_algorithms import (
+    ACCURATE_MODELS,
+    FIVE_FOLDS_SPEEDUP,
+    MAX_COMPILE_SECONDS,
+    MAX_PUBLISHED_SECONDS,
+    SEEDED,
+    SVD_FIT_SPEEDUP,
+    ModelSpec,
+    PeerSpec,
+    TwinSpec,
+)
+from benchmarks.table.comparisons import Comparison, Measure, Target
+from benchmarks.table.paired_runs import (
+    PHASES,
+    REPEATS,
+    SURPRISE_COMMAND,
+    PairedRuns,
+    RunSeries,
+    RunSettings,
+    run_in_one_process,
+    run_in_turn,
+)
 
-PEERS = ("-m", "benchmarks.peers")
-
-
-def twin(settings: Settings, algorithm: Twin, ahead: Side | None = None) -> Iterator[Row]:
-    """Everything that one algorithm costs in both libraries, and how well it predicts."""
-    job = Job("fold", settings.folder, "marquee", algorithm.name, algorithm.parameters, cores=cores(2))
-    sides = (quickly(job), ahead) if ahead else fight(settings, job, replace(job, library="surprise"))
-    duel = Duel(algorithm.title, *sides)
-    yield from duel.accuracy()
-    for measure in LAPS:
-        yield duel.timed(measure, algorithm.speed if measure == END_TO_END else None)
-    yield from duel.memory(algorithm.memory)
-    yield duel.waiting()
-    if algorithm.parity is not None:
-        yield from duel.differences(algorithm.parity)
-
-
-def surprise_ahead(settings: Settings, algorithms: list[Twin]) -> dict[str, Side]:
-    """Surprise on all of these, as many at a time as there are cores: it uses one each."""
-    sides = {algorithm.title: Side() for algorithm in algorithms}
-    free: SimpleQueue[tuple[int, ...]] = SimpleQueue()
-    for core in cores(2):
-        free.put((core,))
-    if free.empty():
-        free.put(())
-
-    def run(algorithm: Twin) -> None:
-        core = free.get()
-        job = Job("fold", settings.folder, "surprise", algorithm.name, algorithm.parameters, cores=core)
-        sides[algorithm.title].run(job, SURPRISE)
-        free.put(core)
-        settings.say(f"  Surprise's {algorithm.title} done")
-
-    with ThreadPoolExecutor(free.qsize()) as pool:
-        list(pool.map(run, algorithms))
-    return sides
+PEER_MODULE = ("-m", "benchmarks.table.peer_job")
 
 
-def fit_alone(settings: Settings, ahead: Side | None = None) -> Iterator[Row]:
-    """SVD's fit on one thread."""
-    job = Job("fold", settings.folder, "marquee", "SVD", those.SEEDED, cores=cores(1))
-    sides = (quickly(job), ahead) if ahead else fight(settings, job, replace(job, library="surprise"))
-    yield Duel("SVD, float64, one thread", *sides).timed(FIT, those.FIT_ALONE)
+def compare_twin(
+    settings: RunSettings, twin: TwinSpec, surprise: RunSeries | None = None
+) -> Iterator[Comparison]:
+    """Compare an algorithm of Surprise with its twin: accuracy, time, memory, equal predictions.
+
+    Args:
+        settings: settings of all measurements.
+        twin: algorithm to compare.
+        surprise: runs of Surprise, if they are done already.
+    """
+    job = Job("fold", settings.folder, "marquee", twin.class_name, twin.parameters, cores=available_cores(2))
+    pair = PairedRuns(twin.title, *_run_with_surprise(settings, job, surprise))
+    yield from pair.compare_accuracy()
+    for measure in PHASES:
+        yield pair.compare_seconds(measure, twin.speedup if measure == Measure.END_TO_END else None)
+    yield from pair.compare_memory(twin.memory)
+    yield pair.compare_waiting()
+    if twin.difference is not None:
+        yield from pair.compare_predictions(twin.difference)
 
 
-def five_folds(settings: Settings) -> Iterator[Row]:
-    """SVD on five folds end to end, against `cross_validate` with its default n_jobs=1, and with 2."""
-    job = Job("folds", settings.folder, "marquee", "SVD", those.SEEDED, cores=cores(2))
-    ours, peer = fight(replace(settings, folds=1), job, replace(job, library="surprise"))
-    yield Duel("SVD, 5 folds", ours, peer).timed(END_TO_END, those.FIVE_FOLDS)
-    parallel = Side()
-    parallel.run(replace(job, library="surprise", parameters={**those.SEEDED, "n_jobs": 2}), SURPRISE)
-    yield Duel("SVD, 5 folds, Surprise's n_jobs=2", ours, parallel).timed(END_TO_END)
+def run_surprise_in_parallel(settings: RunSettings, twins: list[TwinSpec]) -> dict[str, RunSeries]:
+    """Run Surprise's algorithms, one per core at a time; return the runs by title."""
+    series = {twin.title: RunSeries() for twin in twins}
+    free_cores: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    for core in available_cores(2):
+        free_cores.put((core,))
+    if free_cores.empty():  # the system cannot list its cores
+        free_cores.put(())
+
+    def run(twin: TwinSpec) -> None:
+        cores = free_cores.get()
+        job = Job("fold", settings.folder, "surprise", twin.class_name, twin.parameters, cores=cores)
+        series[twin.title].run(job, SURPRISE_COMMAND)
+        free_cores.put(cores)
+        settings.report_progress(f"  Surprise's {twin.title} finished")
+
+    with ThreadPoolExecutor(free_cores.qsize()) as pool:
+        list(pool.map(run, twins))
+    return series
 
 
-def whole_table(settings: Settings) -> Iterator[Row]:
-    """The talk's whole table on five folds, ours alone, and the errors that it shows."""
-    ours = Side()
+def compare_svd_fit(settings: RunSettings, surprise: RunSeries | None = None) -> Iterator[Comparison]:
+    """Compare the fit of SVD on one thread."""
+    job = Job("fold", settings.folder, "marquee", "SVD", SEEDED, cores=available_cores(1))
+    pair = PairedRuns("SVD, float64, one thread", *_run_with_surprise(settings, job, surprise))
+    yield pair.compare_seconds(Measure.FIT, SVD_FIT_SPEEDUP)
+
+
+def compare_five_folds(settings: RunSettings) -> Iterator[Comparison]:
+    """Compare SVD on five folds end to end with `cross_validate`, for its n_jobs of 1 (the default) and 2."""
+    job = Job("folds", settings.folder, "marquee", "SVD", SEEDED, cores=available_cores(2))
+    surprise_job = replace(job, library="surprise")
+    ours, surprise = run_in_turn(replace(settings, n_folds=1), job, surprise_job)
+    yield PairedRuns("SVD, 5 folds", ours, surprise).compare_seconds(Measure.END_TO_END, FIVE_FOLDS_SPEEDUP)
+    parallel = RunSeries()
+    parallel.run(replace(surprise_job, parameters={**SEEDED, "n_jobs": 2}), SURPRISE_COMMAND)
+    yield PairedRuns("SVD, 5 folds, Surprise's n_jobs=2", ours, parallel).compare_seconds(Measure.END_TO_END)
+
+
+def measure_published_algorithms(settings: RunSettings) -> Iterator[Comparison]:
+    """Measure all published algorithms on five folds, without a peer: total seconds, and errors of each."""
+    series = RunSeries()
     for _ in range(1 if settings.quick else REPEATS):
-        ours.run(Job("whole", settings.folder, cores=cores(2)))
-    yield Duel("the talk's whole table, 5 folds", ours, Side(), "").timed(END_TO_END, those.WHOLE_TABLE)
-    for title, errors in (ours.results[0]["table"] if ours.results else {}).items():
-        for key in ("rmse", "mae"):
-            yield _of_five(title, key, errors[key])
+        series.run(Job("published", settings.folder, cores=available_cores(2)))
+    runs = _without_peer("all published algorithms, 5 folds", series)
+    yield runs.compare_seconds(Measure.END_TO_END, MAX_PUBLISHED_SECONDS)
+    for title, errors in (series.results[0]["errors"] if series.results else {}).items():
+        yield _fold_errors(title, Measure.FOLDS_RMSE, errors["rmse"])
+        yield _fold_errors(title, Measure.FOLDS_MAE, errors["mae"])
 
 
-def further(settings: Settings) -> Iterator[Row]:
-    """Models past the talk's table on five folds: their errors and what they cost."""
-    for model in those.FURTHER:
-        job = Job("fold", settings.folder, "marquee", model.name, model.parameters, cores=cores(2))
-        side = Side()
-        for number in range(FOLDS):
-            side.run(replace(job, fold=number))
-        for key, aim in (("rmse", model.error), ("mae", None)):
-            values = side.figures(key)
-            if values:
-                yield _of_five(model.title, key, values, aim)
-        for measure, name in ((FIT, FOLDS_FIT), (PREDICT, FOLDS_PREDICT)):
-            timed = Duel(model.title, side, Side(), "").timed(measure)
-            yield replace(timed, measure=name)
+def measure_accurate_models(settings: RunSettings) -> Iterator[Comparison]:
+    """Measure the models that are more accurate than the twins, on five folds."""
+    for model in ACCURATE_MODELS:
+        yield from _measure_model(settings, model)
 
 
-def _of_five(title: str, key: str, values: list[float], target: Target | None = None) -> Row:
-    """An error as its mean over five folds, and its standard deviation."""
-    return Row(
-        title, f"{key.upper()}, 5 folds", mean(values), None, "stars", len(values), "", pstdev(values),
-        target=target,
-    )  # fmt: skip
-
-
-def compiling(settings: Settings) -> Iterator[Row]:
-    """How long all kernels take to compile where there is no cache."""
-    ours = Side()
-    with TemporaryDirectory() as empty:
-        ours.run(Job("compile", settings.folder, cores=cores(1)), NUMBA_CACHE_DIR=empty)
-    yield Duel("compiling everything", ours, Side(), "").timed(END_TO_END, those.COMPILE)
-
-
-def contest(settings: Settings, asked: Contest) -> Iterator[Row]:
-    """A peer's algorithm and the nearest of ours."""
+def _measure_model(settings: RunSettings, model: ModelSpec) -> Iterator[Comparison]:
     job = Job(
-        asked.task, settings.folder, "marquee", asked.ours, asked.our_parameters, cores=cores(asked.cores)
+        "fold", settings.folder, "marquee", model.class_name, model.parameters, cores=available_cores(2)
     )
-    theirs = replace(job, library=asked.library, algorithm=asked.algorithm, parameters=asked.parameters)
-    sides = fight(replace(settings, folds=1), job, theirs, (settings.peers_python, *PEERS))
-    duel = Duel(asked.title, *sides, asked.library)
-    if asked.task == "top_n":
-        yield duel.timed(PREDICT)
+    series = RunSeries()
+    for fold in range(N_FOLDS):
+        series.run(replace(job, fold=fold))
+    if series.results:
+        yield _fold_errors(model.title, Measure.FOLDS_RMSE, series.values("rmse"), model.rmse)
+        yield _fold_errors(model.title, Measure.FOLDS_MAE, series.values("mae"))
+    runs = _without_peer(model.title, series)
+    yield replace(runs.compare_seconds(Measure.FIT), measure=Measure.FOLDS_FIT)
+    yield replace(runs.compare_seconds(Measure.PREDICT), measure=Measure.FOLDS_PREDICT)
+
+
+def measure_compilation(settings: RunSettings) -> Iterator[Comparison]:
+    """Measure how long compiling all kernels takes with an empty cache."""
+    series = RunSeries()
+    with TemporaryDirectory() as empty:
+        series.run(Job("compile", settings.folder, cores=available_cores(1)), NUMBA_CACHE_DIR=empty)
+    runs = _without_peer("compiling everything", series)
+    yield runs.compare_seconds(Measure.END_TO_END, MAX_COMPILE_SECONDS)
+
+
+def compare_peer(settings: RunSettings, peer: PeerSpec) -> Iterator[Comparison]:
+    """Compare an algorithm of another library with the nearest of Marquee's."""
+    our_job = Job(
+        peer.task, settings.folder, "marquee", peer.marquee_class, peer.marquee_parameters,
+        cores=available_cores(peer.n_cores),
+    )  # fmt: skip
+    peer_job = replace(our_job, library=peer.library, algorithm=peer.algorithm, parameters=peer.parameters)
+    command = (settings.peers_python, *PEER_MODULE)
+    pair = PairedRuns(
+        peer.title, *run_in_turn(replace(settings, n_folds=1), our_job, peer_job, command), peer.library
+    )
+    if peer.task == "top_n":
+        yield pair.compare_seconds(Measure.PREDICT)
         return
-    yield from duel.accuracy()
-    for measure in LAPS:
-        yield duel.timed(measure, asked.fit if measure == FIT else None)
-    yield from duel.memory()
-    yield duel.waiting()
+    yield from pair.compare_accuracy()
+    for measure in PHASES:
+        yield pair.compare_seconds(measure, peer.fit_speedup if measure == Measure.FIT else None)
+    yield from pair.compare_memory()
+    yield pair.compare_waiting()
 
 
-def peers_missing(python: str) -> str | None:
-    """What is wrong with the peers' environment, in a line; None: nothing."""
+def peers_problem(python: str) -> str | None:
+    """Return a message if the environment of the peers is missing, otherwise None."""
     if Path(python).exists():
         return None
-    return f"there is no {python}: run `make peers`, or name an environment with --peers-python"
+    return f"{python} not found; run `make peers`, or choose an environment with --peers-python"
+
+
+def _run_with_surprise(
+    settings: RunSettings, job: Job, surprise: RunSeries | None
+) -> tuple[RunSeries, RunSeries]:
+    if surprise is not None:
+        return run_in_one_process(job), surprise
+    return run_in_turn(settings, job, replace(job, library="surprise"))
+
+
+def _without_peer(subject: str, series: RunSeries) -> PairedRuns:
+    return PairedRuns(subject, series, RunSeries(), library=None)
+
+
+def _fold_errors(
+    title: str, measure: Measure, errors: list[float], target: Target | None = None
+) -> Comparison:
+    """Return an error as its mean over the folds, with its standard deviation as the spread."""
+    return Comparison(
+        title, measure, mean(errors), None, "stars", len(errors), library=None, our_spread=pstdev(errors),
+        target=target,
+    )  # fmt: skip

@@ -1,68 +1,63 @@
-"""The table as a picture: seconds of both libraries on a logarithmic axis, and how many times faster."""
+"""Bar chart of the seconds of Marquee and Surprise, with the speedup of each algorithm."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.table.markdown import of, seconds, subjects, times
-from benchmarks.table.rows import END_TO_END, Row
+from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR, PEER_COLOR, TEXT_COLOR
+from benchmarks.table.comparisons import SURPRISE, Comparison, Measure
+from benchmarks.table.tables import format_ratio, format_seconds, select, subjects
 
-OURS, THEIRS, INK, FAINT = "#0072B2", "#B8B8B8", "#222222", "#6E6E6E"  # blue of Okabe and Ito, and greys
-HALF_BAR = 0.38
-ROOM = 5  # times the longest bar, for the figures beside it
+BAR_HEIGHT = 0.38
+LABEL_ROOM = 5  # right end of the axis, as a multiple of the longest bar
 
 
-def draw(rows: Sequence[Row], title: str) -> Figure:
-    """Bars of ours and Surprise's, the largest gain on top."""
-    pairs = {
-        subject: of(rows, subject, "Surprise").get(END_TO_END)
-        for subject in subjects(rows, "Surprise", "RMSE")
-    }
-    told = [
-        row for row in pairs.values() if row is not None and row.ours is not None and row.peer is not None
+def draw_speedups(comparisons: Sequence[Comparison], title: str) -> Figure:
+    """Draw the end-to-end seconds of both libraries on a logarithmic axis, largest speedup on top."""
+    timings = [
+        timing
+        for subject in subjects(comparisons, SURPRISE, Measure.RMSE)
+        if (timing := select(comparisons, subject, SURPRISE).get(Measure.END_TO_END)) and timing.ratio
     ]
-    told.sort(key=lambda row: row.ratio or 0)
-    figure = Figure(figsize=(8, 0.8 + 0.44 * len(told)), layout="constrained")
+    timings.sort(key=lambda timing: timing.ratio or 0)
+    figure = Figure(figsize=(8, 0.8 + 0.44 * len(timings)), layout="constrained")
     axes = figure.add_subplot()
-    for place, row in enumerate(told):
-        _bars(axes, place, row)
-    axes.set_yticks(range(len(told)), [row.subject for row in told], fontsize=11, color=INK)
-    _bare(axes, [value for row in told for value in (row.ours, row.peer) if value is not None])
-    axes.set_title(
-        f"{title}: seconds from ratings to metrics, logarithmic", loc="left", fontsize=10, color=FAINT, pad=26
+    for position, timing in enumerate(timings):
+        _draw_bars(axes, position, timing)
+    axes.set_yticks(
+        range(len(timings)), [timing.subject for timing in timings], fontsize=11, color=TEXT_COLOR
     )
-    for left, name, colour in ((0.0, "Marquee", OURS), (0.14, "Surprise", FAINT)):
-        axes.annotate(name, (left, 1), (0, 6), xycoords="axes fraction", textcoords="offset points",
-                      fontsize=11, fontweight="bold", color=colour)  # fmt: skip
+    _style_axes(axes, [value for timing in timings for value in (timing.ours, timing.peer) if value])
+    _draw_heading(axes, f"{title}: seconds from ratings to metrics, logarithmic")
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the picture as PNG, small enough for a repository."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, facecolor="white", metadata={"Software": ""})
+def _draw_bars(axes: Axes, position: int, timing: Comparison) -> None:
+    sides = ((timing.ours, BAR_HEIGHT / 2, MARQUEE_COLOR, MARQUEE_COLOR),
+             (timing.peer, -BAR_HEIGHT / 2, PEER_COLOR, MUTED_COLOR))  # fmt: skip
+    for seconds, offset, bar_color, text_color in sides:
+        if seconds is None:
+            continue
+        axes.barh(position + offset, seconds, BAR_HEIGHT, color=bar_color)
+        axes.text(seconds * 1.05, position + offset, f"{format_seconds(seconds)} s",
+                  va="center", fontsize=8.5, color=text_color)  # fmt: skip
+    axes.text(1.0, position, format_ratio(timing.ratio), va="center", ha="right", fontsize=12,
+              fontweight="bold", color=TEXT_COLOR, transform=axes.get_yaxis_transform())  # fmt: skip
 
 
-def _bars(axes: Axes, place: int, row: Row) -> None:
-    assert row.ours is not None
-    assert row.peer is not None
-    for value, offset, colour, ink in (
-        (row.ours, HALF_BAR / 2, OURS, OURS),
-        (row.peer, -HALF_BAR / 2, THEIRS, FAINT),
-    ):
-        axes.barh(place + offset, value, HALF_BAR, color=colour)
-        axes.text(value * 1.05, place + offset, f"{seconds(value)} s", va="center", fontsize=8.5, color=ink)
-    axes.text(1.0, place, times(row.ratio), va="center", ha="right", fontsize=12, fontweight="bold",
-              color=INK, transform=axes.get_yaxis_transform())  # fmt: skip
-
-
-def _bare(axes: Axes, values: Sequence[float]) -> None:
-    """Nothing but bars, names and figures: the seconds stand beside the bars."""
+def _style_axes(axes: Axes, values: Sequence[float]) -> None:
+    """Remove ticks and frame: the seconds are printed beside the bars."""
     axes.set_xscale("log")
     axes.margins(y=0.02)
     if values:
-        axes.set_xlim(min(values) / 2, max(values) * ROOM)
+        axes.set_xlim(min(values) / 2, max(values) * LABEL_ROOM)
     axes.tick_params(left=False, bottom=False, which="both", labelbottom=False)
     axes.spines[:].set_visible(False)
+
+
+def _draw_heading(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=MUTED_COLOR, pad=26)
+    for left, name, color in ((0.0, "Marquee", MARQUEE_COLOR), (0.14, SURPRISE, MUTED_COLOR)):
+        axes.annotate(name, (left, 1), (0, 6), xycoords="axes fraction", textcoords="offset points",
+                      fontsize=11, fontweight="bold", color=color)  # fmt: skip

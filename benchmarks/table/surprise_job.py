@@ -1,11 +1,11 @@
-"""One measurement of Surprise, in a process of its own; no algorithm of Marquee and no numba is imported.
+"""One measurement of scikit-surprise in its own process; imports neither Marquee's algorithms nor numba.
 
-    python -m benchmarks.table.theirs JOB.json RESULT.json
+    python -m benchmarks.table.surprise_job JOB.json RESULT.json
 
-Each does a toy of the same work first, unmeasured, as ours do.
+Each task first does the same work on a toy, unmeasured, as `marquee_job` does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -16,72 +16,75 @@ import pandas as pd
 import surprise
 from surprise.model_selection import KFold, cross_validate
 
-from benchmarks.folds import FOLDS, SCALE, SEED, read_fold, read_ratings, toy
-from benchmarks.measure import Job, Laps, Result, measured, serve
-from marquee.interactions.matrix import ITEM, RATING, USER
+from benchmarks.folds import N_FOLDS, read_fold, read_ratings, toy_ratings
+from benchmarks.process_jobs import Job, JobResult, serve_job
+from benchmarks.ratings import RATING_SCALE, SEED
+from benchmarks.stopwatch import Stopwatch, time_repeats
+from marquee.interactions.table import ITEM, RATING, USER
 
 
-class Outcome(NamedTuple):
-    """What Surprise predicted, and its errors."""
+class FoldPredictions(NamedTuple):
+    """Predictions of the test part of a fold, and their errors."""
 
     rmse: float
     mae: float
     estimated: list[float]
 
 
-def make(name: str, parameters: dict[str, Any]) -> surprise.AlgoBase:
-    """An algorithm by its class name; random draws begin anew."""
-    np.random.seed(SEED)  # noqa: NPY002  NormalPredictor draws from the global state
-    return getattr(surprise, name)(**parameters)
+def run_fold(job: Job) -> JobResult:
+    """Measure an algorithm on one fold, from the table to the metrics."""
+    _predict_fold(job, toy_ratings(), toy_ratings(), Stopwatch())
+    train, test = read_fold(job.folder, job.fold)
+    predictions, timings = time_repeats(job.repeats, partial(_predict_fold, job, train, test))
+    return timings | {"fold": job.fold} | predictions._asdict()
 
 
-def fold(job: Job) -> Result:
-    """One algorithm on one fold, from the frame to the metrics."""
-    _predicted(job, toy(), toy(), Laps())
-    parts = read_fold(job.folder, job.fold)
-    outcome, result = measured(job.repeats, partial(_predicted, job, *parts))
-    return result | {"fold": job.fold} | outcome._asdict()
-
-
-def _predicted(job: Job, train: pd.DataFrame, test: pd.DataFrame, laps: Laps) -> Outcome:
-    algorithm = make(job.algorithm, dict(job.parameters))
-    trainset = _data(train).build_full_trainset()
+def _predict_fold(job: Job, train: pd.DataFrame, test: pd.DataFrame, stopwatch: Stopwatch) -> FoldPredictions:
+    algorithm = _create_algorithm(job.algorithm, job.parameters)
+    trainset = _load_dataset(train).build_full_trainset()
     testset = list(zip(test[USER].tolist(), test[ITEM].tolist(), test[RATING].tolist(), strict=True))
-    laps.lap("data")
+    stopwatch.end_phase("data")
     algorithm.fit(trainset)
-    laps.lap("fit")
+    stopwatch.end_phase("fit")
     predictions = algorithm.test(testset)
-    error = surprise.accuracy.rmse(predictions, verbose=False)
-    absolute = surprise.accuracy.mae(predictions, verbose=False)
-    laps.lap("predict")
-    return Outcome(float(error), float(absolute), [float(prediction.est) for prediction in predictions])
+    fold_rmse = surprise.accuracy.rmse(predictions, verbose=False)
+    fold_mae = surprise.accuracy.mae(predictions, verbose=False)
+    stopwatch.end_phase("predict")
+    estimated = [float(prediction.est) for prediction in predictions]
+    return FoldPredictions(float(fold_rmse), float(fold_mae), estimated)
 
 
-def folds(job: Job) -> Result:
-    """One algorithm on all folds: `cross_validate`."""
-    _cross_validated(job, toy(), Laps())
-    error, result = measured(job.repeats, partial(_cross_validated, job, read_ratings(job.folder)))
-    return result | {"rmse": error}
+def run_all_folds(job: Job) -> JobResult:
+    """Measure `cross_validate` on all folds."""
+    _cross_validate(job, toy_ratings(), Stopwatch())
+    mean_rmse, timings = time_repeats(job.repeats, partial(_cross_validate, job, read_ratings(job.folder)))
+    return timings | {"rmse": mean_rmse}
 
 
-def _cross_validated(job: Job, ratings: pd.DataFrame, laps: Laps) -> float:
+def _cross_validate(job: Job, ratings: pd.DataFrame, stopwatch: Stopwatch) -> float:
     parameters = dict(job.parameters)
     n_jobs = parameters.pop("n_jobs", 1)
     scores = cross_validate(
-        make(job.algorithm, parameters), _data(ratings), measures=["rmse", "mae"],
-        cv=KFold(FOLDS, random_state=SEED), n_jobs=n_jobs,
+        _create_algorithm(job.algorithm, parameters), _load_dataset(ratings), measures=["rmse", "mae"],
+        cv=KFold(N_FOLDS, random_state=SEED), n_jobs=n_jobs,
     )  # fmt: skip
-    laps.lap("folds")
+    stopwatch.end_phase("folds")
     return float(np.mean(scores["test_rmse"]))
 
 
-def _data(ratings: pd.DataFrame) -> surprise.Dataset:
-    reader = surprise.Reader(rating_scale=SCALE)
+def _create_algorithm(class_name: str, parameters: Mapping[str, Any]) -> surprise.AlgoBase:
+    """Create an algorithm; seed NumPy's global generator, from which NormalPredictor draws."""
+    np.random.seed(SEED)  # noqa: NPY002
+    return getattr(surprise, class_name)(**parameters)
+
+
+def _load_dataset(ratings: pd.DataFrame) -> surprise.Dataset:
+    reader = surprise.Reader(rating_scale=RATING_SCALE)
     return surprise.Dataset.load_from_df(ratings[[USER, ITEM, RATING]], reader)
 
 
-TASKS: dict[str, Callable[[Job], Result]] = {"fold": fold, "folds": folds}
+TASKS: dict[str, Callable[[Job], JobResult]] = {"fold": run_fold, "folds": run_all_folds}
 
 if __name__ == "__main__":
-    with redirect_stdout(StringIO()):  # Surprise prints where it should not
-        serve(TASKS)
+    with redirect_stdout(StringIO()):  # Surprise prints to standard output
+        serve_job(TASKS)

@@ -1,284 +1,308 @@
-"""Rows as Markdown tables that can be read as they are: ours first, the peer's after the slash."""
+"""Comparisons as Markdown tables. Pairs are Marquee/other library."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from benchmarks.table.rows import (
-    DATA,
-    DIFFERENCE,
-    END_TO_END,
-    FIT,
-    FOLDS_FIT,
-    FOLDS_MAE,
-    FOLDS_PREDICT,
-    FOLDS_RMSE,
-    MISSED,
-    PEAK,
-    PREDICT,
-    RMSE_DIFFERENCE,
-    STRETCH,
-    WAITED,
-    Row,
-)
+from benchmarks.markdown import markdown_table
+from benchmarks.table.comparisons import SURPRISE, Comparison, Measure, TargetStatus
 
-SAME_ACCURACY = 0.001  # stars of RMSE
-MOST_WAITED = 10  # percent of a run
-MARKS = {MISSED: "✗", STRETCH: "✓✓", "reached": "✓", "": ""}
-PAIR = "/"
+MAX_RMSE_LOSS = 0.001  # stars; within it, accuracy counts as equal
+MAX_WAITING_PERCENT = 10  # of a run, before a warning is printed
+MARKS = {None: "", TargetStatus.MISSED: "✗", TargetStatus.REACHED: "✓", TargetStatus.STRETCH: "✓✓"}
 
-Rows = Sequence[Row]
+Comparisons = Sequence[Comparison]
+ByMeasure = dict[Measure, Comparison]
 
 
-def document(rows: Rows) -> str:
-    """All tables that these rows fill, each with what it tells."""
-    parts = [twins(rows), targets(rows), peers(rows), errors(rows), failures(rows), busy(rows)]
+def format_document(comparisons: Comparisons) -> str:
+    """Return all tables that the comparisons fill, then failures and warnings."""
+    parts = (
+        format_twins(comparisons),
+        format_timings(comparisons),
+        format_peers(comparisons),
+        format_fold_errors(comparisons),
+        format_failures(comparisons),
+        format_busy_warning(comparisons),
+    )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def twins(rows: Rows) -> str:
-    """The table: every algorithm that Surprise has too."""
-    titles = subjects(rows, "Surprise", RMSE_DIFFERENCE, DIFFERENCE, "RMSE", PEAK)
-    heads = (
-        "ours / Surprise", "RMSE", "apart", "MAE", "fit s", "predict s", "end to end s",
-        "faster", "target", "peak MB", "n",
-    )  # fmt: skip
-    lines = [_twin(title, of(rows, title, "Surprise")) for title in titles]
-    return table(heads, lines) if lines else ""
+# Twins of Surprise's algorithms
 
 
-def _twin(title: str, found: dict[str, Row]) -> list[str]:
-    end, apart = found[END_TO_END], found.get(RMSE_DIFFERENCE)
-    return [
-        title,
-        _errors(found["RMSE"]),
-        "" if apart is None else f"{_tiny(apart.ours)} {mark(apart)}".strip(),
-        _errors(found["MAE"]),
-        *(_pair(found[measure], seconds) for measure in (FIT, PREDICT)),
-        _spread_pair(end),
-        times(end.ratio),
-        aim(end),
-        f"{_pair(found[PEAK], megabytes)} {mark(found[PEAK])}".strip(),
-        str(end.n),
-    ]
-
-
-def targets(rows: Rows) -> str:
-    """What else was measured or to be reached."""
-    lines = [
-        [
-            row.what.removesuffix(f": {END_TO_END}"),
-            _pair(row, seconds),
-            times(row.ratio),
-            aim(row),
-            str(row.n),
-        ]
-        for row in rows
-        if row.unit == "s" and _stands_alone(row, subjects(rows, "Surprise", "RMSE"))
-    ]
-    return table(("ours / peer, seconds", "seconds", "faster", "target", "n"), lines) if lines else ""
-
-
-def _stands_alone(row: Row, twin_titles: Sequence[str]) -> bool:
-    """Whether the row is not one of the many of a twin, of a contest, or of five folds."""
-    if row.measure in (FOLDS_FIT, FOLDS_PREDICT):
-        return False
-    return row.subject not in twin_titles if row.library in ("", "Surprise") else row.target is not None
-
-
-def peers(rows: Rows) -> str:
-    """Other libraries beside the nearest of ours, and whether any is faster for the same accuracy."""
-    libraries = dict.fromkeys(row.library for row in rows if row.library not in ("", "Surprise"))
-    lines = [
-        _contest(rows, library, title)
-        for library in libraries
-        for title in dict.fromkeys(row.subject for row in rows if row.library == library)
-    ]
-    heads = (
-        "ours / peer",
-        "RMSE",
-        "data s",
-        "fit s",
-        "predict s",
-        "end to end s",
-        "faster",
-        "at the same accuracy",
-        "n",
+def format_twins(comparisons: Comparisons) -> str:
+    """Return the table of all algorithms that Surprise has too, or an empty string."""
+    titles = subjects(
+        comparisons,
+        SURPRISE,
+        Measure.RMSE_DIFFERENCE,
+        Measure.MAX_PREDICTION_DIFFERENCE,
+        Measure.RMSE,
+        Measure.PEAK_MEMORY,
     )
-    return table(heads, lines) if lines else ""
+    header = (
+        "Marquee / Surprise", "RMSE", "max difference", "MAE", "fit s", "predict s", "end to end s",
+        "speedup", "target", "peak MB", "n",
+    )  # fmt: skip
+    rows = [_twin_cells(title, select(comparisons, title, SURPRISE)) for title in titles]
+    return markdown_table(header, rows) if rows else ""
 
 
-def _contest(rows: Rows, library: str, title: str) -> list[str]:
-    found = of(rows, title, library)
-    cells = [
-        _pair(found[measure], seconds) if measure in found else ""
-        for measure in (DATA, FIT, PREDICT, END_TO_END)
-    ]
-    whole = found.get(END_TO_END, found.get(PREDICT))
-    told = [f"{library} {title}", _errors(found["RMSE"]) if "RMSE" in found else "", *cells]
-    return [*told, times(whole.ratio if whole else None), verdict(rows, found), str(whole.n if whole else 0)]
-
-
-def verdict(rows: Rows, found: dict[str, Row]) -> str:
-    """Who is faster for the same accuracy; where the peer is more accurate, what of ours beats it."""
-    if "RMSE" not in found or END_TO_END not in found:
-        only = found.get(PREDICT)
-        return (
-            ""
-            if only is None or only.ratio is None
-            else ("ours" if only.ratio >= 1 else "the peer is faster")
-        )
-    error, whole = found["RMSE"], found[END_TO_END]
-    if error.ours is None or error.peer is None or whole.ratio is None or whole.peer is None:
-        return "not known"
-    if error.ours <= error.peer + SAME_ACCURACY:
-        if whole.ratio < 1:
-            worse = error.peer - error.ours
-            return "the peer is faster" + (f", its RMSE {worse:.4f} higher" if worse > SAME_ACCURACY else "")
-        fit = found[FIT].ratio
-        return "ours" if fit is None or fit >= 1 else "ours; its fit alone is faster"
-    return _beaten_by(rows, error.peer, whole.peer)
-
-
-def _beaten_by(rows: Rows, error: float, seconds: float) -> str:
-    """An algorithm of ours that is both as accurate and faster."""
-    for title, mine, took in [*_of_twins(rows), *_of_further(rows)]:
-        if mine is not None and took is not None and mine <= error + SAME_ACCURACY and took <= seconds:
-            return f"our {title}: {mine:.4f} in {took:.2f} s"
-    return "the peer is more accurate"
-
-
-def _of_twins(rows: Rows) -> Iterator[tuple[str, float | None, float | None]]:
-    """Name, RMSE and seconds of each of the table's algorithms."""
-    for title in subjects(rows, "Surprise", "RMSE"):
-        found = of(rows, title, "Surprise")
-        yield title, found["RMSE"].ours, found[END_TO_END].ours
-
-
-def _of_further(rows: Rows) -> Iterator[tuple[str, float | None, float | None]]:
-    """The same of the models past the table: means of five folds."""
-    for title in subjects(rows, "", FOLDS_FIT):
-        found = of(rows, title, "")
-        seconds = (found[FOLDS_FIT].ours, found[FOLDS_PREDICT].ours)
-        yield title, found[FOLDS_RMSE].ours, None if None in seconds else sum(filter(None, seconds))
-
-
-def errors(rows: Rows) -> str:
-    """Ours on five folds; of models past the table also what a fold takes."""
-    titles = [row.subject for row in rows if row.measure == FOLDS_RMSE]
-    lines = [_of_folds(title, of(rows, title, "")) for title in titles]
-    heads = ("five folds, ours", "RMSE", "target", "MAE", "fit s", "predict s")
-    return table(heads, lines) if lines else ""
-
-
-def _of_folds(title: str, found: dict[str, Row]) -> list[str]:
-    error = found[FOLDS_RMSE]
-    costs = [_pair(found[key], seconds) if key in found else "" for key in (FOLDS_FIT, FOLDS_PREDICT)]
+def _twin_cells(title: str, twin: ByMeasure) -> list[str]:
+    end_to_end, difference = twin[Measure.END_TO_END], twin.get(Measure.RMSE_DIFFERENCE)
+    memory = twin[Measure.PEAK_MEMORY]
     return [
         title,
-        f"{error.ours:.4f} ± {error.our_spread:.4f}",
-        aim(error),
-        _stars(found[FOLDS_MAE].ours),
-        *costs,
+        _format_pair(twin[Measure.RMSE], _format_stars),
+        "" if difference is None else f"{_format_tiny(difference.ours)} {_mark(difference)}".strip(),
+        _format_pair(twin[Measure.MAE], _format_stars),
+        _format_pair(twin[Measure.FIT], format_seconds),
+        _format_pair(twin[Measure.PREDICT], format_seconds),
+        _format_seconds_with_spread(end_to_end),
+        format_ratio(end_to_end.ratio),
+        _format_target(end_to_end),
+        f"{_format_pair(memory, _format_megabytes)} {_mark(memory)}".strip(),
+        str(end_to_end.n),
     ]
 
 
-def failures(rows: Rows) -> str:
-    """What could not be measured, and why."""
-    notes = dict.fromkeys(f"- {row.subject}: {row.note}" for row in rows if row.note)
+# Single timings
+
+
+def format_timings(comparisons: Comparisons) -> str:
+    """Return the table of timings that stand outside the other tables or have a target of their own."""
+    twin_titles = subjects(comparisons, SURPRISE, Measure.RMSE)
+    rows = [
+        [
+            comparison.what.removesuffix(f": {Measure.END_TO_END}"),
+            _format_pair(comparison, format_seconds),
+            format_ratio(comparison.ratio),
+            _format_target(comparison),
+            str(comparison.n),
+        ]
+        for comparison in comparisons
+        if comparison.unit == "s" and _is_single_timing(comparison, twin_titles)
+    ]
+    header = ("Marquee / other", "seconds", "speedup", "target", "n")
+    return markdown_table(header, rows) if rows else ""
+
+
+def _is_single_timing(comparison: Comparison, twin_titles: Sequence[str]) -> bool:
+    if comparison.measure in (Measure.FOLDS_FIT, Measure.FOLDS_PREDICT):
+        return False
+    if comparison.library in (None, SURPRISE):
+        return comparison.subject not in twin_titles
+    return comparison.target is not None
+
+
+# Other libraries
+
+
+def format_peers(comparisons: Comparisons) -> str:
+    """Return the table of other libraries and Marquee's nearest algorithms, or an empty string."""
+    libraries = dict.fromkeys(c.library for c in comparisons if c.library not in (None, SURPRISE))
+    rows = [
+        _peer_cells(comparisons, library, title)
+        for library in libraries
+        if library is not None
+        for title in subjects(comparisons, library)
+    ]
+    header = (
+        "Marquee / other", "RMSE", "data s", "fit s", "predict s", "end to end s", "speedup",
+        "speedup at equal accuracy", "n",
+    )  # fmt: skip
+    return markdown_table(header, rows) if rows else ""
+
+
+def _peer_cells(comparisons: Comparisons, library: str, title: str) -> list[str]:
+    peer = select(comparisons, title, library)
+    total = peer.get(Measure.END_TO_END, peer.get(Measure.PREDICT))
+    phases = (Measure.DATA, Measure.FIT, Measure.PREDICT, Measure.END_TO_END)
+    return [
+        f"{library} {title}",
+        _format_pair(peer[Measure.RMSE], _format_stars) if Measure.RMSE in peer else "",
+        *(_format_pair(peer[phase], format_seconds) if phase in peer else "" for phase in phases),
+        format_ratio(total.ratio if total else None),
+        format_speedup_at_equal_accuracy(comparisons, peer),
+        str(total.n if total else 0),
+    ]
+
+
+def format_speedup_at_equal_accuracy(comparisons: Comparisons, peer: ByMeasure) -> str:
+    """Return the speedup over a peer's algorithm if Marquee's accuracy is equal or better.
+
+    Otherwise, name a model of Marquee that is both as accurate as the peer and as fast, with its RMSE and
+    seconds.
+    """
+    if Measure.RMSE not in peer or Measure.END_TO_END not in peer:  # lists, not ratings
+        return format_ratio(peer[Measure.PREDICT].ratio) if Measure.PREDICT in peer else ""
+    error, total = peer[Measure.RMSE], peer[Measure.END_TO_END]
+    if error.ours is None or error.peer is None or total.peer is None or total.ratio is None:
+        return "unknown"
+    if error.ours > error.peer + MAX_RMSE_LOSS:
+        return _format_alternative(comparisons, error.peer, total.peer)
+    return format_ratio(total.ratio) + _speedup_remark(
+        total.ratio, peer[Measure.FIT], error.peer - error.ours
+    )
+
+
+def _speedup_remark(ratio: float, fit: Comparison, rmse_gain: float) -> str:
+    """Return what qualifies a speedup: a slower fit, or a slower total that is more accurate."""
+    if ratio < 1:
+        return f" (other RMSE {rmse_gain:.4f} higher)" if rmse_gain > MAX_RMSE_LOSS else ""
+    return f" (fit alone {format_ratio(fit.ratio)})" if fit.ratio is not None and fit.ratio < 1 else ""
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """Error of a model of Marquee, and seconds to fit and predict one fold."""
+
+    title: str
+    rmse: float
+    seconds: float
+
+
+def _format_alternative(comparisons: Comparisons, max_rmse: float, max_seconds: float) -> str:
+    for model in [*_twin_costs(comparisons), *_accurate_model_costs(comparisons)]:
+        if model.rmse <= max_rmse + MAX_RMSE_LOSS and model.seconds <= max_seconds:
+            return f"with {model.title}: {model.rmse:.4f} in {model.seconds:.2f} s"
+    return "none: other is more accurate"
+
+
+def _twin_costs(comparisons: Comparisons) -> Iterator[ModelCost]:
+    for title in subjects(comparisons, SURPRISE, Measure.RMSE):
+        twin = select(comparisons, title, SURPRISE)
+        rmse, seconds = twin[Measure.RMSE].ours, twin[Measure.END_TO_END].ours
+        if rmse is not None and seconds is not None:
+            yield ModelCost(title, rmse, seconds)
+
+
+def _accurate_model_costs(comparisons: Comparisons) -> Iterator[ModelCost]:
+    for title in subjects(comparisons, None, Measure.FOLDS_FIT):
+        model = select(comparisons, title, None)
+        fit, predict = model[Measure.FOLDS_FIT].ours, model[Measure.FOLDS_PREDICT].ours
+        if Measure.FOLDS_RMSE in model and fit is not None and predict is not None:
+            rmse = model[Measure.FOLDS_RMSE].ours
+            if rmse is not None:
+                yield ModelCost(title, rmse, fit + predict)
+
+
+# Five folds
+
+
+def format_fold_errors(comparisons: Comparisons) -> str:
+    """Return the table of Marquee's errors on five folds, or an empty string."""
+    titles = subjects(comparisons, None, Measure.FOLDS_RMSE)
+    rows = [_fold_cells(title, select(comparisons, title, None)) for title in titles]
+    header = ("Marquee, five folds", "RMSE", "target", "MAE", "fit s", "predict s")
+    return markdown_table(header, rows) if rows else ""
+
+
+def _fold_cells(title: str, model: ByMeasure) -> list[str]:
+    rmse = model[Measure.FOLDS_RMSE]
+    return [
+        title,
+        f"{_format_stars(rmse.ours)} ± {rmse.our_spread:.4f}",
+        _format_target(rmse),
+        _format_stars(model[Measure.FOLDS_MAE].ours),
+        *(
+            _format_pair(model[measure], format_seconds) if measure in model else ""
+            for measure in (Measure.FOLDS_FIT, Measure.FOLDS_PREDICT)
+        ),
+    ]
+
+
+# Failures and warnings
+
+
+def format_failures(comparisons: Comparisons) -> str:
+    """Return a list of the measurements that failed, with reasons, or an empty string."""
+    notes = dict.fromkeys(f"- {c.subject}: {c.note}" for c in comparisons if c.note)
     return "\n".join(["Not measured:", "", *notes]) if notes else ""
 
 
-def busy(rows: Rows) -> str:
-    """A warning, where the machine had other work to do meanwhile."""
-    shares = [(row.ours or 0.0, row.peer or 0.0) for row in rows if row.measure == WAITED]
-    waited = max(map(max, shares), default=0.0)
-    if waited <= MOST_WAITED:
+def format_busy_warning(comparisons: Comparisons) -> str:
+    """Return a warning if a run waited long for a core, otherwise an empty string."""
+    waiting = [
+        percent
+        for comparison in comparisons
+        if comparison.measure == Measure.WAITING
+        for percent in (comparison.ours, comparison.peer)
+        if percent is not None
+    ]
+    longest = max(waiting, default=0.0)
+    if longest <= MAX_WAITING_PERCENT:
         return ""
     return (
-        f"The machine did other work meanwhile: a run waited up to {waited:.0f} % of its time for a core. "
-        "Measure again on a quiet one."
+        "The machine was busy with other work: "
+        f"a run waited for a core for up to {longest:.0f} % of its time. "
+        "Repeat the benchmark on an idle machine."
     )
 
 
-def subjects(rows: Rows, library: str, *measures: str) -> list[str]:
-    """Subjects against that library that have one of these measures, in order."""
-    return list(dict.fromkeys(r.subject for r in rows if r.library == library and r.measure in measures))
+# Selection and formats
 
 
-def of(rows: Rows, subject: str, library: str) -> dict[str, Row]:
-    """The rows of one subject by measure."""
-    return {row.measure: row for row in rows if row.subject == subject and row.library == library}
-
-
-def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table with columns as wide as what is in them; all but the first to the right."""
-    cells = [list(heads), *map(list, lines)]
-    widths = [max(2, *map(len, column)) for column in zip(*cells, strict=True)]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    text = [
-        " | ".join(
-            cell.ljust(width) if n == 0 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+def subjects(comparisons: Comparisons, library: str | None, *measures: Measure) -> list[str]:
+    """Return the subjects compared with a library, in order; if measures are given, only those with one."""
+    return list(
+        dict.fromkeys(
+            comparison.subject
+            for comparison in comparisons
+            if comparison.library == library and (not measures or comparison.measure in measures)
         )
-        for line in (cells[0], rule, *cells[1:])
-    ]
-    return "\n".join(f"| {line} |" for line in text)
-
-
-def mark(row: Row) -> str:
-    """✓ reached, ✓✓ what was hoped for, ✗ missed."""
-    return MARKS[row.verdict]
-
-
-def aim(row: Row) -> str:
-    """The target and whether it was reached."""
-    return "" if row.target is None else f"{row.target} {mark(row)}".strip()
-
-
-def times(ratio: float | None) -> str:
-    """A ratio with as many digits as it deserves."""
-    return (
-        ""
-        if ratio is None
-        else f"{ratio:.0f}x"
-        if ratio >= 20
-        else f"{ratio:.1f}x"
-        if ratio >= 3
-        else f"{ratio:.2f}x"
     )
 
 
-def seconds(value: float) -> str:
-    """Seconds with as many digits as they deserve."""
+def select(comparisons: Comparisons, subject: str, library: str | None) -> ByMeasure:
+    """Return the comparisons of one subject with one library by measure."""
+    return {c.measure: c for c in comparisons if c.subject == subject and c.library == library}
+
+
+def format_ratio(ratio: float | None) -> str:
+    """Return a ratio with two or three significant digits, such as 1.52x, 9.6x or 350x."""
+    if ratio is None:
+        return ""
+    digits = 0 if ratio >= 20 else 1 if ratio >= 3 else 2
+    return f"{ratio:.{digits}f}x"
+
+
+def format_seconds(value: float) -> str:
+    """Return seconds with about three significant digits."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 3
     return f"{value:.{digits}f}"
 
 
-def megabytes(value: float) -> str:
-    """Whole MB."""
+def _format_megabytes(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _pair(row: Row, shown: Callable[[float], str]) -> str:
-    cells = ["-" if value is None else shown(value) for value in (row.ours, row.peer)]
-    return cells[0] if row.library == "" else PAIR.join(cells)
-
-
-def _spread_pair(row: Row) -> str:
-    """Seconds of both, each with half the range of its runs."""
-    sides = ((row.ours, row.our_spread), (row.peer, row.peer_spread))
-    return PAIR.join(
-        "-" if took is None else seconds(took) + (f"±{seconds(spread / 2)}" if spread else "")
-        for took, spread in sides
-    )
-
-
-def _errors(row: Row) -> str:
-    return PAIR.join(_stars(value) for value in (row.ours, row.peer))
-
-
-def _stars(value: float | None) -> str:
+def _format_stars(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _tiny(value: float | None) -> str:
+def _format_tiny(value: float | None) -> str:
     return "-" if value is None else "0" if value == 0 else f"{value:.0e}"
+
+
+def _format_pair(comparison: Comparison, format_value: Callable[[float], str]) -> str:
+    """Return Marquee's value and that of the peer, if there is one."""
+    values = (comparison.ours,) if comparison.library is None else (comparison.ours, comparison.peer)
+    return "/".join("-" if value is None else format_value(value) for value in values)
+
+
+def _format_seconds_with_spread(comparison: Comparison) -> str:
+    """Return the seconds of both sides, each ± half the range of its runs."""
+    sides = ((comparison.ours, comparison.our_spread), (comparison.peer, comparison.peer_spread))
+    return "/".join(
+        "-" if value is None else format_seconds(value) + (f"±{format_seconds(spread / 2)}" if spread else "")
+        for value, spread in sides
+    )
+
+
+def _format_target(comparison: Comparison) -> str:
+    return "" if comparison.target is None else f"{comparison.target} {_mark(comparison)}".strip()
+
+
+def _mark(comparison: Comparison) -> str:
+    return MARKS[comparison.target_status]

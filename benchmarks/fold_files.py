@@ -1,0 +1,50 @@
+"""Ratings and folds as `.npy` files that every environment can read: this module imports NumPy only.
+
+users.npy items.npy ratings.npy      the whole table, in source order
+train-0.npy test-0.npy ...           row numbers of each fold, in the order of scikit-surprise's KFold
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[Any]
+RatingColumns = tuple[Column, Column, Column]  # users, items, ratings
+FoldPart = Literal["train", "test"]
+
+COLUMN_NAMES = ("users", "items", "ratings")
+TOY_USERS = TOY_ITEMS = 12
+
+
+def write_columns(columns: RatingColumns, folder: Path) -> None:
+    """Write the columns of a whole table."""
+    for name, column in zip(COLUMN_NAMES, columns, strict=True):
+        np.save(folder / f"{name}.npy", column)
+
+
+def read_columns(folder: Path) -> RatingColumns:
+    """Read the columns of the whole table."""
+    users, items, ratings = (np.load(folder / f"{name}.npy") for name in COLUMN_NAMES)
+    return users, items, ratings
+
+
+def write_fold_rows(part: FoldPart, fold: int, rows: Column, folder: Path) -> None:
+    """Write the row numbers of one part of a fold."""
+    np.save(folder / f"{part}-{fold}.npy", rows)
+
+
+def read_fold_columns(part: FoldPart, fold: int, folder: Path) -> RatingColumns:
+    """Read the columns of one part of a fold."""
+    rows = np.load(folder / f"{part}-{fold}.npy")
+    users, items, ratings = (column[rows] for column in read_columns(folder))
+    return users, items, ratings
+
+
+def toy_columns() -> RatingColumns:
+    """Return about 120 ratings; used to load and compile everything before a measurement."""
+    users, items = np.divmod(np.arange(TOY_USERS * TOY_ITEMS), TOY_ITEMS)
+    is_rated = (users + 2 * items) % 7 != 0
+    ratings = 1 + (users * 3 + items * items) % 5
+    return users[is_rated], items[is_rated], ratings[is_rated]
