@@ -1,4 +1,4 @@
-"""The items table: read from a file, or derived from the ratings."""
+"""Items table: read from a file, or derived from the ratings."""
 
 import logging
 from pathlib import Path

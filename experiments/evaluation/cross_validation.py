@@ -48,17 +48,17 @@ class FoldSource:
 
     def load(self) -> "Folds":
         """Read the files."""
-        coded = EncodedInteractions.from_frame(pd.read_parquet(self.train))
-        return Folds(coded, np.load(self.order), self.n_folds, self.scale)
+        encoded = EncodedInteractions.from_frame(pd.read_parquet(self.train))
+        return Folds(encoded, np.load(self.order), self.n_folds, self.scale)
 
 
 class Folds(Sequence[FoldData]):
     """Folds of a ratings table, in memory."""
 
     def __init__(
-        self, coded: EncodedInteractions, order: Int64Array, n_folds: int, scale: RatingScale
+        self, encoded: EncodedInteractions, order: Int64Array, n_folds: int, scale: RatingScale
     ) -> None:
-        self._folds = [fold_data(coded, fold, scale) for fold in split_into_folds(order, n_folds)]
+        self._folds = [fold_data(encoded, fold, scale) for fold in split_into_folds(order, n_folds)]
 
     def __len__(self) -> int:
         return len(self._folds)
@@ -76,10 +76,10 @@ class TrainingStep:
     folds: tuple[FoldScore, ...]
 
 
-def fold_data(coded: EncodedInteractions, fold: TrainTestSplit, scale: RatingScale) -> FoldData:
+def fold_data(encoded: EncodedInteractions, fold: TrainTestSplit, scale: RatingScale) -> FoldData:
     """Build the training matrix and the held-out pairs of a fold."""
-    matrix = InteractionMatrix.from_encoded(coded.take(fold.train), scale)
-    return FoldData(matrix, recode_pairs(coded.take(fold.test), matrix))
+    matrix = InteractionMatrix.from_encoded(encoded.take(fold.train), scale)
+    return FoldData(matrix, recode_pairs(encoded.take(fold.test), matrix))
 
 
 def fold_seeds(root: int, name: str) -> Seeds:

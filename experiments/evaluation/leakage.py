@@ -39,7 +39,7 @@ class SplitPair:
 
     random: FoldData
     time: FoldData
-    cutoff: int  # UTC seconds; ratings from then on are held out by the time split
+    cutoff: int  # UTC seconds; the time split holds out ratings from this time onward
     first_rated: Int64Array  # UTC seconds, per item of the random split's training matrix
 
     @classmethod
@@ -53,15 +53,15 @@ class SplitPair:
         """
         if TIMESTAMP not in ratings:
             raise DataError("leakage of a random split cannot be measured: the ratings have no timestamps")
-        coded, times = EncodedInteractions.from_frame(ratings), ratings[TIMESTAMP].to_numpy(dtype=np.int64)
+        encoded, times = EncodedInteractions.from_frame(ratings), ratings[TIMESTAMP].to_numpy(dtype=np.int64)
         by_time = split_by_time(times, test_share)
         at_random = split_at_random(len(times), len(by_time.test) / len(times), seed)
-        random = fold_data(coded, at_random, scale)
-        first_times = _first_times(coded.items, times, len(coded.item_ids))
-        first_by_id = dict(zip(coded.item_ids, first_times, strict=True))
+        random = fold_data(encoded, at_random, scale)
+        first_times = _first_times(encoded.items, times, len(encoded.item_ids))
+        first_by_id = dict(zip(encoded.item_ids, first_times, strict=True))
         return cls(
             random,
-            fold_data(coded, by_time, scale),
+            fold_data(encoded, by_time, scale),
             int(times[by_time.test].min()),
             np.array([first_by_id[item] for item in random.train.item_ids], dtype=np.int64),
         )
@@ -105,7 +105,11 @@ class RankingChange:
 
 def compare_rankings(candidates: Sequence[CandidateMetrics], metric: str) -> RankingChange | None:
     """Compare the order of candidates under both splits; None if fewer than two were compared."""
-    comparisons = {one.algorithm: one.split_comparison for one in candidates if one.split_comparison}
+    comparisons = {
+        candidate.algorithm: candidate.split_comparison
+        for candidate in candidates
+        if candidate.split_comparison
+    }
     if len(comparisons) < 2:
         return None
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0

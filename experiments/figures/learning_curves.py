@@ -8,27 +8,27 @@ from experiments.selection.search_results import SearchResults
 
 def plot_learning_curves(results: SearchResults) -> Figure | None:
     """Draw the mean error over folds by epoch; None if no candidate trains in epochs."""
-    candidates = [one for one in results.ranked_candidates if len(one.learning_curve) > 1]
+    candidates = [candidate for candidate in results.ranked_candidates if len(candidate.learning_curve) > 1]
     if not candidates:
         return None
-    styles = assign_styles(one.algorithm for one in results.ranked_candidates)
+    styles = assign_styles(candidate.algorithm for candidate in results.ranked_candidates)
     figure = Figure(figsize=(11.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    for one in candidates:
-        epochs, errors = zip(*one.learning_curve, strict=True)
-        color = styles[one.algorithm].color
+    for candidate in candidates:
+        epochs, errors = zip(*candidate.learning_curve, strict=True)
+        color = styles[candidate.algorithm].color
         best = min(range(len(errors)), key=errors.__getitem__)
-        axes.plot(epochs, errors, color=color, linewidth=1.8, linestyle=styles[one.algorithm].line)
+        axes.plot(epochs, errors, color=color, linewidth=1.8, linestyle=styles[candidate.algorithm].line)
         axes.scatter(epochs[best], errors[best], color=color, s=28, zorder=3)
-    low, high = _y_limits([one.learning_curve for one in candidates])
+    low, high = _y_limits([candidate.learning_curve for candidate in candidates])
     axes.set_ylim(low, high)
-    final_errors = [min(max(one.learning_curve[-1][1], low), high) for one in candidates]
+    final_errors = [min(max(candidate.learning_curve[-1][1], low), high) for candidate in candidates]
     label_positions = spread_labels(final_errors, 0.055 * (high - low), low, high)
-    longest = max(one.learning_curve[-1][0] for one in candidates)
-    for one, position in zip(candidates, label_positions, strict=True):
-        label = f"{results.trial(one).title}  {one.learning_curve[-1][1]:.4f}"
+    longest = max(candidate.learning_curve[-1][0] for candidate in candidates)
+    for candidate, position in zip(candidates, label_positions, strict=True):
+        label = f"{results.trial(candidate).title}  {candidate.learning_curve[-1][1]:.4f}"
         axes.annotate(label, (longest, position), (10, 0), textcoords="offset points", va="center",
-                      color=styles[one.algorithm].color, annotation_clip=False)  # fmt: skip
+                      color=styles[candidate.algorithm].color, annotation_clip=False)  # fmt: skip
     axes.set_xlim(1, longest)
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"held-out {results.display_name(results.metric)} in stars, mean over folds")

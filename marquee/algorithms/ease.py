@@ -18,12 +18,8 @@ from marquee.arrays import Float64Array, FloatArray
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import InteractionMatrix
 
-ROWS_PER_BLOCK = (
-    256  # of the Gram matrix at a time: all of it in sparse form would need more memory than dense
-)
-MAX_RELATIVE_CONDITION = (
-    0.01  # of the largest condition number of a precision; beyond it the inverse is noise
-)
+ROWS_PER_BLOCK = 256  # of the Gram matrix: whole, its sparse form needs more memory than the dense one
+MAX_RELATIVE_CONDITION = 0.01  # condition number times machine epsilon; beyond it, the inverse is noise
 LAPACK_ROUTINES = {  # Cholesky factorization, inverse from the factor
     "float64": (lapack.dpotrf, lapack.dpotri),
     "float32": (lapack.spotrf, lapack.spotri),

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from marquee.algorithms.kernels.bayesian import draw_rows
-from marquee.algorithms.matrices import inverse_of_factor, product
+from marquee.algorithms.matrices import invert_cholesky_factor, multiply_matrices
 from marquee.algorithms.side_information import BLOCK, Link
 from marquee.algorithms.threads import run_blocks
 from marquee.arrays import Float32Array, Float64Array
@@ -28,14 +28,18 @@ class Side:
         mean: its mean, given the other side and the hyperparameters.
     """
 
-    def __init__(self, ratings: SparseRows, residuals: Float32Array, link: Link, vectors: Float32Array) -> None:
+    def __init__(
+        self, ratings: SparseRows, residuals: Float32Array, link: Link, vectors: Float32Array
+    ) -> None:
         self._ratings, self._residuals, self._link = ratings, residuals, link
         self.vectors, self.mean = vectors, vectors
         self._shift = np.zeros_like(vectors)  # what the link adds to the common mean
         self._scatter: Float64Array = np.zeros((vectors.shape[1], vectors.shape[1]))
         self._weight = 0  # rows that the scatter is of: there is no link before the first draw
 
-    def draw(self, others: Float32Array, alpha: float, noise: np.random.Generator, *, measured: bool) -> float:
+    def draw(
+        self, others: Float32Array, alpha: float, noise: np.random.Generator, *, measured: bool
+    ) -> float:
         """Draw everything anew, given the other side's vectors; return the sum of squared errors at the draw.
 
         `alpha` is the precision of a rating. `vectors` and `mean` are new arrays afterwards. Errors that are
@@ -43,10 +47,10 @@ class Side:
         """
         centre, precision = normal_wishart(self.vectors - self._shift, self._scatter, self._weight, noise)
         # white noise times this has covariance 1/precision
-        half = inverse_of_factor(precision.astype(np.float64)).astype(np.float32)
+        half = invert_cholesky_factor(precision.astype(np.float64)).astype(np.float32)
         self._shift, self._scatter = self._link.draw(self.vectors - centre, half, noise)
         self._weight = self._link.n_features
-        linear = product(self._shift + centre, precision)
+        linear = multiply_matrices(self._shift + centre, precision)
         white = noise.standard_normal(self.vectors.shape, dtype=np.float32)
         drawn, mean = np.empty_like(self.vectors), np.empty_like(self.vectors)
         errors = np.empty(len(drawn) if measured else 0, dtype=np.float32)
@@ -110,12 +114,14 @@ def normal_wishart(
     (n, n_dims), rows = rows.shape, rows.astype(np.float64)
     mean = rows.mean(axis=0)
     rows -= mean
-    total = np.eye(n_dims) + product(rows.T, rows) + np.outer(mean, mean) * (SHRINK * n / (SHRINK + n))
+    total = (
+        np.eye(n_dims) + multiply_matrices(rows.T, rows) + np.outer(mean, mean) * (SHRINK * n / (SHRINK + n))
+    )
     corner = np.tril(noise.standard_normal((n_dims, n_dims)), -1)  # Bartlett's decomposition
     corner[np.diag_indices(n_dims)] = np.sqrt(noise.chisquare(n_dims + n + weight - np.arange(n_dims)))
-    root = product(inverse_of_factor(total + scatter).T, corner)
-    precision = product(root, root.T)
-    half = inverse_of_factor(precision * (SHRINK + n))
-    steps = product(half.T, noise.standard_normal((n_dims, 1)))[:, 0]
+    root = multiply_matrices(invert_cholesky_factor(total + scatter).T, corner)
+    precision = multiply_matrices(root, root.T)
+    half = invert_cholesky_factor(precision * (SHRINK + n))
+    steps = multiply_matrices(half.T, noise.standard_normal((n_dims, 1)))[:, 0]
     centre = mean * (n / (SHRINK + n)) + steps
     return centre.astype(np.float32), precision.astype(np.float32)

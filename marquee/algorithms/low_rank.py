@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marquee.algorithms.matrices import eigen, orthonormal, product
+from marquee.algorithms.matrices import eigendecompose, multiply_matrices, orthonormalize
 from marquee.arrays import Float32Array, Float64Array
 
 OVERSAMPLED, POWERS, SEED = 16, 2, 0  # of the randomised decomposition; it is no part of the model
@@ -58,15 +58,15 @@ def compact(draws: Sequence[Draw], rank: int) -> tuple[Float32Array, Float32Arra
     width = min(rank + OVERSAMPLED, len(A), len(C))
     Y = np.random.default_rng(SEED).standard_normal((len(C), width), dtype=np.float32)
     for _ in range(POWERS):
-        left = orthonormal(product(A, product(C.T, Y)))
-        Y = orthonormal(product(C, product(A.T, left)))
-    image = product(A, product(C.T, Y)).astype(np.float64)
-    squares, V = eigen(product(image.T, image))  # of the singular values
+        left = orthonormalize(multiply_matrices(A, multiply_matrices(C.T, Y)))
+        Y = orthonormalize(multiply_matrices(C, multiply_matrices(A.T, left)))
+    image = multiply_matrices(A, multiply_matrices(C.T, Y)).astype(np.float64)
+    squares, V = eigendecompose(multiply_matrices(image.T, image))  # of the singular values
     sizes = np.sqrt(np.maximum(squares[:rank], 0))
     half = np.sqrt(sizes)
     inverse = np.divide(1, half, out=np.zeros_like(half), where=sizes > sizes[0] * NEGLIGIBLE)
-    P = product(image, V[:, :rank]) * inverse
-    Q = product(Y.astype(np.float64), V[:, :rank]) * half
+    P = multiply_matrices(image, V[:, :rank]) * inverse
+    Q = multiply_matrices(Y.astype(np.float64), V[:, :rank]) * half
     return P.astype(np.float32), Q.astype(np.float32)
 
 

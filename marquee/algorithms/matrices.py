@@ -1,7 +1,7 @@
 """Dense linear algebra whose results depend neither on the processor nor on the number of threads.
 
-BLAS and LAPACK choose the order of their sums by processor, so their results differ in the last digits from
-machine to machine. These functions take up to twice as long.
+BLAS and LAPACK choose the order of their sums by processor, so the last digits of their results differ
+between machines. These functions take up to twice as long.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from functools import partial
 import numpy as np
 
 from marquee.algorithms.kernels.matrices import (
-    diagonalise,
+    diagonalize,
     extend_factor,
-    factorise,
+    factorize,
     invert_lower,
     mirror,
     multiply,
-    orthonormalise,
+    orthonormalize_rows,
     substitute,
     subtract_square,
 )
@@ -24,46 +24,46 @@ from marquee.algorithms.kernels.vectors import VECTOR_BYTES
 from marquee.algorithms.threads import run_blocks, thread_count
 from marquee.arrays import Float32Array, Float64Array, FloatArray
 
-ROWS = 256  # of a product that one thread computes at a time
-BLOCK = 64  # columns of a Cholesky factor that are computed at once, and rows that one thread works on
+ROWS_PER_BLOCK = 256  # rows of a product that one thread computes at a time
+BLOCK_SIZE = 64  # columns of a Cholesky factor computed in one step, and rows per thread
 
 
-def packed(B: FloatArray) -> FloatArray:
-    """Copy a matrix (depth, n) into panels (n_panels, depth, lanes), padded with zeros."""
-    (depth, n), lanes = B.shape, _lanes(B)
+def pack_panels(B: FloatArray) -> FloatArray:
+    """Copy a matrix (depth, n) to panels (n_panels, depth, lanes), padded with zeros."""
+    (depth, n), lanes = B.shape, _panel_width(B)
     n_panels = -(-n // lanes)
     padded = np.zeros((depth, n_panels * lanes), dtype=B.dtype)
     padded[:, :n] = B
     return np.ascontiguousarray(padded.reshape(depth, n_panels, lanes).swapaxes(0, 1))
 
 
-def product(A: FloatArray, B: FloatArray) -> FloatArray:
-    """Matrix product A B; both must have the same dtype, and A may be transposed."""
-    panels, out = packed(B), np.empty((len(A), B.shape[1]), dtype=B.dtype)
-    run_blocks(partial(multiply, *_flat(A), panels, out), len(A), ROWS)
+def multiply_matrices(A: FloatArray, B: FloatArray) -> FloatArray:
+    """Return A B. Both matrices must have the same dtype; A may be a transposed view."""
+    panels, out = pack_panels(B), np.empty((len(A), B.shape[1]), dtype=B.dtype)
+    run_blocks(partial(multiply, *_flatten(A), panels, out), len(A), ROWS_PER_BLOCK)
     return out
 
 
-def multiply_packed(A: FloatArray, panels: FloatArray, out: FloatArray) -> None:
-    """Write A B into `out` with one thread, where B was `packed`."""
-    multiply(*_flat(A), panels, out, 0, len(A))
+def multiply_panels(A: FloatArray, panels: FloatArray, out: FloatArray) -> None:
+    """Write A B to `out` on one thread, for B packed by `pack_panels`."""
+    multiply(*_flatten(A), panels, out, 0, len(A))
 
 
-def inverse_of_factor(A: Float64Array) -> Float64Array:
-    """Inverse of the lower Cholesky factor L of A = L L'.
+def invert_cholesky_factor(A: Float64Array) -> Float64Array:
+    """Return the inverse of the lower Cholesky factor L of A = L L'.
 
     Raises:
-        numpy.linalg.LinAlgError: A is not positive definite, or has numbers that are not finite.
+        numpy.linalg.LinAlgError: A is not positive definite or not finite.
     """
     L, inverse = A.copy(), np.zeros_like(A)
-    if not factorise(L, 0, len(L)):
+    if not factorize(L, 0, len(L)):
         raise np.linalg.LinAlgError("the matrix is not positive definite")
     invert_lower(L, inverse)
     return inverse
 
 
-def padded_square(n: int) -> Float32Array:
-    """Zeros with allocate for an (n, n) matrix, extended by an identity to a size that `Cholesky` can work on."""
+def allocate_padded_square(n: int) -> Float32Array:
+    """Return zeros for an (n, n) matrix, extended by an identity to a size that `Cholesky` supports."""
     size = n + -n % (2 * VECTOR_BYTES // np.dtype(np.float32).itemsize)
     square = np.zeros((size, size), dtype=np.float32)
     square.reshape(-1)[n * (size + 1) :: size + 1] = 1
@@ -71,66 +71,66 @@ def padded_square(n: int) -> Float32Array:
 
 
 class Cholesky:
-    """Cholesky factor L of a symmetric positive definite matrix A = L L', for solving many systems.
+    """Cholesky factor L of a symmetric positive definite matrix A = L L', to solve many systems.
 
     Args:
-        square: a `padded_square` that A was written into; only its lower triangle is read. It is overwritten.
-        n: the size of A.
+        square: `allocate_padded_square` with the lower triangle of A written into it; it is overwritten.
+        n: size of A.
 
     Raises:
-        numpy.linalg.LinAlgError: A is not positive definite, or has numbers that are not finite.
+        numpy.linalg.LinAlgError: A is not positive definite or not finite.
     """
 
     def __init__(self, square: Float32Array, n: int) -> None:
         self._L, self._n = square, n
-        for first in range(0, len(square), BLOCK):
-            self._factorise(first, min(first + BLOCK, len(square)))
-        run_blocks(partial(mirror, square), len(square), BLOCK)
+        for first in range(0, len(square), BLOCK_SIZE):
+            self._factorize(first, min(first + BLOCK_SIZE, len(square)))
+        run_blocks(partial(mirror, square), len(square), BLOCK_SIZE)
 
     def solve(self, V: Float32Array) -> Float32Array:
-        """Multiply V, (n, n_columns), by the inverse of A."""
-        panels = packed(np.pad(V, ((0, len(self._L) - self._n), (0, 0))))
+        """Return the inverse of A times V, (n, n_columns)."""
+        panels = pack_panels(np.pad(V, ((0, len(self._L) - self._n), (0, 0))))
         n_panels = len(panels)
-        # One thread works on all panels at once, so that the factor is read only once.
+        # A single thread gets all panels at once, so that the factor is read only once.
         run_blocks(partial(substitute, self._L, panels), n_panels, n_panels if thread_count() == 1 else 1)
         return np.ascontiguousarray(panels.swapaxes(0, 1).reshape(len(self._L), -1)[: self._n, : V.shape[1]])
 
-    def _factorise(self, first: int, end: int) -> None:
-        """Compute some columns of the factor, and subtract their square from the rest of the matrix."""
-        if not factorise(self._L, first, end):
+    def _factorize(self, first: int, end: int) -> None:
+        """Compute columns first..end of the factor, and subtract their square from the rest of the matrix."""
+        if not factorize(self._L, first, end):
             raise np.linalg.LinAlgError("the matrix is not positive definite")
-        n, lanes = len(self._L), _lanes(self._L)
+        n, lanes = len(self._L), _panel_width(self._L)
         panels = np.empty((n // lanes, end - first, lanes), self._L.dtype)
 
-        def work(kernel: Callable[..., None]) -> Callable[[int, int], None]:
+        def on_remaining_rows(kernel: Callable[..., None]) -> Callable[[int, int], None]:
             return lambda start, stop: kernel(self._L, first, panels, end + start, end + stop)
 
-        run_blocks(work(extend_factor), n - end, BLOCK)
-        run_blocks(work(subtract_square), n - end, BLOCK)
+        run_blocks(on_remaining_rows(extend_factor), n - end, BLOCK_SIZE)
+        run_blocks(on_remaining_rows(subtract_square), n - end, BLOCK_SIZE)
 
 
-def orthonormal(A: Float32Array) -> Float32Array:
-    """Orthonormal columns with the span of those of A; zeros in place of dependent ones."""
+def orthonormalize(A: Float32Array) -> Float32Array:
+    """Return orthonormal columns with the same span as those of A; dependent columns become zeros."""
     rows = np.array(A.T, order="C")
-    orthonormalise(rows)
+    orthonormalize_rows(rows)
     return np.ascontiguousarray(rows.T)
 
 
-def eigen(G: FloatArray) -> tuple[Float64Array, Float64Array]:
-    """Eigenvalues of a symmetric matrix in descending order, and its eigenvectors as columns."""
+def eigendecompose(G: FloatArray) -> tuple[Float64Array, Float64Array]:
+    """Return the eigenvalues of a symmetric matrix, in descending order, and its eigenvectors as columns."""
     values, vectors = G.astype(np.float64), np.eye(len(G))
-    diagonalise(values, vectors)
+    diagonalize(values, vectors)
     order = np.argsort(-values.diagonal(), kind="stable")
     return values.diagonal()[order], np.ascontiguousarray(vectors[order].T)
 
 
-def _flat(A: FloatArray) -> tuple[FloatArray, int, int]:
-    """The elements of a matrix as they are in memory, and the steps to the next row and to the next column."""
+def _flatten(A: FloatArray) -> tuple[FloatArray, int, int]:
+    """Return the elements of a matrix in memory order, and the steps to the next row and the next column."""
     if A.flags.f_contiguous:
         return A.T.reshape(-1), 1, len(A)
     return A.reshape(-1), A.shape[1], 1
 
 
-def _lanes(A: FloatArray) -> int:
-    """Number of columns of a panel."""
+def _panel_width(A: FloatArray) -> int:
+    """Return the number of columns of a panel: two vectors."""
     return 2 * VECTOR_BYTES // A.itemsize

@@ -4,7 +4,7 @@ import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import Algorithm, Estimates
-from marquee.algorithms.normal_draws import normal_draws
+from marquee.algorithms.normal_draws import draw_normal
 from marquee.algorithms.parameters import RandomState
 from marquee.arrays import Int32Array
 from marquee.interactions.matrix import InteractionMatrix
@@ -49,4 +49,4 @@ class NormalPredictor(Algorithm):
 
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  same for all
         rng = self._rng or self.reset()  # None if the model was loaded from its state
-        return Estimates(normal_draws(rng, self.trainset.global_mean, self.sigma, len(users)))
+        return Estimates(draw_normal(rng, self.trainset.global_mean, self.sigma, len(users)))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from marquee.algorithms.base import Algorithm
-from marquee.algorithms.matrices import BLOCK, Cholesky, padded_square
+from marquee.algorithms.matrices import BLOCK_SIZE, Cholesky, allocate_padded_square
 from marquee.algorithms.parameters import DTYPES
 from marquee.algorithms.registry import REGISTRY, Parameters
 from marquee.algorithms.retrieval import recommend_lists
@@ -40,10 +40,10 @@ def compile_kernels() -> float:
 
 
 def _factorize_two_blocks() -> None:
-    """Call the kernels that small matrices do not need."""
-    square = padded_square(BLOCK + 1)
+    """Call the kernels that only matrices of more than one block need."""
+    square = allocate_padded_square(BLOCK_SIZE + 1)
     np.fill_diagonal(square, 1)
-    Cholesky(square, BLOCK + 1)
+    Cholesky(square, BLOCK_SIZE + 1)
 
 
 def _algorithms() -> Iterator[Algorithm]:

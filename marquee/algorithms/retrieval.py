@@ -17,7 +17,7 @@ import numpy as np
 import surprise
 
 from marquee.algorithms.kernels.retrieval import empty_heaps, take_best, write_sorted_lists
-from marquee.algorithms.matrices import multiply_packed, packed
+from marquee.algorithms.matrices import multiply_panels, pack_panels
 from marquee.algorithms.scoring import block_scorer
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import limit_threads, run_blocks
@@ -25,12 +25,8 @@ from marquee.arrays import BlockScorer, Float32Array, Float64Array, Int32Array, 
 
 USERS_PER_BLOCK, ITEMS_PER_TILE = 256, 1024  # a tile has 2 MB of scores
 
-ItemLists: TypeAlias = tuple[
-    Int32Array, Float32Array
-]  # inner item ids and scores, both (n_users, n), best first
-ScoreTile: TypeAlias = tuple[
-    int, Float64Array, Float64Array
-]  # first item, scores, terms to add for each item
+ItemLists: TypeAlias = tuple[Int32Array, Float32Array]  # item ids and scores, (n_users, n), best first
+ScoreTile: TypeAlias = tuple[int, Float64Array, Float64Array]  # first item, scores, a term for each item
 
 
 def recommend_lists(
@@ -54,7 +50,9 @@ def recommend_lists(
     if not isinstance(algorithm, FactorModel):
         n_items = algorithm.trainset.n_items
         is_random = getattr(algorithm, "is_random", False)
-        with limit_threads(1) if is_random else nullcontext():  # random draws depend on the order of the blocks
+        with (
+            limit_threads(1) if is_random else nullcontext()
+        ):  # random draws depend on the order of the blocks
             return recommend_from_scores(block_scorer(algorithm), seen_indptr, seen_items, n_items, n, out)
     user_factors = np.asarray(algorithm.user_factors(np.arange(n_users, dtype=np.int32)), dtype=np.float64)
     item_factors = np.asarray(algorithm.qi, dtype=np.float64)
@@ -86,7 +84,7 @@ def recommend_from_factors(
     n_users, n_items = len(user_factors), len(item_factors)
     out = _empty_lists(n_users, n) if out is None else out
     tiles = [
-        (start, packed(item_factors[start : start + ITEMS_PER_TILE].T))
+        (start, pack_panels(item_factors[start : start + ITEMS_PER_TILE].T))
         for start in range(0, n_items, ITEMS_PER_TILE)
     ]
 
@@ -97,7 +95,7 @@ def recommend_from_factors(
             for first, panels in tiles:
                 terms = item_terms[first : first + ITEMS_PER_TILE]
                 scores = np.empty((len(block), len(terms)))
-                multiply_packed(block, panels, scores)
+                multiply_panels(block, panels, scores)
                 yield first, scores, terms
 
         _fill_lists(score_tiles(), user_terms[start:stop], (start, stop), (seen_indptr, seen_items), out)

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from marquee.algorithms.kernels.bayesian import co_occurrences, sum_rows
-from marquee.algorithms.matrices import Cholesky, padded_square, product
+from marquee.algorithms.matrices import Cholesky, allocate_padded_square, multiply_matrices
 from marquee.algorithms.threads import run_blocks
 from marquee.arrays import Float32Array, Float64Array
 from marquee.errors import DivergedError
@@ -61,10 +61,10 @@ class Link:
             noise: where standard normal numbers come from.
         """
         n_dims = T.shape[1]
-        B = product(noise.standard_normal((self.n_features, n_dims), dtype=np.float32), half)
+        B = multiply_matrices(noise.standard_normal((self.n_features, n_dims), dtype=np.float32), half)
         B /= np.sqrt(self._reg)
         drawn = self._of_rows(B)
-        off = product(noise.standard_normal((self.n_rows, n_dims), dtype=np.float32), half)
+        off = multiply_matrices(noise.standard_normal((self.n_rows, n_dims), dtype=np.float32), half)
         np.subtract(T, off, out=off)
         off -= drawn
         if self._by_feature:
@@ -76,7 +76,7 @@ class Link:
             drawn += off
             drawn -= self._reg * solved  # X X' = (X X' + reg I) - reg I
         B += change
-        return drawn, product(B.T, B).astype(np.float64) * float(self._reg)
+        return drawn, multiply_matrices(B.T, B).astype(np.float64) * float(self._reg)
 
     def _of_rows(self, B: Float32Array) -> Float32Array:
         """X B."""
@@ -151,7 +151,7 @@ def _sums(lists: SparseRows, weights: Float32Array, table: Float32Array) -> Floa
 def _products(lists: SparseRows, back: SparseRows, weights: Float32Array) -> Float32Array:
     """Sums of `weights` over what each two lists share, in a `padded_square`."""
     n = len(lists.indptr) - 1
-    square = padded_square(n)
+    square = allocate_padded_square(n)
     work = partial(co_occurrences, lists.indptr, lists.indices, back.indptr, back.indices, weights, square)
     run_blocks(work, n, BLOCK)
     return square

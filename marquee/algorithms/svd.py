@@ -8,8 +8,8 @@ from surprise.utils import get_rng
 
 from marquee.algorithms.base import UNKNOWN, EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.sgd import dots, implicit_factors, svd_epoch, svdpp_epoch
-from marquee.algorithms.matrices import product
-from marquee.algorithms.normal_draws import normal_draws
+from marquee.algorithms.matrices import multiply_matrices
+from marquee.algorithms.normal_draws import draw_normal
 from marquee.algorithms.parameters import DTYPES, require_choice, require_integer, require_number
 from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  re-exported
 from marquee.arrays import Float64Array, FloatArray, Int32Array
@@ -37,7 +37,7 @@ class FactorModel(EpochAlgorithm):
         return self.pu[users]
 
     def _score_all(self, users: Int32Array) -> Float64Array:
-        scores = np.asarray(product(self.user_factors(users), self.qi.T), dtype=np.float64)
+        scores = np.asarray(multiply_matrices(self.user_factors(users), self.qi.T), dtype=np.float64)
         if self.biased:
             scores += self.trainset.global_mean + self.bu[users].astype(np.float64)[:, None] + self.bi
         return scores
@@ -86,7 +86,7 @@ class _SGDModel(FactorModel):
         """Yield random factor matrices with these numbers of rows, drawn one after the other."""
         rng = get_rng(self.random_state)
         for n in n_rows:
-            factors = normal_draws(rng, self.init_mean, self.init_std_dev, n * self.n_factors)
+            factors = draw_normal(rng, self.init_mean, self.init_std_dev, n * self.n_factors)
             yield factors.reshape(n, self.n_factors).astype(self.dtype, copy=False)
 
 

@@ -18,8 +18,8 @@ def write_atomically(path: Path, content: str | bytes, *, mode: int | None = Non
         path: file in an existing folder.
         content: text is encoded as UTF-8.
         mode: permissions of the new file, set before anything is written to it; by default from the umask.
-        sync: return when the content is on disk. Without sync, a power failure soon afterwards may leave an
-            empty file; use this for files that are rewritten often by a process that must not wait.
+        sync: wait until the content is on disk. False suits files that are rewritten often by a process that
+            must not wait; a power failure soon afterwards may then leave an empty file.
 
     Raises:
         OSError: the file could not be written; the old file is unchanged.

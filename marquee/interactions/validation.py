@@ -115,7 +115,7 @@ def _invalid_rows_failure(
     if share <= max_share and len(invalid) < len(rows):
         return None
     by_count = sorted(problem_counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    counts = ", ".join(f"{count} {problem}" for problem, count in by_count)
+    counts = ", ".join(f"{problem} ({count})" for problem, count in by_count)
     return (
         f"{len(invalid)} of {len(rows)} rows are invalid ({share:.4%}, allowed: {max_share:.4%}): {counts}; "
         f"first: {_first_rows(rows, invalid)}"

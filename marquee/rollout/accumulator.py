@@ -44,7 +44,7 @@ class EvidenceAccumulator:
             name: MeanAlarm(alpha, n_timescales, policy.max_increase[name], policy.min_list_users)
             for name in LIST_METRICS
         }
-        # Without windows: who returns is itself an outcome, since users who like the canary return more
+        # Without windows: whether users return is itself an outcome; users who like the canary return more
         # often.
         self._sample_ratio = ShareAlarm(alpha, 1, two_sided=True)
         self._quality = MeanDifference()

@@ -2,8 +2,8 @@
 
 A canary may break after an hour, when nearly all users have been counted. Windows of a minute, ten minutes
 and an hour are therefore tested in addition to the whole rollout. A user counts once in each window, and each
-window has its own tests (`marquee.rollout.alarms`). Windows do not test for sample-ratio mismatch: who
-returns is itself an outcome.
+window has its own tests (`marquee.rollout.alarms`). Windows do not test for sample-ratio mismatch: whether users
+return is itself an outcome.
 """
 
 from collections import Counter, defaultdict
@@ -87,7 +87,7 @@ class ComparisonWindow:
         self._clear_pending()
 
     def _move_to(self, time: float, allocation: float) -> bool:
-        """Start a new window if `time` or `allocation` require it.
+        """Start a new window if `time` or `allocation` requires it.
 
         Returns:
             False if the event belongs to a previous step and must not count.

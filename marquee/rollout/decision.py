@@ -63,5 +63,5 @@ class Decision:
 
     action: Action
     reason: ReasonCode
-    message: str  # the reason for people
+    message: str  # human-readable reason
     evidence: Mapping[str, float] = field(default_factory=dict)  # values that the decision is based on

@@ -73,10 +73,8 @@ class Rollout:
     operator_action: Action | None = None  # commanded by an operator: promote or roll back
     outcome: RolloutOutcome | None = None
     concluded_at: float | None = None
-    reason: ReasonCode | None = (
-        None  # of the last hold or the conclusion; None if this version lacks the code
-    )
-    message: str = ""  # the reason for people
+    reason: ReasonCode | None = None  # of the last hold or the conclusion; None if unknown to this version
+    message: str = ""  # human-readable reason
     finished_at: float | None = None
     is_recorded: bool = False  # in MLflow
     outages: tuple[Outage, ...] = ()

@@ -182,12 +182,12 @@ def test_invalid_rating_stops_validation_if_none_is_allowed(project: StageProjec
 
 
 INVALID_ROWS = {
-    "u1,i900,7,1000": "1 rating is outside the scale",
-    "u1,i901,,1000": "1 rating is missing",
-    ",i902,3,1000": "1 user is empty",
-    "u1,i903,3,99999999999": "1 timestamp is in the future",
-    "u1,i904,3,-5": "1 timestamp is before 1970",
-    "u1,i905,3,": "1 timestamp is missing while other rows have one",
+    "u1,i900,7,1000": "rating is outside the scale (1)",
+    "u1,i901,,1000": "rating is missing (1)",
+    ",i902,3,1000": "user is empty (1)",
+    "u1,i903,3,99999999999": "timestamp is in the future (1)",
+    "u1,i904,3,-5": "timestamp is before 1970 (1)",
+    "u1,i905,3,": "timestamp is missing while other rows have one (1)",
 }
 
 

@@ -60,9 +60,11 @@ def sample_results() -> SearchResults:
         candidate_metrics(trials[6], 0.01, 1.00, 0.0),
     ]
     order = {
-        "random": [one.algorithm for one in candidates],
-        "time": [one.algorithm for one in candidates],
+        "random": [candidate.algorithm for candidate in candidates],
+        "time": [candidate.algorithm for candidate in candidates],
         "tau": 1.0,
     }
     leakage = {"cutoff": "2001-02-03T04:05:06+00:00", "order": {"rmse": order, "ndcg": order}}
-    return SearchResults(trials, {one.trial: one for one in candidates}, "rmse", 10, 4.0, leakage)
+    return SearchResults(
+        trials, {candidate.trial: candidate for candidate in candidates}, "rmse", 10, 4.0, leakage
+    )

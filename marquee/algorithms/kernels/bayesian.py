@@ -104,7 +104,7 @@ def _add_ratings(
 ) -> None:
     """S <- the sum of z z' over the ratings from start to stop, z = (x, y, 0, ...), in the lower triangle.
 
-    X is allocate for the z of some ratings.
+    X has room for the z of some ratings.
     """
     n_dims = theirs.shape[1]
     S[:] = 0
@@ -224,13 +224,13 @@ def _squared_error(
 ) -> np.float32:
     """Sum of squared errors of the ratings start..stop; `factors` must be 0 in place of the bias."""
     n_dims, total = len(factors), np.float32(0)
-    check_integer = n_dims // LANES * LANES
+    vector_end = n_dims // LANES * LANES
     for t in range(start, stop):
         x, s = row_of(theirs, others[t]), repeat(np.float32(0))
-        for f in range(0, check_integer, LANES):
+        for f in range(0, vector_end, LANES):
             s = multiply_add(load(x, f), load(factors, f), s)
         product = sum_lanes(s)
-        for f in range(check_integer, n_dims):
+        for f in range(vector_end, n_dims):
             product += number(x, f) * factors[f]
         error = residuals[t] - number(x, 0) - bias - product
         total += error * error
@@ -243,7 +243,7 @@ def sum_rows(
 ) -> None:
     """out[n] <- weights[n] times the sum of the table's rows that list n names, for n from start to stop."""
     width = table.shape[1]
-    wide, check_integer = width // (4 * LANES) * (4 * LANES), width // LANES * LANES
+    wide, vector_end = width // (4 * LANES) * (4 * LANES), width // LANES * LANES
     for n in range(start, stop):
         first, end, o, weight = indptr[n], indptr[n + 1], row_of(out, n), repeat(weights[n])
         for f in range(0, wide, 4 * LANES):
@@ -256,12 +256,12 @@ def sum_rows(
             store(o, f + LANES, multiply(s1, weight))
             store(o, f + 2 * LANES, multiply(s2, weight))
             store(o, f + 3 * LANES, multiply(s3, weight))
-        for f in range(wide, check_integer, LANES):
+        for f in range(wide, vector_end, LANES):
             s0 = repeat(np.float32(0))
             for t in range(first, end):
                 s0 = add(s0, load(row_of(table, others[t]), f))
             store(o, f, multiply(s0, weight))
-        for f in range(check_integer, width):
+        for f in range(vector_end, width):
             s = np.float32(0)
             for t in range(first, end):
                 s += table[others[t], f]

@@ -42,7 +42,7 @@ def multiply(
     """
     n_panels, depth, lanes = panels.shape
     spare = np.empty((ROWS, lanes), out.dtype)
-    check_integer = stop - (stop - start) % ROWS
+    tile_end = stop - (stop - start) % ROWS
     if depth == 0:
         out[start:stop] = 0
     for first in range(0, depth, DEPTH):
@@ -50,16 +50,16 @@ def multiply(
         for p in range(n_panels):
             B, column = panels[p], p * lanes
             width = min(lanes, out.shape[1] - column)
-            for i in range(start, check_integer, ROWS):
+            for i in range(start, tile_end, ROWS):
                 at = i * row_step
                 if width == lanes:
                     _set_tile(A, at, row_step, column_step, B, first, end, kept, 1.0, out, i, column)
                     continue
-                _set_tile(A, at, row_step, column_step, B, first, end, first < 0, 1.0, spare, 0, 0)
+                _set_tile(A, at, row_step, column_step, B, first, end, False, 1.0, spare, 0, 0)
                 for r in range(ROWS):
                     for c in range(width):
                         out[i + r, column + c] = (out[i + r, column + c] if kept else 0) + spare[r, c]
-            for i in range(check_integer, stop):
+            for i in range(tile_end, stop):
                 for c in range(width):
                     s = out.dtype.type(0)
                     for k in range(first, end):
@@ -116,7 +116,7 @@ def _set_pair(row: Any, column: int, kept: bool, factor: Any, s0: Any, s1: Any) 
 
 
 @kernel
-def factorise(A: FloatArray, first: int, end: int) -> bool:
+def factorize(A: FloatArray, first: int, end: int) -> bool:
     """Replace the lower triangle of the square first..end by its Cholesky factor; False if there is none."""
     column = np.empty(end, A.dtype)
     for j in range(first, end):
@@ -160,7 +160,7 @@ def subtract_square(A: FloatArray, first: int, panels: FloatArray, start: int, s
     n, (n_columns, lanes), flat = len(A), panels.shape[1:], A.reshape(-1)
     for i in range(start, stop, ROWS):
         for p in range((first + n_columns) // lanes, (i + ROWS - 1) // lanes + 1):
-            _set_tile(flat, i * n + first, n, 1, panels[p], 0, n_columns, n > 0, -1.0, A, i, p * lanes)
+            _set_tile(flat, i * n + first, n, 1, panels[p], 0, n_columns, True, -1.0, A, i, p * lanes)
 
 
 @kernel
@@ -182,7 +182,7 @@ def substitute(L: FloatArray, panels: FloatArray, start: int, stop: int) -> None
         X = panels[p]
         _substitute_forward(L, 0, X)
         for i in range(n - ROWS, -1, -ROWS):
-            _set_tile(flat, i * n, n, 1, X, i + ROWS, n, n > 0, -1.0, X, i, 0)
+            _set_tile(flat, i * n, n, 1, X, i + ROWS, n, True, -1.0, X, i, 0)
             for r in range(i + ROWS - 1, i - 1, -1):
                 for k in range(r + 1, i + ROWS):
                     _subtract(X[k], L[r, k], X[r])
@@ -194,7 +194,7 @@ def _substitute_forward(L: FloatArray, first: int, X: FloatArray) -> None:
     """Multiply X by the inverse of the square of len(X) rows of L that begins in row and column `first`."""
     n, flat = len(L), L.reshape(-1)
     for i in range(0, len(X), ROWS):
-        _set_tile(flat, (first + i) * n + first, n, 1, X, 0, i, n > 0, -1.0, X, i, 0)
+        _set_tile(flat, (first + i) * n + first, n, 1, X, 0, i, True, -1.0, X, i, 0)
         for r in range(i, i + ROWS):
             for k in range(i, r):
                 _subtract(X[k], L[first + r, first + k], X[r])
@@ -225,7 +225,7 @@ def invert_lower(L: Float64Array, out: Float64Array) -> None:
 
 
 @kernel
-def orthonormalise(rows: Float32Array) -> None:
+def orthonormalize_rows(rows: Float32Array) -> None:
     """Replace rows by orthonormal ones that span the same, by the modified Gram-Schmidt process, twice each.
 
     A row that depends on those before it becomes zero.
@@ -244,7 +244,7 @@ def orthonormalise(rows: Float32Array) -> None:
 
 
 @kernel
-def diagonalise(G: Float64Array, V: Float64Array) -> None:
+def diagonalize(G: Float64Array, V: Float64Array) -> None:
     """Diagonalise a symmetric matrix, and the identity V into eigenvectors.
 
     Row i of V becomes the eigenvector of eigenvalue i. Cyclic Jacobi rotations: Golub and Van Loan (2013),

@@ -76,13 +76,13 @@ def _sums_above(s: Float64Array, what: Float64Array, limit: float) -> tuple[floa
     """The sum of the similarities above a limit, and of their products with `what` stands beside them."""
     lanes = lanes_of(s)
     bound, w0, w1, t0, t1 = repeat(limit), zeros(s), zeros(s), zeros(s), zeros(s)
-    check_integer = len(s) // (2 * lanes) * (2 * lanes)
-    for j in range(0, check_integer, 2 * lanes):
+    vector_end = len(s) // (2 * lanes) * (2 * lanes)
+    for j in range(0, vector_end, 2 * lanes):
         even, odd = keep_above(load(s, j), bound), keep_above(load(s, j + lanes), bound)
         w0, w1 = add(w0, even), add(w1, odd)
         t0, t1 = multiply_add(even, load(what, j), t0), multiply_add(odd, load(what, j + lanes), t1)
     weight, total = sum_lanes(add(w0, w1)), sum_lanes(add(t0, t1))
-    for j in range(check_integer, len(s)):
+    for j in range(vector_end, len(s)):
         w = s[j] if s[j] > limit else 0.0
         weight += w
         total += w * what[j]

@@ -21,7 +21,7 @@ from marquee.algorithms.kernels.vectors import (
 )
 from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
-LANES = 8  # factors are padded to a multiple of this: check_integer vectors in both precisions
+LANES = 8  # factors are padded to a multiple of this: whole vectors in both precisions
 
 
 @kernel

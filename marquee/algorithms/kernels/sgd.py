@@ -81,38 +81,29 @@ def svd_epoch(
 def _step_and_dot(
     p: Any, q: Any, ahead: Any, n: int, decay_p: Any, decay_q: Any, step_p: Any, step_q: Any
 ) -> Any:
-    """Step n factors of p and q; return the dot product of p after it and the row that comes next.
-
-    All loads come before the stores: a processor waits where a load may be of what was just stored.
-    """
+    """Step n factors of p and q; return the dot product of the new p and the row that comes next."""
     lanes = lanes_of(p)
-    paired_difference, check_integer = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
+    pair_end, vector_end = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
     d_p, d_q, s_p, s_q = repeat(decay_p), repeat(decay_q), repeat(step_p), repeat(step_q)
     even = odd = zeros(p)
-    for f in range(0, paired_difference, 2 * lanes):
+    for f in range(0, pair_end, 2 * lanes):
         g = f + lanes
-        p0, p1, q0, q1, a0, a1 = (
-            load(p, f),
-            load(p, g),
-            load(q, f),
-            load(q, g),
-            load(ahead, f),
-            load(ahead, g),
-        )
+        p0, p1, q0, q1 = load(p, f), load(p, g), load(q, f), load(q, g)
+        a0, a1 = load(ahead, f), load(ahead, g)
         next0, next1 = add(multiply(d_p, p0), multiply(s_p, q0)), add(multiply(d_p, p1), multiply(s_p, q1))
         even, odd = multiply_add(next0, a0, even), multiply_add(next1, a1, odd)
         store(p, f, next0)
         store(p, g, next1)
         store(q, f, add(multiply(d_q, q0), multiply(s_q, p0)))
         store(q, g, add(multiply(d_q, q1), multiply(s_q, p1)))
-    if paired_difference < check_integer:
-        p0, q0, a0 = load(p, paired_difference), load(q, paired_difference), load(ahead, paired_difference)
+    if pair_end < vector_end:
+        p0, q0, a0 = load(p, pair_end), load(q, pair_end), load(ahead, pair_end)
         next0 = add(multiply(d_p, p0), multiply(s_p, q0))
         even = multiply_add(next0, a0, even)
-        store(p, paired_difference, next0)
-        store(q, paired_difference, add(multiply(d_q, q0), multiply(s_q, p0)))
+        store(p, pair_end, next0)
+        store(q, pair_end, add(multiply(d_q, q0), multiply(s_q, p0)))
     result = sum_lanes(add(even, odd))
-    for f in range(check_integer, n):
+    for f in range(vector_end, n):
         was_p, was_q = number(p, f), number(q, f)
         now_p = decay_p * was_p + step_p * was_q
         result += now_p * number(ahead, f)
@@ -206,13 +197,13 @@ def _step_all(
     lanes = lanes_of(p)
     d_p, d_q, d_w = repeat(decay_p), repeat(decay_q), repeat(decay_w)
     s_p, s_q, s_w = repeat(step_p), repeat(step_q), repeat(step_w)
-    check_integer = n // lanes * lanes
-    for f in range(0, check_integer, lanes):
+    vector_end = n // lanes * lanes
+    for f in range(0, vector_end, lanes):
         was_p, was_q, was_w = load(p, f), load(q, f), load(w, f)
         store(p, f, add(multiply(d_p, was_p), multiply(s_p, was_q)))
         store(q, f, add(multiply(d_q, was_q), multiply(s_q, add(was_p, was_w))))
         store(w, f, add(multiply(d_w, was_w), multiply(s_w, was_q)))
-    for f in range(check_integer, n):
+    for f in range(vector_end, n):
         one_p, one_q, one_w = number(p, f), number(q, f), number(w, f)
         set_number(p, f, decay_p * one_p + step_p * one_q)
         set_number(q, f, decay_q * one_q + step_q * (one_p + one_w))
@@ -223,15 +214,15 @@ def _step_all(
 def _dot_of_sum(a: Any, b: FloatArray, c: Any, n: int) -> Any:
     """The dot product of the first n numbers of a + b and of c, in the order of `dot`."""
     lanes = lanes_of(a)
-    paired_difference, check_integer = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
+    pair_end, vector_end = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
     even = odd = zeros(a)
-    for f in range(0, paired_difference, 2 * lanes):
+    for f in range(0, pair_end, 2 * lanes):
         even = multiply_add(add(load(a, f), load(b, f)), load(c, f), even)
         odd = multiply_add(add(load(a, f + lanes), load(b, f + lanes)), load(c, f + lanes), odd)
-    if paired_difference < check_integer:
-        even = multiply_add(add(load(a, paired_difference), load(b, paired_difference)), load(c, paired_difference), even)
+    if pair_end < vector_end:
+        even = multiply_add(add(load(a, pair_end), load(b, pair_end)), load(c, pair_end), even)
     result = sum_lanes(add(even, odd))
-    for f in range(check_integer, n):
+    for f in range(vector_end, n):
         result += (number(a, f) + number(b, f)) * number(c, f)
     return result
 

@@ -111,15 +111,15 @@ def mean_deviations(
     for x in range(len(users)):
         row, first, end = rows[which[x]], np.uint64(indptr[users[x]]), np.uint64(indptr[users[x] + 1])
         totals, count = (0.0, 0.0, 0.0, 0.0), 0
-        check_integer = end - (end - first) % np.uint64(4)
-        for p in range(first, check_integer, np.uint64(4)):
+        quad_end = end - (end - first) % np.uint64(4)
+        for p in range(first, quad_end, np.uint64(4)):
             d0, d1 = row[np.uint64(items[p])], row[np.uint64(items[p + np.uint64(1)])]
             d2, d3 = row[np.uint64(items[p + np.uint64(2)])], row[np.uint64(items[p + np.uint64(3)])]
             t0, t1, t2, t3 = totals
             totals = t0 + _or_zero(d0), t1 + _or_zero(d1), t2 + _or_zero(d2), t3 + _or_zero(d3)
             count += (d0 == d0) + (d1 == d1) + (d2 == d2) + (d3 == d3)  # noqa: PLR0124  not NaN
         total = (totals[0] + totals[1]) + (totals[2] + totals[3])
-        for p in range(check_integer, end):
+        for p in range(quad_end, end):
             d = row[np.uint64(items[p])]
             total += _or_zero(d)
             count += d == d  # noqa: PLR0124
@@ -140,17 +140,17 @@ def all_mean_deviations(
     width = columns.shape[1]
     total, count = np.empty(width), np.empty(width)
     lanes, ones = lanes_of(total), repeat(1.0)
-    check_integer = width // lanes * lanes
+    quad_end = width // lanes * lanes
     for x in range(len(users)):
         total[:] = 0
         count[:] = 0
         for p in range(np.uint64(indptr[users[x]]), np.uint64(indptr[users[x] + 1])):
             column = row_of(columns, items[p])
-            for c in range(0, check_integer, lanes):
+            for c in range(0, quad_end, lanes):
                 d = load(column, c)
                 store(total, c, add(load(total, c), where_known(d, d)))
                 store(count, c, add(load(count, c), where_known(d, ones)))
-            for c in range(check_integer, width):
+            for c in range(quad_end, width):
                 total[c] += _or_zero(number(column, c))
                 count[c] += 1.0 if number(column, c) == number(column, c) else 0.0
         for c in range(width):

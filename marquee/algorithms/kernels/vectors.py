@@ -17,6 +17,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils as untyped_cgutils
+from numba.core import errors
 from numba.extending import intrinsic, models, register_model
 
 from marquee.algorithms.kernels.jit import kernel
@@ -58,7 +59,8 @@ class _RowModel(models.PrimitiveModel):
 
 
 def _row_of(_: Any, matrix: Any, index: Any) -> Any:
-    """Return a row of a matrix whose rows are contiguous."""
+    """Return a row of a matrix."""
+    _require_contiguous(matrix)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(matrix)(context, builder, arguments[0])
@@ -81,6 +83,7 @@ def _number(_: Any, row: Any, position: Any) -> Any:
 
 def _load(_: Any, row: Any, start: Any) -> Any:
     """Load the numbers from `start` on."""
+    _require_contiguous(row)
     vector = Vector(row.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -93,6 +96,7 @@ def _load(_: Any, row: Any, start: Any) -> Any:
 
 def _load_repeated(_: Any, row: Any, position: Any) -> Any:
     """Load one number into every lane."""
+    _require_contiguous(row)
     vector = Vector(row.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -104,6 +108,7 @@ def _load_repeated(_: Any, row: Any, position: Any) -> Any:
 
 def _store(_: Any, row: Any, start: Any, vector: Any) -> Any:
     """Write a vector from `start` on."""
+    _require_contiguous(row)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, signature, arguments)
@@ -228,6 +233,12 @@ def _sum_lanes(_: Any, a: Any) -> Any:
     return a.dtype(a), generate
 
 
+def _require_contiguous(kind: Any) -> None:
+    """Refuse to compile for an array whose numbers are not side by side."""
+    if isinstance(kind, types.Array) and kind.layout != "C":
+        raise errors.TypingError(f"{kind} is not contiguous: copy it with numpy.ascontiguousarray")
+
+
 def _address(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """Return the address of a position (the second argument) in a row (the first)."""
     row, position = signature.args[:2]
@@ -275,14 +286,14 @@ sum_lanes: Any = intrinsic(_sum_lanes)
 def dot(a: Any, b: Any, n: int) -> Any:
     """Dot product of the first n numbers of two rows: two vectors of sums, then the rest one by one."""
     lanes = lanes_of(a)
-    paired_difference, check_integer = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
+    pair_end, vector_end = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
     even = odd = zeros(a)
-    for f in range(0, paired_difference, 2 * lanes):
+    for f in range(0, pair_end, 2 * lanes):
         even = multiply_add(load(a, f), load(b, f), even)
         odd = multiply_add(load(a, f + lanes), load(b, f + lanes), odd)
-    if paired_difference < check_integer:
-        even = multiply_add(load(a, paired_difference), load(b, paired_difference), even)
+    if pair_end < vector_end:
+        even = multiply_add(load(a, pair_end), load(b, pair_end), even)
     result = sum_lanes(add(even, odd))
-    for f in range(check_integer, n):
+    for f in range(vector_end, n):
         result += number(a, f) * number(b, f)
     return result

@@ -78,7 +78,7 @@ def test_textbook_example_matches_hand_computation() -> None:
     model = SlopeOne().fit(
         InteractionMatrix.from_frame(pd.DataFrame(ratings, columns=["user", "item", "rating"]))
     )
-    np.testing.assert_allclose(model.dev, [[0, 0.5, 3], [-0.5, 0, -1], [-3, 1, 0]])
+    np.testing.assert_allclose(model.dev, [[0.0, 0.5, 3.0], [-0.5, 0.0, -1.0], [-3.0, 1.0, 0.0]])
     np.testing.assert_array_equal(model.freq, [[2, 2, 1], [2, 3, 2], [1, 2, 2]])
     lucy_x = 3.5 + (0.5 + 3) / 2
     mark_z = 3.5 + (-3 + 1) / 2

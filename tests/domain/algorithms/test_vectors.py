@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 from marquee.algorithms.kernels.sgd import dots
 from marquee.algorithms.kernels.vectors import VECTOR_BYTES, dot
@@ -35,6 +36,12 @@ def test_a_dot_product_has_the_bits_of_the_documented_order(n: int, dtype: str) 
     for _ in range(20):
         a, b = rng.standard_normal((2, n)).astype(dtype)
         assert dot(a, b, n) == documented_dot(a, b)
+
+
+def test_numbers_that_are_not_side_by_side_are_refused() -> None:
+    matrix = np.ones((8, 8))
+    with pytest.raises(TypingError, match="not contiguous"):
+        dot(matrix[:, 0], matrix[:, 1], 8)
 
 
 def test_pairs_have_the_bits_of_their_dot_products() -> None:

@@ -110,9 +110,9 @@ def test_text_in_place_of_number_is_quoted() -> None:
 
 
 def test_unreadable_row_has_no_other_reason() -> None:
-    unreadable = {"parse_error": {3: "2 fields instead of 4"}, "raw": {3: "a,x"}}
+    unreadable = {"parse_error": {3: "expected 4 fields, got 2"}, "raw": {3: "a,x"}}
     result = validate(raw_table(("a", "x", 3, 10), (None, None, None, None), **unreadable))
-    assert reasons_by_line(result) == {3: "2 fields instead of 4"}
+    assert reasons_by_line(result) == {3: "expected 4 fields, got 2"}
     assert result.problem_counts == {"row cannot be read": 1}
 
 
@@ -125,14 +125,17 @@ def test_table_fails_only_above_max_invalid_share() -> None:
     rows = raw_table(("a", "x", 3), ("a", "y", 9), ("a", "z", 3), ("a", "w", 3))
     assert validate(rows, max_invalid_share=0.25).failure is None
     assert failure_of(rows, max_invalid_share=0.24) == (
-        "1 of 4 rows are invalid (25.0000%, allowed: 24.0000%): 1 rating is outside the scale; "
+        "1 of 4 rows are invalid (25.0000%, allowed: 24.0000%): rating is outside the scale (1); "
         "first: line 3 (rating 9 is outside 1 to 5)"
     )
 
 
 def test_failure_counts_problems_and_quotes_three_rows() -> None:
     failure = failure_of(raw_table(*[("", f"i{number}", 9) for number in range(4)], ("a", "x", 8)))
-    assert "5 rating is outside the scale, 4 user is empty; first: line 2 (user is empty; rating 9" in failure
+    assert (
+        "rating is outside the scale (5), user is empty (4); first: line 2 (user is empty; rating 9"
+        in failure
+    )
     assert failure.count("line ") == 3
     assert "\n" not in failure
 
@@ -142,9 +145,9 @@ def test_table_without_valid_row_fails() -> None:
 
 
 def test_table_of_unreadable_rows_fails() -> None:
-    unreadable = {"parse_error": {2: "1 fields instead of 3"}, "raw": {2: "x"}}
+    unreadable = {"parse_error": {2: "expected 3 fields, got 1"}, "raw": {2: "x"}}
     result = validate(raw_table((None, None, None, None), **unreadable))
-    assert (result.failure or "").endswith("first: line 2 (1 fields instead of 3)")
+    assert (result.failure or "").endswith("first: line 2 (expected 3 fields, got 1)")
     assert result.ratings.empty
 
 

@@ -20,6 +20,7 @@ from marquee.synthetic import (
 )
 from marquee.synthetic.genres import GENRE_NAMES
 from marquee.synthetic.ground_truth import rating_noise
+from marquee.synthetic.rating_log import _smallest_positions
 
 ML_100K_HISTOGRAM = [0.061, 0.114, 0.271, 0.342, 0.212]  # shares of 1 to 5 stars
 ML_100K_ITEM_GINI = 0.63
@@ -204,6 +205,12 @@ def test_rating_noise_is_standard_normal() -> None:
     assert noise.std() == pytest.approx(1, abs=0.02)
     assert np.mean(np.abs(noise) > 1.96) == pytest.approx(0.05, abs=0.005)
     assert np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1] == pytest.approx(0, abs=0.02)
+
+
+def test_ties_of_the_smallest_keys_go_to_the_first() -> None:
+    keys = np.ones(400, np.float32)
+    keys[350:] = 0.5
+    assert _smallest_positions(keys, 53).tolist() == [0, 1, 2, *range(350, 400)]
 
 
 def test_unknown_user_is_an_error(small: SyntheticRatings) -> None:

@@ -1,7 +1,7 @@
 """Rollouts in MLflow: metrics over time, outcome, journal and figure."""
 
 import math
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from mlflow import MlflowClient
@@ -12,11 +12,18 @@ from marquee.rollout.decision import ReasonCode
 from marquee.rollout.state import RolloutOutcome
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A store for all tests of this module, since creating one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        yield
+
+
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RolloutRun:
-    """A run in a new tracking store."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+def run() -> RolloutRun:
     return RolloutRun.start("test-rollouts", "one", {"champion": "1"}, {"steps": [0.1, 1.0]})
 
 
