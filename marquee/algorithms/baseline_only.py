@@ -22,9 +22,8 @@ class BaselineOnly(EpochAlgorithm):
     Twin of `surprise.BaselineOnly`. Koren (2010), Factor in the Neighbors, section 2.1.
 
     Args:
-        bsl_options: `method` (`als` or `sgd`) and `n_epochs` (default 10 for als, 20 for sgd); `reg_u` and
-        `reg_i`
-            for als; `reg` and `learning_rate` for sgd.
+        bsl_options: `method` (`als` or `sgd`) and `n_epochs` (default 10 for als, 20 for sgd); for als also
+            `reg_u` and `reg_i`; for sgd also `reg` and `learning_rate`.
         verbose: print the method before estimating.
         dtype: float64 for the same numbers as the twin, or float32 for half the memory.
 

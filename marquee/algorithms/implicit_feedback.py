@@ -58,10 +58,10 @@ class ImplicitALS(_FactorRanker):
     .. math:: s_{ui} = p_u^T q_i, \qquad
         \min \sum_{u,i} c_{ui} (x_{ui} - p_u^T q_i)^2 + \lambda \Big(\sum_u \|p_u\|^2 + \sum_i \|q_i\|^2\Big)
 
-    over all pairs, where :math:`x_{ui} = 1` and :math:`c_{ui} = 1 + \alpha` for positives and :math:`x_{ui} =
-    0` and :math:`c_{ui} = 1` for the others. Hu, Koren and Volinsky (2008), Collaborative Filtering for
-    Implicit Feedback Datasets, with r = 1 for every positive; each system is solved approximately by three
-    conjugate gradient steps (Takács, Pilászy and Tikk, 2011).
+    over all pairs, where :math:`x_{ui} = 1` and :math:`c_{ui} = 1 + \alpha` for positives and
+    :math:`x_{ui} = 0` and :math:`c_{ui} = 1` for the others. Hu, Koren and Volinsky (2008), Collaborative
+    Filtering for Implicit Feedback Datasets, with r = 1 for every positive; each system is solved
+    approximately by three conjugate gradient steps (Takács, Pilászy and Tikk, 2011).
 
     Twin of `implicit.als.AlternatingLeastSquares` fitted on a matrix of ones. Deviation: the twin's `alpha`
     is the confidence itself, so `alpha=1` here corresponds to `alpha=2` there.

@@ -30,10 +30,13 @@ class KNNBasic(KNNAlgorithm):
     no neighbor, the prediction is impossible as well; the twin divides by zero.
 
     Args:
-        k: maximum number of neighbors. min_k: minimum number of neighbors. sim_options: `name` (msd, cosine,
-        pearson or pearson_baseline), `user_based`, `min_support`, `shrinkage`. verbose: print what is
-        computed. bsl_options: how pearson_baseline estimates biases; see `BaselineOnly`. dtype: type of
-        `sim`: float64 for the same numbers as the twin, or float32 for half the memory.
+        k: maximum number of neighbors.
+        min_k: minimum number of neighbors.
+        sim_options: `name` (msd, cosine, pearson or pearson_baseline), `user_based`, `min_support` and
+            `shrinkage`.
+        verbose: print what is computed.
+        bsl_options: how pearson_baseline estimates biases; see `BaselineOnly`.
+        dtype: type of `sim`: float64 for the same numbers as the twin, or float32 for half the memory.
 
     Attributes:
         sim: similarities (n_x, n_x).

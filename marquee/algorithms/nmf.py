@@ -37,8 +37,8 @@ class NMF(FactorModel):
             {\sum_{u \in U_i} p_{uf} \hat r_{ui} + \lambda |U_i| q_{if}}
 
     With `biased=True` the estimate is :math:`\mu + b_u + b_i + q_i^T p_u`, and stochastic gradient descent
-    trains the biases as in `SVD`. Factors stay non-negative if the ratings are. A user or item with ratings
-    of 0 only gets factors of 0. Twin of `surprise.NMF`. Luo et al. (2014), An Efficient Non-Negative
+    trains the biases as in `SVD`. Factors stay non-negative if the ratings are. A user or item that has only
+    ratings of 0 gets factors of 0. Twin of `surprise.NMF`. Luo et al. (2014), An Efficient Non-Negative
     Matrix-Factorization-Based Approach to Collaborative Filtering for Recommender Systems.
 
     Args:

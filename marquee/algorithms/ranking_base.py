@@ -94,11 +94,9 @@ class Ranker(Algorithm):
             positions = positions[is_positive]
         ones = np.ones(len(positions), dtype=dtype)
         index_type = np.int32 if len(positions) <= np.iinfo(np.int32).max else np.int64
-        items, indptr = (
-            matrix.items[positions].astype(index_type, copy=False),
-            indptr.astype(index_type, copy=False),
-        )
-        positives = scipy.sparse.csr_array((ones, items, indptr), shape=(len(users), matrix.n_items))
+        items = matrix.items[positions].astype(index_type, copy=False)
+        arrays = ones, items, indptr.astype(index_type, copy=False)
+        positives = scipy.sparse.csr_array(arrays, shape=(len(users), matrix.n_items))
         positives.sum_duplicates()  # an item that a user rated twice is one positive
         positives.data[:] = 1
         return positives

@@ -49,10 +49,8 @@ def recommend_lists(
     out = _empty_lists(n_users, n) if out is None else out
     if not isinstance(algorithm, FactorModel):
         n_items = algorithm.trainset.n_items
-        is_random = getattr(algorithm, "is_random", False)
-        with (
-            limit_threads(1) if is_random else nullcontext()
-        ):  # random draws depend on the order of the blocks
+        is_random = getattr(algorithm, "is_random", False)  # then scores depend on the order of the blocks
+        with limit_threads(1) if is_random else nullcontext():
             return recommend_from_scores(block_scorer(algorithm), seen_indptr, seen_items, n_items, n, out)
     user_factors = np.asarray(algorithm.user_factors(np.arange(n_users, dtype=np.int32)), dtype=np.float64)
     item_factors = np.asarray(algorithm.qi, dtype=np.float64)

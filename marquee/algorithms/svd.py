@@ -232,11 +232,9 @@ class SVDpp(_SGDModel):
     """
 
     step_parameters: ClassVar[tuple[str, ...]] = (
-        *SVD.step_parameters[:4],
-        "lr_yj",
-        *SVD.step_parameters[4:],
-        "reg_yj",
-    )
+        "lr_bu", "lr_bi", "lr_pu", "lr_qi", "lr_yj",
+        "reg_bu", "reg_bi", "reg_pu", "reg_qi", "reg_yj",
+    )  # fmt: skip
     learned_attributes: ClassVar[tuple[str, ...]] = (*_SGDModel.learned_attributes, "yj")
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Thread pool for one model: how many threads it may use, and how blocks of work are distributed.
+"""Threads of one model: their number, and the distribution of blocks of work.
 
 The result of a block depends only on the block, and the blocks only on the data, so a model has the same
-bytes for any number of threads. Kernels release the GIL, so threads suffice.
+bytes for any number of threads. Kernels release the GIL, so threads run in parallel.
 """
 
 import os
@@ -38,15 +38,13 @@ def thread_count() -> int:
     if setting is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not setting.isdecimal() or int(setting) < 1:
-        raise ConfigError(
-            f"{THREADS_VARIABLE} must be a positive integer (got {setting!r}); set it or unset it"
-        )
+        raise ConfigError(f"{THREADS_VARIABLE} must be a positive integer (got {setting!r})")
     return int(setting)
 
 
 @contextmanager
 def limit_threads(n: int) -> Iterator[None]:
-    """Give each model n threads within the block, such as one where folds already share the cores."""
+    """Let one model use n threads within the block; 1 if folds that run in parallel share the cores."""
     token = _limit.set(n)
     try:
         yield

@@ -2,8 +2,8 @@
 
 A canary may break after an hour, when nearly all users have been counted. Windows of a minute, ten minutes
 and an hour are therefore tested in addition to the whole rollout. A user counts once in each window, and each
-window has its own tests (`marquee.rollout.alarms`). Windows do not test for sample-ratio mismatch: whether users
-return is itself an outcome.
+window has its own tests (`marquee.rollout.alarms`). Windows do not test for sample-ratio mismatch: whether
+users return is itself an outcome.
 """
 
 from collections import Counter, defaultdict

@@ -1,1 +1,1 @@
-"""The compiled loops: arrays and scalars in, arrays out. The only place that imports numba."""
+"""Compiled kernels: loops over arrays and scalars. The only package that imports Numba."""

@@ -1,8 +1,10 @@
-"""Kernels of Bayesian matrix factorisation: vectors drawn from their normals, and sums over rating lists.
+"""Kernels of Bayesian matrix factorization: posterior draws of vectors, and sums over lists of ids.
 
-A vector is a row's bias and its k factors, n_dims = k + 1 numbers. The products of a row's ratings are summed
-up rating by rating; the small systems of `LANES` rows are solved side by side, one in each lane. All floats
-are of single precision, for the noise of a draw is a million times their rounding.
+A vector is a row's bias and its k factors, n_dims = k + 1 numbers; a row is a user or an item, and the other
+side is the items or the users. The products of a row's ratings are summed rating by rating. The small systems
+of `LANES` rows are solved side by side, one in each lane, so that the order of operations within a system does
+not depend on the rows beside it. All floats are single precision: the noise of a draw is a million times
+larger than their rounding error.
 """
 
 from typing import Any
@@ -28,9 +30,9 @@ from marquee.algorithms.kernels.vectors import (
 )
 from marquee.arrays import Float32Array, Int32Array, Int64Array
 
-TOGETHER = 256  # ratings whose vectors are looked at in one go: they fit the first cache
-LANES = VECTOR_BYTES // 4
-ROWS = 4  # of a tile of products
+RATINGS_PER_BATCH = 256  # ratings whose vectors are summed together: they fit into the L1 cache
+LANES = VECTOR_BYTES // 4  # float32 numbers per vector
+TILE_ROWS = 4  # rows of a tile of products
 
 
 @kernel
@@ -38,58 +40,60 @@ def draw_rows(
     indptr: Int64Array,
     others: Int32Array,
     residuals: Float32Array,
-    theirs: Float32Array,
+    other_vectors: Float32Array,
     precision: Float32Array,
     linear: Float32Array,
     alpha: np.float32,
     noise: Float32Array,
     mean: Float32Array,
-    drawn: Float32Array,
+    draws: Float32Array,
     errors: Float32Array,
     start: int,
     stop: int,
 ) -> None:
-    """Draw the vectors t = (bias, factors) of rows start to stop, given those of the other side.
+    """Draw the vectors t = (bias, factors) of rows start..stop, given those of the other side, `other_vectors`.
 
-    With x = (1, the other's factors) and y the residual less the other's bias, t is normal with precision
-    A = precision + alpha X'X and mean A^-1 (linear + alpha X'y). `mean` and `drawn` get the mean and a
-    draw, `errors`, unless it is empty, each row's sum of squared errors y - x't at the draw. All tables are
-    (n, n_dims).
+    Row n was rated by `others[indptr[n]:indptr[n + 1]]`, with the ratings less their mean in `residuals`. With
+    x = (1, factors of the other) and y the residual less the bias of the other, t is normal with precision
+    A = precision + alpha X'X and mean A^-1 (linear + alpha X'y); `noise` is standard normal.
+
+    Writes the mean to `mean`, the draw to `draws` and, unless `errors` is empty, each row's sum of squared
+    errors y - x't at the draw to `errors`. All matrices but `precision` have shape (n_rows, n_dims).
     """
-    n_dims = theirs.shape[1]
+    n_dims = other_vectors.shape[1]
     n_padded = (n_dims + 1 + LANES - 1) // LANES * LANES  # (x, y), then zeros
-    X, S = np.zeros((TOGETHER, n_padded), np.float32), np.empty((n_padded, n_padded), np.float32)
+    X, S = np.zeros((RATINGS_PER_BATCH, n_padded), np.float32), np.empty((n_padded, n_padded), np.float32)
     A = np.empty(n_dims * (n_dims + 1) // 2 * LANES, np.float32)  # lower triangles, row by row
     h, e = np.empty(n_dims * LANES, np.float32), np.empty(n_dims * LANES, np.float32)
     factors = np.zeros(n_dims, np.float32)
     for first in range(start, stop, LANES):
-        _clear(A, h, e)
+        _reset_systems(A, h, e)
         for lane in range(min(LANES, stop - first)):
             n = first + lane
-            _add_ratings(indptr[n], indptr[n + 1], others, residuals, theirs, X, S)
+            _sum_products(indptr[n], indptr[n + 1], others, residuals, other_vectors, X, S)
             for i in range(n_dims):
                 at = i * (i + 1) // 2 * LANES + lane
                 for j in range(i + 1):
                     A[at + j * LANES] = precision[i, j] + alpha * S[i, j]
                 h[i * LANES + lane] = linear[n, i] + alpha * S[n_dims, i]
                 e[i * LANES + lane] = noise[n, i]
-        _factorise(A, n_dims)
-        _solve(A, h, e, n_dims)
+        _factorize_systems(A, n_dims)
+        _solve_systems(A, h, e, n_dims)
         for lane in range(min(LANES, stop - first)):
             n = first + lane
             for i in range(n_dims):
                 mean[n, i] = h[i * LANES + lane]
-                drawn[n, i] = h[i * LANES + lane] + e[i * LANES + lane]
+                draws[n, i] = h[i * LANES + lane] + e[i * LANES + lane]
             if len(errors):
-                factors[1:] = drawn[n, 1:]
+                factors[1:] = draws[n, 1:]
                 errors[n] = _squared_error(
-                    indptr[n], indptr[n + 1], others, residuals, theirs, drawn[n, 0], factors
+                    indptr[n], indptr[n + 1], others, residuals, other_vectors, draws[n, 0], factors
                 )
 
 
 @kernel
-def _clear(A: Float32Array, h: Float32Array, e: Float32Array) -> None:
-    """The system 1 x = 0 in every lane: what is left of those that no row takes."""
+def _reset_systems(A: Float32Array, h: Float32Array, e: Float32Array) -> None:
+    """Set the system of every lane to 1 x = 0, which lanes without a row keep."""
     A[:] = 0
     h[:] = 0
     e[:] = 0
@@ -99,27 +103,27 @@ def _clear(A: Float32Array, h: Float32Array, e: Float32Array) -> None:
 
 
 @kernel
-def _add_ratings(
-    start: int, stop: int, others: Int32Array, residuals: Float32Array, theirs: Float32Array, X: Float32Array, S: Float32Array
+def _sum_products(
+    start: int, stop: int, others: Int32Array, residuals: Float32Array, other_vectors: Float32Array, X: Float32Array, S: Float32Array
 ) -> None:
-    """S <- the sum of z z' over the ratings from start to stop, z = (x, y, 0, ...), in the lower triangle.
+    """Set the lower triangle of S to the sum of z z' over ratings start..stop, where z = (x, y, 0, ...).
 
-    X has room for the z of some ratings.
+    `X` is scratch space for the z of `RATINGS_PER_BATCH` ratings.
     """
-    n_dims = theirs.shape[1]
+    n_dims = other_vectors.shape[1]
     S[:] = 0
-    for first in range(start, stop, TOGETHER):
-        length = min(TOGETHER, stop - first)
+    for first in range(start, stop, RATINGS_PER_BATCH):
+        length = min(RATINGS_PER_BATCH, stop - first)
         for t in range(length):
-            x, z = row_of(theirs, others[first + t]), row_of(X, t)
+            x, z = row_of(other_vectors, others[first + t]), row_of(X, t)
             for f in range(0, n_dims - LANES + 1, LANES):
                 store(z, f, load(x, f))
             for f in range(n_dims // LANES * LANES, n_dims):
                 set_number(z, f, number(x, f))
             set_number(z, 0, np.float32(1))
             set_number(z, n_dims, residuals[first + t] - number(x, 0))
-        for i in range(0, n_dims + 1, ROWS):
-            end = (i + ROWS - 1) // LANES * LANES + LANES  # of the columns that reach the diagonal
+        for i in range(0, n_dims + 1, TILE_ROWS):
+            end = (i + TILE_ROWS - 1) // LANES * LANES + LANES  # columns up to the diagonal
             for j in range(0, end - LANES, 2 * LANES):
                 _add_wide_tile(X, length, i, j, S)
             if end // LANES % 2:
@@ -128,7 +132,7 @@ def _add_ratings(
 
 @kernel
 def _add_wide_tile(X: Float32Array, length: int, i: int, j: int, S: Float32Array) -> None:
-    """Add the sum of z z' over the first rows z of X to `ROWS` rows and two vectors of columns of S."""
+    """Add the sum of z z' over the first rows z of X to `TILE_ROWS` rows and two vectors of columns of S."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = repeat(np.float32(0))
     for t in range(length):
         z = row_of(X, t)
@@ -141,15 +145,15 @@ def _add_wide_tile(X: Float32Array, length: int, i: int, j: int, S: Float32Array
         s4, s5 = multiply_add(a, b0, s4), multiply_add(a, b1, s5)
         a = load_repeated(z, i + 3)
         s6, s7 = multiply_add(a, b0, s6), multiply_add(a, b1, s7)
-    _add_to(row_of(S, i), j, s0, s1)
-    _add_to(row_of(S, i + 1), j, s2, s3)
-    _add_to(row_of(S, i + 2), j, s4, s5)
-    _add_to(row_of(S, i + 3), j, s6, s7)
+    _add_two(row_of(S, i), j, s0, s1)
+    _add_two(row_of(S, i + 1), j, s2, s3)
+    _add_two(row_of(S, i + 2), j, s4, s5)
+    _add_two(row_of(S, i + 3), j, s6, s7)
 
 
 @kernel
 def _add_narrow_tile(X: Float32Array, length: int, i: int, j: int, S: Float32Array) -> None:
-    """The same for one vector of columns."""
+    """As `_add_wide_tile`, for one vector of columns."""
     s0 = s1 = s2 = s3 = repeat(np.float32(0))
     for t in range(length):
         z = row_of(X, t)
@@ -163,7 +167,7 @@ def _add_narrow_tile(X: Float32Array, length: int, i: int, j: int, S: Float32Arr
 
 
 @kernel
-def _add_to(row: Any, j: int, left: Any, right: Any) -> None:
+def _add_two(row: Any, j: int, left: Any, right: Any) -> None:
     _add_one(row, j, left)
     _add_one(row, j + LANES, right)
 
@@ -174,8 +178,8 @@ def _add_one(row: Any, j: int, vector: Any) -> None:
 
 
 @kernel
-def _factorise(A: Float32Array, n_dims: int) -> None:
-    """A <- the lower triangles L with L L' = A, with 1 / L_ii on the diagonals."""
+def _factorize_systems(A: Float32Array, n_dims: int) -> None:
+    """Replace the lower triangles A by their Cholesky factors L, with 1 / L_ii on the diagonals."""
     column = np.empty(n_dims * LANES, np.float32)
     for j in range(n_dims):
         at = (j * (j + 1) // 2 + j) * LANES
@@ -193,8 +197,8 @@ def _factorise(A: Float32Array, n_dims: int) -> None:
 
 
 @kernel
-def _solve(L: Float32Array, h: Float32Array, e: Float32Array, n_dims: int) -> None:
-    """H <- L'^-1 L^-1 h, the means, and e <- L'^-1 e, the noise; L has 1 / L_ii on its diagonals."""
+def _solve_systems(L: Float32Array, h: Float32Array, e: Float32Array, n_dims: int) -> None:
+    """Replace h by L'^-1 L^-1 h, the means, and e by L'^-1 e, the noise; L has 1 / L_ii on its diagonals."""
     for j in range(n_dims):
         at = (j * (j + 1) // 2 + j) * LANES
         x = multiply(load(h, j * LANES), load(L, at))
@@ -218,15 +222,15 @@ def _squared_error(
     stop: int,
     others: Int32Array,
     residuals: Float32Array,
-    theirs: Float32Array,
+    other_vectors: Float32Array,
     bias: np.float32,
     factors: Float32Array,
 ) -> np.float32:
-    """Sum of squared errors of the ratings start..stop; `factors` must be 0 in place of the bias."""
+    """Return the sum of squared errors of ratings start..stop; the first of `factors` must be 0."""
     n_dims, total = len(factors), np.float32(0)
     vector_end = n_dims // LANES * LANES
     for t in range(start, stop):
-        x, s = row_of(theirs, others[t]), repeat(np.float32(0))
+        x, s = row_of(other_vectors, others[t]), repeat(np.float32(0))
         for f in range(0, vector_end, LANES):
             s = multiply_add(load(x, f), load(factors, f), s)
         product = sum_lanes(s)
@@ -241,12 +245,12 @@ def _squared_error(
 def sum_rows(
     indptr: Int64Array, others: Int32Array, weights: Float32Array, table: Float32Array, out: Float32Array, start: int, stop: int
 ) -> None:
-    """out[n] <- weights[n] times the sum of the table's rows that list n names, for n from start to stop."""
+    """Set out[n] to weights[n] times the sum of the rows of `table` in list n, for n in start..stop."""
     width = table.shape[1]
-    wide, vector_end = width // (4 * LANES) * (4 * LANES), width // LANES * LANES
+    wide_end, vector_end = width // (4 * LANES) * (4 * LANES), width // LANES * LANES
     for n in range(start, stop):
         first, end, o, weight = indptr[n], indptr[n + 1], row_of(out, n), repeat(weights[n])
-        for f in range(0, wide, 4 * LANES):
+        for f in range(0, wide_end, 4 * LANES):
             s0 = s1 = s2 = s3 = repeat(np.float32(0))
             for t in range(first, end):
                 row = row_of(table, others[t])
@@ -256,7 +260,7 @@ def sum_rows(
             store(o, f + LANES, multiply(s1, weight))
             store(o, f + 2 * LANES, multiply(s2, weight))
             store(o, f + 3 * LANES, multiply(s3, weight))
-        for f in range(wide, vector_end, LANES):
+        for f in range(wide_end, vector_end, LANES):
             s0 = repeat(np.float32(0))
             for t in range(first, end):
                 s0 = add(s0, load(row_of(table, others[t]), f))
@@ -273,15 +277,15 @@ def co_occurrences(
     indptr: Int64Array,
     others: Int32Array,
     other_indptr: Int64Array,
-    back: Int32Array,
+    other_lists: Int32Array,
     other_weights: Float32Array,
     out: Float32Array,
     start: int,
     stop: int,
 ) -> None:
-    """out[a, b] <- the sum of `other_weights` over what lists a and b share, for a from start to stop.
+    """Add to out[a, b] the sum of `other_weights` over the ids that lists a and b share, for a in start..stop.
 
-    `back[other_indptr[o]:other_indptr[o + 1]]` are the lists that name o.
+    `other_lists[other_indptr[o]:other_indptr[o + 1]]` are the lists that contain id o.
     """
     for a in range(start, stop):
         row = out[a]
@@ -289,4 +293,4 @@ def co_occurrences(
             o = others[t]
             weight = other_weights[o]
             for s in range(other_indptr[o], other_indptr[o + 1]):
-                row[back[s]] += weight
+                row[other_lists[s]] += weight

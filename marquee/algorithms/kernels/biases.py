@@ -1,4 +1,4 @@
-"""The biases of users and items: one side's least squares, and an epoch of gradient descent."""
+"""Kernels of user and item biases: least squares for one side, and an epoch of gradient descent."""
 
 from marquee.algorithms.kernels.jit import kernel
 from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
@@ -16,9 +16,9 @@ def least_squares_biases(
     other_biases: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Solve for the biases of the groups from `start` to `stop`, those of the other side being given.
+    """Set the biases of rows start..stop to their regularized least-squares solution, given `other_biases`.
 
-    Written order: adding up in vector registers would need gathers, which took three times as long.
+    Residuals are added one by one: vector registers would need gathers, which took three times as long.
     """
     for g in range(start, stop):
         residuals = 0.0
@@ -38,9 +38,9 @@ def bias_epoch(
     bu: FloatArray,
     bi: FloatArray,
 ) -> float:
-    """Visit every rating once, user by user; return the sum of the squared errors met.
+    """Update the biases at every rating, user by user; return the sum of squared errors before the updates.
 
-    A step is b <- decay b + rate e, with decay = 1 - rate * regularisation.
+    An update is b <- decay b + rate e, with decay = 1 - rate * regularization.
     """
     total = 0.0
     for u in range(len(indptr) - 1):

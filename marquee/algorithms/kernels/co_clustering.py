@@ -1,7 +1,6 @@
-"""Co-clustering: which cluster explains a user's or an item's ratings best, and sums over co-clusters.
+"""Kernels of co-clustering: assignment of users or items to clusters, and sums over co-clusters.
 
-Sums are in the order in which they are written, which is the twin's: it decides between clusters whose
-errors are equal but for rounding.
+Terms are added in the order of the twin, which decides between clusters whose errors differ only by rounding.
 """
 
 import numpy as np
@@ -26,9 +25,9 @@ def best_clusters(
     co_averages: Float64Array,
     out: Int64Array,
 ) -> None:
-    """The cluster of least squared error of each user, or of each item, from `start` to `stop`.
+    """Assign users (or items) start..stop to the cluster of least squared error; ties go to the first.
 
-    `co_averages` has a row for each cluster of the other side. Of equal clusters the first is taken.
+    `co_averages` has one row per cluster of the other side.
     """
     errors = np.empty(len(cluster_averages))
     for g in range(start, stop):
@@ -63,7 +62,7 @@ def co_cluster_sums(
     counts: Int64Array,
     sums: Float64Array,
 ) -> None:
-    """Add the ratings of the users from `start` to `stop` to the numbers and sums of each co-cluster."""
+    """Add the ratings of users start..stop to the `counts` and `sums` of their co-clusters."""
     for u in range(start, stop):
         count, total = counts[cltr_u[u]], sums[cltr_u[u]]
         for t in range(indptr[u], indptr[u + 1]):

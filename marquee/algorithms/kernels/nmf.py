@@ -1,4 +1,4 @@
-"""Non-negative factors: the multiplicative update of one side, and the estimates that biases move."""
+"""Kernels of non-negative matrix factorization: updates of the factors of one side, and of the biases."""
 
 from typing import Any
 
@@ -38,14 +38,14 @@ def update_factors(
     out: FloatArray,
     squared_errors: Float64Array,
 ) -> None:
-    """Write the next factors of the groups from `start` to `stop`, and the squared error that each met.
+    """Write the updated factors of rows start..stop, and each row's sum of squared errors before the update.
 
-    `estimates` beside the `values` are taken as they are; none at all (length 0) means that they are the
-    dot products of the factors. Four ratings are added up at a time: to load and store the sums for each
-    took twice as long. A factor of 0 stays 0, so factors may be padded with zeros.
+    `estimates` are parallel to `values`; if empty, they are the dot products of the factors. Four ratings are
+    added at a time: loading and storing the sums for each rating took twice as long. A factor of 0 stays 0,
+    so factors may be padded with zeros.
     """
     width = factors.shape[1]
-    given = len(estimates) > 0
+    has_estimates = len(estimates) > 0
     numerator, denominator = np.empty_like(factors[0]), np.empty_like(factors[0])
     for g in range(start, stop):
         own = row_of(factors, g)
@@ -57,7 +57,7 @@ def update_factors(
             a, b = row_of(other_factors, others[t]), row_of(other_factors, others[t + 1])
             c, d = row_of(other_factors, others[t + 2]), row_of(other_factors, others[t + 3])
             ra, rb, rc, rd = values[t], values[t + 1], values[t + 2], values[t + 3]
-            if given:
+            if has_estimates:
                 ea, eb, ec, ed = estimates[t], estimates[t + 1], estimates[t + 2], estimates[t + 3]
             else:
                 ea, eb, ec, ed = _four_dots(own, a, b, c, d, width)
@@ -66,7 +66,7 @@ def update_factors(
             total += (ra - ea) ** 2 + (rb - eb) ** 2 + (rc - ec) ** 2 + (rd - ed) ** 2
         for t in range(end - (end - first) % 4, end):
             a, ra = row_of(other_factors, others[t]), values[t]
-            ea = estimates[t] if given else dot(own, a, width)
+            ea = estimates[t] if has_estimates else dot(own, a, width)
             for f in range(width):
                 numerator[f] += number(a, f) * ra
                 denominator[f] += number(a, f) * ea
@@ -80,7 +80,7 @@ def update_factors(
 
 @kernel
 def _four_dots(own: Any, a: Any, b: Any, c: Any, d: Any, width: int) -> tuple[Any, Any, Any, Any]:
-    """Dot products of `own` and four others; the width must be a multiple of `LANES`."""
+    """Return the dot products of `own` with four rows; the width must be a multiple of `LANES`."""
     sa = sb = sc = sd = zeros(own)
     for f in range(0, width, lanes_of(own)):
         x = load(own, f)
@@ -111,9 +111,10 @@ def move_biases(
     bi: FloatArray,
     estimates: Float64Array,
 ) -> None:
-    """Visit every rating once, user by user: add mean and biases to the dot product, then step the biases.
+    """Update the biases at every rating, user by user, and turn dot products into estimates.
 
-    `estimates` holds the dot products and becomes the estimates. `rates` and `decays` are those of bu, bi.
+    `estimates` holds the dot products; the mean and the biases before the update are added to them in place.
+    `rates` and `decays` are those of bu and bi.
     """
     rate_u, rate_i = rates
     decay_u, decay_i = decays

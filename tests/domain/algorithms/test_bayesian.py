@@ -325,7 +325,7 @@ def test_surprise_cross_validates_and_searches_it(data: RatingSample) -> None:
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(name: str, value: object, data: RatingSample) -> None:
-    with pytest.raises(ParameterError, match=f"BayesianMF: {name}="):
+    with pytest.raises(ParameterError, match=f"BayesianMF: {name} must be"):
         BayesianMF(**SMALL | {name: value}).fit(data.matrix)
 
 
