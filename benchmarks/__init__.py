@@ -1,6 +1,6 @@
 """Benchmarks of Marquee and of the libraries it is compared with.
 
 Each benchmark runs as `python -m benchmarks.NAME [--quick] [--json FILE]` and prints its results with the
-targets. The JSON file is a list of rows with the keys what, ours, peer, ratio, unit and n. A ratio above 1 means
-that Marquee is better; in `benchmarks.synthetic`, a ratio of 1 means that the data sets are equal.
+targets. The JSON file is a list of rows with the keys what, ours, peer, ratio, unit and n. A ratio above 1
+means that Marquee is better; in `benchmarks.synthetic`, a ratio of 1 means that the data sets are equal.
 """

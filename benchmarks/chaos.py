@@ -32,7 +32,7 @@ from experiments.tracking.model_registry import ModelVersion
 from marquee.model.fitted_model import load_model
 from pipelines.commands.up import build_stack_config, start_stack
 from pipelines.rollout.actuator import StackActuator
-from pipelines.support.bento import BentoContent, get_bento_folder, ensure_bento
+from pipelines.support.bento import BentoSpec, ensure_bento, get_bento_folder
 from service.gateway.traffic_split import query_servers
 from service.stack.pid_files import find_process
 from service.stack.stack_config import STABLE, Arm, StackConfig, find_free_ports
@@ -230,7 +230,7 @@ def _unlimited_stack_config(folder: Path, replicas: int) -> StackConfig:
 
 
 def _make_arm(model: Path, digest: str, version: int) -> Arm:
-    content = BentoContent("marquee", digest, ModelVersion("marquee", version, "0f0f"), None)
+    content = BentoSpec("marquee", digest, ModelVersion("marquee", version, "0f0f"), None)
     return Arm(str(get_bento_folder(ensure_bento(content, model))), version)
 
 

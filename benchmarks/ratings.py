@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from marquee.errors import DataError, SourceError
+from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.splitting import shuffle_rows
-from marquee.interactions.table import ITEM, RATING, USER
 from marquee.synthetic import SyntheticSpec, generate
 
 SEED = 0

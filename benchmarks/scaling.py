@@ -30,8 +30,8 @@ from benchmarks.process_jobs import Job, JobResult, run_job, serve_job
 from benchmarks.ratings import RATING_SCALE
 from benchmarks.result_rows import ResultRow, check_mark, write_rows
 from marquee.algorithms.svd import SVD
+from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.interactions.table import ITEM, RATING, USER
 
 MILLION = 1_000_000
 SIZES = (1, 2, 5, 10, 20)  # millions of ratings

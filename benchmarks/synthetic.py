@@ -19,7 +19,7 @@ from surprise.model_selection import KFold
 from benchmarks.command import benchmark_parser
 from benchmarks.ratings import find_movielens
 from benchmarks.result_rows import write_rows
-from marquee.interactions.table import ITEM, RATING, USER
+from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.metrics.beyond_accuracy import gini_of_counts
 from marquee.synthetic import SyntheticSpec, generate, generate_chunks
 

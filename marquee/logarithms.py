@@ -1,10 +1,10 @@
 """Logarithms with the same bits on every processor.
 
-NumPy and the C library use other instructions where the processor has them (AVX-512, fused multiply-add), and
-their results then differ in the last bit. These functions use only operations that IEEE 754 defines exactly.
+NumPy and the C library choose instructions by processor (AVX-512, fused multiply-add), so the last bit of
+their results differs between machines. These functions use only operations that IEEE 754 defines exactly.
 
-The algorithm is that of `e_log.c` in fdlibm (Sun Microsystems, 1993): x = 2^k (1 + f) with 1 + f between the
-roots of 1/2 and 2, and a polynomial in s = f / (2 + f).
+The algorithm is that of `e_log.c` in fdlibm (Sun Microsystems, 1993): x = 2^k (1 + f), where 1 + f is between
+the square roots of 1/2 and 2, and a polynomial in s = f / (2 + f).
 """
 
 from typing import Any
@@ -14,34 +14,39 @@ import numpy.typing as npt
 
 from marquee.arrays import Float64Array, Int64Array
 
-LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # k times the high part is exact
+LN2_HIGH, LN2_LOW = (
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+)  # their sum is ln 2; k times the high part is exact
 ROOT_HALF = 0.5**0.5
 
 
 def log(x: npt.ArrayLike) -> Float64Array:
-    """Natural logarithms of positive normal numbers, within one unit in the last place."""
+    """Return the natural logarithms of positive normal numbers, within one unit in the last place."""
     return np.asarray(log_of_parts(*_parts(x)))
 
 
 def log2(x: npt.ArrayLike) -> Float64Array:
-    """Logarithms to base 2 of positive normal numbers; those of powers of 2 are exact."""
+    """Return the base-2 logarithms of positive normal numbers; those of powers of 2 are exact."""
     f, k = _parts(x)
     return np.asarray(k + log_of_parts(f, 0) / (LN2_HIGH + LN2_LOW))
 
 
 def log_of_parts(f: Any, k: Any) -> Any:
-    """Natural logarithm of 2^k (1 + f): of arrays, or in a kernel of numbers."""
+    """Return the natural logarithm of 2^k (1 + f), for arrays or, in a kernel, for scalars."""
     s, half_square = f / (2 + f), 0.5 * f * f
     z = s * s
     w = z * z
-    even = w * (3.999999999940941908e-01 + w * (2.222219843214978396e-01 + w * 1.531383769920937332e-01))
-    odd = 2.857142874366239149e-01 + w * (1.818357216161805012e-01 + w * 1.479819860511658591e-01)
-    rest = even + z * (6.666666666666735130e-01 + w * odd)
-    return k * LN2_HIGH - ((half_square - (s * (half_square + rest) + k * LN2_LOW)) - f)
+    even_terms = w * (
+        3.999999999940941908e-01 + w * (2.222219843214978396e-01 + w * 1.531383769920937332e-01)
+    )
+    odd_terms = 2.857142874366239149e-01 + w * (1.818357216161805012e-01 + w * 1.479819860511658591e-01)
+    polynomial = even_terms + z * (6.666666666666735130e-01 + w * odd_terms)
+    return k * LN2_HIGH - ((half_square - (s * (half_square + polynomial) + k * LN2_LOW)) - f)
 
 
 def _parts(x: npt.ArrayLike) -> tuple[Float64Array, Int64Array]:
     """Return f and k with x = 2^k (1 + f)."""
     mantissa, k = np.frexp(np.asarray(x, dtype=np.float64))
-    small = mantissa < ROOT_HALF
-    return np.where(small, 2 * mantissa, mantissa) - 1, k.astype(np.int64) - small
+    is_small = mantissa < ROOT_HALF
+    return np.where(is_small, 2 * mantissa, mantissa) - 1, k.astype(np.int64) - is_small

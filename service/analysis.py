@@ -38,7 +38,7 @@ from marquee.model.fitted_model import load_model
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import CANARY, STABLE
 from marquee.rollout.cohort import Cohort, Failure, Objective
-from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import EvidenceGap, RolloutConditions
 from marquee.rollout.policy import PromotionPolicy, decide
 from service.settings import Settings

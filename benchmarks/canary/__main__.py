@@ -37,7 +37,7 @@ from benchmarks.canary.simulated_users import mean_click_through
 from benchmarks.canary.simulation import SimulatedRollout, simulate_rollout, simulation_policy
 from benchmarks.command import run_benchmark
 from benchmarks.result_rows import ResultRow, check_mark
-from marquee.rollout.decision import ReasonCode
+from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.state import RolloutOutcome
 
 N_ROLLOUTS, N_POWER_ROLLOUTS, N_DETECTIONS, N_HEALTHY, MIN_RUNS = 2000, 200, 200, 40, 4
@@ -143,7 +143,8 @@ def alarm_row(
         seconds = list(pool.map(simulate, range(n_runs)))
     median, p95 = float(np.median(seconds)), float(np.quantile(seconds, 0.95, method="higher"))
     n_early = sum(each == 0 for each in seconds)
-    note = f"target {target_s:g} s {check_mark(median <= target_s)}; p95 {p95:.1f} s, false alarms before: {n_early}"
+    target = f"target {target_s:g} s {check_mark(median <= target_s)}"
+    note = f"{target}; p95 {p95:.1f} s, false alarms before: {n_early}"
     start = f"{failure_s:g} s" if failure_s < MINUTE_S else f"{failure_s / MINUTE_S:g} min"
     title = f"{fault.name} after {start}, {allocation:.0%} of 200 requests/s: until rolled back"
     return ResultRow(title, median, None, None, "s", n_runs, note)

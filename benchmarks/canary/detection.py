@@ -16,7 +16,7 @@ from marquee.events import Exposure
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import CANARY, STABLE
 from marquee.rollout.cohort import Cohort, Failure
-from marquee.rollout.decision import Action
+from marquee.rollout.decision_types import Action
 from marquee.rollout.evidence import RolloutConditions
 from marquee.rollout.policy import decide
 

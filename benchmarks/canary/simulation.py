@@ -10,7 +10,7 @@ from experiments.config import load_params
 from marquee.arrays import Float64Array
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import PerArm
-from marquee.rollout.decision import Action, ReasonCode
+from marquee.rollout.decision_types import Action, ReasonCode
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
 from marquee.rollout.policy import PromotionPolicy, decide
 from marquee.rollout.state import OUTCOME_OF_ACTION, RolloutOutcome

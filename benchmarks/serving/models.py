@@ -32,7 +32,9 @@ def write_movielens_model(folder: Path, ratings: pd.DataFrame) -> InteractionMat
     assert isinstance(model, SVD)
     titles = StringTable.from_strings([f"Title of item {item}" for item in matrix.item_ids])
     no_genres = StringTable.from_strings([""] * matrix.n_items)
-    write_model(folder, build_model_arrays(model, matrix, (titles, no_genres), n=100, noise=0.76), MANIFEST_FIELDS)
+    write_model(
+        folder, build_model_arrays(model, matrix, (titles, no_genres), n=100, noise=0.76), MANIFEST_FIELDS
+    )
     return matrix
 
 

@@ -7,6 +7,6 @@ peer_job              the same of Cornac, LensKit or implicit, in their own envi
 paired_runs           runs of two libraries in turn, and their comparison
 sections              sections of the benchmark, one function each
 comparisons           results: Marquee's value, the peer's, the target; to and from JSON
-tables                results as Markdown tables
+result_tables         results as Markdown tables
 speedup_figure        results as a bar chart
 """

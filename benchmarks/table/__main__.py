@@ -22,8 +22,8 @@ from benchmarks.table import sections
 from benchmarks.table.compared_algorithms import PEERS, QUICK_EPOCHS, TWIN_TITLES, select_twins
 from benchmarks.table.comparisons import Comparison, Measure, read_comparisons, write_comparisons
 from benchmarks.table.paired_runs import MAX_REPEATED_SECONDS, REPEATS, RunSettings
+from benchmarks.table.result_tables import MAX_RMSE_LOSS, format_document, format_ratio, format_seconds
 from benchmarks.table.speedup_figure import draw_speedups
-from benchmarks.table.tables import MAX_RMSE_LOSS, format_document, format_ratio, format_seconds
 from marquee.errors import ConfigError, MarqueeError
 
 QUICK_TEST_ROWS = 20_000  # of each fold, with --quick

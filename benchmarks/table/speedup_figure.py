@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR, PEER_COLOR, TEXT_COLOR
 from benchmarks.table.comparisons import SURPRISE, Comparison, Measure
-from benchmarks.table.tables import format_ratio, format_seconds, select, subjects
+from benchmarks.table.result_tables import format_ratio, format_seconds, select, subjects
 
 BAR_HEIGHT = 0.38
 LABEL_ROOM = 5  # right end of the axis, as a multiple of the longest bar

@@ -20,7 +20,7 @@ from benchmarks.folds import N_FOLDS, read_fold, read_ratings, toy_ratings
 from benchmarks.process_jobs import Job, JobResult, serve_job
 from benchmarks.ratings import RATING_SCALE, SEED
 from benchmarks.stopwatch import Stopwatch, time_repeats
-from marquee.interactions.table import ITEM, RATING, USER
+from marquee.interactions.columns import ITEM, RATING, USER
 
 
 class FoldPredictions(NamedTuple):

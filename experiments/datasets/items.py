@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from experiments.datasets.readers import read_table
 from experiments.datasets.tables import ArrowColumn, TableFormat
+from marquee.interactions.columns import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 from marquee.interactions.raw_schema import PARSE_ERROR, valid_id_mask
-from marquee.interactions.table import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.datasets.tables import TableFormat
-from marquee.interactions.table import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
+from marquee.interactions.columns import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens"
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from experiments.datasets.csv_header import missing_column_message, repeated_column_message
 from experiments.datasets.tables import ArrowColumn, RawTable, TableFormat
 from marquee.errors import DataError, one_line_message
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.raw_schema import LINE, PARSE_ERROR
-from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
 
 NUMERIC_TYPES = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_timestamp)
 

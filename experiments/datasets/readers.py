@@ -17,8 +17,8 @@ from experiments.datasets.movielens import RELEASES
 from experiments.datasets.parquet_reader import read_parquet
 from experiments.datasets.tables import ArrowColumn, RawTable, TableFormat
 from marquee.errors import ConfigError, DataError
+from marquee.interactions.columns import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
 from marquee.interactions.raw_schema import LINE, PARSE_ERROR, RATING_TEXT, RAW, TIMESTAMP_TEXT
-from marquee.interactions.table import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ParsedNumbers:
     invalid_texts: ArrowColumn  # str, the text of a cell that is not a number, else null
 
 
-def source_formats(data: DataParams) -> SourceFormats:
+def choose_table_formats(data: DataParams) -> SourceFormats:
     """Return the formats of a source's tables.
 
     Raises:

@@ -25,7 +25,7 @@ from experiments.datasets.movielens import BASE_URL, RELEASES, MovieLensRelease
 from marquee.errors import SourceError
 from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import md5_of
-from marquee.interactions.table import ITEM_COLUMNS, RATING_COLUMNS
+from marquee.interactions.columns import ITEM_COLUMNS, RATING_COLUMNS
 from marquee.seeds import seed_for
 from marquee.synthetic import SyntheticSpec, generate
 

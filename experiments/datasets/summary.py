@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.validation import ValidationResult
 
 

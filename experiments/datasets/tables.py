@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from marquee.interactions.table import USER
+from marquee.interactions.columns import USER
 
 ArrowColumn: TypeAlias = Any  # pa.Array or pa.ChunkedArray; PyArrow has no type hints
 

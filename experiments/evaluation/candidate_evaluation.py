@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from experiments.evaluation.candidate_metrics import (
+from experiments.evaluation.candidate_record import (
     CandidateMetrics,
     MeasuredCost,
     MetricValues,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from experiments.evaluation.candidate_metrics import LOWER_IS_BETTER, CandidateMetrics, SplitComparison
+from experiments.evaluation.candidate_record import LOWER_IS_BETTER, CandidateMetrics, SplitComparison
 from experiments.evaluation.cross_validation import FoldData, fold_data
 from experiments.evaluation.model_evaluation import (
     EvaluationProtocol,
@@ -27,9 +27,9 @@ from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.threads import limit_threads
 from marquee.arrays import Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
+from marquee.interactions.columns import TIMESTAMP
 from marquee.interactions.matrix import EncodedInteractions
 from marquee.interactions.splitting import split_at_random, split_by_time
-from marquee.interactions.table import TIMESTAMP
 from marquee.top_n import PADDING
 
 

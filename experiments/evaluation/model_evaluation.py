@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.evaluation.candidate_metrics import MetricValues
+from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.retrieval import recommend_lists

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from experiments.evaluation.candidate_metrics import MetricValues
+from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.model_evaluation import EvaluationProtocol, evaluate_model, has_relevant_items
 from marquee.algorithms.base import Algorithm

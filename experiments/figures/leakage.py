@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.evaluation.candidate_metrics import LOWER_IS_BETTER, RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.candidate_record import LOWER_IS_BETTER, RANDOM_BASELINE, CandidateMetrics
 from experiments.figures.style import COLORS, assign_styles, spread_labels
 from experiments.selection.search_results import SearchResults
 

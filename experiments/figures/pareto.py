@@ -6,7 +6,7 @@ from math import inf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.evaluation.candidate_metrics import CandidateMetrics
+from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.figures.style import FAINT, INK, SeriesStyle, assign_styles, plain_numbers
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.search_results import SearchResults

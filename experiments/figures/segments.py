@@ -6,7 +6,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.evaluation.candidate_metrics import RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.candidate_record import RANDOM_BASELINE, CandidateMetrics
 from experiments.figures.style import COLORS, FAINT
 from experiments.selection.search_results import SearchResults
 from marquee.metrics.segments import ITEM_SEGMENTS, USER_SEGMENTS

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from experiments.evaluation.candidate_metrics import (
+from experiments.evaluation.candidate_record import (
     BEYOND_ACCURACY,
     ERRORS,
     HIGHER_IS_BETTER,

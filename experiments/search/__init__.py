@@ -2,7 +2,7 @@
 
 run                     runs a search round by round and collects the results
 ├── specification       inputs of a search, and the search key
-├── scheduler           which trainings to run, in which order
+├── round_planner       which trainings to run, in which order
 │   └── budget          adaptive allocation of trainings to candidates
 ├── training_queue      waiting, running and finished trainings in an Optuna study per candidate
 │   ├── storage         database or file of the studies; journal_backend: the format of that file

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 
-from experiments.search.scheduler import ScheduledTraining, Scheduler
+from experiments.search.round_planner import RoundPlanner, ScheduledTraining
 from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
 from experiments.search.storage import JOURNAL
@@ -40,15 +40,15 @@ def run_search(spec: SearchSpec, on_training: OnTraining) -> list[Trial]:
     spaces = candidate_spaces(spec.search)
     assignment = spec.assignment()
     queue = assignment.open_queue(spaces, spec.seed, create=True)
-    scheduler = Scheduler(spec.search, spaces, spec.seed, spec.metric)
+    planner = RoundPlanner(spec.search, spaces, spec.seed, spec.metric)
     time_limit = TimeLimit(spec.search.max_minutes)
-    collector = ResultCollector(queue, on_training, scheduler.max_trainings)
+    collector = ResultCollector(queue, on_training, planner.max_trainings)
     # Complete rounds only, so that a resumed search schedules the same trainings.
     results: dict[TrainingId, TrainingResult] = {}
     queue.open()
     with WorkerPool(assignment) as workers:
         collector.poll()
-        while not time_limit.is_over and (trainings := scheduler.next_round(results)):
+        while not time_limit.is_over and (trainings := planner.next_round(results)):
             _enqueue(queue, trainings, len(results), collector)
             ids = {training.id for training in trainings}
             while not (collector.has_all(ids) or time_limit.is_over):

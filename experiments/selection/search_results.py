@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from experiments.evaluation.candidate_metrics import ERRORS, CandidateMetrics
+from experiments.evaluation.candidate_record import ERRORS, CandidateMetrics
 from experiments.search.trials import Trial
 
 ABBREVIATIONS = {"rmse": "RMSE", "mae": "MAE", "ndcg": "NDCG", "map": "MAP", "mrr": "MRR"}

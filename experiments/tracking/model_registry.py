@@ -20,9 +20,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
-from experiments.tracking.store import convert_mlflow_errors, store_lock, tracking_uri
+from experiments.tracking.store_access import convert_mlflow_errors, store_lock, tracking_uri
 from marquee.errors import TrackingError
-from marquee.interactions.table import USER
+from marquee.interactions.columns import USER
 from marquee.model.manifest import MANIFEST_NAME
 
 CHAMPION, CHALLENGER = "champion", "challenger"

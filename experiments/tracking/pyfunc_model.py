@@ -10,7 +10,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from marquee.interactions.table import USER
+from marquee.interactions.columns import USER
 from marquee.model.fitted_model import load_model
 
 

@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from experiments.figures.rollout import RolloutPoint, plot_rollout
 from experiments.figures.style import figure_style, standalone, to_svg
-from experiments.tracking.store import convert_mlflow_errors, store_lock, tracking_uri
+from experiments.tracking.store_access import convert_mlflow_errors, store_lock, tracking_uri
 from marquee.finite_values import drop_non_finite
 
 RUN_KIND = "rollout"

@@ -22,7 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from experiments.search.trials import Trial, rank_trials
 from experiments.tracking.data_version import DataVersion
-from experiments.tracking.store import (
+from experiments.tracking.store_access import (
     SQLITE_PREFIX,
     convert_mlflow_errors,
     enable_write_ahead_log,
@@ -167,7 +167,7 @@ class ExperimentTracker:
             )
         return [run.info.run_id for run in runs]
 
-    def best_trial_runs(self, search_run: str, metric: str, n: int) -> list[str]:
+    def top_trial_runs(self, search_run: str, metric: str, n: int) -> list[str]:
         """Return the ids of the n best trial runs of a search, lowest error first."""
         with convert_mlflow_errors(self.uri):
             runs = [run for run in self._child_runs(search_run) if metric in run.data.metrics]

@@ -1,4 +1,4 @@
-"""Bayesian matrix factorisation: instead of the best factors, all that are likely, on average."""
+"""Bayesian matrix factorization: the average of many models drawn from the posterior, by Gibbs sampling."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,24 +12,24 @@ import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import EpochResult
-from marquee.algorithms.gibbs import Sampler, Side
+from marquee.algorithms.gibbs import GibbsSampler, Side
 from marquee.algorithms.kernels.sgd import svd_epoch
-from marquee.algorithms.low_rank import Draw, centred, compact
+from marquee.algorithms.low_rank import PosteriorDraw, center_factors, compress_draws
 from marquee.algorithms.parameters import DTYPES, require_choice, require_integer, require_number
-from marquee.algorithms.side_information import Link
+from marquee.algorithms.side_information import FeatureRegression
 from marquee.algorithms.svd import FactorModel, RandomState
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.trainset import Trainset
 from marquee.arrays import Float32Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix
 
-REG_BIAS = 0.02  # of the warm start
-FLAT = 1e-9  # of the largest rating: ratings that differ by less are all the same
-LEAST_REG = 1e-3  # of a link: with less a single feature could do anything
+WARM_REG_BIAS = 0.02  # regularization of biases in the warm start
+MIN_RELATIVE_SPREAD = 1e-9  # share of the largest rating; ratings that differ by less count as constant
+MIN_REG = 1e-3  # of reg_user and reg_item; with less, a single feature has unbounded influence
 
 
 class BayesianMF(FactorModel):
-    r"""Biased matrix factorisation, averaged over the posterior, with links to who rated what.
+    r"""Biased matrix factorization, averaged over the posterior, with the rated pairs as side information.
 
     .. math::
         r_{ui} &\sim \mathcal N(\mu + b_u + b_i + q_i^T p_u, \alpha^{-1}) \\
@@ -38,44 +38,52 @@ class BayesianMF(FactorModel):
         (b_i, q_i) &\sim \mathcal N\Big(m_I + |U_i|^{-1/2} \sum_{v \in U_i} z_v, \Lambda_I^{-1}\Big), \qquad
             z_v \sim \mathcal N(0, (\lambda_I \Lambda_I)^{-1})
 
-    with Normal-Wishart priors of :math:`(m, \Lambda)` and :math:`\alpha \sim \Gamma(1, 1)`, on ratings that
-    are shifted and scaled to mean 0 and variance 1. The y are SVD++'s implicit feedback, the z the same of
-    items. An epoch is a sweep of a Gibbs sampler over all of these, from a warm start by SGD; a draw of the
-    :math:`q_i` and the mean of :math:`p_u` given it make one model, and the model after e epochs is the
-    average of those of the last :math:`e - \min(` `n_burn`, :math:`\lfloor e / 2 \rfloor)`.
+    with Normal-Wishart priors of :math:`(m, \Lambda)` and :math:`\alpha \sim \Gamma(1, 1)`, on ratings
+    standardized to mean 0 and variance 1. The y are the implicit feedback of SVD++; the z are their
+    counterpart for items. An epoch is one sweep of a Gibbs sampler over all of these variables, after a warm
+    start by SGD. Each sweep gives one model: a draw of the :math:`q_i`, and the mean of :math:`p_u` given
+    that draw. The model after e epochs is the average of all but the first min(n_burn, e // 2) of them.
 
-    It is served as :math:`\mu + b_u + b_i + q_i^T p_u` with at most `rank` factors: the best approximation
-    of the average. On MovieLens 1M rank 64 costs 0.0001 of RMSE, rank 32 costs 0.0004.
+    The fitted model is the best approximation of this average with at most `rank` factors, and predicts
+    :math:`\mu + b_u + b_i + q_i^T p_u`. On MovieLens 1M, rank 64 costs 0.0001 of RMSE and rank 32 costs
+    0.0004.
+
+    Memory while fitting: 4 bytes per factor of each user and item for each epoch (80 MB for MovieLens 1M),
+    and two square matrices of min(n_users, n_items) rows, unless these would exceed
+    `side_information.MAX_FACTORIZED_ROWS`.
 
     Salakhutdinov and Mnih (2008), Bayesian Probabilistic Matrix Factorization using MCMC; Simm and others
-    (2017), Macau (the links); Rendle, Zhang and Koren (2019), On the Difficulty of Evaluating Baselines
-    (why biases, both links and no more). Fitting keeps 4 bytes a factor of every user and item for every
-    epoch: 80 MB for MovieLens 1M; and two matrices of the shorter side squared, unless it is longer than
-    `side_information.LARGEST`.
+    (2017), Macau (the regression on features); Rendle, Zhang and Koren (2019), On the Difficulty of
+    Evaluating Baselines (why biases and both regressions suffice).
 
     Args:
-        n_factors: length of the factor vectors of a draw; 0: biases only.
-        n_epochs: number of sweeps. More are better, ever less so; 0: the warm start.
-        n_burn: sweeps that are left out of the average, at most the first half of them.
-        reg_user: :math:`\lambda_U`: how little the items that a user rated say of the user, above 0.
-        reg_item: :math:`\lambda_I`: how little the users that rated an item say of the item, above 0.
-        n_warm: epochs of the warm start.
-        lr_warm: its learning rate.
-        reg_warm: its regularisation of factors.
-        init_std_dev: standard deviation of the normal distribution that it begins with.
-        rank: the most factors that the served model has.
-        random_state: seed, or a generator; None: NumPy's global one.
+        n_factors: number of factors of a draw; 0: biases only.
+        n_epochs: number of sweeps; more are better, with diminishing returns. 0: the warm start only.
+        n_burn: number of first sweeps excluded from the average, at most half of all sweeps.
+        reg_user: :math:`\lambda_U`, at least 0.001; the higher, the less a user depends on the items rated.
+        reg_item: :math:`\lambda_I`, at least 0.001; the higher, the less an item depends on its raters.
+        n_warm: number of epochs of the warm start.
+        lr_warm: learning rate of the warm start.
+        reg_warm: regularization of factors in the warm start.
+        init_std_dev: standard deviation of the normal distribution of the initial factors.
+        rank: maximum number of factors of the fitted model.
+        random_state: seed or generator; None: NumPy's global generator.
         verbose: print each epoch.
-        dtype: of the attributes. Draws are always computed in single precision: their noise is a million
-            times its rounding.
+        dtype: type of the attributes. Draws are always computed in single precision: their noise is a million
+            times larger than its rounding error.
 
-    Attributes: `pu` (n_users, at most rank), `qi` (n_items, as many), `bu` (n_users,), `bi` (n_items,).
-    While epochs are iterated over, `pu` and `qi` are computed when they are first asked for.
+    Attributes:
+        pu: user factors (n_users, at most rank).
+        qi: item factors (n_items, at most rank).
+        bu: user biases (n_users,).
+        bi: item biases (n_items,).
+
+    During `epochs`, `pu` and `qi` are computed on first access.
     """
 
     step_parameters: ClassVar[tuple[str, ...]] = ("lr_warm", "reg_warm", "init_std_dev")
     learned_attributes: ClassVar[tuple[str, ...]] = ("bu", "bi")
-    _draws: deque[Draw] | None = None  # while learning
+    _draws: deque[PosteriorDraw] | None = None  # the draws to average; None except during training
 
     def __init__(
         self,
@@ -100,49 +108,49 @@ class BayesianMF(FactorModel):
         self.rank, self.random_state, self.verbose, self.dtype = rank, random_state, verbose, dtype
 
     def epochs(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
-        """As `EpochAlgorithm.epochs`; it ends, or is left off, with all attributes in their places."""
+        """As `EpochAlgorithm.epochs`; all attributes are set when the iteration ends or is abandoned."""
         try:
             yield from super().epochs(trainset)
         finally:
-            self._settle()
+            self._finish_training()
 
     @cached_property
     def pu(self) -> FloatArray:  # type: ignore[override]
         """User factors."""
-        return self._compact()[0]
+        return self._set_factors()[0]
 
     @cached_property
     def qi(self) -> FloatArray:  # type: ignore[override]
         """Item factors."""
-        return self._compact()[1]
+        return self._set_factors()[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds: the attributes, not the draws. Training that is under way goes on."""
+        """Return the attributes without the draws; a training in progress is not disturbed."""
         if self._draws is not None:
-            self._compact()
+            self._set_factors()
         return {**self.__dict__, "_draws": None}
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         require_integer(self, "n_factors", "n_burn", "n_warm")
         require_integer(self, "rank", minimum=1)
-        require_number(self, "reg_user", "reg_item", minimum=LEAST_REG)
+        require_number(self, "reg_user", "reg_item", minimum=MIN_REG)
         require_choice(self, "dtype", DTYPES)
 
     def _fit(self, matrix: InteractionMatrix) -> None:
         super()._fit(matrix)
-        self._settle()
+        self._finish_training()
 
     def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         state = self.random_state
         seed = state if isinstance(state, int | np.integer) else get_rng(state).randint(2**31)
         noise = np.random.default_rng(seed)
         spread = float(np.std(matrix.values))
-        self._unit = spread if spread > FLAT * np.abs(matrix.values).max() else 1.0
+        self._rating_spread = spread if spread > MIN_RELATIVE_SPREAD * np.abs(matrix.values).max() else 1.0
         weights = [side.counts / len(matrix.values) for side in (matrix.by_user, matrix.by_item)]
-        sampler, error = self._begun(matrix, noise)
-        self._draws = deque([centred(sampler.users.vectors, sampler.items.vectors, *weights)])
-        self._average()
+        sampler, error = self._start_sampler(matrix, noise)
+        self._draws = deque([center_factors(sampler.users.vectors, sampler.items.vectors, *weights)])
+        self._set_biases()
         self._check_convergence(0, error)
         yield None
         for epoch in count(1):
@@ -150,47 +158,49 @@ class BayesianMF(FactorModel):
                 error = float("nan")
                 error = sampler.sweep(noise)
             if isfinite(error):
-                self._draws.append(centred(*sampler.pair, *weights))
+                self._draws.append(center_factors(*sampler.pair, *weights))
                 while len(self._draws) > epoch - min(self.n_burn, epoch // 2):
                     self._draws.popleft()
-                self._average()
-            yield error * self._unit**2
+                self._set_biases()
+            yield error * self._rating_spread**2
 
-    def _begun(self, matrix: InteractionMatrix, noise: np.random.Generator) -> tuple[Sampler, float]:
-        """A sampler after the warm start, and the sum of squared errors of its last epoch."""
+    def _start_sampler(
+        self, matrix: InteractionMatrix, noise: np.random.Generator
+    ) -> tuple[GibbsSampler, float]:
+        """Return a sampler with the vectors of the warm start, and the squared error of its last epoch."""
         mean = self.trainset.global_mean
         residuals = [
-            ((side.values - mean) / self._unit).astype(np.float32)
+            ((side.values - mean) / self._rating_spread).astype(np.float32)
             for side in (matrix.by_user, matrix.by_item)
         ]
-        ahead: list[Callable[[], Any]] = [
+        tasks: list[Callable[[], Any]] = [
             lambda: self._warm_start(matrix, residuals[0], noise),
-            lambda: Link(matrix.by_user, matrix.by_item, self.reg_user),
-            lambda: Link(matrix.by_item, matrix.by_user, self.reg_item),
+            lambda: FeatureRegression(matrix.by_user, matrix.by_item, self.reg_user),
+            lambda: FeatureRegression(matrix.by_item, matrix.by_user, self.reg_item),
         ]
-        done: list[Any] = [None] * len(ahead)
+        results: list[Any] = [None] * len(tasks)
 
         def work(start: int, stop: int) -> None:
-            done[start:stop] = [make() for make in ahead[start:stop]]
+            results[start:stop] = [task() for task in tasks[start:stop]]
 
-        run_blocks(work, len(ahead), 1)
-        (users, items, error), of_users, of_items = done
+        run_blocks(work, len(tasks), 1)
+        (users, items, error), user_regression, item_regression = results
         sides = (
-            Side(matrix.by_user, residuals[0], of_users, users),
-            Side(matrix.by_item, residuals[1], of_items, items),
+            Side(matrix.by_user, residuals[0], user_regression, users),
+            Side(matrix.by_item, residuals[1], item_regression, items),
         )
-        return Sampler(*sides, error, len(residuals[0])), error
+        return GibbsSampler(*sides, error, len(residuals[0])), error
 
     def _warm_start(
         self, matrix: InteractionMatrix, residuals: Float32Array, noise: np.random.Generator
     ) -> tuple[Float32Array, Float32Array, float]:
-        """Bias and factors of each user and item by gradient descent, and the last epoch's squared error."""
+        """Train by SGD; return (bias, factors) of users and of items, and the last sum of squared errors."""
         sizes = (matrix.n_users, matrix.n_items)
         bu, bi = (np.zeros(size, dtype=np.float32) for size in sizes)
-        drawn = [noise.standard_normal((size, self.n_factors)) * self.init_std_dev for size in sizes]
-        pu, qi = (factors.astype(np.float32) for factors in drawn)
+        initial = [noise.standard_normal((size, self.n_factors)) * self.init_std_dev for size in sizes]
+        pu, qi = (factors.astype(np.float32) for factors in initial)
         rates = np.full(4, self.lr_warm)
-        decays = 1 - rates * (REG_BIAS, REG_BIAS, self.reg_warm, self.reg_warm)
+        decays = 1 - rates * (WARM_REG_BIAS, WARM_REG_BIAS, self.reg_warm, self.reg_warm)
         error = float(np.square(residuals).sum(dtype=np.float64))
         for _ in range(self.n_warm):
             error = svd_epoch(
@@ -199,24 +209,24 @@ class BayesianMF(FactorModel):
             )  # fmt: skip
         return np.column_stack([bu, pu]), np.column_stack([bi, qi]), error
 
-    def _average(self) -> None:
-        """Set the biases to the mean of the draws; the factors are left until they are asked for."""
+    def _set_biases(self) -> None:
+        """Set the biases to the mean of the draws; the factors are computed on first access."""
         for name in ("pu", "qi"):
             self.__dict__.pop(name, None)
         draws = self._draws or ()
         for name in ("bu", "bi"):
             total = sum(getattr(draw, name) for draw in draws)
-            setattr(self, name, (total * (self._unit / len(draws))).astype(self.dtype))
+            setattr(self, name, (total * (self._rating_spread / len(draws))).astype(self.dtype))
 
-    def _compact(self) -> tuple[FloatArray, FloatArray]:
-        """Set the factors, which as arrays then are what any factor model has."""
-        pu, qi = compact(self._draws or (), self.rank)
-        self.pu = np.ascontiguousarray(pu * np.float32(self._unit), dtype=self.dtype)
+    def _set_factors(self) -> tuple[FloatArray, FloatArray]:
+        """Set the factors to the low-rank approximation of the average of the draws, and return them."""
+        pu, qi = compress_draws(self._draws or (), self.rank)
+        self.pu = np.ascontiguousarray(pu * np.float32(self._rating_spread), dtype=self.dtype)
         self.qi = np.ascontiguousarray(qi, dtype=self.dtype)
         return self.pu, self.qi
 
-    def _settle(self) -> None:
-        """Leave the attributes and nothing else."""
+    def _finish_training(self) -> None:
+        """Set all attributes and discard the draws."""
         if self._draws is not None:
-            self._compact()
+            self._set_factors()
             self._draws = None

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from marquee.algorithms.kernels.biases import bias_epoch, least_squares_biases
+from marquee.algorithms.kernels.biases import bias_epoch, solve_biases
 from marquee.algorithms.parameters import check_choice, check_integer, check_number, check_option_names
 from marquee.algorithms.threads import run_blocks
 from marquee.arrays import Float64Array, FloatArray
@@ -107,7 +107,7 @@ def _solve(side: SparseRows, mean: float, reg: float, other_biases: FloatArray, 
     """Compute the least-squares biases of one side with those of the other side fixed."""
 
     def solve_block(start: int, stop: int) -> None:
-        least_squares_biases(
+        solve_biases(
             side.indptr, side.indices, side.values, start, stop, float(mean), float(reg), other_biases, out
         )
 

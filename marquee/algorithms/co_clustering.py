@@ -6,7 +6,7 @@ import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import EpochAlgorithm, Estimates
-from marquee.algorithms.kernels.co_clustering import best_clusters, co_cluster_sums
+from marquee.algorithms.kernels.co_clustering import add_co_cluster_sums, assign_clusters
 from marquee.algorithms.parameters import RandomState, require_integer
 from marquee.algorithms.threads import run_blocks
 from marquee.arrays import Float64Array, Int32Array, Int64Array
@@ -93,7 +93,7 @@ class CoClustering(EpochAlgorithm):
         averages_by_item_cluster = np.ascontiguousarray(self.avg_cocltr.T)
 
         def assign_block(start: int, stop: int) -> None:
-            best_clusters(
+            assign_clusters(
                 start, stop, True, matrix.indptr, matrix.items, matrix.values,
                 self.user_mean, self.avg_cltr_u, self.item_mean, self.avg_cltr_i,
                 self.cltr_i, averages_by_item_cluster, self.cltr_u,
@@ -105,7 +105,7 @@ class CoClustering(EpochAlgorithm):
         side = matrix.by_item
 
         def assign_block(start: int, stop: int) -> None:
-            best_clusters(
+            assign_clusters(
                 start, stop, False, side.indptr, side.indices, side.values,
                 self.item_mean, self.avg_cltr_i, self.user_mean, self.avg_cltr_u,
                 self.cltr_u, self.avg_cocltr, self.cltr_i,
@@ -120,7 +120,7 @@ class CoClustering(EpochAlgorithm):
         sums = np.zeros(counts.shape)
 
         def add_block(start: int, stop: int) -> None:
-            co_cluster_sums(
+            add_co_cluster_sums(
                 start, stop, matrix.indptr, matrix.items, matrix.values, self.cltr_u, self.cltr_i,
                 counts[start // block_size], sums[start // block_size],
             )  # fmt: skip

@@ -3,8 +3,8 @@
 import numpy as np
 import surprise
 
-from marquee.algorithms.item_similarity import co_rating_cosine
 from marquee.algorithms.retrieval import ItemLists, recommend_from_scores, recommend_lists
+from marquee.algorithms.similar_items import co_rating_cosine
 from marquee.algorithms.svd import FactorModel
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.factor_space import FactorSpace

@@ -1,4 +1,8 @@
-"""A Gibbs sampler: hyperparameters, link and vectors of the users, then those of the items."""
+"""Gibbs sampler of Bayesian matrix factorization.
+
+A sweep draws the hyperparameters, feature weights and vectors of the users, then those of the items, then the
+precision of the ratings.
+"""
 
 from functools import partial
 
@@ -6,91 +10,110 @@ import numpy as np
 
 from marquee.algorithms.kernels.bayesian import draw_rows
 from marquee.algorithms.matrices import invert_cholesky_factor, multiply_matrices
-from marquee.algorithms.side_information import BLOCK, Link
+from marquee.algorithms.side_information import ROWS_PER_BLOCK, FeatureRegression
 from marquee.algorithms.threads import run_blocks
 from marquee.arrays import Float32Array, Float64Array
 from marquee.interactions.matrix import SparseRows
 
-SHRINK = 2.0  # the common mean is drawn as if that many more rows lay at zero
+PRIOR_ROWS = 2.0  # weight of the prior: as if there were this many more rows, all zero
 
 
 class Side:
-    """The users, or the items: their vectors, and what these are drawn from.
+    """State of the users or of the items: the vectors of its rows, and the data that they depend on.
 
     Args:
-        ratings: who is rated with whom.
+        ratings: ratings by row.
         residuals: the ratings less their mean, in the same order.
-        link: what the vectors depend on besides.
+        regression: regression of the vectors on the ids that each row was rated with.
         vectors: initial bias and factors of each row, (n_rows, n_dims).
 
     Attributes:
         vectors: the last draw.
-        mean: its mean, given the other side and the hyperparameters.
+        mean: mean of that draw, given the other side and the hyperparameters.
     """
 
     def __init__(
-        self, ratings: SparseRows, residuals: Float32Array, link: Link, vectors: Float32Array
+        self,
+        ratings: SparseRows,
+        residuals: Float32Array,
+        regression: FeatureRegression,
+        vectors: Float32Array,
     ) -> None:
-        self._ratings, self._residuals, self._link = ratings, residuals, link
+        self._ratings, self._residuals, self._regression = ratings, residuals, regression
         self.vectors, self.mean = vectors, vectors
-        self._shift = np.zeros_like(vectors)  # what the link adds to the common mean
+        self._shift = np.zeros_like(vectors)  # prior mean of each row less the common mean
         self._scatter: Float64Array = np.zeros((vectors.shape[1], vectors.shape[1]))
-        self._weight = 0  # rows that the scatter is of: there is no link before the first draw
+        self._weight = 0  # number of feature weights in the scatter: none before the first draw
 
     def draw(
-        self, others: Float32Array, alpha: float, noise: np.random.Generator, *, measured: bool
+        self, others: Float32Array, alpha: float, noise: np.random.Generator, *, with_errors: bool
     ) -> float:
-        """Draw everything anew, given the other side's vectors; return the sum of squared errors at the draw.
+        """Draw the hyperparameters, the feature weights and the vectors, given the other side's vectors.
 
-        `alpha` is the precision of a rating. `vectors` and `mean` are new arrays afterwards. Errors that are
-        not `measured` are 0.
+        `vectors` and `mean` become new arrays; the previous ones stay valid.
+
+        Args:
+            others: vectors of the other side, (n_others, n_dims).
+            alpha: precision of a rating.
+            noise: source of random numbers.
+            with_errors: compute the errors of the ratings.
+
+        Returns:
+            The sum of squared errors at the draw, or 0 without errors.
         """
-        centre, precision = normal_wishart(self.vectors - self._shift, self._scatter, self._weight, noise)
-        # white noise times this has covariance 1/precision
+        center, precision = draw_normal_wishart(
+            self.vectors - self._shift, self._scatter, self._weight, noise
+        )
+        # White noise times `half` has the covariance precision^-1.
         half = invert_cholesky_factor(precision.astype(np.float64)).astype(np.float32)
-        self._shift, self._scatter = self._link.draw(self.vectors - centre, half, noise)
-        self._weight = self._link.n_features
-        linear = multiply_matrices(self._shift + centre, precision)
+        self._shift, self._scatter = self._regression.draw(self.vectors - center, half, noise)
+        self._weight = self._regression.n_features
+        linear = multiply_matrices(self._shift + center, precision)
         white = noise.standard_normal(self.vectors.shape, dtype=np.float32)
-        drawn, mean = np.empty_like(self.vectors), np.empty_like(self.vectors)
-        errors = np.empty(len(drawn) if measured else 0, dtype=np.float32)
+        draws, mean = np.empty_like(self.vectors), np.empty_like(self.vectors)
+        errors = np.empty(len(draws) if with_errors else 0, dtype=np.float32)
         work = partial(
             draw_rows, self._ratings.indptr, self._ratings.indices, self._residuals, others,
-            precision, linear, np.float32(alpha), white, mean, drawn, errors,
+            precision, linear, np.float32(alpha), white, mean, draws, errors,
         )  # fmt: skip
-        run_blocks(work, len(drawn), BLOCK)
-        self.vectors, self.mean = drawn, mean
+        run_blocks(work, len(draws), ROWS_PER_BLOCK)
+        self.vectors, self.mean = draws, mean
         return float(errors.sum(dtype=np.float64))
 
 
-class Sampler:
-    """The chain: users given items, items given users, and the precision of a rating given both.
+class GibbsSampler:
+    """Markov chain: users given items, items given users, and the precision of a rating given both.
 
     Args:
-        users, items: both sides, from where they are to begin.
-        error: the sum of squared errors there.
-        n_ratings: of so many.
+        users: the users, with initial vectors.
+        items: the items, with initial vectors.
+        error: sum of squared errors of the initial vectors.
+        n_ratings: number of ratings.
+
+    Attributes:
+        pair: vectors of users and items that together are the model of the last sweep.
     """
 
     def __init__(self, users: Side, items: Side, error: float, n_ratings: int) -> None:
         self.users, self.items, self._n_ratings = users, items, n_ratings
-        self._alpha = (1 + n_ratings / 2) / (1 + error / 2)  # the mean of what `sweep` draws
+        # The mean of the distribution that `sweep` draws from.
+        self._alpha = (1 + n_ratings / 2) / (1 + error / 2)
         self.pair = users.mean, items.vectors
 
     def sweep(self, noise: np.random.Generator) -> float:
-        """Draw everything once; return the sum of squared errors at the draw.
+        """Draw all variables once; return the sum of squared errors at the draw.
 
-        `pair` is then a model: the items that were given, and the mean of the users given these. That mean
-        in place of a draw takes half the noise out (Rao-Blackwell).
+        `pair` becomes the mean of the users given the items, and these items. Using the mean instead of a
+        draw removes half of the noise (Rao-Blackwellization).
         """
-        self.users.draw(self.items.vectors, self._alpha, noise, measured=False)
+        self.users.draw(self.items.vectors, self._alpha, noise, with_errors=False)
         self.pair = self.users.mean, self.items.vectors
-        error = self.items.draw(self.users.vectors, self._alpha, noise, measured=True)
+        error = self.items.draw(self.users.vectors, self._alpha, noise, with_errors=True)
         self._alpha = noise.gamma(1 + self._n_ratings / 2) / (1 + error / 2)
         return error
 
 
-def normal_wishart(
+def draw_normal_wishart(
     rows: Float32Array, scatter: Float64Array, weight: int, noise: np.random.Generator
 ) -> tuple[Float32Array, Float32Array]:
     r"""Draw the mean m and the precision L of normally distributed rows, (n_dims,) and (n_dims, n_dims).
@@ -99,29 +122,32 @@ def normal_wishart(
             + \tfrac{\beta N}{\beta + N} \bar t \bar t^T + S\Big)^{-1}, \qquad
         m \mid L \sim \mathcal N\Big(\tfrac{N}{\beta + N} \bar t, ((\beta + N) L)^{-1}\Big)
 
-    with :math:`n_{dims} + N + weight` degrees of freedom and :math:`\beta` = `SHRINK`. Salakhutdinov and
+    with :math:`n_{dims} + N + weight` degrees of freedom and :math:`\beta` = `PRIOR_ROWS`. Salakhutdinov and
     Mnih (2008), Bayesian Probabilistic Matrix Factorization using MCMC, equation 14.
 
     Args:
         rows: (N, n_dims).
-        scatter: S, the sum of squares of further vectors of the same precision and mean zero.
-        weight: how many these are.
-        noise: where standard normal numbers come from.
+        scatter: S, the sum of t t' over further vectors t of the same precision and mean zero.
+        weight: number of these vectors.
+        noise: source of random numbers.
 
     Raises:
-        numpy.linalg.LinAlgError: the rows are not finite numbers.
+        numpy.linalg.LinAlgError: the rows are not finite.
     """
     (n, n_dims), rows = rows.shape, rows.astype(np.float64)
     mean = rows.mean(axis=0)
     rows -= mean
     total = (
-        np.eye(n_dims) + multiply_matrices(rows.T, rows) + np.outer(mean, mean) * (SHRINK * n / (SHRINK + n))
+        np.eye(n_dims)
+        + multiply_matrices(rows.T, rows)
+        + np.outer(mean, mean) * (PRIOR_ROWS * n / (PRIOR_ROWS + n))
     )
-    corner = np.tril(noise.standard_normal((n_dims, n_dims)), -1)  # Bartlett's decomposition
-    corner[np.diag_indices(n_dims)] = np.sqrt(noise.chisquare(n_dims + n + weight - np.arange(n_dims)))
-    root = multiply_matrices(invert_cholesky_factor(total + scatter).T, corner)
+    # Bartlett's decomposition of a draw from the standard Wishart distribution.
+    bartlett = np.tril(noise.standard_normal((n_dims, n_dims)), -1)
+    bartlett[np.diag_indices(n_dims)] = np.sqrt(noise.chisquare(n_dims + n + weight - np.arange(n_dims)))
+    root = multiply_matrices(invert_cholesky_factor(total + scatter).T, bartlett)
     precision = multiply_matrices(root, root.T)
-    half = invert_cholesky_factor(precision * (SHRINK + n))
+    half = invert_cholesky_factor(precision * (PRIOR_ROWS + n))
     steps = multiply_matrices(half.T, noise.standard_normal((n_dims, 1)))[:, 0]
-    centre = mean * (n / (SHRINK + n)) + steps
-    return centre.astype(np.float32), precision.astype(np.float32)
+    center = mean * (n / (PRIOR_ROWS + n)) + steps
+    return center.astype(np.float32), precision.astype(np.float32)

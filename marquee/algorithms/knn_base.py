@@ -8,7 +8,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import numpy as np
 
 from marquee.algorithms.base import UNKNOWN, Algorithm
-from marquee.algorithms.kernels.neighbours import average_pairs
+from marquee.algorithms.kernels.neighbors import average_pairs
 from marquee.algorithms.parameters import DTYPES, require_choice, require_integer
 from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrix
 from marquee.algorithms.threads import run_blocks

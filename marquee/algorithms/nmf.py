@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.kernels.nmf import LANES, move_biases, update_factors
+from marquee.algorithms.kernels.nmf import LANES, update_biases, update_factors
 from marquee.algorithms.kernels.sgd import dots
 from marquee.algorithms.parameters import (
     DTYPES,
@@ -126,7 +126,7 @@ class NMF(FactorModel):
         rates = np.array([self.lr_bu, self.lr_bi], dtype=np.float64)
         decays = 1 - rates * np.array([self.reg_bu, self.reg_bi])
         mean = float(self.trainset.global_mean)
-        move_biases(
+        update_biases(
             matrix.indptr, matrix.items, matrix.values, mean, rates, decays, self.bu, self.bi, estimates
         )
         return estimates

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import surprise
 
-from marquee.algorithms.kernels.retrieval import empty_heaps, take_best, write_sorted_lists
+from marquee.algorithms.kernels.retrieval import clear_heaps, push_scores, write_sorted_lists
 from marquee.algorithms.matrices import multiply_panels, pack_panels
 from marquee.algorithms.scoring import block_scorer
 from marquee.algorithms.svd import FactorModel
@@ -144,9 +144,9 @@ def _fill_lists(
     (start, stop), (indptr, seen_items) = users, seen
     n = out[0].shape[1]
     heap_scores, heap_items = np.empty((stop - start, n)), np.empty((stop - start, n), np.int32)
-    empty_heaps(heap_scores, heap_items)
+    clear_heaps(heap_scores, heap_items)
     for first, scores, item_terms in tiles:
-        take_best(scores, start, first, user_terms, item_terms, indptr, seen_items, heap_scores, heap_items)
+        push_scores(scores, start, first, user_terms, item_terms, indptr, seen_items, heap_scores, heap_items)
     write_sorted_lists(heap_scores, heap_items, out[0][start:stop], out[1][start:stop])
 
 

@@ -14,8 +14,8 @@ import surprise
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.arrays import BlockScorer, BoolArray, Float64Array, Int32Array
 from marquee.errors import DivergedError
+from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.matrix import EncodedInteractions, Ids, InteractionMatrix
-from marquee.interactions.table import ITEM, RATING, USER
 
 
 @dataclass(frozen=True)

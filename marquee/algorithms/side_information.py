@@ -1,157 +1,178 @@
-"""Which items a user rated, and by whom an item was rated, as side information of a factor model.
+"""Side information of a factor model: the items that a user rated, and the users that rated an item.
 
-The prior mean of a row is a weighted sum over what it is rated with: M = X B, a matrix of the rows' own.
+The prior mean of a row is a weighted sum of learned vectors, one for each id that the row was rated with.
+These ids are the row's features.
 """
 
 from functools import partial
 
 import numpy as np
 
-from marquee.algorithms.kernels.bayesian import co_occurrences, sum_rows
+from marquee.algorithms.kernels.bayesian import sum_co_occurrences, sum_rows
 from marquee.algorithms.matrices import Cholesky, allocate_padded_square, multiply_matrices
 from marquee.algorithms.threads import run_blocks
 from marquee.arrays import Float32Array, Float64Array
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import SparseRows
 
-BLOCK = 256  # rows that one thread works on at a time
-LARGEST = 12_000  # rows of a matrix that is factorised: 0.6 GB; past that the steps are iterative
-STEPS, CLOSE = 60, 1e-3  # of conjugate gradients: at most so many, until the residual is so small a part
+ROWS_PER_BLOCK = 256  # rows that one thread works on at a time
+MAX_FACTORIZED_ROWS = 12_000  # rows of a matrix of 0.6 GB; larger systems are solved iteratively
+MAX_CG_STEPS = 60  # steps of conjugate gradients
+CG_TOLERANCE = 1e-3  # norm of the residual, relative to the right-hand side, at which conjugate gradients end
 
 
-class Link:
-    r"""The regression :math:`M = X B` of the rows T of one side on what they are rated with.
+class FeatureRegression:
+    r"""Bayesian linear regression :math:`M = X B` of the rows T of one side on their features.
 
     .. math:: X_{nf} = \frac{[f \in N(n)]}{\sqrt{|N(n)|}}, \qquad
         T \mid M, L \sim \mathcal N(M, L^{-1}), \qquad B_f \sim \mathcal N(0, (\lambda L)^{-1})
 
-    B is drawn by Matheron's rule: a draw :math:`B_0` of the prior, corrected by what the rows are off,
+    B is drawn by Matheron's rule: a draw :math:`B_0` from the prior, corrected for its residuals,
 
     .. math:: B = B_0 + X^T (X X^T + \lambda I)^{-1} (T - X B_0 - \varepsilon),
         \qquad \varepsilon \sim \mathcal N(0, L^{-1})
 
-    or by the same with :math:`X^T X` where there are fewer features than rows. What is inverted depends on
-    the ratings alone and is factorised once; where even the shorter side is too long for that, systems
-    are solved by conjugate gradients. Simm and others (2017), Macau, section 3.
+    or the equivalent with :math:`X^T X` if there are fewer features than rows. The matrix to invert depends
+    only on which pairs are rated, so it is factorized once; if even the smaller of the two is too large for
+    that, systems are solved by conjugate gradients. Simm and others (2017), Macau, section 3.
 
     Args:
-        rows: the lists of features of each row.
-        features: the lists of rows of each feature.
-        reg: :math:`\lambda`, above 0: how little a single feature can do.
-        largest: the longest matrix that is factorised.
+        rows: the features of each row.
+        features: the rows of each feature.
+        reg: :math:`\lambda`, above 0; the higher, the less influence a single feature has.
+        max_factorized_rows: rows of the largest matrix that is factorized.
 
     Raises:
-        DivergedError: the regularisation is too low for the precision.
+        DivergedError: the regularization is too low for single precision.
     """
 
-    def __init__(self, rows: SparseRows, features: SparseRows, reg: float, largest: int = LARGEST) -> None:
+    def __init__(
+        self,
+        rows: SparseRows,
+        features: SparseRows,
+        reg: float,
+        max_factorized_rows: int = MAX_FACTORIZED_ROWS,
+    ) -> None:
         self._rows, self._features, self._reg = rows, features, np.float32(reg)
         self.n_rows, self.n_features = len(rows.indptr) - 1, len(features.indptr) - 1
         self._weights: Float32Array = (1 / np.sqrt(np.maximum(rows.counts, 1))).astype(np.float32)
         self._ones: Float32Array = np.ones(self.n_features, dtype=np.float32)
         self._by_feature = self.n_features <= self.n_rows
-        self._factor = self._factorised() if min(self.n_rows, self.n_features) <= largest else None
+        self._factor = self._factorize() if min(self.n_rows, self.n_features) <= max_factorized_rows else None
 
-    def draw(self, T: Float32Array, half: Float32Array, noise: np.random.Generator) -> tuple[Float32Array, Float64Array]:
-        """A draw of M given the rows, both (n_rows, n_dims), and reg B'B of the same draw.
+    def draw(
+        self, T: Float32Array, half: Float32Array, noise: np.random.Generator
+    ) -> tuple[Float32Array, Float64Array]:
+        """Draw M, (n_rows, n_dims), given the rows; return M and reg B'B, (n_dims, n_dims), of that draw.
 
         Args:
-            T: the rows less their common mean.
+            T: the rows less their common mean, (n_rows, n_dims).
             half: H with H'H the inverse of L, (n_dims, n_dims).
-            noise: where standard normal numbers come from.
+            noise: source of random numbers.
         """
         n_dims = T.shape[1]
         B = multiply_matrices(noise.standard_normal((self.n_features, n_dims), dtype=np.float32), half)
         B /= np.sqrt(self._reg)
-        drawn = self._of_rows(B)
-        off = multiply_matrices(noise.standard_normal((self.n_rows, n_dims), dtype=np.float32), half)
-        np.subtract(T, off, out=off)
-        off -= drawn
+        M = self._weighted_feature_sums(B)
+        residual = multiply_matrices(noise.standard_normal((self.n_rows, n_dims), dtype=np.float32), half)
+        np.subtract(T, residual, out=residual)
+        residual -= M
         if self._by_feature:
-            change = self._solve(self._of_features(off))
-            drawn += self._of_rows(change)
+            change = self._solve(self._weighted_row_sums(residual))
+            M += self._weighted_feature_sums(change)
         else:
-            solved = self._solve(off)
-            change = self._of_features(solved)
-            drawn += off
-            drawn -= self._reg * solved  # X X' = (X X' + reg I) - reg I
+            solved = self._solve(residual)
+            change = self._weighted_row_sums(solved)
+            M += residual
+            M -= self._reg * solved  # X X' = (X X' + reg I) - reg I
         B += change
-        return drawn, multiply_matrices(B.T, B).astype(np.float64) * float(self._reg)
+        return M, multiply_matrices(B.T, B).astype(np.float64) * float(self._reg)
 
-    def _of_rows(self, B: Float32Array) -> Float32Array:
-        """X B."""
-        return _sums(self._rows, self._weights, B)
+    def _weighted_feature_sums(self, B: Float32Array) -> Float32Array:
+        """Return X B."""
+        return _sum_lists(self._rows, self._weights, B)
 
-    def _of_features(self, T: Float32Array) -> Float32Array:
-        """X'T."""
-        return _sums(self._features, self._ones, T * self._weights[:, None])
+    def _weighted_row_sums(self, T: Float32Array) -> Float32Array:
+        """Return X'T."""
+        return _sum_lists(self._features, self._ones, T * self._weights[:, None])
 
-    def _factorised(self) -> Cholesky:
-        """Cholesky factor of X'X + reg I or of X X' + reg I."""
+    def _factorize(self) -> Cholesky:
+        """Return the Cholesky factor of the smaller of X'X + reg I and X X' + reg I."""
         if self._by_feature:
-            square = _products(self._features, self._rows, self._weights**2)
+            square = _sum_shared(self._features, self._rows, self._weights**2)
         else:
-            square = _products(self._rows, self._features, self._ones)
-            filled = square[: self.n_rows, : self.n_rows]
-            filled *= self._weights
-            filled *= self._weights[:, None]
+            square = _sum_shared(self._rows, self._features, self._ones)
+            products = square[: self.n_rows, : self.n_rows]
+            products *= self._weights
+            products *= self._weights[:, None]
         n = min(self.n_rows, self.n_features)
         square.reshape(-1)[: n * len(square) : len(square) + 1] += self._reg
         try:
             return Cholesky(square, n)
         except np.linalg.LinAlgError:
             raise DivergedError(
-                f"links of items and users with a regularisation of {self._reg:g} have no solution in single "
-                "precision: raise reg_user and reg_item"
+                f"the regression on rated ids has no solution in single precision with regularization "
+                f"{self._reg:g}; raise reg_user and reg_item"
             ) from None
 
     def _solve(self, V: Float32Array) -> Float32Array:
-        """The inverse of what `_factorised` factorises, times V."""
+        """Return the inverse of the matrix that `_factorize` factorizes, times V."""
         if self._factor is None:
-            return self._solve_by_steps(V)
+            return self._solve_iteratively(V)
         return self._factor.solve(V)
 
-    def _solve_by_steps(self, V: Float32Array) -> Float32Array:
-        """Conjugate gradients, all columns side by side; the matrix is never made."""
+    def _solve_iteratively(self, V: Float32Array) -> Float32Array:
+        """Solve by conjugate gradients, for all columns at once, without forming the matrix."""
         solved, residual = np.zeros_like(V), V.copy()
-        direction, size = residual.copy(), _column_sums(residual, residual)
-        goal = CLOSE**2 * size
-        for _ in range(STEPS):
-            if (size <= goal).all():
+        direction, squared_norm = residual.copy(), _column_sums(residual, residual)
+        squared_tolerance = CG_TOLERANCE**2 * squared_norm
+        for _ in range(MAX_CG_STEPS):
+            if (squared_norm <= squared_tolerance).all():
                 break
-            image = self._times(direction)
-            step = size / np.maximum(_column_sums(direction, image), np.finfo(np.float32).tiny)
+            image = self._multiply_system(direction)
+            step = squared_norm / np.maximum(_column_sums(direction, image), np.finfo(np.float32).tiny)
             solved += step * direction
             residual -= step * image
-            size, before = _column_sums(residual, residual), size
-            direction *= size / np.maximum(before, np.finfo(np.float32).tiny)
+            squared_norm, previous = _column_sums(residual, residual), squared_norm
+            direction *= squared_norm / np.maximum(previous, np.finfo(np.float32).tiny)
             direction += residual
         return solved
 
-    def _times(self, V: Float32Array) -> Float32Array:
-        there = (
-            self._of_features(self._of_rows(V)) if self._by_feature else self._of_rows(self._of_features(V))
+    def _multiply_system(self, V: Float32Array) -> Float32Array:
+        """Return the matrix that `_factorize` would factorize, times V."""
+        image = (
+            self._weighted_row_sums(self._weighted_feature_sums(V))
+            if self._by_feature
+            else self._weighted_feature_sums(self._weighted_row_sums(V))
         )
-        return there + self._reg * V
+        return image + self._reg * V
 
 
 def _column_sums(a: Float32Array, b: Float32Array) -> Float32Array:
     return np.asarray(np.einsum("nf,nf->f", a, b))
 
 
-def _sums(lists: SparseRows, weights: Float32Array, table: Float32Array) -> Float32Array:
-    """Weighted sums over each list of the table's rows that it names."""
+def _sum_lists(lists: SparseRows, weights: Float32Array, table: Float32Array) -> Float32Array:
+    """Return, for each list, the weighted sum of the rows of `table` whose ids it contains."""
     out = np.empty((len(lists.indptr) - 1, table.shape[1]), dtype=np.float32)
     table = np.ascontiguousarray(table)
     work = partial(sum_rows, lists.indptr, lists.indices, weights, table, out)
-    run_blocks(work, len(out), BLOCK)
+    run_blocks(work, len(out), ROWS_PER_BLOCK)
     return out
 
 
-def _products(lists: SparseRows, back: SparseRows, weights: Float32Array) -> Float32Array:
-    """Sums of `weights` over what each two lists share, in a `padded_square`."""
+def _sum_shared(lists: SparseRows, other_lists: SparseRows, weights: Float32Array) -> Float32Array:
+    """Return the sums of `weights` over the ids that each two lists share, in an `allocate_padded_square`."""
     n = len(lists.indptr) - 1
     square = allocate_padded_square(n)
-    work = partial(co_occurrences, lists.indptr, lists.indices, back.indptr, back.indices, weights, square)
-    run_blocks(work, n, BLOCK)
+    work = partial(
+        sum_co_occurrences,
+        lists.indptr,
+        lists.indices,
+        other_lists.indptr,
+        other_lists.indices,
+        weights,
+        square,
+    )
+    run_blocks(work, n, ROWS_PER_BLOCK)
     return square

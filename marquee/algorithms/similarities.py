@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from marquee.algorithms.kernels.similarities import COSINE, MSD, PEARSON, SUMS, similar_rows
+from marquee.algorithms.kernels.similarities import COSINE, MSD, PEARSON, SUMS_PER_MEASURE, fill_similarities
 from marquee.algorithms.memory import allocate
 from marquee.algorithms.parameters import check_choice, check_integer, check_number, check_option_names
 from marquee.algorithms.threads import run_blocks
@@ -149,11 +149,11 @@ def _compare_all(
     remedy = "compare the other side (user_based) or use dtype float32"
     shape = (len(measures), n_x, n_x)
     sims: FloatArray = allocate(shape, dtype, f"similarities of {n_x:,} {kind}", remedy)
-    n_sums = SUMS[gathered]
+    n_sums = SUMS_PER_MEASURE[gathered]
     tile_width = SUMS_PER_TILE_ROW // n_sums
 
     def fill_rows(start: int, stop: int) -> None:
-        similar_rows(
+        fill_similarities(
             side.indptr, side.indices, side.values, start, stop, gathered, n_sums, tile_width,
             np.array(measures), min_support, shrinkage, sims,
         )  # fmt: skip

@@ -5,10 +5,10 @@ import numpy as np
 from marquee.algorithms.base import Algorithm, Estimates
 from marquee.algorithms.kernels.slope_one import (
     all_mean_deviations,
-    deviations,
+    compute_deviations,
     mean_deviations,
-    sort_by_item,
-    unfold,
+    sort_ratings_by_item,
+    unfold_triangle,
 )
 from marquee.algorithms.memory import allocate
 from marquee.algorithms.parameters import DTYPES, require_choice
@@ -57,14 +57,14 @@ class SlopeOne(Algorithm):
     def dev(self) -> FloatArray:
         """Mean of r_ui - r_uj over the users who rated both i and j; built at each access."""
         out = np.empty((self.trainset.n_items, self.trainset.n_items), self.dev_triangle.dtype)
-        unfold(self.dev_triangle, 0, len(out), -1, out)
+        unfold_triangle(self.dev_triangle, 0, len(out), -1, out)
         return out
 
     @property
     def freq(self) -> Int32Array:
         """Number of users who rated both i and j; built at each access."""
         out = np.empty((self.trainset.n_items, self.trainset.n_items), np.int32)
-        unfold(self.freq_triangle, 0, len(out), 1, out)
+        unfold_triangle(self.freq_triangle, 0, len(out), 1, out)
         return out
 
     def _score_all(self, users: Int32Array) -> Float64Array:
@@ -91,10 +91,12 @@ class SlopeOne(Algorithm):
         columns = matrix.by_item
         items = np.empty(len(matrix.items), np.int32)
         values, places = np.empty(len(items)), np.empty(len(items), np.int32)
-        sort_by_item(matrix.indptr, columns.indptr, columns.indices, columns.values, items, values, places)
+        sort_ratings_by_item(
+            matrix.indptr, columns.indptr, columns.indices, columns.values, items, values, places
+        )
 
         def compute_block(start: int, stop: int) -> None:
-            deviations(
+            compute_deviations(
                 start, stop, columns.indptr, columns.indices, columns.values, places,
                 matrix.indptr, items, values, freq, dev,
             )  # fmt: skip
@@ -134,5 +136,5 @@ class SlopeOne(Algorithm):
     def _deviations(self, start: int, stop: int) -> FloatArray:
         """Return rows `start` to `stop` of `dev`."""
         out = np.empty((stop - start, self.trainset.n_items), self.dev_triangle.dtype)
-        unfold(self.dev_triangle, start, stop, -1, out)
+        unfold_triangle(self.dev_triangle, start, stop, -1, out)
         return out

@@ -16,6 +16,7 @@ import surprise
 
 from marquee.arrays import Float64Array, Int64Array, RatingScale
 from marquee.errors import DataError
+from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.matrix import (
     DEFAULT_SCALE,
     Ids,
@@ -23,7 +24,6 @@ from marquee.interactions.matrix import (
     SparseRows,
     check_rating_values,
 )
-from marquee.interactions.table import ITEM, RATING, USER
 
 Trainset: TypeAlias = surprise.Trainset
 Testset: TypeAlias = list[tuple[Any, Any, float]]  # raw user, raw item, true rating

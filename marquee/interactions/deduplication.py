@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from marquee.arrays import Int64Array
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.raw_schema import LINE
-from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
 
 DuplicatePolicy: TypeAlias = Literal["last", "mean", "refuse"]
 DROP_REASONS: dict[DuplicatePolicy, str] = {

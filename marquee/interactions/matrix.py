@@ -8,7 +8,7 @@ import pandas as pd
 
 from marquee.arrays import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
-from marquee.interactions.table import ITEM, RATING, USER
+from marquee.interactions.columns import ITEM, RATING, USER
 
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 

@@ -12,7 +12,7 @@ import re
 
 import pandas as pd
 
-from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 
 LINE, RAW, PARSE_ERROR = "line", "raw", "parse_error"
 RATING_TEXT, TIMESTAMP_TEXT = "rating_text", "timestamp_text"

@@ -9,6 +9,7 @@ import pandera.pandas as pa
 
 from marquee.arrays import Int64Array, RatingScale
 from marquee.errors import DataError
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.raw_schema import (
     CONTROL_CHARACTERS,
     LINE,
@@ -17,7 +18,6 @@ from marquee.interactions.raw_schema import (
     RAW_COLUMNS,
     TIMESTAMP_TEXT,
 )
-from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
 
 UNREADABLE = "row cannot be read"
 EMPTY, HAS_CONTROL_CHARACTER = "is empty", "has a control character"

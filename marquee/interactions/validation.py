@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from marquee.arrays import RatingScale
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.deduplication import DuplicatePolicy, resolve_duplicates
 from marquee.interactions.raw_schema import LINE, RATING_TEXT, RAW, RAW_COLUMNS, TIMESTAMP_TEXT
 from marquee.interactions.row_checks import find_problems, has_timestamps
-from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
 
 REASONS = "reasons"
 QUARANTINE_COLUMNS = (LINE, USER, ITEM, RATING, TIMESTAMP, RAW, REASONS)

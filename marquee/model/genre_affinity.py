@@ -11,7 +11,7 @@ import numpy as np
 from marquee.arrays import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.top_n import PADDING
 
-GENRE_SEPARATOR = "|"  # as in marquee.interactions.table, which is not part of a Bento
+GENRE_SEPARATOR = "|"  # as in marquee.interactions.columns, which is not part of a Bento
 NO_GENRE = -1  # users without a favorite genre
 PRIOR_RATINGS = (
     10  # pseudo-ratings with the overall genre shares: they smooth the lift of users with few ratings

@@ -76,7 +76,7 @@ class EvidenceAccumulator:
         """Add users with their first event of a guardrail metric in a timescale's current window."""
         self._guardrails[metric].update(canary, total, allocation, timescale)
 
-    def record_two_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
+    def record_baseline_minute(self, users: int, affected: Mapping[str, int]) -> None:
         """Add a minute with two arms: its users, and the number affected by guardrail metric."""
         for name, guardrail in self._guardrails.items():
             guardrail.add_two_arm_minute(affected.get(name, 0), users)

@@ -3,8 +3,8 @@
 import math
 
 from marquee.arrays import Float64Array
-from marquee.rollout.baseline_rate import BaselineRate
 from marquee.rollout.evidence import GuardrailCounts, ListMetricDifference
+from marquee.rollout.guardrail_baseline import BaselineRate
 from marquee.rollout.sequential_tests import (
     UNKNOWN_INTERVAL,
     ConfidenceInterval,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from marquee.rollout.arms import PerArm
-from marquee.rollout.decision import ReasonCode
+from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.sequential_tests import UNKNOWN_INTERVAL, ConfidenceInterval
 
 # Events that must not happen to more users of the canary than of stable.

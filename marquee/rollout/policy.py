@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from marquee.rollout.arms import STABLE, PerArm
-from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, Evidence, EvidenceGap, GuardrailCounts
 from marquee.rollout.sequential_tests import ConfidenceInterval
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from marquee.errors import MarqueeError
-from marquee.rollout.decision import Action, ReasonCode
+from marquee.rollout.decision_types import Action, ReasonCode
 
 Entry = Mapping[str, Any]
 JOURNAL_VERSION = 2  # version 1 named its entries differently and had no version field
@@ -97,7 +97,7 @@ class Rollout:
         return self.allocations[-1].time if self.allocations else self.started_at
 
     @property
-    def is_canary_unavailable(self) -> bool:
+    def has_ongoing_outage(self) -> bool:
         """True during an outage of the canary."""
         return bool(self.outages) and math.isinf(self.outages[-1].end)
 
@@ -159,9 +159,9 @@ def _apply(rollout: Rollout, entry: Entry) -> Rollout:
         case {"entry": "allocation_confirmed", "time": time}:
             if len(rollout.confirmation_times) < len(rollout.allocations):
                 changes = {"confirmation_times": (*rollout.confirmation_times, time)}
-        case {"entry": "canary_unavailable", "since": since} if not rollout.is_canary_unavailable:
+        case {"entry": "canary_unavailable", "since": since} if not rollout.has_ongoing_outage:
             changes = {"outages": _start_outage(rollout.outages, since)}
-        case {"entry": "canary_available", "time": time} if rollout.is_canary_unavailable:
+        case {"entry": "canary_available", "time": time} if rollout.has_ongoing_outage:
             *earlier, current = rollout.outages
             changes = {"outages": (*earlier, Outage(current.start, time))}
         case {"entry": "concluded", "time": time, "outcome": outcome}:

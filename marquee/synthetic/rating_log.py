@@ -12,7 +12,7 @@ import pandas as pd
 
 from marquee.arrays import Float32Array, Float64Array, Int64Array
 from marquee.errors import ConfigError
-from marquee.interactions.table import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.seeds import rng_for
 from marquee.synthetic.ground_truth import GroundTruth
 from marquee.synthetic.sampling import draw_ground_truth

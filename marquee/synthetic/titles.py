@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from marquee.arrays import Int64Array
-from marquee.interactions.table import GENRE_SEPARATOR, GENRES, ITEM, TITLE
+from marquee.interactions.columns import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 from marquee.seeds import rng_for
 from marquee.synthetic.genres import GENRE_NAMES, NO_GENRE
 from marquee.synthetic.ground_truth import GroundTruth

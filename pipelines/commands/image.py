@@ -14,7 +14,7 @@ from urllib.parse import quote
 from marquee.errors import MarqueeError
 from pipelines.support.bento import read_last_bento
 from pipelines.support.console import get_console
-from pipelines.support.processes import run_program
+from pipelines.support.programs import run_program
 from service.app import IMAGE
 
 ENGINES = ("docker", "podman", "nerdctl")  # have the same command line

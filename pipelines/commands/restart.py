@@ -8,7 +8,7 @@ from experiments.config import Params
 from marquee.errors import MarqueeError
 from pipelines.rollout.actuator import StackActuator
 from pipelines.rollout.journal import find_active_journal
-from pipelines.support.bento import get_champion, prepare_arm
+from pipelines.support.bento import prepare_arm, require_champion
 from pipelines.support.console import get_console
 from pipelines.support.paths import STACK_FOLDER
 from service.stack.stack_config import STABLE, load_stack_config, read_arms, write_arms
@@ -28,7 +28,7 @@ def restart(params: Params) -> None:
     if journal := find_active_journal(stack.folder):
         name = journal.read_rollout().name
         raise MarqueeError(f"rollout {name} is running; wait for its end or end it first")
-    champion = get_champion(params.registration.model)
+    champion = require_champion(params.registration.model)
     write_arms(stack.folder, {**read_arms(stack.folder), STABLE: prepare_arm(params, champion)})
     actuator, console = StackActuator(stack), get_console()
     for replica in stack.replicas[STABLE]:

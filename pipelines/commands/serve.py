@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from pipelines.support.bento import read_last_bento
 from pipelines.support.console import get_console
-from pipelines.support.processes import check_port_free, replace_process
+from pipelines.support.programs import check_port_free, replace_process
 
 
 def serve(*, host: str, port: int) -> None:

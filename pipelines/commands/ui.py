@@ -4,7 +4,7 @@ from experiments.config import Params
 from experiments.tracking.runs import ExperimentTracker, compare_url_path, runs_url_path
 from marquee.errors import TrackingError
 from pipelines.support.console import get_console
-from pipelines.support.processes import check_port_free, replace_process
+from pipelines.support.programs import check_port_free, replace_process
 
 MAX_SEARCHES, MAX_TRIALS = 5, 10  # to compare
 HOST = "127.0.0.1"
@@ -38,7 +38,7 @@ def _print_pages(tracker: ExperimentTracker, base: str, runs: list[str], metric:
     """Print the URLs of all runs, of the best trials of the last search, and of the last searches."""
     console = get_console()
     experiment = tracker.experiment_id
-    trials = tracker.best_trial_runs(runs[0], metric, MAX_TRIALS)
+    trials = tracker.top_trial_runs(runs[0], metric, MAX_TRIALS)
     pages = {
         "All runs": runs_url_path(experiment),
         f"The best {len(trials)} trials of the last search": compare_url_path(experiment, trials),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from experiments.config import Params
 from experiments.tracking.model_registry import get_version
-from experiments.tracking.store import tracking_uri
+from experiments.tracking.store_access import tracking_uri
 from marquee.errors import MarqueeError
 from pipelines.rollout.journal import find_active_journal
-from pipelines.support.bento import get_champion, prepare_arm
+from pipelines.support.bento import prepare_arm, require_champion
 from pipelines.support.console import get_console
 from pipelines.support.paths import EVENTS, STACK_FOLDER
-from pipelines.support.processes import check_port_free
+from pipelines.support.programs import check_port_free
 from service.gateway.config import API_KEY_FILE, GatewayConfig, ensure_api_key, find_haproxy, write_config
 from service.gateway.traffic_split import NO_CANARY, TrafficSplit, query_servers, write_split
 from service.settings import Settings
@@ -120,7 +120,7 @@ def build_stack_config(
 
 def _prepare_arms(params: Params, folder: Path) -> dict[str, Arm]:
     """Return the champion, and the challenger of a rollout that was interrupted when the stack stopped."""
-    champion = get_champion(params.registration.model)
+    champion = require_champion(params.registration.model)
     console = get_console()
     console.print(f"Champion  {champion.name} version {champion.version}")
     arms = {STABLE: prepare_arm(params, champion)}

@@ -17,7 +17,7 @@ from experiments.tracking.model_registry import promote_to_champion
 from marquee.errors import MarqueeError
 from marquee.finite_values import drop_non_finite
 from marquee.model.fitted_model import load_model
-from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.policy import PromotionPolicy, decide
 from marquee.rollout.state import OUTCOME_OF_ACTION, Rollout, RolloutOutcome, replay
@@ -193,7 +193,7 @@ class Controller:
     def _record_availability(self, journal: Journal, rollout: Rollout, outage_start: float | None) -> Rollout:
         """Record the start or end of an outage of the canary, during which stable serves its users."""
         is_unavailable = outage_start is not None
-        if is_unavailable == rollout.is_canary_unavailable:
+        if is_unavailable == rollout.has_ongoing_outage:
             return rollout
         if is_unavailable:
             return self._record(journal, "canary_unavailable", since=outage_start)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Protocol
 
-from marquee.rollout.decision import Decision
+from marquee.rollout.decision_types import Decision
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.policy import PromotionPolicy
 from marquee.rollout.state import Rollout

@@ -14,7 +14,7 @@ from marquee.events import Event, Exposure, Feedback
 from marquee.finite_values import drop_non_finite
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.cohort import Cohort, Failure
-from marquee.rollout.decision import ReasonCode
+from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap, RolloutConditions
 from marquee.rollout.state import Rollout
 from pipelines.rollout import checkpoint

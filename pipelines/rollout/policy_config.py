@@ -8,7 +8,7 @@ from experiments.config.online import CanaryParams
 from marquee.errors import ConfigError, one_line_message
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.cohort import Cohort
-from marquee.rollout.decision import Action
+from marquee.rollout.decision_types import Action
 from marquee.rollout.policy import PromotionPolicy
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60.0, 3600.0

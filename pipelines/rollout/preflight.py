@@ -14,9 +14,9 @@ import numpy as np
 from experiments.config.online import CanaryParams
 from marquee.errors import MarqueeError
 from marquee.rollout.accumulator import EvidenceAccumulator
-from marquee.rollout.baseline_rate import MIN_MINUTES
-from marquee.rollout.decision import Action
+from marquee.rollout.decision_types import Action
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
+from marquee.rollout.guardrail_baseline import MIN_MINUTES
 from marquee.rollout.policy import PromotionPolicy, decide
 from pipelines.rollout.policy_config import build_policy
 from service.gateway.config import API_KEY_FILE, PROBE_PATH
@@ -113,7 +113,7 @@ def count_users_until_last_step_alarm(policy: PromotionPolicy, name: str) -> int
     """
     accumulator = EvidenceAccumulator(policy)
     for _ in range(MIN_MINUTES):
-        accumulator.record_two_arm_minute(MAX_CANARY_USERS // MIN_MINUTES, {})
+        accumulator.record_baseline_minute(MAX_CANARY_USERS // MIN_MINUTES, {})
     for n_users in range(USERS_PER_BATCH, MAX_CANARY_USERS + 1, USERS_PER_BATCH):
         accumulator.record_single_arm_minute(USERS_PER_BATCH, {name: USERS_PER_BATCH})
         if accumulator.evidence(CONDITIONS).guardrails[name].is_alarm:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from experiments.tracking.rollout_runs import RolloutRun
 from marquee.errors import MarqueeError, TrackingError
-from marquee.rollout.decision import Decision, ReasonCode
+from marquee.rollout.decision_types import Decision, ReasonCode
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.state import Rollout, RolloutOutcome
 from pipelines.rollout.journal import Journal, list_journals

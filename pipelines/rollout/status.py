@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from marquee.files.atomic_write import write_json
 from marquee.finite_values import finite_or_none
-from marquee.rollout.decision import Decision
+from marquee.rollout.decision_types import Decision
 from marquee.rollout.evidence import Evidence, GuardrailCounts, ListMetricDifference
 from marquee.rollout.sequential_tests import ConfidenceInterval
 from marquee.rollout.state import Rollout

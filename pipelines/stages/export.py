@@ -8,8 +8,8 @@ from experiments.config import Params
 from marquee.algorithms.export import build_model_arrays
 from marquee.algorithms.state import load_state
 from marquee.algorithms.trainset import build_trainset
+from marquee.interactions.columns import GENRES, ITEM, TITLE
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.interactions.table import GENRES, ITEM, TITLE
 from marquee.model.fitted_model import write_model
 from marquee.model.string_table import StringTable
 from pipelines.support.json_files import read_json

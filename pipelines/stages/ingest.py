@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 
 from experiments.config import Params
 from experiments.datasets.items import items_from_ratings, read_items
-from experiments.datasets.readers import read_ratings, source_formats
+from experiments.datasets.readers import choose_table_formats, read_ratings
 from pipelines.support.json_files import read_json
 from pipelines.support.paths import INGESTED_ITEMS, INGESTED_RATINGS, RAW, SOURCE
 from pipelines.support.stage_runner import run_stage
@@ -13,7 +13,7 @@ from pipelines.support.stage_runner import run_stage
 def ingest(params: Params) -> None:
     """Write data/ingested. A source without an items file gets a table of the rated items."""
     source = read_json(SOURCE)
-    formats = source_formats(params.data)
+    formats = choose_table_formats(params.data)
     ratings = read_ratings(RAW / source["ratings"], formats.ratings)
     items = (
         read_items(RAW / source["items"], formats.items) if source["items"] else items_from_ratings(ratings)

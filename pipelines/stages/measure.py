@@ -8,7 +8,7 @@ from rich.progress import track
 
 from experiments.config import Params
 from experiments.evaluation.candidate_evaluation import EvaluationContext, evaluate_candidate
-from experiments.evaluation.candidate_metrics import CandidateMetrics, best_trials
+from experiments.evaluation.candidate_record import CandidateMetrics, best_trials
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.evaluation.leakage import SplitPair, compare_rankings
 from experiments.evaluation.model_evaluation import EvaluationProtocol

@@ -5,7 +5,7 @@ from experiments.tracking.model_registry import find_version
 from marquee.errors import TrackingError
 from marquee.files.atomic_write import write_json
 from marquee.model.fitted_model import load_model
-from pipelines.support.bento import BentoContent, digest_code, ensure_bento
+from pipelines.support.bento import BentoSpec, digest_code, ensure_bento
 from pipelines.support.console import get_console
 from pipelines.support.paths import BENTO, FITTED_MODEL, LAST_BENTO
 from pipelines.support.provenance import get_git_commit
@@ -22,7 +22,7 @@ def package(params: Params) -> None:
             "run `dvc repro --force --single-item register`"
         )
     bento = params.package.bento
-    tag = ensure_bento(BentoContent(bento, model.digest, version, get_git_commit()), FITTED_MODEL)
+    tag = ensure_bento(BentoSpec(bento, model.digest, version, get_git_commit()), FITTED_MODEL)
     write_json(BENTO, {"bento": bento, "model_digest": model.digest, "code_digest": digest_code()})
     write_json(
         LAST_BENTO,

@@ -7,7 +7,7 @@ results must be recorded with the new run all the same.
 import hashlib
 
 from experiments.config import Params
-from experiments.evaluation.candidate_metrics import BEYOND_ACCURACY
+from experiments.evaluation.candidate_record import BEYOND_ACCURACY
 from experiments.search.trials import Trial
 from experiments.selection.rule import choose
 from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchResults

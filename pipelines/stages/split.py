@@ -6,6 +6,7 @@ import pandas as pd
 from experiments.config import Params
 from marquee.errors import DataError
 from marquee.files.atomic_write import write_json
+from marquee.interactions.columns import ITEM, TIMESTAMP, USER
 from marquee.interactions.splitting import (
     TrainTestSplit,
     check_fold_count,
@@ -13,7 +14,6 @@ from marquee.interactions.splitting import (
     split_at_random,
     split_by_time,
 )
-from marquee.interactions.table import ITEM, TIMESTAMP, USER
 from marquee.seeds import seed_for
 from pipelines.support.paths import FOLDS, RATINGS, SPLIT, TEST, TRAIN
 from pipelines.support.stage_runner import run_stage

@@ -12,7 +12,7 @@ from experiments.datasets.items import complete_items
 from experiments.datasets.summary import summarize_ratings
 from marquee.errors import DataValidationError
 from marquee.files.atomic_write import write_json
-from marquee.interactions.table import ITEM, USER
+from marquee.interactions.columns import ITEM, USER
 from marquee.interactions.validation import ValidationRules, validate_ratings
 from pipelines.support.json_files import missing_output_error, read_json
 from pipelines.support.paths import (

@@ -35,7 +35,7 @@ from marquee.files.digest import sha256_of
 from marquee.model.manifest import read_manifest
 from pipelines.support.json_files import read_json
 from pipelines.support.paths import FITTED_MODEL, LAST_BENTO
-from pipelines.support.processes import run_program
+from pipelines.support.programs import run_program
 from service.stack.stack_config import Arm
 
 # Code in a Bento, as patterns of `matching_files`. Whole packages, because a list of modules would go stale.
@@ -50,7 +50,7 @@ PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class BentoContent:
+class BentoSpec:
     """Everything that distinguishes one Bento from another, apart from the code."""
 
     name: str  # of the Bento, without its version
@@ -77,7 +77,7 @@ class BentoContent:
         }
 
 
-def ensure_bento(content: BentoContent, model: Path) -> str:
+def ensure_bento(content: BentoSpec, model: Path) -> str:
     """Build a Bento unless the store has it, and return its tag.
 
     Args:
@@ -98,7 +98,7 @@ def prepare_arm(params: Params, version: ModelVersion) -> Arm:
     Raises:
         MarqueeError: the registry no longer has the model, or the Bento cannot be built.
     """
-    content = BentoContent(
+    content = BentoSpec(
         params.package.bento, version.tags[DIGEST_TAG], version, version.tags.get("git_commit")
     )
     if not bento_exists(content.tag):
@@ -120,7 +120,7 @@ def find_rollout_versions(model: str, number: int | None) -> tuple[ModelVersion,
     return champion, candidate
 
 
-def get_champion(model: str) -> ModelVersion:
+def require_champion(model: str) -> ModelVersion:
     """Return the champion.
 
     Raises:
@@ -199,7 +199,7 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _build(content: BentoContent, model: Path) -> None:
+def _build(content: BentoSpec, model: Path) -> None:
     """Build a Bento from a temporary folder.
 
     `bentoml build` imports the service from that folder. It runs as a separate process, because this one may

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from experiments.config import Params
-from experiments.evaluation.candidate_metrics import CandidateMetrics, MeasuredCost
+from experiments.evaluation.candidate_record import CandidateMetrics, MeasuredCost
 from experiments.search.trials import Trial, TrialCost, trial_from_record
 from experiments.selection.search_results import SearchResults
 from marquee.files.atomic_write import write_json

@@ -26,7 +26,7 @@ from marquee.events import ExposureTemplate, Feedback, encode
 from service.api import request_models
 from service.api.openapi import docs_page, openapi_document
 from service.api.problem_details import RequestProblem, invalid_field, not_found
-from service.api.query_params import read_genre, read_id, read_n, read_query
+from service.api.query_params import read_genre, read_n, read_query, validate_id
 from service.api.recommend_endpoint import recommend_items
 from service.recommendation.deadline import Deadline
 from service.recommendation.loaded_model import LoadedModel
@@ -232,7 +232,7 @@ def _route(path: str, handler: Handler, method: str) -> Route:
 
 def _path_item(model: LoadedModel, request: Request) -> int:
     """Return the inner id of the item in the path."""
-    item = model.fitted_model.inner_item_id(read_id(request.path_params["item"], "item"))
+    item = model.fitted_model.inner_item_id(validate_id(request.path_params["item"], "item"))
     if item is None:
         raise not_found("item", "the catalog has no such item")
     return item

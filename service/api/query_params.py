@@ -19,7 +19,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TEXT, JSON = "text/plain", "application/json"
 
 
-def read_id(text: str, field: str) -> str:
+def validate_id(text: str, field: str) -> str:
     """Validate the id of a user or an item."""
     if problem := find_id_problem(text):
         raise invalid_field(field, f"id {problem}")
@@ -72,7 +72,7 @@ def read_exclude(text: str | None) -> list[str]:
     items = text.split(",") if text else []
     if len(items) > MAX_EXCLUDED:
         raise invalid_field("exclude", f"exclude must have at most {MAX_EXCLUDED} ids")
-    return [read_id(item, "exclude") for item in items]
+    return [validate_id(item, "exclude") for item in items]
 
 
 def read_genre(name: str | None, genres: tuple[str, ...]) -> int | None:

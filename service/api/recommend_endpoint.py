@@ -15,9 +15,9 @@ from service.api.query_params import (
     prefers_text,
     read_exclude,
     read_genre,
-    read_id,
     read_n,
     read_query,
+    validate_id,
 )
 from service.api.response_cache import CachedResponse
 from service.api.response_headers import ResponseHeaders
@@ -84,7 +84,7 @@ class RecommendEndpoint:
 
     def _recommend(self, model: LoadedModel, user: str, query: bytes, start: float) -> Recommendations:
         """Validate the request and compute its recommendations."""
-        read_id(user, "user")
+        validate_id(user, "user")
         fields = read_query(query, QUERY_FIELDS)
         excluded = (model.fitted_model.inner_item_id(item) for item in read_exclude(fields.get("exclude")))
         request = RecommendationRequest(

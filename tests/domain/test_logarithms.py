@@ -1,4 +1,4 @@
-"""Logarithms: as exact as those of the C library, and exact where a result is an integer."""
+"""Logarithms: within one unit in the last place of the C library's, and exact for powers of two."""
 
 import math
 
@@ -13,13 +13,13 @@ def test_log_is_within_one_unit_in_the_last_place() -> None:
     assert (np.abs(log(values) - expected) <= np.spacing(np.abs(expected))).all()
 
 
-def test_log_of_large_and_small_numbers() -> None:
+def test_log_is_accurate_for_large_and_small_numbers() -> None:
     values = np.array([2.3e-308, 1e-100, 0.7, 0.71, 1.0, 1.41, 1.42, math.e, 1e300])
     expected = [math.log(value) for value in values]
     np.testing.assert_allclose(log(values), expected, rtol=3e-16)
 
 
-def test_log2_of_integers() -> None:
+def test_log2_is_accurate_for_integers() -> None:
     values = np.arange(1, 5000)
     expected = [math.log2(value) for value in values.tolist()]
     np.testing.assert_allclose(log2(values), expected, rtol=3e-16)

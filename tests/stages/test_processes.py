@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import MarqueeError
-from pipelines.support.processes import run_program
+from pipelines.support.programs import run_program
 
 FAILING = "import sys; print('output'); print('reason\\n', file=sys.stderr); sys.exit(3)"
 

@@ -1,6 +1,6 @@
 """Sample search results: four candidates, three folds, all metrics."""
 
-from experiments.evaluation.candidate_metrics import CandidateMetrics, MeasuredCost, SplitComparison
+from experiments.evaluation.candidate_record import CandidateMetrics, MeasuredCost, SplitComparison
 from experiments.search.trials import FoldScore, Trial, TrialCost
 from experiments.selection.search_results import SearchResults
 

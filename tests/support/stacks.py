@@ -30,8 +30,8 @@ from service.telemetry.reader import read_events
 from tests.support.commands import run_command
 from tests.support.manifest_fields import MANIFEST_FIELDS
 from tests.support.model_builder import build_model_arrays
-from tests.support.params import write_params
 from tests.support.packaging_project import copy_sources
+from tests.support.params import write_params
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,8 @@
 
 A vector is a row's bias and its k factors, n_dims = k + 1 numbers; a row is a user or an item, and the other
 side is the items or the users. The products of a row's ratings are summed rating by rating. The small systems
-of `LANES` rows are solved side by side, one in each lane, so that the order of operations within a system does
-not depend on the rows beside it. All floats are single precision: the noise of a draw is a million times
+of `LANES` rows are solved side by side, one in each lane, so that the order of operations within a system
+does not depend on the rows beside it. All floats are single precision: the noise of a draw is a million times
 larger than their rounding error.
 """
 
@@ -51,11 +51,11 @@ def draw_rows(
     start: int,
     stop: int,
 ) -> None:
-    """Draw the vectors t = (bias, factors) of rows start..stop, given those of the other side, `other_vectors`.
+    """Draw the vectors t = (bias, factors) of rows start..stop, given `other_vectors` of the other side.
 
-    Row n was rated by `others[indptr[n]:indptr[n + 1]]`, with the ratings less their mean in `residuals`. With
-    x = (1, factors of the other) and y the residual less the bias of the other, t is normal with precision
-    A = precision + alpha X'X and mean A^-1 (linear + alpha X'y); `noise` is standard normal.
+    Row n was rated by `others[indptr[n]:indptr[n + 1]]`, with the ratings less their mean in `residuals`.
+    With x = (1, factors of the other) and y the residual less the bias of the other, t is normal with
+    precision A = precision + alpha X'X and mean A^-1 (linear + alpha X'y); `noise` is standard normal.
 
     Writes the mean to `mean`, the draw to `draws` and, unless `errors` is empty, each row's sum of squared
     errors y - x't at the draw to `errors`. All matrices but `precision` have shape (n_rows, n_dims).
@@ -104,7 +104,13 @@ def _reset_systems(A: Float32Array, h: Float32Array, e: Float32Array) -> None:
 
 @kernel
 def _sum_products(
-    start: int, stop: int, others: Int32Array, residuals: Float32Array, other_vectors: Float32Array, X: Float32Array, S: Float32Array
+    start: int,
+    stop: int,
+    others: Int32Array,
+    residuals: Float32Array,
+    other_vectors: Float32Array,
+    X: Float32Array,
+    S: Float32Array,
 ) -> None:
     """Set the lower triangle of S to the sum of z z' over ratings start..stop, where z = (x, y, 0, ...).
 
@@ -243,7 +249,13 @@ def _squared_error(
 
 @kernel
 def sum_rows(
-    indptr: Int64Array, others: Int32Array, weights: Float32Array, table: Float32Array, out: Float32Array, start: int, stop: int
+    indptr: Int64Array,
+    others: Int32Array,
+    weights: Float32Array,
+    table: Float32Array,
+    out: Float32Array,
+    start: int,
+    stop: int,
 ) -> None:
     """Set out[n] to weights[n] times the sum of the rows of `table` in list n, for n in start..stop."""
     width = table.shape[1]
@@ -273,7 +285,7 @@ def sum_rows(
 
 
 @kernel
-def co_occurrences(
+def sum_co_occurrences(
     indptr: Int64Array,
     others: Int32Array,
     other_indptr: Int64Array,
@@ -283,7 +295,7 @@ def co_occurrences(
     start: int,
     stop: int,
 ) -> None:
-    """Add to out[a, b] the sum of `other_weights` over the ids that lists a and b share, for a in start..stop.
+    """Add to out[a, b] the sum of `other_weights` over the ids shared by lists a and b, for a in start..stop.
 
     `other_lists[other_indptr[o]:other_indptr[o + 1]]` are the lists that contain id o.
     """

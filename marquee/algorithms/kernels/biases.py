@@ -5,7 +5,7 @@ from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
 
 @kernel
-def least_squares_biases(
+def solve_biases(
     indptr: Int64Array,
     others: Int32Array,
     values: Float64Array,

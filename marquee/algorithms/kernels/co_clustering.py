@@ -10,7 +10,7 @@ from marquee.arrays import Float64Array, Int32Array, Int64Array
 
 
 @kernel
-def best_clusters(
+def assign_clusters(
     start: int,
     stop: int,
     is_user: bool,
@@ -51,7 +51,7 @@ def best_clusters(
 
 
 @kernel
-def co_cluster_sums(
+def add_co_cluster_sums(
     start: int,
     stop: int,
     indptr: Int64Array,

@@ -1,9 +1,9 @@
 """Dense linear algebra in a fixed order of operations: products, Cholesky factors, eigenvectors.
 
 A matrix that is multiplied from the right is packed into panels of two vectors, (n_panels, depth, lanes), so
-that a tile of `ROWS` rows and one panel is accumulated in registers. Each element of a product is a sum over
-blocks of `DEPTH` of the sums over a block, whatever the tiles are: it depends neither on the rows that are
-computed together nor on the processor.
+that a tile of `TILE_ROWS` rows and one panel is accumulated in registers. Each element of a product is a sum
+over blocks of `BLOCK_DEPTH` of the sums over a block, independent of the tiles: it depends neither on the
+rows that are computed together nor on the processor.
 """
 
 from typing import Any
@@ -25,11 +25,11 @@ from marquee.algorithms.kernels.vectors import (
 )
 from marquee.arrays import Float32Array, Float64Array, FloatArray
 
-ROWS = 4  # of a tile
-DEPTH = 256  # of a block: its part of a panel stays in the first cache
+TILE_ROWS = 4  # rows of a tile
+BLOCK_DEPTH = 256  # rows of a panel that are summed in one block: they stay in the L1 cache
 MAX_SWEEPS = 30  # of Jacobi rotations: ten are enough for a hundred columns
 EPSILON = 2.0**-52  # of float64
-NEGLIGIBLE = 1e-10  # share of a squared length: what is left of a vector is rounding
+NEGLIGIBLE = 1e-10  # share of its squared length below which what remains of a vector is rounding error
 
 
 @kernel
@@ -41,30 +41,30 @@ def multiply(
     Element (i, k) of A is `A[i * row_step + k * column_step]`, so that A may be transposed.
     """
     n_panels, depth, lanes = panels.shape
-    spare = np.empty((ROWS, lanes), out.dtype)
-    tile_end = stop - (stop - start) % ROWS
+    scratch = np.empty((TILE_ROWS, lanes), out.dtype)
+    tile_end = stop - (stop - start) % TILE_ROWS
     if depth == 0:
         out[start:stop] = 0
-    for first in range(0, depth, DEPTH):
-        end, kept = min(first + DEPTH, depth), first > 0
+    for first in range(0, depth, BLOCK_DEPTH):
+        end, accumulate = min(first + BLOCK_DEPTH, depth), first > 0
         for p in range(n_panels):
             B, column = panels[p], p * lanes
             width = min(lanes, out.shape[1] - column)
-            for i in range(start, tile_end, ROWS):
+            for i in range(start, tile_end, TILE_ROWS):
                 at = i * row_step
                 if width == lanes:
-                    _set_tile(A, at, row_step, column_step, B, first, end, kept, 1.0, out, i, column)
+                    _set_tile(A, at, row_step, column_step, B, first, end, accumulate, 1.0, out, i, column)
                     continue
-                _set_tile(A, at, row_step, column_step, B, first, end, False, 1.0, spare, 0, 0)
-                for r in range(ROWS):
+                _set_tile(A, at, row_step, column_step, B, first, end, False, 1.0, scratch, 0, 0)
+                for r in range(TILE_ROWS):
                     for c in range(width):
-                        out[i + r, column + c] = (out[i + r, column + c] if kept else 0) + spare[r, c]
+                        out[i + r, column + c] = (out[i + r, column + c] if accumulate else 0) + scratch[r, c]
             for i in range(tile_end, stop):
                 for c in range(width):
                     s = out.dtype.type(0)
                     for k in range(first, end):
                         s += number(A, i * row_step + k * column_step) * B[k, c]
-                    out[i, column + c] = (out[i, column + c] if kept else 0) + s
+                    out[i, column + c] = (out[i, column + c] if accumulate else 0) + s
 
 
 @kernel
@@ -76,15 +76,16 @@ def _set_tile(
     B: FloatArray,
     first: int,
     end: int,
-    kept: bool,
+    accumulate: bool,
     sign: float,
     out: FloatArray,
     row: int,
     column: int,
 ) -> None:
-    """Write a tile of `out`: `ROWS` rows of A, from the element A[at] on, times B, summed from first to end.
+    """Write a tile of `out`: `TILE_ROWS` rows of A, from element A[at] on, times B, summed over first..end.
 
-    The product is multiplied by `sign`, 1 or -1, and added to the content of the tile if that is `kept`.
+    The product is multiplied by `sign`, 1 or -1; if `accumulate`, it is added to the previous content of the
+    tile.
     """
     lanes = lanes_of(out)
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zeros(out)
@@ -100,24 +101,27 @@ def _set_tile(
         a = load_repeated(A, x + 3 * row_step)
         s6, s7 = multiply_add(a, b0, s6), multiply_add(a, b1, s7)
     factor = repeat(out.dtype.type(sign))
-    _set_pair(row_of(out, row), column, kept, factor, s0, s1)
-    _set_pair(row_of(out, row + 1), column, kept, factor, s2, s3)
-    _set_pair(row_of(out, row + 2), column, kept, factor, s4, s5)
-    _set_pair(row_of(out, row + 3), column, kept, factor, s6, s7)
+    _set_pair(row_of(out, row), column, accumulate, factor, s0, s1)
+    _set_pair(row_of(out, row + 1), column, accumulate, factor, s2, s3)
+    _set_pair(row_of(out, row + 2), column, accumulate, factor, s4, s5)
+    _set_pair(row_of(out, row + 3), column, accumulate, factor, s6, s7)
 
 
 @kernel
-def _set_pair(row: Any, column: int, kept: bool, factor: Any, s0: Any, s1: Any) -> None:
+def _set_pair(row: Any, column: int, accumulate: bool, factor: Any, s0: Any, s1: Any) -> None:
     lanes = lanes_of(row)
-    before0 = load(row, column) if kept else zeros(row)
-    before1 = load(row, column + lanes) if kept else zeros(row)
+    before0 = load(row, column) if accumulate else zeros(row)
+    before1 = load(row, column + lanes) if accumulate else zeros(row)
     store(row, column, multiply_add(factor, s0, before0))
     store(row, column + lanes, multiply_add(factor, s1, before1))
 
 
 @kernel
 def factorize(A: FloatArray, first: int, end: int) -> bool:
-    """Replace the lower triangle of the square first..end by its Cholesky factor; False if there is none."""
+    """Replace the lower triangle of the square first..end by its Cholesky factor.
+
+    Returns False if the square is not positive definite or not finite.
+    """
     column = np.empty(end, A.dtype)
     for j in range(first, end):
         if not A[j, j] > 0:
@@ -134,10 +138,10 @@ def factorize(A: FloatArray, first: int, end: int) -> bool:
 
 @kernel
 def extend_factor(A: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
-    """Compute some columns of the factor in rows start..stop, given their square on the diagonal.
+    """Compute columns of the factor in rows start..stop, given their finished square on the diagonal.
 
-    The columns begin with `first`; `panels`, (n_panels, n_columns, lanes), get them too, row i in lane i. All
-    bounds are multiples of the lanes.
+    The columns start at `first`. They are also written to `panels`, (n_panels, n_columns, lanes), each row to
+    one lane. All bounds must be multiples of the number of lanes.
     """
     lanes = panels.shape[2]
     for p in range(start // lanes, stop // lanes):
@@ -158,14 +162,14 @@ def subtract_square(A: FloatArray, first: int, panels: FloatArray, start: int, s
     Arguments as in `extend_factor`.
     """
     n, (n_columns, lanes), flat = len(A), panels.shape[1:], A.reshape(-1)
-    for i in range(start, stop, ROWS):
-        for p in range((first + n_columns) // lanes, (i + ROWS - 1) // lanes + 1):
+    for i in range(start, stop, TILE_ROWS):
+        for p in range((first + n_columns) // lanes, (i + TILE_ROWS - 1) // lanes + 1):
             _set_tile(flat, i * n + first, n, 1, panels[p], 0, n_columns, True, -1.0, A, i, p * lanes)
 
 
 @kernel
 def mirror(A: FloatArray, start: int, stop: int) -> None:
-    """Copy what is below the diagonal to above it, in columns start..stop."""
+    """Copy the lower triangle to the upper one, in columns start..stop."""
     for j in range(stop):
         for i in range(max(start, j + 1), stop):
             A[j, i] = A[i, j]
@@ -175,27 +179,27 @@ def mirror(A: FloatArray, start: int, stop: int) -> None:
 def substitute(L: FloatArray, panels: FloatArray, start: int, stop: int) -> None:
     """Multiply panels start..stop by (L L')^-1, in place.
 
-    L' must be above the diagonal of L, and len(L) a multiple of `ROWS`.
+    The upper triangle of L must hold L', and len(L) must be a multiple of `TILE_ROWS`.
     """
     n, flat = len(L), L.reshape(-1)
     for p in range(start, stop):
         X = panels[p]
         _substitute_forward(L, 0, X)
-        for i in range(n - ROWS, -1, -ROWS):
-            _set_tile(flat, i * n, n, 1, X, i + ROWS, n, True, -1.0, X, i, 0)
-            for r in range(i + ROWS - 1, i - 1, -1):
-                for k in range(r + 1, i + ROWS):
+        for i in range(n - TILE_ROWS, -1, -TILE_ROWS):
+            _set_tile(flat, i * n, n, 1, X, i + TILE_ROWS, n, True, -1.0, X, i, 0)
+            for r in range(i + TILE_ROWS - 1, i - 1, -1):
+                for k in range(r + 1, i + TILE_ROWS):
                     _subtract(X[k], L[r, k], X[r])
                 _divide(X[r], L[r, r])
 
 
 @kernel
 def _substitute_forward(L: FloatArray, first: int, X: FloatArray) -> None:
-    """Multiply X by the inverse of the square of len(X) rows of L that begins in row and column `first`."""
+    """Multiply X by the inverse of the square of len(X) rows of L that starts in row and column `first`."""
     n, flat = len(L), L.reshape(-1)
-    for i in range(0, len(X), ROWS):
+    for i in range(0, len(X), TILE_ROWS):
         _set_tile(flat, (first + i) * n + first, n, 1, X, 0, i, True, -1.0, X, i, 0)
-        for r in range(i, i + ROWS):
+        for r in range(i, i + TILE_ROWS):
             for k in range(i, r):
                 _subtract(X[k], L[first + r, first + k], X[r])
             _divide(X[r], L[first + r, first + r])
@@ -215,7 +219,7 @@ def _divide(row: FloatArray, divisor: float) -> None:
 
 @kernel
 def invert_lower(L: Float64Array, out: Float64Array) -> None:
-    """Write the inverse of a lower triangle into `out`, which must be zero."""
+    """Write the inverse of a lower triangular matrix to `out`, which must be zero."""
     for i in range(len(L)):
         row = out[i]
         row[i] = 1
@@ -226,39 +230,39 @@ def invert_lower(L: Float64Array, out: Float64Array) -> None:
 
 @kernel
 def orthonormalize_rows(rows: Float32Array) -> None:
-    """Replace rows by orthonormal ones that span the same, by the modified Gram-Schmidt process, twice each.
+    """Replace rows by orthonormal rows with the same span, by the modified Gram-Schmidt process.
 
-    A row that depends on those before it becomes zero.
+    Each row is orthogonalized twice, for precision. A row that depends on those before it becomes zero.
     """
     for j in range(len(rows)):
         row, n = rows[j], rows.shape[1]
-        before = dot(row, row, n)
+        squared_length = dot(row, row, n)
         for _ in range(2):
             for i in range(j):
                 _subtract(rows[i], dot(rows[i], row, n), row)
-        size = dot(row, row, n)
-        if size > before * NEGLIGIBLE:
-            _divide(row, np.sqrt(size))
+        remaining = dot(row, row, n)
+        if remaining > squared_length * NEGLIGIBLE:
+            _divide(row, np.sqrt(remaining))
         else:
             row[:] = 0
 
 
 @kernel
 def diagonalize(G: Float64Array, V: Float64Array) -> None:
-    """Diagonalise a symmetric matrix, and the identity V into eigenvectors.
+    """Diagonalize a symmetric matrix in place, and turn V, the identity, into its eigenvectors.
 
     Row i of V becomes the eigenvector of eigenvalue i. Cyclic Jacobi rotations: Golub and Van Loan (2013),
     Matrix Computations, algorithm 8.5.3.
     """
     n = len(G)
     for _ in range(MAX_SWEEPS):
-        done = True
+        converged = True
         for p in range(n - 1):
             for q in range(p + 1, n):
                 g = G[p, q]
                 if not abs(g) > EPSILON * np.sqrt(abs(G[p, p] * G[q, q])):
                     continue
-                done = False
+                converged = False
                 tau = (G[q, q] - G[p, p]) / (2 * g)
                 t = (1.0 if tau >= 0 else -1.0) / (abs(tau) + np.sqrt(1 + tau * tau))
                 cosine = 1 / np.sqrt(1 + t * t)
@@ -266,7 +270,7 @@ def diagonalize(G: Float64Array, V: Float64Array) -> None:
                 _rotate(G[p], G[q], cosine, sine)
                 _rotate(G[:, p], G[:, q], cosine, sine)
                 _rotate(V[p], V[q], cosine, sine)
-        if done:
+        if converged:
             return
 
 

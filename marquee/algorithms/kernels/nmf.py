@@ -100,7 +100,7 @@ def _add_four(out: FloatArray, a: Any, b: Any, c: Any, d: Any, xa: Any, xb: Any,
 
 
 @kernel
-def move_biases(
+def update_biases(
     indptr: Int64Array,
     items: Int32Array,
     values: Float64Array,

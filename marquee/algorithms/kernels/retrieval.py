@@ -11,7 +11,7 @@ EMPTY_SCORE = -float("inf")  # score of an empty entry
 
 
 @kernel
-def take_best(
+def push_scores(
     scores: Float64Array,
     first_user: int,
     first_item: int,
@@ -25,7 +25,7 @@ def take_best(
     """Push a tile of scores, shape (users, items), onto the heaps of its users; the tile is overwritten.
 
     The score of a pair is the tile's value plus the sum of its user term and item term, added in this order.
-    Items that a user has seen_items are excluded. The tiles of a user must come in ascending order of items.
+    Items that a user has seen are excluded. The tiles of a user must come in ascending order of items.
     """
     n_users, n_items = scores.shape
     for u in range(n_users):
@@ -45,14 +45,16 @@ def take_best(
 
 
 @kernel
-def empty_heaps(heap_scores: Float64Array, heap_items: Int32Array) -> None:
+def clear_heaps(heap_scores: Float64Array, heap_items: Int32Array) -> None:
     """Reset heaps to empty entries."""
     heap_scores[:] = EMPTY_SCORE
     heap_items[:] = PADDING
 
 
 @kernel
-def write_sorted_lists(heap_scores: Float64Array, heap_items: Int32Array, out_items: Int32Array, out_scores: Float32Array) -> None:
+def write_sorted_lists(
+    heap_scores: Float64Array, heap_items: Int32Array, out_items: Int32Array, out_scores: Float32Array
+) -> None:
     """Write the heaps as rows, best first, padded with `PADDING` and NaN; the heaps are overwritten."""
     for u in range(len(heap_scores)):
         best, items = heap_scores[u], heap_items[u]

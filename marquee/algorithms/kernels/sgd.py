@@ -1,7 +1,7 @@
-"""Stochastic gradient descent on biases and factors: an epoch of SVD, an epoch of SVD++, and their dots.
+"""Kernels of SVD and SVD++: epochs of stochastic gradient descent, and predictions.
 
-A step with learning rate g and regularisation l is x <- x + g (e y - l x), written here as
-x <- decay x + rate e y with rate = g and decay = 1 - g l. All arrays and scalars are of one dtype.
+A step with learning rate g and regularization l is x <- x + g (e y - l x), written here as
+x <- decay x + rate e y with rate = g and decay = 1 - g l. All arrays and scalars have the same dtype.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ from marquee.algorithms.kernels.vectors import (
 )
 from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
-AHEAD = 8  # ratings between asking for an item's factors and using them
+PREFETCH_DISTANCE = 8  # ratings between prefetching an item's factors and using them
 
 
 @kernel
@@ -44,10 +44,11 @@ def svd_epoch(
     rates: FloatArray,
     decays: FloatArray,
 ) -> float:
-    """Visit every rating once, user by user; return the sum of the squared errors met.
+    """Update biases and factors at every rating, user by user; return the sum of squared errors.
 
-    `rates` and `decays` are those of bu, bi, pu, qi. A step and the dot product of the user's next rating
-    share one pass over the factors: three loads and two stores where two passes take four and two.
+    Errors are those before the update at the rating. `rates` and `decays` are those of bu, bi, pu, qi. A step
+    and the dot product of the user's next rating share one pass over the factors: three loads and two stores,
+    compared with four and two for two passes.
     """
     rate_bu, rate_bi, rate_p, rate_q = rates
     decay_bu, decay_bi, decay_p, decay_q = decays
@@ -60,18 +61,18 @@ def svd_epoch(
         for t in range(start, stop):
             i = items[t]
             q = row_of(qi, i)
-            prefetch_row(qi, items[min(t + AHEAD, n_ratings - 1)])
+            prefetch_row(qi, items[min(t + PREFETCH_DISTANCE, n_ratings - 1)])
             err = values[t] - (mean + bu[u] + bi[i] + product)
             total += err * err
             if biased:
                 bu[u] = decay_bu * bu[u] + rate_bu * err
                 bi[i] = decay_bi * bi[i] + rate_bi * err
             step_p, step_q = rate_p * err, rate_q * err
-            following = items[t + 1] if t + 1 < stop else i
-            if following != i:
-                ahead = row_of(qi, following)
+            next_item = items[t + 1] if t + 1 < stop else i
+            if next_item != i:
+                ahead = row_of(qi, next_item)
                 product = _step_and_dot(p, q, ahead, n_factors, decay_p, decay_q, step_p, step_q)
-            else:  # the user's last rating, or one that the same item follows, which this step changes
+            else:  # the user's last rating, or the next rating is of the same item, which this step changes
                 _step_and_dot(p, q, p, n_factors, decay_p, decay_q, step_p, step_q)
                 product = dot(p, q, n_factors)
     return total
@@ -81,7 +82,10 @@ def svd_epoch(
 def _step_and_dot(
     p: Any, q: Any, ahead: Any, n: int, decay_p: Any, decay_q: Any, step_p: Any, step_q: Any
 ) -> Any:
-    """Step n factors of p and q; return the dot product of the new p and the row that comes next."""
+    """Step n factors of p and q; return the dot product of the new p and of `ahead`, the next item's row.
+
+    All loads precede the stores: a processor stalls on a load that might read from a pending store.
+    """
     lanes = lanes_of(p)
     pair_end, vector_end = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
     d_p, d_q, s_p, s_q = repeat(decay_p), repeat(decay_q), repeat(step_p), repeat(step_q)
@@ -104,11 +108,11 @@ def _step_and_dot(
         store(q, pair_end, add(multiply(d_q, q0), multiply(s_q, p0)))
     result = sum_lanes(add(even, odd))
     for f in range(vector_end, n):
-        was_p, was_q = number(p, f), number(q, f)
-        now_p = decay_p * was_p + step_p * was_q
-        result += now_p * number(ahead, f)
-        set_number(p, f, now_p)
-        set_number(q, f, decay_q * was_q + step_q * was_p)
+        old_p, old_q = number(p, f), number(q, f)
+        new_p = decay_p * old_p + step_p * old_q
+        result += new_p * number(ahead, f)
+        set_number(p, f, new_p)
+        set_number(q, f, decay_q * old_q + step_q * old_p)
     return result
 
 
@@ -126,19 +130,20 @@ def svdpp_epoch(
     rates: FloatArray,
     decays: FloatArray,
 ) -> float:
-    r"""Visit every rating once, user by user; return the sum of the squared errors met.
+    r"""Update biases and factors at every rating, user by user; return the sum of squared errors.
 
-    `rates` and `decays` are those of bu, bi, pu, qi, yj. With n ratings of the user and w the sum of
-    their y_j over sqrt(n), a rating's step moves every one of the y_j in the same way,
+    Errors are those before the update at the rating. `rates` and `decays` are those of bu, bi, pu, qi, yj. If
+    the user has n ratings and w is the sum of their y_j over sqrt(n), each rating moves all y_j in the same
+    way,
 
         y_j <- decay y_j + (rate e / sqrt(n)) q,   hence   w <- decay w + rate e q,
 
-    so w alone is carried through the user's ratings, and all steps are applied to the y_j at once:
+    so only w is updated at each rating, and all steps are applied to the y_j after the user's last rating:
 
         y_j <- decay^n y_j + (w_end - decay^n w_start) / sqrt(n).
 
-    This is the same model at the cost of SVD, where visiting every y_j at each rating costs n times it.
-    A user who rated an item twice moves that item's y_j twice a step: for him the steps are taken literally.
+    This is the same model at the cost of SVD; updating every y_j at each rating costs n times as much. If a
+    user rated an item twice, each step moves that item's y_j twice, so the steps are applied one by one.
     """
     rate_bu, rate_bi, rate_p, rate_q, rate_y = rates
     decay_bu, decay_bi, decay_p, decay_q, decay_y = decays
@@ -148,32 +153,32 @@ def svdpp_epoch(
     total = 0.0
     for u in range(len(indptr) - 1):
         p = row_of(pu, u)
-        rated = items[indptr[u] : indptr[u + 1]]
-        root = np.sqrt(pu.dtype.type(len(rated)))
-        literal = _marks_twice(rated, last_rater, u)
-        _implicit(rated, yj, root, w)
+        rated_items = items[indptr[u] : indptr[u + 1]]
+        root = np.sqrt(pu.dtype.type(len(rated_items)))
+        has_repeats = _has_repeats(rated_items, last_rater, u)
+        _sum_implicit(rated_items, yj, root, w)
         _copy(w, w_start)
-        for t in range(len(rated)):
-            i = rated[t]
+        for t in range(len(rated_items)):
+            i = rated_items[t]
             q = row_of(qi, i)
-            prefetch_row(qi, rated[min(t + AHEAD, len(rated) - 1)])
-            if literal:
-                _implicit(rated, yj, root, w)
+            prefetch_row(qi, rated_items[min(t + PREFETCH_DISTANCE, len(rated_items) - 1)])
+            if has_repeats:
+                _sum_implicit(rated_items, yj, root, w)
             err = values[indptr[u] + t] - (mean + bu[u] + bi[i] + _dot_of_sum(p, w, q, n_factors))
             total += err * err
             bu[u] = decay_bu * bu[u] + rate_bu * err
             bi[i] = decay_bi * bi[i] + rate_bi * err
             step_p, step_q, step_y = rate_p * err, rate_q * err, rate_y * err
-            if literal:
-                for j in rated:
+            if has_repeats:
+                for j in rated_items:
                     for f in range(n_factors):
                         yj[j, f] = decay_y * yj[j, f] + step_y / root * qi[i, f]
             _step_all(p, q, w, n_factors, decay_p, decay_q, decay_y, step_p, step_q, step_y)
-        if not literal:
-            decay = decay_y ** len(rated)
+        if not has_repeats:
+            decay = decay_y ** len(rated_items)
             for f in range(n_factors):
                 w[f] = (w[f] - decay * w_start[f]) / root
-            for j in rated:
+            for j in rated_items:
                 y = yj[j]
                 for f in range(n_factors):
                     y[f] = decay * y[f] + w[f]
@@ -199,20 +204,20 @@ def _step_all(
     s_p, s_q, s_w = repeat(step_p), repeat(step_q), repeat(step_w)
     vector_end = n // lanes * lanes
     for f in range(0, vector_end, lanes):
-        was_p, was_q, was_w = load(p, f), load(q, f), load(w, f)
-        store(p, f, add(multiply(d_p, was_p), multiply(s_p, was_q)))
-        store(q, f, add(multiply(d_q, was_q), multiply(s_q, add(was_p, was_w))))
-        store(w, f, add(multiply(d_w, was_w), multiply(s_w, was_q)))
+        old_p, old_q, old_w = load(p, f), load(q, f), load(w, f)
+        store(p, f, add(multiply(d_p, old_p), multiply(s_p, old_q)))
+        store(q, f, add(multiply(d_q, old_q), multiply(s_q, add(old_p, old_w))))
+        store(w, f, add(multiply(d_w, old_w), multiply(s_w, old_q)))
     for f in range(vector_end, n):
-        one_p, one_q, one_w = number(p, f), number(q, f), number(w, f)
-        set_number(p, f, decay_p * one_p + step_p * one_q)
-        set_number(q, f, decay_q * one_q + step_q * (one_p + one_w))
-        set_number(w, f, decay_w * one_w + step_w * one_q)
+        p_f, q_f, w_f = number(p, f), number(q, f), number(w, f)
+        set_number(p, f, decay_p * p_f + step_p * q_f)
+        set_number(q, f, decay_q * q_f + step_q * (p_f + w_f))
+        set_number(w, f, decay_w * w_f + step_w * q_f)
 
 
 @kernel
 def _dot_of_sum(a: Any, b: FloatArray, c: Any, n: int) -> Any:
-    """The dot product of the first n numbers of a + b and of c, in the order of `dot`."""
+    """Return the dot product of the first n numbers of a + b and of c, summed in the order of `dot`."""
     lanes = lanes_of(a)
     pair_end, vector_end = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
     even = odd = zeros(a)
@@ -229,7 +234,7 @@ def _dot_of_sum(a: Any, b: FloatArray, c: Any, n: int) -> Any:
 
 @kernel
 def dots(pu: FloatArray, users: Int32Array, items: Int32Array, qi: FloatArray, out: Float64Array) -> None:
-    """The dot product of each pair's factors; 0 where the user or the item is unknown (negative)."""
+    """Write the dot product of each pair's factors, or 0 if the user or the item is unknown (negative)."""
     for n in range(len(users)):
         out[n] = 0
         if users[n] >= 0 and items[n] >= 0:
@@ -237,17 +242,19 @@ def dots(pu: FloatArray, users: Int32Array, items: Int32Array, qi: FloatArray, o
 
 
 @kernel
-def implicit_factors(users: Int32Array, indptr: Int64Array, items: Int32Array, yj: FloatArray, out: FloatArray) -> None:
-    """Of each of these users, the sum of the y_j of the rated items over the root of their number."""
+def implicit_factors(
+    users: Int32Array, indptr: Int64Array, items: Int32Array, yj: FloatArray, out: FloatArray
+) -> None:
+    """Write, for each user, the sum of y_j over the rated items, divided by the root of their number."""
     for n in range(len(users)):
-        rated = items[indptr[users[n]] : indptr[users[n] + 1]]
-        _implicit(rated, yj, np.sqrt(yj.dtype.type(len(rated))), out[n])
+        rated_items = items[indptr[users[n]] : indptr[users[n] + 1]]
+        _sum_implicit(rated_items, yj, np.sqrt(yj.dtype.type(len(rated_items))), out[n])
 
 
 @kernel
-def _implicit(rated: Int32Array, yj: FloatArray, root: np.floating[Any], out: FloatArray) -> None:
+def _sum_implicit(rated_items: Int32Array, yj: FloatArray, root: np.floating[Any], out: FloatArray) -> None:
     out[:] = 0
-    for j in rated:
+    for j in rated_items:
         y = yj[j]
         for f in range(len(out)):
             out[f] += y[f]
@@ -257,16 +264,16 @@ def _implicit(rated: Int32Array, yj: FloatArray, root: np.floating[Any], out: Fl
 
 @kernel
 def _copy(a: FloatArray, out: FloatArray) -> None:
-    """As `out[:] = a`, which would take seconds longer to compile."""
+    """Copy a to `out`; the equivalent `out[:] = a` takes seconds longer to compile."""
     for f in range(len(a)):
         out[f] = a[f]
 
 
 @kernel
-def _marks_twice(rated: Int32Array, last_rater: Int32Array, user: int) -> bool:
-    """Whether an item is there twice; `last_rater` remembers who met each item last."""
-    twice = False
-    for j in rated:
-        twice = twice or last_rater[j] == user
+def _has_repeats(rated_items: Int32Array, last_rater: Int32Array, user: int) -> bool:
+    """Return True if the user rated an item twice; `last_rater` holds the last user seen per item."""
+    has_repeats = False
+    for j in rated_items:
+        has_repeats = has_repeats or last_rater[j] == user
         last_rater[j] = user
-    return twice
+    return has_repeats

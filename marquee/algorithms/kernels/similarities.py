@@ -1,8 +1,8 @@
-"""Similarities of all pairs of rows from sums over what both rated: one triangle, a tile at a time.
+"""Kernels of similarities: all pairs of rows x, from sums over the columns y that both rated.
 
-One pass fills the matrices of as many measures as its sums will do for. A tile's sums stay in the cache.
-Every sum runs in the order of y, as scikit-surprise's do, and each formula is evaluated in its order: the
-bits are the same whatever the ratings, so ties are the same.
+The upper triangle is computed tile by tile, so that a tile's sums stay in the cache. One pass fills the
+matrices of all measures that its sums suffice for. Sums run in the order of y and formulas are evaluated in
+the order of scikit-surprise, so that the bits are the same, and with them the ties.
 """
 
 from math import sqrt
@@ -13,17 +13,21 @@ from marquee.algorithms.kernels.jit import kernel
 from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
 COSINE, MSD, PEARSON = range(3)
-SUMS = (4, 2, 6)  # how many sums each gathers, of COSINE, MSD, PEARSON; PEARSON's will do for all three
+SUMS_PER_MEASURE = (
+    4,
+    2,
+    6,
+)  # number of sums for COSINE, MSD and PEARSON; those for PEARSON suffice for all three
 
 
 @kernel
-def similar_rows(
+def fill_similarities(
     indptr: Int64Array,
     raters: Int32Array,
     values: Float64Array,
     start: int,
     stop: int,
-    gathered: int,
+    summed_measure: int,
     n_sums: int,
     width: int,
     measures: Int64Array,
@@ -31,61 +35,69 @@ def similar_rows(
     shrinkage: float,
     sims: FloatArray,
 ) -> None:
-    """Fill `sims[m]` by `measures[m]` for each pair of a row of start..stop and a later one, both ways.
+    """Fill `sims[m]` by `measures[m]` for each pair of a row of start..stop and a later row, both ways.
 
-    The sums are those of the measure `gathered`. y was rated by `raters[indptr[y]:indptr[y + 1]]`, in
-    ascending order, with `values` beside them. Tiles are `width` columns wide. Pairs with fewer than
-    `min_support` common ratings have similarity 0. A `shrinkage` of 0 shrinks nothing.
+    The sums are those for the measure `summed_measure`. y was rated by `raters[indptr[y]:indptr[y + 1]]`, in
+    ascending order, with parallel `values`. Tiles are `width` columns wide. Pairs with fewer than
+    `min_support` common ratings have similarity 0. With a `shrinkage` of 0, similarities are not shrunk.
     """
     n_x, n_y = sims.shape[1], len(indptr) - 1
-    first, last, here = np.empty(n_y, np.int64), np.empty(n_y, np.int64), np.empty(n_y, np.int64)
-    for y in range(n_y):  # of y's list, the part that these rows are in
-        first[y] = here[y] = _position(raters, indptr[y], indptr[y + 1], start)
-        last[y] = _position(raters, first[y], indptr[y + 1], stop)
+    row_first, row_last = np.empty(n_y, np.int64), np.empty(n_y, np.int64)
+    next_column = np.empty(n_y, np.int64)
+    for y in range(n_y):  # bounds of the part of y's list that is in rows start..stop
+        row_first[y] = next_column[y] = _find_first(raters, indptr[y], indptr[y + 1], start)
+        row_last[y] = _find_first(raters, row_first[y], indptr[y + 1], stop)
     sums = np.empty((stop - start, width * n_sums))
     for left in range(start, n_x, width):
         right = min(left + width, n_x)
         sums[:, : n_sums * (right - left)] = 0
         for y in range(n_y):
-            if first[y] == last[y]:
+            if row_first[y] == row_last[y]:
                 continue
-            begin = here[y]
-            end = here[y] = _position(raters, begin, indptr[y + 1], right)
-            if gathered == MSD:
-                _add_differences(raters, values, first[y], last[y], begin, end, start, left, sums)
-            elif gathered == COSINE:
-                _add_products(raters, values, first[y], last[y], begin, end, start, left, sums)
+            column_first = next_column[y]
+            column_last = next_column[y] = _find_first(raters, column_first, indptr[y + 1], right)
+            if summed_measure == MSD:
+                _add_differences(
+                    raters, values, row_first[y], row_last[y], column_first, column_last, start, left, sums
+                )
+            elif summed_measure == COSINE:
+                _add_products(
+                    raters, values, row_first[y], row_last[y], column_first, column_last, start, left, sums
+                )
             else:
-                _add_moments(raters, values, first[y], last[y], begin, end, start, left, sums)
+                _add_moments(
+                    raters, values, row_first[y], row_last[y], column_first, column_last, start, left, sums
+                )
         for m in range(len(measures)):
-            _write(
-                sums, start, stop, left, right, gathered, n_sums, measures[m], min_support, shrinkage, sims[m]
+            _write_tile(
+                sums, start, stop, left, right, summed_measure, n_sums,
+                measures[m], min_support, shrinkage, sims[m],
             )  # fmt: skip
     for x in range(start, stop):
         sims[:, x, x] = 1
 
 
 @kernel
-def _write(
+def _write_tile(
     sums: Float64Array,
     start: int,
     stop: int,
     left: int,
     right: int,
-    gathered: int,
+    summed_measure: int,
     n_sums: int,
     measure: int,
     min_support: int,
     shrinkage: float,
     sim: FloatArray,
 ) -> None:
-    """Write the similarities of a finished tile, rows start..stop and columns left..right, both ways."""
+    """Write the similarities of a tile, rows start..stop and columns left..right, and their mirror image."""
     for x in range(start, stop):
         for other in range(max(left, x + 1), right):
             at = n_sums * (other - left)
             n, similarity = sums[x - start, at], 0.0
             if n >= max(min_support, 1):
-                similarity = _similarity(sums[x - start, at : at + n_sums], gathered, measure)
+                similarity = _similarity(sums[x - start, at : at + n_sums], summed_measure, measure)
                 if shrinkage > 0:
                     similarity *= (n - 1) / (n - 1 + shrinkage)
             sim[x, other] = similarity if np.isfinite(similarity) else 0.0
@@ -95,8 +107,8 @@ def _write(
 
 
 @kernel
-def _position(ascending: Int32Array, low: int, high: int, number: int) -> int:
-    """Where between low and high the first entry of at least that number is."""
+def _find_first(ascending: Int32Array, low: int, high: int, number: int) -> int:
+    """Return the position in low..high of the first entry that is at least `number`."""
     while low < high:
         middle = (low + high) // 2
         if ascending[middle] < number:
@@ -106,29 +118,30 @@ def _position(ascending: Int32Array, low: int, high: int, number: int) -> int:
     return low
 
 
-# Of one y, each rating first..last of the tile's rows meets each rating begin..end of its columns, if that is
-# later in the list. An unsigned index spares the check for a negative one: a quarter of the time.
+# The three functions below combine, for one y, each rating row_first..last (the tile's rows) with each
+# later_first rating column_first..end (the tile's columns). Unsigned indices avoid the check for negative
+# ones, a quarter of the time.
 
 
 @kernel
 def _add_differences(
     raters: Int32Array,
     values: Float64Array,
-    first: int,
-    last: int,
-    begin: int,
-    end: int,
+    row_first: int,
+    row_last: int,
+    column_first: int,
+    column_last: int,
     start: int,
     left: int,
     sums: Float64Array,
 ) -> None:
-    """Add to number of common ratings and sum of squared differences."""
-    for p in range(first, last):
-        row, mine, later = sums[raters[p] - start], values[p], max(begin, p + 1)
-        others, theirs = raters[later:end], values[later:end]
+    """Add to the number of common ratings and the sum of squared differences."""
+    for p in range(row_first, row_last):
+        row, value, later_first = sums[raters[p] - start], values[p], max(column_first, p + 1)
+        others, other_values = raters[later_first:column_last], values[later_first:column_last]
         for q in range(len(others)):
             at = np.uint64(2 * (others[q] - left))
-            difference = mine - theirs[q]
+            difference = value - other_values[q]
             row[at] += 1.0
             row[at + np.uint64(1)] += difference * difference
 
@@ -137,60 +150,60 @@ def _add_differences(
 def _add_products(
     raters: Int32Array,
     values: Float64Array,
-    first: int,
-    last: int,
-    begin: int,
-    end: int,
+    row_first: int,
+    row_last: int,
+    column_first: int,
+    column_last: int,
     start: int,
     left: int,
     sums: Float64Array,
 ) -> None:
-    """Add to number, sum of products, and sums of squares of both."""
-    for p in range(first, last):
-        row, mine, later = sums[raters[p] - start], values[p], max(begin, p + 1)
-        others, theirs = raters[later:end], values[later:end]
-        square = mine * mine
+    """Add to the number of common ratings, the sum of products, and the sums of squares of both."""
+    for p in range(row_first, row_last):
+        row, value, later_first = sums[raters[p] - start], values[p], max(column_first, p + 1)
+        others, other_values = raters[later_first:column_last], values[later_first:column_last]
+        square = value * value
         for q in range(len(others)):
             at = np.uint64(4 * (others[q] - left))
             row[at] += 1.0
-            row[at + np.uint64(1)] += mine * theirs[q]
+            row[at + np.uint64(1)] += value * other_values[q]
             row[at + np.uint64(2)] += square
-            row[at + np.uint64(3)] += theirs[q] * theirs[q]
+            row[at + np.uint64(3)] += other_values[q] * other_values[q]
 
 
 @kernel
 def _add_moments(
     raters: Int32Array,
     values: Float64Array,
-    first: int,
-    last: int,
-    begin: int,
-    end: int,
+    row_first: int,
+    row_last: int,
+    column_first: int,
+    column_last: int,
     start: int,
     left: int,
     sums: Float64Array,
 ) -> None:
-    """Add to number, sum of products, sums of squares, and sums of both."""
-    for p in range(first, last):
-        row, mine, later = sums[raters[p] - start], values[p], max(begin, p + 1)
-        others, theirs = raters[later:end], values[later:end]
-        square = mine * mine
+    """Add to the number of common ratings, the sum of products, the sums of squares and the sums of both."""
+    for p in range(row_first, row_last):
+        row, value, later_first = sums[raters[p] - start], values[p], max(column_first, p + 1)
+        others, other_values = raters[later_first:column_last], values[later_first:column_last]
+        square = value * value
         for q in range(len(others)):
             at = np.uint64(6 * (others[q] - left))
             row[at] += 1.0
-            row[at + np.uint64(1)] += mine * theirs[q]
+            row[at + np.uint64(1)] += value * other_values[q]
             row[at + np.uint64(2)] += square
-            row[at + np.uint64(3)] += theirs[q] * theirs[q]
-            row[at + np.uint64(4)] += mine
-            row[at + np.uint64(5)] += theirs[q]
+            row[at + np.uint64(3)] += other_values[q] * other_values[q]
+            row[at + np.uint64(4)] += value
+            row[at + np.uint64(5)] += other_values[q]
 
 
 @kernel
-def _similarity(sums: Float64Array, gathered: int, measure: int) -> float:
-    """The similarity that a pair's sums give; not finite where it is not defined."""
+def _similarity(sums: Float64Array, summed_measure: int, measure: int) -> float:
+    """Return the similarity computed from a pair's sums; not finite if undefined."""
     n: float = sums[0]
     if measure == MSD:
-        squares: float = sums[1] if gathered == MSD else sums[2] - 2 * sums[1] + sums[3]
+        squares: float = sums[1] if summed_measure == MSD else sums[2] - 2 * sums[1] + sums[3]
         return 1 / (squares / n + 1)
     if measure == COSINE:
         product: float = sums[1]

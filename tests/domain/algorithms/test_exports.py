@@ -118,9 +118,9 @@ def test_import_of_algorithm_loads_no_other_algorithm(name: str, loaded_modules:
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [
-        ("SVD", {"sgd", "prefetch"}),
-        ("KNNBasic", {"neighbours", "similarities"}),
-        ("NormalPredictor", set()),
+        ("SVD", {"sgd", "prefetch", "vectors", "matrices", "normal_draws"}),
+        ("KNNBasic", {"neighbors", "similarities", "vectors"}),
+        ("NormalPredictor", {"normal_draws"}),
         ("Popularity", set()),
     ],
 )

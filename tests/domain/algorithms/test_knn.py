@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from surprise.model_selection import GridSearchCV, cross_validate
 
-from marquee.algorithms.kernels.neighbours import average_pairs
+from marquee.algorithms.kernels.neighbors import average_pairs
 from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
 from marquee.algorithms.knn_base import KNNAlgorithm
 from marquee.algorithms.similarities import MEASURES
@@ -138,14 +138,14 @@ def make_matrix(*rows: tuple[str, str, float]) -> InteractionMatrix:
 
 @pytest.fixture
 def three_users() -> InteractionMatrix:
-    """Ratings to predict that of z by a. By msd on x and y, s(a, b) = 1 / (1 + 1/2), s(a, c) = 1 / (1 + 16/2)."""
+    """Ratings without that of z by a; S_AB and S_AC are the msd similarities on x and y."""
     return make_matrix(
         ("a", "x", 1), ("a", "y", 3), ("b", "x", 2), ("b", "y", 3), ("c", "x", 5), ("c", "y", 3),
         ("b", "z", 4), ("c", "z", 1),
     )  # fmt: skip
 
 
-S_AB, S_AC = 2 / 3, 1 / 9
+S_AB, S_AC = 1 / (1 + 1 / 2), 1 / (1 + 16 / 2)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ def test_draws_and_state_equal_those_of_numpy(sizes: list[int]) -> None:
     for n in sizes:
         np.testing.assert_allclose(draw_normal(rng, 0.5, 2.0, n), expected.normal(0.5, 2.0, n), rtol=1e-13)
     assert rng.random_sample() == expected.random_sample()
-    assert rng.normal() == pytest.approx(
-        expected.normal(), rel=1e-13
-    )  # the second draw of a pair, or of a new pair
+    # The next draw is the second of a pair or the first of a new pair.
+    assert rng.normal() == pytest.approx(expected.normal(), rel=1e-13)
 
 
 def test_draws_without_spread_equal_the_mean() -> None:

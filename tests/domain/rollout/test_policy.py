@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from marquee.rollout.arms import PerArm
-from marquee.rollout.decision import Action, ReasonCode
+from marquee.rollout.decision_types import Action, ReasonCode
 from marquee.rollout.evidence import (
     GUARDRAIL_METRICS,
     LIST_METRICS,

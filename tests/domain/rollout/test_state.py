@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.rollout.decision import Action, ReasonCode
+from marquee.rollout.decision_types import Action, ReasonCode
 from marquee.rollout.state import JOURNAL_VERSION, RolloutOutcome, replay
 
 STARTED: dict[str, Any] = {
@@ -82,8 +82,8 @@ def test_outages_shortly_after_each_other_are_merged() -> None:
 
     rollout = replay([STARTED, *outage(10.0, 20.0), *outage(24.0, 30.0), *outage(40.0, 50.0)])
     assert rollout.outages == ((10.0, 30.0), (40.0, 50.0))
-    assert not rollout.is_canary_unavailable
-    assert replay([STARTED, *outage(10.0, 20.0)[:1]]).is_canary_unavailable
+    assert not rollout.has_ongoing_outage
+    assert replay([STARTED, *outage(10.0, 20.0)[:1]]).has_ongoing_outage
 
 
 def test_reason_is_that_of_last_hold_or_of_conclusion() -> None:

@@ -9,7 +9,7 @@ from benchmarks.canary.power_figure import PowerPoint, draw_power
 from benchmarks.canary.simulated_users import click_log_odds, simulate_outcomes
 from benchmarks.canary.simulation import simulate_rollout
 from benchmarks.chaos import RequestStats
-from marquee.rollout.decision import ReasonCode
+from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.state import RolloutOutcome
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.folds import N_FOLDS, read_fold, toy_ratings, write_folds
 from benchmarks.ratings import find_movielens, load_ratings
 from marquee.errors import DataError
-from marquee.interactions.table import ITEM, RATING, USER
+from marquee.interactions.columns import ITEM, RATING, USER
 
 
 def test_fold_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from benchmarks.scaling import SizeCost, format_targets, generate_ratings, measure_size, result_rows
-from marquee.interactions.table import RATING, USER
+from marquee.interactions.columns import RATING, USER
 
 
 def make_cost(n_ratings: int, epoch_ns: float, work_mb: float) -> SizeCost:

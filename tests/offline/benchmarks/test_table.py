@@ -22,8 +22,8 @@ from benchmarks.table.comparisons import (
     write_comparisons,
 )
 from benchmarks.table.paired_runs import RunSeries
+from benchmarks.table.result_tables import format_document, format_speedup_at_equal_accuracy
 from benchmarks.table.speedup_figure import draw_speedups
-from benchmarks.table.tables import format_document, format_speedup_at_equal_accuracy
 
 MISSED, REACHED, STRETCH = TargetStatus.MISSED, TargetStatus.REACHED, TargetStatus.STRETCH
 

@@ -19,7 +19,7 @@ from experiments.datasets.csv_reader import _read_with_python, _SubstitutingStre
 from experiments.datasets.encoding import scan_text
 from experiments.datasets.items import items_from_ratings, read_items
 from experiments.datasets.movielens import RELEASES
-from experiments.datasets.readers import SourceFormats, read_ratings, source_formats
+from experiments.datasets.readers import SourceFormats, choose_table_formats, read_ratings
 from experiments.datasets.tables import TableFormat
 from marquee.errors import ConfigError, DataError
 from marquee.interactions.raw_schema import RAW_COLUMNS
@@ -54,7 +54,7 @@ def unread_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tupl
 def formats_of_file(**changes: Any) -> SourceFormats:
     data = load_params(ROOT / "params.yaml").data.model_dump()
     file = data["file"] | changes
-    return source_formats(DataParams.model_validate(data | {"source": "file", "file": file}))
+    return choose_table_formats(DataParams.model_validate(data | {"source": "file", "file": file}))
 
 
 MOVIELENS_LINES = {

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.evaluation import candidate_evaluation
 from experiments.evaluation.candidate_evaluation import EvaluationContext, evaluate_candidate
-from experiments.evaluation.candidate_metrics import CandidateMetrics, SplitComparison, best_trials
+from experiments.evaluation.candidate_record import CandidateMetrics, SplitComparison, best_trials
 from experiments.evaluation.cross_validation import FoldData, Folds, FoldSource
 from experiments.evaluation.leakage import SplitPair, compare_rankings
 from experiments.evaluation.model_evaluation import EvaluationProtocol, evaluate_model, evaluate_output

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from experiments.config.offline import SelectParams
-from experiments.evaluation.candidate_metrics import CandidateMetrics, MeasuredCost
+from experiments.evaluation.candidate_record import CandidateMetrics, MeasuredCost
 from experiments.search.trials import (
     FoldScore,
     Trial,

@@ -118,8 +118,8 @@ def test_only_the_best_trials_get_runs_but_all_costs_are_stored(tracker: Experim
     trials = [trial(number, "svd", error) for number, error in enumerate((0.95, 0.90, 0.99, 0.91))]
     tracker.log_trials(parent, trials, {}, max_runs=2, metric="rmse")
     tracker.finish_search_run(parent, "digest-9")
-    assert len(tracker.best_trial_runs(parent, "rmse", 9)) == 2
-    best = MlflowClient(uri).get_run(tracker.best_trial_runs(parent, "rmse", 1)[0])
+    assert len(tracker.top_trial_runs(parent, "rmse", 9)) == 2
+    best = MlflowClient(uri).get_run(tracker.top_trial_runs(parent, "rmse", 1)[0])
     assert best.data.tags["trial"] == "1"
     assert sorted(tracker.load_json(parent, TRIAL_COSTS)) == ["0", "1", "2", "3"]
 
@@ -127,7 +127,7 @@ def test_only_the_best_trials_get_runs_but_all_costs_are_stored(tracker: Experim
 def test_best_trial_runs_are_sorted_and_exclude_failed_trials(tracker: ExperimentTracker, uri: str) -> None:
     parent = log_search(tracker, "digest-7")
     tracker.log_trials(parent, [trial(2, "svdpp", 0.8)], {}, max_runs=10, metric="rmse")
-    best = tracker.best_trial_runs(parent, "rmse", 5)
+    best = tracker.top_trial_runs(parent, "rmse", 5)
     assert [MlflowClient(uri).get_run(run).data.tags["trial"] for run in best] == ["2", "0"]
 
 
@@ -135,7 +135,7 @@ def test_learning_curve_of_a_trial_is_logged_by_epoch(tracker: ExperimentTracker
     parent = tracker.start_search_run("search", DATA, {}, {})
     with_curve = replace(trial(0), curve=((1, 1.2), (10, 0.95)))
     tracker.log_trials(parent, [with_curve], {}, max_runs=2, metric="rmse")
-    (run,) = tracker.best_trial_runs(parent, "rmse", 1)
+    (run,) = tracker.top_trial_runs(parent, "rmse", 1)
     history = MlflowClient(uri).get_metric_history(run, "epoch_error")
     assert [(point.step, point.value) for point in history] == [(1, 1.2), (10, 0.95)]
 

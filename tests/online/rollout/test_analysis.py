@@ -14,7 +14,7 @@ import pytest
 from marquee.errors import ConfigError
 from marquee.events import Event, Exposure
 from marquee.model.fitted_model import write_model
-from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from service import analysis as analysis_module
 from service.analysis import ExitCode, StepAnalysis, load_analysis_policy
 from tests.support.manifest_fields import MANIFEST_FIELDS

@@ -8,7 +8,7 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
-from marquee.rollout.decision import ReasonCode
+from marquee.rollout.decision_types import ReasonCode
 from pipelines.rollout.journal import Journal
 from service.gateway.traffic_split import NO_CANARY, query_split
 from tests.support.stacks import SimulatedUsers, StackProject, stack_project

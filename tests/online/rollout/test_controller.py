@@ -14,7 +14,7 @@ import pytest
 
 from experiments.config import load_params
 from marquee.errors import TrackingError
-from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.policy import PromotionPolicy
 from marquee.rollout.state import OperatorCommand, Rollout, RolloutOutcome
@@ -501,7 +501,7 @@ def test_outages_of_the_canary_are_recorded(simulation: Simulation) -> None:
     assert first.start == 10.0
     assert math.isfinite(first.end)
     assert second == (later, math.inf)
-    assert simulation.rollout.is_canary_unavailable
+    assert simulation.rollout.has_ongoing_outage
 
 
 def hold_reasons(simulation: Simulation) -> list[str]:

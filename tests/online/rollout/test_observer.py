@@ -13,7 +13,7 @@ from experiments.config.online import CanaryParams
 from marquee.events import Event, Exposure, Feedback, encode
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.cohort import Failure
-from marquee.rollout.decision import ReasonCode
+from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap
 from marquee.rollout.state import AllocationChange, Outage, Rollout
 from pipelines.rollout import checkpoint

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from experiments.figures.rollout import RolloutPoint
 from experiments.tracking.rollout_runs import RolloutRun
-from marquee.rollout.decision import ReasonCode
+from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.state import RolloutOutcome
 
 

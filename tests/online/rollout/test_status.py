@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments.config.online import CanaryParams
 from marquee.errors import MarqueeError
 from marquee.rollout.arms import PerArm
-from marquee.rollout.decision import Action, Decision, ReasonCode
+from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import Evidence, GuardrailCounts, ListMetricDifference
 from marquee.rollout.sequential_tests import UNKNOWN_INTERVAL, ConfidenceInterval
 from marquee.rollout.state import OperatorCommand

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marquee.algorithms.item_similarity import SHRINKAGE, co_rating_cosine
+from marquee.algorithms.similar_items import SHRINKAGE, co_rating_cosine
 from marquee.interactions.matrix import InteractionMatrix
 
 ROWS = [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("bob", "b"), ("eve", "a"), ("kim", "c")]

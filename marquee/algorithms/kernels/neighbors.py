@@ -20,7 +20,9 @@ from marquee.algorithms.kernels.vectors import (
 )
 from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
 
-MAX_STEPWISE_VALUES = 6  # values left between the bounds at which bisection ends: these are tried from the top
+MAX_STEPWISE_VALUES = (
+    6  # values left between the bounds at which bisection ends: these are tried from the top
+)
 BISECTIONS_PER_ROUND = 8  # bisections before the highest value between the bounds is tried: it may be tied
 
 
@@ -73,7 +75,7 @@ def average_pairs(
 
 @kernel
 def _sums_above(s: Float64Array, y_offsets: Float64Array, threshold: float) -> tuple[float, float]:
-    """Return the sum of the similarities above a threshold, and the sum of their products with `y_offsets`."""
+    """Return the sum of the similarities above a threshold, and of their products with `y_offsets`."""
     lanes = lanes_of(s)
     bound, w0, w1, t0, t1 = repeat(threshold), zeros(s), zeros(s), zeros(s), zeros(s)
     vector_end = len(s) // (2 * lanes) * (2 * lanes)

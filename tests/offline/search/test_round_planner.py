@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.config.offline import SearchParams
 from experiments.search.budget import INITIAL_TRAININGS
-from experiments.search.scheduler import ScheduledTraining, Scheduler
+from experiments.search.round_planner import RoundPlanner, ScheduledTraining
 from experiments.search.space import candidate_spaces
 from experiments.search.training_result import PointResult, TrainingId, TrainingResult
 from experiments.search.trials import FoldScore
@@ -14,8 +14,8 @@ from tests.support.searches import search_params
 LOG_RANGE = {"low": 0.001, "high": 0.1, "log": True}
 
 
-def scheduler_of(search: SearchParams, seed: int = 1) -> Scheduler:
-    return Scheduler(search, candidate_spaces(search), seed, "rmse")
+def planner_for(search: SearchParams, seed: int = 1) -> RoundPlanner:
+    return RoundPlanner(search, candidate_spaces(search), seed, "rmse")
 
 
 def first_round_points(search: SearchParams, seed: int = 1) -> list[tuple[str, dict[str, Any]]]:
@@ -23,7 +23,7 @@ def first_round_points(search: SearchParams, seed: int = 1) -> list[tuple[str, d
     spaces = candidate_spaces(search)
     return [
         (training.id.candidate, dict(point))
-        for training in scheduler_of(search, seed).next_round({})
+        for training in planner_for(search, seed).next_round({})
         for point in spaces[training.id.candidate].points(training.parameters or {})
     ]
 
@@ -34,10 +34,10 @@ def result_with(error: float) -> TrainingResult:
 
 def run_all_rounds(search: SearchParams, errors: dict[str, float]) -> list[ScheduledTraining]:
     """Return all trainings of a search in which each candidate always has the given error."""
-    scheduler = scheduler_of(search)
+    planner = planner_for(search)
     results: dict[TrainingId, TrainingResult] = {}
     trainings: list[ScheduledTraining] = []
-    while scheduled := scheduler.next_round(results):
+    while scheduled := planner.next_round(results):
         trainings += scheduled
         results |= {training.id: result_with(errors[training.id.candidate]) for training in scheduled}
     assert len(results) == len(trainings), "a training was scheduled twice"
@@ -57,10 +57,10 @@ def test_grid_has_every_combination_once() -> None:
 
 
 def test_grid_has_one_round() -> None:
-    scheduler = scheduler_of(search_params({"svd": {"n_factors": [1, 2]}}))
-    assert scheduler.max_trainings == 2
+    planner = planner_for(search_params({"svd": {"n_factors": [1, 2]}}))
+    assert planner.max_trainings == 2
     results = {TrainingId("svd", number): result_with(1.0) for number in range(2)}
-    assert scheduler.next_round(results) == []
+    assert planner.next_round(results) == []
 
 
 def test_empty_space_is_one_point() -> None:
@@ -74,14 +74,14 @@ def test_defaults_sampler_runs_each_candidate_once_with_default_parameters() -> 
 
 def test_baselines_run_first_then_the_first_training_of_every_candidate() -> None:
     search = search_params({"svd": {"n_factors": [1, 2]}, "nmf": {"n_factors": [3, 4]}, "baseline_only": {}})
-    ids = [training.id for training in scheduler_of(search).next_round({})]
+    ids = [training.id for training in planner_for(search).next_round({})]
     assert ids == [("baseline_only", 0), ("svd", 0), ("nmf", 0), ("svd", 1), ("nmf", 1)]
 
 
 def test_listed_order_runs_candidates_as_in_the_file() -> None:
     candidates = {"svd": {"n_factors": [1, 2]}, "nmf": {"n_factors": [3, 4]}, "baseline_only": {}}
-    scheduler = scheduler_of(search_params(candidates, order="listed"))
-    names = [training.id.candidate for training in scheduler.next_round({})]
+    planner = planner_for(search_params(candidates, order="listed"))
+    names = [training.id.candidate for training in planner.next_round({})]
     assert names == ["svd", "svd", "nmf", "nmf", "baseline_only"]
 
 
@@ -116,7 +116,7 @@ def test_random_sampling_from_lists_is_without_replacement_and_ends_with_the_spa
 
 def test_tpe_draws_parameters_when_a_training_is_claimed() -> None:
     search = search_params({"svd": {"lr_all": LOG_RANGE}, "slope_one": {}}, sampler="tpe")
-    trainings = scheduler_of(search).next_round({})
+    trainings = planner_for(search).next_round({})
     parameters = {
         name: [training.parameters for training in trainings if training.id.candidate == name]
         for name in search.candidates

@@ -28,7 +28,7 @@ class ScheduledTraining:
     parameters: Parameters | None
 
 
-class Scheduler:
+class RoundPlanner:
     """Plans the rounds of a search, each from the results of all rounds before it.
 
     Args:
