@@ -9,16 +9,17 @@ from marquee.algorithms.kernels.vectors import VECTOR_BYTES, dot
 from marquee.arrays import FloatArray
 
 
-def fold_lanes(lanes: FloatArray) -> float:
+def fold_lanes(lanes: FloatArray) -> np.floating:
     """Return the sum of the lanes: the upper half is added to the lower half until one lane is left."""
     while len(lanes) > 1:
         lower, upper = np.split(lanes, 2)
         lanes = lower + upper
-    return lanes.dtype.type(lanes[0])
+    total: np.floating = lanes[0]
+    return total
 
 
-def documented_dot(a: FloatArray, b: FloatArray) -> float:
-    """Return the sum of two interleaved vectors of sums, folded, then of the remaining products one by one."""
+def documented_dot(a: FloatArray, b: FloatArray) -> np.floating:
+    """Return the folded sum of two interleaved vectors of sums, plus the remaining products one by one."""
     lanes, products = VECTOR_BYTES // a.itemsize, a * b
     vector_end = len(a) // lanes * lanes
     sums = np.zeros((2, lanes), a.dtype)
