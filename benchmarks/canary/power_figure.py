@@ -51,7 +51,7 @@ def draw_power(points: Sequence[PowerPoint], champion_rate: float, alpha: float)
     )
     below.set_ylim(0, None)
     below.set_ylabel("users until decision,\nthousands (median)")
-    below.set_xlabel("canary less stable, percentage points of lists clicked")
+    below.set_xlabel("canary minus stable, percentage points of lists clicked")
     for axes in (above, below):
         axes.grid(axis="y", color=MUTED_COLOR, alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

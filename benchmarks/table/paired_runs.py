@@ -71,9 +71,10 @@ class RunSeries:
         return [result[key] for result in self.results if key in result]
 
     @property
-    def needs_no_repeat(self) -> bool:
-        """True if a run failed or took too long to be repeated."""
-        return bool(self.failure) or max(self.seconds(Measure.END_TO_END), default=0.0) > MAX_REPEATED_SECONDS
+    def can_repeat(self) -> bool:
+        """True if no run failed and none took too long to be repeated."""
+        longest = max(self.seconds(Measure.END_TO_END), default=0.0)
+        return not self.failure and longest <= MAX_REPEATED_SECONDS
 
     def _runs(self) -> Iterator[dict[str, float]]:
         return (run for result in self.results for run in result["runs"])
@@ -161,7 +162,7 @@ def run_in_turn(
     for fold in range(settings.n_folds):
         for repeat in range(REPEATS if settings.n_folds == 1 else 1):
             ours.run(replace(our_job, fold=fold))
-            if repeat == 0 or not peer.needs_no_repeat:
+            if repeat == 0 or peer.can_repeat:
                 peer.run(replace(peer_job, fold=fold), command)
             if ours.failure:
                 return ours, peer

@@ -169,7 +169,7 @@ class Controller:
         rollout = self._record_availability(journal, rollout, observer.find_outage_start(now))
         evidence = observer.collect_evidence(rollout, now)
         decision = self._make_decision(rollout, evidence, observer.policy)
-        self._reporter.report_observation(rollout, evidence, decision, observer.metrics, now)
+        self._reporter.report_observation(rollout, evidence, decision, observer.quality_metrics, now)
         self._act_on(journal, rollout, decision)
 
     def _apply_allocation(self, journal: Journal, rollout: Rollout) -> Rollout:

@@ -29,7 +29,7 @@ class Observer(Protocol):
         """Policy that the rollout started with."""
 
     @property
-    def metrics(self) -> Mapping[str, float]:
+    def quality_metrics(self) -> Mapping[str, float]:
         """Current values of all quality metrics, for the status file and MLflow."""
 
     def find_outage_start(self, now: float) -> float | None:

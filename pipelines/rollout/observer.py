@@ -124,7 +124,7 @@ class RolloutObserver:
         self._read_errors: list[str] = []
 
     @property
-    def metrics(self) -> dict[str, float]:
+    def quality_metrics(self) -> dict[str, float]:
         """Mean outcomes, quality difference with its interval, and list counts; unknown ones are missing."""
         accumulator = self._counts.accumulator
         means, quality = accumulator.mean_outcomes, accumulator.quality

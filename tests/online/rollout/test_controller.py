@@ -129,7 +129,7 @@ class FakeObserver:
     """Observer that returns the rollout itself as its evidence, so that a test can decide by its state."""
 
     policy = build_policy(PARAMS)
-    metrics: Mapping[str, float] = {}
+    quality_metrics: Mapping[str, float] = {}
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
