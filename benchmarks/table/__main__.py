@@ -158,15 +158,14 @@ def _heading(options: argparse.Namespace, name: str, seconds: float) -> str:
         runs = f"{REPEATS} runs" if options.folds == 1 else f"{options.folds} folds"
         method = (
             f"Seconds are medians of {runs}, ± half their range; another library whose run takes more than\n"
-            f"{MAX_REPEATED_SECONDS:.0f} s is run once (n)."
+            f"{MAX_REPEATED_SECONDS:.0f} s is run once (n). Each run is a new process on the same cores;\n"
+            "Marquee and the other library take turns."
         )
     return (
         f"{name}: {options.folds} of {N_FOLDS} random folds, {describe_machine()}.\n{method}\n"
-        "Each run is a new process on the same cores; Marquee and the other library take turns. Before a\n"
-        "measurement, the same work is done on a toy, so compiling is not measured. Pairs are Marquee/other\n"
-        "library. Max difference: of the RMSE. Equal accuracy: Marquee's RMSE is at most "
-        f"{MAX_RMSE_LOSS} higher;\n"
-        "otherwise, the table names a model of Marquee that is as accurate and as fast.\n"
+        "Before a measurement, the same work is done on a toy, so compiling is not measured.\n"
+        "Pairs are Marquee/other library. Max difference: of the RMSE. Equal accuracy: Marquee's RMSE is at\n"
+        f"most {MAX_RMSE_LOSS} higher; otherwise, the table names a model that is as accurate and as fast.\n"
         f"✓ target reached, ✓✓ stretch target reached, ✗ target missed. {seconds / 60:.1f} minutes in total."
     )
 
