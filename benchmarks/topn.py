@@ -3,8 +3,8 @@
     python -m benchmarks.topn [--quick] [--only NAME] [--json FILE]
 
 `movielens`: both sides get the same factors, the same seen items, two threads and one BLAS thread; they take
-turns, and the median counts. The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR. `million`: Marquee only, with a
-million users, 27,000 items and 64 factors, and the lists in memory-mapped files.
+turns, and the median counts. The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR. `million`: Marquee
+only, with a million users, 27,000 items and 64 factors, and the lists in memory-mapped files.
 """
 
 import sys
