@@ -19,6 +19,8 @@ from experiments.source_code import import_closure
 from pipelines.support import paths
 from pipelines.support.bento import REQUIREMENTS, list_code_files
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 CODE = ("marquee", "experiments", "pipelines", "service", "requirements")

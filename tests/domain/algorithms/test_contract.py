@@ -126,6 +126,7 @@ def test_same_seed_gives_same_predictions(name: str, data: RatingSample) -> None
 
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
+@pytest.mark.slow
 def test_thread_count_does_not_change_a_byte(name: str, parameters: Parameters) -> None:
     large = sample_ratings(5, n_users=400, n_items=300, n_ratings=6000)
     fits = []
@@ -288,6 +289,7 @@ def test_model_after_each_epoch_equals_shorter_fit(name: str, data: RatingSample
     "name",
     [name for name, entry in REGISTRY.items() if "dtype" in entry.parameters and name != "implicit_bpr"],
 )
+@pytest.mark.slow
 def test_single_precision_scores_are_close(name: str, data: RatingSample) -> None:
     fits = [
         find_algorithm(name).create({"dtype": dtype}, seed=4).fit(data.matrix)

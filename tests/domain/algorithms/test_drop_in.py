@@ -329,6 +329,7 @@ def test_number_of_neighbors_is_within_its_bounds(ratings: RatingSample) -> None
 
 
 @pytest.mark.parametrize("name", TWINS)
+@pytest.mark.slow
 def test_cross_validation_in_two_processes_equals_that_of_surprise(name: str, data: surprise.Dataset) -> None:
     folds = KFold(2, random_state=0)
     expected, actual = (

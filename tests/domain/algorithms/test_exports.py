@@ -14,6 +14,8 @@ import marquee.algorithms
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import REGISTRY
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "marquee.algorithms."
 BASE_CLASSES = {"Algorithm", "EpochAlgorithm", "Estimates", "Ranker"}
 SHARED_KERNELS = {"biases", "jit"}  # of the base class: any algorithm can compute baselines

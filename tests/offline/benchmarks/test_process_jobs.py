@@ -12,6 +12,8 @@ from benchmarks.stopwatch import Stopwatch
 from benchmarks.table.paired_runs import MARQUEE_COMMAND
 from tests.test_architecture import imported_modules
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PEER_JOB_BENCHMARKS = {"fold_files", "machine", "process_jobs", "stopwatch", "table", "table.peer_job"}
 PEER_JOB_MODULES = {  # of Marquee, by name, with their files

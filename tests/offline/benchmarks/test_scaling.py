@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import numpy as np
+import pytest
 
 from benchmarks.scaling import SizeCost, format_targets, generate_ratings, measure_size, result_rows
 from marquee.interactions.columns import RATING, USER
@@ -20,6 +21,7 @@ def test_generated_ratings_have_the_requested_size_and_scale() -> None:
     assert np.array_equal(ratings, generate_ratings(20_000))
 
 
+@pytest.mark.slow
 def test_size_is_measured_in_its_own_process() -> None:
     cost = measure_size(5_000)
     assert cost.n_ratings == 5_000

@@ -18,6 +18,8 @@ from benchmarks.surprise_suite import (
     run_both,
 )
 
+pytestmark = pytest.mark.slow
+
 SMALL_SUITE = """
 from surprise import SVD, Dataset, Reader, accuracy
 

@@ -185,6 +185,7 @@ def test_quick_shortens_only_svdpp() -> None:
     assert tuple(twins[1:]) == TWINS[1:]
 
 
+@pytest.mark.slow
 def test_command_measures_writes_and_draws_one_algorithm(
     ratings_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,8 @@ from experiments.tracking.rollout_runs import RolloutRun
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.state import RolloutOutcome
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
