@@ -55,13 +55,13 @@ test: $(ENV) ## run all tests that need only Python (under five minutes on two c
 	@$(PYTEST) -m "$(ONLY_PYTHON)"
 
 test-all: $(ENV) ## run all tests but those of containers (apt-get install postgresql chromium haproxy keepalived iproute2 curl)
-	@$(PYTEST) -m "not container" $(if $(COVERAGE),$(MEASURE_COVERAGE))
+	@$(PYTEST) -m "not container"
 
 test-container: $(ENV) ## run the tests of containers in a real engine (as root)
 	@deploy/container/with-engine.sh python -m pytest -q -m container
 
-coverage: $(ENV) ## run the tests that need only Python, and print branch coverage
-	@$(PYTEST) -m "$(ONLY_PYTHON)" $(MEASURE_COVERAGE)
+coverage: $(ENV) ## run the fast tests, and print branch coverage and the ten least covered modules
+	@$(PYTEST) -m "$(ONLY_PYTHON) and not slow" $(MEASURE_COVERAGE)
 
 fuzz: $(ENV) ## send a hundred thousand generated requests to the API (some minutes)
 	@MARQUEE_FUZZ=10 python -m pytest -q -o timeout=3600 tests/online/api/test_fuzz.py

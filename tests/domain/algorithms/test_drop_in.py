@@ -363,6 +363,7 @@ GRIDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.slow
 def test_grid_search_in_two_processes_equals_that_of_surprise(name: str, data: surprise.Dataset) -> None:
     searches = []
     for package in (surprise, marquee.algorithms):
