@@ -19,6 +19,7 @@ from experiments.tracking.model_registry import (
     register_version,
 )
 from experiments.tracking.runs import ExperimentTracker
+from experiments.tracking.store_access import tracking_uri
 from marquee.errors import TrackingError
 from marquee.model.fitted_model import write_model
 from tests.support.manifest_fields import MANIFEST_FIELDS
@@ -86,7 +87,7 @@ def test_same_content_is_the_same_version(run_id: str, tmp_path: Path) -> None:
 def test_removed_champion_is_not_replaced(run_id: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         register_version("songs", tmp_path / name, write_small_model(tmp_path / name, name), run_id, TAGS)
-    MlflowClient().delete_registered_model_alias("songs", "champion")
+    MlflowClient(tracking_uri()).delete_registered_model_alias("songs", "champion")
     digest = write_small_model(tmp_path / "b", "b")
     version, _ = register_version("songs", tmp_path / "b", digest, run_id, TAGS)
     assert version.aliases == ("challenger",)

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 
 from experiments.figures.rollout import RolloutPoint
 from experiments.tracking.rollout_runs import RolloutRun
+from experiments.tracking.store_access import tracking_uri
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.state import RolloutOutcome
 
@@ -38,7 +39,7 @@ def test_run_contains_metrics_outcome_journal_and_figure(run: RolloutRun) -> Non
     assert known == RolloutPoint(minutes=1, allocation=0.5, estimate=0.2, low=-0.1, high=0.5)
     for _ in range(2):  # a controller that was killed meanwhile repeats it
         run.finish(RolloutOutcome.PROMOTED, ReasonCode.FINAL_STEP_PASSED, "no alarm", [{"entry": "started"}])
-    client = MlflowClient()
+    client = MlflowClient(tracking_uri())
     stored = client.get_run(run.run_id)
     assert stored.info.status == "FINISHED"
     assert (stored.data.tags["outcome"], stored.data.tags["reason"]) == ("promoted", "final_step_passed")
@@ -49,10 +50,12 @@ def test_run_contains_metrics_outcome_journal_and_figure(run: RolloutRun) -> Non
 
 def test_run_without_metrics_has_no_figure(run: RolloutRun) -> None:
     run.finish(RolloutOutcome.ROLLED_BACK, None, "no replica became ready", [])
-    assert [artifact.path for artifact in MlflowClient().list_artifacts(run.run_id)] == ["journal.jsonl"]
+    assert [artifact.path for artifact in MlflowClient(tracking_uri()).list_artifacts(run.run_id)] == [
+        "journal.jsonl"
+    ]
 
 
 def test_cancelled_run_is_marked_as_killed(run: RolloutRun) -> None:
     run.cancel("another rollout is running")
-    stored = MlflowClient().get_run(run.run_id)
+    stored = MlflowClient(tracking_uri()).get_run(run.run_id)
     assert (stored.info.status, stored.data.tags["message"]) == ("KILLED", "another rollout is running")
