@@ -8,6 +8,7 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
+from experiments.tracking.store_access import tracking_uri
 from marquee.rollout.decision_types import ReasonCode
 from pipelines.rollout.journal import Journal
 from service.gateway.traffic_split import NO_CANARY, query_split
@@ -95,7 +96,7 @@ def roll_out_better_version(project: StackProject, version: int) -> None:
 
 
 def check_mlflow_run(journal: Journal) -> None:
-    client = MlflowClient()
+    client = MlflowClient(tracking_uri())
     run = client.get_run(str(journal.read_rollout().run_id))
     assert (run.data.tags["outcome"], run.info.status) == ("promoted", "FINISHED")
     assert run.data.tags["reason"] == ReasonCode.FINAL_STEP_PASSED
