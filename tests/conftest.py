@@ -1,7 +1,5 @@
 """Settings of the whole test suite."""
 
-import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -12,25 +10,6 @@ from tests.support.coverage_summary import coverage_summary
 # Property tests draw the same examples in every run, so that a failure can be reproduced.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
-
-SUBPROCESS_COVERAGE = "COVERAGE_PROCESS_CONFIG"  # set by coverage; processes that inherit it are measured
-TIMED_PROCESSES = (
-    "server",
-    "browser",
-    "endurance",
-)  # markers of tests whose processes must not be slowed down
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Exclude processes whose timing matters from the measurement of coverage."""
-    is_timed = any(item.get_closest_marker(name) for name in TIMED_PROCESSES)
-    config = os.environ.pop(SUBPROCESS_COVERAGE, None) if is_timed else None
-    try:
-        return (yield)
-    finally:
-        if config is not None:
-            os.environ[SUBPROCESS_COVERAGE] = config
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
