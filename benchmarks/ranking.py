@@ -37,7 +37,7 @@ from marquee.algorithms.retrieval import recommend_lists
 from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.threads import thread_count
-from marquee.arrays import Float32Array, Int32Array
+from marquee.array_types import Float32Array, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.interactions.splitting import split_at_random
 from marquee.metrics.beyond_accuracy import coverage

@@ -26,7 +26,7 @@ from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.retrieval import ItemLists, recommend_from_factors, recommend_lists
 from marquee.algorithms.svd import SVD
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Float64Array, Int32Array, Int64Array
+from marquee.array_types import Float64Array, Int32Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix
 
 LIST_LENGTH, N_FACTORS, N_THREADS, N_ROUNDS = 20, 64, 2, 9

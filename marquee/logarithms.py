@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marquee.arrays import Float64Array, Int64Array
+from marquee.array_types import Float64Array, Int64Array
 
 LN2_HIGH, LN2_LOW = (
     6.93147180369123816490e-01,

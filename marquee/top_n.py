@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from marquee.arrays import BlockScorer, Float32Array, Float64Array, Int32Array, Int64Array
+from marquee.array_types import BlockScorer, Float32Array, Float64Array, Int32Array, Int64Array
 
 PADDING = -1  # item of positions after the last unseen item; its score is NaN
 USERS_PER_BLOCK = 256  # 256 rows of 30,000 scores take 60 MB

@@ -308,7 +308,7 @@ def shadow(to: int | None, events: Path, requests: int) -> None:
 
 
 @canary.command(name="status")
-def canary_status() -> None:
+def print_canary_status() -> None:
     """Print the state of the last rollout."""
     from pipelines.commands.canary import print_status
 
@@ -316,7 +316,7 @@ def canary_status() -> None:
 
 
 @canary.command(name="watch")
-def canary_watch() -> None:
+def watch_canary() -> None:
     """Show the state of the rollout until it ends."""
     from pipelines.commands.canary import print_status
 

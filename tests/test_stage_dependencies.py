@@ -40,7 +40,7 @@ IRRELEVANT_CODE = {
     "experiments/tracking/data_version.py": "a record of three strings",
     "experiments/tracking/runs.py": "tracking",
     "experiments/tracking/store_access.py": "tracking",
-    "marquee/arrays.py": "names of types",
+    "marquee/array_types.py": "names of types",
     "marquee/errors.py": "exception classes",
     "marquee/files/atomic_write.py": "how files are written, not their content",
     "marquee/files/digest.py": "SHA-256 and MD5 of a file",

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from marquee.arrays import Float64Array, Int64Array
+from marquee.array_types import Float64Array, Int64Array
 from marquee.synthetic import SyntheticSpec, draw_ground_truth
 
 N_USERS, N_ITEMS, LIST_LENGTH = 2000, 400, 10

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.canary.simulated_users import N_USERS, UserOutcomes, simulate_outcomes
 from experiments.config import load_params
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import PerArm
 from marquee.rollout.decision_types import Action, ReasonCode

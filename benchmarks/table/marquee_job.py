@@ -24,7 +24,7 @@ from marquee.algorithms.base import Algorithm
 from marquee.algorithms.retrieval import recommend_lists
 from marquee.algorithms.scoring import Predictions, encode_pairs, predict_pairs, recode_pairs
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
 from marquee.interactions.splitting import TrainTestSplit, shuffle_rows, split_into_folds
 from marquee.metrics.prediction import mae, rmse

@@ -105,7 +105,7 @@ def _estimate_one_by_one(model: Any, users: Column, items: Column) -> Float64Arr
     """Estimate pair by pair: for Cornac's neighborhood models, faster than scoring all items of each user."""
     estimated = np.full(len(users), float(model.global_mean))
     for row in np.flatnonzero((users >= 0) & (items >= 0)):
-        estimated[row] = model.score(users[row], items[row])
+        estimated[row] = model.score_pairs(users[row], items[row])
     return estimated
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from experiments.datasets.archive import MIN_BYTES_OF_RATIO_CHECK, ArchiveLimits
+from experiments.datasets.archive_extraction import MIN_BYTES_OF_RATIO_CHECK, ArchiveLimits
 from marquee.errors import DataError
 
 BLOCK_BYTES = 1 << 20

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.config.offline import DataParams, DemoParams, FileParams
-from experiments.datasets.archive import extract, is_archive, list_files, list_some
+from experiments.datasets.archive_extraction import extract, is_archive, list_files, list_some
 from experiments.datasets.download import default_cache_folder, fetch_archive
 from experiments.datasets.movielens import BASE_URL, RELEASES, MovieLensRelease
 from marquee.errors import SourceError

@@ -20,7 +20,7 @@ from marquee.algorithms.scoring import UserItemPairs, predict_pairs, recode_pair
 from marquee.algorithms.shared_training import TrainingSnapshot, train_shared
 from marquee.algorithms.state import model_bytes
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Int64Array, RatingScale
+from marquee.array_types import Int64Array, RatingScale
 from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
 from marquee.interactions.splitting import TrainTestSplit, split_into_folds
 from marquee.metrics.prediction import mae, rmse

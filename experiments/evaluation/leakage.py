@@ -25,7 +25,7 @@ from experiments.evaluation.model_evaluation import (
 from experiments.search.trials import Trial
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Int32Array, Int64Array, RatingScale
+from marquee.array_types import Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.columns import TIMESTAMP
 from marquee.interactions.matrix import EncodedInteractions

@@ -14,7 +14,7 @@ from experiments.evaluation.cross_validation import FoldData
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.retrieval import recommend_lists
 from marquee.algorithms.scoring import Predictions, predict_pairs
-from marquee.arrays import BoolArray, Int32Array, RatingScale
+from marquee.array_types import BoolArray, Int32Array, RatingScale
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.metrics.beyond_accuracy import (
     coverage,
@@ -120,7 +120,7 @@ class _Evaluator:
             **self._ranking_metrics(everyone),
             **self._beyond_accuracy(everyone),
         }
-        user_segments = Segments.of_users(self._matrix.by_user.counts).masks
+        user_segments = Segments.by_activity(self._matrix.by_user.counts).masks
         item_segments = Segments.of_items(self._popularity).masks
         segments = {name: self._user_segment(mask) for name, mask in user_segments.items()}
         segments |= {name: self._item_segment(mask) for name, mask in item_segments.items()}

@@ -22,7 +22,7 @@ from surprise import AlgoBase, Prediction, PredictionImpossible
 from marquee.algorithms.biases import compute_biases
 from marquee.algorithms.parameters import require_integer, require_number
 from marquee.algorithms.trainset import Testset, Trainset, as_matrix, as_trainset
-from marquee.arrays import BoolArray, Float64Array, Int32Array
+from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import InteractionMatrix, check_rating_values
 
@@ -72,7 +72,7 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         )
         return replace(estimates, values=self._fill_impossible(estimates))
 
-    def score(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
+    def score_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
         """Return the values of `estimates`, shape (n,), unclipped."""
         return self.estimates(users, items).values
 
@@ -84,14 +84,14 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
             return self._score_all(users)
         scores = np.empty((len(users), n_items))
         scores[known] = self._score_all(users[known])
-        scores[~known] = self.score(np.full(n_items, UNKNOWN), np.arange(n_items))
+        scores[~known] = self.score_pairs(np.full(n_items, UNKNOWN), np.arange(n_items))
         return scores
 
     def _score_all(self, users: Int32Array) -> Float64Array:
         """Implement `score_all` for known users."""
         n_items = self.trainset.n_items
         items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
-        return self.score(np.repeat(users, n_items), items).reshape(len(users), n_items)
+        return self.score_pairs(np.repeat(users, n_items), items).reshape(len(users), n_items)
 
     def test(self, testset: Testset, verbose: bool = False) -> list[Prediction]:
         """Predict all (raw user, raw item, true rating) rows of a test set in one pass."""

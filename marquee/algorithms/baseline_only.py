@@ -9,7 +9,7 @@ import numpy as np
 from marquee.algorithms.base import EpochAlgorithm, EpochResult, Estimates
 from marquee.algorithms.biases import BiasOptions, train_biases
 from marquee.algorithms.parameters import DTYPES, require_choice
-from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
 

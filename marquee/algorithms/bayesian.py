@@ -20,7 +20,7 @@ from marquee.algorithms.side_information import FeatureRegression
 from marquee.algorithms.svd import FactorModel, RandomState
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.trainset import Trainset
-from marquee.arrays import Float32Array, FloatArray
+from marquee.array_types import Float32Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix
 
 WARM_REG_BIAS = 0.02  # regularization of biases in the warm start

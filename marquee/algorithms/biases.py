@@ -17,7 +17,7 @@ import numpy as np
 from marquee.algorithms.kernels.biases import bias_epoch, solve_biases
 from marquee.algorithms.parameters import check_choice, check_integer, check_number, check_option_names
 from marquee.algorithms.threads import run_blocks
-from marquee.arrays import Float64Array, FloatArray
+from marquee.array_types import Float64Array, FloatArray
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 

@@ -9,7 +9,7 @@ from marquee.algorithms.base import EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.co_clustering import add_co_cluster_sums, assign_clusters
 from marquee.algorithms.parameters import RandomState, require_integer
 from marquee.algorithms.threads import run_blocks
-from marquee.arrays import Float64Array, Int32Array, Int64Array
+from marquee.array_types import Float64Array, Int32Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix
 
 ROWS_PER_BLOCK = 512  # users or items that one thread assigns at a time

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import scipy.sparse
 from scipy.linalg import lapack
 
+from marquee.algorithms.array_allocation import allocate
 from marquee.algorithms.base import mask_unknown_ids
-from marquee.algorithms.memory import allocate
 from marquee.algorithms.parameters import DTYPES, require_choice, require_number
 from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD
-from marquee.arrays import Float64Array, FloatArray
+from marquee.array_types import Float64Array, FloatArray
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import InteractionMatrix
 

@@ -12,7 +12,7 @@ from marquee.algorithms.kernels.bayesian import draw_rows
 from marquee.algorithms.matrices import invert_cholesky_factor, multiply_matrices
 from marquee.algorithms.side_information import ROWS_PER_BLOCK, FeatureRegression
 from marquee.algorithms.threads import run_blocks
-from marquee.arrays import Float32Array, Float64Array
+from marquee.array_types import Float32Array, Float64Array
 from marquee.interactions.matrix import SparseRows
 
 PRIOR_ROWS = 2.0  # weight of the prior: as if there were this many more rows, all zero

@@ -16,7 +16,7 @@ from marquee.algorithms.base import EpochAlgorithm, mask_unknown_ids
 from marquee.algorithms.parameters import DTYPES, RandomState, require_choice, require_integer
 from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
-from marquee.arrays import Float64Array, FloatArray
+from marquee.array_types import Float64Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix
 
 

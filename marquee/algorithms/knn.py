@@ -17,7 +17,7 @@ import numpy as np
 
 from marquee.algorithms.base import Estimates
 from marquee.algorithms.knn_base import KNNAlgorithm, Options
-from marquee.arrays import BoolArray, Float64Array, Int32Array
+from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 

@@ -13,7 +13,7 @@ from marquee.algorithms.parameters import DTYPES, require_choice, require_intege
 from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrix
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.trainset import RatingLists, Trainset
-from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix, SparseRows, stable_argsort
 
 Options: TypeAlias = Mapping[str, Any]

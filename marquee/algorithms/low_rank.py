@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from marquee.algorithms.matrices import eigendecompose, multiply_matrices, orthonormalize
-from marquee.arrays import Float32Array, Float64Array
+from marquee.array_types import Float32Array, Float64Array
 
 # Settings of the randomized decomposition. The seed is fixed: it must not add a random choice to the model.
 N_OVERSAMPLES, N_POWER_ITERATIONS, SEED = 16, 2, 0

@@ -22,10 +22,10 @@ from marquee.algorithms.kernels.matrices import (
 )
 from marquee.algorithms.kernels.vectors import VECTOR_BYTES
 from marquee.algorithms.threads import run_blocks, thread_count
-from marquee.arrays import Float32Array, Float64Array, FloatArray
+from marquee.array_types import Float32Array, Float64Array, FloatArray
 
-ROWS_PER_BLOCK = 256  # rows of a product that one thread computes at a time
-BLOCK_SIZE = 64  # columns of a Cholesky factor computed in one step, and rows per thread
+BLOCK_SIZE = 64  # columns of a Cholesky factor computed in one step
+MIN_MULTIPLICATIONS = 1 << 24  # per block of one thread: about 0.5 ms, for the 0.1 ms of starting a thread
 
 
 def pack_panels(B: FloatArray) -> FloatArray:
@@ -40,7 +40,7 @@ def pack_panels(B: FloatArray) -> FloatArray:
 def multiply_matrices(A: FloatArray, B: FloatArray) -> FloatArray:
     """Return A B. Both matrices must have the same dtype; A may be a transposed view."""
     panels, out = pack_panels(B), np.empty((len(A), B.shape[1]), dtype=B.dtype)
-    run_blocks(partial(multiply, *_flatten(A), panels, out), len(A), ROWS_PER_BLOCK)
+    run_blocks(partial(multiply, *_flatten(A), panels, out), len(A), _block_size(B.size))
     return out
 
 
@@ -85,15 +85,16 @@ class Cholesky:
         self._L, self._n = square, n
         for first in range(0, len(square), BLOCK_SIZE):
             self._factorize(first, min(first + BLOCK_SIZE, len(square)))
-        run_blocks(partial(mirror, square), len(square), BLOCK_SIZE)
+        run_blocks(partial(mirror, square), len(square), _block_size(len(square)))
 
     def solve(self, V: Float32Array) -> Float32Array:
         """Return the inverse of A times V, (n, n_columns)."""
-        panels = pack_panels(np.pad(V, ((0, len(self._L) - self._n), (0, 0))))
-        n_panels = len(panels)
+        size = len(self._L)
+        panels = pack_panels(np.pad(V, ((0, size - self._n), (0, 0))))
         # A single thread gets all panels at once, so that the factor is read only once.
-        run_blocks(partial(substitute, self._L, panels), n_panels, n_panels if thread_count() == 1 else 1)
-        return np.ascontiguousarray(panels.swapaxes(0, 1).reshape(len(self._L), -1)[: self._n, : V.shape[1]])
+        per_thread = len(panels) if thread_count() == 1 else _block_size(size * size * panels.shape[2])
+        run_blocks(partial(substitute, self._L, panels), len(panels), per_thread)
+        return np.ascontiguousarray(panels.swapaxes(0, 1).reshape(size, -1)[: self._n, : V.shape[1]])
 
     def _factorize(self, first: int, end: int) -> None:
         """Compute columns first..end of the factor, and subtract their square from the rest of the matrix."""
@@ -105,8 +106,10 @@ class Cholesky:
         def on_remaining_rows(kernel: Callable[..., None]) -> Callable[[int, int], None]:
             return lambda start, stop: kernel(self._L, first, panels, end + start, end + stop)
 
-        run_blocks(on_remaining_rows(extend_factor), n - end, BLOCK_SIZE)
-        run_blocks(on_remaining_rows(subtract_square), n - end, BLOCK_SIZE)
+        run_blocks(on_remaining_rows(extend_factor), n - end, _block_size(BLOCK_SIZE**2, multiple=BLOCK_SIZE))
+        run_blocks(
+            on_remaining_rows(subtract_square), n - end, _block_size(BLOCK_SIZE * n, multiple=BLOCK_SIZE)
+        )
 
 
 def orthonormalize(A: Float32Array) -> Float32Array:
@@ -122,6 +125,12 @@ def eigendecompose(G: FloatArray) -> tuple[Float64Array, Float64Array]:
     diagonalize(values, vectors)
     order = np.argsort(-values.diagonal(), kind="stable")
     return values.diagonal()[order], np.ascontiguousarray(vectors[order].T)
+
+
+def _block_size(multiplications: int, *, multiple: int = 1) -> int:
+    """Return the number of rows worth a thread, for that many multiplications per row."""
+    n_rows = -(-MIN_MULTIPLICATIONS // max(multiplications, 1))
+    return n_rows + -n_rows % multiple
 
 
 def _flatten(A: FloatArray) -> tuple[FloatArray, int, int]:

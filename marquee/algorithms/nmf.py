@@ -16,7 +16,7 @@ from marquee.algorithms.parameters import (
 )
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import run_blocks
-from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix, SparseRows, stable_argsort
 
 ROWS_PER_BLOCK = 256  # users or items that one thread updates at a time

@@ -3,7 +3,7 @@
 import numpy as np
 
 from marquee.algorithms.kernels.normal_draws import draw_pairs
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 
 
 def draw_normal(rng: np.random.RandomState, mean: float, std_dev: float, n: int) -> Float64Array:

@@ -6,7 +6,7 @@ from surprise.utils import get_rng
 from marquee.algorithms.base import Algorithm, Estimates
 from marquee.algorithms.normal_draws import draw_normal
 from marquee.algorithms.parameters import RandomState
-from marquee.arrays import Int32Array
+from marquee.array_types import Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
 
@@ -17,7 +17,7 @@ class NormalPredictor(Algorithm):
         \hat r_{ui} \sim \mathcal N(\mu, \sigma^2) \qquad
         \sigma^2 = \frac{1}{|R|} \sum_{r_{ui} \in R} (r_{ui} - \mu)^2
 
-    Each pair takes one draw, with `predict`, `test` and `score` alike. Twin of `surprise.NormalPredictor`.
+    Each pair takes one draw in `predict`, `test` or `score_pairs`. Twin of `surprise.NormalPredictor`.
     Deviation: with a `random_state`, draws come from that generator and start again after each `fit`, so that
     runs can be repeated; the twin always draws from NumPy's global generator.
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marquee.algorithms.ranking_base import Ranker
-from marquee.arrays import Float64Array, Int64Array
+from marquee.array_types import Float64Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix
 
 

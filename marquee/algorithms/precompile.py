@@ -33,7 +33,7 @@ def compile_kernels() -> float:
     for algorithm in _algorithms():
         algorithm.fit(matrix)
         users = np.arange(2, dtype=np.int32)
-        algorithm.score(users, users)
+        algorithm.score_pairs(users, users)
         recommend_lists(algorithm, matrix.indptr, matrix.items, 2)
     _factorize_two_blocks()
     return time.perf_counter() - start

@@ -15,17 +15,17 @@ import scipy.sparse
 
 from marquee.algorithms.base import Algorithm, Estimates, mask_unknown_ids
 from marquee.algorithms.parameters import require_number
-from marquee.arrays import BoolArray, Float64Array, Int32Array
+from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix
 
-USERS_PER_BLOCK = 256  # users whose items `score` scores at a time
+USERS_PER_BLOCK = 256  # users whose items `score_pairs` scores at a time
 
 
 class Ranker(Algorithm):
     """Algorithm that learns from positives which items a user would choose next.
 
-    Every rating of at least `threshold` is a positive, regardless of its value. `score` and `score_all`
+    Every rating of at least `threshold` is a positive, regardless of its value. `score_pairs` and `score_all`
     return ranking scores. Ratings cannot be predicted: `predict` and `test` mark every pair as impossible and
     return the global mean, as for any impossible prediction.
 
@@ -36,7 +36,7 @@ class Ranker(Algorithm):
     is_ranker: ClassVar[bool] = True
     threshold: float | None = None
 
-    def score(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
+    def score_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
         """Return the ranking scores of pairs of inner ids, shape (n,), as `score_all` computes them."""
         users = mask_unknown_ids(users, self.trainset.n_users)
         items = mask_unknown_ids(items, self.trainset.n_items)

@@ -21,7 +21,7 @@ from marquee.algorithms.matrices import multiply_panels, pack_panels
 from marquee.algorithms.scoring import block_scorer
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import limit_threads, run_blocks
-from marquee.arrays import BlockScorer, Float32Array, Float64Array, Int32Array, Int64Array
+from marquee.array_types import BlockScorer, Float32Array, Float64Array, Int32Array, Int64Array
 
 USERS_PER_BLOCK, ITEMS_PER_TILE = 256, 1024  # a tile has 2 MB of scores
 

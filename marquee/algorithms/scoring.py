@@ -12,7 +12,7 @@ import pandas as pd
 import surprise
 
 from marquee.algorithms.base import UNKNOWN, Algorithm
-from marquee.arrays import BlockScorer, BoolArray, Float64Array, Int32Array
+from marquee.array_types import BlockScorer, BoolArray, Float64Array, Int32Array
 from marquee.errors import DivergedError
 from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.matrix import EncodedInteractions, Ids, InteractionMatrix

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from marquee.algorithms.array_allocation import physical_memory_bytes
 from marquee.algorithms.base import Algorithm, EpochAlgorithm
 from marquee.algorithms.knn_base import KNNAlgorithm
-from marquee.algorithms.memory import physical_memory_bytes
 from marquee.algorithms.registry import AlgorithmEntry, Parameters
 from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrices
-from marquee.arrays import FloatArray
+from marquee.array_types import FloatArray
 from marquee.interactions.matrix import InteractionMatrix
 
 KNN_PARAMETERS = ("similarity", "k", "min_k")

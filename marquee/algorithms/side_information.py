@@ -11,7 +11,7 @@ import numpy as np
 from marquee.algorithms.kernels.bayesian import sum_co_occurrences, sum_rows
 from marquee.algorithms.matrices import Cholesky, allocate_padded_square, multiply_matrices
 from marquee.algorithms.threads import run_blocks
-from marquee.arrays import Float32Array, Float64Array
+from marquee.array_types import Float32Array, Float64Array
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import SparseRows
 

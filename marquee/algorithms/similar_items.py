@@ -6,7 +6,7 @@ It does not depend on the algorithm, so similar items stay the same when the alg
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from marquee.arrays import BlockScorer, Float64Array, Int32Array
+from marquee.array_types import BlockScorer, Float64Array, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
 SHRINKAGE = 10  # number of common raters at which the similarity is halved; few common raters may be chance

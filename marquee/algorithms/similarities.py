@@ -6,11 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from marquee.algorithms.array_allocation import allocate
 from marquee.algorithms.kernels.similarities import COSINE, MSD, PEARSON, SUMS_PER_MEASURE, fill_similarities
-from marquee.algorithms.memory import allocate
 from marquee.algorithms.parameters import check_choice, check_integer, check_number, check_option_names
 from marquee.algorithms.threads import run_blocks
-from marquee.arrays import Float64Array, FloatArray
+from marquee.array_types import Float64Array, FloatArray
 from marquee.errors import ParameterError, UnknownSimilarityError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from marquee.algorithms.array_allocation import allocate
 from marquee.algorithms.base import Algorithm, Estimates
 from marquee.algorithms.kernels.slope_one import (
     all_mean_deviations,
@@ -10,10 +11,9 @@ from marquee.algorithms.kernels.slope_one import (
     sort_ratings_by_item,
     unfold_triangle,
 )
-from marquee.algorithms.memory import allocate
 from marquee.algorithms.parameters import DTYPES, require_choice
 from marquee.algorithms.threads import run_blocks
-from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix, stable_argsort
 
 FIT_ITEMS_PER_BLOCK = 64  # items whose deviations one thread computes at a time

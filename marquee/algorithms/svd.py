@@ -12,7 +12,7 @@ from marquee.algorithms.matrices import multiply_matrices
 from marquee.algorithms.normal_draws import draw_normal
 from marquee.algorithms.parameters import DTYPES, require_choice, require_integer, require_number
 from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  re-exported
-from marquee.arrays import Float64Array, FloatArray, Int32Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import surprise
 
-from marquee.arrays import Float64Array, Int64Array, RatingScale
+from marquee.array_types import Float64Array, Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.matrix import (

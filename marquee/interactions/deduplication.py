@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from marquee.arrays import Int64Array
+from marquee.array_types import Int64Array
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.raw_schema import LINE
 

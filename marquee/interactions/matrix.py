@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from marquee.arrays import Float64Array, Int32Array, Int64Array, RatingScale
+from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, USER
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from marquee.arrays import Int64Array, RatingScale
+from marquee.array_types import Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.raw_schema import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import Int64Array
+from marquee.array_types import Int64Array
 from marquee.errors import DataError
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marquee.arrays import RatingScale
+from marquee.array_types import RatingScale
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.deduplication import DuplicatePolicy, resolve_duplicates
 from marquee.interactions.raw_schema import LINE, RATING_TEXT, RAW, RAW_COLUMNS, TIMESTAMP_TEXT

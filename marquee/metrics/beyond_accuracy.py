@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from marquee.arrays import BoolArray, Float64Array, Int32Array, Int64Array
+from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.logarithms import log2

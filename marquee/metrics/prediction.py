@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 
 
 def rmse(actual: Float64Array, predicted: Float64Array) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import BoolArray, Float64Array, Int32Array, Int64Array
+from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.errors import DataError
 from marquee.logarithms import log2
 from marquee.metrics.beyond_accuracy import check_list_length, duplicate_item_mask

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import BoolArray, Int32Array, Int64Array
+from marquee.array_types import BoolArray, Int32Array, Int64Array
 from marquee.errors import DataError
 
 USER_SEGMENTS = ("cold", "warm", "hot")
@@ -24,7 +24,7 @@ class Segments:
     counts: Int64Array  # (n_members,), training ratings of each member
 
     @classmethod
-    def of_users(cls, counts: Int64Array) -> "Segments":
+    def by_activity(cls, counts: Int64Array) -> "Segments":
         """Divide users into cold, warm and hot: thirds by activity rank, least active first.
 
         Ties are broken by inner id, so segment sizes differ by at most one (cold is filled first, then warm)
@@ -33,7 +33,7 @@ class Segments:
         Args:
             counts: training ratings of each user, shape (n_users,).
 
-        >>> Segments.of_users(np.array([50, 3, 7])).assignment.tolist()  # hot, cold, warm
+        >>> Segments.by_activity(np.array([50, 3, 7])).assignment.tolist()  # hot, cold, warm
         [2, 0, 1]
         """
         assignment = np.empty(len(counts), dtype=np.int32)

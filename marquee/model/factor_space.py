@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marquee.arrays import Float32Array, Float64Array, FloatArray, Int32Array
+from marquee.array_types import Float32Array, Float64Array, FloatArray, Int32Array
 
 MIN_VARIANCE = 1e-6  # relative to the mean prior variance: keeps the covariance regular if users never differ
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from marquee.arrays import AnyArray
+from marquee.array_types import AnyArray
 from marquee.errors import ModelError
 from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import sha256_of

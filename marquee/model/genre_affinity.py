@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import BoolArray, Float64Array, Int32Array, Int64Array
+from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.top_n import PADDING
 
 GENRE_SEPARATOR = "|"  # as in marquee.interactions.columns, which is not part of a Bento

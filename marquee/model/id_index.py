@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from marquee.arrays import Int32Array, UInt64Array
+from marquee.array_types import Int32Array, UInt64Array
 from marquee.model.string_table import StringTable
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from marquee.arrays import RatingScale
+from marquee.array_types import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
 

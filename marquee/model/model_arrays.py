@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from marquee.arrays import AnyArray, Float32Array, Int32Array, Int64Array
+from marquee.array_types import AnyArray, Float32Array, Int32Array, Int64Array
 from marquee.errors import ModelError
 from marquee.model.factor_space import FactorSpace
 from marquee.model.id_index import IdIndex

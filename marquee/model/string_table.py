@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from marquee.arrays import Int64Array, UInt8Array
+from marquee.array_types import Int64Array, UInt8Array
 
 
 @dataclass(frozen=True, eq=False)

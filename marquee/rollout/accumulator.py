@@ -6,7 +6,7 @@ It takes counts and arrays in which each user occurs once; `marquee.rollout.coho
 import math
 from collections.abc import Mapping
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.rollout.alarms import WHOLE_ROLLOUT, GuardrailAlarm, MeanAlarm, ShareAlarm
 from marquee.rollout.arms import PerArm
 from marquee.rollout.evidence import (
@@ -76,10 +76,10 @@ class EvidenceAccumulator:
         """Add users with their first event of a guardrail metric in a timescale's current window."""
         self._guardrails[metric].update(canary, total, allocation, timescale)
 
-    def record_baseline_minute(self, users: int, affected: Mapping[str, int]) -> None:
+    def record_two_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
         """Add a minute with two arms: its users, and the number affected by guardrail metric."""
         for name, guardrail in self._guardrails.items():
-            guardrail.add_two_arm_minute(affected.get(name, 0), users)
+            guardrail.record_two_arm_minute(affected.get(name, 0), users)
 
     def record_single_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
         """Add a minute of the last step: its users, and the number affected by guardrail metric.
@@ -88,7 +88,7 @@ class EvidenceAccumulator:
         effects of the full load, but the comparison is not randomized and has no guaranteed error rate.
         """
         for name, guardrail in self._guardrails.items():
-            guardrail.add_single_arm_minute(affected.get(name, 0), users)
+            guardrail.record_single_arm_minute(affected.get(name, 0), users)
 
     def record_list_metric(
         self,

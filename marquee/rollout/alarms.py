@@ -2,7 +2,7 @@
 
 import math
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.rollout.evidence import GuardrailCounts, ListMetricDifference
 from marquee.rollout.guardrail_baseline import BaselineRate
 from marquee.rollout.sequential_tests import (
@@ -118,11 +118,11 @@ class GuardrailAlarm:
         """End the current window of a timescale and count users afresh."""
         self._against_stable.start_window(timescale)
 
-    def add_two_arm_minute(self, affected: int, users: int) -> None:
+    def record_two_arm_minute(self, affected: int, users: int) -> None:
         """Add a minute with two arms to the baseline."""
         self._baseline.add_minute(affected, users)
 
-    def add_single_arm_minute(self, affected: int, users: int) -> None:
+    def record_single_arm_minute(self, affected: int, users: int) -> None:
         """Compare a minute in which all users are in the canary with the baseline, if there is one."""
         if self._baseline.is_known:
             users = max(users, affected)  # users without any response are not among `users`

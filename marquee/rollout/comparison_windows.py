@@ -111,5 +111,5 @@ class ComparisonWindow:
             if self._allocation == 1:
                 self._accumulator.record_single_arm_minute(len(self._users), affected)
             else:
-                self._accumulator.record_baseline_minute(len(self._users), affected)
+                self._accumulator.record_two_arm_minute(len(self._users), affected)
         self._accumulator.start_window(self._timescale)

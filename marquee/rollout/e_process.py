@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 
 EVENTS_PER_START = 100  # events between two possible start times of the effect
 MAX_MIXTURE_COMPONENTS = 256  # start times kept

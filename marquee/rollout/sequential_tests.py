@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.rollout.arms import PerArm
 from marquee.rollout.e_process import EProcessMixture
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 
 GenreCodes: TypeAlias = npt.NDArray[np.int8]  # (n_items, 3), indices into GENRE_NAMES, else NO_GENRE
 

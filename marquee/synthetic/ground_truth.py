@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from marquee.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
+from marquee.array_types import BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 from marquee.errors import DataError
 from marquee.synthetic.genres import GenreCodes
 from marquee.synthetic.spec import SyntheticSpec

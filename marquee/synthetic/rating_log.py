@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from marquee.arrays import Float32Array, Float64Array, Int64Array
+from marquee.array_types import Float32Array, Float64Array, Int64Array
 from marquee.errors import ConfigError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.seeds import rng_for

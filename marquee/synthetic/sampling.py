@@ -6,7 +6,7 @@ any order of addition: the same seed gives the same ratings with every BLAS.
 
 import numpy as np
 
-from marquee.arrays import Float32Array, Float64Array, Int64Array
+from marquee.array_types import Float32Array, Float64Array, Int64Array
 from marquee.seeds import rng_for
 from marquee.synthetic.genres import GenreCodes, draw_genre_directions, draw_genres, mean_genre_direction
 from marquee.synthetic.ground_truth import GroundTruth

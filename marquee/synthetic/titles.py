@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from marquee.arrays import Int64Array
+from marquee.array_types import Int64Array
 from marquee.interactions.columns import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 from marquee.seeds import rng_for
 from marquee.synthetic.genres import GENRE_NAMES, NO_GENRE

@@ -8,7 +8,7 @@ from marquee.errors import ArchiveError
 from pipelines.rollout.journal import find_active_journal
 from pipelines.support.console import get_console
 from pipelines.support.paths import STACK_FOLDER
-from service.telemetry.archive import ArchiveStore, ArchiveSummary, archive_segments
+from service.telemetry.event_archive import ArchiveStore, ArchiveSummary, archive_segments
 
 
 def archive(folder: Path, url: str, *, every: float | None, keep_days: int | None) -> None:

@@ -78,9 +78,9 @@ class StackActuator:
             OSError: the file that gateways read when they start cannot be written.
         """
         folder, gateways = self.stack.folder, self.stack.gateways
-        accepted = {None, split.rounded}  # None: a gateway that does not respond
+        accepted = {None, split.rounded_to_buckets}  # None: a gateway that does not respond
         current = [query_split(folder, gateway) for gateway in gateways]
-        if read_split(folder) != split.rounded or not accepted.issuperset(current):
+        if read_split(folder) != split.rounded_to_buckets or not accepted.issuperset(current):
             apply_split(folder, gateways, split)
             current = [query_split(folder, gateway) for gateway in gateways]
         if not any(current):

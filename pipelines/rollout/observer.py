@@ -17,7 +17,7 @@ from marquee.rollout.cohort import Cohort, Failure
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap, RolloutConditions
 from marquee.rollout.state import Rollout
-from pipelines.rollout import checkpoint
+from pipelines.rollout import observer_checkpoint
 from pipelines.rollout.policy_config import build_cohort, build_policy
 from service.gateway.config import GatewayConfig
 from service.gateway.failure_log import FailureLog
@@ -113,7 +113,7 @@ class RolloutObserver:
         self._checkpoint_file = stack.folder / CHECKPOINT_FILE
         self._checkpoint_saved_at, self._checkpoint_duration_s = clock(), 0.0
         self._reset_counts()
-        saved = checkpoint.load(self._checkpoint_file, rollout.name)
+        saved = observer_checkpoint.load(self._checkpoint_file, rollout.name)
         if isinstance(saved, ObserverCounts):
             self._counts = saved
 
@@ -254,7 +254,7 @@ class RolloutObserver:
         )
         if start < self._checkpoint_saved_at + interval_s:
             return
-        checkpoint.save(self._checkpoint_file, self._rollout_name, self._counts)
+        observer_checkpoint.save(self._checkpoint_file, self._rollout_name, self._counts)
         self._checkpoint_saved_at = self._clock()
         self._checkpoint_duration_s = self._checkpoint_saved_at - start
 

@@ -113,7 +113,7 @@ def count_users_until_last_step_alarm(policy: PromotionPolicy, name: str) -> int
     """
     accumulator = EvidenceAccumulator(policy)
     for _ in range(MIN_MINUTES):
-        accumulator.record_baseline_minute(MAX_CANARY_USERS // MIN_MINUTES, {})
+        accumulator.record_two_arm_minute(MAX_CANARY_USERS // MIN_MINUTES, {})
     for n_users in range(USERS_PER_BATCH, MAX_CANARY_USERS + 1, USERS_PER_BATCH):
         accumulator.record_single_arm_minute(USERS_PER_BATCH, {name: USERS_PER_BATCH})
         if accumulator.evidence(CONDITIONS).guardrails[name].is_alarm:

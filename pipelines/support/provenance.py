@@ -4,7 +4,7 @@ import subprocess
 from functools import lru_cache
 
 from experiments.tracking.data_version import DataVersion
-from marquee.arrays import RatingScale
+from marquee.array_types import RatingScale
 from marquee.files.digest import sha256_of
 from pipelines.support.json_files import missing_output_error, read_json
 from pipelines.support.paths import SEARCH, SOURCE

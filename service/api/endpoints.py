@@ -27,7 +27,7 @@ from service.api import request_models
 from service.api.openapi import docs_page, openapi_document
 from service.api.problem_details import RequestProblem, invalid_field, not_found
 from service.api.query_params import read_genre, read_n, read_query, validate_id
-from service.api.recommend_endpoint import recommend_items
+from service.api.recommend_endpoint import recommend_or_raise
 from service.recommendation.deadline import Deadline
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest, Recommendations, UserContext
@@ -75,7 +75,7 @@ class Endpoints:
         start = time.perf_counter()  # the time to receive the body does not count
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
         visitor = UserContext(recent=ratings)
-        recommendations = recommend_items(model, visitor, recommendation_request, deadline)
+        recommendations = recommend_or_raise(model, visitor, recommendation_request, deadline)
         self._record_exposure(request, model, recommendations)
         return _json_bytes(model.encode_response(None, recommendations))
 

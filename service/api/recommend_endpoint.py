@@ -93,7 +93,7 @@ class RecommendEndpoint:
             read_genre(fields.get("genre"), model.fitted_model.genre_affinity.genres),
         )
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
-        return recommend_items(model, self._replica.user_context(model, user), request, deadline)
+        return recommend_or_raise(model, self._replica.user_context(model, user), request, deadline)
 
     def _encode(
         self, model: LoadedModel, user: str, recommendations: Recommendations, accept: bytes | None
@@ -113,7 +113,7 @@ class RecommendEndpoint:
         return CachedResponse(body, headers, level, event)
 
 
-def recommend_items(
+def recommend_or_raise(
     model: LoadedModel, user: UserContext, request: RecommendationRequest, deadline: Deadline
 ) -> Recommendations:
     """Recommend at least one item.

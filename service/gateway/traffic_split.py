@@ -31,7 +31,7 @@ class TrafficSplit:
         return round(self.allocation * N_USER_BUCKETS)
 
     @property
-    def rounded(self) -> "TrafficSplit":
+    def rounded_to_buckets(self) -> "TrafficSplit":
         """The split with its allocation rounded to whole buckets, as gateways report it."""
         return TrafficSplit(self.salt, self.canary_buckets / N_USER_BUCKETS)
 
@@ -110,7 +110,8 @@ def apply_split(
     return [
         gateway.name
         for gateway in gateways
-        if responses[gateway.name] is None or query_split(folder, gateway, gateway_folder) != split.rounded
+        if responses[gateway.name] is None
+        or query_split(folder, gateway, gateway_folder) != split.rounded_to_buckets
     ]
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from marquee.arrays import BoolArray
+from marquee.array_types import BoolArray
 from marquee.errors import ConfigError
 from marquee.model.fitted_model import FittedModel
 

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from marquee.arrays import BoolArray, Float32Array, Int32Array
+from marquee.array_types import BoolArray, Float32Array, Int32Array
 from marquee.model.factor_space import UserFactors
 from marquee.model.fitted_model import FittedModel
 from service.recommendation.availability import AvailabilityPolicy, ItemAvailability, VisibleItems

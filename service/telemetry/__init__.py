@@ -2,7 +2,7 @@
 
 offer_exposure ──► queue ──┐                      ┌─► <replica>/exposure-*.jsonl ─┐
                            ├─► writer thread ─────┤                               ├─► Parquet
-store_feedback ──► queue ──┘   one sync per batch └─► <replica>/feedback-*.jsonl ─┘   (archive.py, run by
+store_feedback ──► queue ──┘   one sync per batch └─► <replica>/feedback-*.jsonl ─┘   (event_archive.py, run by
                                                                                       another process)
 """
 

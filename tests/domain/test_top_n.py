@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marquee.arrays import Float32Array, Int32Array, Int64Array
+from marquee.array_types import Float32Array, Int32Array, Int64Array
 from marquee.top_n import PADDING, recommend_top_n
 
 

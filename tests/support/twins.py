@@ -45,7 +45,7 @@ def assert_dump_predicts_same(model: surprise.AlgoBase, sample: RatingSample, fo
 def assert_scores_match_pairs(model: Algorithm, users: Sequence[int], n_items: int) -> None:
     """Assert that `score_all` returns the scores of single pairs."""
     items = np.arange(n_items)
-    rows = [model.score(np.full(n_items, user), items) for user in users]
+    rows = [model.score_pairs(np.full(n_items, user), items) for user in users]
     np.testing.assert_allclose(model.score_all(users), rows, atol=1e-12)
 
 

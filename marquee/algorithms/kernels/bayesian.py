@@ -28,7 +28,7 @@ from marquee.algorithms.kernels.vectors import (
     store,
     sum_lanes,
 )
-from marquee.arrays import Float32Array, Int32Array, Int64Array
+from marquee.array_types import Float32Array, Int32Array, Int64Array
 
 RATINGS_PER_BATCH = 256  # ratings whose vectors are summed together: they fit into the L1 cache
 LANES = VECTOR_BYTES // 4  # float32 numbers per vector

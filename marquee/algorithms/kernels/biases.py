@@ -1,7 +1,7 @@
 """Kernels of user and item biases: least squares for one side, and an epoch of gradient descent."""
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
 
 @kernel

@@ -6,7 +6,7 @@ Terms are added in the order of the twin, which decides between clusters whose e
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Float64Array, Int32Array, Int64Array
+from marquee.array_types import Float64Array, Int32Array, Int64Array
 
 
 @kernel

@@ -23,7 +23,7 @@ from marquee.algorithms.kernels.vectors import (
     store,
     zeros,
 )
-from marquee.arrays import Float32Array, Float64Array, FloatArray
+from marquee.array_types import Float32Array, Float64Array, FloatArray
 
 TILE_ROWS = 4  # rows of a tile
 BLOCK_DEPTH = 256  # rows of a panel that are summed in one block: they stay in the L1 cache
@@ -149,7 +149,7 @@ def extend_factor(A: FloatArray, first: int, panels: FloatArray, start: int, sto
         for lane in range(lanes):
             for k in range(len(X)):
                 X[k, lane] = A[row + lane, first + k]
-        _substitute_forward(A, first, X)
+        _substitute_forward(A, first, panels, p, p + 1)
         for lane in range(lanes):
             for k in range(len(X)):
                 A[row + lane, first + k] = X[k, lane]
@@ -182,10 +182,10 @@ def substitute(L: FloatArray, panels: FloatArray, start: int, stop: int) -> None
     The upper triangle of L must hold L', and len(L) must be a multiple of `TILE_ROWS`.
     """
     n, flat = len(L), L.reshape(-1)
-    for p in range(start, stop):
-        X = panels[p]
-        _substitute_forward(L, 0, X)
-        for i in range(n - TILE_ROWS, -1, -TILE_ROWS):
+    _substitute_forward(L, 0, panels, start, stop)
+    for i in range(n - TILE_ROWS, -1, -TILE_ROWS):
+        for p in range(start, stop):
+            X = panels[p]
             _set_tile(flat, i * n, n, 1, X, i + TILE_ROWS, n, True, -1.0, X, i, 0)
             for r in range(i + TILE_ROWS - 1, i - 1, -1):
                 for k in range(r + 1, i + TILE_ROWS):
@@ -194,15 +194,20 @@ def substitute(L: FloatArray, panels: FloatArray, start: int, stop: int) -> None
 
 
 @kernel
-def _substitute_forward(L: FloatArray, first: int, X: FloatArray) -> None:
-    """Multiply X by the inverse of the square of len(X) rows of L that starts in row and column `first`."""
+def _substitute_forward(L: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
+    """Multiply panels start..stop by the inverse of the diagonal block of L that starts at `first`.
+
+    All panels advance together, so that each row of L is read from memory only once.
+    """
     n, flat = len(L), L.reshape(-1)
-    for i in range(0, len(X), TILE_ROWS):
-        _set_tile(flat, (first + i) * n + first, n, 1, X, 0, i, True, -1.0, X, i, 0)
-        for r in range(i, i + TILE_ROWS):
-            for k in range(i, r):
-                _subtract(X[k], L[first + r, first + k], X[r])
-            _divide(X[r], L[first + r, first + r])
+    for i in range(0, panels.shape[1], TILE_ROWS):
+        for p in range(start, stop):
+            X = panels[p]
+            _set_tile(flat, (first + i) * n + first, n, 1, X, 0, i, True, -1.0, X, i, 0)
+            for r in range(i, i + TILE_ROWS):
+                for k in range(i, r):
+                    _subtract(X[k], L[first + r, first + k], X[r])
+                _divide(X[r], L[first + r, first + r])
 
 
 @kernel

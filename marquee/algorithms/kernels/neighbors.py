@@ -18,7 +18,7 @@ from marquee.algorithms.kernels.vectors import (
     sum_lanes,
     zeros,
 )
-from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
 MAX_STEPWISE_VALUES = (
     6  # values left between the bounds at which bisection ends: these are tried from the top

@@ -19,7 +19,7 @@ from marquee.algorithms.kernels.vectors import (
     sum_lanes,
     zeros,
 )
-from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
 LANES = 8  # factors are padded to a multiple of this: whole vectors in both precisions
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.logarithms import ROOT_HALF, log_of_parts
 
 FRACTION_BITS = 52  # of a float64

@@ -4,7 +4,7 @@ Of equal scores, that of the lower inner id is the better, so a list does not de
 """
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Float32Array, Float64Array, Int32Array, Int64Array
+from marquee.array_types import Float32Array, Float64Array, Int32Array, Int64Array
 
 PADDING = -1  # item of an empty entry
 EMPTY_SCORE = -float("inf")  # score of an empty entry

@@ -25,7 +25,7 @@ from marquee.algorithms.kernels.vectors import (
     sum_lanes,
     zeros,
 )
-from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
 PREFETCH_DISTANCE = 8  # ratings between prefetching an item's factors and using them
 

@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
 COSINE, MSD, PEARSON = range(3)
 SUMS_PER_MEASURE = (

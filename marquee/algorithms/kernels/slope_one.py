@@ -17,7 +17,7 @@ from marquee.algorithms.kernels.vectors import (
     store,
     where_known,
 )
-from marquee.arrays import Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
 
 @kernel

@@ -19,7 +19,7 @@ from marquee.algorithms.low_rank import PosteriorDraw, center_factors, compress_
 from marquee.algorithms.scoring import encode_pairs, predict_pairs
 from marquee.algorithms.side_information import FeatureRegression
 from marquee.algorithms.svd import SVD
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.errors import DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.interactions.splitting import split_at_random

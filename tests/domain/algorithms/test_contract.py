@@ -92,7 +92,7 @@ def test_ranker_scores_pairs_as_score_all(name: str, data: RatingSample) -> None
     algorithm = find_algorithm(name).create({}, seed=3).fit(data.matrix)
     scores = block_scorer(algorithm)(np.arange(data.matrix.n_users, dtype=np.int32))
     users, items = np.divmod(np.arange(scores.size, dtype=np.int32), data.matrix.n_items)
-    np.testing.assert_allclose(algorithm.score(users, items), scores.ravel(), atol=1e-6)
+    np.testing.assert_allclose(algorithm.score_pairs(users, items), scores.ravel(), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", RANKERS)
@@ -136,7 +136,7 @@ def test_thread_count_does_not_change_a_byte(name: str, parameters: Parameters) 
             arrays = array_attributes(algorithm)
             if name != "normal_predictor":
                 users = np.arange(300)
-                arrays |= {"scores": algorithm.score(users, users)}
+                arrays |= {"scores": algorithm.score_pairs(users, users)}
                 arrays |= {"all scores": algorithm.score_all(users)}
             fits.append({key: array.tobytes() for key, array in arrays.items()})
     assert fits[0] == fits[1]
@@ -209,14 +209,14 @@ def test_inner_ids_out_of_range_are_unknown(name: str, data: RatingSample) -> No
     n_users, n_items = data.matrix.n_users, data.matrix.n_items
     items = np.arange(n_items)
     for user in (n_users, 10**6, 2**40, -5):
-        scores = algorithm.score(np.full(n_items, user), items)
-        np.testing.assert_array_equal(scores, algorithm.score(np.full(n_items, -1), items))
+        scores = algorithm.score_pairs(np.full(n_items, user), items)
+        np.testing.assert_array_equal(scores, algorithm.score_pairs(np.full(n_items, -1), items))
         rows = algorithm.score_all(np.array([0, user, n_users - 1]))
         np.testing.assert_array_equal(rows[1], scores)
         np.testing.assert_array_equal(rows[[0, 2]], algorithm.score_all(np.array([0, n_users - 1])))
     users = np.arange(n_users)
-    scores = algorithm.score(users, np.full(n_users, n_items + 7))
-    np.testing.assert_array_equal(scores, algorithm.score(users, np.full(n_users, -1)))
+    scores = algorithm.score_pairs(users, np.full(n_users, n_items + 7))
+    np.testing.assert_array_equal(scores, algorithm.score_pairs(users, np.full(n_users, -1)))
 
 
 @pytest.mark.parametrize("name", ["svd", "nmf", "knn_basic", "slope_one", "co_clustering"])

@@ -19,7 +19,7 @@ from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZ
 from marquee.algorithms.knn_base import KNNAlgorithm
 from marquee.algorithms.similarities import MEASURES
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import FloatArray
+from marquee.array_types import FloatArray
 from marquee.errors import DataError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
@@ -237,7 +237,7 @@ def test_score_all_equals_score_of_each_pair(
     n_items = model.trainset.n_items
     assert scores.shape == (4, n_items)
     for row, user in zip(scores, users, strict=True):
-        np.testing.assert_array_equal(row, model.score(np.full(n_items, user), np.arange(n_items)))
+        np.testing.assert_array_equal(row, model.score_pairs(np.full(n_items, user), np.arange(n_items)))
         raw_items = range(3)
         expected = [model.predict(model.trainset.to_raw_uid(user), i, clip=False).est for i in raw_items]
         np.testing.assert_array_equal(row[[model.trainset.to_inner_iid(i) for i in raw_items]], expected)
@@ -251,7 +251,7 @@ def test_thread_count_does_not_change_a_byte(knn: KNNClass) -> None:
     for n_threads in (1, 4):
         with limit_threads(n_threads):
             model = knn(sim_options={"name": "pearson_baseline"}, verbose=False).fit(data.matrix)
-            results.append(model.score(users, items).tobytes() + model.sim.tobytes())
+            results.append(model.score_pairs(users, items).tobytes() + model.sim.tobytes())
     assert results[0] == results[1]
 
 

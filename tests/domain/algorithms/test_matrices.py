@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from marquee.algorithms import matrices
 from marquee.algorithms.matrices import (
     BLOCK_SIZE,
     Cholesky,
@@ -15,7 +16,7 @@ from marquee.algorithms.matrices import (
     orthonormalize,
 )
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Float64Array, FloatArray
+from marquee.array_types import Float64Array, FloatArray
 
 SHAPES = [(1, 1, 1), (3, 0, 4), (4, 5, 16), (7, 5, 3), (65, 300, 17), (600, 33, 33)]
 
@@ -44,6 +45,13 @@ def test_product_equals_that_of_numpy(rows: int, depth: int, columns: int, dtype
     np.testing.assert_allclose(multiply_matrices(A, B), expected, atol=1e-4 if dtype == "float32" else 1e-12)
 
 
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of the smallest size, so that small matrices use several threads as well."""
+    monkeypatch.setattr(matrices, "MIN_MULTIPLICATIONS", 1)
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_element_of_product_depends_only_on_its_row_and_column() -> None:
     A, B = random_matrix(601, 300), random_matrix(300, 37)
     expected = multiply_matrices(A, B)
@@ -66,6 +74,7 @@ def test_cholesky_solution_equals_that_of_numpy(n: int) -> None:
     np.testing.assert_allclose(factorize(A).solve(V), np.linalg.solve(A, V), atol=2e-5)
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_thread_count_does_not_change_a_bit_of_a_solution() -> None:
     A, V = positive_definite_matrix(4 * BLOCK_SIZE), random_matrix(4 * BLOCK_SIZE, 40)
     with limit_threads(1):

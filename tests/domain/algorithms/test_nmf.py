@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from marquee.algorithms.nmf import NMF
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.errors import DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
@@ -70,7 +70,7 @@ def test_single_precision_is_close(biased: bool, small_sample: RatingSample) -> 
     single = NMF(random_state=1, biased=biased, dtype="float32").fit(small_sample.matrix)
     assert {getattr(single, name).dtype for name in ARRAYS} == {np.dtype(np.float32)}
     users, items = np.arange(30, dtype=np.int32), np.zeros(30, dtype=np.int32)
-    np.testing.assert_allclose(single.score(users, items), double.score(users, items), atol=2e-3)
+    np.testing.assert_allclose(single.score_pairs(users, items), double.score_pairs(users, items), atol=2e-3)
 
 
 def test_one_epoch_matches_hand_computation() -> None:
@@ -113,7 +113,7 @@ def test_model_after_each_epoch_equals_shorter_fit(biased: bool, small_sample: R
 def test_train_rmse_is_that_of_the_model_before_the_epoch(small_sample: RatingSample) -> None:
     previous = NMF(n_epochs=3, random_state=1).fit(small_sample.matrix)
     users = np.repeat(np.arange(small_sample.matrix.n_users), small_sample.matrix.by_user.counts)
-    errors: Float64Array = small_sample.matrix.values - previous.score(users, small_sample.matrix.items)
+    errors: Float64Array = small_sample.matrix.values - previous.score_pairs(users, small_sample.matrix.items)
     *_, last = NMF(n_epochs=4, random_state=1).epochs(small_sample.matrix)
     assert last.train_rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
 

@@ -20,7 +20,7 @@ from surprise import dump
 from surprise.model_selection import cross_validate
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from marquee.algorithms import ease, memory
+from marquee.algorithms import array_allocation, ease
 from marquee.algorithms.base import UNKNOWN
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
@@ -195,8 +195,10 @@ def test_score_equals_score_all(create: RankerFactory) -> None:
     all_scores = model.score_all(USERS)
     assert all_scores.shape == (N_USERS, N_ITEMS)
     assert all_scores.dtype == np.float64
-    np.testing.assert_allclose(model.score(users, items), all_scores[users, items], rtol=1e-5, atol=1e-6)
-    assert model.score([], []).shape == (0,)
+    np.testing.assert_allclose(
+        model.score_pairs(users, items), all_scores[users, items], rtol=1e-5, atol=1e-6
+    )
+    assert model.score_pairs([], []).shape == (0,)
 
 
 @every_ranker
@@ -205,7 +207,7 @@ def test_unknown_users_and_items_get_scores_without_history(create: RankerFactor
     scores = model.score_all([UNKNOWN])[0]
     popularity = model.counts if isinstance(model, Popularity) else getattr(model, "bi", None)
     assert scores.tolist() == (np.zeros(N_ITEMS) if popularity is None else popularity).tolist()
-    assert model.score([UNKNOWN, 0, UNKNOWN], [2, UNKNOWN, UNKNOWN]).tolist() == [scores[2], 0, 0]
+    assert model.score_pairs([UNKNOWN, 0, UNKNOWN], [2, UNKNOWN, UNKNOWN]).tolist() == [scores[2], 0, 0]
 
 
 @every_ranker
@@ -353,7 +355,7 @@ def test_singular_ease_error_says_to_raise_reg() -> None:
 
 
 def test_ease_of_more_items_than_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "physical_memory_bytes", lambda: 1000.0)
+    monkeypatch.setattr(array_allocation, "physical_memory_bytes", lambda: 1000.0)
     with pytest.raises(DataError, match=r"EASE: weights of 80 items need 0\.0 GB"):
         EASE().fit(MATRIX)
 

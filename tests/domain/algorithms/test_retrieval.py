@@ -13,7 +13,7 @@ from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.retrieval import recommend_from_factors, recommend_from_scores, recommend_lists
 from marquee.algorithms.scoring import block_scorer
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Int32Array, Int64Array
+from marquee.array_types import Int32Array, Int64Array
 from marquee.top_n import recommend_top_n
 from tests.support.rating_samples import RatingSample, rating_samples, sample_ratings
 

@@ -12,7 +12,7 @@ import surprise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marquee.algorithms import memory, similarities
+from marquee.algorithms import array_allocation, similarities
 from marquee.algorithms.similarities import (
     MEASURES,
     SimilarityOptions,
@@ -20,7 +20,7 @@ from marquee.algorithms.similarities import (
     compute_similarity_matrix,
 )
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Float64Array, FloatArray
+from marquee.array_types import Float64Array, FloatArray
 from marquee.errors import DataError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, rating_samples, sample_ratings
@@ -190,7 +190,7 @@ def test_pearson_baseline_needs_baselines(three_users: InteractionMatrix) -> Non
 def test_matrix_larger_than_memory_is_refused_with_its_size(
     three_users: InteractionMatrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "physical_memory_bytes", lambda: 71)
+    monkeypatch.setattr(array_allocation, "physical_memory_bytes", lambda: 71)
     with pytest.raises(
         DataError, match=r"similarities of 3 users need 0\.0 GB, more than this machine's memory"
     ):

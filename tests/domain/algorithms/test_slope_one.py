@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from marquee.algorithms.slope_one import SlopeOne
 from marquee.algorithms.threads import limit_threads
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.errors import DataError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
@@ -122,7 +122,7 @@ def test_thread_count_does_not_change_a_byte(dtype: str) -> None:
     for n_threads in (1, 4):
         with limit_threads(n_threads):
             model = SlopeOne(dtype=dtype).fit(large.matrix)
-            arrays = (model.dev, model.freq, model.score(users, users), model.score_all(users))
+            arrays = (model.dev, model.freq, model.score_pairs(users, users), model.score_all(users))
             results.append([array.tobytes() for array in arrays])
     assert results[0] == results[1]
 

@@ -83,7 +83,7 @@ def test_single_precision_is_close(algorithm_class: type[EpochAlgorithm], small_
     single = algorithm_class(random_state=1, dtype="float32").fit(small_sample.matrix)
     assert single.pu.dtype == single.qi.dtype == single.bu.dtype == np.float32
     users, items = np.arange(30, dtype=np.int32), np.zeros(30, dtype=np.int32)
-    np.testing.assert_allclose(single.score(users, items), double.score(users, items), atol=1e-3)
+    np.testing.assert_allclose(single.score_pairs(users, items), double.score_pairs(users, items), atol=1e-3)
 
 
 def test_one_svd_step_matches_hand_computation() -> None:

@@ -6,7 +6,7 @@ from numba.core.errors import TypingError
 
 from marquee.algorithms.kernels.sgd import dots
 from marquee.algorithms.kernels.vectors import VECTOR_BYTES, dot
-from marquee.arrays import FloatArray
+from marquee.array_types import FloatArray
 
 
 def fold_lanes(lanes: FloatArray) -> np.floating:

@@ -9,7 +9,7 @@ import pytest
 from implicit.evaluation import ranking_metrics_at_k
 from scipy.sparse import csr_matrix
 
-from marquee.arrays import Float64Array, Int32Array
+from marquee.array_types import Float64Array, Int32Array
 from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
 from marquee.metrics.beyond_accuracy import coverage, diversity, novelty, popularity_lift
 from marquee.metrics.ranking import (

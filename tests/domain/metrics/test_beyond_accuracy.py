@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from marquee.arrays import Float64Array, Int32Array
+from marquee.array_types import Float64Array, Int32Array
 from marquee.errors import DataError
 from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
 from marquee.metrics import beyond_accuracy

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.errors import DataError
 from marquee.metrics.ranking import (
     RANKING_METRICS,

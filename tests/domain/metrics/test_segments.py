@@ -14,28 +14,28 @@ def members(segments: Segments) -> dict[str, list[int]]:
 
 
 def test_users_are_thirds_by_activity() -> None:
-    segments = Segments.of_users(np.array([50, 3, 7, 1, 20, 9]))
+    segments = Segments.by_activity(np.array([50, 3, 7, 1, 20, 9]))
     assert members(segments) == {"cold": [1, 3], "warm": [2, 5], "hot": [0, 4]}
     assert segments.sizes == {"cold": 2, "warm": 2, "hot": 2}
     assert segments.ranges == {"cold": (1, 3), "warm": (7, 9), "hot": (20, 50)}
 
 
 def test_lower_id_is_colder_among_equally_active_users() -> None:
-    segments = Segments.of_users(np.array([5, 5, 5, 5, 5, 1]))
+    segments = Segments.by_activity(np.array([5, 5, 5, 5, 5, 1]))
     assert members(segments) == {"cold": [0, 5], "warm": [1, 2], "hot": [3, 4]}
     assert segments.ranges == {"cold": (1, 5), "warm": (5, 5), "hot": (5, 5)}
 
 
 def test_remainder_goes_to_cold_then_warm() -> None:
-    assert Segments.of_users(np.arange(7)).sizes == {"cold": 3, "warm": 2, "hot": 2}
-    assert Segments.of_users(np.arange(8)).sizes == {"cold": 3, "warm": 3, "hot": 2}
+    assert Segments.by_activity(np.arange(7)).sizes == {"cold": 3, "warm": 2, "hot": 2}
+    assert Segments.by_activity(np.arange(8)).sizes == {"cold": 3, "warm": 3, "hot": 2}
 
 
 def test_empty_segment_has_no_range() -> None:
-    segments = Segments.of_users(np.array([4]))
+    segments = Segments.by_activity(np.array([4]))
     assert segments.sizes == {"cold": 1, "warm": 0, "hot": 0}
     assert segments.ranges == {"cold": (4, 4), "warm": None, "hot": None}
-    assert Segments.of_users(np.array([], dtype=np.int64)).sizes == {"cold": 0, "warm": 0, "hot": 0}
+    assert Segments.by_activity(np.array([], dtype=np.int64)).sizes == {"cold": 0, "warm": 0, "hot": 0}
 
 
 def test_head_is_smallest_set_of_items_with_half_of_the_ratings() -> None:
@@ -59,11 +59,11 @@ def test_items_without_ratings_have_no_head_and_tail() -> None:
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
 def test_segments_are_an_ordered_partition(counts: list[int]) -> None:
-    users = Segments.of_users(np.array(counts))
+    users = Segments.by_activity(np.array(counts))
     assert np.sum(list(users.masks.values()), axis=0).tolist() == [1] * len(counts)
     assert max(users.sizes.values()) - min(users.sizes.values()) <= 1
-    by_activity = sorted(range(len(counts)), key=lambda user: (counts[user], user))
-    assert users.assignment[by_activity].tolist() == sorted(users.assignment.tolist())
+    sorted_users = sorted(range(len(counts)), key=lambda user: (counts[user], user))
+    assert users.assignment[sorted_users].tolist() == sorted(users.assignment.tolist())
     if not any(counts):
         return
     items = Segments.of_items(np.array(counts))

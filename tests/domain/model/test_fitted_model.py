@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
-from marquee.arrays import AnyArray
+from marquee.array_types import AnyArray
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
 from marquee.model.factor_space import FactorSpace

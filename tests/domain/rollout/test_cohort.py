@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from marquee.arrays import Float64Array
+from marquee.array_types import Float64Array
 from marquee.events import Exposure, Feedback, FeedbackKind
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.alarms import WHOLE_ROLLOUT
@@ -74,7 +74,7 @@ class RecordingAccumulator(EvidenceAccumulator):
         counts = self.window_counts[timescale] if timescale else self.counts
         counts.append((metric, canary, total, round(allocation, 6)))
 
-    def record_baseline_minute(self, users: int, affected: Mapping[str, int]) -> None:
+    def record_two_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
         self.two_arm_minutes.append({"users": users, **affected})
 
     def record_single_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
@@ -353,7 +353,7 @@ def last_step_raises_alarm(before: list[int], after: list[int], users: int = 100
     accumulator = EvidenceAccumulator(POLICY)
     accumulator.record_guardrail_events("empty", 5, 10, 0.5)
     for affected in before:
-        accumulator.record_baseline_minute(users, {"empty": affected})
+        accumulator.record_two_arm_minute(users, {"empty": affected})
     for affected in after:
         accumulator.record_single_arm_minute(users, {"empty": affected})
     guardrails = accumulator.evidence(CONDITIONS).guardrails

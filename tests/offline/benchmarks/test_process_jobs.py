@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 PEER_JOB_BENCHMARKS = {"fold_files", "machine", "process_jobs", "stopwatch", "table", "table.peer_job"}
 PEER_JOB_MODULES = {  # of Marquee, by name, with their files
-    "marquee.arrays": "marquee/arrays.py",
+    "marquee.array_types": "marquee/array_types.py",
     "marquee.metrics": "marquee/metrics/__init__.py",
     "marquee.metrics.prediction": "marquee/metrics/prediction.py",
     "marquee.process_memory": "marquee/process_memory.py",

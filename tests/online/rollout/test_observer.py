@@ -16,7 +16,7 @@ from marquee.rollout.cohort import Failure
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap
 from marquee.rollout.state import AllocationChange, Outage, Rollout
-from pipelines.rollout import checkpoint
+from pipelines.rollout import observer_checkpoint
 from pipelines.rollout.observer import (
     EVENTS_PER_BATCH,
     MAX_OBSERVATION_GAP_S,
@@ -279,8 +279,8 @@ def record_decoded_lines(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 @pytest.mark.parametrize("problem", ["truncated", "changed", "missing", "other code", "other rollout"])
 def test_invalid_checkpoint_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str) -> None:
     path, rollout_name = tmp_path / "checkpoint", "one"
-    checkpoint.save(path, rollout_name, {"users": 3})
-    assert checkpoint.load(path, rollout_name) == {"users": 3}
+    observer_checkpoint.save(path, rollout_name, {"users": 3})
+    assert observer_checkpoint.load(path, rollout_name) == {"users": 3}
     data = path.read_bytes()
     match problem:
         case "truncated":
@@ -290,11 +290,11 @@ def test_invalid_checkpoint_is_ignored(tmp_path: Path, monkeypatch: pytest.Monke
         case "missing":
             path.unlink()
         case "other code":
-            monkeypatch.setattr(checkpoint, "CODE_DIGEST", "another")
+            monkeypatch.setattr(observer_checkpoint, "CODE_DIGEST", "another")
         case "other rollout":
             rollout_name = "two"
-    assert checkpoint.load(path, rollout_name) is None
+    assert observer_checkpoint.load(path, rollout_name) is None
 
 
 def test_checkpoint_that_cannot_be_written_raises_no_error(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "no such folder" / "checkpoint", "one", {})
+    observer_checkpoint.save(tmp_path / "no such folder" / "checkpoint", "one", {})

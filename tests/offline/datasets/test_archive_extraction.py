@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.datasets.archive import ArchiveLimits, extract, is_archive, list_files
+from experiments.datasets.archive_extraction import ArchiveLimits, extract, is_archive, list_files
 from marquee.errors import SourceError
 
 RATINGS_ONLY = {"ml/ratings.csv": "ratings.csv"}

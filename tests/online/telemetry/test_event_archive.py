@@ -19,8 +19,8 @@ from moto.server import ThreadedMotoServer
 from marquee.errors import ArchiveError
 from marquee.events import Event, Exposure, Feedback, deduplicate, encode
 from pipelines.commands.archive import archive as archive_command
-from service.telemetry import EventWriter, TelemetrySettings, archive
-from service.telemetry.archive import ArchiveStore, archive_segments, read_archive
+from service.telemetry import EventWriter, TelemetrySettings, event_archive
+from service.telemetry.event_archive import ArchiveStore, archive_segments, read_archive
 from service.telemetry.reader import SkippedLines, read_events
 
 ROOT = Path(__file__).parents[3]
@@ -198,7 +198,7 @@ def test_unknown_protocol_is_rejected() -> None:
 def test_large_segments_are_archived_in_batches(
     tmp_path: Path, store: ArchiveStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "ROWS_PER_BATCH", 7)
+    monkeypatch.setattr(event_archive, "ROWS_PER_BATCH", 7)
     events = [click(f"e{number}") for number in range(50)]
     write_segment(tmp_path / "events" / "r", "feedback", [encode(event) for event in events])
     archive_segments(tmp_path / "events", store)
@@ -225,7 +225,7 @@ def test_segments_after_a_time_are_kept_for_their_readers(events: Path, store: A
 ARCHIVER = """
 import sys, time
 from pathlib import Path
-from service.telemetry.archive import ArchiveStore, archive_segments
+from service.telemetry.event_archive import ArchiveStore, archive_segments
 while True:
     archive_segments(Path(sys.argv[1]), ArchiveStore(sys.argv[2]))
     time.sleep(0.005)
