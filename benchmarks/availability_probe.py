@@ -1,8 +1,8 @@
-"""Send requests to an address for some seconds; print the longest time without a response.
+"""Send requests to an address for a number of seconds, and print the longest time without a response.
 
     python -m benchmarks.availability_probe ADDRESS PORT SECONDS
 
-Only the standard library is imported, since the probe must start within a moment.
+The module imports only the standard library, so that it starts quickly.
 """
 
 import http.client
@@ -13,10 +13,10 @@ TIMEOUT_S = 0.05
 INTERVAL_S = 0.005
 
 
-def probe(address: str, port: int, seconds: float) -> None:
+def print_longest_outage(address: str, port: int, seconds: float) -> None:
     """Print `started` at the first response, and `SECONDS NAME` at the end.
 
-    SECONDS is the longest time without a response, NAME the body of the last response.
+    SECONDS is the longest time between two responses, and NAME is the body of the last response.
     """
     deadline = time.monotonic() + seconds
     last_response = longest = 0.0
@@ -41,4 +41,4 @@ def probe(address: str, port: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    probe(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    print_longest_outage(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

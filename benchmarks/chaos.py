@@ -1,11 +1,11 @@
-"""Requests to a stack while its processes are killed, stopped and redeployed; cost of a gateway.
+"""Failed requests while processes of a stack are killed, stopped and redeployed; latency added by a gateway.
 
     python -m benchmarks.chaos [--quick] [--only NAME] [--json FILE]
 
 `kills`: every two seconds, SIGKILL, SIGSTOP or SIGTERM is sent to a watchdog, the controller, or a replica or
-gateway that is not the last one running. Clients retry a request twice at most. `deploys`: all replicas are
-redeployed with another Bento and back, one after the other. `cost`: requests through a gateway and without.
-Needs HAProxy and wrk.
+gateway that is not the last one running. Clients retry a request at most twice. `deploys`: all replicas are
+redeployed one by one, with two Bentos in turn. `cost`: latency of requests through a gateway and directly to
+a replica. HAProxy and wrk must be installed.
 """
 
 import os
@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import urllib3
 
-from benchmarks.command import run_benchmark
-from benchmarks.result_rows import ResultRow, check_mark
-from benchmarks.serving.load import build_wrk_script, draw_users, run_wrk
+from benchmarks.command_line import run_benchmark
+from benchmarks.result_rows import ResultRow, format_check_mark
+from benchmarks.serving.load_generator import build_wrk_script, draw_users, run_wrk
 from benchmarks.serving.models import write_random_model
 from experiments.config import load_params
 from experiments.tracking.model_registry import ModelVersion
@@ -36,11 +36,11 @@ from pipelines.support.bento import BentoSpec, ensure_bento, get_bento_folder
 from service.gateway.traffic_split import query_servers
 from service.stack.pid_files import find_process
 from service.stack.stack_config import STABLE, Arm, StackConfig, find_free_ports
-from service.stack.supervisor import Supervisor
+from service.stack.supervisor import SupervisorClient
 
 N_REQUESTS, N_DEPLOYS = 100_000, 50
 FAULT_INTERVAL_S = 2.0
-N_CLIENTS, MEAN_PAUSE_S = 12, 0.02
+N_CLIENTS, MEAN_PAUSE_S = 12, 0.02  # pause of a client between two requests
 N_RETRIES = 2
 CLIENT_TIMEOUT_S = 1.0  # for one attempt
 SIGNALS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
@@ -50,11 +50,11 @@ MAX_FIRST_FAILURE_RATE, MAX_P999_MS, MAX_GATEWAY_COST_MS = 1e-3, 1000, 0.4  # ta
 
 @dataclass
 class RequestStats:
-    """Durations and failures of requests, as clients saw them."""
+    """Durations and failures of requests, as seen by the clients."""
 
     seconds: list[float] = field(default_factory=list)  # of each request, with its retries
     first_failed: int = 0  # requests whose first attempt failed
-    failed: int = 0  # requests whose last retry failed
+    failed: int = 0  # requests whose attempts all failed
 
     @property
     def n_requests(self) -> int:
@@ -67,7 +67,7 @@ class RequestStats:
 
 
 class ClientPool:
-    """Clients that send requests from threads, over connections that are kept alive, while the block runs."""
+    """Client threads that send requests over persistent connections until the end of the `with` block."""
 
     def __init__(self, port: int) -> None:
         self._pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=N_CLIENTS, block=True)
@@ -88,7 +88,7 @@ class ClientPool:
             thread.join(10)
 
     def collect_stats(self) -> RequestStats:
-        """Return the statistics of all clients so far."""
+        """Return the combined statistics of all clients so far."""
         return RequestStats(
             [seconds for stats in self._stats for seconds in stats.seconds],
             sum(stats.first_failed for stats in self._stats),
@@ -117,8 +117,8 @@ class ClientPool:
             return False
 
 
-def kill_rows(share: float) -> Iterable[ResultRow]:
-    """Measure requests while processes are killed, stopped and terminated."""
+def measure_kills(share: float) -> Iterable[ResultRow]:
+    """Measure failures and durations of requests while processes are killed, stopped and terminated."""
     with running_stack() as (stack, _), ClientPool(stack.port) as clients:
         rng, n_faults = random.Random(1), 0
         while clients.collect_stats().n_requests < N_REQUESTS * share:
@@ -127,20 +127,20 @@ def kill_rows(share: float) -> Iterable[ResultRow]:
         stats = clients.collect_stats()
     n = stats.n_requests
     durations = f"p50 {stats.quantile_ms(0.5):.1f} ms, p99 {stats.quantile_ms(0.99):.0f} ms"
-    note = f"target 0 {check_mark(stats.failed == 0)}; {n_faults} processes signaled; {durations}"
+    note = f"target 0 {format_check_mark(stats.failed == 0)}; {n_faults} processes signaled; {durations}"
     yield ResultRow(
         f"of {n} requests failed after two retries", stats.failed, None, None, "requests", n, note
     )
     rate = stats.first_failed / n
-    note = f"target 1 in 1,000 {check_mark(rate <= MAX_FIRST_FAILURE_RATE)}"
+    note = f"target 1 in 1,000 {format_check_mark(rate <= MAX_FIRST_FAILURE_RATE)}"
     yield ResultRow("failed at the first attempt", 1000 * rate, None, None, "in 1,000", n, note)
     p999 = stats.quantile_ms(0.999)
-    note = f"target {MAX_P999_MS:,} ms {check_mark(p999 <= MAX_P999_MS)}"
+    note = f"target {MAX_P999_MS:,} ms {format_check_mark(p999 <= MAX_P999_MS)}"
     yield ResultRow("p99.9 with retries", p999, None, None, "ms", n, note)
 
 
 def _signal_random_process(stack: StackConfig, rng: random.Random) -> int:
-    """Signal one process that others can replace; return the number of signaled processes, 0 or 1."""
+    """Send a random signal to a process that others can replace; return the number of processes, 0 or 1."""
     replicas = {
         server.name
         for gateway in stack.gateways
@@ -158,26 +158,26 @@ def _signal_random_process(stack: StackConfig, rng: random.Random) -> int:
     return 1
 
 
-def deploy_rows(share: float) -> Iterable[ResultRow]:
-    """Measure requests during rolling deployments."""
+def measure_deployments(share: float) -> Iterable[ResultRow]:
+    """Measure failures of requests during rolling deployments."""
     n_deploys = max(2, round(N_DEPLOYS * share))
     with running_stack() as (stack, arms), ClientPool(stack.port) as clients:
         actuator, seconds = StackActuator(stack), []
         for number in range(n_deploys):
             start = time.perf_counter()
-            actuator.promote(arms[1 - number % 2])
+            actuator.update_stable_replicas(arms[1 - number % 2])
             seconds.append(time.perf_counter() - start)
         stats = clients.collect_stats()
     durations = f"{np.median(seconds):.1f} s each, p99.9 {stats.quantile_ms(0.999):.0f} ms"
     yield ResultRow(
         f"of {stats.n_requests} requests failed at the first attempt, {n_deploys} rolling deployments",
         stats.first_failed, None, None, "requests", stats.n_requests,
-        f"target 0 {check_mark(stats.first_failed == 0)}; {durations}",
+        f"target 0 {format_check_mark(stats.first_failed == 0)}; {durations}",
     )  # fmt: skip
 
 
-def cost_rows(share: float) -> Iterable[ResultRow]:
-    """Measure requests through a gateway and directly to a replica, one at a time."""
+def measure_gateway_cost(share: float) -> Iterable[ResultRow]:
+    """Measure the latency of requests through a gateway and directly to a replica, one at a time."""
     rounds, seconds = (5, 3.0) if share == 1.0 else (2, 1.0)
     users = draw_users([str(number) for number in range(N_USERS)])
     with running_stack(replicas=1) as (stack, _), tempfile.TemporaryDirectory() as folder:
@@ -191,16 +191,14 @@ def cost_rows(share: float) -> Iterable[ResultRow]:
     through, direct = np.median(medians, axis=0)
     costs = medians[:, 0] - medians[:, 1]
     cost, spread = float(np.median(costs)), np.ptp(costs) / 2
-    target = f"target {MAX_GATEWAY_COST_MS} ms {check_mark(cost <= MAX_GATEWAY_COST_MS)}"
+    target = f"target {MAX_GATEWAY_COST_MS} ms {format_check_mark(cost <= MAX_GATEWAY_COST_MS)}"
     note = f"{cost:.2f} ± {spread:.2f} ms more, {target}"
-    yield ResultRow(
-        "p50 through a gateway; without it", through, direct, direct / through, "ms", rounds, note
-    )
+    yield ResultRow("p50 through a gateway; directly", through, direct, direct / through, "ms", rounds, note)
 
 
 @contextmanager
 def running_stack(replicas: int = N_REPLICAS) -> Iterator[tuple[StackConfig, tuple[Arm, Arm]]]:
-    """Start a stack and make two Bentos for it; the stack is stopped when the block ends."""
+    """Build two Bentos and start a stack with the first; stop the stack at the end of the `with` block."""
     with tempfile.TemporaryDirectory(prefix="mq-") as name:
         folder = Path(name)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -212,7 +210,7 @@ def running_stack(replicas: int = N_REPLICAS) -> Iterator[tuple[StackConfig, tup
             start_stack(stack, {STABLE: first})
             yield stack, (first, second)
         finally:
-            Supervisor(stack.folder).shut_down()
+            SupervisorClient(stack.folder).shut_down()
 
 
 def _unlimited_stack_config(folder: Path, replicas: int) -> StackConfig:
@@ -234,10 +232,10 @@ def _make_arm(model: Path, digest: str, version: int) -> Arm:
     return Arm(str(get_bento_folder(ensure_bento(content, model))), version)
 
 
-PARTS = {"cost": cost_rows, "kills": kill_rows, "deploys": deploy_rows}
+PARTS = {"cost": measure_gateway_cost, "kills": measure_kills, "deploys": measure_deployments}
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="mq-bentos-") as bentos:
-        os.environ["BENTOML_HOME"] = bentos  # for all parts: BentoML reads it only once
+        os.environ["BENTOML_HOME"] = bentos  # set once for all parts, because BentoML reads it only once
         exit_code = run_benchmark("python -m benchmarks.chaos", __doc__, PARTS)
     sys.exit(exit_code)

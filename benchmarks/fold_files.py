@@ -1,7 +1,9 @@
-"""Ratings and folds as `.npy` files that every environment can read: this module imports NumPy only.
+"""Ratings and folds as `.npy` files.
 
-users.npy items.npy ratings.npy      the whole table, in source order
+users.npy items.npy ratings.npy      all ratings, in source order
 train-0.npy test-0.npy ...           row numbers of each fold, in the order of scikit-surprise's KFold
+
+The environments of other libraries import this module too, so it needs NumPy only.
 """
 
 from pathlib import Path
@@ -19,13 +21,13 @@ TOY_USERS = TOY_ITEMS = 12
 
 
 def write_columns(columns: RatingColumns, folder: Path) -> None:
-    """Write the columns of a whole table."""
+    """Write the columns of all ratings."""
     for name, column in zip(COLUMN_NAMES, columns, strict=True):
         np.save(folder / f"{name}.npy", column)
 
 
 def read_columns(folder: Path) -> RatingColumns:
-    """Read the columns of the whole table."""
+    """Read the columns of all ratings."""
     users, items, ratings = (np.load(folder / f"{name}.npy") for name in COLUMN_NAMES)
     return users, items, ratings
 
@@ -42,8 +44,8 @@ def read_fold_columns(part: FoldPart, fold: int, folder: Path) -> RatingColumns:
     return users, items, ratings
 
 
-def toy_columns() -> RatingColumns:
-    """Return about 120 ratings; used to load and compile everything before a measurement."""
+def generate_toy_columns() -> RatingColumns:
+    """Return about 120 ratings, on which all code is loaded and compiled before a measurement."""
     users, items = np.divmod(np.arange(TOY_USERS * TOY_ITEMS), TOY_ITEMS)
     is_rated = (users + 2 * items) % 7 != 0
     ratings = 1 + (users * 3 + items * items) % 5

@@ -1,6 +1,6 @@
 """Cores of this machine and memory of this process.
 
-The environments of other libraries import this module too: it needs the standard library only.
+The environments of other libraries import this module too, so it needs only the standard library.
 """
 
 import os
@@ -15,14 +15,14 @@ MEGABYTE = 1e6
 
 
 def available_cores(limit: int) -> tuple[int, ...]:
-    """Return up to `limit` of the cores that this process may use, or none if the system cannot list them."""
+    """Return up to `limit` of the cores that this process may use; empty if the system cannot list them."""
     if not hasattr(os, "sched_getaffinity"):
         return ()
     return tuple(sorted(os.sched_getaffinity(0))[:limit])
 
 
 def describe_machine() -> str:
-    """Return processor, number of cores and Python version, to print above results."""
+    """Return number of cores, processor and Python version, for the heading of results."""
     n_cores = len(available_cores(os.cpu_count() or 1)) or os.cpu_count()
     return f"{n_cores} cores of {_processor_name()}, Python {platform.python_version()}"
 
@@ -40,11 +40,11 @@ def resident_mb() -> float:
 
 
 def peak_resident_mb() -> float:
-    """Return the largest resident memory that this process has had, in MB."""
+    """Return the peak of the resident memory of this process, in MB."""
     return (peak_resident_bytes() or _rusage_peak_bytes()) / MEGABYTE
 
 
 def _rusage_peak_bytes() -> int:
-    """Return the peak for systems without /proc; it includes that of the parent before the fork."""
+    """Return the peak on systems without /proc; it includes the peak of the parent before the fork."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

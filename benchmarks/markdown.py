@@ -1,9 +1,9 @@
-"""Markdown tables that are readable as plain text."""
+"""Markdown tables whose columns are aligned as plain text, too."""
 
 from collections.abc import Iterable, Sequence
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def format_markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table with padded cells; the first column is aligned left, the others right."""
     lines = [list(header), *map(list, rows)]
     widths = [max(2, *map(len, column)) for column in zip(*lines, strict=True)]

@@ -1,4 +1,4 @@
-"""Colors and file format that the figures of the benchmarks share."""
+"""Colors and file format of the figures of the benchmarks."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ TEXT_COLOR, MUTED_COLOR = "#222222", "#6E6E6E"
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG file that is small enough for a repository; create its folder if necessary."""
+    """Write a figure as a PNG file of 150 dpi; create the folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, facecolor="white", metadata={"Software": ""})

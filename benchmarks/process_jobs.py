@@ -1,9 +1,9 @@
-"""Jobs that are measured in a fresh process each, on a limited number of cores.
+"""Measurement jobs, each run in a fresh process on a limited number of cores.
 
-    parent   run_job(command, job)     --job.json-->      child   serve_job(tasks)
+    parent   run_job(command, job)     --job.json-->      child   run_requested_job(tasks)
                                        <--result.json--
 
-The environments of other libraries import this module too: it needs the standard library only.
+The environments of other libraries import this module too, so it needs only the standard library.
 """
 
 import json
@@ -23,23 +23,23 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Job:
-    """Work for a child process, written as JSON."""
+    """Work for a child process, passed to it as JSON."""
 
-    task: str  # key of the table that the child passes to `serve_job`
+    task: str  # key in the mapping that the child passes to `run_requested_job`
     folder: str  # folder of the ratings and folds
     library: str = "marquee"
     algorithm: str = ""  # class name
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fold: int = 0
     cores: tuple[int, ...] = ()  # cores that the child may use; empty: all
-    repeats: int = 1  # repetitions in the one process
+    repeats: int = 1  # number of repetitions within the child process
 
 
 Tasks = Mapping[str, Callable[[Job], JobResult]]
 
 
 class JobFailedError(Exception):
-    """The child process ended without a result; the message is its last line of standard error."""
+    """The child process ended without a result; the message is the last line of its standard error."""
 
 
 def run_job(command: Sequence[str], job: Job, environment: Mapping[str, str] | None = None) -> JobResult:
@@ -47,8 +47,8 @@ def run_job(command: Sequence[str], job: Job, environment: Mapping[str, str] | N
 
     Args:
         command: command of the child, to which the paths of job and result are appended.
-        job: job of the child.
-        environment: environment variables to add.
+        job: job to run.
+        environment: additional environment variables.
 
     Raises:
         JobFailedError: the child ended without a result.
@@ -72,8 +72,8 @@ def run_job(command: Sequence[str], job: Job, environment: Mapping[str, str] | N
         return result
 
 
-def serve_job(tasks: Tasks) -> None:
-    """Run the job that the arguments of this process point to, on its cores, and write the result."""
+def run_requested_job(tasks: Tasks) -> None:
+    """Run the job whose file is named in this process's arguments, on its cores; write the result file."""
     job_path, result_path = Path(sys.argv[1]), Path(sys.argv[2])
     job = Job(**json.loads(job_path.read_text(encoding="utf-8")))
     if job.cores and hasattr(os, "sched_setaffinity"):
@@ -82,7 +82,7 @@ def serve_job(tasks: Tasks) -> None:
 
 
 def _thread_limits(cores: Sequence[int]) -> dict[str, str]:
-    """Return environment variables that limit the threads of numeric libraries to the number of cores."""
+    """Return environment variables that limit numeric libraries to one thread per core."""
     return {name: str(len(cores)) for name in THREAD_VARIABLES} if cores else {}
 
 

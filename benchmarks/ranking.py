@@ -1,15 +1,15 @@
-"""Measure how well each algorithm ranks held-out items and how long it takes; compare with `implicit`.
+"""Ranking metrics and times of each algorithm, compared with `implicit`.
 
     python -m benchmarks.ranking [--quick] [--json FILE]
 
-80% of the ratings are for training, a random 20% are held out; held-out ratings of 4 or more are relevant.
-Ranking models learn from training ratings of 4 or more, rating models from all training ratings with their
-default parameters. Items that a user rated in training are never recommended.
+A random 20% of the ratings are held out; held-out ratings of 4 or more are relevant. Ranking models are
+trained on the remaining ratings of 4 or more. Rating models are trained on all remaining ratings, with their
+default parameters. Items that a user rated in training are not recommended.
 
-The parameters of "tuned", and the 30 epochs of ImplicitBPR, were chosen on the same held-out ratings of
-MovieLens 1M, so their figures are slightly optimistic. The peer is `implicit` itself: its `fit` with the same
-parameters, and its `recommend` for all users. The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR;
-without them, synthetic ones.
+The parameters of "ImplicitALS, tuned" and the 30 epochs of ImplicitBPR were chosen on the same held-out
+ratings of MovieLens 1M, so their metrics are slightly optimistic. The peer is the library `implicit`: its
+`fit` with the same parameters, and its `recommend` for all users. The ratings are those of MovieLens 1M in
+MARQUEE_DATA_DIR or, if these are not available, synthetic ones.
 """
 
 import sys
@@ -26,22 +26,22 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import benchmark_parser
+from benchmarks.command_line import benchmark_parser
 from benchmarks.ratings import load_ratings
 from benchmarks.result_rows import ResultRow, write_rows
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
 from marquee.algorithms.popularity import Popularity
-from marquee.algorithms.retrieval import recommend_lists
 from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.threads import thread_count
+from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import Float32Array, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.interactions.splitting import split_at_random
 from marquee.metrics.beyond_accuracy import coverage
-from marquee.metrics.ranking import RelevantItems, evaluate_lists, ndcg, recall
+from marquee.metrics.ranking import RelevantItems, find_hits, ndcg, recall
 
 TEST_SHARE = 0.2
 RELEVANCE_THRESHOLD = 4.0
@@ -62,7 +62,8 @@ ALGORITHMS: Mapping[str, Callable[[], Algorithm]] = {
     "SVD (ratings)": lambda: SVD(random_state=SEED),
     "SVD++ (ratings)": lambda: SVDpp(random_state=SEED),
 }
-IMPLICIT_MODELS: Mapping[str, Callable[[], Any]] = {  # alpha: confidence of a positive, one more than ours
+# implicit's alpha is the confidence in a positive; ours is the excess of that confidence over 1.
+IMPLICIT_MODELS: Mapping[str, Callable[[], Any]] = {
     "ImplicitALS": lambda: AlternatingLeastSquares(
         64, 0.01, alpha=2.0, iterations=15, num_threads=thread_count(), random_state=SEED
     ),
@@ -95,7 +96,7 @@ COLUMNS = (NDCG, RECALL, COVERAGE, FIT, LISTS)
 
 @dataclass(frozen=True)
 class RankingTask:
-    """Training ratings, relevant held-out items, and the matrices that `implicit` takes."""
+    """Training ratings, relevant held-out items, and the sparse matrices that `implicit` expects."""
 
     matrix: InteractionMatrix
     relevant: RelevantItems
@@ -105,7 +106,7 @@ class RankingTask:
 
 @dataclass(frozen=True)
 class RankingRun:
-    """Lists of one run, shape (n_users, LIST_LENGTH), and its times."""
+    """Lists of one run, shape (n_users, LIST_LENGTH), and the seconds of fit and lists."""
 
     lists: Int32Array
     fit_seconds: float
@@ -113,7 +114,7 @@ class RankingRun:
 
 
 def build_task(ratings: pd.DataFrame) -> RankingTask:
-    """Split a ratings table into training and held-out ratings."""
+    """Split ratings at random into training and held-out ratings, and build the task from them."""
     split = split_at_random(len(ratings), TEST_SHARE, SEED)
     matrix = InteractionMatrix.from_frame(ratings.iloc[split.train])
     held_out = encode_pairs(ratings.iloc[split.test], matrix)
@@ -133,16 +134,16 @@ def _to_scipy(matrix: InteractionMatrix, values: Float32Array) -> scipy.sparse.c
 
 
 def run_marquee(create: Callable[[], Algorithm], task: RankingTask) -> RankingRun:
-    """Fit an algorithm of Marquee and make the lists of all users."""
+    """Fit an algorithm of Marquee and compute the lists of all users."""
     algorithm, matrix, start = create(), task.matrix, perf_counter()
     algorithm.fit(matrix)
     fitted = perf_counter()
-    lists, _ = recommend_lists(algorithm, matrix.indptr, matrix.items, LIST_LENGTH)
+    lists, _ = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, LIST_LENGTH)
     return RankingRun(lists, fitted - start, perf_counter() - fitted)
 
 
 def run_implicit(create: Callable[[], Any], task: RankingTask) -> RankingRun:
-    """Fit a model of implicit and make the lists of all users; implicit asks for one BLAS thread."""
+    """Fit a model of implicit and compute the lists of all users; implicit recommends one BLAS thread."""
     with threadpool_limits(1, "blas"):
         model, start = create(), perf_counter()
         model.fit(task.liked, show_progress=False)
@@ -154,10 +155,10 @@ def run_implicit(create: Callable[[], Any], task: RankingTask) -> RankingRun:
 def summarize_runs(runs: Sequence[RankingRun], task: RankingTask) -> dict[MetricColumn, float]:
     """Return the metrics of the first run's lists, and the median times of all runs."""
     lists = runs[0].lists
-    evaluation = evaluate_lists(lists, task.relevant)
+    hits = find_hits(lists, task.relevant)
     return {
-        NDCG: float(ndcg(evaluation, 10).mean()),
-        RECALL: float(recall(evaluation, LIST_LENGTH).mean()),
+        NDCG: float(ndcg(hits, 10).mean()),
+        RECALL: float(recall(hits, LIST_LENGTH).mean()),
         COVERAGE: coverage(lists, task.matrix.n_items, LIST_LENGTH),
         FIT: median(run.fit_seconds for run in runs),
         LISTS: median(run.list_seconds for run in runs),
@@ -165,7 +166,7 @@ def summarize_runs(runs: Sequence[RankingRun], task: RankingTask) -> dict[Metric
 
 
 def measure_algorithm(name: str, task: RankingTask, n_repeats: int) -> list[ResultRow]:
-    """Return a row for each column of an algorithm; Marquee and implicit take turns."""
+    """Measure an algorithm and return a row for each column; Marquee and implicit take turns."""
     our_runs, peer_runs = [], []
     for _ in range(n_repeats):
         our_runs.append(run_marquee(ALGORITHMS[name], task))
@@ -186,7 +187,7 @@ def _compare(title: str, column: MetricColumn, ours: float, peer: float | None, 
 
 
 def measure_all(task: RankingTask, n_repeats: int) -> Iterator[ResultRow]:
-    """Measure all algorithms, and print a Markdown table line by line; implicit is in brackets."""
+    """Measure all algorithms and print a Markdown table line by line, with implicit's values in brackets."""
     titles = [column.name if column.unit == "1" else f"{column.name} {column.unit}" for column in COLUMNS]
     print(f"| Marquee (implicit) | {' | '.join(titles)} |")
     print("| :-- |" + " --: |" * len(COLUMNS))
@@ -203,14 +204,14 @@ def _format_cell(row: ResultRow, column: MetricColumn) -> str:
 
 
 def load_kernels(ratings: pd.DataFrame) -> None:
-    """Run every algorithm on a few ratings, so that no measurement includes compiling."""
+    """Run every algorithm on a few ratings, so that no measurement includes compilation."""
     task = build_task(ratings.iloc[:N_WARM_UP_RATINGS])
     for create in ALGORITHMS.values():
         run_marquee(create, task)
 
 
 def main() -> int:
-    """Measure and print the table; with --json, write its rows too."""
+    """Measure and print the table; with --json, also write its rows."""
     quick_help = f"{N_QUICK_RATINGS:,} ratings, each algorithm once"
     options = benchmark_parser("python -m benchmarks.ranking", __doc__, quick_help).parse_args()
     named = load_ratings(None, N_QUICK_RATINGS if options.quick else None)

@@ -1,4 +1,4 @@
-"""Ratings for the benchmarks: MovieLens from MARQUEE_DATA_DIR, a CSV file, or synthetic ratings."""
+"""Source of the ratings in benchmarks: MovieLens in MARQUEE_DATA_DIR, a CSV file, or synthetic ratings."""
 
 import os
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pandas as pd
 from marquee.errors import DataError, SourceError
 from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.splitting import shuffle_rows
-from marquee.synthetic import SyntheticSpec, generate
+from marquee.synthetic import SyntheticSpec, generate_dataset
 
 SEED = 0
 RATING_SCALE = (1.0, 5.0)
@@ -22,18 +22,18 @@ SIZE_OF_ML_1M = SyntheticSpec(n_ratings=1_000_000, n_users=6040, n_items=3706)
 
 @dataclass(frozen=True)
 class NamedRatings:
-    """Ratings table and a name for it in the output."""
+    """Ratings table, and its name in the output."""
 
     name: str
     ratings: pd.DataFrame  # columns user, item, rating
 
 
 def load_ratings(path: Path | None, n_rows: int | None = None) -> NamedRatings:
-    """Load a CSV file; without one, MovieLens 1M, or synthetic ratings of its size if that is not available.
+    """Load a CSV file or, without one, MovieLens 1M; if that is not available, generate ratings of its size.
 
     Args:
         path: CSV file with the columns user, item and rating.
-        n_rows: size of a random sample of the rows, in their original order; None for all.
+        n_rows: number of rows to sample at random, in their original order; None for all rows.
 
     Raises:
         DataError: the file does not exist or lacks a column.
@@ -57,7 +57,7 @@ def load_movielens(name: str) -> pd.DataFrame:
     ratings = find_movielens(name)
     if ratings is None:
         raise SourceError(
-            f"no ratings of {name} found; set {DATA_DIR_VARIABLE} to the folder that contains {name}"
+            f"{name} not found; set {DATA_DIR_VARIABLE} to the folder that contains {MOVIELENS_FILES[name]}"
         )
     return ratings
 
@@ -95,7 +95,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _synthetic_ratings() -> NamedRatings:
     file = MOVIELENS_FILES["ml-1m"]
     name = f"synthetic ratings of the size of MovieLens 1M ({DATA_DIR_VARIABLE} contains no {file})"
-    ratings = generate(SIZE_OF_ML_1M, SEED).ratings
+    ratings = generate_dataset(SIZE_OF_ML_1M, SEED).ratings
     for column in (USER, ITEM):  # from u17 and m4 to integers, as in MovieLens
         ratings[column] = ratings[column].str[1:].astype(np.int64)
     return NamedRatings(name, ratings)

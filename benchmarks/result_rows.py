@@ -1,4 +1,4 @@
-"""Rows of benchmark results: Marquee's figure, that of the peer, and their ratio."""
+"""Rows of benchmark results: Marquee's value, that of the peer, and their ratio."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,14 +10,14 @@ from marquee.files.atomic_write import write_atomically
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One figure of Marquee, beside that of a peer if there is one."""
+    """Measured value of Marquee, and that of a peer if there is one."""
 
     what: str
     ours: float
     peer: float | None
     ratio: float | None  # above 1: Marquee is better
     unit: str
-    n: int  # runs, requests or ratings behind the figure
+    n: int  # runs, requests or ratings that were measured
     note: str = ""
 
 
@@ -29,7 +29,7 @@ def format_row(row: ResultRow) -> str:
     return f"{row.what}: {row.ours:.4g} {row.unit}{peer}{ratio}{note}"
 
 
-def check_mark(is_reached: bool) -> str:
+def format_check_mark(is_reached: bool) -> str:
     """Return the mark that shows whether a target is reached."""
     return "✓" if is_reached else "✗"
 

@@ -1,10 +1,10 @@
-"""Measure how time and memory of SVD grow from one million to twenty million ratings.
+"""Growth of the time and memory of SVD from one million to twenty million ratings.
 
     python -m benchmarks.scaling [--quick] [--json FILE] [--figure FILE]
 
-Each size runs in a new process on one core. Users grow in proportion to the ratings, items with their power
-of 2/3, as in MovieLens: from 6,900 users and 3,700 items at one million to 138,000 and 27,000 at twenty
-million.
+Each size runs in a new process on one core. As in MovieLens, the number of users grows in proportion to the
+number of ratings, and the number of items with its power of 2/3: from 6,900 users and 3,700 items for one
+million ratings to 138,000 users and 27,000 items for twenty million.
 """
 
 import sys
@@ -21,14 +21,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.command import benchmark_parser
-from benchmarks.folds import read_ratings, toy_ratings, write_ratings
+from benchmarks.command_line import benchmark_parser
+from benchmarks.fold_tables import generate_toy_ratings, read_ratings, write_ratings
 from benchmarks.machine import available_cores, describe_machine, peak_resident_mb, resident_mb
-from benchmarks.markdown import markdown_table
+from benchmarks.markdown import format_markdown_table
 from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR, TEXT_COLOR, save_figure
-from benchmarks.process_jobs import Job, JobResult, run_job, serve_job
+from benchmarks.process_jobs import Job, JobResult, run_job, run_requested_job
 from benchmarks.ratings import RATING_SCALE
-from benchmarks.result_rows import ResultRow, check_mark, write_rows
+from benchmarks.result_rows import ResultRow, format_check_mark, write_rows
 from marquee.algorithms.svd import SVD
 from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.matrix import InteractionMatrix
@@ -37,7 +37,7 @@ MILLION = 1_000_000
 SIZES = (1, 2, 5, 10, 20)  # millions of ratings
 QUICK_SIZES = (1, 2)
 LARGEST_SIZE, LARGEST_USERS, LARGEST_ITEMS = 20, 138_000, 27_000  # as in MovieLens 20M
-N_TASTES = 4  # factors of the generated ratings
+N_TASTES = 4  # planted factors of the generated ratings
 N_EPOCHS = 5  # measured
 MAX_TIME_RATIO = 1.5  # time per rating and epoch, largest to smallest size
 MAX_MEMORY_RATIO = 1.1  # memory per rating, largest to middle size
@@ -51,15 +51,15 @@ class SizeCost:
     n_ratings: int
     n_users: int
     n_items: int
-    matrix_seconds: float  # from table to matrix
+    matrix_seconds: float  # to convert the table to an interaction matrix
     epoch_ns: float  # per rating and epoch: median of the epochs
     epoch_ns_spread: float  # largest minus smallest of the epochs
-    start_mb: float  # with the table, before the work
+    start_mb: float  # resident memory with the table, before the conversion
     peak_mb: float
 
     @property
     def work_mb(self) -> float:
-        """Memory of matrix and model."""
+        """Memory of the matrix and the model."""
         return self.peak_mb - self.start_mb
 
     @property
@@ -72,9 +72,10 @@ class SizeCost:
 
 
 def generate_ratings(n_ratings: int, seed: int = 0) -> pd.DataFrame:
-    """Generate ratings from random factors; activity of users and popularity of items vary as in MovieLens.
+    """Generate ratings from random factors; users' activity and items' popularity vary as in MovieLens.
 
-    Simpler than `marquee.synthetic`, which takes minutes for twenty million ratings: a pair may occur twice.
+    A simpler generator than `marquee.synthetic`, which takes minutes for twenty million ratings. Here a pair
+    may occur twice.
     """
     rng = np.random.default_rng(seed)
     size = n_ratings / (LARGEST_SIZE * MILLION)
@@ -95,7 +96,7 @@ def generate_ratings(n_ratings: int, seed: int = 0) -> pd.DataFrame:
 
 
 def measure_size(n_ratings: int) -> SizeCost:
-    """Measure one number of ratings in a new process."""
+    """Measure SVD on generated ratings of this number, in a new process."""
     with TemporaryDirectory() as folder:
         write_ratings(generate_ratings(n_ratings), Path(folder))
         result = run_job(COMMAND, Job("scaling", folder, cores=available_cores(1)))
@@ -115,7 +116,8 @@ def measure_size(n_ratings: int) -> SizeCost:
 def run_scaling(job: Job) -> JobResult:
     """Fit SVD to the ratings of a folder, and measure each epoch (in the child process)."""
     algorithm = SVD(n_epochs=N_EPOCHS + 1, random_state=0)
-    algorithm.fit(InteractionMatrix.from_frame(toy_ratings(), RATING_SCALE))  # loads the kernels
+    toy_matrix = InteractionMatrix.from_frame(generate_toy_ratings(), RATING_SCALE)
+    algorithm.fit(toy_matrix)  # loads the compiled kernels
     ratings = read_ratings(job.folder)
     start_mb, start = resident_mb(), time.perf_counter()
     matrix = InteractionMatrix.from_frame(ratings, RATING_SCALE)
@@ -131,16 +133,16 @@ def run_scaling(job: Job) -> JobResult:
 
 
 def _epoch_seconds(algorithm: SVD, matrix: InteractionMatrix) -> list[float]:
-    """Return the seconds of each epoch but the first, which also draws the initial factors."""
-    ends = [time.perf_counter() for _ in algorithm.epochs(matrix)]
+    """Return the seconds of each epoch except the first, which also draws the initial factors."""
+    ends = [time.perf_counter() for _ in algorithm.fit_by_epoch(matrix)]
     return [end - start for start, end in pairwise(ends)]
 
 
 # Results
 
 
-def result_rows(costs: Sequence[SizeCost]) -> Iterator[ResultRow]:
-    """Yield the rows for `--json`; the peer of each size is the smallest size."""
+def make_result_rows(costs: Sequence[SizeCost]) -> Iterator[ResultRow]:
+    """Yield the rows for `--json`; each size is compared with the smallest one."""
     for cost in costs:
         for figure, smallest in zip(_figures(cost), _figures(costs[0]), strict=True):
             (what, value, unit), (_, peer, _) = figure, smallest
@@ -149,10 +151,10 @@ def result_rows(costs: Sequence[SizeCost]) -> Iterator[ResultRow]:
 
 
 def _figures(cost: SizeCost) -> tuple[tuple[str, float, str], ...]:
-    """Return name, value and unit of each figure."""
+    """Return name, value and unit of each measured quantity."""
     return (
         ("time per rating and epoch", cost.epoch_ns, "ns"),
-        ("range of it over the epochs", cost.epoch_ns_spread, "ns"),
+        ("range of that time over the epochs", cost.epoch_ns_spread, "ns"),
         ("table to matrix, per rating", 1e9 * cost.matrix_seconds / cost.n_ratings, "ns"),
         ("memory of matrix and model, per rating", 1e6 * cost.work_mb / cost.n_ratings, "byte"),
         ("peak memory", cost.peak_mb, "MB"),
@@ -165,8 +167,8 @@ def format_targets(costs: Sequence[SizeCost]) -> list[str]:
     time_ratio = largest.epoch_ns / smallest.epoch_ns
     memory_ratio = (largest.work_mb / largest.n_ratings) / (middle.work_mb / middle.n_ratings)
     time_mark, memory_mark = (
-        check_mark(time_ratio <= MAX_TIME_RATIO),
-        check_mark(memory_ratio <= MAX_MEMORY_RATIO),
+        format_check_mark(time_ratio <= MAX_TIME_RATIO),
+        format_check_mark(memory_ratio <= MAX_MEMORY_RATIO),
     )
     return [
         f"The time per rating and epoch at {largest.millions:g} million ratings is {time_ratio:.2f} times "
@@ -199,14 +201,14 @@ def format_table(costs: Sequence[SizeCost]) -> str:
         )
         for cost in costs
     ]
-    return markdown_table(header, rows)
+    return format_markdown_table(header, rows)
 
 
 # Figure
 
 
 def draw_scaling(costs: Sequence[SizeCost]) -> Figure:
-    """Plot time per rating, and memory, against the number of ratings, with the target and linear growth."""
+    """Plot time per rating (with its target) and memory (with linear growth) by the number of ratings."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     millions = [cost.millions for cost in costs]
@@ -229,7 +231,9 @@ def _draw_memory(axes: Axes, millions: Sequence[float], gigabytes: Sequence[floa
     end, slope = millions[-1], gigabytes[-1] / millions[-1]
     axes.plot([0, end], [0, slope * end], color=MUTED_COLOR, linewidth=1, linestyle=(0, (4, 3)))
     axes.plot(millions, gigabytes, "o", color=MARQUEE_COLOR)
-    axes.annotate("through 0 and the last", (end * 0.56, slope * end * 0.5), color=MUTED_COLOR, fontsize=9)
+    axes.annotate(
+        "through 0 and the last point", (end * 0.56, slope * end * 0.5), color=MUTED_COLOR, fontsize=9
+    )
     axes.set_ylim(0, None)
     _label_axes(axes, "memory of matrix and model, GB")
 
@@ -253,19 +257,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"SVD (100 factors, float64), {describe_machine()}, one thread, median of {N_EPOCHS} epochs.\n")
     print("\n\n".join([format_table(costs), *format_targets(costs)]))
     if options.json:
-        write_rows(map(asdict, result_rows(costs)), options.json)
+        write_rows(map(asdict, make_result_rows(costs)), options.json)
     if options.figure:
         save_figure(draw_scaling(costs), options.figure)
     return 0
 
 
 def _is_child_process() -> bool:
-    """Return True if the arguments are the two paths that `run_job` appends, not options."""
+    """Return True if the arguments are the two paths that `run_job` appends to the command."""
     return len(sys.argv) == 3 and not sys.argv[1].startswith("-")
 
 
 if __name__ == "__main__":
     if _is_child_process():
-        serve_job({"scaling": run_scaling})
+        run_requested_job({"scaling": run_scaling})
     else:
         sys.exit(main())

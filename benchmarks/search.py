@@ -1,9 +1,9 @@
-"""Search compared with Surprise's `GridSearchCV` and with Optuna driving Surprise, on two cores each.
+"""Speed of the search on two cores, compared with `GridSearchCV` and with Optuna driving Surprise.
 
     python -m benchmarks.search [--quick] [--only NAME] [--json FILE]
 
 All sides get the same ratings, grid, folds and seeds, and are timed from the ratings table to the best
-parameters. Ours is `run_search` with two worker processes, including their start; Surprise's is
+parameters. Marquee runs `run_search` with two worker processes, whose start is included; Surprise runs
 `GridSearchCV(n_jobs=2)`. The best parameters and their RMSE must agree. The ratings are read from
 MARQUEE_DATA_DIR.
 """
@@ -23,9 +23,9 @@ import pandas as pd
 import surprise
 from surprise.model_selection import GridSearchCV, KFold, cross_validate
 
-from benchmarks.command import run_benchmark
+from benchmarks.command_line import run_benchmark
 from benchmarks.ratings import RATING_SCALE, load_movielens, sample_ratings
-from benchmarks.result_rows import ResultRow, check_mark
+from benchmarks.result_rows import ResultRow, format_check_mark
 from experiments.config import load_params
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource, fold_seeds
@@ -34,10 +34,10 @@ from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
 from experiments.search.trials import Trial, rank_trials
 from marquee.algorithms.registry import find_algorithm
-from marquee.interactions.splitting import shuffle_rows, split_into_folds
+from marquee.interactions.splitting import shuffle_rows, split_for_cross_validation
 
 N_FOLDS, SEED, N_WORKERS = 3, 0, 2
-MAX_RMSE_DIFFERENCE = 1e-9  # in stars, between the same model on both sides
+MAX_RMSE_DIFFERENCE = 1e-9  # in stars, between both sides' RMSE of the same point
 MEAN_DIGITS = 10  # decimals of a mean rating that identify a fold
 MIN_TRIALS_RATIO = 20  # target of the comparison with Optuna
 STUDY = "peer"
@@ -47,19 +47,19 @@ Point = tuple[str, Mapping[str, Any]]  # candidate and parameters
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid search, and the speedup that is its target."""
+    """Grid search and its target."""
 
     title: str
     data: str
     algorithm: str
     twin: str  # class of Surprise
     space: Mapping[str, list[Any]]
-    target: float
+    target: float  # speedup
 
 
 @dataclass(frozen=True)
 class BestPoint:
-    """Best parameters of a grid search, their RMSE, and the seconds that the search took."""
+    """Best parameters of a grid search, their RMSE, and the duration of the search."""
 
     parameters: dict[str, Any]
     rmse: float
@@ -85,22 +85,22 @@ GRIDS = (
 # Our search
 
 
-def search_params(candidates: Mapping[str, Any], **changes: Any) -> SearchParams:
-    """Return the parameters of a grid search of these candidates."""
+def make_search_params(candidates: Mapping[str, Any], **changes: Any) -> SearchParams:
+    """Return the parameters of a grid search over candidates, with changes."""
     block = {"sampler": "grid", "n_trials": 1, "workers": N_WORKERS, "experiment": "benchmark"}
     return SearchParams.model_validate({**block, "candidates": dict(candidates), **changes})
 
 
 def write_search_spec(search: SearchParams, ratings: pd.DataFrame, folder: Path) -> SearchSpec:
-    """Write ratings and folds to the folder, and return the specification of a search on them."""
+    """Write ratings and folds to a folder, and return the specification of a search on them."""
     ratings.to_parquet(folder / "train.parquet", index=False)
     np.save(folder / "folds.npy", shuffle_rows(len(ratings), SEED))
     source = FoldSource(folder / "train.parquet", folder / "folds.npy", N_FOLDS, RATING_SCALE)
     return SearchSpec(search, source, SEED, "rmse", folder)
 
 
-def timed_search(search: SearchParams, ratings: pd.DataFrame) -> tuple[list[Trial], float]:
-    """Run our search; return its trials and the seconds it took."""
+def time_search(search: SearchParams, ratings: pd.DataFrame) -> tuple[list[Trial], float]:
+    """Run Marquee's search; return its trials and its duration in seconds."""
     with TemporaryDirectory() as folder:
         started = time.perf_counter()
         trials = run_search(write_search_spec(search, ratings, Path(folder)), lambda *_: None)
@@ -110,32 +110,32 @@ def timed_search(search: SearchParams, ratings: pd.DataFrame) -> tuple[list[Tria
 # GridSearchCV
 
 
-def grid_rows(grids: Sequence[Grid], share: float, n_repeats: int) -> Iterator[ResultRow]:
-    """Yield the times of each grid: the median of ours, and one run of Surprise's."""
+def compare_grid_searches(grids: Sequence[Grid], share: float, n_repeats: int) -> Iterator[ResultRow]:
+    """Compare the time of each grid: the median of Marquee's runs, and one run of Surprise."""
     for grid in grids:
         ratings = sample_ratings(load_movielens(grid.data), share)
-        runs = [timed_search(search_params({grid.algorithm: grid.space}), ratings) for _ in range(n_repeats)]
+        runs = [
+            time_search(make_search_params({grid.algorithm: grid.space}), ratings) for _ in range(n_repeats)
+        ]
         seconds = sorted(seconds for _, seconds in runs)[n_repeats // 2]
         best = rank_trials(runs[0][0], "rmse")[0]
         peer = surprise_grid_search(grid, ratings)
         speedup = peer.seconds / seconds
-        note = (
-            f"target {grid.target:g}x {check_mark(speedup >= grid.target)}; {_comparison(best, peer)}: "
-            f"{best.label}, {best.mean('rmse'):.4f}"
-        )
+        target = f"target {grid.target:g}x {format_check_mark(speedup >= grid.target)}"
+        note = f"{target}; {_compare_best(best, peer)}: {best.label}, {best.mean('rmse'):.4f}"
         title = f"{grid.title}, {grid.data}: GridSearchCV"
         yield ResultRow(title, seconds, peer.seconds, speedup, "s", n_repeats, note)
 
 
 def surprise_grid_search(grid: Grid, ratings: pd.DataFrame) -> BestPoint:
-    """Run the grid with Surprise."""
+    """Run a grid search with Surprise."""
     twin = getattr(surprise, grid.twin)
     is_knn = "similarity" in grid.space
     space: dict[str, Any] = dict(grid.space)
     if is_knn:
         space["sim_options"] = {"name": space.pop("similarity"), "user_based": [True]}
         space["verbose"] = [False]
-    algorithm = twin if is_knn else with_our_seeds(grid.algorithm, twin, ratings)
+    algorithm = twin if is_knn else make_fold_seeded_class(grid.algorithm, twin, ratings)
     started = time.perf_counter()
     data = surprise.Dataset.load_from_df(ratings, surprise.Reader(rating_scale=RATING_SCALE))
     search = GridSearchCV(algorithm, space, ["rmse"], KFold(N_FOLDS, random_state=SEED), n_jobs=N_WORKERS)
@@ -147,16 +147,16 @@ def surprise_grid_search(grid: Grid, ratings: pd.DataFrame) -> BestPoint:
     return BestPoint(parameters, float(search.best_score["rmse"]), seconds)
 
 
-def with_our_seeds(
+def make_fold_seeded_class(
     name: str, twin: type[surprise.AlgoBase], ratings: pd.DataFrame
 ) -> type[surprise.AlgoBase]:
-    """Return a subclass of Surprise's class that is fitted on each fold with the seed that ours has there.
+    """Return a subclass of Surprise's class that uses, on each fold, the seed that Marquee uses on it.
 
-    `GridSearchCV` has one seed for all folds, so the subclass identifies the fold by its mean rating.
+    `GridSearchCV` has one seed for all folds, so the subclass identifies a fold by its mean rating.
     """
     seeds = fold_seeds(SEED, name)
     values = ratings["rating"].to_numpy(dtype=np.float64)
-    folds = split_into_folds(shuffle_rows(len(values), SEED), N_FOLDS)
+    folds = split_for_cross_validation(shuffle_rows(len(values), SEED), N_FOLDS)
     seed_by_mean = {
         round(float(values[fold.train].mean()), MEAN_DIGITS): seeds(number)
         for number, fold in enumerate(folds)
@@ -167,12 +167,13 @@ def with_our_seeds(
         return twin.fit(self, trainset)
 
     subclass = type(twin.__name__, (twin,), {"fit": fit})
-    setattr(sys.modules[__name__], subclass.__name__, subclass)  # so that it can be pickled
+    setattr(sys.modules[__name__], subclass.__name__, subclass)  # makes the class picklable
     subclass.__module__, subclass.__qualname__ = __name__, subclass.__name__
     return subclass
 
 
-def _comparison(best: Trial, peer: BestPoint) -> str:
+def _compare_best(best: Trial, peer: BestPoint) -> str:
+    """Return a note on whether both sides found the same best parameters and RMSE."""
     is_same = dict(best.parameters) == peer.parameters
     if is_same and abs(best.mean("rmse") - peer.rmse) <= MAX_RMSE_DIFFERENCE:
         return "same parameters and RMSE"
@@ -182,26 +183,26 @@ def _comparison(best: Trial, peer: BestPoint) -> str:
 # Optuna driving Surprise
 
 
-def optuna_row(share: float) -> ResultRow:
-    """Compare trials per minute over the default candidates with Optuna driving Surprise."""
+def compare_with_optuna(share: float) -> ResultRow:
+    """Compare trials per minute, for the default candidates, with Optuna driving Surprise."""
     ratings = sample_ratings(load_movielens("ml-100k"), share)
     candidates = {
         name: space
         for name, space in load_params().search.model_dump()["candidates"].items()
         if hasattr(surprise, find_algorithm(name).algorithm_class.__name__)
     }
-    trials, seconds = timed_search(search_params(candidates), ratings)
-    n_peer_trials, peer_seconds = timed_optuna_search(_points(candidates), ratings)
+    trials, seconds = time_search(make_search_params(candidates), ratings)
+    n_peer_trials, peer_seconds = time_optuna_search(_points(candidates), ratings)
     per_minute, peer_per_minute = 60 * len(trials) / seconds, 60 * n_peer_trials / peer_seconds
     ratio = per_minute / peer_per_minute
-    target = f"target {MIN_TRIALS_RATIO}x {check_mark(ratio >= MIN_TRIALS_RATIO)}"
+    target = f"target {MIN_TRIALS_RATIO}x {format_check_mark(ratio >= MIN_TRIALS_RATIO)}"
     note = f"{target}; {len(trials)} trials, peer {n_peer_trials}"
     title = "default candidates, ml-100k: Optuna with Surprise"
     return ResultRow(title, per_minute, peer_per_minute, ratio, "trials/min", 1, note)
 
 
-def timed_optuna_search(points: Sequence[Point], ratings: pd.DataFrame) -> tuple[int, float]:
-    """Cross-validate all points with Surprise and Optuna's workers; return their number and the seconds."""
+def time_optuna_search(points: Sequence[Point], ratings: pd.DataFrame) -> tuple[int, float]:
+    """Cross-validate all points with Surprise in Optuna's workers; return number of trials and seconds."""
     with TemporaryDirectory() as folder:
         journal = str(Path(folder) / "journal")
         study = optuna.create_study(study_name=STUDY, storage=_open_journal(journal))
@@ -217,7 +218,7 @@ def timed_optuna_search(points: Sequence[Point], ratings: pd.DataFrame) -> tuple
 
 
 def _run_optuna_worker(journal: str, ratings: pd.DataFrame, points: Sequence[Point], seed: int) -> int:
-    """Run enqueued trials until none is left; return their number."""
+    """Run enqueued trials until none is left; return the number of trials that this worker ran."""
     sampler = optuna.samplers.RandomSampler(seed=seed)
     study = optuna.load_study(study_name=STUDY, storage=_open_journal(journal), sampler=sampler)
     data = surprise.Dataset.load_from_df(ratings, surprise.Reader(rating_scale=RATING_SCALE))
@@ -235,7 +236,7 @@ def _run_optuna_worker(journal: str, ratings: pd.DataFrame, points: Sequence[Poi
 
 
 def _surprise_algorithm(name: str, parameters: Mapping[str, Any]) -> surprise.AlgoBase:
-    """Return Surprise's algorithm with the parameters of a candidate."""
+    """Create the Surprise algorithm of a candidate with these parameters."""
     ours = find_algorithm(name)
     twin = getattr(surprise, ours.algorithm_class.__name__)
     arguments = {key: value for key, value in parameters.items() if key not in ours.options}
@@ -243,12 +244,12 @@ def _surprise_algorithm(name: str, parameters: Mapping[str, Any]) -> surprise.Al
 
 
 def _points(candidates: Mapping[str, Any]) -> list[Point]:
-    """Return all points of the candidates."""
+    """Return every point of the candidates' search spaces."""
     return [
         (name, dict(point))
-        for name, space in candidate_spaces(search_params(candidates)).items()
-        for training in space.trainings()
-        for point in space.points(training)
+        for name, space in candidate_spaces(make_search_params(candidates)).items()
+        for training in space.enumerate_trainings()
+        for point in space.points_of_training(training)
     ]
 
 
@@ -257,8 +258,8 @@ def _open_journal(path: str) -> optuna.storages.JournalStorage:
 
 
 PARTS: dict[str, Callable[[float], Iterable[ResultRow]]] = {
-    "grids": lambda share: grid_rows(GRIDS, share, n_repeats=3 if share == 1.0 else 1),
-    "candidates": lambda share: [optuna_row(share)],
+    "grids": lambda share: compare_grid_searches(GRIDS, share, n_repeats=3 if share == 1.0 else 1),
+    "candidates": lambda share: [compare_with_optuna(share)],
 }
 
 if __name__ == "__main__":

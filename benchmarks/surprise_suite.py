@@ -1,4 +1,4 @@
-"""Run scikit-surprise's own tests on its algorithms and on Marquee's in their place.
+"""Results of scikit-surprise's own tests, on its algorithms and on Marquee's in their place.
 
     python -m benchmarks.surprise_suite --tests DIR [--quick] [--json FILE]
 
@@ -20,21 +20,21 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.command import benchmark_parser
+from benchmarks.command_line import benchmark_parser
 from benchmarks.result_rows import ResultRow, write_rows
 
 TOLERANCE = 1e-12
-QUICK_STRIDE = 10  # with --quick, every tenth test runs
-ROUNDING = f"intended: sums are added up in another order; the difference is below {TOLERANCE}"
+QUICK_STRIDE = 10  # with --quick, only every tenth test runs
+ROUNDING = f"intended: sums are added up in another order; the difference is at most {TOLERANCE}"
 DIVERGENCE = "intended: a learning rate of 5 diverges, and Marquee raises an error"
 DIVERGING_TESTS = ("test_SVD.py::test_SVD_parameters", "test_SVD.py::test_SVDpp_parameters")
 
 
 @dataclass(frozen=True)
 class TestOutcome:
-    """Outcome of one test."""
+    """Outcome of a test."""
 
-    __test__ = False  # not a test class
+    __test__ = False  # pytest must not collect this class
 
     passed: bool
     message: str = ""  # first line of the error
@@ -46,7 +46,7 @@ OutcomesByTest = Mapping[str, TestOutcome]  # by test id
 
 
 class OutcomeCollector:
-    """Pytest plugin that selects every n-th test and keeps the outcomes.
+    """Pytest plugin that selects every n-th test and collects the outcomes.
 
     Args:
         stride: 1 for all tests, n for every n-th.
@@ -58,16 +58,16 @@ class OutcomeCollector:
         self._difference: float | None = None
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep every n-th test."""
+        """Select every n-th test."""
         items[:] = items[:: self._stride]
 
     def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> None:
-        """Record the difference of two floats that should be equal."""
+        """Record the difference between two floats that an assertion expects to be equal."""
         if op == "==" and isinstance(left, float) and isinstance(right, float):
             self._difference = abs(float(left) - float(right))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Record the outcome of a test, or an error in its fixtures."""
+        """Record the outcome of a test, or an error in one of its fixtures."""
         if report.when == "call" or report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             message = str(crash.message if crash else report.longrepr or "").partition("\n")[0]
@@ -79,7 +79,7 @@ class OutcomeCollector:
 
 
 def run_both(tests: Path, stride: int = 1) -> tuple[OutcomesByTest, OutcomesByTest]:
-    """Return the outcomes on Surprise's algorithms and on Marquee's; each side runs in its own process."""
+    """Run the tests on Surprise's algorithms and on Marquee's, in a process each; return the outcomes."""
     spawn = get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1) as processes:
         sides = [processes.submit(run_suite, tests, is_marquee, stride) for is_marquee in (False, True)]
@@ -88,10 +88,10 @@ def run_both(tests: Path, stride: int = 1) -> tuple[OutcomesByTest, OutcomesByTe
 
 
 def run_suite(tests: Path, is_marquee: bool, stride: int = 1) -> dict[str, TestOutcome]:
-    """Run the tests of a folder in this process, on Marquee's algorithms if `is_marquee`.
+    """Run the tests of a folder in this process, with Marquee's algorithms if `is_marquee` is True.
 
     Raises:
-        SystemExit: pytest cannot collect the tests.
+        SystemExit: pytest cannot run the tests.
     """
     if is_marquee:
         substitute_algorithms()
@@ -106,7 +106,7 @@ def run_suite(tests: Path, is_marquee: bool, stride: int = 1) -> dict[str, TestO
 
 
 def substitute_algorithms() -> None:
-    """Replace Surprise's algorithms by Marquee's, so that `from surprise import SVD` imports ours."""
+    """Replace Surprise's algorithms with Marquee's, so that `from surprise import SVD` imports ours."""
     import surprise
 
     import marquee.algorithms
@@ -128,7 +128,7 @@ def find_deviations(surprise: OutcomesByTest, marquee: OutcomesByTest) -> dict[s
 
 
 def deviation_reason(test: str, outcome: TestOutcome) -> str | None:
-    """Return the reason of an intended deviation, or None for a defect."""
+    """Return the reason for an intended deviation, or None for a defect."""
     if outcome.difference is not None and outcome.difference <= TOLERANCE:
         return ROUNDING
     if test in DIVERGING_TESTS and "DivergedError" in outcome.message:
@@ -137,7 +137,7 @@ def deviation_reason(test: str, outcome: TestOutcome) -> str | None:
 
 
 def format_summary(surprise: OutcomesByTest, marquee: OutcomesByTest) -> str:
-    """Return the totals of both sides, and each test that passes on Surprise's algorithms only."""
+    """Return the totals of both sides, and each test that passes only on Surprise's algorithms."""
     lines = [
         f"{side}'s algorithms: {_n_passed(outcomes)} of {len(outcomes)} tests pass"
         for side, outcomes in (("Surprise", surprise), ("Marquee", marquee))
@@ -147,7 +147,7 @@ def format_summary(surprise: OutcomesByTest, marquee: OutcomesByTest) -> str:
     return "\n".join(lines)
 
 
-def result_row(surprise: OutcomesByTest, marquee: OutcomesByTest) -> ResultRow:
+def make_result_row(surprise: OutcomesByTest, marquee: OutcomesByTest) -> ResultRow:
     """Return the number of passed tests as a row for `--json`."""
     ours, peer = _n_passed(marquee), _n_passed(surprise)
     return ResultRow("tests of scikit-surprise that pass", ours, peer, ours / peer, "tests", len(surprise))
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     surprise, marquee = run_both(tests, QUICK_STRIDE if options.quick else 1)
     print(format_summary(surprise, marquee))
     if options.json:
-        write_rows([asdict(result_row(surprise, marquee))], options.json)
+        write_rows([asdict(make_result_row(surprise, marquee))], options.json)
     deviations = find_deviations(surprise, marquee)
     return int(any(deviation_reason(*deviation) is None for deviation in deviations.items()))
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.synthetic [--quick] [--json FILE]
 
-`MARQUEE_DATA_DIR` names the folder that contains ml-100k/. Without it, the column of ML-100K stays empty.
+`MARQUEE_DATA_DIR` is the folder that contains ml-100k/. Without it, the column of ML-100K stays empty.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ import pandas as pd
 import surprise
 from surprise.model_selection import KFold
 
-from benchmarks.command import benchmark_parser
+from benchmarks.command_line import benchmark_parser
 from benchmarks.ratings import find_movielens
 from benchmarks.result_rows import write_rows
 from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.metrics.beyond_accuracy import gini_of_counts
-from marquee.synthetic import SyntheticSpec, generate, generate_chunks
+from marquee.synthetic import SyntheticSpec, generate_dataset, generate_rating_chunks
 
 StatisticsByName: TypeAlias = dict[str, float]
 
@@ -42,7 +42,7 @@ IN_STARS = {MEAN_RATING, *RMSE.values()}  # the other statistics have no unit
 
 @dataclass(frozen=True)
 class SimilarityRow:
-    """One row of the table: the synthetic ratings of several seeds beside ML-100K."""
+    """Row of the table: one statistic of the synthetic ratings, over several seeds, and of ML-100K."""
 
     what: str
     ours: float  # mean over the seeds
@@ -53,8 +53,8 @@ class SimilarityRow:
     n: int  # ratings in each synthetic data set
 
 
-def distribution(ratings: pd.DataFrame) -> StatisticsByName:
-    """Return the histogram, mean and inequality of ratings in whole stars from 1 to 5."""
+def describe_distribution(ratings: pd.DataFrame) -> StatisticsByName:
+    """Return histogram and mean of ratings in whole stars (1 to 5), and the inequality of rating counts."""
     shares = {f"share of {star} stars": float((ratings[RATING] == star).mean()) for star in range(1, 6)}
     return shares | {
         MEAN_RATING: float(ratings[RATING].mean()),
@@ -64,12 +64,12 @@ def distribution(ratings: pd.DataFrame) -> StatisticsByName:
 
 
 def _gini(ids: pd.Series) -> float:
-    """Return the Gini coefficient of how often each id occurs."""
+    """Return the Gini coefficient of the number of times that each id occurs."""
     return gini_of_counts(np.asarray(ids.value_counts(), dtype=np.int64))
 
 
-def cross_validated_errors(ratings: pd.DataFrame, algorithms: list[str], seed: int) -> StatisticsByName:
-    """Return the RMSE of each algorithm, mean over random folds."""
+def measure_errors(ratings: pd.DataFrame, algorithms: list[str], seed: int) -> StatisticsByName:
+    """Return the cross-validated RMSE of each algorithm: the mean over random folds."""
     reader = surprise.Reader(rating_scale=(1, 5))
     data = surprise.Dataset.load_from_df(ratings[[USER, ITEM, RATING]], reader)
     np.random.seed(seed)  # noqa: NPY002 - NormalPredictor draws from the global state
@@ -82,38 +82,40 @@ def _rmse(algorithm: str, train: surprise.Trainset, test: list[tuple[str, str, f
     return float(surprise.accuracy.rmse(predictions, verbose=False))
 
 
-def statistics(ratings: pd.DataFrame, algorithms: list[str], seed: int) -> StatisticsByName:
-    """Return the distribution of one data set, and the errors of algorithms on it."""
-    return distribution(ratings) | cross_validated_errors(ratings, algorithms, seed)
+def compute_statistics(ratings: pd.DataFrame, algorithms: list[str], seed: int) -> StatisticsByName:
+    """Return the distribution of a data set, and the errors of algorithms on it."""
+    return describe_distribution(ratings) | measure_errors(ratings, algorithms, seed)
 
 
-def is_ranked(values: StatisticsByName, algorithms: list[str]) -> bool:
-    """Return True if the errors increase strictly in the order of the algorithms."""
+def is_in_order(values: StatisticsByName, algorithms: list[str]) -> bool:
+    """Return True if the RMSE increases strictly from each algorithm to the next."""
     errors = [values[RMSE[name]] for name in algorithms]
     return all(left < right for left, right in pairwise(errors))
 
 
-def compare(
+def compare_statistics(
     n_ratings: int, seeds: list[int], algorithms: list[str], real: StatisticsByName
 ) -> Iterator[SimilarityRow]:
     """Yield one row for each statistic; `real` is empty if ML-100K is not available."""
     spec = SyntheticSpec(n_ratings=n_ratings)
-    by_seed = [statistics(generate(spec, seed).ratings, algorithms, seed) for seed in seeds]
+    by_seed = [compute_statistics(generate_dataset(spec, seed).ratings, algorithms, seed) for seed in seeds]
     for name in by_seed[0]:
         values = np.array([each[name] for each in by_seed])
         mean, peer = float(values.mean()), real.get(name)
         ratio = mean / peer if peer else None
         unit = "stars" if name in IN_STARS else "1"
         yield SimilarityRow(name, mean, float(values.std()), peer, ratio, unit, n_ratings)
-    share = float(np.mean([is_ranked(each, algorithms) for each in by_seed]))
-    peer = float(is_ranked(real, algorithms)) if real else None
+    share = float(np.mean([is_in_order(each, algorithms) for each in by_seed]))
+    peer = float(is_in_order(real, algorithms)) if real else None
     yield SimilarityRow("share of seeds in the order above", share, 0.0, peer, None, "1", n_ratings)
 
 
 def measure_speed(n_ratings: int, min_rows: int) -> SimilarityRow:
-    """Measure the ratings per second of the first `min_rows` rows of a log of `n_ratings`."""
+    """Measure the ratings generated per second, for the first `min_rows` rows of a log of `n_ratings`."""
     start, n_rows = perf_counter(), 0
-    for chunk in generate_chunks(SyntheticSpec(n_ratings=n_ratings), seed=1, rows_per_chunk=ROWS_PER_CHUNK):
+    for chunk in generate_rating_chunks(
+        SyntheticSpec(n_ratings=n_ratings), seed=1, rows_per_chunk=ROWS_PER_CHUNK
+    ):
         n_rows += len(chunk)
         if n_rows >= min_rows:
             break
@@ -122,22 +124,22 @@ def measure_speed(n_ratings: int, min_rows: int) -> SimilarityRow:
     return SimilarityRow(name, rate, 0.0, None, None, "1/s", n_rows)
 
 
-def extrapolate(speed: SimilarityRow) -> SimilarityRow:
-    """Return the time that 100 million ratings take at a measured speed."""
+def extrapolate_time(speed: SimilarityRow) -> SimilarityRow:
+    """Return the time that generating 100 million ratings takes at a measured speed."""
     minutes = LARGE_LOG / speed.ours / 60
     return SimilarityRow("time of 100 M ratings, extrapolated", minutes, 0.0, None, None, "min", LARGE_LOG)
 
 
 def measure_rows(quick: bool) -> Iterator[SimilarityRow]:
-    """Yield the whole table; quick: one seed, no SVD++."""
+    """Yield all rows of the table; with `quick`, for one seed and without SVD++."""
     algorithms, seeds = list(ALGORITHMS)[1 if quick else 0 :], [1] if quick else [1, 2, 3]
     ratings = find_movielens("ml-100k")
-    real = {} if ratings is None else statistics(ratings, algorithms, seed=1)
-    yield from compare(100_000, seeds, algorithms, real)
-    yield from compare(40_000, seeds, algorithms, {})
+    real = {} if ratings is None else compute_statistics(ratings, algorithms, seed=1)
+    yield from compare_statistics(100_000, seeds, algorithms, real)
+    yield from compare_statistics(40_000, seeds, algorithms, {})
     yield measure_speed(1_000_000, min_rows=1_000_000)
     speed = measure_speed(LARGE_LOG, min_rows=500_000 if quick else 5_000_000)
-    yield from (speed, extrapolate(speed))
+    yield from (speed, extrapolate_time(speed))
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
     python -m benchmarks.takeover [--quick] [--json FILE]
 
 Two hosts and a client are network namespaces on one bridge, which the benchmark creates and removes (it needs
-root, iproute2 and keepalived). The holder of the address is disconnected, which looks like its death to the
-others; in the second part, only its server is stopped. The client sends requests all the time.
+root, iproute2, keepalived and curl). In the first part, the holder of the address is disconnected, which to
+the others looks like its death; in the second part, only its server is stopped. Meanwhile the client keeps
+sending requests.
 """
 
 import os
@@ -19,16 +20,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import run_benchmark
-from benchmarks.result_rows import ResultRow, check_mark
+from benchmarks.command_line import run_benchmark
+from benchmarks.result_rows import ResultRow, format_check_mark
 from marquee.errors import MarqueeError
 from service.gateway.keepalived import KeepalivedHost, render_keepalived
 
-N_TAKEOVERS, MAX_OUTAGE_S = 20, 0.5
+N_TAKEOVERS = 20  # per part
+MAX_OUTAGE_S = 0.5  # target of the 95th percentile
 NETWORK, SHARED_ADDRESS = "10.213.77", "10.213.77.100"
 PORT = 8080
-SETTLE_S = 1.5
-PROBE_S = 5.0
+SETTLE_S = 1.5  # time for which a holder must not change
+PROBE_S = 5.0  # duration of the measurement of one outage
 HOLDER_TIMEOUT_S = 10.0
 PROGRAMS = ("ip", "keepalived", "curl")
 SERVER = """
@@ -44,7 +46,7 @@ http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[2])), Handler).serve_fo
 
 
 class HostPair:
-    """Two hosts and a client, connected by a bridge. The server of a host responds with its name."""
+    """Two hosts and a client, connected by a bridge. The server of a host responds with the host's name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -79,7 +81,7 @@ class HostPair:
             subprocess.run(command, capture_output=True, check=False)
 
     def disconnect(self, name: str) -> None:
-        """Disconnect a host from the network."""
+        """Disconnect a host from the bridge."""
         self._run_ip_in("wire", "link", "set", name, "nomaster")
 
     def stop_server(self, name: str) -> None:
@@ -89,22 +91,22 @@ class HostPair:
         process.wait(10)
 
     def restore(self, name: str) -> None:
-        """Connect a host again, and restart its server if it is down."""
+        """Reconnect a host, and restart its server if it is not running."""
         self._run_ip_in("wire", "link", "set", name, "master", "bridge")
         if self._servers[name].poll() is not None:
             self._start_server(name)
 
     def holders(self) -> list[str]:
-        """Return the hosts that have the shared address: for a moment during a takeover, both."""
+        """Return the hosts that have the shared address (both, for a moment during a takeover)."""
         return [
             host.name for host in self.hosts if f" {SHARED_ADDRESS}/" in self._run_ip_in(host.name, "addr")
         ]
 
     def wait_for_holder(self) -> str:
-        """Return the holder of the shared address once it has been the same for a while.
+        """Wait until the holder of the shared address has been the same for `SETTLE_S`, and return its name.
 
         Raises:
-            MarqueeError: that did not happen in time.
+            MarqueeError: the address had no stable holder within `HOLDER_TIMEOUT_S`.
         """
         deadline = time.monotonic() + HOLDER_TIMEOUT_S
         holders, since = self.holders(), time.monotonic()
@@ -115,19 +117,19 @@ class HostPair:
             elif time.monotonic() > since + SETTLE_S:
                 return current[0]
             time.sleep(0.05)
-        raise MarqueeError("no host holds the shared address, or both do")
+        raise MarqueeError(f"the shared address had no stable holder within {HOLDER_TIMEOUT_S:g} s")
 
     def measure_outage(self, fail: Callable[[str], None]) -> float:
-        """Let the holder of the address fail and recover.
+        """Let the holder of the address fail, and restore it afterward.
 
         Args:
-            fail: takes the name of the holder.
+            fail: function that makes a host fail, given its name.
 
         Returns:
             Longest time without a response, in seconds.
 
         Raises:
-            MarqueeError: the address did not respond, or did not move.
+            MarqueeError: the address did not respond before the failure, or did not move to the other host.
         """
         holder = self.wait_for_holder()
         probe = self._start_probe()
@@ -194,10 +196,10 @@ def _run_ip(*arguments: str) -> str:
 
 @contextmanager
 def host_pair() -> Iterator[HostPair]:
-    """Start two hosts that share an address; they are removed when the block ends.
+    """Start two hosts that share an address; remove them at the end of the `with` block.
 
     Raises:
-        MarqueeError: network namespaces cannot be created, or a program is missing.
+        MarqueeError: a program is not installed, or network namespaces cannot be created.
     """
     if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
         raise MarqueeError(f"{missing[0]} is not installed (apt-get install iproute2 keepalived curl)")
@@ -212,14 +214,14 @@ def host_pair() -> Iterator[HostPair]:
             pair.stop()
 
 
-def takeover_rows(share: float) -> Iterable[ResultRow]:
-    """Measure outages while the address moves back and forth."""
+def measure_takeovers(share: float) -> Iterable[ResultRow]:
+    """Measure the outages while the address moves back and forth."""
     n_takeovers = max(3, round(N_TAKEOVERS * share))
     with host_pair() as pair:
         host_outages = [pair.measure_outage(pair.disconnect) for _ in range(n_takeovers)]
         server_outages = [pair.measure_outage(pair.stop_server) for _ in range(n_takeovers)]
     p95 = float(np.quantile(host_outages, 0.95))
-    target = f"target {MAX_OUTAGE_S} s {check_mark(p95 <= MAX_OUTAGE_S)}; "
+    target = f"target {MAX_OUTAGE_S} s {format_check_mark(p95 <= MAX_OUTAGE_S)}; "
     yield _row("outage when a host dies, p95", host_outages, target)
     yield _row("outage when both gateways of a host die, p95", server_outages, "")
 
@@ -230,4 +232,4 @@ def _row(name: str, outages: Sequence[float], target: str) -> ResultRow:
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark("python -m benchmarks.takeover", __doc__, {"takeover": takeover_rows}))
+    sys.exit(run_benchmark("python -m benchmarks.takeover", __doc__, {"takeover": measure_takeovers}))

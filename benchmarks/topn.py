@@ -1,10 +1,10 @@
-"""Measure the lists of all users, the best 20 unseen items of each, and compare with `recommend` of implicit.
+"""Time to compute the lists of all users (the best 20 unseen items of each), compared with `implicit`.
 
     python -m benchmarks.topn [--quick] [--only NAME] [--json FILE]
 
-`movielens`: both sides get the same factors, the same seen items, two threads and one BLAS thread; they take
-turns, and the median counts. The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR. `million`: Marquee
-only, with a million users, 27,000 items and 64 factors, and the lists in memory-mapped files.
+`movielens`: both sides get the same factors, the same seen items, two threads and one BLAS thread. They take
+turns, and the medians are compared. The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR. `million`:
+Marquee only, with a million users, 27,000 items and 64 factors; the lists are written to memory-mapped files.
 """
 
 import sys
@@ -18,14 +18,14 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import Part, run_benchmark
+from benchmarks.command_line import Part, run_benchmark
 from benchmarks.machine import peak_resident_mb
 from benchmarks.ratings import RATING_SCALE, load_movielens, sample_ratings
-from benchmarks.result_rows import ResultRow, check_mark
+from benchmarks.result_rows import ResultRow, format_check_mark
 from marquee.algorithms.registry import find_algorithm
-from marquee.algorithms.retrieval import ItemLists, recommend_from_factors, recommend_lists
 from marquee.algorithms.svd import SVD
 from marquee.algorithms.threads import limit_threads
+from marquee.algorithms.top_n_retrieval import ItemLists, recommend_from_algorithm, recommend_from_factors
 from marquee.array_types import Float64Array, Int32Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix
 
@@ -37,24 +37,24 @@ MAX_MOVIELENS_SECONDS, MAX_MILLION_SECONDS = 0.25, 240
 # MovieLens
 
 
-def movielens_row(share: float) -> ResultRow:
-    """Compare the lists of all users of MovieLens 1M with those of implicit."""
+def compare_with_implicit(share: float) -> ResultRow:
+    """Compare the time for the lists of all users of MovieLens 1M with that of implicit's `recommend`."""
     ratings = sample_ratings(load_movielens("ml-1m"), share)
     matrix = InteractionMatrix.from_frame(ratings, RATING_SCALE)
     model = find_algorithm("svd").create({"n_factors": N_FACTORS, "n_epochs": 5}, 1).fit(matrix)
     assert isinstance(model, SVD)
     peer_model, user_items, users = _implicit_model(model), _user_items(matrix), np.arange(matrix.n_users)
     sides: tuple[Callable[[], object], ...] = (
-        lambda: recommend_lists(model, matrix.indptr, matrix.items, LIST_LENGTH),
+        lambda: recommend_from_algorithm(model, matrix.indptr, matrix.items, LIST_LENGTH),
         lambda: peer_model.recommend(users, user_items, N=LIST_LENGTH, filter_already_liked_items=True),
     )
-    # implicit warns of "severe performance issues" if its own threads and those of BLAS compete.
+    # implicit warns of "severe performance issues" if its own threads compete with those of BLAS.
     with limit_threads(N_THREADS), threadpool_limits(1, "blas"):
         seconds = _time_rounds(sides)
     ours, peer = np.median(seconds, axis=0).tolist()
     is_reached = ours <= min(MAX_MOVIELENS_SECONDS, peer)
     note = (
-        f"target {MAX_MOVIELENS_SECONDS} s and no slower than implicit {check_mark(is_reached)}; "
+        f"target {MAX_MOVIELENS_SECONDS} s and no slower than implicit {format_check_mark(is_reached)}; "
         f"Marquee {seconds[:, 0].min():.3f} to {seconds[:, 0].max():.3f} s"
     )
     title = f"top {LIST_LENGTH} of {matrix.n_users} users, ml-1m"
@@ -62,7 +62,7 @@ def movielens_row(share: float) -> ResultRow:
 
 
 def _implicit_model(model: SVD) -> AlternatingLeastSquares:
-    """Return a model of implicit with the factors of ours; the item biases are one factor more."""
+    """Return a model of implicit with the factors of ours; the item biases become an additional factor."""
     peer = AlternatingLeastSquares(factors=N_FACTORS + 1, num_threads=N_THREADS)
     peer.user_factors = np.column_stack([model.pu, np.ones(len(model.pu))]).astype(np.float32)
     peer.item_factors = np.column_stack([model.qi, model.bi]).astype(np.float32)
@@ -70,13 +70,13 @@ def _implicit_model(model: SVD) -> AlternatingLeastSquares:
 
 
 def _user_items(matrix: InteractionMatrix) -> csr_matrix:
-    """Return the seen items as the matrix that implicit takes."""
+    """Return the seen items as the sparse matrix that implicit expects."""
     ones = np.ones(len(matrix.items), np.float32)
     return csr_matrix((ones, matrix.items, matrix.indptr), shape=(matrix.n_users, matrix.n_items))
 
 
 def _time_rounds(sides: Sequence[Callable[[], object]]) -> Float64Array:
-    """Return the seconds of each round and side; a round before the first warms up."""
+    """Return the seconds by round and side, without those of a warm-up round."""
     rounds = [[_time(side) for side in sides] for _ in range(1 + N_ROUNDS)]
     return np.array(rounds[1:])
 
@@ -84,8 +84,8 @@ def _time_rounds(sides: Sequence[Callable[[], object]]) -> Float64Array:
 # A million users
 
 
-def million_row(share: float) -> ResultRow:
-    """Measure seconds for a million users, and the peak memory beyond that of the factors."""
+def measure_million_users(share: float) -> ResultRow:
+    """Measure the time for the lists of a million users, and the peak memory beyond that of the factors."""
     rng = np.random.default_rng(0)
     n_users, n_items = int(MILLION_USERS * share), int(MILLION_ITEMS * min(1, share * 10))
     users = _random_factors(n_users, rng), np.zeros(n_users)
@@ -99,7 +99,7 @@ def million_row(share: float) -> ResultRow:
                 lambda: recommend_from_factors(users, items, seen_indptr, seen_items, LIST_LENGTH, lists)
             )
         extra_mb = peak_resident_mb() - before_mb  # includes the mapped files
-    target = f"target {MAX_MILLION_SECONDS} s {check_mark(seconds <= MAX_MILLION_SECONDS)}"
+    target = f"target {MAX_MILLION_SECONDS} s {format_check_mark(seconds <= MAX_MILLION_SECONDS)}"
     note = f"{target}; {extra_mb:.0f} MB of memory beyond the factors"
     title = f"top {LIST_LENGTH} of {n_users} users x {n_items} items"
     return ResultRow(title, seconds, None, None, "s", 1, note)
@@ -110,13 +110,13 @@ def _random_factors(n: int, rng: np.random.Generator) -> Float64Array:
 
 
 def _random_seen_items(n_users: int, n_items: int, rng: np.random.Generator) -> tuple[Int64Array, Int32Array]:
-    """Return `indptr` and items in CSR form; the popularity of items has a long tail."""
+    """Return random items of each user in CSR form (`indptr`, items); their popularity has a long tail."""
     items = (n_items * rng.random(n_users * SEEN_PER_USER) ** 3).astype(np.int32)
     return np.arange(n_users + 1, dtype=np.int64) * SEEN_PER_USER, items
 
 
 def _mapped_lists(folder: Path, n_users: int) -> ItemLists:
-    """Create memory-mapped files for items and scores."""
+    """Create memory-mapped arrays of items and scores."""
     shape = (n_users, LIST_LENGTH)
     return (
         np.lib.format.open_memmap(folder / "items.npy", "w+", np.int32, shape),
@@ -131,8 +131,8 @@ def _time(work: Callable[[], object]) -> float:
 
 
 PARTS: dict[str, Part] = {
-    "movielens": lambda share: [movielens_row(share)],
-    "million": lambda share: [million_row(share)],
+    "movielens": lambda share: [compare_with_implicit(share)],
+    "million": lambda share: [measure_million_users(share)],
 }
 
 if __name__ == "__main__":

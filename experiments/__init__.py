@@ -1,1 +1,1 @@
-"""Offline: which data, which candidates, what was tried and what is remembered of it."""
+"""Offline experiments: data sets, hyperparameter search, evaluation, selection, tracking and reports."""

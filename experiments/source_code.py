@@ -1,6 +1,6 @@
-"""Source files of the project: those that match patterns, and those that modules import.
+"""Finds source files of the project: by pattern, and by following imports.
 
-Paths are relative to the project directory, called the root here.
+Paths are relative to the project directory, the root.
 """
 
 import ast
@@ -18,7 +18,7 @@ def matching_files(root: Path, patterns: Iterable[str]) -> set[Path]:
         patterns: globs relative to the root; a folder stands for every file below it.
 
     Raises:
-        MarqueeError: a pattern matches no file; a file that was moved must not silently drop out.
+        MarqueeError: a pattern matches no file. (Otherwise a file that was moved would silently drop out.)
     """
     files: set[Path] = set()
     for pattern in patterns:
@@ -33,9 +33,9 @@ def matching_files(root: Path, patterns: Iterable[str]) -> set[Path]:
 
 
 def import_closure(root: Path, files: Iterable[Path], exclude: Collection[Path] = ()) -> set[Path]:
-    """Return the modules among the files, and all modules of the project that they import, transitively.
+    """Return the modules among the files, and all project modules that they import, directly or indirectly.
 
-    The source is parsed, not run: imports inside functions count, but a module that is imported by a computed
+    The source is parsed, not run. Imports inside functions count, but a module that is imported by a computed
     name is not found.
 
     Args:
@@ -49,7 +49,8 @@ def import_closure(root: Path, files: Iterable[Path], exclude: Collection[Path] 
         module = pending.pop()
         if module not in closure and module not in exclude:
             closure.add(module)
-            names = {*_imported_names(root, module), ".".join(module.with_suffix("").parts)}
+            own_name = ".".join(module.with_suffix("").parts)  # leads to the __init__.py of its packages
+            names = {*_imported_names(root, module), own_name}
             pending.extend(file for name in names for file in _files_of_module(root, name))
     return closure
 

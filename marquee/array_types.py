@@ -1,4 +1,4 @@
-"""Type aliases for arrays. Imports NumPy only, because serving processes import it."""
+"""Type aliases for arrays. Imports only NumPy, because serving processes import this module."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias

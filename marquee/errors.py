@@ -4,7 +4,7 @@ MarqueeError
 ├── ConfigError                     params.yaml, an option or an argument is invalid
 │   └── ParameterError              an algorithm parameter is invalid
 │       └── UnknownSimilarityError  `sim_options` names an unknown similarity
-├── DataError                       ratings or items are unusable
+├── DataError                       ratings or items cannot be used
 │   ├── SourceError                 the data source cannot be fetched, opened or unpacked
 │   ├── DataValidationError         too many rows are invalid
 │   └── EventError                  a line of telemetry is not a valid event
@@ -25,7 +25,7 @@ class MarqueeError(Exception):
 
 
 class ConfigError(MarqueeError):
-    """params.yaml, an option or an argument is invalid."""
+    """params.yaml, a command-line option or an argument is invalid."""
 
     exit_code = 2
 
@@ -39,7 +39,7 @@ class UnknownSimilarityError(ParameterError, NameError):
 
 
 class DataError(MarqueeError):
-    """Ratings or items are unusable."""
+    """Ratings or items cannot be used."""
 
 
 class SourceError(DataError):
@@ -51,7 +51,7 @@ class DataValidationError(DataError):
 
 
 class EventError(DataError):
-    """A line of telemetry is incomplete, has another schema version, or an invalid field."""
+    """A line of telemetry is incomplete, has an unsupported schema version, or has an invalid field."""
 
 
 class ArchiveError(MarqueeError):
@@ -59,7 +59,7 @@ class ArchiveError(MarqueeError):
 
 
 class ModelError(MarqueeError):
-    """A fitted model is missing, has another schema version, or is damaged."""
+    """A fitted model is missing, has an unsupported schema version, or is damaged."""
 
 
 class DivergedError(ModelError, ArithmeticError):
@@ -71,7 +71,7 @@ class TrackingError(MarqueeError):
 
 
 def one_line_message(error: BaseException) -> str:
-    r"""Return the message of an error on one line, or its class name if the message is empty.
+    r"""Return the message of an error as one line, or the name of its class if the message is empty.
 
     >>> one_line_message(ValueError("first line,\n  second line"))
     'first line, second line'

@@ -18,7 +18,7 @@ from marquee.errors import EventError
 SCHEMA_VERSION = 2  # `decode` also reads version 1, in which `fallback_level` was called `rung`
 FeedbackKind: TypeAlias = Literal["rating", "watch", "click"]
 FEEDBACK_KINDS: tuple[FeedbackKind, ...] = get_args(FeedbackKind)
-MAX_QUOTED_CHARACTERS = 40  # of an invalid value quoted in a message
+MAX_QUOTED_CHARACTERS = 40  # of an invalid value, in an error message
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Exposure:
 
     request_id: str
     time: float
-    user: str | None  # None: an anonymous visitor, who sent ratings and no id
+    user: str | None  # None: an anonymous visitor, who sent ratings but no id
     arm: str  # arm of the replica that responded
     model: str  # model version
     fallback_level: str  # the lowest level of the fallback chain that contributed an item
@@ -66,10 +66,10 @@ def encode(event: Event) -> bytes:
 
 
 def decode(line: bytes | str) -> Event:
-    """Return the event of a line.
+    """Return the event encoded in a line.
 
     Raises:
-        EventError: the line is not JSON, has another schema version or type, or an invalid field.
+        EventError: the line is not JSON, has an unknown schema version or type, or has an invalid field.
 
     >>> decode(encode(Feedback("e1", 1.5, "ann", "i1", "rating", 4.5))).item
     'i1'
@@ -82,24 +82,24 @@ def decode(line: bytes | str) -> Event:
     if schema not in (1, SCHEMA_VERSION):
         raise EventError(f"schema version must be 1 or {SCHEMA_VERSION} (got {_quote(schema)})")
     type_name = tree.pop("type", None)
-    if type_name not in tuple(_TYPES):  # a tuple, since the value may not be hashable
+    if type_name not in tuple(_TYPES):  # not `in _TYPES`: the value may be unhashable
         raise EventError(f"type must be exposure or feedback (got {_quote(type_name)})")
     event_type = _TYPES[type_name]
     if schema == 1:
-        tree = upgrade_fields(tree)
+        tree = rename_old_fields(tree)
     _check_fields(event_type, tree)
     if event_type is Exposure:
         tree["items"] = tuple(tree["items"])
     return event_type(**tree)
 
 
-def upgrade_fields(fields_by_name: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event with those of schema version 1 renamed."""
+def rename_old_fields(fields_by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event, with names of schema version 1 replaced by the current ones."""
     return {_RENAMED_FIELDS.get(name, name): value for name, value in fields_by_name.items()}
 
 
 def deduplicate(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield each event once: clients repeat feedback, and a segment file may be archived twice."""
+    """Yield each event once: clients may resend feedback, and a segment file may be archived twice."""
     seen: set[tuple[type[Event], str]] = set()
     for event in events:
         key = (type(event), event.event_id if isinstance(event, Feedback) else event.request_id)
@@ -109,7 +109,7 @@ def deduplicate(events: Iterable[Event]) -> Iterator[Event]:
 
 
 class ExposureTemplate:
-    """Exposures that differ only in request id, time and latency; the rest is encoded once."""
+    """Template for exposures that differ only in request id, time and latency; the rest is encoded once."""
 
     _HEAD = b'{"schema":%d,"type":"exposure","request_id":"' % SCHEMA_VERSION
     _TIME = b'","time":0.0'
@@ -123,7 +123,7 @@ class ExposureTemplate:
         self._format = b'%b%%b","time":%%.6f%b,"latency_us":%%d}' % (self._HEAD, constant)
 
     def render(self, request_id: bytes, time: float, latency_us: float) -> bytes:
-        """Return the same line as `encode`. The request id must not need JSON escapes."""
+        """Return an exposure as a line of JSON, like `encode`. The request id must not need JSON escapes."""
         return self._format % (request_id, time, latency_us)
 
 

@@ -14,26 +14,25 @@ import numpy.typing as npt
 
 from marquee.array_types import Float64Array, Int64Array
 
-LN2_HIGH, LN2_LOW = (
-    6.93147180369123816490e-01,
-    1.90821492927058770002e-10,
-)  # their sum is ln 2; k times the high part is exact
+# The sum of both parts is ln 2; k times the high part is exact.
+LN2_HIGH = 6.93147180369123816490e-01
+LN2_LOW = 1.90821492927058770002e-10
 ROOT_HALF = 0.5**0.5
 
 
 def log(x: npt.ArrayLike) -> Float64Array:
     """Return the natural logarithms of positive normal numbers, within one unit in the last place."""
-    return np.asarray(log_of_parts(*_parts(x)))
+    return np.asarray(log_of_fraction_and_exponent(*_parts(x)))
 
 
 def log2(x: npt.ArrayLike) -> Float64Array:
     """Return the base-2 logarithms of positive normal numbers; those of powers of 2 are exact."""
     f, k = _parts(x)
-    return np.asarray(k + log_of_parts(f, 0) / (LN2_HIGH + LN2_LOW))
+    return np.asarray(k + log_of_fraction_and_exponent(f, 0) / (LN2_HIGH + LN2_LOW))
 
 
-def log_of_parts(f: Any, k: Any) -> Any:
-    """Return the natural logarithm of 2^k (1 + f), for arrays or, in a kernel, for scalars."""
+def log_of_fraction_and_exponent(f: Any, k: Any) -> Any:
+    """Return the natural logarithm of 2^k (1 + f), for arrays or (in a kernel) scalars."""
     s, half_square = f / (2 + f), 0.5 * f * f
     z = s * s
     w = z * z

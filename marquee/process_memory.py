@@ -5,7 +5,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 KIB = 1024
-RESET_PEAK = "5"  # argument of /proc/PID/clear_refs, see proc_pid_clear_refs(5)
+RESET_PEAK = "5"  # value to write to /proc/PID/clear_refs, see proc_pid_clear_refs(5)
 
 
 def resident_bytes() -> int | None:
@@ -30,8 +30,8 @@ def reset_peak() -> bool:
     return True
 
 
-def mapped_bytes(pid: int) -> dict[str, int]:
-    """Return a process's memory in bytes, summed over its mappings: `Pss`, `Private_Dirty`, ....
+def read_memory_breakdown(pid: int) -> dict[str, int]:
+    """Return the memory of a process in bytes by kind, such as `Pss`, each summed over all mappings.
 
     Raises:
         OSError: the process does not exist or belongs to another user.

@@ -9,10 +9,10 @@ SeedKey: TypeAlias = str | int
 
 
 def seed_for(root: int, *keys: SeedKey) -> int:
-    """Return the seed of one use, in [0, 2**31); equal for equal root and keys.
+    """Return the seed for one purpose, in [0, 2**31), which depends on the root seed and the keys only.
 
-    Keys are hashed with SHA-256, so a new use does not shift the seeds of others, as drawing all seeds from
-    one generator would.
+    Keys are hashed with SHA-256, so a new purpose does not change the seeds of others, as it would if all
+    seeds were drawn from one generator.
 
     >>> seed_for(42, "search", "svd", 0)
     252908068

@@ -4,7 +4,7 @@ import numpy as np
 
 from marquee.array_types import BlockScorer, Float32Array, Float64Array, Int32Array, Int64Array
 
-PADDING = -1  # item of positions after the last unseen item; its score is NaN
+PADDING = -1  # fills positions after the last unseen item; their score is NaN
 USERS_PER_BLOCK = 256  # 256 rows of 30,000 scores take 60 MB
 
 
@@ -13,7 +13,7 @@ def recommend_top_n(
 ) -> tuple[Int32Array, Float32Array]:
     """Return the items and scores of each user's N best unseen items, best first.
 
-    Ties go to the lower inner id, also between the last item of the list and the first one left out.
+    Ties go to the lower inner id, also if only one of the tied items still fits in the list.
 
     Args:
         score: returns the scores of all items for a block of users, shape (n_block, n_items).
@@ -54,7 +54,8 @@ def _mask_seen(block: Float64Array, users: Int32Array, indptr: Int64Array, seen:
 def _best_columns(block: Float64Array, n: int) -> tuple[Int32Array, Float32Array]:
     """Return the n best columns of each row in order; non-finite scores become padding."""
     rows = np.arange(len(block))[:, None]
-    threshold = np.partition(block, block.shape[1] - n, axis=1)[:, block.shape[1] - n, None]
+    n_below = block.shape[1] - n
+    threshold = np.partition(block, n_below, axis=1)[:, n_below, None]
     # Select all columns above the n-th best score, then the first columns equal to it until n are selected.
     above, equal = block > threshold, block == threshold
     n_ties = n - above.sum(axis=1, keepdims=True)

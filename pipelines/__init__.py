@@ -1,4 +1,4 @@
-"""Stages and commands: they read files, call the other packages, and write files."""
+"""DVC stages, CLI commands and the rollout controller: I/O around the other packages."""
 
 import os
 import time

@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from experiments.config import load_params
-from pipelines.support.console import USER_ERRORS, exit_with_error
+from pipelines.support.console import INTERRUPTED_EXIT_CODE, USER_ERRORS, exit_with_error
 
 PORT = click.IntRange(1, 65535)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class OrderedGroup(click.Group):
-    """Group that lists its commands in the order of their definition."""
+    """Group that lists its commands in the order in which they are defined."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of all commands."""
@@ -33,16 +33,16 @@ def cli() -> None:
 @click.option("-f", "--force", is_flag=True, help="Run all stages, even those whose inputs did not change.")
 def repro(*, force: bool) -> None:
     """Run changed pipeline stages and print the leaderboard."""
-    from pipelines.commands.repro import repro as run_repro
+    from pipelines.commands.repro import run_pipeline
 
-    run_repro(load_params(), force=force)
+    run_pipeline(load_params(), force=force)
 
 
 @cli.command()
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 def leaderboard(*, markdown: bool) -> None:
     """Print all trials of the last search, best first."""
-    from pipelines.commands.leaderboard import leaderboard as print_leaderboard
+    from pipelines.commands.leaderboard import print_leaderboard
 
     print_leaderboard(load_params(), markdown=markdown)
 
@@ -51,9 +51,9 @@ def leaderboard(*, markdown: bool) -> None:
 def report() -> None:
     """Write reports/search.html, the report of the last search.
 
-    It is one file that needs no server and no network.
+    The report is a single file that needs no server and no network.
     """
-    from pipelines.commands.report import report as write_report
+    from pipelines.commands.report import write_report
 
     write_report(load_params())
 
@@ -72,18 +72,18 @@ def search_worker(*, patience: float) -> None:
 
     params.yaml, data and code must be those of the search. Press Ctrl-C to leave after the current training.
     """
-    from pipelines.commands.search_worker import search_worker as run_worker
+    from pipelines.commands.search_worker import join_search
 
-    run_worker(load_params(), patience=patience)
+    join_search(load_params(), patience=patience)
 
 
 @cli.command()
 @click.option("--port", type=PORT, metavar="PORT", default=5000, show_default=True, help="Port on 127.0.0.1.")
 def ui(port: int) -> None:
     """Start the MLflow UI and print links to the last runs."""
-    from pipelines.commands.ui import ui as run_ui
+    from pipelines.commands.ui import start_mlflow_ui
 
-    run_ui(load_params(), port=port)
+    start_mlflow_ui(load_params(), port=port)
 
 
 @cli.command()
@@ -91,9 +91,9 @@ def ui(port: int) -> None:
 @click.option("--port", type=PORT, metavar="PORT", default=3000, show_default=True, help="Port to listen on.")
 def serve(host: str, port: int) -> None:
     """Serve the last packaged model, without gateways."""
-    from pipelines.commands.serve import serve as run_serve
+    from pipelines.commands.serve import serve_last_bento
 
-    run_serve(host=host, port=port)
+    serve_last_bento(host=host, port=port)
 
 
 @cli.command()
@@ -103,7 +103,7 @@ def image(tag: str | None) -> None:
 
     Uses docker, podman or nerdctl, whichever is available.
     """
-    from pipelines.commands.image import image as build_image
+    from pipelines.commands.image import build_image
 
     build_image(tag)
 
@@ -124,7 +124,9 @@ def image(tag: str | None) -> None:
     show_default="gateway.port",
     help="Port that both gateways listen on.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; * for all.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; * for all addresses."
+)
 @click.option(
     "--events",
     type=FOLDER,
@@ -136,36 +138,36 @@ def image(tag: str | None) -> None:
 def up(replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
     """Start the serving stack on this machine.
 
-    It consists of two gateways, the champion's replicas and a supervisor that restarts them.
+    The stack consists of two gateways, the replicas of the champion, and a supervisor that restarts them.
     """
-    from pipelines.commands.up import up as start
+    from pipelines.commands.up import bring_up_stack
 
-    start(load_params(), replicas=replicas, port=port, host=host, events=events)
+    bring_up_stack(load_params(), replicas=replicas, port=port, host=host, events=events)
 
 
 @cli.command()
 @click.option("--watch", is_flag=True, help="Update every second, until Ctrl-C.")
 def status(*, watch: bool) -> None:
     """Print health, traffic, latency and events of the stack."""
-    from pipelines.commands.status import status as print_status
+    from pipelines.commands.status import print_stack_status
 
-    print_status(watch=watch)
+    print_stack_status(watch=watch)
 
 
 @cli.command()
 def restart() -> None:
     """Restart the replicas one by one, without downtime."""
-    from pipelines.commands.restart import restart as run_restart
+    from pipelines.commands.restart import restart_replicas
 
-    run_restart(load_params())
+    restart_replicas(load_params())
 
 
 @cli.command()
 def down() -> None:
     """Stop the stack, after answering requests in progress."""
-    from pipelines.commands.down import down as stop
+    from pipelines.commands.down import stop_stack
 
-    stop()
+    stop_stack()
 
 
 @cli.command()
@@ -200,16 +202,16 @@ def down() -> None:
     default=None,
     show_default="keep all",
     metavar="DAYS",
-    help="Delete archived events that are older.",
+    help="Delete archived events older than this.",
 )
 def archive(events: Path, to: str, every: float | None, keep_days: int | None) -> None:
     """Archive events as Parquet files in a folder or bucket.
 
     Only closed segment files are archived; they are then deleted.
     """
-    from pipelines.commands.archive import archive as run_archive
+    from pipelines.commands.archive import archive_events
 
-    run_archive(events, to, every=every, keep_days=keep_days)
+    archive_events(events, to, every=every, keep_days=keep_days)
 
 
 @cli.command()
@@ -236,9 +238,9 @@ def compose(image: str | None, canary_image: str | None, allocation: float) -> N
     Prints the command that starts the stack in containers. Gateways that are already running apply the
     allocation at once.
     """
-    from pipelines.commands.compose import compose as write_compose
+    from pipelines.commands.compose import write_compose_files
 
-    write_compose(load_params(), image=image, canary=canary_image, allocation=allocation)
+    write_compose_files(load_params(), image=image, canary=canary_image, allocation=allocation)
 
 
 @cli.command()
@@ -254,36 +256,36 @@ def compose(image: str | None, canary_image: str | None, allocation: float) -> N
     show_default="gateway.port",
     help="Port that both gateways listen on.",
 )
-@click.option("--second", is_flag=True, help="Configure the backup host, instead of the primary one.")
+@click.option("--second", is_flag=True, help="Configure the backup host instead of the primary host.")
 def keepalived(*, own: str, peer: str, shared: str, interface: str, port: int | None, second: bool) -> None:
     """Print the keepalived configuration of a host.
 
     With keepalived, two hosts share an address; if the primary host fails, the backup host takes it over.
     """
-    from pipelines.commands.keepalived import keepalived as print_config
+    from pipelines.commands.keepalived import print_keepalived_config
 
     port = port or load_params().gateway.port
-    print_config(own=own, peer=peer, shared=shared, interface=interface, port=port, second=second)
+    print_keepalived_config(own=own, peer=peer, shared=shared, interface=interface, port=port, second=second)
 
 
 @cli.group(cls=OrderedGroup)
 def canary() -> None:
     """Roll out a challenger to a growing share of users.
 
-    It is promoted on evidence that it is better (or not worse), and rolled back on an alarm.
+    The challenger is promoted on evidence that it is better (or not worse), and rolled back on an alarm.
     """
 
 
-@canary.command()
+@canary.command(name="start")
 @click.option("--to", type=int, default=None, show_default="the challenger", help="Version to roll out.")
-def start(to: int | None) -> None:
+def start_canary(to: int | None) -> None:
     """Start a rollout."""
     from pipelines.commands.canary_start import start_rollout
 
     start_rollout(load_params(), to)
 
 
-@canary.command()
+@canary.command(name="shadow")
 @click.option("--to", type=int, default=None, show_default="the challenger", help="Version to compare.")
 @click.option(
     "--events",
@@ -298,9 +300,9 @@ def start(to: int | None) -> None:
     type=click.IntRange(min=1),
     default=10_000,
     show_default=True,
-    help="Number of recorded requests to replay, the most recent ones.",
+    help="Maximum number of recorded requests to replay, most recent ones first.",
 )
-def shadow(to: int | None, events: Path, requests: int) -> None:
+def run_canary_shadow(to: int | None, events: Path, requests: int) -> None:
     """Replay recorded requests to compare challenger and champion."""
     from pipelines.commands.canary_shadow import run_shadow_replay
 
@@ -310,56 +312,56 @@ def shadow(to: int | None, events: Path, requests: int) -> None:
 @canary.command(name="status")
 def print_canary_status() -> None:
     """Print the state of the last rollout."""
-    from pipelines.commands.canary import print_status
+    from pipelines.commands.canary import print_rollout_status
 
-    print_status(watch=False)
+    print_rollout_status(watch=False)
 
 
 @canary.command(name="watch")
 def watch_canary() -> None:
     """Show the state of the rollout until it ends."""
-    from pipelines.commands.canary import print_status
+    from pipelines.commands.canary import print_rollout_status
 
-    print_status(watch=True)
+    print_rollout_status(watch=True)
 
 
-@canary.command()
-def pause() -> None:
-    """Keep the current allocation; alarms still roll back."""
+@canary.command(name="pause")
+def pause_canary() -> None:
+    """Keep the current allocation; alarms still trigger a rollback."""
     _send_command("pause")
 
 
-@canary.command()
-def resume() -> None:
+@canary.command(name="resume")
+def resume_canary() -> None:
     """Continue a paused rollout."""
     _send_command("resume")
 
 
-@canary.command()
-def promote() -> None:
+@canary.command(name="promote")
+def promote_canary() -> None:
     """Promote the challenger now, regardless of the evidence."""
     _send_command("promote")
 
 
-@canary.command()
-def rollback() -> None:
+@canary.command(name="rollback")
+def roll_back_canary() -> None:
     """Return all users to the champion now."""
     _send_command("roll back")
 
 
-@canary.command()
-def history() -> None:
+@canary.command(name="history")
+def print_canary_history() -> None:
     """List all rollouts and their outcomes, newest first."""
-    from pipelines.commands.canary import print_history
+    from pipelines.commands.canary import print_rollout_history
 
-    print_history()
+    print_rollout_history()
 
 
 def _send_command(name: str) -> None:
     from marquee.rollout.state import OperatorCommand
-    from pipelines.commands.canary import send_command
+    from pipelines.commands.canary import send_operator_command
 
-    send_command(OperatorCommand(name))
+    send_operator_command(OperatorCommand(name))
 
 
 def main() -> None:
@@ -372,7 +374,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+        sys.exit(INTERRUPTED_EXIT_CODE)
 
 
 if __name__ == "__main__":

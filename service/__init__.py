@@ -1,1 +1,4 @@
-"""Online serving. Loads a fitted model and numpy, but no tracker, trainer or data frame library."""
+"""Online serving: HTTP API, gateways, telemetry, the local stack, and the analysis of rollout steps.
+
+A serving process loads numpy and a fitted model, but no library for tracking, training or data frames.
+"""

@@ -1,7 +1,7 @@
 """The BentoML service: each worker process starts a replica and passes all requests to its ASGI application.
 
-The supervisor imports this module too, only to read the number of workers. What only a worker needs is
-imported inside `Worker.start`.
+BentoML's supervisor imports this module too, but only to read the number of workers. Modules that only a
+worker needs are imported inside `Worker.start_replica`.
 """
 
 import logging
@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 if TYPE_CHECKING:
     from service.replica import Replica
 
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # the version that packages the service
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # the Python version that packages the service
 # `custom`: add no distribution packages. The default would add 600 MB of compilers to the image, and every
 # requirement is available as a wheel.
 IMAGE = bentoml.images.Image(base_image=f"python:{PYTHON}-slim-bookworm", distro="custom")
 
-# Without a handler, uvicorn writes no access log. If records propagated to a parent's handler, every request
-# would pay for formatting one, even if its level then drops it.
+# uvicorn writes no access log if its logger has no handler. With propagation, it would find the handler of a
+# parent and create a record for every request, even if the level of that handler drops it.
 logging.getLogger("uvicorn.access").propagate = False
 
 
@@ -34,10 +34,10 @@ class Worker:
     application: ASGIApp
 
     @classmethod
-    def start(cls) -> None:
-        """Load the model; if that fails, the worker runs but is not ready."""
+    def start_replica(cls) -> None:
+        """Start this worker's replica and application; without a valid model, the worker is not ready."""
         from service import logs
-        from service.api.asgi import ServingApplication
+        from service.api.serving_application import ServingApplication
         from service.gc_tuning import freeze_loaded_objects
         from service.replica import Replica
         from service.settings import Settings
@@ -56,13 +56,13 @@ class Worker:
 
 @asynccontextmanager
 async def replica_lifespan(_: Starlette) -> AsyncIterator[None]:
-    """Run the replica on the event loop of the server."""
-    async with Worker.replica.running():
+    """Run the replica for as long as the server runs, on its event loop."""
+    async with Worker.replica.lifespan():
         yield
 
 
 class BentoMLBypass:
-    """ASGI middleware that handles all HTTP requests before BentoML; other messages (startup) go to BentoML.
+    """ASGI middleware that handles all HTTP requests before BentoML; startup and shutdown go to BentoML.
 
     BentoML's own middleware would halve the throughput, start a timer per request, respond to unknown routes
     in plain text, and serve an index page at `/` that loads third-party scripts.
@@ -72,13 +72,14 @@ class BentoMLBypass:
         self._bentoml = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request or pass a message on."""
+        """Handle an HTTP request, or pass any other ASGI scope to BentoML."""
         if scope["type"] == "lifespan":
-            # BentoML adds a service's middleware inside its own (tracing, timeouts). All of that passes this
-            # message on, so this is the moment to move outside of it.
+            # BentoML wraps a service's middleware in its own (tracing, timeouts). At startup, that middleware
+            # is complete, so another bypass can be wrapped around it.
             outermost = scope["app"]
             outermost.middleware_stack = BentoMLBypass(outermost.middleware_stack)
-        await (Worker.application if scope["type"] == "http" else self._bentoml)(scope, receive, send)
+        app = Worker.application if scope["type"] == "http" else self._bentoml
+        await app(scope, receive, send)
 
 
 # Off: BentoML's metrics (one label value per URL, so one per user), tracing and access log (slow). The app is
@@ -93,10 +94,10 @@ class BentoMLBypass:
 )
 @bentoml.asgi_app(Starlette(lifespan=replica_lifespan), path="/")
 class Marquee:
-    """Serves one fitted model."""
+    """BentoML service of one fitted model."""
 
     def __init__(self) -> None:
-        Worker.start()
+        Worker.start_replica()
 
     async def __is_ready__(self) -> bool:
         """Readiness check of BentoML itself."""

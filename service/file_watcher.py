@@ -8,8 +8,8 @@ _Snapshot = tuple[tuple[str, int, int, int], ...]  # name, inode, modification t
 class FileWatcher:
     """Detects changes of a file, or of any file directly in a folder.
 
-    All files of a model folder are compared, not only its manifest: a folder that is still being copied
-    counts as changed again when the remaining files arrive.
+    All files of a model folder are compared, not only its manifest: while a folder is being copied, each
+    further file counts as another change.
     """
 
     def __init__(self, path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import gc
 
-THRESHOLDS = (100_000, 50, 1000)  # allocations between collections of each generation; Python's are far lower
+# Allocations, then collections of the next younger generation, between two collections of a generation.
+THRESHOLDS = (100_000, 50, 1000)  # Python's defaults are far lower
 
 
 def freeze_loaded_objects() -> None:
-    """Exclude all present objects from garbage collection, and collect less often.
+    """Exclude all existing objects from garbage collection, and collect less often.
 
-    Collections that traverse a whole model are the peaks in latency.
+    Otherwise, collections that traverse the whole model would cause latency peaks.
     """
     gc.collect()
     gc.freeze()

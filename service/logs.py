@@ -1,7 +1,7 @@
 """Application logs: one JSON object per line on stdout, one line per incident.
 
-Each line has a time, a level, an event and, during a request, its id. No line contains a user id: user
-activity is recorded as events (`service.telemetry`), not in logs.
+Each line has a time, a level, an event and, during a request, the request id. No line contains a user id:
+user activity is recorded as events (`service.telemetry`), not in logs.
 """
 
 import logging
@@ -16,7 +16,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def configure(replica: str) -> None:
-    """Write the log lines of Marquee to stdout as JSON, from level INFO.
+    """Configure the loggers of Marquee to write JSON lines of level INFO and above to stdout.
 
     Args:
         replica: name of this process, added to each line.
@@ -61,7 +61,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def _add_request_id(_logger: object, _method: str, event: EventDict) -> EventDict:
-    current = request_id.get()
-    if current is not None:
-        event.setdefault("request_id", current)
+    current_id = request_id.get()
+    if current_id is not None:
+        event.setdefault("request_id", current_id)
     return event

@@ -1,7 +1,7 @@
 """Metrics of one replica in Prometheus format, with a bounded set of label values.
 
-Prometheus' own counters take a lock and a microsecond each. These are plain integers, written only by the
-thread of the event loop and converted to Prometheus' format when /metrics is requested.
+A counter of `prometheus_client` takes a lock and a microsecond per update. The counters here are plain
+integers, written only by the thread of the event loop and converted when /metrics is requested.
 """
 
 from bisect import bisect_left
@@ -59,8 +59,14 @@ class ReplicaMetrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def count_request(self, route: str, status: int, seconds: float) -> None:
-        """Count a request. `route` is a path template, never a path: a path contains a user id."""
+    def record_request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request and its duration.
+
+        Args:
+            route: path template; never a path, which may contain a user id.
+            status: status of the response.
+            seconds: time from receiving the request to the response.
+        """
         self._requests[route, status] += 1
         durations = self._durations.get(route)
         if durations is None:
@@ -68,11 +74,11 @@ class ReplicaMetrics(Collector):
         durations.add(seconds)
 
     def count_recommendation(self, fallback_level: str) -> None:
-        """Count a recommendation response."""
+        """Count a recommendation response by its fallback level."""
         self._recommendations[fallback_level] += 1
 
-    def add_source(self, source: MetricSource) -> None:
-        """Include the metrics that `source` returns, collected on each request of /metrics."""
+    def register_source(self, source: MetricSource) -> None:
+        """Add a source of further metrics; it is called on each request to /metrics."""
         self._sources.append(source)
 
     def render(self) -> bytes:
@@ -80,7 +86,7 @@ class ReplicaMetrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[MetricFamily]:
-        """Yield all metrics; called by Prometheus' registry."""
+        """Yield all metrics; called by the registry of `prometheus_client`."""
         requests = CounterMetricFamily("marquee_requests", "Responses sent.", labels=("route", "status"))
         for (route, status), count in sorted(self._requests.items()):
             requests.add_metric((route, str(status)), count)
@@ -101,9 +107,9 @@ class ReplicaMetrics(Collector):
             yield from source()
 
 
-def telemetry_metrics(writer: EventWriter) -> Iterator[MetricFamily]:
+def collect_telemetry_metrics(writer: EventWriter) -> Iterator[MetricFamily]:
     """Yield the event counters of a writer and the state of its disk."""
-    counters = writer.read_counters()
+    counters = writer.snapshot_counters()
     events = CounterMetricFamily(
         "marquee_events",
         "Events by outcome: offered = durable + rejected + dropped + queued.",
@@ -111,21 +117,21 @@ def telemetry_metrics(writer: EventWriter) -> Iterator[MetricFamily]:
     )
     queued = GaugeMetricFamily("marquee_events_queued", "Events not yet on disk.", labels=("kind",))
     for kind in ("exposure", "feedback"):
-        of_kind: KindCounters = getattr(counters, kind)
+        kind_counters: KindCounters = getattr(counters, kind)
         for outcome in ("offered", "durable", "rejected", "dropped"):
-            events.add_metric((kind, outcome), getattr(of_kind, outcome))
-        queued.add_metric((kind,), of_kind.queued)
+            events.add_metric((kind, outcome), getattr(kind_counters, outcome))
+        queued.add_metric((kind,), kind_counters.queued)
     yield events
     yield queued
     is_failing = float(writer.disk_status != "ok")
-    yield gauge("marquee_events_failing", "1 while events cannot be written to disk.", is_failing)
+    yield make_gauge_metric("marquee_events_failing", "1 while events cannot be written to disk.", is_failing)
 
 
-def info(name: str, description: str, **labels: str) -> MetricFamily:
+def make_info_metric(name: str, description: str, **labels: str) -> MetricFamily:
     """Create a metric that consists of labels only."""
     return InfoMetricFamily(name, description, value=labels)
 
 
-def gauge(name: str, description: str, value: float) -> MetricFamily:
+def make_gauge_metric(name: str, description: str, value: float) -> MetricFamily:
     """Create a metric whose value can rise and fall."""
     return GaugeMetricFamily(name, description, value=value)

@@ -24,7 +24,7 @@ class Reloader:
     """Detects changes on disk and loads them.
 
     Slow work (reading and verifying a model) happens in the background thread. The callbacks run on the event
-    loop, between two requests; before `start`, they run at once in the thread that calls `poll`.
+    loop, between two requests; before `start`, they run at once in the thread that calls `load_changes`.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Reloader:
         on_model: Callable[[LoadedModel], None],
         on_feedback: Callable[[Sequence[Feedback]], None],
     ) -> None:
-        """Prepare to poll; nothing is loaded yet.
+        """Create a reloader; nothing is loaded yet.
 
         Args:
             settings: paths to watch.
-            problems: problems by their source; entries are added and removed here.
+            problems: message of each current problem, by its source; the reloader adds and removes entries.
             on_model: receives a new model, or the same model with new availability rules.
-            on_feedback: receives the feedback that was stored since the last poll, by any replica.
+            on_feedback: receives the feedback that any replica stored since the last `load_changes`.
         """
         self._settings = settings
         self._problems = problems
@@ -56,18 +56,18 @@ class Reloader:
         self._thread = threading.Thread(target=self._run, name="marquee-reloader", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Poll in the background from now on; run the callbacks on `loop`."""
+        """Load changes in the background from now on; run the callbacks on `loop`."""
         self._loop = loop
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stop the background thread."""
+        """Stop the background thread, and wait for its end for at most `timeout_s` seconds."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def poll(self) -> None:
-        """Load everything that has changed since the last poll."""
+    def load_changes(self) -> None:
+        """Load everything that has changed since the last call."""
         has_new_policy = self._policy_watcher is not None and self._policy_watcher.detect_change()
         if has_new_policy:
             self._load_policy()
@@ -81,7 +81,7 @@ class Reloader:
     def _run(self) -> None:
         while not self._stop.wait(POLL_INTERVAL_S):
             try:
-                self.poll()
+                self.load_changes()
             except Exception as error:
                 if self._problems.get("reload") != repr(error):  # log each problem once, not every second
                     self._problems["reload"] = repr(error)

@@ -1,6 +1,6 @@
 """State of one replica: the served model, recent activity, cached responses, metrics and the event writer.
 
-All of it belongs to the thread of the event loop. The reloader's background thread changes it only through
+Only the thread of the event loop accesses this state. The reloader's background thread changes it through
 callbacks that run on the loop.
 """
 
@@ -11,7 +11,13 @@ from contextlib import asynccontextmanager
 
 from marquee.events import ExposureTemplate, Feedback
 from service.api.response_cache import ResponseCache
-from service.metrics import MetricFamily, ReplicaMetrics, gauge, info, telemetry_metrics
+from service.metrics import (
+    MetricFamily,
+    ReplicaMetrics,
+    collect_telemetry_metrics,
+    make_gauge_metric,
+    make_info_metric,
+)
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recent_activity import RecentActivity
 from service.recommendation.recommender import UserContext
@@ -28,9 +34,9 @@ class Replica:
     """One serving process.
 
     Attributes:
-        settings: the settings it was started with.
+        settings: settings with which the replica was started.
         loaded_model: the model being served, or None.
-        problems: problems that do not prevent serving, by their source.
+        problems: messages of problems that do not prevent serving, by their source.
         recent_activity: user activity since training.
         response_cache: encoded responses of the hot route.
         metrics: counters for /metrics.
@@ -45,7 +51,7 @@ class Replica:
         self.recent_activity = RecentActivity()
         self.response_cache = ResponseCache()
         self.metrics = ReplicaMetrics()
-        self.metrics.add_source(self._state_metrics)
+        self.metrics.register_source(self._state_metrics)
         self.event_writer: EventWriter | None = None
         if settings.telemetry:
             self.event_writer = EventWriter(
@@ -64,11 +70,11 @@ class Replica:
         """Load the model; if that fails, the replica runs but is not ready, and health checks report why."""
         if self.event_writer is not None:
             self.event_writer.start()
-        self.reloader.poll()
+        self.reloader.load_changes()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Reload changes in the background, on the running event loop; close the replica at the end."""
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Reload changes in the background while the `async with` block runs, then close the replica."""
         self.reloader.start(asyncio.get_running_loop())
         try:
             yield
@@ -81,7 +87,7 @@ class Replica:
         if self.event_writer is not None:
             self.event_writer.close(timeout_s)
 
-    def current_model(self) -> LoadedModel:
+    def require_model(self) -> LoadedModel:
         """Return the model being served.
 
         Raises:
@@ -91,15 +97,15 @@ class Replica:
             raise NotReady(self.problems.get("model", "no model is loaded yet"))
         return self.loaded_model
 
-    def health(self) -> dict[str, object]:
+    def describe_health(self) -> dict[str, object]:
         """Return the state of telemetry and the problems that do not prevent serving."""
         telemetry = "off" if self.event_writer is None else self.event_writer.disk_status
         return {"telemetry": telemetry, "problems": self.problems}
 
-    def user_context(self, model: LoadedModel, user: str) -> UserContext:
+    def build_user_context(self, model: LoadedModel, user: str) -> UserContext:
         """Return a user's inner id in a model, and their activity since it was trained."""
         recent = {}
-        for item_id, rating in self.recent_activity.items_of(user).items():
+        for item_id, rating in self.recent_activity.ratings_by_item(user).items():
             if (item := model.fitted_model.inner_item_id(item_id)) is not None:
                 recent[item] = rating
         return UserContext(model.fitted_model.inner_user_id(user), recent)
@@ -113,7 +119,7 @@ class Replica:
             self.event_writer.offer_exposure(event.render(request_id, time.time(), seconds * 1e6))
 
     def record_activity(self, events: Iterable[Feedback]) -> None:
-        """Add feedback to recent activity and drop the cached responses of these users."""
+        """Add feedback to recent activity and drop the cached responses of its users."""
         for event in events:
             self.recent_activity.record(event.user, event.item, event.kind, event.value)
             self.response_cache.drop(event.user)
@@ -121,7 +127,7 @@ class Replica:
     def _apply_stored_feedback(self, events: Sequence[Feedback]) -> None:
         """Record feedback read from disk; reading this replica's own feedback again changes nothing."""
         assert self.event_writer is not None
-        self.event_writer.remember_ids(event.event_id for event in events)
+        self.event_writer.remember_event_ids(event.event_id for event in events)
         self.record_activity(events)
 
     def _replace_model(self, model: LoadedModel) -> None:
@@ -131,9 +137,11 @@ class Replica:
     def _state_metrics(self) -> Iterator[MetricFamily]:
         if self.loaded_model is not None:
             version, digest = self.loaded_model.version, self.loaded_model.fitted_model.digest
-            yield info("marquee_model", "Loaded model.", version=version, digest=digest)
-        yield gauge("marquee_ready", "1 if a model is loaded.", float(self.is_ready))
-        yield gauge("marquee_recent_users", "Users with activity since training.", len(self.recent_activity))
-        yield gauge("marquee_problems", "Problems that do not prevent serving.", len(self.problems))
+            yield make_info_metric("marquee_model", "Loaded model.", version=version, digest=digest)
+        yield make_gauge_metric("marquee_ready", "1 if a model is loaded.", float(self.is_ready))
+        n_users = len(self.recent_activity)
+        yield make_gauge_metric("marquee_recent_users", "Users with activity since training.", n_users)
+        n_problems = len(self.problems)
+        yield make_gauge_metric("marquee_problems", "Problems that do not prevent serving.", n_problems)
         if self.event_writer is not None:
-            yield from telemetry_metrics(self.event_writer)
+            yield from collect_telemetry_metrics(self.event_writer)

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.errors import ConfigError
-from service.faults import Faults
+from service.fault_settings import Faults
 
-CODE = Path(__file__).parents[1]  # of the project, or of the Bento
+CODE_FOLDER = Path(__file__).parents[1]  # of the project or the Bento
 DEFAULT_DEADLINE_MS = 50.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings; each field is set by the environment variable `MARQUEE_<FIELD>`."""
+    """Settings of one replica; each field is set by the environment variable `MARQUEE_<FIELD>`."""
 
-    model: Path  # folder of the fitted model; a new model put there is loaded without a restart
+    model: Path  # folder of the fitted model; a model that replaces it is loaded without a restart
     events: Path  # folder that contains one folder of events per replica
     availability: Path | None  # JSON file of availability rules
     arm: str  # arm of a rollout, part of every response and event
     replica: str  # name of this process, unique in the events folder
-    deadline_ms: float  # fallback levels that would take longer are skipped
+    deadline_ms: float  # fallback levels that would exceed it are skipped
     telemetry: bool  # False: no events are recorded, and feedback is rejected
     faults: Faults | None  # faults to inject; None: fault injection is off
 
@@ -55,8 +55,8 @@ class Settings:
 
 def _default_model() -> Path:
     """Return the model in this Bento, or else the model that the pipeline exported."""
-    packaged = CODE / "model"
-    return packaged if packaged.exists() else CODE / "models" / "fitted_model"
+    packaged = CODE_FOLDER / "model"
+    return packaged if packaged.exists() else CODE_FOLDER / "models" / "fitted_model"
 
 
 def _parse_name(text: str, variable: str) -> str:
@@ -70,7 +70,7 @@ def _parse_positive(text: str | float, variable: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        number = -1.0
+        number = -1.0  # rejected below
     if not 0 < number < float("inf"):
         raise ConfigError(f"{variable} must be a number greater than 0 (got {text!r})")
     return number

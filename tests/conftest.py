@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.coverage_summary import coverage_summary
+from tests.support.coverage_summary import format_coverage_summary
 
 # Property tests draw the same examples in every run, so that a failure can be reproduced.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
@@ -13,7 +13,7 @@ settings.load_profile("reproducible")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the end-to-end tests first: they keep one worker busy while the others run everything else."""
+    """Put the end-to-end tests first: they take longest, and other workers run the rest meanwhile."""
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)
 
 
@@ -23,4 +23,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     path = (config.getoption("cov_report", default=None) or {}).get("json")
     if path and Path(path).exists():
         terminalreporter.section("branch coverage")
-        terminalreporter.write("\n".join(coverage_summary(Path(path))) + "\n")
+        terminalreporter.write("\n".join(format_coverage_summary(Path(path))) + "\n")

@@ -1,4 +1,4 @@
-"""Import rules: which package may import which, and where each third-party library is used."""
+"""Import rules: which package may import which, and which modules may import each third-party library."""
 
 import ast
 import re
@@ -17,13 +17,13 @@ MAY_IMPORT = {
     "service": {"service", "marquee"},
     "pipelines": set(PACKAGES),
 }
-DOORWAYS = {
+LIBRARY_IMPORTERS = {  # the modules or folders that may import a library
     "numba": ("marquee/algorithms/kernels/",),
     "llvmlite": ("marquee/algorithms/kernels/",),
     "surprise": ("marquee/algorithms/",),
     "implicit": ("marquee/algorithms/",),
     "scipy": ("marquee/algorithms/", "experiments/evaluation/"),
-    "sklearn": (),  # used by Optuna alone
+    "sklearn": (),  # only Optuna uses it
     "pandera": ("marquee/interactions/",),
     "optuna": ("experiments/search/",),
     "mlflow": ("experiments/tracking/",),
@@ -72,20 +72,20 @@ def relative_name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative_name)
-def test_package_imports_only_packages_below_it(path: Path) -> None:
+def test_package_imports_only_allowed_packages(path: Path) -> None:
     package = relative_name(path).split("/")[0]
     assert imported_packages(path) & set(PACKAGES) <= MAY_IMPORT[package]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative_name)
-def test_library_is_imported_only_in_its_doorway(path: Path) -> None:
-    for library in imported_packages(path) & set(DOORWAYS):
-        doorways = DOORWAYS[library]
-        assert relative_name(path).startswith(doorways), f"import {library} only in {doorways}"
+def test_library_is_imported_only_where_allowed(path: Path) -> None:
+    for library in imported_packages(path) & set(LIBRARY_IMPORTERS):
+        importers = LIBRARY_IMPORTERS[library]
+        assert relative_name(path).startswith(importers), f"only {importers} may import {library}"
 
 
 @pytest.mark.parametrize("path", modules_below("marquee"), ids=relative_name)
-def test_domain_imports_no_tracker_and_no_server(path: Path) -> None:
+def test_domain_imports_no_infrastructure_library(path: Path) -> None:
     assert not imported_packages(path) & FORBIDDEN_IN_DOMAIN
 
 
@@ -107,7 +107,7 @@ def test_support_code_imports_no_stage_and_no_command(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=relative_name)
 def test_module_starts_with_a_docstring(path: Path) -> None:
-    assert ast.get_docstring(parse(path)), "start the module with one sentence on what it owns"
+    assert ast.get_docstring(parse(path)), "start the module with a sentence that says what it contains"
 
 
 def test_no_two_public_classes_share_a_name() -> None:
@@ -120,14 +120,14 @@ def test_no_two_public_classes_share_a_name() -> None:
 
 
 @pytest.mark.parametrize("path", [*MODULES, *modules_below("benchmarks")], ids=relative_name)
-def test_module_that_is_started_by_name_exists(path: Path) -> None:
+def test_module_started_with_dash_m_exists(path: Path) -> None:
     for name in re.findall(r'"-m",\s*"([a-z_.]+)"', path.read_text(encoding="utf-8")):
         if name.partition(".")[0] in (*PACKAGES, "benchmarks"):
             base = ROOT / name.replace(".", "/")
             assert base.with_suffix(".py").exists() or (base / "__main__.py").exists(), name
 
 
-def test_pyproject_names_packages_and_files_that_exist() -> None:
+def test_packages_and_files_in_pyproject_exist() -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders == {*PACKAGES, "benchmarks", "tests"} == set(tools["mypy"]["files"])
@@ -137,8 +137,8 @@ def test_pyproject_names_packages_and_files_that_exist() -> None:
 
 
 def test_nothing_shadows_the_service_package() -> None:
-    assert not (ROOT / "tests/service").exists(), "it would shadow the package `service`"
-    assert not (ROOT / "service/service.py").exists(), "`bentoml serve` would load it"
+    assert not (ROOT / "tests/service").exists(), "tests/service would shadow the package `service`"
+    assert not (ROOT / "service/service.py").exists(), "`bentoml serve` would load service/service.py"
 
 
 def test_no_module_has_a_vague_name() -> None:

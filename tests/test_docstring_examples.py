@@ -1,4 +1,4 @@
-"""Examples in docstrings run and show the right output."""
+"""Examples in docstrings run and give the output that they show."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_docstring_examples_run(name: str) -> None:
+def test_docstring_examples_give_the_shown_output(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0
     assert result.failed == 0

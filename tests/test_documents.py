@@ -1,4 +1,4 @@
-"""Commands, parameters, links and imports named in README, docs, MLproject and dvc.yaml exist."""
+"""Commands, parameters, links and imports in README, docs, MLproject and dvc.yaml exist."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ IMPORTS = re.findall(
 LOCAL_PATHS = [f"{re.escape(str(path))}/" for path in (ROOT, Path.home()) if len(path.parts) > 1]
 
 
-def key_exists(dotted: str) -> bool:
+def is_params_key(dotted: str) -> bool:
     tree = PARAMS
     for part in dotted.split("."):
         if not isinstance(tree, dict) or part not in tree:
@@ -44,7 +44,7 @@ def test_marquee_command_in_readme_exists(command: str) -> None:
 
 @pytest.mark.parametrize("key", sorted(set(re.findall(r"-S ([a-z_.]+)=", README))))
 def test_parameter_in_readme_exists(key: str) -> None:
-    assert key_exists(key)
+    assert is_params_key(key)
 
 
 def test_readme_lists_all_stages_in_order() -> None:
@@ -52,32 +52,32 @@ def test_readme_lists_all_stages_in_order() -> None:
     assert tuple(row for row in rows if row in DVC["stages"]) == tuple(DVC["stages"])
 
 
-def test_readme_is_short_and_has_no_placeholders() -> None:
+def test_readme_has_fewer_than_200_lines_and_no_placeholders() -> None:
     assert len(README.splitlines()) < 200
     assert not re.findall(r"@[A-Z]+@|TODO|TBD", README)
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_link_in_readme_leads_to_a_file(link: str) -> None:
+def test_link_in_readme_points_to_an_existing_file(link: str) -> None:
     assert (ROOT / link).exists()
 
 
 @pytest.mark.parametrize("line", sorted(set(IMPORTS)))
-def test_import_in_documents_works(line: str) -> None:
+def test_import_in_documents_succeeds(line: str) -> None:
     exec(line.strip(), {})
 
 
 @pytest.mark.parametrize("name", DVC["stages"])
 def test_stage_names_its_module_and_existing_params_and_deps(name: str) -> None:
     stage = DVC["stages"][name]
-    assert all(key_exists(key) for key in stage["params"])
+    assert all(is_params_key(key) for key in stage["params"])
     assert f"pipelines/stages/{name}.py" in stage["deps"]
     assert stage["cmd"] == f"python -m pipelines.stages.{name}"
     for dep in stage["deps"]:
         assert dep.startswith(("data/", "models/", "results/", "${")) or (ROOT / dep).exists()
 
 
-def test_entry_points_of_mlproject_are_existing_commands() -> None:
+def test_mlproject_entry_points_run_existing_commands() -> None:
     assert {"repro", "search", "evaluate", "serve"} <= set(MLPROJECT["entry_points"])
     for entry in MLPROJECT["entry_points"].values():
         program, command, *arguments = entry["command"].split()

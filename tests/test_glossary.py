@@ -1,4 +1,4 @@
-"""Retired words of the glossary do not return: in code, comments, messages or documentation."""
+"""Words that the glossary retired occur nowhere: in code, comments, messages or documentation."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def text_files() -> list[Path]:
 
 
 def words_in(text: str) -> set[str]:
-    """Return the lower-case words of a text; `snake_case` and `CamelCase` names count as several words."""
+    """Return the words of a text in lower case; `snake_case` and `CamelCase` names are split into words."""
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+", text)}
 
 

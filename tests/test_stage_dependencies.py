@@ -1,6 +1,6 @@
-"""A stage reruns when code that produces its outputs changes: the deps in dvc.yaml match the imports.
+"""The deps of each stage in dvc.yaml match its imports, so that a stage reruns when relevant code changes.
 
-A failure lists the modules that the deps of a stage do not cover. Add them to dvc.yaml, or to
+A failed test lists the modules that the deps of a stage do not cover. Add them to dvc.yaml, or to
 `IRRELEVANT_CODE` with a reason.
 """
 
@@ -25,14 +25,14 @@ ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 CODE = ("marquee", "experiments", "pipelines", "service", "requirements")
 
-# Modules that stages import but that cannot change an output, with the reason. Imports are not followed.
+# Modules that stages import but that cannot change an output, and why. Their imports are not followed.
 IRRELEVANT_CODE = {
     "pipelines/__init__.py": "turns off telemetry of libraries, saves the start time",
     "pipelines/support/paths.py": "file names; renaming an output changes dvc.yaml as well",
     "pipelines/support/console.py": "terminal output",
     "pipelines/support/json_files.py": "reads JSON unchanged",
     "pipelines/support/programs.py": "runs other programs",
-    "pipelines/support/search_run.py": "tracking",
+    "pipelines/support/mlflow_search_run.py": "tracking",
     "pipelines/support/stage_runner.py": "errors, signals and wall time",
     "experiments/config/__init__.py": "types of params.yaml; values are params of the stages",
     "experiments/config/params.py": "types of params.yaml; values are params of the stages",
@@ -74,14 +74,17 @@ def code_deps(stage: str) -> list[Path]:
 
 @cache
 def relevant_code(stage: str) -> set[Path]:
-    """Return files that can change a stage's outputs: modules, files that they name, content of a Bento."""
+    """Return files that can change a stage's outputs: modules, files that they name, code in the Bento."""
     modules = import_closure(ROOT, [stage_module(stage)], irrelevant_code(stage))
-    files = modules | {file for module in modules for file in files_reached_by_name(module)}
+    files = modules | {file for module in modules for file in files_used_by_name(module)}
     return files | {*list_code_files(), REQUIREMENTS} if stage == "package" else files
 
 
-def files_reached_by_name(module: Path) -> Iterator[Path]:
-    """Yield files that a module uses without importing them: those in its folder that it names."""
+def files_used_by_name(module: Path) -> Iterator[Path]:
+    """Yield files that a module uses without an import statement.
+
+    These are files in its folder that its strings name, and all modules there if it uses `import_module`.
+    """
     nodes = list(ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))))
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
@@ -92,7 +95,7 @@ def files_reached_by_name(module: Path) -> Iterator[Path]:
         yield from (path.relative_to(ROOT) for path in (ROOT / module.parent).rglob("*.py"))
 
 
-def is_only_a_docstring(file: Path) -> bool:
+def is_empty_package_module(file: Path) -> bool:
     return file.name == "__init__.py" and all(
         isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body
@@ -105,14 +108,14 @@ def _project_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_of_a_stage_cover_the_code_that_can_change_its_outputs(stage: str) -> None:
+def test_deps_of_stage_cover_code_that_can_change_its_outputs(stage: str) -> None:
     deps = code_deps(stage)
     missing = {file for file in relevant_code(stage) if not any(file.is_relative_to(dep) for dep in deps)}
-    assert sorted(str(file) for file in missing if not is_only_a_docstring(file)) == []
+    assert sorted(str(file) for file in missing if not is_empty_package_module(file)) == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_of_a_stage_contain_no_unused_code(stage: str) -> None:
+def test_deps_of_stage_contain_no_unused_code(stage: str) -> None:
     files = relevant_code(stage)
     unused = [dep for dep in code_deps(stage) if not any(file.is_relative_to(dep) for file in files)]
     assert [str(dep) for dep in unused] == []
@@ -127,7 +130,7 @@ def test_irrelevant_code_is_imported_by_a_stage_and_is_not_a_dep() -> None:
         assert not {Path(name) for name in names} & set(code_deps(stage))
 
 
-def test_files_reached_by_name_count_as_relevant() -> None:
+def test_files_used_by_name_are_relevant() -> None:
     assert Path("experiments/report/page.html") in relevant_code("record")
     assert Path("experiments/tracking/pyfunc_model.py") in relevant_code("register")
     assert Path("marquee/algorithms/slope_one.py") in relevant_code("fit")
@@ -141,8 +144,8 @@ def test_every_output_is_named_in_pipelines_support_paths() -> None:
             assert any(path.is_relative_to(output) for path in named), output
 
 
-def test_params_yaml_has_every_key() -> None:
-    """A default in experiments/config would be an input of the stages that DVC cannot see."""
+def test_params_yaml_sets_every_key() -> None:
+    """A default in experiments/config would be an input of a stage that DVC does not track."""
     tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     assert list(missing_keys(Params.model_validate(tree), tree)) == []
 

@@ -1,1 +1,1 @@
-"""Simulated rollouts: error rates and power of promotions, and the time to detect broken challengers."""
+"""Benchmark of rollouts by simulation: error rates, power, and the time to detect broken challengers."""

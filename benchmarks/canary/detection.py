@@ -1,8 +1,8 @@
 """Time to detect a broken challenger: seconds from the failure until no user is in the canary.
 
-Requests arrive at random, and few users send most of them. Cohort, tests and policy are the controller's; the
-delays are those of the stack: between two evaluations, and until events are on disk. The time of the failure
-matters: after an hour, nearly all users have been counted.
+Requests arrive at random, and a few users send most of them. Cohort, tests and policy are the controller's.
+The delays are those of the stack: between two evaluations, until events are on disk, and until the gateways
+apply an allocation. The time of the failure matters: after an hour, nearly all users have been counted.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.canary.simulation import FRESH_DATA, simulation_policy
+from benchmarks.canary.simulation import FRESH_DATA, make_simulation_policy
 from marquee.events import Exposure
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import CANARY, STABLE
@@ -20,8 +20,8 @@ from marquee.rollout.decision_types import Action
 from marquee.rollout.evidence import RolloutConditions
 from marquee.rollout.policy import decide
 
-EVALUATION_S = 0.5  # between two evaluations of the controller
-EXPOSURE_DELAY_S = 0.5  # until an exposure is on disk, at most; failures are written at once
+EVALUATION_S = 0.5  # between two evaluations by the controller
+EXPOSURE_DELAY_S = 0.5  # at most, until an exposure is on disk; failures are written at once
 SPLIT_DELAY_S = 0.1  # until all gateways have applied an allocation
 REQUESTS_PER_S = 200.0
 USERS_PER_REQUEST_RATE = 150  # users for each request per second: 30,000
@@ -42,8 +42,8 @@ class Behavior:
     event: Literal["errors", "slow", "empty", "popular"]
     stable_rate: float
     canary_rate: float
-    target_s: float  # for the time to detection, at an allocation of 10%; infinite if nothing is wrong
-    repeat_rate: float = 0.0  # share of the canary's requests that are followed by another one
+    target_s: float  # target of the time to detection at an allocation of 10%; infinite for healthy ones
+    repeat_rate: float = 0.0  # share of the canary's requests that the user repeats
 
 
 FAULTS = (
@@ -52,8 +52,8 @@ FAULTS = (
     Behavior("empty lists", "empty", 0.0, 1.0, 10),
     Behavior("popular items for all users", "popular", 0.0, 1.0, 600),
 )
-ALLOCATIONS = ((0.1, 1), (0.01, 10))  # and by how much the target is longer there
-FAILURE_TIMES_S = ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.02))  # and the share of the runs with it
+ALLOCATIONS = ((0.1, 1), (0.01, 10))  # each with the factor by which the target time is longer
+FAILURE_TIMES_S = ((30.0, 1.0), (600.0, 0.1), (3000.0, 0.02))  # each with the share of runs to simulate
 # Behaviors that must raise no alarm, with their allocations.
 HEALTHY = (
     (
@@ -72,14 +72,14 @@ HEALTHY_REQUESTS_PER_S, HEALTHY_S = REQUESTS_PER_S / 10, 3600.0
 
 
 def raises_alarm(behavior: Behavior, allocation: float, seed: int) -> bool:
-    """Return True if a canary is rolled back within an hour in which its users return repeatedly."""
-    seconds = seconds_until_rollback(
+    """Simulate an hour in which users return repeatedly; return True if the canary is rolled back."""
+    seconds = simulate_seconds_until_rollback(
         behavior, allocation, 0.0, seed, requests_per_s=HEALTHY_REQUESTS_PER_S, max_s=HEALTHY_S
     )
     return seconds < math.inf
 
 
-def seconds_until_rollback(
+def simulate_seconds_until_rollback(
     behavior: Behavior,
     allocation: float,
     failure_s: float,
@@ -91,17 +91,17 @@ def seconds_until_rollback(
     """Simulate a rollout whose challenger fails after some time.
 
     Args:
-        behavior: of the challenger after the failure.
+        behavior: behavior of the challenger after the failure.
         allocation: share of users in the canary.
         failure_s: seconds from the start to the failure.
-        seed: of the simulation.
+        seed: seed of the simulation.
         requests_per_s: rate of requests.
         max_s: seconds from the failure to the end of the simulation.
 
     Returns:
-        Seconds from the failure to the rollback: infinite if there is none, 0 if it comes before the failure.
+        Seconds from the failure to the rollback: infinite without a rollback, 0 if it precedes the failure.
     """
-    rng, policy = np.random.default_rng(seed), simulation_policy(min_step_seconds=3600.0)
+    rng, policy = np.random.default_rng(seed), make_simulation_policy(min_step_seconds=3600.0)
     accumulator = EvidenceAccumulator(policy)
     cohort = Cohort(accumulator, "click_through", ATTRIBUTION_WINDOW_S, popularity=POPULARITY)
     cohort.start_step(-10.0, allocation)
@@ -112,7 +112,7 @@ def seconds_until_rollback(
     for tick in range(int((failure_s + max_s) / EVALUATION_S)):
         time = tick * EVALUATION_S + phase
         failed = time > failure_s
-        exposures, failures = traffic.next_tick(time, failed=failed)
+        exposures, failures = traffic.draw_events(time, failed=failed)
         cohort.process_events(exposures, (), failures, time + EVALUATION_S)
         evidence = accumulator.evidence(RolloutConditions(0, 0.0, time, FRESH_DATA))
         if decide(evidence, policy).action == Action.ROLL_BACK:
@@ -121,7 +121,7 @@ def seconds_until_rollback(
 
 
 class _Traffic:
-    """Random requests of a fixed population of users."""
+    """Random requests from a fixed population of users."""
 
     def __init__(
         self, behavior: Behavior, allocation: float, requests_per_s: float, rng: np.random.Generator
@@ -134,8 +134,8 @@ class _Traffic:
         lists = (rng.choice(N_ITEMS, LIST_LENGTH, replace=False) for _ in range(N_LISTS))
         self._lists = [tuple(ITEMS[item] for item in items) for items in lists]
 
-    def next_tick(self, start: float, *, failed: bool) -> tuple[list[Exposure], list[Failure]]:
-        """Return the events of the requests from `start` to the next evaluation."""
+    def draw_events(self, start: float, *, failed: bool) -> tuple[list[Exposure], list[Failure]]:
+        """Draw the requests from `start` to the next evaluation, and return their exposures and failures."""
         rng, behavior = self._rng, self._behavior
         n_requests = int(rng.poisson(self._requests_per_s * EVALUATION_S))
         users = np.searchsorted(self._cumulative_activity, rng.random(n_requests))

@@ -1,4 +1,4 @@
-"""Figure of power and time to decision over the challenger's true effect."""
+"""Figure of power and time to decision by the true effect of the challenger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from matplotlib.figure import Figure
 
 from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR
 
-VERMILION = "#D55E00"  # of Okabe and Ito
+VERMILION = "#D55E00"  # of the Okabe-Ito palette
 
 
 @dataclass(frozen=True)
 class PowerPoint:
-    """Simulated rollouts of one challenger."""
+    """Summary of the simulated rollouts of one challenger."""
 
-    difference: float  # in mean click-through, challenger less champion
+    difference: float  # mean click-through of the challenger minus that of the champion
     promoted: float  # share of rollouts
     rolled_back: float  # share of rollouts
-    median_users: float  # until the decision, in both arms; 0 if too few rollouts were decided
+    median_users: float  # in both arms, until the decision; 0 if too few rollouts were decided
 
 
 def draw_power(points: Sequence[PowerPoint], champion_rate: float, alpha: float) -> Figure:
-    """Draw the shares of outcomes above and the users until the decision below.
+    """Draw the shares of outcomes above, and the number of users until the decision below.
 
     Args:
-        points: in increasing order of the difference.
-        champion_rate: share of the champion's lists with a click.
-        alpha: drawn as a line.
+        points: one point per challenger, by increasing difference.
+        champion_rate: share of the champion's lists that are clicked.
+        alpha: error rate of the policy, drawn as a horizontal line.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))

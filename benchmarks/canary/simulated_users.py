@@ -1,7 +1,8 @@
-"""Simulated users with known preferences, and models that know them more or less accurately.
+"""Simulated users with known preferences, and models with a known error.
 
-A list holds the items that a model scores highest: the rating that the user truly expects plus the model's
-error. Users click lists they like. A persistent mood of each user makes the clicks clustered.
+A model's score of an item is the user's expected rating plus a random error. Its list contains the items
+with the highest scores. The better the items of a list, the more likely a click. A user's mood, which is the
+same for all lists of an attribution window, clusters the clicks.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ N_USERS, N_ITEMS, LIST_LENGTH = 2000, 400, 10
 SPEC = SyntheticSpec(n_ratings=200_000, n_users=N_USERS, n_items=N_ITEMS)
 TRUTH_SEED, ERROR_SEED, CLICK_SEED = 7, 8, 9
 CLICK_MIDPOINT, CLICK_SLOPE = 5.0, 1.5  # stars at which half of the items are clicked; log-odds per star
-MOOD_STD = 0.8  # standard deviation of a user's log-odds, constant for the whole rollout
-LISTS_PARETO_SHAPE = 1.5  # most users request one list, some a hundred
+MOOD_STD = 0.8  # standard deviation of a user's mood, in log-odds
+LISTS_PARETO_SHAPE = 1.5  # most users request one list, some request a hundred
 MAX_LISTS = 200
 
 
@@ -31,11 +32,11 @@ class UserOutcomes:
 
 
 @cache
-def click_log_odds(error: float) -> Float64Array:
-    """Return, by user, the log-odds of a click on a list of a model with this error (in stars)."""
+def compute_click_log_odds(error: float) -> Float64Array:
+    """Return, for each user, the log-odds of a click on a list of a model with this error (in stars)."""
     truth = draw_ground_truth(SPEC, TRUTH_SEED)
     users, items = np.broadcast_arrays(np.arange(N_USERS)[:, None], np.arange(N_ITEMS)[None, :])
-    expected = truth.expected_ratings_of_rows(users, items, np.array(SPEC.end))
+    expected = truth.expected_ratings_by_index(users, items, np.array(SPEC.end))
     scores = expected + error * np.random.default_rng(ERROR_SEED).standard_normal(expected.shape)
     top_items = np.argpartition(-scores, LIST_LENGTH, axis=1)[:, :LIST_LENGTH]
     ratings = np.take_along_axis(expected, top_items, axis=1)
@@ -45,15 +46,15 @@ def click_log_odds(error: float) -> Float64Array:
 
 
 def simulate_outcomes(users: Int64Array, error: float, rng: np.random.Generator) -> UserOutcomes:
-    """Simulate the attribution windows of users under a model with this error (in stars)."""
+    """Simulate the attribution windows of users who get the lists of a model with this error (in stars)."""
     n_lists = np.minimum(1 + rng.pareto(LISTS_PARETO_SHAPE, len(users)), MAX_LISTS).astype(np.int64)
-    log_odds = click_log_odds(error)[users] + MOOD_STD * rng.standard_normal(len(users))
+    log_odds = compute_click_log_odds(error)[users] + MOOD_STD * rng.standard_normal(len(users))
     n_clicked_lists = rng.binomial(n_lists, 1 / (1 + np.exp(-log_odds)))
     return UserOutcomes(n_clicked_lists / n_lists, n_lists, n_clicked_lists)
 
 
-def mean_click_through(error: float) -> float:
-    """Return the mean outcome of a user under a model with this error (in stars)."""
+def estimate_mean_click_through(error: float) -> float:
+    """Estimate the mean click-through of users who get the lists of a model with this error (in stars)."""
     rng = np.random.default_rng(CLICK_SEED)
     users = rng.integers(0, N_USERS, 200_000)
     return float(simulate_outcomes(users, error, rng).click_through.mean())

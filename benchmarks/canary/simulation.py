@@ -1,4 +1,4 @@
-"""Simulation of one rollout: real tests and policy, simulated users."""
+"""Simulation of a rollout with the real tests and policy and with simulated users."""
 
 import math
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from marquee.rollout.decision_types import Action, ReasonCode
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
 from marquee.rollout.policy import PromotionPolicy, decide
 from marquee.rollout.state import OUTCOME_OF_ACTION, RolloutOutcome
-from pipelines.rollout.policy_config import build_policy
+from pipelines.rollout.params_conversion import build_policy
 
 # Probability that a user has an event, equal in both arms.
 EVENT_RATES = {"errors": 0.002, "slow": 0.02, "below_personal": 0.05, "empty": 0.0}
 MIN_STEP_BATCHES = 10
-MAX_BATCHES = 200  # without a decision, the rollout is inconclusive
-FRESH_DATA = {"stable": 0.0, "canary": 0.0}  # age in seconds
-Z_95 = 1.959964  # two-sided, 5%
+MAX_BATCHES = 200  # a rollout without a decision until then is inconclusive
+FRESH_DATA = {"stable": 0.0, "canary": 0.0}  # age of the data, in seconds
+Z_95 = 1.959964  # critical value of a two-sided test at 5%
 MIN_Z_TEST_LISTS = 30  # per arm
 
 
 @dataclass(frozen=True)
 class SimulatedRollout:
-    """Result of a simulated rollout."""
+    """Outcome and duration of a simulated rollout."""
 
     outcome: RolloutOutcome | None  # None: inconclusive
     reason: ReasonCode | None
@@ -35,8 +35,8 @@ class SimulatedRollout:
     z_test_rejected: bool  # a z-test for a fixed sample size was significant after any batch
 
 
-def simulation_policy(min_step_seconds: float = MIN_STEP_BATCHES) -> PromotionPolicy:
-    """Return the policy of params.yaml, except that a batch takes the place of a second."""
+def make_simulation_policy(min_step_seconds: float = MIN_STEP_BATCHES) -> PromotionPolicy:
+    """Return the policy of params.yaml with the durations of a simulation: a batch counts as a second."""
     changes = {
         "min_step_minutes": min_step_seconds / 60,
         "deadline_hours": MAX_BATCHES / 3600,
@@ -48,15 +48,15 @@ def simulation_policy(min_step_seconds: float = MIN_STEP_BATCHES) -> PromotionPo
 def simulate_rollout(
     stable_error: float, canary_error: float, batch_size: int, seed: int
 ) -> SimulatedRollout:
-    """Simulate a rollout that takes a decision after each batch of users.
+    """Simulate a rollout in which a decision is made after each batch of users.
 
     Args:
         stable_error: error of the champion's model, in stars.
         canary_error: error of the challenger's model, in stars.
         batch_size: number of users per batch.
-        seed: of the rollout.
+        seed: seed of the simulation.
     """
-    rng, policy = np.random.default_rng(seed), simulation_policy()
+    rng, policy = np.random.default_rng(seed), make_simulation_policy()
     accumulator, step, step_start = EvidenceAccumulator(policy), 0, 0
     totals, z_test_rejected = np.zeros((2, 2)), False
     for batch in range(1, MAX_BATCHES + 1):
@@ -87,24 +87,24 @@ def _record(
     allocation: float,
     rng: np.random.Generator,
 ) -> None:
-    """Record a batch of users, with guardrail events and list metrics that do not differ between arms."""
+    """Record a batch of users; guardrail events and list metrics have the same distribution in both arms."""
     n_stable, n_canary = (len(arm.n_lists) for arm in outcomes)
-    accumulator.record_users(n_canary, n_stable + n_canary, allocation)
-    accumulator.record_step_users(n_canary)
+    accumulator.record_entering_users(n_canary, n_stable + n_canary, allocation)
+    accumulator.record_canary_users_of_step(n_canary)
     accumulator.record_outcomes(outcomes.canary.click_through, outcomes.stable.click_through, allocation)
     for metric in GUARDRAIL_METRICS:
         affected = rng.binomial((n_stable, n_canary), EVENT_RATES[metric])
-        accumulator.record_guardrail_events(metric, int(affected[1]), int(affected.sum()), allocation)
+        accumulator.record_affected_users(metric, int(affected[1]), int(affected.sum()), allocation)
     for metric in LIST_METRICS:
         canary, stable = 0.1 * rng.random(n_canary), 0.1 * rng.random(n_stable)
         accumulator.record_list_metric(metric, canary, stable, allocation)
 
 
 def _z_score(totals: Float64Array) -> float:
-    """Return the z-score of the difference in click-through, as if lists were independent.
+    """Return the z-score of the difference in click-through, under the assumption that lists are independent.
 
     Args:
-        totals: clicked lists and all lists, in stable and in the canary, shape (2, 2).
+        totals: numbers of clicked lists and of all lists (columns) in stable and in the canary (rows).
     """
     clicked, lists = totals.T
     if lists.min() < MIN_Z_TEST_LISTS:

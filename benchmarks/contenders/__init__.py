@@ -1,1 +1,1 @@
-"""Contenders of the serving benchmark: simple servers of the same model."""
+"""Contenders of the serving benchmark: simple servers to compare with Marquee's."""

@@ -1,21 +1,25 @@
-"""The model as an MLflow model: `python -m benchmarks.contenders.mlflow_model FOLDER` writes it."""
+"""MLflow model for `mlflow models serve`.
 
-import os
+    python -m benchmarks.contenders.mlflow_model FOLDER
+
+The command writes the model to a folder.
+"""
+
 import sys
 from typing import Any
 
 import mlflow
 from mlflow.pyfunc.model import PythonModel
 
-from benchmarks.contenders.scoring import Scorer
+from benchmarks.contenders.numpy_recommender import NumpyRecommender
 
 
 class ScoringModel(PythonModel):
-    """Scores all items for each requested user."""
+    """MLflow model that scores all items for each requested user."""
 
     def load_context(self, context: object) -> None:  # noqa: ARG002
-        """Open the model folder."""
-        self.scorer = Scorer(os.environ["MARQUEE_MODEL"])
+        """Load the fitted model of MARQUEE_MODEL."""
+        self.recommender = NumpyRecommender()
 
     def predict(
         self,
@@ -23,8 +27,8 @@ class ScoringModel(PythonModel):
         model_input: list[str],
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> list[str]:
-        """Recommend ten items to each user, separated by commas."""
-        return [",".join(self.scorer.recommend(user)) for user in model_input]
+        """Recommend ten items to each user; return them separated by commas."""
+        return [",".join(self.recommender.recommend(user)) for user in model_input]
 
 
 if __name__ == "__main__":

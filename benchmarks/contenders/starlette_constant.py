@@ -1,4 +1,4 @@
-"""A bare Starlette app with a constant response: an upper bound for servers in Python."""
+"""Bare Starlette app with a constant response: an upper bound for the throughput of a server in Python."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""Benchmark of the serving path against other ways to serve the same model."""
+"""Benchmark of the serving path, compared with other ways to serve the same model."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marquee.algorithms.export import build_model_arrays
 from marquee.algorithms.registry import find_algorithm
+from marquee.algorithms.serving_arrays import build_model_arrays
 from marquee.algorithms.svd import SVD
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.factor_space import FactorSpace
@@ -26,7 +26,7 @@ MANIFEST_FIELDS: dict[str, Any] = {
 
 
 def write_movielens_model(folder: Path, ratings: pd.DataFrame) -> InteractionMatrix:
-    """Fit an SVD and write the fitted model; return the interactions it was fitted to."""
+    """Fit an SVD to ratings and write the fitted model; return the interaction matrix it was fitted to."""
     matrix = InteractionMatrix.from_frame(ratings.astype({"user": str, "item": str}), SCALE)
     model = find_algorithm("svd").create({"n_factors": N_FACTORS}, 1).fit(matrix)
     assert isinstance(model, SVD)
@@ -39,7 +39,7 @@ def write_movielens_model(folder: Path, ratings: pd.DataFrame) -> InteractionMat
 
 
 def write_random_model(folder: Path, n_users: int, n_items: int = 27_000, n: int = 20) -> None:
-    """Write a model of some size with random content, and stored lists of length n."""
+    """Write a model with random factors, random seen items and random stored lists of length `n`."""
     rng = np.random.default_rng(0)
     lists = rng.integers(0, n_items, (n_users, n), dtype=np.int32)
     users = rng.standard_normal((n_users, N_FACTORS)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Servers of the benchmark: each in its own process group, pinned to one core."""
+"""Server processes of the benchmark: each in its own process group, pinned to one core."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.serving.load import SERVER_CORE
+from benchmarks.serving.load_generator import SERVER_CORE
 from marquee.errors import MarqueeError
-from marquee.process_memory import mapped_bytes
+from marquee.process_memory import read_memory_breakdown
 from service.stack.health_checks import fetch
 from service.stack.stack_config import find_free_ports
 from service.stack.waiting import wait_until
@@ -29,7 +29,7 @@ SHUTDOWN_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that responds to requests."""
+    """Server that responds to requests."""
 
     port: int
     ready_s: float  # time from its start to its first response
@@ -40,11 +40,13 @@ class RunningServer:
 class MemoryUsage:
     """Memory of a process and its descendants.
 
-    Pages of memory-mapped model files are shared by all replicas, so only the second number includes them.
+    Pages of memory-mapped model files are shared by all replicas; only `pss_mb` includes them.
     """
 
     private_mb: float  # private and not backed by a file
-    pss_mb: float  # proportional set size: shared pages are divided among their processes
+    pss_mb: (
+        float  # proportional set size: shared pages are divided by the number of processes that share them
+    )
 
 
 @contextmanager
@@ -61,12 +63,12 @@ def running_server(
     Args:
         command: command to run; `{port}` is replaced by a free port.
         health_path: path that returns 200 once the server is ready.
-        folder: folder for its log and BentoML's files.
+        folder: folder of the server's log and of BentoML's files.
         environment: additional environment variables.
         pinned: if True, pin the server to one core.
 
     Raises:
-        MarqueeError: it exited or was not ready in time.
+        MarqueeError: the server exited or was not ready in time.
     """
     port = find_free_ports(1)[0]
     log = folder / "server.log"
@@ -91,7 +93,7 @@ def measure_memory(pid: int) -> MemoryUsage:
     parent = psutil.Process(pid)
     private = pss = 0
     for process in (parent, *parent.children(recursive=True)):
-        mapped = mapped_bytes(process.pid)
+        mapped = read_memory_breakdown(process.pid)
         private, pss = private + mapped["Private_Dirty"], pss + mapped["Pss"]
     return MemoryUsage(private / MIB, pss / MIB)
 

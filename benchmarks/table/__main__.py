@@ -1,8 +1,9 @@
-"""Compare accuracy, time and memory of Marquee and scikit-surprise on the same folds and cores, as tables.
+"""Accuracy, time and memory of Marquee and scikit-surprise on the same folds and cores, as tables.
 
     python -m benchmarks.table [--quick] [--folds N] [--peers] [--json FILE] [--figure FILE]
 
-The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR; without them, synthetic ratings of the same size.
+The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR or, if these are not available, synthetic ones of
+the same size.
 """
 
 import argparse
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.command import benchmark_parser
-from benchmarks.folds import N_FOLDS, write_folds
+from benchmarks.command_line import benchmark_parser
+from benchmarks.fold_tables import N_FOLDS, write_folds
 from benchmarks.machine import describe_machine
 from benchmarks.plotting import save_figure
 from benchmarks.ratings import load_ratings
@@ -28,12 +29,12 @@ from marquee.errors import ConfigError, MarqueeError
 
 QUICK_TEST_ROWS = 20_000  # of each fold, with --quick
 SECTIONS = ("twins", "fit", "folds", "published", "accurate", "compile")
-SLOW_SECTIONS = ("folds", "published", "accurate")  # left out with --quick, unless chosen with --only
+SLOW_SECTIONS = ("folds", "published", "accurate")  # skipped with --quick, unless chosen with --only
 
 
 @dataclass(frozen=True)
 class Report:
-    """Comparisons, and a heading that says what was measured and how."""
+    """Comparisons, and a heading that states what was measured and how."""
 
     heading: str
     comparisons: list[Comparison]
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     quick_help = (
-        f"SVD++ with {QUICK_EPOCHS} epochs, {QUICK_TEST_ROWS:,} predictions, Surprise once and two "
+        f"SVD++ with {QUICK_EPOCHS} epochs, {QUICK_TEST_ROWS:,} predictions, one run of Surprise, two "
         "algorithms at a time (four minutes)"
     )
     parser = benchmark_parser("python -m benchmarks.table", __doc__, quick_help)
@@ -70,11 +71,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="also compare with Cornac, LensKit and implicit")
     parser.add_argument("--peers-python", default=".venv-peers/bin/python", metavar="PATH",
                         help="Python of the environment with these libraries (make peers)")  # fmt: skip
-    parser.add_argument("--data", type=Path, metavar="FILE", help="CSV file with user, item, rating")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="CSV file with the columns user, item, rating"
+    )
     parser.add_argument("--sample", type=int, metavar="N", help="use a random sample of N ratings")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="write the bar chart to this PNG file")
     parser.add_argument("--redraw", type=Path, metavar="FILE",
-                        help="print the results of a --json file without measuring")  # fmt: skip
+                        help="print the results of a file that --json wrote, without measuring")  # fmt: skip
     parser.add_argument("--title", default="MovieLens 1M", help="with --redraw: name of the ratings")
     return parser.parse_args(arguments)
 
@@ -87,7 +90,7 @@ def _read_report(options: argparse.Namespace) -> Report:
 
 
 def _measure(options: argparse.Namespace) -> Report:
-    problem = sections.peers_problem(options.peers_python) if options.peers else None
+    problem = sections.find_peers_problem(options.peers_python) if options.peers else None
     if problem:
         raise ConfigError(problem)
     named = load_ratings(options.data, options.sample)
@@ -100,7 +103,7 @@ def _measure(options: argparse.Namespace) -> Report:
             comparisons.append(comparison)
             if comparison.measure in (Measure.END_TO_END, Measure.PREDICT):
                 settings.report_progress(_format_progress(comparison))
-            if options.json:  # written after each result: a run may take an hour
+            if options.json:  # after each result, since a run may take an hour
                 write_comparisons(comparisons, options.json)
     return Report(_heading(options, named.name, time.perf_counter() - start), comparisons)
 
@@ -138,7 +141,7 @@ def _section_names(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _format_progress(comparison: Comparison) -> str:
-    """Return a line to print while the rest is still being measured."""
+    """Return the line to print when a comparison is done."""
     values = [
         f"{format_seconds(value)} s" for value in (comparison.ours, comparison.peer) if value is not None
     ]
@@ -148,7 +151,7 @@ def _format_progress(comparison: Comparison) -> str:
 
 
 def _heading(options: argparse.Namespace, name: str, seconds: float) -> str:
-    """Return what was measured, how, and on which machine."""
+    """Return the text above the tables: what was measured, how, and on which machine."""
     if options.quick:
         method = (
             f"Quick: {QUICK_TEST_ROWS:,} predictions. Surprise's algorithms run once, two at a time, one\n"
@@ -163,7 +166,7 @@ def _heading(options: argparse.Namespace, name: str, seconds: float) -> str:
         )
     return (
         f"{name}: {options.folds} of {N_FOLDS} random folds, {describe_machine()}.\n{method}\n"
-        "Before a measurement, the same work is done on a toy, so compiling is not measured.\n"
+        "Before a measurement, the same work is done on toy ratings, so compilation is not measured.\n"
         "Pairs are Marquee/other library. Max difference: of the RMSE. Equal accuracy: Marquee's RMSE is at\n"
         f"most {MAX_RMSE_LOSS} higher; otherwise, the table names a model that is as accurate and as fast.\n"
         f"✓ target reached, ✓✓ stretch target reached, ✗ target missed. {seconds / 60:.1f} minutes in total."

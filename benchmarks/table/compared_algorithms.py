@@ -16,19 +16,19 @@ HALF_THE_MEMORY = min_ratio(2)
 
 @dataclass(frozen=True)
 class TwinSpec:
-    """Algorithm of Surprise and its twin in Marquee: the same class name and arguments."""
+    """Algorithm of Surprise and its twin in Marquee, with the same class name and arguments."""
 
     title: str
     class_name: str
     parameters: Parameters
-    speedup: Target | None = None  # from table to metrics
+    speedup: Target | None = None  # end to end, from the ratings table to the metrics
     difference: Target | None = SAME_NUMBERS  # of the RMSE; None: the numbers are random
     memory: Target | None = None
     is_published: bool = True  # listed in the README of scikit-surprise
 
 
 TWINS = (
-    # Without `cache_ratings` Surprise takes many times its 184 s per fold.
+    # Without `cache_ratings`, Surprise takes several times as long per fold.
     TwinSpec("SVD++", "SVDpp", {**SEEDED, "cache_ratings": True}, min_ratio(150, 300)),
     TwinSpec("SVD", "SVD", SEEDED),
     TwinSpec("k-NN Baseline", "KNNBaseline", QUIET, min_ratio(40, 100), SAME_KNN_NUMBERS, HALF_THE_MEMORY),
@@ -53,7 +53,7 @@ MAX_COMPILE_SECONDS = max_value(30, "s")
 
 
 def select_twins(quick: bool, titles: tuple[str, ...] = ()) -> list[TwinSpec]:
-    """Return the twins with these titles (all, if there are none); with `quick`, SVD++ with few epochs."""
+    """Return the twins with these titles, or all without titles; with `quick`, SVD++ has few epochs."""
     twins = [twin for twin in TWINS if not titles or twin.title in titles]
     return [_shorten(twin) if quick and twin.class_name == "SVDpp" else twin for twin in twins]
 
@@ -70,7 +70,7 @@ class ModelSpec:
     title: str
     class_name: str
     parameters: Parameters
-    rmse: Target | None = None  # mean of five folds
+    rmse: Target | None = None  # mean over five folds
 
 
 # The parameters of SVD and the defaults of Bayesian MF were chosen on the test part of the first fold; its
@@ -89,7 +89,7 @@ ACCURATE_MODELS = (
 
 @dataclass(frozen=True)
 class PeerSpec:
-    """Algorithm of another library, and the nearest of Marquee's."""
+    """Algorithm of another library, and Marquee's most similar algorithm."""
 
     title: str  # of the peer's algorithm
     library: str

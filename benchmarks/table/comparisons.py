@@ -1,4 +1,4 @@
-"""Compared results: Marquee's value, that of a peer, their ratio, and the target."""
+"""Comparisons: Marquee's value, that of a peer, their ratio, and the target."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ SURPRISE = "Surprise"
 
 
 class Measure(StrEnum):
-    """Measured quantity; lower is better for all of them."""
+    """Measured quantities; for all of them, lower is better."""
 
     RMSE = "RMSE"
     MAE = "MAE"
@@ -33,7 +33,7 @@ class Measure(StrEnum):
 
 
 class TargetStatus(StrEnum):
-    """Result of checking a value against a target."""
+    """Result of comparing a value with a target."""
 
     MISSED = "missed"
     REACHED = "reached"
@@ -42,7 +42,7 @@ class TargetStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Target:
-    """Bound on a ratio (from below) or on Marquee's own value (from above), with an optional stretch goal."""
+    """Lower bound on a ratio or upper bound on Marquee's own value, with an optional stretch goal."""
 
     bound: float
     stretch: float | None
@@ -56,11 +56,11 @@ class Target:
 
     @property
     def is_ratio(self) -> bool:
-        """True if the bound is on the ratio."""
+        """True if the target is a lower bound on the ratio."""
         return self.unit == "x"
 
     def status(self, value: float) -> TargetStatus:
-        """Check a ratio or value against the bound and the stretch goal."""
+        """Compare a ratio or value with the bound and the stretch goal."""
         sign = 1 if self.is_ratio else -1
         if sign * value < sign * self.bound:
             return TargetStatus.MISSED
@@ -69,18 +69,18 @@ class Target:
 
 
 def min_ratio(bound: float, stretch: float | None = None) -> Target:
-    """Return a target for how many times better than the peer Marquee must be."""
+    """Return a target for the ratio of the peer's value to Marquee's."""
     return Target(bound, stretch, "x")
 
 
 def max_value(bound: float, unit: str, stretch: float | None = None) -> Target:
-    """Return a target for the largest allowed value of Marquee."""
+    """Return a target for Marquee's own value."""
     return Target(bound, stretch, unit)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measure of one subject, such as the fit of SVD++: the mean or median over n runs."""
+    """One measure of one subject, such as the fit time of SVD++, summarized over n runs."""
 
     subject: str
     measure: Measure
@@ -89,10 +89,10 @@ class Comparison:
     unit: str
     n: int  # runs of the side with fewer runs
     library: str | None = SURPRISE  # None: there is no peer
-    our_spread: float = 0.0  # largest minus smallest of the runs
+    our_spread: float = 0.0  # largest minus smallest value of the runs
     peer_spread: float = 0.0
     target: Target | None = None
-    note: str = ""  # reason of a failure
+    note: str = ""  # reason for a failure
 
     @property
     def what(self) -> str:
@@ -120,7 +120,7 @@ def write_comparisons(comparisons: Iterable[Comparison], path: Path) -> None:
 
 
 def read_comparisons(path: Path) -> list[Comparison]:
-    """Read comparisons that `write_comparisons` wrote."""
+    """Read the comparisons in a file of `write_comparisons`."""
     return [_from_json(fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
 
 

@@ -1,8 +1,9 @@
-"""One measurement of Marquee in its own process.
+"""Measurement of one job with Marquee, in its own process.
 
     python -m benchmarks.table.marquee_job JOB.json RESULT.json
 
-Each task first does the same work on a toy, unmeasured, so that imports and compiled kernels are loaded.
+Each task first does the same work on toy ratings, without measuring it, so that imports and compiled kernels
+are loaded.
 """
 
 import time
@@ -15,18 +16,18 @@ import numpy as np
 import pandas as pd
 
 import marquee.algorithms
-from benchmarks.folds import N_FOLDS, read_fold, read_ratings, toy_ratings
-from benchmarks.process_jobs import Job, JobResult, serve_job
+from benchmarks.fold_tables import N_FOLDS, generate_toy_ratings, read_fold, read_ratings
+from benchmarks.process_jobs import Job, JobResult, run_requested_job
 from benchmarks.ratings import RATING_SCALE, SEED
 from benchmarks.stopwatch import Stopwatch, time_repeats
 from benchmarks.table.compared_algorithms import TWINS, Parameters, TwinSpec
 from marquee.algorithms.base import Algorithm
-from marquee.algorithms.retrieval import recommend_lists
-from marquee.algorithms.scoring import Predictions, encode_pairs, predict_pairs, recode_pairs
+from marquee.algorithms.scoring import Predictions, encode_pairs, predict_pairs, reencode_pairs
 from marquee.algorithms.threads import limit_threads
+from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import Float64Array
 from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
-from marquee.interactions.splitting import TrainTestSplit, shuffle_rows, split_into_folds
+from marquee.interactions.splitting import TrainTestSplit, shuffle_rows, split_for_cross_validation
 from marquee.metrics.prediction import mae, rmse
 
 LIST_LENGTH = 20
@@ -35,8 +36,8 @@ Value = TypeVar("Value")
 
 
 def run_fold(job: Job) -> JobResult:
-    """Measure an algorithm on one fold, from the table to the metrics."""
-    _predict_fold(job, toy_ratings(), toy_ratings(), Stopwatch())
+    """Measure an algorithm on one fold, from the ratings table to the metrics."""
+    _predict_fold(job, generate_toy_ratings(), generate_toy_ratings(), Stopwatch())
     train, test = read_fold(job.folder, job.fold)
     predictions, timings = time_repeats(job.repeats, partial(_predict_fold, job, train, test))
     fold_rmse, fold_mae = _errors(predictions)
@@ -56,14 +57,14 @@ def _predict_fold(job: Job, train: pd.DataFrame, test: pd.DataFrame, stopwatch: 
     algorithm.fit(matrix)
     stopwatch.end_phase("fit")
     predictions = predict_pairs(algorithm, pairs)
-    _errors(predictions)  # the time of the metrics counts
+    _errors(predictions)  # included in the measured time
     stopwatch.end_phase("predict")
     return predictions
 
 
 def run_all_folds(job: Job) -> JobResult:
-    """Measure an algorithm on all folds, from the table to the metrics, with one fold per thread."""
-    _mean_rmse_of_folds(job, toy_ratings(), Stopwatch())
+    """Measure an algorithm on all folds, from the ratings table to the metrics, with one fold per thread."""
+    _mean_rmse_of_folds(job, generate_toy_ratings(), Stopwatch())
     mean_rmse, timings = time_repeats(
         job.repeats, partial(_mean_rmse_of_folds, job, read_ratings(job.folder))
     )
@@ -76,7 +77,7 @@ def _mean_rmse_of_folds(job: Job, ratings: pd.DataFrame, stopwatch: Stopwatch) -
     def fold_rmse(fold: TrainTestSplit) -> float:
         matrix = InteractionMatrix.from_encoded(encoded.take(fold.train), RATING_SCALE)
         algorithm = create_algorithm(job.algorithm, job.parameters).fit(matrix)
-        return _errors(predict_pairs(algorithm, recode_pairs(encoded.take(fold.test), matrix)))[0]
+        return _errors(predict_pairs(algorithm, reencode_pairs(encoded.take(fold.test), matrix)))[0]
 
     errors = _map_single_threaded(fold_rmse, _split(ratings), job)
     stopwatch.end_phase("folds")
@@ -84,7 +85,7 @@ def _mean_rmse_of_folds(job: Job, ratings: pd.DataFrame, stopwatch: Stopwatch) -
 
 
 def run_published(job: Job) -> JobResult:
-    """Measure all published algorithms on all folds, with one fit per thread."""
+    """Measure all published algorithms on all folds, with one fit per thread at a time."""
     twins = [twin for twin in TWINS if twin.is_published]
     for twin in twins:
         _fit_toy(twin)
@@ -105,7 +106,7 @@ def _fold_errors_of_twins(
     encoded, folds = EncodedInteractions.from_frame(ratings), _split(ratings)
     matrices = [InteractionMatrix.from_encoded(encoded.take(fold.train), RATING_SCALE) for fold in folds]
     tests = [
-        recode_pairs(encoded.take(fold.test), matrix) for fold, matrix in zip(folds, matrices, strict=True)
+        reencode_pairs(encoded.take(fold.test), matrix) for fold, matrix in zip(folds, matrices, strict=True)
     ]
 
     def fold_errors(task: tuple[TwinSpec, int]) -> tuple[float, float]:
@@ -121,7 +122,7 @@ def _fold_errors_of_twins(
 
 
 def run_compilation(job: Job) -> JobResult:  # noqa: ARG001  signature of a task
-    """Measure the first fit of each algorithm on a toy; with an empty cache, that is mostly compiling."""
+    """Measure the first fit of each algorithm on toy ratings: with an empty cache, mostly compilation."""
     seconds = {}
     for twin in TWINS:
         start = time.perf_counter()
@@ -133,9 +134,9 @@ def run_compilation(job: Job) -> JobResult:  # noqa: ARG001  signature of a task
 
 
 def run_top_n(job: Job) -> JobResult:
-    """Measure the lists of all users of a fitted factor model; the fit is not measured."""
+    """Measure the computation of the lists of all users from a fitted factor model, without the fit."""
     result: JobResult = {}
-    for ratings, repeats in ((toy_ratings(), 1), (read_fold(job.folder, job.fold)[0], job.repeats)):
+    for ratings, repeats in ((generate_toy_ratings(), 1), (read_fold(job.folder, job.fold)[0], job.repeats)):
         matrix = InteractionMatrix.from_frame(ratings, RATING_SCALE)
         algorithm = create_algorithm(job.algorithm, job.parameters).fit(matrix)
         _, result = time_repeats(repeats, partial(_recommend, algorithm, matrix))
@@ -143,31 +144,31 @@ def run_top_n(job: Job) -> JobResult:
 
 
 def _recommend(algorithm: Algorithm, matrix: InteractionMatrix, stopwatch: Stopwatch) -> None:
-    recommend_lists(algorithm, matrix.indptr, matrix.items, min(LIST_LENGTH, matrix.n_items))
+    recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, min(LIST_LENGTH, matrix.n_items))
     stopwatch.end_phase("predict")
 
 
 def create_algorithm(class_name: str, parameters: Parameters) -> Algorithm:
-    """Create an algorithm; seed NumPy's global generator, from which NormalPredictor draws like its twin."""
+    """Create an algorithm; seed NumPy's global generator, from which NormalPredictor and its twin draw."""
     np.random.seed(SEED)  # noqa: NPY002
     algorithm: Algorithm = getattr(marquee.algorithms, class_name)(**parameters)
     return algorithm
 
 
 def _fit_toy(twin: TwinSpec, **parameters: Any) -> None:
-    matrix = InteractionMatrix.from_frame(toy_ratings(), RATING_SCALE)
+    matrix = InteractionMatrix.from_frame(generate_toy_ratings(), RATING_SCALE)
     algorithm = create_algorithm(twin.class_name, {**twin.parameters, **parameters})
-    predict_pairs(algorithm.fit(matrix), encode_pairs(toy_ratings(), matrix))
+    predict_pairs(algorithm.fit(matrix), encode_pairs(generate_toy_ratings(), matrix))
 
 
 def _split(ratings: pd.DataFrame) -> list[TrainTestSplit]:
-    return list(split_into_folds(shuffle_rows(len(ratings), SEED), N_FOLDS))
+    return list(split_for_cross_validation(shuffle_rows(len(ratings), SEED), N_FOLDS))
 
 
 def _map_single_threaded(
     function: Callable[[Argument], Value], arguments: Sequence[Argument], job: Job
 ) -> list[Value]:
-    """Call the function for each argument on a pool with a thread per core; kernels use one thread each."""
+    """Call a function for each argument in a pool with one thread per core; kernels use one thread each."""
 
     def call(argument: Argument) -> Value:
         with limit_threads(1):
@@ -191,4 +192,4 @@ TASKS: dict[str, Callable[[Job], JobResult]] = {
 }
 
 if __name__ == "__main__":
-    serve_job(TASKS)
+    run_requested_job(TASKS)

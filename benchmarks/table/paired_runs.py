@@ -1,4 +1,4 @@
-"""Runs of Marquee and of a peer in turn, each in a fresh process, and their comparison."""
+"""Alternating runs of Marquee and a peer, each in a fresh process, and their comparison."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +15,14 @@ MARQUEE_COMMAND = (sys.executable, "-m", "benchmarks.table.marquee_job")
 SURPRISE_COMMAND = (sys.executable, "-m", "benchmarks.table.surprise_job")
 REPEATS = 3
 MAX_REPEATED_SECONDS = 60.0  # a peer whose run takes longer is not repeated
-MIN_WAITING_SECONDS = 0.5  # shorter runs are too short to measure how long they waited for a core
+MIN_WAITING_SECONDS = 0.5  # in shorter runs, the time spent waiting for a core cannot be measured
 PHASES = {
     Measure.DATA: "data",
     Measure.FIT: "fit",
     Measure.PREDICT: "predict",
     Measure.END_TO_END: "end_to_end",
 }
-# implicit asks for one thread of BLAS
+# implicit recommends one BLAS thread.
 LIBRARY_ENVIRONMENTS = {"implicit": {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}
 
 
@@ -32,7 +32,7 @@ def _print_progress(line: str) -> None:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Settings that all measurements share."""
+    """Settings shared by all measurements."""
 
     folder: str  # folder of the ratings and folds
     n_folds: int = 1
@@ -42,14 +42,14 @@ class RunSettings:
 
 
 class RunSeries:
-    """Results of all runs of one library on one subject."""
+    """Results of all runs of a library on a subject."""
 
     def __init__(self) -> None:
         self.results: list[JobResult] = []
         self.failure = ""
 
     def run(self, job: Job, command: Sequence[str] = MARQUEE_COMMAND, **environment: str) -> None:
-        """Run a job; keep its result, or the message of its failure for the table."""
+        """Run a job, and keep its result or its error message."""
         try:
             self.results.append(
                 run_job(command, job, LIBRARY_ENVIRONMENTS.get(job.library, {}) | environment)
@@ -58,21 +58,21 @@ class RunSeries:
             self.failure = str(error)
 
     def seconds(self, measure: Measure) -> list[float]:
-        """Return the seconds of a phase in every run that has it."""
+        """Return the seconds of a phase in all runs that have it."""
         phase = PHASES[measure]
         return [run[phase] for run in self._runs() if phase in run]
 
     def waiting_percent(self) -> list[float]:
-        """Return the percentage of time that each run waited for a core; short runs are left out."""
+        """Return the percentage of time that each run waited for a core, except for short runs."""
         return [100 * run["waited"] for run in self._runs() if run["end_to_end"] > MIN_WAITING_SECONDS]
 
     def values(self, key: str) -> list[Any]:
-        """Return one value of the result of every process that has it."""
+        """Return the value of a key in the results of all processes that have it."""
         return [result[key] for result in self.results if key in result]
 
     @property
     def can_repeat(self) -> bool:
-        """True if no run failed and none took too long to be repeated."""
+        """True if no run failed and no run took too long to be repeated."""
         longest = max(self.seconds(Measure.END_TO_END), default=0.0)
         return not self.failure and longest <= MAX_REPEATED_SECONDS
 
@@ -90,17 +90,17 @@ class PairedRuns:
     library: str | None = SURPRISE  # None: there is no peer
 
     def compare_accuracy(self) -> Iterator[Comparison]:
-        """Yield RMSE and MAE: the mean over the folds, and their range."""
+        """Yield RMSE and MAE: mean and range over the folds."""
         for measure, key in ((Measure.RMSE, "rmse"), (Measure.MAE, "mae")):
             yield self._compare(measure, "stars", [series.values(key) for series in self._series], mean)
 
     def compare_seconds(self, measure: Measure, target: Target | None = None) -> Comparison:
-        """Return the seconds of a phase: the median over the runs, and their range."""
+        """Return the seconds of a phase: median and range over the runs."""
         values = [series.seconds(measure) for series in self._series]
         return self._compare(measure, "s", values, median, target)
 
     def compare_memory(self, target: Target | None = None) -> Iterator[Comparison]:
-        """Yield the peak memory of the process, and its memory before the work: the largest of the runs."""
+        """Yield the peak memory of the process and its memory before the work: the maximum over the runs."""
         for measure, key, bound in (
             (Measure.PEAK_MEMORY, "peak_mb", target),
             (Measure.START_MEMORY, "before_mb", None),
@@ -108,11 +108,11 @@ class PairedRuns:
             yield self._compare(measure, "MB", [series.values(key) for series in self._series], max, bound)
 
     def compare_waiting(self) -> Comparison:
-        """Return the percentage of time that a run waited for a core: the largest of the runs."""
+        """Return the percentage of time that a run waited for a core: the maximum over the runs."""
         return self._compare(Measure.WAITING, "%", [series.waiting_percent() for series in self._series], max)
 
     def compare_predictions(self, target: Target) -> Iterator[Comparison]:
-        """Yield the largest differences of RMSE and of single predictions over the common folds."""
+        """Yield the largest differences of RMSE and of a single prediction over the common folds."""
         ours, peer = ({result["fold"]: result for result in series.results} for series in self._series)
         folds = sorted(ours.keys() & peer.keys())
         if not folds:
@@ -154,7 +154,7 @@ class PairedRuns:
 def run_in_turn(
     settings: RunSettings, our_job: Job, peer_job: Job, command: Sequence[str] = SURPRISE_COMMAND
 ) -> tuple[RunSeries, RunSeries]:
-    """Run Marquee and the peer in turn: once on each of several folds, or three times on one."""
+    """Run Marquee and the peer in turn: once on each fold or, if there is only one fold, three times."""
     ours, peer = RunSeries(), RunSeries()
     if settings.quick:
         peer.run(peer_job, command)

@@ -1,10 +1,10 @@
-"""One measurement of Cornac, LensKit or implicit in their own environment.
+"""Measurement of one job with Cornac, LensKit or implicit, in their own environment.
 
     .venv-peers/bin/python -m benchmarks.table.peer_job JOB.json RESULT.json
 
-Only modules of Marquee that need no more than NumPy are imported. Each task first does the same work on a
-toy, unmeasured, as `marquee_job` does. For libraries that predict pair by pair in Python, the fitted arrays
-are multiplied for all pairs at once, so that the algorithms are compared and not the loops.
+The imported modules of Marquee need only NumPy. Like `marquee_job`, each task first does the same work on toy
+ratings, without measuring it. If a library predicts pair by pair in Python, its predictions are computed for
+all pairs at once from its fitted arrays, so that algorithms are compared and not Python loops.
 """
 
 import logging
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.fold_files import Column, FoldPart, RatingColumns, read_fold_columns, toy_columns
-from benchmarks.process_jobs import Job, JobResult, serve_job
+from benchmarks.fold_files import Column, FoldPart, RatingColumns, generate_toy_columns, read_fold_columns
+from benchmarks.process_jobs import Job, JobResult, run_requested_job
 from benchmarks.stopwatch import Stopwatch, time_repeats
 from marquee.metrics.prediction import mae, rmse
 
@@ -42,7 +42,7 @@ def _read_part(job: Job, part: FoldPart) -> RatingColumns:
 
 
 def _toy_part() -> RatingColumns:
-    return _with_float_ratings(toy_columns())
+    return _with_float_ratings(generate_toy_columns())
 
 
 def _with_float_ratings(columns: RatingColumns) -> RatingColumns:
@@ -71,12 +71,12 @@ def _predict_with_cornac(
 
 
 def _cornac_parameters(job: Job, data: Any) -> dict[str, Any]:
-    """Return the arguments of a Cornac model, with `init_std` replaced by initial factors."""
+    """Return the arguments of a Cornac model; `init_std` is replaced by initial factors drawn with it."""
     parameters = {**job.parameters, "verbose": False}
     init_std = parameters.pop("init_std", None)
-    if job.algorithm != "NMF" or "seed" not in parameters:  # with a seed, Cornac's NMF allows one thread only
+    if job.algorithm != "NMF" or "seed" not in parameters:  # with a seed, Cornac's NMF allows only one thread
         parameters["num_threads"] = len(job.cores) or 1
-    if init_std is not None:  # the standard deviation of Marquee's SVD; Cornac itself uses 0.01
+    if init_std is not None:  # as in Marquee's SVD; Cornac's own factors have 0.01
         rng = np.random.RandomState(0)
         sizes = {"U": data.num_users, "V": data.num_items}
         parameters["init_params"] = {
@@ -87,7 +87,7 @@ def _cornac_parameters(job: Job, data: Any) -> dict[str, Any]:
 
 
 def _estimate_from_cornac_factors(model: Any, users: Column, items: Column) -> Float64Array:
-    """Estimate all pairs at once from mean, biases and factors of a Cornac model; unknown ids are -1."""
+    """Estimate all pairs at once from the mean, biases and factors of a Cornac model; unknown ids are -1."""
     known_users, known_items = users >= 0, items >= 0
     known_pairs = known_users & known_items
     estimated = np.full(len(users), float(model.global_mean))
@@ -102,7 +102,7 @@ def _estimate_from_cornac_factors(model: Any, users: Column, items: Column) -> F
 
 
 def _estimate_one_by_one(model: Any, users: Column, items: Column) -> Float64Array:
-    """Estimate pair by pair: for Cornac's neighborhood models, faster than scoring all items of each user."""
+    """Estimate pair by pair, which for Cornac's k-NN models is faster than scoring all items of each user."""
     estimated = np.full(len(users), float(model.global_mean))
     for row in np.flatnonzero((users >= 0) & (items >= 0)):
         estimated[row] = model.score_pairs(users[row], items[row])
@@ -125,7 +125,8 @@ def _predict_with_lenskit(
     scorer = _lenskit_scorer(job.algorithm, dict(job.parameters))
     data = from_interactions_df(_lenskit_frame(train))
     stopwatch.end_phase("data")
-    pipeline = predict_pipeline(scorer)  # falls back to user and item means
+    # For pairs that the scorer cannot score, the pipeline falls back to user and item means.
+    pipeline = predict_pipeline(scorer)
     pipeline.train(data)
     stopwatch.end_phase("fit")
     if hasattr(scorer, "item_embeddings"):
@@ -153,7 +154,7 @@ def _lenskit_scorer(name: str, parameters: dict[str, Any]) -> Any:
 
 
 def _estimate_from_lenskit_factors(scorer: Any, test: RatingColumns) -> Float64Array:
-    """Estimate all pairs at once from mean, biases and factors of a fitted LensKit scorer."""
+    """Estimate all pairs at once from the mean, biases and factors of a fitted LensKit scorer."""
     users = scorer.users.numbers(test[0], missing="negative")
     items = scorer.items.numbers(test[1], missing="negative")
     known_users, known_items = users >= 0, items >= 0
@@ -183,7 +184,7 @@ def _lenskit_frame(columns: RatingColumns) -> pd.DataFrame:
 
 
 def run_top_n(job: Job) -> JobResult:
-    """Measure the lists of all users from implicit's ALS; the fit is not measured."""
+    """Measure the computation of the lists of all users with implicit's ALS, without the fit."""
     from implicit.als import AlternatingLeastSquares
 
     result: JobResult = {}
@@ -214,4 +215,4 @@ TASKS: dict[str, Callable[[Job], JobResult]] = {"fold": run_fold, "top_n": run_t
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    serve_job(TASKS)
+    run_requested_job(TASKS)

@@ -1,13 +1,13 @@
-"""Comparisons as Markdown tables. Pairs are Marquee/other library."""
+"""Comparisons as Markdown tables; pairs are Marquee/other library."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.markdown import markdown_table
+from benchmarks.markdown import format_markdown_table
 from benchmarks.table.comparisons import SURPRISE, Comparison, Measure, TargetStatus
 
-MAX_RMSE_LOSS = 0.001  # stars; within it, accuracy counts as equal
-MAX_WAITING_PERCENT = 10  # of a run, before a warning is printed
+MAX_RMSE_LOSS = 0.001  # in stars; up to this difference, accuracy counts as equal
+MAX_WAITING_PERCENT = 10  # of the time of a run; above it, a warning is printed
 MARKS = {None: "", TargetStatus.MISSED: "✗", TargetStatus.REACHED: "✓", TargetStatus.STRETCH: "✓✓"}
 
 Comparisons = Sequence[Comparison]
@@ -15,7 +15,7 @@ ByMeasure = dict[Measure, Comparison]
 
 
 def format_document(comparisons: Comparisons) -> str:
-    """Return all tables that the comparisons fill, then failures and warnings."""
+    """Return all tables that are not empty, followed by failures and warnings."""
     parts = (
         format_twins(comparisons),
         format_timings(comparisons),
@@ -31,8 +31,8 @@ def format_document(comparisons: Comparisons) -> str:
 
 
 def format_twins(comparisons: Comparisons) -> str:
-    """Return the table of all algorithms that Surprise has too, or an empty string."""
-    titles = subjects(
+    """Return the table of the algorithms that Surprise also has, or an empty string."""
+    titles = list_subjects(
         comparisons,
         SURPRISE,
         Measure.RMSE_DIFFERENCE,
@@ -44,8 +44,8 @@ def format_twins(comparisons: Comparisons) -> str:
         "Marquee / Surprise", "RMSE", "max difference", "MAE", "fit s", "predict s", "end to end s",
         "speedup", "target", "peak MB", "n",
     )  # fmt: skip
-    rows = [_twin_cells(title, select(comparisons, title, SURPRISE)) for title in titles]
-    return markdown_table(header, rows) if rows else ""
+    rows = [_twin_cells(title, select_comparisons(comparisons, title, SURPRISE)) for title in titles]
+    return format_markdown_table(header, rows) if rows else ""
 
 
 def _twin_cells(title: str, twin: ByMeasure) -> list[str]:
@@ -70,8 +70,8 @@ def _twin_cells(title: str, twin: ByMeasure) -> list[str]:
 
 
 def format_timings(comparisons: Comparisons) -> str:
-    """Return the table of timings that stand outside the other tables or have a target of their own."""
-    twin_titles = subjects(comparisons, SURPRISE, Measure.RMSE)
+    """Return the table of timings that are in no other table or have their own target, or an empty string."""
+    twin_titles = list_subjects(comparisons, SURPRISE, Measure.RMSE)
     rows = [
         [
             comparison.what.removesuffix(f": {Measure.END_TO_END}"),
@@ -84,7 +84,7 @@ def format_timings(comparisons: Comparisons) -> str:
         if comparison.unit == "s" and _is_single_timing(comparison, twin_titles)
     ]
     header = ("Marquee / other", "seconds", "speedup", "target", "n")
-    return markdown_table(header, rows) if rows else ""
+    return format_markdown_table(header, rows) if rows else ""
 
 
 def _is_single_timing(comparison: Comparison, twin_titles: Sequence[str]) -> bool:
@@ -99,23 +99,23 @@ def _is_single_timing(comparison: Comparison, twin_titles: Sequence[str]) -> boo
 
 
 def format_peers(comparisons: Comparisons) -> str:
-    """Return the table of other libraries and Marquee's nearest algorithms, or an empty string."""
+    """Return the table of other libraries and Marquee's most similar algorithms, or an empty string."""
     libraries = dict.fromkeys(c.library for c in comparisons if c.library not in (None, SURPRISE))
     rows = [
         _peer_cells(comparisons, library, title)
         for library in libraries
         if library is not None
-        for title in subjects(comparisons, library)
+        for title in list_subjects(comparisons, library)
     ]
     header = (
         "Marquee / other", "RMSE", "data s", "fit s", "predict s", "end to end s", "speedup",
         "speedup at equal accuracy", "n",
     )  # fmt: skip
-    return markdown_table(header, rows) if rows else ""
+    return format_markdown_table(header, rows) if rows else ""
 
 
 def _peer_cells(comparisons: Comparisons, library: str, title: str) -> list[str]:
-    peer = select(comparisons, title, library)
+    peer = select_comparisons(comparisons, title, library)
     total = peer.get(Measure.END_TO_END, peer.get(Measure.PREDICT))
     phases = (Measure.DATA, Measure.FIT, Measure.PREDICT, Measure.END_TO_END)
     return [
@@ -131,8 +131,8 @@ def _peer_cells(comparisons: Comparisons, library: str, title: str) -> list[str]
 def format_speedup_at_equal_accuracy(comparisons: Comparisons, peer: ByMeasure) -> str:
     """Return the speedup over a peer's algorithm if Marquee's accuracy is equal or better.
 
-    Otherwise, name a model of Marquee that is both as accurate as the peer and as fast, with its RMSE and
-    seconds.
+    Otherwise, return the name, RMSE and seconds of a model of Marquee that is both as accurate and as fast as
+    the peer, if there is one.
     """
     if Measure.RMSE not in peer or Measure.END_TO_END not in peer:  # lists, not ratings
         return format_ratio(peer[Measure.PREDICT].ratio) if Measure.PREDICT in peer else ""
@@ -147,7 +147,7 @@ def format_speedup_at_equal_accuracy(comparisons: Comparisons, peer: ByMeasure) 
 
 
 def _speedup_remark(ratio: float, fit: Comparison, rmse_gain: float) -> str:
-    """Return what qualifies a speedup: a slower fit, or a slower total that is more accurate."""
+    """Return a remark on a speedup: that the fit alone is slower, or that a slower total is more accurate."""
     if ratio < 1:
         return f" (other RMSE {rmse_gain:.4f} higher)" if rmse_gain > MAX_RMSE_LOSS else ""
     return f" (fit alone {format_ratio(fit.ratio)})" if fit.ratio is not None and fit.ratio < 1 else ""
@@ -155,7 +155,7 @@ def _speedup_remark(ratio: float, fit: Comparison, rmse_gain: float) -> str:
 
 @dataclass(frozen=True)
 class ModelCost:
-    """Error of a model of Marquee, and seconds to fit and predict one fold."""
+    """RMSE of a model of Marquee, and its seconds to fit and predict one fold."""
 
     title: str
     rmse: float
@@ -170,16 +170,16 @@ def _format_alternative(comparisons: Comparisons, max_rmse: float, max_seconds: 
 
 
 def _twin_costs(comparisons: Comparisons) -> Iterator[ModelCost]:
-    for title in subjects(comparisons, SURPRISE, Measure.RMSE):
-        twin = select(comparisons, title, SURPRISE)
+    for title in list_subjects(comparisons, SURPRISE, Measure.RMSE):
+        twin = select_comparisons(comparisons, title, SURPRISE)
         rmse, seconds = twin[Measure.RMSE].ours, twin[Measure.END_TO_END].ours
         if rmse is not None and seconds is not None:
             yield ModelCost(title, rmse, seconds)
 
 
 def _accurate_model_costs(comparisons: Comparisons) -> Iterator[ModelCost]:
-    for title in subjects(comparisons, None, Measure.FOLDS_FIT):
-        model = select(comparisons, title, None)
+    for title in list_subjects(comparisons, None, Measure.FOLDS_FIT):
+        model = select_comparisons(comparisons, title, None)
         fit, predict = model[Measure.FOLDS_FIT].ours, model[Measure.FOLDS_PREDICT].ours
         if Measure.FOLDS_RMSE in model and fit is not None and predict is not None:
             rmse = model[Measure.FOLDS_RMSE].ours
@@ -192,10 +192,10 @@ def _accurate_model_costs(comparisons: Comparisons) -> Iterator[ModelCost]:
 
 def format_fold_errors(comparisons: Comparisons) -> str:
     """Return the table of Marquee's errors on five folds, or an empty string."""
-    titles = subjects(comparisons, None, Measure.FOLDS_RMSE)
-    rows = [_fold_cells(title, select(comparisons, title, None)) for title in titles]
+    titles = list_subjects(comparisons, None, Measure.FOLDS_RMSE)
+    rows = [_fold_cells(title, select_comparisons(comparisons, title, None)) for title in titles]
     header = ("Marquee, five folds", "RMSE", "target", "MAE", "fit s", "predict s")
-    return markdown_table(header, rows) if rows else ""
+    return format_markdown_table(header, rows) if rows else ""
 
 
 def _fold_cells(title: str, model: ByMeasure) -> list[str]:
@@ -216,13 +216,13 @@ def _fold_cells(title: str, model: ByMeasure) -> list[str]:
 
 
 def format_failures(comparisons: Comparisons) -> str:
-    """Return a list of the measurements that failed, with reasons, or an empty string."""
+    """Return a list of the failed measurements with their reasons, or an empty string."""
     notes = dict.fromkeys(f"- {c.subject}: {c.note}" for c in comparisons if c.note)
     return "\n".join(["Not measured:", "", *notes]) if notes else ""
 
 
 def format_busy_warning(comparisons: Comparisons) -> str:
-    """Return a warning if a run waited long for a core, otherwise an empty string."""
+    """Return a warning if a run waited too long for a core, otherwise an empty string."""
     waiting = [
         percent
         for comparison in comparisons
@@ -243,8 +243,8 @@ def format_busy_warning(comparisons: Comparisons) -> str:
 # Selection and formats
 
 
-def subjects(comparisons: Comparisons, library: str | None, *measures: Measure) -> list[str]:
-    """Return the subjects compared with a library, in order; if measures are given, only those with one."""
+def list_subjects(comparisons: Comparisons, library: str | None, *measures: Measure) -> list[str]:
+    """Return the subjects compared with a library, in order; with `measures`, only those with one of them."""
     return list(
         dict.fromkeys(
             comparison.subject
@@ -254,8 +254,8 @@ def subjects(comparisons: Comparisons, library: str | None, *measures: Measure) 
     )
 
 
-def select(comparisons: Comparisons, subject: str, library: str | None) -> ByMeasure:
-    """Return the comparisons of one subject with one library by measure."""
+def select_comparisons(comparisons: Comparisons, subject: str, library: str | None) -> ByMeasure:
+    """Return the comparisons of a subject with a library, by measure."""
     return {c.measure: c for c in comparisons if c.subject == subject and c.library == library}
 
 
@@ -286,13 +286,13 @@ def _format_tiny(value: float | None) -> str:
 
 
 def _format_pair(comparison: Comparison, format_value: Callable[[float], str]) -> str:
-    """Return Marquee's value and that of the peer, if there is one."""
+    """Return Marquee's value and, if there is a peer, the peer's value."""
     values = (comparison.ours,) if comparison.library is None else (comparison.ours, comparison.peer)
     return "/".join("-" if value is None else format_value(value) for value in values)
 
 
 def _format_seconds_with_spread(comparison: Comparison) -> str:
-    """Return the seconds of both sides, each ± half the range of its runs."""
+    """Return the seconds of both sides, each with ± half the range of its runs."""
     sides = ((comparison.ours, comparison.our_spread), (comparison.peer, comparison.peer_spread))
     return "/".join(
         "-" if value is None else format_seconds(value) + (f"±{format_seconds(spread / 2)}" if spread else "")

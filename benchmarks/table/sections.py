@@ -1,4 +1,4 @@
-"""Sections of the benchmark; each function runs one and yields its results as they arrive."""
+"""Sections of the benchmark; each function runs one section and yields its results as they arrive."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from statistics import mean, pstdev
 from tempfile import TemporaryDirectory
 
-from benchmarks.folds import N_FOLDS
+from benchmarks.fold_tables import N_FOLDS
 from benchmarks.machine import available_cores
 from benchmarks.process_jobs import Job
 from benchmarks.table.compared_algorithms import (
@@ -40,12 +40,12 @@ PEER_MODULE = ("-m", "benchmarks.table.peer_job")
 def compare_twin(
     settings: RunSettings, twin: TwinSpec, surprise: RunSeries | None = None
 ) -> Iterator[Comparison]:
-    """Compare an algorithm of Surprise with its twin: accuracy, time, memory, equal predictions.
+    """Compare an algorithm of Surprise with its twin: accuracy, time, memory, and difference of predictions.
 
     Args:
         settings: settings of all measurements.
         twin: algorithm to compare.
-        surprise: runs of Surprise, if they are done already.
+        surprise: runs of Surprise, if they are already done.
     """
     job = Job("fold", settings.folder, "marquee", twin.class_name, twin.parameters, cores=available_cores(2))
     pair = PairedRuns(twin.title, *_run_with_surprise(settings, job, surprise))
@@ -80,14 +80,14 @@ def run_surprise_in_parallel(settings: RunSettings, twins: list[TwinSpec]) -> di
 
 
 def compare_svd_fit(settings: RunSettings, surprise: RunSeries | None = None) -> Iterator[Comparison]:
-    """Compare the fit of SVD on one thread."""
+    """Compare the time to fit SVD on one thread."""
     job = Job("fold", settings.folder, "marquee", "SVD", SEEDED, cores=available_cores(1))
     pair = PairedRuns("SVD, float64, one thread", *_run_with_surprise(settings, job, surprise))
     yield pair.compare_seconds(Measure.FIT, SVD_FIT_SPEEDUP)
 
 
 def compare_five_folds(settings: RunSettings) -> Iterator[Comparison]:
-    """Compare SVD on five folds end to end with `cross_validate`, for its n_jobs of 1 (the default) and 2."""
+    """Compare SVD on five folds with Surprise's `cross_validate`, with n_jobs=1 (its default) and 2."""
     job = Job("folds", settings.folder, "marquee", "SVD", SEEDED, cores=available_cores(2))
     surprise_job = replace(job, library="surprise")
     ours, surprise = run_in_turn(replace(settings, n_folds=1), job, surprise_job)
@@ -98,7 +98,7 @@ def compare_five_folds(settings: RunSettings) -> Iterator[Comparison]:
 
 
 def measure_published_algorithms(settings: RunSettings) -> Iterator[Comparison]:
-    """Measure all published algorithms on five folds, without a peer: total seconds, and errors of each."""
+    """Measure all published algorithms on five folds, without a peer: total seconds, errors of each."""
     series = RunSeries()
     for _ in range(1 if settings.quick else REPEATS):
         series.run(Job("published", settings.folder, cores=available_cores(2)))
@@ -131,7 +131,7 @@ def _measure_model(settings: RunSettings, model: ModelSpec) -> Iterator[Comparis
 
 
 def measure_compilation(settings: RunSettings) -> Iterator[Comparison]:
-    """Measure how long compiling all kernels takes with an empty cache."""
+    """Measure the time to compile the kernels of the twins with an empty cache."""
     series = RunSeries()
     with TemporaryDirectory() as empty:
         series.run(Job("compile", settings.folder, cores=available_cores(1)), NUMBA_CACHE_DIR=empty)
@@ -140,7 +140,7 @@ def measure_compilation(settings: RunSettings) -> Iterator[Comparison]:
 
 
 def compare_peer(settings: RunSettings, peer: PeerSpec) -> Iterator[Comparison]:
-    """Compare an algorithm of another library with the nearest of Marquee's."""
+    """Compare an algorithm of another library with Marquee's most similar algorithm."""
     our_job = Job(
         peer.task, settings.folder, "marquee", peer.marquee_class, peer.marquee_parameters,
         cores=available_cores(peer.n_cores),
@@ -160,8 +160,8 @@ def compare_peer(settings: RunSettings, peer: PeerSpec) -> Iterator[Comparison]:
     yield pair.compare_waiting()
 
 
-def peers_problem(python: str) -> str | None:
-    """Return a message if the environment of the peers is missing, otherwise None."""
+def find_peers_problem(python: str) -> str | None:
+    """Return an error message if the environment of the peers is missing, otherwise None."""
     if Path(python).exists():
         return None
     return f"{python} not found; run `make peers`, or choose an environment with --peers-python"
@@ -182,7 +182,7 @@ def _without_peer(subject: str, series: RunSeries) -> PairedRuns:
 def _fold_errors(
     title: str, measure: Measure, errors: list[float], target: Target | None = None
 ) -> Comparison:
-    """Return an error as its mean over the folds, with its standard deviation as the spread."""
+    """Return the mean of an error over the folds, with its standard deviation as the spread."""
     return Comparison(
         title, measure, mean(errors), None, "stars", len(errors), library=None, our_spread=pstdev(errors),
         target=target,

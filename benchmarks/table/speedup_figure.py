@@ -1,4 +1,4 @@
-"""Bar chart of the seconds of Marquee and Surprise, with the speedup of each algorithm."""
+"""Bar chart of the seconds of Marquee and Surprise by algorithm, with the speedup."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,19 @@ from matplotlib.figure import Figure
 
 from benchmarks.plotting import MARQUEE_COLOR, MUTED_COLOR, PEER_COLOR, TEXT_COLOR
 from benchmarks.table.comparisons import SURPRISE, Comparison, Measure
-from benchmarks.table.result_tables import format_ratio, format_seconds, select, subjects
+from benchmarks.table.result_tables import format_ratio, format_seconds, list_subjects, select_comparisons
 
 BAR_HEIGHT = 0.38
 LABEL_ROOM = 5  # right end of the axis, as a multiple of the longest bar
 
 
 def draw_speedups(comparisons: Sequence[Comparison], title: str) -> Figure:
-    """Draw the end-to-end seconds of both libraries on a logarithmic axis, largest speedup on top."""
+    """Draw the end-to-end seconds of both libraries on a logarithmic axis, the largest speedup on top."""
     timings = [
         timing
-        for subject in subjects(comparisons, SURPRISE, Measure.RMSE)
-        if (timing := select(comparisons, subject, SURPRISE).get(Measure.END_TO_END)) and timing.ratio
+        for subject in list_subjects(comparisons, SURPRISE, Measure.RMSE)
+        if (timing := select_comparisons(comparisons, subject, SURPRISE).get(Measure.END_TO_END))
+        and timing.ratio
     ]
     timings.sort(key=lambda timing: timing.ratio or 0)
     figure = Figure(figsize=(8, 0.8 + 0.44 * len(timings)), layout="constrained")
@@ -47,7 +48,7 @@ def _draw_bars(axes: Axes, position: int, timing: Comparison) -> None:
 
 
 def _style_axes(axes: Axes, values: Sequence[float]) -> None:
-    """Remove ticks and frame: the seconds are printed beside the bars."""
+    """Remove ticks and frame, since the seconds are printed beside the bars."""
     axes.set_xscale("log")
     axes.margins(y=0.02)
     if values:

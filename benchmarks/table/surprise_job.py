@@ -1,8 +1,10 @@
-"""One measurement of scikit-surprise in its own process; imports neither Marquee's algorithms nor numba.
+"""Measurement of one job with scikit-surprise, in its own process.
+
+The module imports neither Marquee's algorithms nor numba.
 
     python -m benchmarks.table.surprise_job JOB.json RESULT.json
 
-Each task first does the same work on a toy, unmeasured, as `marquee_job` does.
+Like `marquee_job`, each task first does the same work on toy ratings, without measuring it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,15 +18,15 @@ import pandas as pd
 import surprise
 from surprise.model_selection import KFold, cross_validate
 
-from benchmarks.folds import N_FOLDS, read_fold, read_ratings, toy_ratings
-from benchmarks.process_jobs import Job, JobResult, serve_job
+from benchmarks.fold_tables import N_FOLDS, generate_toy_ratings, read_fold, read_ratings
+from benchmarks.process_jobs import Job, JobResult, run_requested_job
 from benchmarks.ratings import RATING_SCALE, SEED
 from benchmarks.stopwatch import Stopwatch, time_repeats
 from marquee.interactions.columns import ITEM, RATING, USER
 
 
 class FoldPredictions(NamedTuple):
-    """Predictions of the test part of a fold, and their errors."""
+    """Predictions for the test part of a fold, and their errors."""
 
     rmse: float
     mae: float
@@ -32,8 +34,8 @@ class FoldPredictions(NamedTuple):
 
 
 def run_fold(job: Job) -> JobResult:
-    """Measure an algorithm on one fold, from the table to the metrics."""
-    _predict_fold(job, toy_ratings(), toy_ratings(), Stopwatch())
+    """Measure an algorithm on one fold, from the ratings table to the metrics."""
+    _predict_fold(job, generate_toy_ratings(), generate_toy_ratings(), Stopwatch())
     train, test = read_fold(job.folder, job.fold)
     predictions, timings = time_repeats(job.repeats, partial(_predict_fold, job, train, test))
     return timings | {"fold": job.fold} | predictions._asdict()
@@ -56,7 +58,7 @@ def _predict_fold(job: Job, train: pd.DataFrame, test: pd.DataFrame, stopwatch: 
 
 def run_all_folds(job: Job) -> JobResult:
     """Measure `cross_validate` on all folds."""
-    _cross_validate(job, toy_ratings(), Stopwatch())
+    _cross_validate(job, generate_toy_ratings(), Stopwatch())
     mean_rmse, timings = time_repeats(job.repeats, partial(_cross_validate, job, read_ratings(job.folder)))
     return timings | {"rmse": mean_rmse}
 
@@ -87,4 +89,4 @@ TASKS: dict[str, Callable[[Job], JobResult]] = {"fold": run_fold, "folds": run_a
 
 if __name__ == "__main__":
     with redirect_stdout(StringIO()):  # Surprise prints to standard output
-        serve_job(TASKS)
+        run_requested_job(TASKS)

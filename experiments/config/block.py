@@ -10,6 +10,6 @@ PositiveFinite = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
 class ParamsBlock(BaseModel):
-    """Block of params.yaml: immutable; unknown keys are refused."""
+    """Immutable block of params.yaml that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""Blocks of params.yaml for the pipeline: one for each group of stages, from the data to the Bento."""
+"""Blocks of params.yaml for the pipeline, from the data to the Bento: one block per group of stages."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ class ItemColumnNames(ParamsBlock):
 
 
 class FileParams(ParamsBlock):
-    """Format of a user's own data, read with `data.source: file`."""
+    """Format of a user's own table, used with `data.source: file`."""
 
     columns: RatingColumnNames
     item_columns: ItemColumnNames
@@ -148,7 +148,7 @@ class SearchParams(ParamsBlock):
 
 
 class MeasureParams(ParamsBlock):
-    """Measurements of each candidate's best trial beyond prediction error."""
+    """Settings for the evaluation of each candidate's best trial."""
 
     top_n: int = Field(ge=1)
     relevance_threshold: float | None = None
@@ -176,7 +176,7 @@ class SelectParams(ParamsBlock):
 
 
 class ExportParams(ParamsBlock):
-    """Contents of the served model."""
+    """Content of the served model."""
 
     top_n: int = Field(ge=1)
 
@@ -200,12 +200,12 @@ def _check_bento_name(name: str) -> str:
 
 
 class RegisterParams(ParamsBlock):
-    """Entry of the model registry."""
+    """Name in the model registry."""
 
     model: Annotated[str, AfterValidator(_check_model_name)]
 
 
 class PackageParams(ParamsBlock):
-    """Entry of the Bento store."""
+    """Name in the Bento store."""
 
     bento: Annotated[str, AfterValidator(_check_bento_name)]

@@ -15,7 +15,7 @@ ShareDifference = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class GatewayParams(ParamsBlock):
-    """The gateways and the replicas of the champion behind them."""
+    """The gateways, and the champion's replicas behind them."""
 
     port: int = Field(ge=1, le=65535)
     replicas: int = Field(ge=1)
@@ -33,7 +33,7 @@ class GatewayParams(ParamsBlock):
 
 
 class MaxOddsRatioParams(ParamsBlock):
-    """Allowed odds ratio of each guardrail metric, canary to stable."""
+    """Highest allowed odds ratio of each guardrail metric, canary to stable."""
 
     errors: OddsRatio
     slow: OddsRatio
@@ -42,14 +42,14 @@ class MaxOddsRatioParams(ParamsBlock):
 
 
 class MaxIncreaseParams(ParamsBlock):
-    """Allowed increase of each list metric, canary over stable."""
+    """Highest allowed increase of each list metric, canary over stable."""
 
     popularity: ShareDifference
     overlap: ShareDifference
 
 
 class CanaryParams(ParamsBlock):
-    """The rollout of a challenger: steps, hypothesis, guardrails, and limits of time and users."""
+    """Rollout of a challenger: steps, hypothesis, guardrails, time limits and minimum numbers of users."""
 
     replicas: int = Field(ge=1)
     steps: tuple[float, ...] = Field(min_length=2)
@@ -85,7 +85,7 @@ class CanaryParams(ParamsBlock):
     def _check_margin_of_non_inferiority(self) -> Self:
         if self.hypothesis == "non-inferiority" and self.non_inferiority_margin == 0:
             raise ValueError(
-                "hypothesis: non-inferiority requires a non_inferiority_margin greater than 0, "
-                "the loss that is acceptable in units of the objective"
+                "hypothesis: non-inferiority requires a non_inferiority_margin greater than 0 "
+                "(the acceptable loss, in units of the objective)"
             )
         return self

@@ -1,4 +1,4 @@
-"""`Params`, the typed content of params.yaml, and the only reader of that file."""
+"""`Params`, the typed content of params.yaml, and `load_params`, the only reader of that file."""
 
 import difflib
 import re
@@ -26,9 +26,9 @@ from experiments.config.online import CanaryParams, GatewayParams
 from marquee.errors import ConfigError, one_line_message
 
 PARAMS_FILE = Path("params.yaml")
-MAX_VALUE_CHARACTERS = 60  # of an invalid value quoted in a message
+MAX_VALUE_CHARACTERS = 60  # longer values are abbreviated in messages
 
-# Pydantic adds the union member that it tried to the location of an error; it is not a key of the file.
+# Names of union members, which Pydantic adds to the location of an error; they are not keys of the file.
 UNION_MEMBERS = {"range", "list", "bool", "int", "float", "str"}
 UNION_REQUIREMENTS = {"bool": "must be a number, a string, true, false or null", "int": "must be a number"}
 
@@ -73,7 +73,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 def _summary(error: ValidationError) -> str:
     """Describe the first problem in one line, and count the other keys with a problem."""
     problems = error.errors()
-    # An unknown key is often a misspelled one, and then explains why another is missing.
+    # An unknown key is often a misspelling, which also explains why another key is missing.
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     others = {_dotted_key(problem["loc"]) for problem in problems} - {_dotted_key(first["loc"])}
     return _description(first) + (f" (and {len(others)} more)" if others else "")
@@ -100,7 +100,7 @@ def _requirement(problem: ErrorDetails) -> str:
 
 
 def _suggestion(location: Sequence[str | int]) -> str:
-    """Suggest the known key nearest to an unknown one; empty if none is similar."""
+    """Suggest the known key nearest to an unknown one; return an empty string if none is similar."""
     nearest = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
@@ -119,7 +119,7 @@ def _quoted(value: object) -> str:
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
-    """Return the keys of the block at a location of the file; empty if it is not a block."""
+    """Return the keys of the block at a location in the file, or an empty list if there is no block."""
     block: Any = Params
     for part in location:
         fields = {field.alias or name: field.annotation for name, field in block.model_fields.items()}

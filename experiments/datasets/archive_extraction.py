@@ -1,7 +1,7 @@
 """Safe extraction of selected members from an untrusted zip or tar archive.
 
-All members are checked before anything is written, and the bytes are counted during extraction, because
-headers can be false.
+All members are checked before anything is written. The bytes are counted again during extraction, because the
+sizes in the headers may be false.
 """
 
 import lzma
@@ -18,7 +18,7 @@ from typing import IO, Protocol
 from marquee.errors import SourceError, one_line_message
 
 BLOCK_BYTES = 1 << 20
-MIN_BYTES_OF_RATIO_CHECK = 1 << 20  # a small file may well compress a thousandfold
+MIN_BYTES_OF_RATIO_CHECK = 1 << 20  # even a harmless small file may compress a thousandfold
 MAX_LISTED_NAMES = 5
 ADVICE = "if you trust it, unpack it yourself and set data.path to the folder"
 
@@ -27,8 +27,8 @@ ADVICE = "if you trust it, unpack it yourself and set data.path to the folder"
 class ArchiveLimits:
     """Limits that an archive must not exceed."""
 
-    bytes: int = 8 << 30  # unpacked
-    ratio: float = 200.0  # unpacked to packed size
+    bytes: int = 8 << 30  # unpacked size
+    ratio: float = 200.0  # unpacked size divided by packed size
     members: int = 10_000
 
 
@@ -43,14 +43,14 @@ class ArchiveMember:
     problem: str | None = None
 
 
-class OpenArchive(Protocol):
+class ArchiveReader(Protocol):
     """Common interface of zip and tar archives."""
 
-    def members(self) -> Iterator[ArchiveMember]:
-        """Yield all members in their order."""
+    def iter_members(self) -> Iterator[ArchiveMember]:
+        """Yield the headers of all members, in archive order."""
 
-    def open(self, name: str) -> AbstractContextManager[IO[bytes]]:
-        """Open a member for reading."""
+    def open_member(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Open a member for reading bytes."""
 
     def close(self) -> None:
         """Close the archive."""
@@ -60,13 +60,13 @@ class _ZipArchive:
     def __init__(self, path: Path) -> None:
         self._zip = zipfile.ZipFile(path)
 
-    def members(self) -> Iterator[ArchiveMember]:
+    def iter_members(self) -> Iterator[ArchiveMember]:
         for info in self._zip.infolist():
             problem = "is a link" if stat.S_ISLNK(info.external_attr >> 16) else None
             problem = "is encrypted" if info.flag_bits & 0x1 else problem
             yield ArchiveMember(info.filename, info.file_size, info.compress_size, not info.is_dir(), problem)
 
-    def open(self, name: str) -> IO[bytes]:
+    def open_member(self, name: str) -> IO[bytes]:
         return self._zip.open(name)
 
     def close(self) -> None:
@@ -76,14 +76,14 @@ class _ZipArchive:
 class _TarArchive:
     def __init__(self, path: Path) -> None:
         self._tar = tarfile.open(path)  # noqa: SIM115  # closed by `close`
-        self._packed_size = path.stat().st_size
+        self._packed_size = path.stat().st_size  # a tar is compressed as a whole
 
-    def members(self) -> Iterator[ArchiveMember]:
+    def iter_members(self) -> Iterator[ArchiveMember]:
         for info in self._tar:
             problem = None if info.isreg() or info.isdir() else "is a link or a device"
             yield ArchiveMember(info.name, info.size, self._packed_size, info.isreg(), problem)
 
-    def open(self, name: str) -> IO[bytes]:
+    def open_member(self, name: str) -> IO[bytes]:
         stream = self._tar.extractfile(name)
         if stream is None:
             raise tarfile.TarError(f"{name} is not a file")
@@ -101,8 +101,8 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def list_files(path: Path, limits: ArchiveLimits | None = None) -> list[str]:
-    """Return the paths of the files in an archive.
+def list_archive_files(path: Path, limits: ArchiveLimits | None = None) -> list[str]:
+    """Return the names of the files in an archive, as paths within it.
 
     Raises:
         SourceError: the archive cannot be read, has an unsafe member, or exceeds a limit.
@@ -112,7 +112,7 @@ def list_files(path: Path, limits: ArchiveLimits | None = None) -> list[str]:
         return [member.name for member in members if member.is_file]
 
 
-def extract(
+def extract_members(
     path: Path, file_names: Mapping[str, str], folder: Path, limits: ArchiveLimits | None = None
 ) -> None:
     """Write selected members of an archive into a folder.
@@ -131,26 +131,30 @@ def extract(
         files = {member.name: member for member in _checked_members(path, archive, limits) if member.is_file}
         for name, file_name in file_names.items():
             if name not in files:
-                raise SourceError(f"{path} does not contain {name} (its files: {list_some(list(files))})")
-            with archive.open(name) as stream:
-                _write(path, stream, files[name], folder / file_name, limits)
+                raise SourceError(
+                    f"{path} does not contain {name} (its files: {format_name_list(list(files))})"
+                )
+            with archive.open_member(name) as stream:
+                _write_member(path, stream, files[name], folder / file_name, limits)
 
 
-def list_some(names: Sequence[str]) -> str:
-    """Join the first few names for a message.
+def format_name_list(names: Sequence[str]) -> str:
+    """Join names for a message: the first few, and the number of the others.
 
-    >>> list_some(["a", "b", "c", "d", "e", "f", "g"])
+    >>> format_name_list(["a", "b", "c", "d", "e", "f", "g"])
     'a, b, c, d, e and 2 more'
     """
+    if not names:
+        return "none"
     n_more = len(names) - MAX_LISTED_NAMES
-    return ", ".join(names[:MAX_LISTED_NAMES]) + (f" and {n_more} more" if n_more > 0 else "") or "none"
+    return ", ".join(names[:MAX_LISTED_NAMES]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
-def _checked_members(path: Path, archive: OpenArchive, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
-    """Yield the members; a tar is read no further than its first unsafe member."""
+def _checked_members(path: Path, archive: ArchiveReader, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
+    """Check and yield each member; a tar is read no further than its first unsafe member."""
     names: set[str] = set()
     total = 0
-    for member in archive.members():
+    for member in archive.iter_members():
         problem = member.problem or _path_problem(member.name)
         if member.name in names:
             problem = problem or "occurs twice"
@@ -167,7 +171,7 @@ def _checked_members(path: Path, archive: OpenArchive, limits: ArchiveLimits) ->
 
 
 def _path_problem(name: str) -> str | None:
-    """Return the reason if a path could lead out of the target folder, else None."""
+    """Return the reason why a path could lead out of the target folder, or None."""
     slashes = name.replace("\\", "/")
     if slashes.startswith("/") or (len(name) > 1 and name[1] == ":") or "\0" in name:
         return "has an absolute path"
@@ -185,8 +189,10 @@ def _check_size(path: Path, total: int, size: int, packed_size: int, limits: Arc
         raise SourceError(f"{path} is not safe to unpack: it unpacks to more than {excess}; {ADVICE}")
 
 
-def _write(path: Path, stream: IO[bytes], member: ArchiveMember, target: Path, limits: ArchiveLimits) -> None:
-    """Copy one member into a new file, and check the number of bytes read."""
+def _write_member(
+    path: Path, stream: IO[bytes], member: ArchiveMember, target: Path, limits: ArchiveLimits
+) -> None:
+    """Copy one member into a new file, and check its size."""
     n_written = 0
     packed_size = min(member.packed_size, path.stat().st_size)
     with target.open("xb") as file:
@@ -202,8 +208,8 @@ def _write(path: Path, stream: IO[bytes], member: ArchiveMember, target: Path, l
 
 
 @contextmanager
-def _open_archive(path: Path) -> Iterator[OpenArchive]:
-    """Open an archive; errors of the libraries become a SourceError, also while it is read."""
+def _open_archive(path: Path) -> Iterator[ArchiveReader]:
+    """Open an archive; library errors become a SourceError, including those raised while it is read."""
     try:
         with closing(_ZipArchive(path) if zipfile.is_zipfile(path) else _TarArchive(path)) as archive:
             yield archive

@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from experiments.datasets.tables import TableFormat
+from experiments.datasets.table_format import TableFormat
 from marquee.errors import ConfigError, DataError
 
 COMMON_SEPARATORS = ("::", "\t", ";", "|", ",")
-SUBSTITUTE_SEPARATOR = "\x1f"  # one byte in place of a separator of several
+SUBSTITUTE_SEPARATOR = "\x1f"  # replaces a separator of several characters; parsers accept one only
 MAX_LISTED_COLUMNS = 12
 
 
@@ -27,10 +27,10 @@ def split_fields(line: str, separator: str, *, quoted: bool) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
 
 
-def column_positions(
+def find_column_positions(
     path: Path, first_line: str, table_format: TableFormat, optional: Collection[str]
 ) -> dict[str, int]:
-    """Return the position of each column, from 0, by raw column name; absent optional columns are left out.
+    """Return the position of each column, from 0, by raw column name, without absent optional columns.
 
     Args:
         path: the file, for messages.
@@ -67,7 +67,7 @@ def missing_column_message(path: Path, names: Sequence[str], column: str, table_
     listed = ", ".join(names[:MAX_LISTED_COLUMNS]) + (", ..." if len(names) > MAX_LISTED_COLUMNS else "")
     return (
         f"{path} has no column {source_name!r}, only {listed}{hint} "
-        f"set {table_format.columns_key}.{column} to the name of the {column} column"
+        f"set {table_format.columns_params_key}.{column} to the name of the {column} column"
     )
 
 
@@ -109,12 +109,13 @@ def _explain_missing_column(path: Path, fields: list[str], column: str, table_fo
     if not table_format.header:
         return (
             f"{path} has only {len(fields)} columns, expected the {column} in column "
-            f"{table_format.columns[column]}; correct {table_format.columns_key}"
+            f"{table_format.columns[column]}; correct {table_format.columns_params_key}"
         )
+    # Ids, ratings and times end in a digit; column names rarely do.
     looks_like_a_row = all(re.fullmatch(r"[-+.\w]*\d", field) for field in fields)
     if looks_like_a_row and not set(fields) & set(table_format.columns.values()):
         return (
             f"{path} has no header (its first line is {', '.join(fields[:4])}, ...); set data.file.header "
-            f"to false and give column numbers in {table_format.columns_key}"
+            f"to false and give column numbers in {table_format.columns_params_key}"
         )
     return missing_column_message(path, fields, column, table_format)

@@ -1,8 +1,8 @@
 """Reader of delimited text: returns columns of text, each row with its line number.
 
-PyArrow splits the file if every line is one row. If a quoted field contains line ends, or a quotation mark is
-never closed, PyArrow finds fewer rows than lines. Then Python's csv module reads record by record. It is
-about twenty times slower, but an unclosed quotation mark spoils only its own line.
+PyArrow reads the file if every line is one row. If a quoted field contains line ends, or a quotation mark is
+never closed, PyArrow finds fewer rows than lines; then Python's csv module reads the file record by record.
+That is about twenty times slower, but an unclosed quotation mark spoils only its own line.
 """
 
 import csv
@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from experiments.datasets.csv_header import SUBSTITUTE_SEPARATOR, column_positions, split_fields
-from experiments.datasets.encoding import (
-    TextScan,
-    lines_by_number,
-    numbered_lines,
+from experiments.datasets.csv_header import SUBSTITUTE_SEPARATOR, find_column_positions, split_fields
+from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
+from experiments.datasets.text_lines import (
+    TextFileStats,
+    iter_numbered_lines,
     open_decompressed,
-    scan_text,
+    read_lines_by_number,
+    validate_and_count_lines,
 )
-from experiments.datasets.tables import ArrowColumn, RawTable, TableFormat
 from marquee.errors import DataError, one_line_message
-from marquee.interactions.raw_schema import LINE, PARSE_ERROR
+from marquee.interactions.raw_columns import LINE, PARSE_ERROR
 
 BLOCK_BYTES = 4 << 20
 ROWS_PER_BATCH = 1 << 17
@@ -41,25 +41,25 @@ def read_csv(path: Path, table_format: TableFormat, optional: Collection[str]) -
         ConfigError: the file has no header and a column is not given by its number.
         DataError: the file is empty, damaged or not text, or lacks a column that is not optional.
     """
-    scan = scan_text(path, table_format.encoding)
-    positions = column_positions(path, scan.first_line, table_format, optional)
-    columns = read_csv_columns(path, table_format, positions, scan)
-    return RawTable(columns, partial(lines_by_number, path, table_format.encoding))
+    stats = validate_and_count_lines(path, table_format.encoding)
+    positions = find_column_positions(path, stats.first_line, table_format, optional)
+    columns = read_csv_columns(path, table_format, positions, stats)
+    return RawTable(columns, partial(read_lines_by_number, path, table_format.encoding))
 
 
 def read_csv_columns(
-    path: Path, table_format: TableFormat, positions: Mapping[str, int], scan: TextScan
+    path: Path, table_format: TableFormat, positions: Mapping[str, int], stats: TextFileStats
 ) -> pa.Table:
     """Read the columns at the given positions (by raw column name) of every row, in file order.
 
     Returns:
-        line (int64), the columns (str), and parse_error (str): reason why the line is not a row, else null.
+        line (int64), the columns (str), and parse_error (str): the reason if a line is not a row, else null.
 
     Raises:
         DataError: the file cannot be split into rows.
     """
-    n_fields = len(split_fields(scan.first_line, table_format.separator, quoted=table_format.quoted))
-    quoted = table_format.quoted and scan.n_quotes > 0
+    n_fields = len(split_fields(stats.first_line, table_format.separator, quoted=table_format.quoted))
+    quoted = table_format.quoted and stats.n_quotes > 0
     n_header_lines = int(table_format.header)
     try:
         rows, rejected = _read_with_arrow(path, table_format, positions, n_fields, quoted=quoted)
@@ -67,8 +67,8 @@ def read_csv_columns(
         if not quoted:
             raise DataError(f"{path} cannot be split into rows: {one_line_message(error)}") from None
     else:
-        one_row_per_line = rows.num_rows + len(rejected) == scan.n_lines - n_header_lines
-        if not quoted or (one_row_per_line and scan.n_quotes % 2 == 0):
+        one_row_per_line = rows.num_rows + len(rejected) == stats.n_lines - n_header_lines
+        if not quoted or (one_row_per_line and stats.n_quotes % 2 == 0):
             return _number_lines(rows, rejected, first_line=1 + n_header_lines)
     return pa.concat_tables(list(_read_with_python(path, table_format, positions, n_fields)))
 
@@ -76,7 +76,7 @@ def read_csv_columns(
 def _read_with_arrow(
     path: Path, table_format: TableFormat, positions: Mapping[str, int], n_fields: int, *, quoted: bool
 ) -> tuple[pa.Table, dict[int, str]]:
-    """Return the rows, and the parse error of each rejected line by its number."""
+    """Return the rows, and the parse error of each rejected line by line number."""
     rejected: dict[int, str] = {}
 
     def reject(row: Any) -> str:
@@ -108,7 +108,7 @@ def _read_with_arrow(
 
 
 def _number_lines(rows: pa.Table, rejected: Mapping[int, str], first_line: int) -> pa.Table:
-    """Give each row its line number, and put rejected lines back in their places."""
+    """Add the line number of each row, and put rejected lines back in their places."""
     lines = np.arange(first_line, first_line + rows.num_rows + len(rejected))
     rejected_lines = np.fromiter(sorted(rejected), np.int64, len(rejected))
     row_lines = np.delete(lines, rejected_lines - first_line)
@@ -128,8 +128,8 @@ def _raw_columns(lines: Any, columns: list[ArrowColumn], errors: ArrowColumn, na
 def _read_with_python(
     path: Path, table_format: TableFormat, positions: Mapping[str, int], n_fields: int
 ) -> Iterator[pa.Table]:
-    """Yield the rows in batches; at least one, which may be empty."""
-    records = _records(numbered_lines(path, table_format.encoding), table_format.separator)
+    """Yield the rows in batches: at least one batch, which may be empty."""
+    records = _records(iter_numbered_lines(path, table_format.encoding), table_format.separator)
     if table_format.header:
         next(records)
     while True:
@@ -165,7 +165,7 @@ def _field_count_error(expected: int, actual: int) -> str:
 
 
 def _records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield line number and fields of each record; no fields (None) if a quotation mark is never closed."""
+    """Yield the line number and fields of each record; None as fields if a quotation mark is never closed."""
     unread: deque[tuple[int, str]] = deque()
 
     def next_line() -> tuple[int, str] | None:
@@ -178,7 +178,7 @@ def _records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple
             record.append(following)
             fields = _record_fields([text for _, text in record], separator)
         if fields is None:
-            unread.extendleft(reversed(record[1:]))
+            unread.extendleft(reversed(record[1:]))  # these lines are records of their own
         yield line[0], fields
 
 
@@ -204,7 +204,7 @@ def _record_fields(lines: list[str], separator: str) -> list[str] | None:
 class _SubstitutingStream:
     """Byte stream with SUBSTITUTE_SEPARATOR in place of a separator of several bytes."""
 
-    closed = False
+    closed = False  # attribute that pa.PythonFile requires
 
     def __init__(self, stream: IO[bytes], separator: bytes) -> None:
         self._stream = stream
@@ -223,4 +223,4 @@ class _SubstitutingStream:
                 return output
 
     def close(self) -> None:
-        """Do nothing: the underlying stream is closed by its owner."""
+        """Do nothing; the owner of the underlying stream closes it."""

@@ -3,7 +3,7 @@
 cache/ml-1m.zip          complete and verified
 cache/ml-1m.zip.part     bytes received so far
 cache/ml-1m.zip.lock     held by the process that downloads
-cache/ml-….zip.md5       published checksum of an archive that changes
+cache/ml-….zip.md5       published checksum, if the archive changes from time to time
 """
 
 import logging
@@ -41,14 +41,14 @@ def fetch_archive(release: MovieLensRelease, cache: Path, inbox: Path, base_url:
     Args:
         release: release to fetch.
         cache: the cache folder; created if it does not exist.
-        inbox: folder that error messages name for archives downloaded by hand.
-        base_url: the folder of the archives on the server.
+        inbox: folder for archives downloaded by hand; error messages mention it.
+        base_url: URL of the folder that contains the archives.
 
     Raises:
         SourceError: the archive cannot be downloaded or stored, or its checksum is wrong.
     """
-    archive = cache / release.archive
-    url = f"{base_url}/{release.archive}"
+    archive = cache / release.archive_name
+    url = f"{base_url}/{release.archive_name}"
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with file_lock(archive.with_name(f"{archive.name}.lock")):
@@ -57,18 +57,18 @@ def fetch_archive(release: MovieLensRelease, cache: Path, inbox: Path, base_url:
     except httpx.HTTPError as error:
         raise SourceError(
             f"cannot download {url}: {_reason(error)}; run the command again to resume, "
-            f"or put {release.archive} into {inbox}/ yourself"
+            f"or put {release.archive_name} into {inbox}/ yourself"
         ) from None
     except OSError as error:
         raise SourceError(
             f"cannot use {cache} as the download cache: {error}; set MARQUEE_CACHE to a writable folder, "
-            f"or put {release.archive} into {inbox}/ yourself"
+            f"or put {release.archive_name} into {inbox}/ yourself"
         ) from None
     return archive
 
 
 def _is_verified(archive: Path, release: MovieLensRelease) -> bool:
-    """Return True if the cache has the archive as published; a damaged one is deleted."""
+    """Return True if the cache has the archive as published; delete a damaged archive."""
     checksum_file = _checksum_file(archive)
     expected = release.md5 or (checksum_file.read_text() if checksum_file.exists() else None)
     if not archive.exists() or expected is None:
@@ -99,7 +99,7 @@ def _download(release: MovieLensRelease, archive: Path, url: str) -> None:
 
 
 def _receive(client: httpx.Client, url: str, part: Path) -> None:
-    """Append the missing bytes to the .part file; start over if the server cannot resume."""
+    """Append the missing bytes to the .part file, or download it again if the server cannot resume."""
     n_bytes = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={n_bytes}-"} if n_bytes else {})
     with client.stream("GET", url, headers=headers) as response:
@@ -154,7 +154,7 @@ def _published_md5(client: httpx.Client, url: str) -> str:
 
 
 def _checksum_file(archive: Path) -> Path:
-    """Return the path of the published checksum of an archive that changes."""
+    """Return the path of the checksum that was published when the archive was downloaded."""
     return archive.with_name(f"{archive.name}.md5")
 
 

@@ -1,4 +1,4 @@
-"""Digest of a folder of raw files, equal to DVC's, so runs, models and dvc.lock show the same value.
+"""Digest of a folder of raw files, equal to DVC's, so that runs, models and dvc.lock show the same value.
 
 DVC hashes a folder as the MD5 of a JSON list of its files, sorted by path, and appends ".dir"
 (`dvc_data.hashfile.tree.Tree.as_bytes` and `.digest`).
@@ -22,7 +22,7 @@ class RawFile:
 
 
 def list_raw_files(folder: Path) -> list[RawFile]:
-    """Return every file below a folder, sorted by name."""
+    """Return every file below a folder with its size and MD5, sorted by name."""
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return [RawFile(name, paths[name].stat().st_size, md5_of(paths[name])) for name in sorted(paths)]
 

@@ -7,7 +7,7 @@ to time, so its checksum is downloaded with it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from experiments.datasets.tables import TableFormat
+from experiments.datasets.table_format import TableFormat
 from marquee.interactions.columns import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens"
@@ -19,15 +19,15 @@ class MovieLensRelease:
 
     name: str
     md5: str | None  # None: published beside the archive, because it changes
-    folder: str  # path in the archive
-    ratings_member: str  # path in that folder
+    folder: str  # folder of all members in the archive
+    ratings_member: str  # path in that folder; the same for the items
     items_member: str
     ratings: TableFormat
     items: TableFormat
     scale: tuple[float, float] = (0.5, 5.0)
 
     @property
-    def archive(self) -> str:
+    def archive_name(self) -> str:
         """File name of the archive."""
         return f"{self.name}.zip"
 
@@ -48,17 +48,17 @@ ITEM_NUMBERS_100K = {ITEM: "1", TITLE: "2"} | {
 }
 
 
-def _plain(
+def _plain_text_format(
     columns: Mapping[str, str], separator: str, encoding: str = "utf-8", genre_flags: tuple[str, ...] = ()
 ) -> TableFormat:
-    """Return the format of a file without header and quotation, as used until 10M."""
+    """Return the format used up to MovieLens 10M: no header, and no quotation marks."""
     return TableFormat(
         columns, separator, header=False, encoding=encoding, quoted=False, genre_flags=genre_flags
     )
 
 
 def _csv_release(name: str, md5: str | None) -> MovieLensRelease:
-    """Return a release in the form used since 20M: two CSV files with headers, half stars."""
+    """Return a release in the format used since MovieLens 20M: two CSV files with headers, half stars."""
     formats = TableFormat(RATING_NAMES), TableFormat(ITEM_NAMES)
     return MovieLensRelease(name, md5, name, "ratings.csv", "movies.csv", *formats)
 
@@ -66,20 +66,20 @@ def _csv_release(name: str, md5: str | None) -> MovieLensRelease:
 _ALL_RELEASES = (
     MovieLensRelease(
         "ml-100k", "0e33842e24a9c977be4e0107933c0723", "ml-100k", "u.data", "u.item",
-        _plain(RATING_NUMBERS, "\t"),
-        _plain(ITEM_NUMBERS_100K, "|", "latin-1", GENRES_100K),
+        _plain_text_format(RATING_NUMBERS, "\t"),
+        _plain_text_format(ITEM_NUMBERS_100K, "|", "latin-1", GENRES_100K),
         WHOLE_STARS,
     ),
     MovieLensRelease(
         "ml-1m", "c4d9eecfca2ab87c1945afe126590906", "ml-1m", "ratings.dat", "movies.dat",
-        _plain(RATING_NUMBERS, "::", "latin-1"),
-        _plain(ITEM_NUMBERS, "::", "latin-1"),
+        _plain_text_format(RATING_NUMBERS, "::", "latin-1"),
+        _plain_text_format(ITEM_NUMBERS, "::", "latin-1"),
         WHOLE_STARS,
     ),
     MovieLensRelease(
         "ml-10m", "ce571fd55effeba0271552578f2648bd", "ml-10M100K", "ratings.dat", "movies.dat",
-        _plain(RATING_NUMBERS, "::"),
-        _plain(ITEM_NUMBERS, "::"),
+        _plain_text_format(RATING_NUMBERS, "::"),
+        _plain_text_format(ITEM_NUMBERS, "::"),
     ),
     _csv_release("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
     _csv_release("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),

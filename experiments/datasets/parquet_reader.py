@@ -1,4 +1,4 @@
-"""Parquet reader: converts columns to the types a text file would give; ids of any type become strings."""
+"""Reader of Parquet files: ids of any type become strings, as in text; ratings and times stay numbers."""
 
 import json
 from collections.abc import Collection
@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from experiments.datasets.csv_header import missing_column_message, repeated_column_message
-from experiments.datasets.tables import ArrowColumn, RawTable, TableFormat
+from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
 from marquee.errors import DataError, one_line_message
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
-from marquee.interactions.raw_schema import LINE, PARSE_ERROR
+from marquee.interactions.raw_columns import LINE, PARSE_ERROR
 
 NUMERIC_TYPES = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_timestamp)
 
@@ -45,7 +45,7 @@ def read_parquet(path: Path, table_format: TableFormat, optional: Collection[str
 def _source_names(
     path: Path, names: list[str], table_format: TableFormat, optional: Collection[str]
 ) -> dict[str, str]:
-    """Return the file's name of each raw column that it contains."""
+    """Return the name in the file of each raw column that the file contains."""
     present: dict[str, str] = {}
     for column, source_name in table_format.columns.items():
         count = names.count(source_name)
@@ -59,7 +59,7 @@ def _source_names(
 
 
 def _convert(values: ArrowColumn, column: str) -> ArrowColumn:
-    """Convert a column: ratings and times stay numbers, others become text, and missing ids become empty."""
+    """Convert a column: ratings and times stay numbers, others become text, missing ids become empty."""
     if pa.types.is_dictionary(values.type):
         values = pc.cast(values, values.type.value_type)
     if column in (RATING, TIMESTAMP):

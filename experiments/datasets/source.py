@@ -1,11 +1,11 @@
-"""Source of the raw data: fetched into a folder that contains only the files to read, under plain names.
+"""Fetches the source of the raw data into a folder that contains only the files to read, under plain names.
 
     demo     generated
-    ml-*     data.path (archive or unpacked folder), else the download cache, else GroupLens
-    file     data.path (archive, folder, or the table itself)
+    ml-*     from data.path (archive or unpacked folder), else from the download cache, else from GroupLens
+    file     from data.path (archive, folder, or the table itself)
 
-If data.path is the inbox and the source is not there, it is downloaded. If any other path lacks the source,
-that is an error.
+If the inbox lacks a MovieLens release, it is downloaded. If any other data.path lacks the source, that is an
+error.
 """
 
 import logging
@@ -19,7 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.config.offline import DataParams, DemoParams, FileParams
-from experiments.datasets.archive_extraction import extract, is_archive, list_files, list_some
+from experiments.datasets.archive_extraction import (
+    extract_members,
+    format_name_list,
+    is_archive,
+    list_archive_files,
+)
 from experiments.datasets.download import default_cache_folder, fetch_archive
 from experiments.datasets.movielens import BASE_URL, RELEASES, MovieLensRelease
 from marquee.errors import SourceError
@@ -27,7 +32,7 @@ from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import md5_of
 from marquee.interactions.columns import ITEM_COLUMNS, RATING_COLUMNS
 from marquee.seeds import seed_for
-from marquee.synthetic import SyntheticSpec, generate
+from marquee.synthetic import SyntheticSpec, generate_dataset
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +53,14 @@ class FetchedFiles:
 def fetch_source(
     data: DataParams, seed: int, target: Path, cache: Path | None = None, base_url: str = BASE_URL
 ) -> FetchedFiles:
-    """Replace the target folder by the files of a source.
+    """Replace the content of the target folder with the files of a source.
 
     Args:
         data: the source and its location.
         seed: root seed of the demo.
-        target: the folder; it keeps its old content if the source cannot be fetched.
-        cache: the download cache; None: the user's.
-        base_url: the folder of the archives on GroupLens's server.
+        target: the folder. It keeps its old content if the source cannot be fetched.
+        cache: the download cache; None: the default of this user.
+        base_url: URL of the folder that contains GroupLens's archives.
 
     Raises:
         SourceError: the source is missing or cannot be read, or an archive has the wrong checksum.
@@ -81,7 +86,7 @@ def source_rating_scale(data: DataParams) -> tuple[float, float]:
 
 def _generate_demo(demo: DemoParams, seed: int, folder: Path) -> FetchedFiles:
     spec = SyntheticSpec(demo.n_ratings, n_users=demo.n_users, n_items=demo.n_items, step=demo.step)
-    dataset = generate(spec, seed_for(seed, "demo"))
+    dataset = generate_dataset(spec, seed_for(seed, "demo"))
     ratings, items = dataset.ratings[list(RATING_COLUMNS)], dataset.items[list(ITEM_COLUMNS)]
     for name, frame in (("ratings", ratings), ("items", items)):
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet")
@@ -89,14 +94,14 @@ def _generate_demo(demo: DemoParams, seed: int, folder: Path) -> FetchedFiles:
 
 
 def _local_location(release: MovieLensRelease, path: Path) -> Path | None:
-    """Return the archive or folder of a release at data.path, or None if data.path is an inbox without it."""
+    """Return the archive or folder of a release at data.path, or None if it is missing from the inbox."""
     if path.is_file():
         if not is_archive(path):
             raise SourceError(
                 f"{path} is not an {release.name} archive; to read a table, set data.source: file"
             )
         return path
-    for archive_or_folder in (path / release.archive, path / release.folder, path / release.name, path):
+    for archive_or_folder in (path / release.archive_name, path / release.folder, path / release.name, path):
         if archive_or_folder.is_file() or (archive_or_folder / release.ratings_member).is_file():
             return _check_inside(archive_or_folder, path)
     if path == INBOX:
@@ -104,7 +109,7 @@ def _local_location(release: MovieLensRelease, path: Path) -> Path | None:
     if not path.is_dir():
         raise SourceError(f"{path} does not exist; set data.path to the {release.name} archive or folder")
     raise SourceError(
-        f"{path} contains neither {release.archive} nor {release.ratings_member}; "
+        f"{path} contains neither {release.archive_name} nor {release.ratings_member}; "
         f"set data.path to the {release.name} archive or folder"
     )
 
@@ -122,7 +127,7 @@ def _fetch_release(release: MovieLensRelease, location: Path, target: Path) -> F
         log.warning(
             "%s is not the archive that GroupLens published: its MD5 is not %s", location, release.md5
         )
-    extract(location, {f"{release.folder}/{name}": name for name in (ratings, items)}, target)
+    extract_members(location, {f"{release.folder}/{name}": name for name in (ratings, items)}, target)
     return FetchedFiles(ratings, items)
 
 
@@ -143,24 +148,24 @@ def _fetch_own_data(path: Path, file: FileParams, target: Path) -> FetchedFiles:
         for name, file_name in file_names.items():
             _copy(_check_inside(path / name, path), target / file_name)
     else:
-        extract(path, file_names, target)
+        extract_members(path, file_names, target)
     return FetchedFiles(file_names[ratings], None if items is None else file_names[items])
 
 
 def _find_members(path: Path, file: FileParams) -> tuple[str, str | None]:
     """Return the paths of the ratings and the items in an archive or folder."""
-    names = _files_in_folder(path, file) if path.is_dir() else list_files(path)
+    names = _files_in_folder(path, file) if path.is_dir() else list_archive_files(path)
     ratings = _find_member(path, names, file.ratings_member, "ratings")
     if ratings is None:
         raise SourceError(
-            f"{path} contains no table named ratings.* (its files: {list_some(names)}); add ratings.csv, "
-            f"or set data.path or data.file.ratings_member"
+            f"{path} contains no table named ratings.* (its files: {format_name_list(names)}); "
+            f"add ratings.csv, or set data.path or data.file.ratings_member"
         )
     return ratings, _find_member(path, names, file.items_member, "items")
 
 
 def _files_in_folder(folder: Path, file: FileParams) -> list[str]:
-    """Return the files in a folder, and the members of params.yaml that are in subfolders."""
+    """Return the files in a folder, and the members named in params.yaml that are in its subfolders."""
     members = (file.ratings_member, file.items_member)
     configured = {name for name in members if name and (folder / name).is_file()}
     return sorted(configured | {entry.name for entry in folder.iterdir() if entry.is_file()})
@@ -169,13 +174,13 @@ def _files_in_folder(folder: Path, file: FileParams) -> list[str]:
 def _find_member(
     path: Path, names: Sequence[str], member: str | None, stem: Literal["ratings", "items"]
 ) -> str | None:
-    """Return the member given by params.yaml, else the only table with the given stem, else None."""
+    """Return the member named in params.yaml, else the only table with the given stem, else None."""
     if member is not None:
         matches = [name for name in names if name == member]
         matches = matches or [name for name in names if name.endswith(f"/{member}")]
         if not matches:
             raise SourceError(
-                f"{path} does not contain {member} (its files: {list_some(names)}); "
+                f"{path} does not contain {member} (its files: {format_name_list(names)}); "
                 f"correct data.file.{stem}_member"
             )
     else:
@@ -183,7 +188,7 @@ def _find_member(
         matches = [name for name in names if PurePosixPath(name).name.lower() in file_names]
     if len(matches) > 1:
         raise SourceError(
-            f"{path} contains several candidate files ({list_some(matches)}); "
+            f"{path} contains several candidate files ({format_name_list(matches)}); "
             f"choose one with data.file.{stem}_member"
         )
     return matches[0] if matches else None
@@ -201,7 +206,7 @@ def _check_inside(path: Path, folder: Path) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy the content of a file; a link is followed."""
+    """Copy the content of a file; links are followed."""
     try:
         shutil.copyfile(source, target)
     except OSError as error:

@@ -1,7 +1,8 @@
 """Evaluation of each candidate's best trial on the folds of the search.
 
 Folds are evaluated in parallel. The cost is measured afterwards, on one fold, with nothing else running. If
-the evaluation of a candidate fails (usually out of memory), the reason is recorded and the others continue.
+the evaluation of a candidate fails (usually because memory runs out), the reason is recorded, and the other
+candidates are still evaluated.
 """
 
 import time
@@ -20,14 +21,14 @@ from experiments.evaluation.candidate_record import (
     MetricValues,
     SplitComparison,
 )
-from experiments.evaluation.cross_validation import FoldData, Folds, Seeds, fold_seeds, train_on_folds
+from experiments.evaluation.cross_validation import FoldData, Folds, FoldSeeds, fold_seeds, train_on_folds
 from experiments.evaluation.leakage import SplitPair
 from experiments.evaluation.model_evaluation import (
     EvaluationProtocol,
     ModelEvaluation,
     evaluate_model,
     has_relevant_items,
-    recommend,
+    recommend_to_all_users,
 )
 from experiments.evaluation.peak_memory import measure_peak_memory
 from experiments.search.trials import Trial, describe_error
@@ -42,7 +43,7 @@ from marquee.seeds import seed_for
 
 T = TypeVar("T")
 LearningCurve = tuple[tuple[int, float], ...]  # (epoch, error)
-MICRO = 1e-6
+SECONDS_PER_MICROSECOND = 1e-6
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class EvaluationContext:
     folds: Folds
     splits: SplitPair | None  # None: leakage is not measured
     protocol: EvaluationProtocol
-    metric: str  # rmse or mae: of learning curves and default parameters
+    metric: str  # rmse or mae: error in learning curves and default scores
     seed: int  # root seed
 
-    def check(self) -> None:
+    def require_relevant_items(self) -> None:
         """Check that ranking metrics are defined on all folds.
 
         Raises:
@@ -69,7 +70,10 @@ class EvaluationContext:
 
 
 def evaluate_candidate(trial: Trial, context: EvaluationContext) -> CandidateMetrics:
-    """Train a trial's candidate on every fold again and compute all metrics."""
+    """Train a candidate with a trial's parameters on every fold again, and compute all metrics.
+
+    An error becomes the `failure` of the result.
+    """
     with ONE_BLAS_THREAD, ThreadPoolExecutor(thread_count()) as pool, np.errstate(all="ignore"):
         try:
             return _evaluate(trial, context, pool)
@@ -95,7 +99,7 @@ def _evaluate(trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor
 def _measure_cost(trial: Trial, context: EvaluationContext) -> MeasuredCost:
     """Measure one fit, all predictions and all lists of one fold, in one thread."""
     data = context.folds[0]
-    algorithm = find_algorithm(trial.algorithm).create(trial.parameters, _seeds(trial, context)(0))
+    algorithm = find_algorithm(trial.algorithm).create(trial.parameters, _fold_seeds_of(trial, context)(0))
     with limit_threads(1):
         with measure_peak_memory() as memory:
             start = time.perf_counter()
@@ -103,10 +107,12 @@ def _measure_cost(trial: Trial, context: EvaluationContext) -> MeasuredCost:
             fitted = time.perf_counter()
         predict_pairs(algorithm, data.test)
         predicted = time.perf_counter()
-        recommend(algorithm, data.train, context.protocol.n)
+        recommend_to_all_users(algorithm, data.train, context.protocol.n)
         recommended = time.perf_counter()
     seconds_per_rating = (predicted - fitted) / len(data.test.actual)
-    return MeasuredCost(fitted - start, seconds_per_rating / MICRO, recommended - predicted, memory.peak)
+    return MeasuredCost(
+        fitted - start, seconds_per_rating / SECONDS_PER_MICROSECOND, recommended - predicted, memory.peak
+    )
 
 
 def _evaluate_fold(
@@ -114,12 +120,12 @@ def _evaluate_fold(
 ) -> tuple[ModelEvaluation, LearningCurve]:
     """Evaluate the trial's model on a fold; the learning curve has its error after every epoch."""
     data, algorithm = context.folds[fold], find_algorithm(trial.algorithm)
-    final = algorithm.create(trial.parameters, 0)
-    epochs = range(1, final.n_epochs + 1) if isinstance(final, EpochAlgorithm) else ()
+    untrained = algorithm.create(trial.parameters, 0)
+    epochs = range(1, untrained.n_epochs + 1) if isinstance(untrained, EpochAlgorithm) else ()
     curve: list[tuple[int, float]] = []
     with limit_threads(1):
         for snapshot in train_shared(
-            algorithm, [trial.parameters], _seeds(trial, context)(fold), data.train, epochs
+            algorithm, [trial.parameters], _fold_seeds_of(trial, context)(fold), data.train, epochs
         ):
             if snapshot.epoch:
                 curve.append((snapshot.epoch, _error(snapshot.algorithm, data, context.metric)))
@@ -134,7 +140,7 @@ def _or_none(
     context: EvaluationContext,
     pool: ThreadPoolExecutor,
 ) -> T | None:
-    """Return the result, or None if the work fails; defaults may diverge where the trial does not."""
+    """Return the result, or None if the work fails: defaults may diverge although the trial does not."""
     try:
         return work(trial, context, pool)
     except Exception:
@@ -143,9 +149,9 @@ def _or_none(
 
 def _score_defaults(trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor) -> tuple[float, ...]:
     """Return the error on each fold with the algorithm's default parameters."""
-    if find_algorithm(trial.algorithm).is_default(trial.parameters):
-        return tuple(trial.values(context.metric))
-    (step,) = train_on_folds(trial.algorithm, [{}], context.folds, _seeds(trial, context), pool)
+    if find_algorithm(trial.algorithm).are_defaults(trial.parameters):
+        return tuple(trial.fold_values(context.metric))
+    (step,) = train_on_folds(trial.algorithm, [{}], context.folds, _fold_seeds_of(trial, context), pool)
     return tuple(getattr(fold, context.metric) for fold in step.folds)
 
 
@@ -155,11 +161,11 @@ def _compare_splits(
     if context.splits is None:
         return None
     seed = seed_for(context.seed, "leakage", trial.algorithm)
-    return context.splits.compare(trial, seed, context.protocol, pool)
+    return context.splits.evaluate_trial(trial, seed, context.protocol, pool)
 
 
-def _seeds(trial: Trial, context: EvaluationContext) -> Seeds:
-    """Return the seeds of the search: with them, training gives the same model that the search scored."""
+def _fold_seeds_of(trial: Trial, context: EvaluationContext) -> FoldSeeds:
+    """Return the seeds of the search, so that training gives the same model that the search scored."""
     return fold_seeds(context.seed, trial.algorithm)
 
 

@@ -23,18 +23,19 @@ HIGHER_IS_BETTER = (
 )  # fmt: skip
 ERRORS = ("rmse", "mae")
 BEYOND_ACCURACY = ("personalization", "coverage", "diversity", "novelty", "popularity_lift", "gini")
-# Worst error, full coverage and no cost: trade-offs and scales of figures must not refer to it.
+# Random predictions have the worst error, full coverage and almost no cost, which would distort trade-offs
+# and the scales of figures.
 RANDOM_BASELINE = "normal_predictor"
 
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """Cost of a candidate on one fold, alone on the machine. Never part of a versioned file."""
+    """Cost of a candidate on one fold, with nothing else running. Never part of a versioned file."""
 
     fit_seconds: float
     predict_microseconds: float  # per rating
     top_n_seconds: float  # lists for all users
-    peak_bytes: int | None  # growth of the process while fitting; None if the system does not report it
+    peak_bytes: int | None  # growth of the process during the fit; None if the system does not report it
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class SplitComparison:
 
     random: MetricValues
     time: MetricValues
-    unrated_share: float  # share of items recommended under the random split, but not yet rated at the cutoff
+    unrated_share: float  # share of items recommended under the random split that had no rating at the cutoff
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,15 @@ class CandidateMetrics:
     failure: str | None = None
     cost: MeasuredCost | None = field(default=None, compare=False)
 
-    def values(self, metric: str) -> list[float]:
-        """Return a metric on each fold; NaN on folds where it is undefined."""
+    def fold_values(self, metric: str) -> list[float]:
+        """Return the value of a metric on each fold; NaN on folds where it is undefined."""
         return [fold.get(metric, nan) for fold in self.folds]
 
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over the folds."""
-        return fmean(self.values(metric))
+        return fmean(self.fold_values(metric))
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return the metrics as JSON values, without costs: equal searches must give equal files."""
         record = asdict(self)
         del record["cost"]
@@ -76,7 +77,7 @@ class CandidateMetrics:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], cost: MeasuredCost | None = None) -> "CandidateMetrics":
-        """Restore the metrics from `record`, with the cost if it is known."""
+        """Restore the metrics from the result of `to_record`, with the cost if it is known."""
         comparison = record["split_comparison"]
         return cls(
             record["trial"],
@@ -91,7 +92,7 @@ class CandidateMetrics:
         )
 
 
-def best_trials(trials: list[Trial], metric: str) -> list[Trial]:
+def best_trial_per_candidate(trials: list[Trial], metric: str) -> list[Trial]:
     """Return the best trial of each candidate, best first."""
     best: dict[str, Trial] = {}
     for trial in rank_trials(trials, metric):

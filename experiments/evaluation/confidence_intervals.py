@@ -1,9 +1,9 @@
-"""Confidence intervals of means over folds, corrected because folds share training ratings.
+"""Confidence intervals of means over folds, corrected for the training ratings that folds share.
 
     mean ± t(k - 1) * s * sqrt(1/k + 1/(k - 1))
 
-The second term is the correction of Nadeau and Bengio (2003): n_test / n_train of k folds. Without it, folds
-would count as independent, and intervals would be too narrow.
+The term 1/(k - 1), which is n_test / n_train of k folds, is the correction of Nadeau and Bengio (2003).
+Without it, folds would count as independent, and the intervals would be too narrow.
 """
 
 from collections.abc import Sequence

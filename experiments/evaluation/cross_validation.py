@@ -1,6 +1,6 @@
 """Cross-validation: train a candidate on all folds in parallel and score it on the held-out parts.
 
-Kernels release the interpreter lock, so folds run in threads that share the arrays, one thread per fold.
+Kernels release the interpreter lock, so folds run in threads that share their arrays, one thread per fold.
 """
 
 import time
@@ -15,18 +15,18 @@ import numpy as np
 import pandas as pd
 
 from experiments.search.trials import FoldScore
+from marquee.algorithms.persistence import compute_model_size
 from marquee.algorithms.registry import Parameters, find_algorithm
-from marquee.algorithms.scoring import UserItemPairs, predict_pairs, recode_pairs
+from marquee.algorithms.scoring import UserItemPairs, predict_pairs, reencode_pairs
 from marquee.algorithms.shared_training import TrainingSnapshot, train_shared
-from marquee.algorithms.state import model_bytes
 from marquee.algorithms.threads import limit_threads
 from marquee.array_types import Int64Array, RatingScale
 from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
-from marquee.interactions.splitting import TrainTestSplit, split_into_folds
+from marquee.interactions.splitting import TrainTestSplit, split_for_cross_validation
 from marquee.metrics.prediction import mae, rmse
 from marquee.seeds import seed_for
 
-Seeds = Callable[[int], int]  # fold number -> seed
+FoldSeeds = Callable[[int], int]  # fold number -> seed
 ScoredSnapshot = tuple[TrainingSnapshot, FoldScore]
 
 
@@ -41,13 +41,13 @@ class FoldData(NamedTuple):
 class FoldSource:
     """Files with the ratings and their assignment to folds; picklable, for worker processes."""
 
-    train: Path
-    order: Path
+    train: Path  # ratings, Parquet
+    order: Path  # shuffled row numbers, .npy; folds are consecutive parts of them
     n_folds: int
     scale: RatingScale
 
-    def load(self) -> "Folds":
-        """Read the files."""
+    def load_folds(self) -> "Folds":
+        """Read the files and build the folds."""
         encoded = EncodedInteractions.from_frame(pd.read_parquet(self.train))
         return Folds(encoded, np.load(self.order), self.n_folds, self.scale)
 
@@ -58,7 +58,9 @@ class Folds(Sequence[FoldData]):
     def __init__(
         self, encoded: EncodedInteractions, order: Int64Array, n_folds: int, scale: RatingScale
     ) -> None:
-        self._folds = [fold_data(encoded, fold, scale) for fold in split_into_folds(order, n_folds)]
+        self._folds = [
+            build_fold_data(encoded, fold, scale) for fold in split_for_cross_validation(order, n_folds)
+        ]
 
     def __len__(self) -> int:
         return len(self._folds)
@@ -71,19 +73,19 @@ class Folds(Sequence[FoldData]):
 class TrainingStep:
     """Scores of all folds at one stop of a training."""
 
-    points: tuple[int, ...]  # indices of the points that this stop completes
+    points: tuple[int, ...]  # indices of the points that are complete at this stop
     epoch: int | None
     folds: tuple[FoldScore, ...]
 
 
-def fold_data(encoded: EncodedInteractions, fold: TrainTestSplit, scale: RatingScale) -> FoldData:
+def build_fold_data(encoded: EncodedInteractions, fold: TrainTestSplit, scale: RatingScale) -> FoldData:
     """Build the training matrix and the held-out pairs of a fold."""
     matrix = InteractionMatrix.from_encoded(encoded.take(fold.train), scale)
-    return FoldData(matrix, recode_pairs(encoded.take(fold.test), matrix))
+    return FoldData(matrix, reencode_pairs(encoded.take(fold.test), matrix))
 
 
-def fold_seeds(root: int, name: str) -> Seeds:
-    """Return the seeds of a candidate's folds, shared by all its trials, which differ in parameters only."""
+def fold_seeds(root: int, name: str) -> FoldSeeds:
+    """Return the seeds of a candidate's folds. All its trials share them and differ in parameters only."""
     return partial(seed_for, root, "search", name)
 
 
@@ -91,18 +93,18 @@ def train_on_folds(
     name: str,
     points: Sequence[Parameters],
     folds: Sequence[FoldData],
-    seeds: Seeds,
+    seeds: FoldSeeds,
     pool: ThreadPoolExecutor,
     *,
     checkpoints: Collection[int] = (),
 ) -> Iterator[TrainingStep]:
-    """Train once per fold and score every point along the way; all folds stop at the same points.
+    """Train once per fold and score every point on the way; all folds stop at the same epochs.
 
     Args:
         name: name of the candidate.
         points: parameter sets that one training can score, such as different numbers of epochs.
         folds: training and held-out data.
-        seeds: seed of each fold.
+        seeds: returns the seed of a fold.
         pool: threads, one per fold.
         checkpoints: additional epochs after which to score.
 
@@ -140,7 +142,7 @@ def _score(snapshot: TrainingSnapshot, pairs: UserItemPairs) -> FoldScore:
         rmse=rmse(predictions.actual, predictions.estimated),
         mae=mae(predictions.actual, predictions.estimated),
         impossible=float(predictions.impossible.mean()),
-        model_bytes=model_bytes(snapshot.algorithm),
+        model_bytes=compute_model_size(snapshot.algorithm),
         fit_seconds=snapshot.seconds,
         predict_seconds=end - start,
     )

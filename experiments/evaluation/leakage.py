@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from experiments.evaluation.candidate_record import LOWER_IS_BETTER, CandidateMetrics, SplitComparison
-from experiments.evaluation.cross_validation import FoldData, fold_data
+from experiments.evaluation.cross_validation import FoldData, build_fold_data
 from experiments.evaluation.model_evaluation import (
     EvaluationProtocol,
     ModelEvaluation,
@@ -56,17 +56,17 @@ class SplitPair:
         encoded, times = EncodedInteractions.from_frame(ratings), ratings[TIMESTAMP].to_numpy(dtype=np.int64)
         by_time = split_by_time(times, test_share)
         at_random = split_at_random(len(times), len(by_time.test) / len(times), seed)
-        random = fold_data(encoded, at_random, scale)
+        random = build_fold_data(encoded, at_random, scale)
         first_times = _first_times(encoded.items, times, len(encoded.item_ids))
         first_by_id = dict(zip(encoded.item_ids, first_times, strict=True))
         return cls(
             random,
-            fold_data(encoded, by_time, scale),
+            build_fold_data(encoded, by_time, scale),
             int(times[by_time.test].min()),
             np.array([first_by_id[item] for item in random.train.item_ids], dtype=np.int64),
         )
 
-    def check(self, protocol: EvaluationProtocol) -> None:
+    def require_relevant_items(self, protocol: EvaluationProtocol) -> None:
         """Check that ranking metrics are defined under both splits.
 
         Raises:
@@ -78,10 +78,10 @@ class SplitPair:
                 "time split and a relevant rating after it"
             )
 
-    def compare(
+    def evaluate_trial(
         self, trial: Trial, seed: int, protocol: EvaluationProtocol, pool: ThreadPoolExecutor
     ) -> SplitComparison:
-        """Train a trial's candidate under both splits in parallel and return the metrics of each."""
+        """Train a candidate with a trial's parameters under both splits, and return the metrics of each."""
         evaluate = partial(_fit_and_evaluate, trial, seed, protocol)
         random, time = pool.map(evaluate, (self.random, self.time))
         return SplitComparison(random.metrics, time.metrics, self._unrated_share(random.lists))
@@ -96,7 +96,7 @@ class SplitPair:
 
 @dataclass(frozen=True)
 class RankingChange:
-    """Order of the candidates under both splits, best first, and the correlation of the orders."""
+    """Order of the candidates under each split, best first, and the correlation of the two orders."""
 
     random: tuple[str, ...]
     time: tuple[str, ...]
@@ -119,7 +119,7 @@ def compare_rankings(candidates: Sequence[CandidateMetrics], metric: str) -> Ran
     return RankingChange(
         tuple(sorted(random, key=random.__getitem__)),
         tuple(sorted(time, key=time.__getitem__)),
-        0.0 if np.isnan(tau) else float(tau),  # NaN: all values are equal, so there is no order
+        0.0 if np.isnan(tau) else float(tau),  # NaN: the values are all equal, so there is no order
     )
 
 

@@ -1,8 +1,8 @@
 """Evaluation of a fitted model on held-out ratings: errors, lists over the full catalog, and segments.
 
-Each user's list is chosen from all items except those rated in training; nothing is sampled. A held-out
-rating is a hit if it reaches the relevance threshold. Held-out users without training ratings have no list
-and count in the errors only.
+Each user's list is chosen from all items except those rated in training; nothing is sampled. A recommended
+item is a hit if its held-out rating reaches the relevance threshold. Held-out users without training ratings
+have no list and count in the errors only.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ import numpy as np
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
 from marquee.algorithms.base import UNKNOWN, Algorithm
-from marquee.algorithms.retrieval import recommend_lists
 from marquee.algorithms.scoring import Predictions, predict_pairs
+from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import BoolArray, Int32Array, RatingScale
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.metrics.beyond_accuracy import (
@@ -26,7 +26,7 @@ from marquee.metrics.beyond_accuracy import (
     profile_popularity,
 )
 from marquee.metrics.prediction import mae, rmse
-from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, evaluate_lists, recall
+from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
 from marquee.metrics.segments import Segments
 
 RELEVANCE_QUANTILE = 0.75  # of the rating scale: 4 on a scale from 1 to 5
@@ -40,12 +40,14 @@ class EvaluationProtocol:
     relevance_threshold: float  # stars
 
     @classmethod
-    def of(cls, n: int, relevance_threshold: float | None, scale: RatingScale) -> "EvaluationProtocol":
-        """Return the protocol for the values of params.yaml.
+    def from_params(
+        cls, n: int, relevance_threshold: float | None, scale: RatingScale
+    ) -> "EvaluationProtocol":
+        """Return the protocol for the `measure` values of params.yaml.
 
         Args:
             n: items per list.
-            relevance_threshold: stars; None: three quarters of the way up the rating scale.
+            relevance_threshold: in stars; None: three quarters of the way up the rating scale.
             scale: lowest and highest rating.
         """
         if relevance_threshold is None:
@@ -63,9 +65,9 @@ class ModelEvaluation:
     lists: Int32Array  # the evaluated lists, shape (n_users, n)
 
 
-def recommend(algorithm: Algorithm, matrix: InteractionMatrix, n: int) -> Int32Array:
+def recommend_to_all_users(algorithm: Algorithm, matrix: InteractionMatrix, n: int) -> Int32Array:
     """Return each user's best n items among those not rated in training, shape (n_users, n)."""
-    lists, _ = recommend_lists(algorithm, matrix.indptr, matrix.items, n)
+    lists, _ = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, n)
     return lists
 
 
@@ -82,10 +84,12 @@ def evaluate_model(algorithm: Algorithm, data: FoldData, protocol: EvaluationPro
         DataError: no training user has a relevant held-out item.
     """
     predictions = predict_pairs(algorithm, data.test)
-    return evaluate_output(predictions, recommend(algorithm, data.train, protocol.n), data, protocol)
+    return evaluate_predictions_and_lists(
+        predictions, recommend_to_all_users(algorithm, data.train, protocol.n), data, protocol
+    )
 
 
-def evaluate_output(
+def evaluate_predictions_and_lists(
     predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
 ) -> ModelEvaluation:
     """Evaluate predictions of the held-out ratings and recommendation lists, shape (n_users, n).
@@ -97,7 +101,7 @@ def evaluate_output(
 
 
 class _Evaluator:
-    """Computes metrics of predictions and lists for all users and for segments."""
+    """Computes the metrics of predictions and lists, for all users and for each segment."""
 
     def __init__(
         self, predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
@@ -107,9 +111,9 @@ class _Evaluator:
         self._popularity = self._matrix.item_counts()
         self._profiles = profile_popularity(self._matrix)
         self._is_relevant = self._pairs.actual >= protocol.relevance_threshold
-        evaluation = evaluate_lists(lists, self._relevant_items(self._is_relevant))
-        self._evaluated_users = evaluation.users
-        self._ranking = {name: metric(evaluation, self._n) for name, metric in RANKING_METRICS.items()}
+        hits = find_hits(lists, self._relevant_items(self._is_relevant))
+        self._evaluated_users = hits.users
+        self._ranking = {name: metric(hits, self._n) for name, metric in RANKING_METRICS.items()}
 
     def evaluate(self) -> ModelEvaluation:
         """Return the metrics of all users and of each segment."""
@@ -121,7 +125,7 @@ class _Evaluator:
             **self._beyond_accuracy(everyone),
         }
         user_segments = Segments.by_activity(self._matrix.by_user.counts).masks
-        item_segments = Segments.of_items(self._popularity).masks
+        item_segments = Segments.by_popularity(self._popularity).masks
         segments = {name: self._user_segment(mask) for name, mask in user_segments.items()}
         segments |= {name: self._item_segment(mask) for name, mask in item_segments.items()}
         return ModelEvaluation(metrics, segments, self._lists)
@@ -147,8 +151,8 @@ class _Evaluator:
         }
         relevant = is_member & self._is_relevant
         if relevant.any():
-            evaluation = evaluate_lists(self._lists, self._relevant_items(relevant))
-            metrics["recall"] = float(recall(evaluation, self._n).mean())
+            hits = find_hits(self._lists, self._relevant_items(relevant))
+            metrics["recall"] = float(recall(hits, self._n).mean())
         return metrics
 
     def _relevant_items(self, selected: BoolArray) -> RelevantItems:
@@ -169,7 +173,7 @@ class _Evaluator:
         return {name: float(values[evaluated].mean()) for name, values in self._ranking.items()}
 
     def _beyond_accuracy(self, members: BoolArray) -> dict[str, float]:
-        """Return the beyond-accuracy metrics of the members' lists, without undefined ones."""
+        """Return the beyond-accuracy metrics of the members' lists, except undefined ones."""
         matrix, lists, n = self._matrix, self._lists[members], self._n
         metrics = {
             "personalization": personalization(lists, n),

@@ -10,7 +10,7 @@ from marquee.process_memory import peak_resident_bytes, reset_peak, resident_byt
 
 @dataclass
 class PeakMemory:
-    """Peak growth of the process in bytes; None until the block ends, or if the system does not report it."""
+    """Peak growth of the process in bytes. None until the block ends, or if the system does not report it."""
 
     peak: int | None = None
 
@@ -29,7 +29,7 @@ def measure_peak_memory() -> Iterator[PeakMemory]:
 def _reset_peak() -> int | None:
     """Reset the kernel's peak counter and return the resident bytes, or None if that is not supported.
 
-    Freed memory is returned to the system first: reusing it would not count as growth.
+    Freed memory is returned to the system first, because reusing it would not count as growth.
     """
     try:
         CDLL(None).malloc_trim(0)

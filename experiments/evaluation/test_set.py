@@ -1,4 +1,4 @@
-"""Scores of several candidates on one held-out test set."""
+"""Scores of fitted models on the test set, which is held out before the search."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,11 +28,11 @@ class TestScore:
     lists: MetricValues = field(default_factory=dict)  # empty if no held-out item is relevant
 
     @property
-    def title(self) -> str:
+    def algorithm_title(self) -> str:
         """Display name of the algorithm."""
         return find_algorithm(self.algorithm).title
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return the scores as flat JSON values."""
         record = asdict(self)
         lists: MetricValues = record.pop("lists")
@@ -41,7 +41,7 @@ class TestScore:
 
 @dataclass(frozen=True)
 class TestSet:
-    """Test data, the training set that all candidates share, and the evaluation protocol."""
+    """Test set, the training set that all candidates are fitted to, and the evaluation protocol."""
 
     __test__ = False  # not a pytest class, despite its name
 

@@ -17,12 +17,12 @@ from experiments.selection.search_results import SearchResults
 def draw_figures(
     results: SearchResults, winner: Trial, importances: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Figure | None]:
-    """Draw all figures; the value is None if there is nothing to draw.
+    """Draw all figures, by name; a figure is None if there is nothing to draw.
 
     Args:
         results: results of the search and the evaluation.
         winner: the chosen trial.
-        importances: importance of each parameter, by title of the candidate.
+        importances: importance of each parameter, by the title of the candidate.
     """
     with figure_style():
         return {

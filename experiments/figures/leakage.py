@@ -1,4 +1,4 @@
-"""Leakage of a random split: metrics of the same candidates under a random split and a time split."""
+"""Figure of data leakage: metrics of the same candidates under a random split and a time split."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,9 +9,9 @@ from experiments.selection.search_results import SearchResults
 
 
 def plot_leakage(results: SearchResults) -> Figure | None:
-    """Draw metrics under both splits; None if fewer than two candidates were compared.
+    """Draw metrics under both splits; return None if fewer than two candidates were compared.
 
-    Where two lines cross, the candidates change places.
+    Crossing lines are candidates whose order differs between the splits.
     """
     candidates = [
         candidate
@@ -31,7 +31,9 @@ def plot_leakage(results: SearchResults) -> Figure | None:
 def _draw_slopes(axes: Axes, candidates: list[CandidateMetrics], results: SearchResults, metric: str) -> None:
     styles = assign_styles(candidate.algorithm for candidate in results.ranked_candidates)
     pairs = [
-        (a.random[metric], a.time[metric]) for candidate in candidates if (a := candidate.split_comparison)
+        (comparison.random[metric], comparison.time[metric])
+        for candidate in candidates
+        if (comparison := candidate.split_comparison)
     ]
     values = [value for pair in pairs for value in pair]
     low, high = min(values), max(values)
@@ -43,14 +45,15 @@ def _draw_slopes(axes: Axes, candidates: list[CandidateMetrics], results: Search
         axes.plot((0, 1), pair, color=style.color, linestyle=style.line,
                   linewidth=1.6, marker="o", markersize=4)  # fmt: skip
     for candidate, place in zip(candidates, ends, strict=True):
-        axes.annotate(results.trial(candidate).title, (1, place), (8, 0), textcoords="offset points",
+        title = results.best_trial(candidate).algorithm_title
+        axes.annotate(title, (1, place), (8, 0), textcoords="offset points",
                       va="center", color=styles[candidate.algorithm].color, annotation_clip=False,
                       fontsize=9)  # fmt: skip
     axes.set_xlim(-0.08, 1.02)
     axes.set_xticks((0, 1), ("random split", "time split"))
     better = "lower" if metric in LOWER_IS_BETTER else "higher"
     unit = " in stars" if metric == results.metric else ""
-    axes.set_title(f"{results.display_name(metric)}{unit} ({better} is better)")
+    axes.set_title(f"{results.metric_display_name(metric)}{unit} ({better} is better)")
     axes.grid(visible=True, axis="y")
 
 
@@ -65,7 +68,9 @@ def _draw_unrated_shares(axes: Axes, candidates: list[CandidateMetrics], results
         axes.annotate(
             f"{share:.1f}", (share, row), (3, 0), textcoords="offset points", va="center", fontsize=9
         )
-    axes.set_yticks(rows, [results.trial(candidate).title for candidate in candidates], fontsize=9)
+    axes.set_yticks(
+        rows, [results.best_trial(candidate).algorithm_title for candidate in candidates], fontsize=9
+    )
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.set_title("Not yet rated at the cutoff")

@@ -1,4 +1,4 @@
-"""Learning curves: held-out error after each epoch, which shows underfitting and overfitting."""
+"""Figure of learning curves: held-out error after each epoch, which shows underfitting and overfitting."""
 
 from matplotlib.figure import Figure
 
@@ -7,7 +7,7 @@ from experiments.selection.search_results import SearchResults
 
 
 def plot_learning_curves(results: SearchResults) -> Figure | None:
-    """Draw the mean error over folds by epoch; None if no candidate trains in epochs."""
+    """Draw the mean error over folds by epoch; return None if no candidate trains by epochs."""
     candidates = [candidate for candidate in results.ranked_candidates if len(candidate.learning_curve) > 1]
     if not candidates:
         return None
@@ -26,19 +26,19 @@ def plot_learning_curves(results: SearchResults) -> Figure | None:
     label_positions = spread_labels(final_errors, 0.055 * (high - low), low, high)
     longest = max(candidate.learning_curve[-1][0] for candidate in candidates)
     for candidate, position in zip(candidates, label_positions, strict=True):
-        label = f"{results.trial(candidate).title}  {candidate.learning_curve[-1][1]:.4f}"
+        label = f"{results.best_trial(candidate).algorithm_title}  {candidate.learning_curve[-1][1]:.4f}"
         axes.annotate(label, (longest, position), (10, 0), textcoords="offset points", va="center",
                       color=styles[candidate.algorithm].color, annotation_clip=False)  # fmt: skip
     axes.set_xlim(1, longest)
     axes.set_xlabel("epoch")
-    axes.set_ylabel(f"held-out {results.display_name(results.metric)} in stars, mean over folds")
+    axes.set_ylabel(f"held-out {results.metric_display_name(results.metric)} in stars, mean over folds")
     axes.set_title("Learning curves (dot: best epoch)")
     axes.grid(visible=True)
     return figure
 
 
 def _y_limits(curves: list[tuple[tuple[int, float], ...]]) -> tuple[float, float]:
-    """Return limits that show all final errors, and early ones as far as these stay distinguishable."""
+    """Return limits that show all final errors; high early errors are cut off if they would squeeze these."""
     errors = [error for learning_curve in curves for _, error in learning_curve]
     low = min(errors)
     ends = max(learning_curve[-1][1] for learning_curve in curves)

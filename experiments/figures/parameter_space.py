@@ -1,4 +1,4 @@
-"""Parameter space: importance of the parameters, and combinations of values with low error."""
+"""Figures of the parameter space: importance of parameters, and combinations of values with low error."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,11 @@ LOG_RATIO = 30  # an axis is logarithmic if highest / lowest exceeds this
 
 
 def plot_importance(shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
-    """Draw the share of the error's variance that each parameter explains, one panel per candidate."""
+    """Draw the share of the error's variance that each parameter explains, one panel per candidate.
+
+    Args:
+        shares: share of each parameter, by the title of the candidate.
+    """
     candidates = {title: share for title, share in shares.items() if share}
     if not candidates:
         return None
@@ -73,7 +77,7 @@ def plot_parallel_coordinates(results: SearchResults) -> Figure | None:
     ):
         axes.plot([], [], color=color, linewidth=2, label=f"{label} {trial.mean(results.metric):.4f}")
     axes.legend(
-        title=results.display_name(results.metric),
+        title=results.metric_display_name(results.metric),
         alignment="left",
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
@@ -83,7 +87,7 @@ def plot_parallel_coordinates(results: SearchResults) -> Figure | None:
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_title(f"{len(trials)} trials of {trials[0].title}")
+    axes.set_title(f"{len(trials)} trials of {trials[0].algorithm_title}")
     return figure
 
 
@@ -100,22 +104,20 @@ def _most_searched(results: SearchResults) -> tuple[list[Trial], list[str]]:
 
 def varied_parameters(trials: Sequence[Trial]) -> list[str]:
     """Return the parameters that all trials have and in which they differ."""
-    names = (
-        [name for name in trials[0].parameters if all(name in trial.parameters for trial in trials)]
-        if trials
-        else []
-    )
-    return [name for name in names if len({repr(trial.parameters[name]) for trial in trials}) > 1]
+    if not trials:
+        return []
+    common = [name for name in trials[0].parameters if all(name in trial.parameters for trial in trials)]
+    return [name for name in common if len({repr(trial.parameters[name]) for trial in trials}) > 1]
 
 
 def _levels(name: str, trials: Sequence[Trial]) -> list[Any]:
-    """Return the distinct values of a parameter: numbers in order, others by name."""
+    """Return the distinct values of a parameter: numbers in ascending order, others in alphabetical order."""
     values = {repr(trial.parameters[name]): trial.parameters[name] for trial in trials}.values()
     return sorted(values) if all(_is_number(value) for value in values) else sorted(values, key=repr)
 
 
 def _height(name: str, trials: Sequence[Trial], trial: Trial) -> float:
-    """Return the position of a trial's value on its axis, 0 to 1: by rank, or by value if there are many."""
+    """Return the position of a trial's value on its axis, 0 to 1: by rank, or to scale if values are many."""
     levels, value = _levels(name, trials), trial.parameters[name]
     if len(levels) <= MAX_LABELED_VALUES or not _is_number(value):
         return levels.index(value) / (len(levels) - 1)

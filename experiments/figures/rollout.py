@@ -22,7 +22,7 @@ class RolloutPoint:
 
 
 def plot_rollout(points: Sequence[RolloutPoint], outcome: str) -> Figure:
-    """Plot the confidence sequence above the allocation.
+    """Draw the confidence sequence and, below it, the allocation.
 
     Args:
         points: points in order of time.
@@ -48,7 +48,7 @@ def _plot_confidence_sequence(axes: Axes, points: Sequence[RolloutPoint]) -> Non
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_ylabel("difference per user")
     if not known:
-        axes.text(0.5, 0.6, "quality was never known", transform=axes.transAxes, ha="center", color=FAINT)
+        axes.text(0.5, 0.6, "quality was never estimated", transform=axes.transAxes, ha="center", color=FAINT)
 
 
 def _plot_allocation(axes: Axes, points: Sequence[RolloutPoint]) -> None:

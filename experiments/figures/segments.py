@@ -34,7 +34,7 @@ def plot_segments(results: SearchResults) -> Figure | None:
     panel_axes = figure.subplots(1, len(panels), sharey=True)
     for axes, panel in zip(panel_axes, panels, strict=True):
         _draw_panel(axes, candidates, panel)
-    titles = [results.trial(candidate).title for candidate in candidates]
+    titles = [results.best_trial(candidate).algorithm_title for candidate in candidates]
     panel_axes[0].set_yticks(range(len(candidates)), titles)
     panel_axes[0].invert_yaxis()
     users, items = (panel_axes[number].get_legend_handles_labels() for number in (0, 2))
@@ -44,8 +44,8 @@ def plot_segments(results: SearchResults) -> Figure | None:
 
 
 def _panels(results: SearchResults) -> list[_Panel]:
-    error = f"{results.display_name(results.metric)} in stars"
-    ndcg, recall = results.display_name("ndcg"), results.display_name("recall")
+    error = f"{results.metric_display_name(results.metric)} in stars"
+    ndcg, recall = results.metric_display_name("ndcg"), results.metric_display_name("recall")
     lower, higher = "lower is better", "higher is better"
     user_colors, item_colors = COLORS, COLORS[len(USER_SEGMENTS) :]
     return [

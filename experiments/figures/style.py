@@ -1,7 +1,7 @@
 """Style of all figures, and their export as an SVG element for a page or as an SVG file.
 
-An element takes its text and line colors from the page (`--ink`, `--faint`). A file has its own colors and
-background, for light and dark themes. A candidate has the same color, marker and line in all figures.
+An element takes its text and line colors from the page (`--ink`, `--faint`). A file brings its own colors and
+background for light and dark themes. A candidate has the same color, marker and line style in all figures.
 """
 
 import io
@@ -21,7 +21,8 @@ from matplotlib.ticker import FuncFormatter
 # Okabe-Ito palette without black and yellow: safe for color blindness, readable on white and on black.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS, LINES = "os^", ("-", "--", ":")
-INK, FAINT = "#1a1b1c", "#8a8b8c"  # unique in the SVG, where they are replaced by CSS variables
+INK, FAINT = "#1a1b1c", "#8a8b8c"  # used for nothing else, so that CSS variables can replace them in the SVG
+SPREAD_ITERATIONS = 500
 THEMES = (
     ":root{--ink:#1a1b1c;--faint:#8a8b8c;--paper:#fff;--font:system-ui,'DejaVu Sans',sans-serif}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--faint:#8b929c;--paper:#14171b}}"
@@ -55,7 +56,7 @@ def figure_style() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """Style of one candidate, the same in all figures."""
+    """Style of one candidate in all figures."""
 
     color: str
     marker: str
@@ -75,7 +76,7 @@ def spread_labels(
     """Return label positions within the bounds that keep their order and, if possible, a minimum gap."""
     order = sorted(range(len(positions)), key=positions.__getitem__)
     placed = list(positions)
-    for _ in range(500):
+    for _ in range(SPREAD_ITERATIONS):
         for lower, upper in pairwise(order):
             missing = max(0.0, gap - (placed[upper] - placed[lower]))
             placed[lower] -= missing / 2
@@ -84,14 +85,13 @@ def spread_labels(
     return placed
 
 
-def plain_numbers(axes: Axes, which: str = "x") -> None:
-    """Label the ticks of a logarithmic axis with plain numbers instead of powers."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+def use_plain_tick_labels(axes: Axes) -> None:
+    """Label a logarithmic x axis with plain numbers instead of powers of ten."""
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
-def to_svg(figure: Figure) -> str:
+def to_svg_element(figure: Figure) -> str:
     """Return the figure as an SVG element with a transparent background and the page's colors."""
     file = io.StringIO()
     with mpl.rc_context(STYLE):
@@ -103,8 +103,8 @@ def to_svg(figure: Figure) -> str:
     return re.sub(r' (width|height)="[^"]*"', "", head) + ">" + body  # fills the width of its container
 
 
-def standalone(svg: str) -> str:
-    """Turn an element of `to_svg` into a file that follows the viewer's light or dark theme."""
+def to_standalone_svg(svg: str) -> str:
+    """Return an element from `to_svg_element` as the text of an SVG file that follows the viewer's theme."""
     head, body = svg.split(">", 1)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)[0]
     head += f' width="{width}pt" height="{height}pt"'

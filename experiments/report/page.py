@@ -31,37 +31,44 @@ class ReportContext:
 
     source: str
     reason: str  # explanation of the choice
-    facts: Mapping[str, str]  # name and value, at the end of the page
+    facts: Mapping[str, str]  # provenance, at the end of the page: value by name
     test_scores: Sequence[Mapping[str, Any]]  # rows: model, rmse, mae and list metrics on the test set
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Table cell: a value, a note in small type (its interval), and a mark for the best of the column."""
+    """Table cell: a value, a note in small type (its interval), and whether it is the best of the column."""
 
     text: str
     note: str = ""
     is_best: bool = False
 
 
-def render(
+def render_report(
     results: SearchResults, winner: Trial, context: ReportContext, figures: Mapping[str, str | None]
 ) -> str:
-    """Return the report as HTML. Figures are SVG elements; None leaves a figure out."""
+    """Return the report as HTML.
+
+    Args:
+        results: results of the search and the evaluation.
+        winner: the chosen trial.
+        context: the other content of the report.
+        figures: SVG element of each figure by name; None leaves a figure out.
+    """
     return str(
         _template().render(
             context=context,
             results=results,
             winner=winner,
             candidates=_candidate_rows(results, winner),
-            ranking=_table(results, RANKING_METRIC_NAMES),
-            beyond_accuracy=_table(results, BEYOND_ACCURACY),
-            costs=_costs(results),
+            ranking=_metric_table(results, RANKING_METRIC_NAMES),
+            beyond_accuracy=_metric_table(results, BEYOND_ACCURACY),
+            costs=_cost_rows(results),
             trials=rank_trials(results.trials, results.metric),
             unfinished=[trial for trial in results.trials if not trial.folds],
             failed=[candidate for candidate in results.candidates.values() if candidate.failure],
             figures={name: svg and Markup(svg) for name, svg in figures.items()},
-            leakage=_leakage(results),
+            leakage=_leakage_orders(results),
         )
     )
 
@@ -79,22 +86,25 @@ def _candidate_rows(results: SearchResults, winner: Trial) -> list[dict[str, Any
     rows: list[dict[str, Any]] = []
     first = next(iter(results.ranked_candidates), None)
     for candidate in results.ranked_candidates:
-        trial = results.trial(candidate)
+        trial = results.best_trial(candidate)
         difference = None
         if first is not None and candidate is not first:
-            difference = paired_difference(candidate.values(results.metric), first.values(results.metric))
+            difference = paired_difference(
+                candidate.fold_values(results.metric), first.fold_values(results.metric)
+            )
         rows.append(
             {
-                "title": trial.title,
-                "settings": trial.settings,
+                "title": trial.algorithm_title,
+                "settings": trial.parameters_text,
                 "is_winner": trial.number == winner.number,
                 "errors": [
-                    _with_interval(mean_interval(candidate.values(metric)), "{:.4f}") for metric in ERRORS
+                    _with_interval(mean_interval(candidate.fold_values(metric)), "{:.4f}")
+                    for metric in ERRORS
                 ],
                 "difference": _difference(difference),
                 "impossible": f"{candidate.mean('impossible'):.2%}",
                 "gain": _difference(
-                    paired_difference(candidate.default_scores, candidate.values(results.metric))
+                    paired_difference(candidate.default_scores, candidate.fold_values(results.metric))
                     if candidate.default_scores
                     else None
                 ),
@@ -118,7 +128,7 @@ def _bounds(interval: MeanInterval, form: str) -> str:
     return "" if isinf(interval.low) else f"{form.format(interval.low)} to {form.format(interval.high)}"
 
 
-def _table(results: SearchResults, metrics: Sequence[str]) -> dict[str, Any]:
+def _metric_table(results: SearchResults, metrics: Sequence[str]) -> dict[str, Any]:
     """Return one row per candidate and one column per metric; the best of each column is marked."""
     best = {
         metric: (min if metric in LOWER_IS_BETTER else max)(
@@ -128,44 +138,51 @@ def _table(results: SearchResults, metrics: Sequence[str]) -> dict[str, Any]:
         if metric in LOWER_IS_BETTER + HIGHER_IS_BETTER
     }
     rows = [
-        (results.trial(candidate).title, [_cell(candidate, metric, best.get(metric)) for metric in metrics])
+        (
+            results.best_trial(candidate).algorithm_title,
+            [_cell(candidate, metric, best.get(metric)) for metric in metrics],
+        )
         for candidate in results.ranked_candidates
     ]
-    return {"columns": [results.display_name(metric) for metric in metrics], "rows": rows}
+    return {"columns": [results.metric_display_name(metric) for metric in metrics], "rows": rows}
 
 
 def _cell(candidate: CandidateMetrics, metric: str, best: float | None) -> Cell:
     form = "{:.1%}" if metric in PERCENTAGES else "{:.4f}" if metric in RANKING_METRIC_NAMES else "{:.3f}"
-    interval = mean_interval(candidate.values(metric))
+    interval = mean_interval(candidate.fold_values(metric))
     return Cell(
         form.format(interval.mean), _bounds(interval, form), best is not None and interval.mean == best
     )
 
 
-def _costs(results: SearchResults) -> list[tuple[str, list[str]]]:
+def _cost_rows(results: SearchResults) -> list[tuple[str, list[str]]]:
+    """Return the title and the formatted costs of each candidate; `?` stands for an unknown cost."""
     rows = []
     for candidate in results.ranked_candidates:
-        size = f"{results.trial(candidate).model_bytes / MEGABYTE:.2f}"
+        size = f"{results.best_trial(candidate).model_bytes / MEGABYTE:.2f}"
         cost = candidate.cost
         if cost is None:
-            rows.append((results.trial(candidate).title, ["?", "?", "?", "?", size]))
+            rows.append((results.best_trial(candidate).algorithm_title, ["?", "?", "?", "?", size]))
             continue
         peak = "?" if cost.peak_bytes is None else f"{cost.peak_bytes / MEGABYTE:.1f}"
-        figures = [f"{cost.fit_seconds:.3f}", f"{cost.predict_microseconds:.2f}", f"{cost.top_n_seconds:.3f}"]
-        rows.append((results.trial(candidate).title, [*figures, peak, size]))
+        times = [f"{cost.fit_seconds:.3f}", f"{cost.predict_microseconds:.2f}", f"{cost.top_n_seconds:.3f}"]
+        rows.append((results.best_trial(candidate).algorithm_title, [*times, peak, size]))
     return rows
 
 
-def _leakage(results: SearchResults) -> dict[str, Any] | None:
-    """Return the order of the candidates under both splits, by title."""
+def _leakage_orders(results: SearchResults) -> dict[str, Any] | None:
+    """Return the titles of the candidates in their order under each split, or None if it was not measured."""
     if not results.leakage:
         return None
-    titles = {candidate.algorithm: results.trial(candidate).title for candidate in results.ranked_candidates}
+    titles = {
+        candidate.algorithm: results.best_trial(candidate).algorithm_title
+        for candidate in results.ranked_candidates
+    }
     return {
         "cutoff": str(results.leakage["cutoff"])[:10],
         "orders": [
             {
-                "name": results.display_name(metric),
+                "name": results.metric_display_name(metric),
                 "tau": f"{order['tau']:.2f}",
                 "rows": list(
                     zip(

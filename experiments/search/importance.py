@@ -10,7 +10,9 @@ from optuna.importance import FanovaImportanceEvaluator
 from experiments.config.offline import ParameterValue
 from experiments.search.trials import Trial
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # or Optuna logs each study that is created in memory
+optuna.logging.set_verbosity(
+    optuna.logging.ERROR
+)  # otherwise Optuna logs every study that is created in memory
 
 MIN_TRIALS = 4
 
@@ -20,7 +22,7 @@ def parameter_importances(
 ) -> dict[str, float]:
     """Return the importance of each parameter by functional ANOVA (Hutter et al. 2014), largest first.
 
-    The result is empty if there are fewer than `MIN_TRIALS` trials, no parameters, or only one error value.
+    The result is empty for fewer than `MIN_TRIALS` trials, for no parameters, and if all errors are equal.
 
     Args:
         trials: scored trials of one candidate.
@@ -33,17 +35,19 @@ def parameter_importances(
         return {}
     if len(names) == 1:
         return {names[0]: 1.0}
-    study = _study_of(trials, names, errors)
+    study = _create_study(trials, names, errors)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the evaluator is experimental, and its forest is small
+        warnings.simplefilter(
+            "ignore"
+        )  # Optuna warns that the evaluator is experimental and that its forest is small
         shares = optuna.importance.get_param_importances(
             study, evaluator=FanovaImportanceEvaluator(seed=seed), params=list(names)
         )
     return {name: float(share) for name, share in shares.items()}
 
 
-def _study_of(trials: Sequence[Trial], names: Sequence[str], errors: Sequence[float]) -> optuna.Study:
-    """Return a study in memory with these trials and no other parameters than those named."""
+def _create_study(trials: Sequence[Trial], names: Sequence[str], errors: Sequence[float]) -> optuna.Study:
+    """Return an in-memory study of these trials, with the named parameters only."""
     space = {name: _distribution([trial.parameters[name] for trial in trials]) for name in names}
     study = optuna.create_study(direction="minimize")
     study.add_trials(

@@ -1,7 +1,7 @@
 """Optuna journal backend: the state of a search on one machine, in one file with one line per operation.
 
-Optuna's own file backend locks with a second file, which a killed process leaves behind for half a minute,
-and fails permanently on a torn line. `marquee.files.journal` avoids both.
+Optuna's own file backend fails permanently on a torn line. It locks with a second file, which blocks the
+other processes for half a minute if the holder is killed. `marquee.files.journal` avoids both.
 """
 
 import json
@@ -16,7 +16,7 @@ from marquee.files.journal import append_lines, read_complete_lines
 
 
 class JournalBackend(BaseJournalBackend):
-    """Append-only journal file that any number of processes of one machine can share.
+    """Append-only journal file that any number of processes on one machine can share.
 
     Args:
         path: the file. It is created with its folder if it does not exist.
@@ -24,12 +24,13 @@ class JournalBackend(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._line_offsets = {0: 0}  # of the first line and of the one after the last read: enough to resume
+        # Offset in bytes, by line number, of the first line and of the line after the last one read.
+        self._line_offsets = {0: 0}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Yield the operations from that number on; a line that is still being written is left for later.
+        """Yield the operations from a number on, except a line that is still being written.
 
         Raises:
             FileNotFoundError: the file was deleted.
@@ -44,7 +45,7 @@ class JournalBackend(BaseJournalBackend):
                     yield json.loads(line)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append operations to the file: all of them, or none if that fails.
+        """Append all operations to the file, or none of them if that fails.
 
         Raises:
             MarqueeError: the disk is full, or the file cannot be written.

@@ -1,12 +1,12 @@
-"""Pruners: stop a training that cannot win.
+"""Pruners: stop trainings that cannot win.
 
 `curve` extrapolates the learning curve of a training with the slope of the last twelfth of its epochs:
 
     error + slope * remaining epochs
 
-Learning curves flatten, so the straight line is optimistic. A training is stopped when even this error is
-worse than the best finished one. Of the pruners that were compared, only this one never stopped the winner,
-whatever the order of trainings (docs/results.md).
+Learning curves flatten, so the straight line is optimistic. A training is stopped if even this error is
+higher than the best error of a finished training. Of the pruners that were compared, only this one never
+stopped the winner, whatever the order of trainings (docs/results.md).
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ from math import inf
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-MIN_CHECKPOINTS = 24  # of a training with at least as many epochs
-SLOPE_SPAN = 2  # checkpoints between the two errors of a slope: from one to the next they are noisy
+MIN_CHECKPOINTS = 24  # of a training with at least this many epochs
+SLOPE_SPAN = 2  # number of checkpoints over which a slope is taken; from one to the next, errors are noisy
 MIN_MEDIAN_TRAININGS = 4  # finished trainings before the median pruner starts
+HYPERBAND_REDUCTION = 3  # each time, one third of the trainings continue, with three times as many epochs
 
 LearningCurve = Sequence[tuple[int, float]]  # (epoch, error) in order of epochs
 
@@ -29,7 +30,7 @@ def checkpoint_epochs(n_epochs: int) -> tuple[int, ...]:
 
 
 def lowest_reachable_error(curve: LearningCurve, n_epochs: int) -> float:
-    """Return the final error if the curve keeps its slope, or -inf if the curve is too short to tell."""
+    """Return the final error if the curve keeps its last slope, or -inf if the curve is too short to tell."""
     if len(curve) <= SLOPE_SPAN:
         return -inf
     (earlier_epoch, earlier_error), (epoch, error) = curve[-1 - SLOPE_SPAN], curve[-1]
@@ -41,7 +42,7 @@ class CurvePruner(optuna.pruners.BasePruner):
     """Stops a training whose extrapolated learning curve does not reach the best finished error.
 
     Args:
-        n_epochs: epochs of a whole training.
+        n_epochs: number of epochs of a complete training.
     """
 
     def __init__(self, n_epochs: int) -> None:
@@ -60,13 +61,14 @@ def create_pruner(name: str, n_epochs: int) -> optuna.pruners.BasePruner:
 
     Args:
         name: `none`, `median`, `hyperband` or `curve`.
-        n_epochs: epochs of each training of the candidate; 0 if it does not train by epochs.
+        n_epochs: number of epochs of each training of the candidate; 0 if it does not train by epochs.
     """
     n_epochs = max(n_epochs, 1)
     if name == "curve":
         return CurvePruner(n_epochs)
     if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(max(1, n_epochs // 9), n_epochs, reduction_factor=3)
+        min_epochs = max(1, n_epochs // HYPERBAND_REDUCTION**2)
+        return optuna.pruners.HyperbandPruner(min_epochs, n_epochs, reduction_factor=HYPERBAND_REDUCTION)
     if name == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=MIN_MEDIAN_TRAININGS)
     return optuna.pruners.NopPruner()

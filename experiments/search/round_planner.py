@@ -1,17 +1,17 @@
-"""Scheduler: which trainings a search runs, and in which order.
+"""Round planner: chooses the trainings of each round of a search, and their order.
 
-`grid` and `defaults` have one round with every training there is. `random` and `tpe` have a first round with
-a few trainings of every candidate, then rounds that follow the adaptive budget (budget.py).
+`grid` and `defaults` have one round, with all trainings. `random` and `tpe` have a first round with a few
+trainings of every candidate, then rounds that follow the adaptive budget (adaptive_budget.py).
 
 With `order: baseline-first`, the first training of every candidate comes before any second one, and the
-baselines come first of all, so there is something to compare after seconds.
+baselines come first of all, so that candidates can be compared within seconds.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.config.offline import SearchParams
-from experiments.search.budget import INITIAL_TRAININGS, allocate_trainings
+from experiments.search.adaptive_budget import INITIAL_TRAININGS, allocate_trainings
 from experiments.search.space import ENUMERATING_SAMPLERS, CandidateSpace, draw_training, shuffle_trainings
 from experiments.search.training_result import TrainingId, TrainingResult
 from marquee.algorithms.registry import Parameters
@@ -22,20 +22,20 @@ UNLIMITED = 1 << 30
 
 @dataclass(frozen=True)
 class ScheduledTraining:
-    """A training to run. If it has no parameters, the sampler draws them when a worker claims it."""
+    """A training to run. If `parameters` is None, the sampler draws them when a worker claims it."""
 
     id: TrainingId
     parameters: Parameters | None
 
 
 class RoundPlanner:
-    """Plans the rounds of a search, each from the results of all rounds before it.
+    """Plans the rounds of a search, each from the results of all earlier rounds.
 
     Args:
         search: the `search` block of params.yaml.
         spaces: search space of every candidate, in the order of params.yaml.
         seed: root seed of the random samplers.
-        metric: error that the adaptive budget compares, `rmse` or `mae`.
+        metric: error by which the adaptive budget compares trainings, `rmse` or `mae`.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RoundPlanner:
 
     @property
     def max_trainings(self) -> int:
-        """Upper bound of the number of trainings of the whole search."""
+        """Upper bound for the number of trainings of the whole search."""
         total = sum(self._size(name) for name in self._spaces)
         if self._search.sampler in ENUMERATING_SAMPLERS:
             return total
@@ -54,11 +54,11 @@ class RoundPlanner:
         return min(total, max(self._search.n_trials, initial))
 
     def next_round(self, results: Mapping[TrainingId, TrainingResult]) -> list[ScheduledTraining]:
-        """Return the trainings of the next round in the order to run them; none if the search is complete.
+        """Return the trainings of the next round in the order to run them, or none if the search is complete.
 
         Args:
-            results: results of all rounds before. Rounds depend on nothing else, so an interrupted search
-                resumes with the same ones.
+            results: results of all earlier rounds. A round depends on nothing else, so an interrupted search
+                resumes with the same rounds.
         """
         completed = {
             name: sum(training_id.candidate == name for training_id in results) for name in self._spaces
@@ -112,14 +112,14 @@ class RoundPlanner:
         """Return all trainings of a candidate in order, or None if they are drawn one by one."""
         space = self._spaces[name]
         if self._search.sampler in ENUMERATING_SAMPLERS:
-            return space.trainings()
-        if not space.is_finite or (self._search.sampler == "tpe" and len(space.trainings()) > 1):
+            return space.enumerate_trainings()
+        if not space.is_finite or (self._search.sampler == "tpe" and len(space.enumerate_trainings()) > 1):
             return None
         return shuffle_trainings(space, self._seed, name)
 
     def _size(self, name: str) -> int:
-        """Return the number of trainings of a candidate. TPE may repeat one, but gets no more than exist."""
+        """Return the number of trainings of a candidate. TPE may repeat some, but gets no more in total."""
         enumerated, space = self._enumerated[name], self._spaces[name]
         if enumerated is not None:
             return len(enumerated)
-        return len(space.trainings()) if space.is_finite else UNLIMITED
+        return len(space.enumerate_trainings()) if space.is_finite else UNLIMITED

@@ -1,4 +1,4 @@
-"""Run a search: enqueue trainings round by round and collect their results."""
+"""Runs a search: enqueues trainings round by round and collects their results."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -31,33 +31,33 @@ def run_search(spec: SearchSpec, on_training: OnTraining) -> list[Trial]:
         on_training: called after each training.
 
     Returns:
-        All trials in the order of params.yaml, whichever worker finished first.
+        All trials in the order of params.yaml, regardless of which worker finished first.
 
     Raises:
         MarqueeError: every trial failed, no training ended in time, or the journal cannot be written.
         TrackingError: the storage cannot be reached.
     """
     spaces = candidate_spaces(spec.search)
-    assignment = spec.assignment()
+    assignment = spec.create_worker_assignment()
     queue = assignment.open_queue(spaces, spec.seed, create=True)
     planner = RoundPlanner(spec.search, spaces, spec.seed, spec.metric)
     time_limit = TimeLimit(spec.search.max_minutes)
     collector = ResultCollector(queue, on_training, planner.max_trainings)
     # Complete rounds only, so that a resumed search schedules the same trainings.
     results: dict[TrainingId, TrainingResult] = {}
-    queue.open()
+    queue.mark_open()
     with WorkerPool(assignment) as workers:
         collector.poll()
         while not time_limit.is_over and (trainings := planner.next_round(results)):
             _enqueue(queue, trainings, len(results), collector)
             ids = {training.id for training in trainings}
             while not (collector.has_all(ids) or time_limit.is_over):
-                collector.fail(queue.retire_dead_workers(is_worker_dead))
+                collector.add_failures(queue.requeue_trainings_of_dead_workers(is_worker_dead))
                 workers.replace_dead_workers()
                 time.sleep(POLL_SECONDS)
                 collector.poll()
-            results |= {id: result for id, result in collector.results.items() if id in ids}
-        queue.close()
+            results |= {training: result for training, result in collector.results.items() if training in ids}
+        queue.mark_closed()
     collector.poll()  # trainings that were running when the queue was closed
     trials = collector.trials(list(spaces))
     _check_for_results(trials)
@@ -65,27 +65,27 @@ def run_search(spec: SearchSpec, on_training: OnTraining) -> list[Trial]:
 
 
 def delete_search_state(spec: SearchSpec) -> None:
-    """Delete the state of a finished search, once its trials are stored elsewhere."""
-    assignment = spec.assignment()
-    assignment.open_queue(candidate_spaces(spec.search), spec.seed).delete()
+    """Delete the state of a finished search; call this once its trials are stored elsewhere."""
+    assignment = spec.create_worker_assignment()
+    assignment.open_queue(candidate_spaces(spec.search), spec.seed).delete_studies()
     if spec.search.storage == JOURNAL:
         assignment.journal.unlink()
 
 
 class TimeLimit:
-    """Time that a search may take, counted from the creation of the object."""
+    """Time limit of a search, counted from the creation of the object."""
 
     def __init__(self, max_minutes: float | None) -> None:
         self._end = None if max_minutes is None else time.monotonic() + 60 * max_minutes
 
     @property
     def is_over(self) -> bool:
-        """True if the time is up; never for a limit of None."""
+        """True if the time is up; always False without a limit."""
         return self._end is not None and time.monotonic() > self._end
 
 
 class ResultCollector:
-    """Results of the trainings so far, read from the queue."""
+    """Collects the results of trainings from the queue, and reports each to a callback."""
 
     def __init__(self, queue: TrainingQueue, on_training: OnTraining, max_trainings: int) -> None:
         self._queue, self._on_training, self._max_trainings = queue, on_training, max_trainings
@@ -100,22 +100,25 @@ class ResultCollector:
         for training, result in sorted(self._queue.results(exclude=self.results).items()):
             self._add(training, result)
 
-    def fail(self, trainings: Iterable[FatalTraining]) -> None:
+    def add_failures(self, trainings: Iterable[FatalTraining]) -> None:
         """Add failures for trainings that have killed too many workers."""
         for training in trainings:
             reason = f"its worker was killed {MAX_WORKER_DEATHS} times, perhaps because memory ran out"
-            self._add(training.id, TrainingResult.failed([training.parameters], reason))
+            self._add(training.id, TrainingResult.from_failure([training.parameters], reason))
 
     def trials(self, candidates: list[str]) -> list[Trial]:
         """Return all trials, numbered in the given order of candidates."""
         trials: list[Trial] = []
-        for training in sorted(self.results, key=lambda id: (candidates.index(id.candidate), id.number)):
-            trials += self.results[training].trials(training.candidate, first_number=len(trials))
+        in_order = sorted(
+            self.results, key=lambda training: (candidates.index(training.candidate), training.number)
+        )
+        for training in in_order:
+            trials += self.results[training].to_trials(training.candidate, first_number=len(trials))
         return trials
 
     def _add(self, training: TrainingId, result: TrainingResult) -> None:
         self.results[training] = result
-        trials = result.trials(training.candidate, first_number=0)
+        trials = result.to_trials(training.candidate, first_number=0)
         self._on_training(trials, len(self.results), self._max_trainings)
 
 

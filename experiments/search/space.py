@@ -1,7 +1,7 @@
-"""Search spaces: which trainings a candidate has, and which points each training scores.
+"""Search spaces: the trainings of each candidate, and the points that each training scores.
 
-Some parameters need no training of their own: a training for 60 epochs also gives the models of 20 and 40,
-and one similarity matrix serves every k. A candidate's search space is split accordingly:
+Some parameter values need no training of their own: a training for 60 epochs also gives the models of 20 and
+40 epochs, and one similarity matrix serves every k. A candidate's search space is split accordingly:
 
 search space of params.yaml ─┬─► trained parameters   one training for each combination
                              └─► shared parameters    every training scores all of their combinations
@@ -17,17 +17,17 @@ import numpy as np
 from experiments.config.offline import ParameterRange, ParameterValue, SearchParams, SearchSpace
 from marquee.algorithms.base import EpochAlgorithm
 from marquee.algorithms.registry import Parameters, find_algorithm
-from marquee.algorithms.shared_training import shared_parameters
+from marquee.algorithms.shared_training import list_varying_parameters
 from marquee.errors import ConfigError
 from marquee.seeds import seed_for
 
 MAX_SHARED_RANGE_VALUES = 8
-ENUMERATING_SAMPLERS = ("grid", "defaults")  # their trainings are all known in advance
+ENUMERATING_SAMPLERS = ("grid", "defaults")  # all their trainings are known in advance
 
 
 @dataclass(frozen=True)
 class CandidateSpace:
-    """Search space of one candidate, split by what needs a training of its own."""
+    """Search space of one candidate, split into trained and shared parameters."""
 
     parameter_order: tuple[str, ...]  # as in params.yaml
     trained: SearchSpace
@@ -39,19 +39,19 @@ class CandidateSpace:
         """True if the trained parameters are all lists, not ranges."""
         return not any(isinstance(values, ParameterRange) for values in self.trained.values())
 
-    def trainings(self) -> list[Parameters]:
+    def enumerate_trainings(self) -> list[Parameters]:
         """Return every combination of the trained parameters, which must be lists."""
         lists = {name: values for name, values in self.trained.items() if isinstance(values, list)}
         return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
-    def points(self, training: Parameters) -> tuple[Parameters, ...]:
-        """Return the points that a training scores, each with its parameters in the order of params.yaml."""
+    def points_of_training(self, training: Parameters) -> tuple[Parameters, ...]:
+        """Return the points that a training scores, with parameters in the order of params.yaml."""
         points = ({**training, **shared} for shared in self.shared_points)
         return tuple({name: point[name] for name in self.parameter_order} for point in points)
 
 
 def candidate_spaces(search: SearchParams) -> dict[str, CandidateSpace]:
-    """Return the split search space of every candidate; empty spaces for the sampler `defaults`.
+    """Return the search space of every candidate, split; all are empty for the sampler `defaults`.
 
     Raises:
         ConfigError: a candidate or parameter does not exist, or the candidate does not predict ratings.
@@ -72,7 +72,7 @@ def check_candidates(search: SearchParams) -> None:
     """
     for name, space in search.candidates.items():
         algorithm = find_algorithm(name)
-        algorithm.check(space)
+        algorithm.check_parameter_names(space)
         if algorithm.algorithm_class.is_ranker:
             raise ConfigError(
                 f"search.candidates.{name}: {algorithm.title} ranks items and predicts no ratings, so it "
@@ -85,7 +85,7 @@ def split_space(name: str, space: SearchSpace) -> CandidateSpace:
 
     A shared range is replaced with at most `MAX_SHARED_RANGE_VALUES` values, including both bounds.
     """
-    shareable = shared_parameters(find_algorithm(name))
+    shareable = list_varying_parameters(find_algorithm(name))
     shared = {key: _shared_values(values) for key, values in space.items() if key in shareable}
     trained = {key: values for key, values in space.items() if key not in shared}
     points = tuple(dict(zip(shared, values, strict=True)) for values in itertools.product(*shared.values()))
@@ -94,7 +94,7 @@ def split_space(name: str, space: SearchSpace) -> CandidateSpace:
 
 def shuffle_trainings(space: CandidateSpace, seed: int, name: str) -> list[Parameters]:
     """Return every training of a finite space in random order: random sampling without replacement."""
-    trainings = space.trainings()
+    trainings = space.enumerate_trainings()
     random.Random(seed_for(seed, "sampler", name)).shuffle(trainings)
     return trainings
 
@@ -131,7 +131,7 @@ def _shared_values(values: Sequence[ParameterValue] | ParameterRange) -> list[Pa
 
 
 def _training_epochs(name: str, points: Sequence[Parameters]) -> int:
-    """Return the epochs of each training: the most that any of its points needs."""
+    """Return the number of epochs of each training: the most that any of its points needs."""
     if not issubclass(find_algorithm(name).algorithm_class, EpochAlgorithm):
         return 0
     default = int(find_algorithm(name).create({}, 0).n_epochs)

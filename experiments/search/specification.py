@@ -1,4 +1,4 @@
-"""Search specification: every input that the results of a search depend on, and the key made from them."""
+"""Search specification: every input that the results of a search depend on, and the search key."""
 
 import hashlib
 import json
@@ -17,7 +17,8 @@ from experiments.source_code import import_closure, matching_files
 from marquee.files.digest import sha256_of
 
 ROOT = Path(str(experiments.__file__)).parents[1]
-# Results depend on this code and its imports. The algorithms are listed because they are imported by name.
+# Results depend on this code and on what it imports. The algorithms are listed because `import_closure`
+# cannot find modules that are imported by a computed name.
 CODE_PATTERNS = ("experiments/search", "marquee/algorithms")
 LIBRARIES = ("numpy", "scipy", "numba", "scikit-surprise", "implicit", "optuna")
 KEY_LENGTH = 16
@@ -26,7 +27,7 @@ KEY_PARAMS = {"sampler", "n_trials", "pruner", "candidates", "order"}  # the oth
 
 @dataclass(frozen=True)
 class WorkerAssignment:
-    """Picklable description of a search for its workers."""
+    """Picklable description of a search, which tells a worker what to do."""
 
     search: SearchParams
     source: FoldSource
@@ -38,7 +39,7 @@ class WorkerAssignment:
     def open_queue(
         self, spaces: Mapping[str, CandidateSpace], seed: int, *, create: bool = False
     ) -> TrainingQueue:
-        """Open the training queue of the search, with a sampler of the given seed."""
+        """Open the training queue of the search; `seed` is that of the sampler."""
         return TrainingQueue(
             self.search.storage, self.journal, self.key, spaces,
             sampler=self.search.sampler, pruner=self.search.pruner, seed=seed, create=create,
@@ -63,9 +64,11 @@ class SearchSpec:
     metric: str
     folder: Path
 
-    @property
-    def key(self) -> str:
-        """Search key: digest of parameters, data, folds, seed, metric and code; a search resumes by it."""
+    def compute_key(self) -> str:
+        """Return the search key: digest of parameters, data, folds, seed, metric and code.
+
+        An interrupted search resumes under its key. The data files are read.
+        """
         inputs = {
             "search": self.search.model_dump(include=KEY_PARAMS),
             "seed": self.seed,
@@ -74,13 +77,12 @@ class SearchSpec:
             "data": [sha256_of(path) for path in (self.source.train, self.source.order)],
             "code": _code_digest(),
         }
-        return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[
-            :KEY_LENGTH
-        ]
+        text = json.dumps(inputs, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
-    def assignment(self) -> WorkerAssignment:
-        """Return the assignment of its workers. It reads the data to compute the search key."""
-        key = self.key
+    def create_worker_assignment(self) -> WorkerAssignment:
+        """Describe the search for its workers. The data files are read to compute the search key."""
+        key = self.compute_key()
         journal = self.folder / f"search-{key}.journal"
         return WorkerAssignment(self.search, self.source, self.seed, self.metric, key, journal)
 
@@ -96,9 +98,9 @@ def source_files(root: Path = ROOT) -> list[Path]:
 
 @cache
 def _code_digest() -> str:
-    """Return the digest of code and libraries that compute the results.
+    """Return the digest of the code and library versions that compute the results.
 
-    Cached, because the files may change while a search runs, but the code in memory does not.
+    It is cached because the files may change while a search runs, but the code in memory does not.
     """
     digest = hashlib.sha256()
     for path in source_files():

@@ -12,12 +12,12 @@ JOURNAL = "journal"
 MAX_ATTEMPTS = 10
 RETRY_SECONDS = 0.3
 MAX_REASON_LENGTH = 300
-# Errors of a database in which another process is just creating Optuna's tables.
+# Errors that a database raises while another process is creating Optuna's tables.
 TABLE_CREATION_ERRORS = {"IntegrityError", "ProgrammingError", "InternalError"}
 
 
-def check_storage(storage: str) -> None:
-    """Check the form of `search.storage` without connecting to it.
+def check_storage_setting(storage: str) -> None:
+    """Check the form of the parameter `search.storage`, without connecting to the storage.
 
     Raises:
         ConfigError: it is neither `journal` nor a database URL.
@@ -45,7 +45,7 @@ def open_storage(storage: str, journal: Path) -> optuna.storages.BaseStorage:
 
 
 def _with_driver(url: str) -> str:
-    """Return the URL with the PostgreSQL driver that Marquee installs."""
+    """Return the URL with the PostgreSQL driver that Marquee installs; other URLs are returned unchanged."""
     return (
         url.replace("postgresql://", "postgresql+psycopg://", 1) if url.startswith("postgresql://") else url
     )

@@ -1,14 +1,14 @@
-"""One training: fit all folds in step, score every point, and stop early if the pruner says so."""
+"""Runs one training: fits all folds in step, scores every point, and stops early if the pruner decides so."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 
-from experiments.evaluation.cross_validation import Folds, Seeds, TrainingStep, train_on_folds
+from experiments.evaluation.cross_validation import Folds, FoldSeeds, TrainingStep, train_on_folds
 from experiments.search.training_result import PointResult, TrainingResult
 from experiments.search.trials import FoldScore, describe_error
 from marquee.algorithms.registry import Parameters, find_algorithm
-from marquee.algorithms.shared_training import check_parameters
+from marquee.algorithms.shared_training import check_parameter_values
 
 ShouldPrune = Callable[[int, float], bool]  # (epoch, mean error over the folds) -> stop the training
 
@@ -17,7 +17,7 @@ def train(
     name: str,
     points: Sequence[Parameters],
     folds: Folds,
-    seeds: Seeds,
+    seeds: FoldSeeds,
     pool: ThreadPoolExecutor,
     *,
     metric: str,
@@ -26,18 +26,18 @@ def train(
 ) -> TrainingResult:
     """Train once and return the result of every point.
 
-    Errors (divergence, no memory, an invalid parameter) do not propagate: they become the failure of the
-    points that had no scores by then, so one bad training does not end the search.
+    Errors such as divergence, exhausted memory or an invalid parameter do not propagate. They become the
+    failure of the points that have no scores yet, so that one bad training does not end the search.
 
     Args:
         name: the candidate.
-        points: points that one training can score; they differ in shared parameters only.
+        points: points that one training can score; they differ only in shared parameters.
         folds: training and held-out data.
-        seeds: seed of each fold.
+        seeds: returns the seed of a fold.
         pool: threads that fit the folds.
         metric: `rmse` or `mae`.
         checkpoints: epochs after which `should_prune` is called; it is also called where a point is scored.
-        should_prune: gets the epoch and the mean error over the folds; None: never stop early.
+        should_prune: called with the epoch and the mean error over the folds; None: never stop early.
     """
     failures = [_validation_error(name, point) for point in points]
     valid_points = [point for point, failure in zip(points, failures, strict=True) if failure is None]
@@ -97,9 +97,9 @@ class _Training:
 
 
 def _validation_error(name: str, point: Parameters) -> str | None:
-    """Return the reason if a point is invalid; otherwise it would fail all points of its training."""
+    """Return the reason if a point is invalid, or None. An invalid point would fail its whole training."""
     try:
-        check_parameters(find_algorithm(name), point)
+        check_parameter_values(find_algorithm(name), point)
     except Exception as error:
         return describe_error(error)
     return None

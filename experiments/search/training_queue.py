@@ -1,11 +1,12 @@
 """Training queue: scheduled, running and finished trainings of a search, one Optuna study per candidate.
 
-waiting ──── claim ────► running ──── finish ────► complete, pruned or failed
-   ▲                        │
-   └─ retire_dead_workers ──┘
+waiting ──────── claim ────────► running ──── finish ────► complete, pruned or failed
+   ▲                                │
+   └───── the worker has died ──────┘
 
-A trial of Optuna is one training of ours. Its user attributes hold the number of the training and, in the
-end, its result. A finished trial without a result was retired, and its training enqueued again.
+One trial of Optuna is one training of Marquee. Its user attributes hold the number of the training and, at
+the end, its result. A finished trial without a result belonged to a dead worker; its training was enqueued
+again.
 """
 
 from collections import Counter
@@ -29,25 +30,25 @@ from marquee.errors import TrackingError
 # User attributes of an Optuna trial, and of a study.
 NUMBER, ORDER, PARAMETERS, WORKER, HEARTBEAT = "number", "order", "parameters", "worker", "heartbeat"
 RESULT, CLOSED = "result", "closed"
-SEARCH_DELETED_ERRORS = (KeyError, FileNotFoundError)  # of a storage whose search has deleted its state
-MAX_WORKER_DEATHS = 3  # during one training, before the training itself is taken to be the cause
+SEARCH_DELETED_ERRORS = (KeyError, FileNotFoundError)  # raised after a search has deleted its state
+MAX_WORKER_DEATHS = 3  # worker deaths after which the training itself is considered their cause
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class SearchNotFoundError(TrackingError):
-    """The search has not started yet, or is over."""
+    """The search does not exist: it has not started yet, or is over."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimedTraining:
     """A training that a worker has taken from the queue."""
 
     id: TrainingId
     parameters: Parameters
     trial: optuna.trial.Trial
 
-    def should_prune(self, epoch: int, error: float) -> bool:
+    def report_and_check_pruning(self, epoch: int, error: float) -> bool:
         """Report the error after an epoch; return True if the pruner stops the training."""
         self.trial.report(error, epoch)
         return self.trial.should_prune()
@@ -59,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class FatalTraining:
-    """A training that has killed `MAX_WORKER_DEATHS` workers and is not enqueued again."""
+    """A training during which `MAX_WORKER_DEATHS` workers have died; it is not enqueued again."""
 
     id: TrainingId
     parameters: Parameters
@@ -76,7 +77,7 @@ class TrainingQueue:
         sampler: `grid`, `random` or `tpe`; used only for trainings that are enqueued without parameters.
         pruner: `none`, `median`, `hyperband` or `curve`.
         seed: seed of the sampler, different for each worker.
-        create: create the studies that do not exist. Only the search itself does that, before workers join.
+        create: create missing studies. Only the search itself does that, before workers join.
 
     Raises:
         SearchNotFoundError: the studies do not exist.
@@ -98,7 +99,7 @@ class TrainingQueue:
         if storage == JOURNAL and not create and not journal.exists():
             raise SearchNotFoundError(f"search journal {journal} not found")
         self._storage = open_storage(storage, journal)
-        # Not stored: workers that died because the search was interrupted do not count.
+        # Not stored, so that workers that died because the search was interrupted do not count.
         self._worker_deaths: Counter[TrainingId] = Counter()
         self._distributions = {name: _distributions(space) for name, space in spaces.items()}
         if create:
@@ -128,20 +129,22 @@ class TrainingQueue:
         attributes = {NUMBER: training.number, ORDER: order, PARAMETERS: values}
         self._studies[training.candidate].enqueue_trial(values, user_attrs=attributes)
 
-    def claim(self, worker: str) -> Claim | None:
-        """Take the first waiting training of all candidates; return None if none is waiting."""
+    def claim(self, worker: str) -> ClaimedTraining | None:
+        """Claim the first waiting training of all candidates for a worker; return None if none is waiting."""
         while first_waiting := self._first_waiting():
             name = min(first_waiting, key=first_waiting.__getitem__)
             trial = self._studies[name].ask(self._distributions[name])
-            if NUMBER not in trial.user_attrs:  # another worker was faster, so Optuna has created a new trial
+            if (
+                NUMBER not in trial.user_attrs
+            ):  # another worker was faster, and Optuna has created a new trial
                 self._studies[name].tell(trial, state=TrialState.FAIL)
                 continue
             trial.set_user_attr(WORKER, worker)
-            return Claim(TrainingId(name, int(trial.user_attrs[NUMBER])), dict(trial.params), trial)
+            return ClaimedTraining(TrainingId(name, int(trial.user_attrs[NUMBER])), dict(trial.params), trial)
         return None
 
-    def finish(self, claim: Claim, result: TrainingResult, metric: str) -> None:
-        """Store the result of a training, unless the training was retired or the search is over."""
+    def finish(self, claim: ClaimedTraining, result: TrainingResult, metric: str) -> None:
+        """Store the result of a training, unless the training was enqueued again or the search is over."""
         error = result.best_error(metric)
         if result.is_pruned:
             state, error = TrialState.PRUNED, None
@@ -163,14 +166,14 @@ class TrainingQueue:
         """Return the trainings that are waiting or running."""
         return {training for training, trial in self._trials() if not trial.state.is_finished()}
 
-    def retire_dead_workers(self, is_dead: Callable[[str, float], bool]) -> list[FatalTraining]:
+    def requeue_trainings_of_dead_workers(self, is_dead: Callable[[str, float], bool]) -> list[FatalTraining]:
         """Enqueue the trainings of dead workers again.
 
         Args:
             is_dead: True if a worker is dead, given its name and the time of its last heartbeat.
 
         Returns:
-            Trainings that have now killed `MAX_WORKER_DEATHS` workers. They are not enqueued again.
+            Trainings during which `MAX_WORKER_DEATHS` workers have now died. They are not enqueued again.
         """
         fatal: list[FatalTraining] = []
         for training, trial in self._trials():
@@ -184,23 +187,22 @@ class TrainingQueue:
                 self.enqueue(training, int(trial.user_attrs[ORDER]), _parameters(trial))
         return fatal
 
-    def open(self) -> None:
-        """Let workers wait for trainings that are not enqueued yet."""
+    def mark_open(self) -> None:
+        """Mark the queue as open: workers wait for trainings that will be enqueued."""
         self._set_closed(closed=False)
 
-    def close(self) -> None:
-        """Let workers stop: no more trainings will be enqueued."""
+    def mark_closed(self) -> None:
+        """Mark the queue as closed: workers end, because no more trainings will be enqueued."""
         self._set_closed(closed=True)
 
-    @property
     def is_closed(self) -> bool:
-        """True if no more trainings will be enqueued, or the search has deleted its state."""
+        """Return True if no more trainings will be enqueued, or the search has deleted its state."""
         try:
             return all(study.user_attrs.get(CLOSED) for study in self._studies.values())
         except SEARCH_DELETED_ERRORS:
             return True
 
-    def delete(self) -> None:
+    def delete_studies(self) -> None:
         """Delete the studies from the storage."""
         for study in self._studies.values():
             optuna.delete_study(study_name=study.study_name, storage=self._storage)
@@ -219,7 +221,7 @@ class TrainingQueue:
             study.set_user_attr(CLOSED, closed)
 
     def _first_waiting(self) -> dict[str, int]:
-        """Return the order of the first waiting training of each candidate that has one."""
+        """Return the place in the queue of the first waiting training of each candidate that has one."""
         try:
             return {
                 name: min(int(trial.user_attrs[ORDER]) for trial in trials)
@@ -263,12 +265,12 @@ def _distribution(values: ParameterDomain) -> BaseDistribution:
 def _parameters(trial: FrozenTrial) -> Parameters:
     """Return the parameters that were enqueued or drawn.
 
-    Both are needed: a worker may die before Optuna has stored all enqueued parameters as the trial's own.
+    Both sources are needed: a worker may die before Optuna has copied all enqueued parameters to the trial.
     """
     return {**trial.user_attrs[PARAMETERS], **trial.params}
 
 
 def _last_heartbeat(trial: FrozenTrial) -> tuple[str, float]:
-    """Return the name of the worker and the time of its last sign of life, in seconds since 1970."""
+    """Return the worker's name and the time of its last heartbeat, or of the start, in seconds since 1970."""
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     return str(trial.user_attrs.get(WORKER, "")), float(trial.user_attrs.get(HEARTBEAT, started))

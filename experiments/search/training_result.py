@@ -1,4 +1,4 @@
-"""Training results: scores of every point that one training covers, or the reason why there are none."""
+"""Training results: the scores of every point that one training covers, or the reason for having none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ class TrainingId(NamedTuple):
 
 @dataclass(frozen=True)
 class PointResult:
-    """Fold scores of one point of the search space, or the reason why it has none."""
+    """Fold scores of one point of the search space, or the reason for having none."""
 
     parameters: Parameters
     folds: tuple[FoldScore, ...] = ()
@@ -34,7 +34,7 @@ class TrainingResult:
     curve: tuple[tuple[int, float], ...] = ()  # (epoch, mean error over the folds)
 
     @classmethod
-    def failed(cls, points: Sequence[Parameters], reason: str) -> "TrainingResult":
+    def from_failure(cls, points: Sequence[Parameters], reason: str) -> "TrainingResult":
         """Return the result of a training that failed for all of its points."""
         return cls(tuple(PointResult(point, failure=reason) for point in points))
 
@@ -44,13 +44,13 @@ class TrainingResult:
         return any(point.pruned for point in self.points)
 
     def best_error(self, metric: str) -> float | None:
-        """Return the lowest mean error of its points, or None if no point has scores."""
+        """Return the lowest mean error of any point, or None if no point has scores."""
         errors = [
             fmean(getattr(fold, metric) for fold in point.folds) for point in self.points if point.folds
         ]
         return min(errors, default=None)
 
-    def trials(self, algorithm: str, first_number: int) -> list[Trial]:
+    def to_trials(self, algorithm: str, first_number: int) -> list[Trial]:
         """Return the points as trials, numbered from `first_number`."""
         return [
             Trial(
@@ -59,7 +59,7 @@ class TrainingResult:
                 point.parameters,
                 point.folds,
                 failure=point.failure,
-                cost=TrialCost.of_folds(point.folds) if point.folds else None,
+                cost=TrialCost.mean_of_folds(point.folds) if point.folds else None,
                 pruned=point.pruned,
                 curve=self.curve,
             )

@@ -36,14 +36,14 @@ class TrialCost:
     predict_seconds: float
 
     @classmethod
-    def of_folds(cls, folds: Sequence[FoldScore]) -> "TrialCost":
+    def mean_of_folds(cls, folds: Sequence[FoldScore]) -> "TrialCost":
         """Return the mean times of these folds."""
         return cls(fmean(fold.fit_seconds for fold in folds), fmean(fold.predict_seconds for fold in folds))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a candidate's search space with a score for each fold, or the reason why it has none."""
+    """One point of a candidate's search space with a score for each fold, or the reason for having none."""
 
     number: int
     algorithm: str
@@ -56,16 +56,16 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """Title and parameters, for display: `SVD (n_factors=50)`."""
-        return f"{self.title} ({self.settings})" if self.parameters else self.title
+        """Name of the trial for display: `SVD (n_factors=50)`."""
+        return f"{self.algorithm_title} ({self.parameters_text})" if self.parameters else self.algorithm_title
 
     @property
-    def settings(self) -> str:
+    def parameters_text(self) -> str:
         """Parameters for display: `n_factors=50, reg_all=0.02`."""
         return ", ".join(f"{name}={value}" for name, value in self.parameters.items())
 
     @property
-    def title(self) -> str:
+    def algorithm_title(self) -> str:
         """Display name of the algorithm."""
         return find_algorithm(self.algorithm).title
 
@@ -76,18 +76,18 @@ class Trial:
 
     def mean(self, name: str) -> float:
         """Return the mean of a score over the folds."""
-        return fmean(self.values(name))
+        return fmean(self.fold_values(name))
 
     def std(self, name: str) -> float:
         """Return the sample standard deviation of a score over the folds."""
-        return stdev(self.values(name))
+        return stdev(self.fold_values(name))
 
-    def values(self, name: str) -> list[float]:
-        """Return a score for each fold."""
+    def fold_values(self, name: str) -> list[float]:
+        """Return a score by its name, for each fold."""
         return [getattr(fold, name) for fold in self.folds]
 
     def metrics(self) -> dict[str, float]:
-        """Return all metrics of the trial by name, with times if its cost is known."""
+        """Return the mean metrics of the trial by name, with times if its cost is known."""
         metrics = {
             "rmse": self.mean("rmse"),
             "rmse_std": self.std("rmse"),
@@ -113,7 +113,7 @@ def describe_error(error: Exception) -> str:
 def trial_to_record(trial: Trial) -> dict[str, Any]:
     """Return the JSON record of a trial.
 
-    Times are left out, so the same search always writes the same record.
+    Times are left out, so that the same search always writes the same record.
     """
     record: dict[str, Any] = {
         "number": trial.number,
@@ -133,8 +133,8 @@ def trial_from_record(record: Mapping[str, Any], cost: TrialCost | None = None) 
     """Return the trial of a JSON record.
 
     Args:
-        record: as written by `trial_to_record`.
-        cost: its times, if they are known; without them the times of its folds are NaN.
+        record: a result of `trial_to_record`.
+        cost: the times, if they are known; otherwise the times of the folds are NaN.
     """
     seconds = cost or TrialCost(float("nan"), float("nan"))
     folds = tuple(

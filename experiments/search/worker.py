@@ -1,7 +1,7 @@
 """Search worker: claims trainings from the queue, runs them and stores their results.
 
-The search starts workers on its own machine; others join with `marquee search-worker`. Workers communicate
-through the storage only, and each reads the ratings itself.
+The search starts workers on its own machine; other machines join with `marquee search-worker`. Workers
+communicate only through the storage, and each one reads the ratings itself.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ from experiments.search.pruners import checkpoint_epochs
 from experiments.search.space import CandidateSpace, candidate_spaces
 from experiments.search.specification import WorkerAssignment
 from experiments.search.training import train
-from experiments.search.training_queue import Claim
+from experiments.search.training_queue import ClaimedTraining
 from experiments.search.training_result import TrainingResult
 from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
 from marquee.errors import MarqueeError
@@ -29,10 +29,12 @@ from marquee.errors import MarqueeError
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
-POLL_SECONDS = 0.05  # between looks at an empty queue
+POLL_SECONDS = 0.05  # between checks of an empty queue
 HEARTBEAT_SECONDS = 10.0
-MAX_SILENCE_SECONDS = 60.0  # without a heartbeat, before a worker of another machine counts as dead
-MAX_UNNAMED_SECONDS = 5.0  # between claiming a training and storing the name of the worker
+MAX_SILENCE_SECONDS = 60.0  # time without a heartbeat after which a worker on another machine counts as dead
+MAX_UNNAMED_SECONDS = 5.0  # time between claiming a training and storing the worker's name
+START_TIME_FIELD = 22  # of /proc/PID/stat, counted from 1 (proc(5))
+STATE_FIELD = 3
 
 
 def run_worker(
@@ -46,7 +48,7 @@ def run_worker(
         max_threads: threads that fit the folds of a training; None: all cores.
 
     Returns:
-        Number of trainings done.
+        Number of trainings that it ran.
 
     Raises:
         SearchNotFoundError: the search has not started yet, or is over.
@@ -55,12 +57,12 @@ def run_worker(
     """
     spaces = candidate_spaces(assignment.search)
     queue = assignment.open_queue(spaces, seed=os.getpid() % 2**31)
-    folds, n_done = assignment.source.load(), 0
+    folds, n_done = assignment.source.load_folds(), 0
     # BLAS is limited once, not for each model: changing the limit wakes its idle threads, which then spin on
     # the cores that the folds need.
     with ONE_BLAS_THREAD, ThreadPoolExecutor(min(max_threads or thread_count(), len(folds))) as pool:
-        while not (should_leave() or queue.is_closed):
-            claim = queue.claim(worker_name())
+        while not (should_leave() or queue.is_closed()):
+            claim = queue.claim(current_worker_name())
             if claim is None:
                 time.sleep(POLL_SECONDS)
                 continue
@@ -71,8 +73,8 @@ def run_worker(
     return n_done
 
 
-def worker_name() -> str:
-    """Return the name of this process: host, process id and start time, because process ids are reused."""
+def current_worker_name() -> str:
+    """Return the name of this process: host, process id, and start time because process ids are reused."""
     return f"{socket.gethostname()} {os.getpid()} {_process_start_time(os.getpid())}"
 
 
@@ -80,7 +82,7 @@ def is_worker_dead(worker: str, last_heartbeat: float) -> bool:
     """Return True if the process of a worker has ended or, on another machine, has been silent for too long.
 
     Args:
-        worker: result of `worker_name`; empty if it has not been stored yet.
+        worker: result of `current_worker_name`; empty if the name has not been stored yet.
         last_heartbeat: seconds since 1970.
     """
     silence = time.time() - last_heartbeat
@@ -92,13 +94,13 @@ def is_worker_dead(worker: str, last_heartbeat: float) -> bool:
     return silence > MAX_SILENCE_SECONDS
 
 
-def worker_main(assignment: WorkerAssignment, max_threads: int, errors: "SimpleQueue[str]") -> None:
+def run_worker_process(assignment: WorkerAssignment, max_threads: int, errors: "SimpleQueue[str]") -> None:
     """Run a worker process that the search has started; it ends when the process of the search ends.
 
     Args:
         assignment: the search to work on.
         max_threads: threads that fit the folds of a training.
-        errors: gets the reason if the worker cannot continue.
+        errors: receives the reason if the worker cannot continue.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the search, which stops its workers
     threading.Thread(target=_exit_with_parent, daemon=True).start()
@@ -115,26 +117,30 @@ def _exit_with_parent() -> None:
     search = multiprocessing.parent_process()  # the search, not the fork server
     if search is not None:
         search.join()
-    os._exit(1)  # even during a training, which is enqueued again
+    os._exit(1)  # even during a training; it will be enqueued again
 
 
 def _run_training(
-    assignment: WorkerAssignment, claim: Claim, space: CandidateSpace, folds: Folds, pool: ThreadPoolExecutor
+    assignment: WorkerAssignment,
+    claim: ClaimedTraining,
+    space: CandidateSpace,
+    folds: Folds,
+    pool: ThreadPoolExecutor,
 ) -> TrainingResult:
     return train(
         claim.id.candidate,
-        space.points(claim.parameters),
+        space.points_of_training(claim.parameters),
         folds,
         fold_seeds(assignment.seed, claim.id.candidate),
         pool,
         metric=assignment.metric,
         checkpoints=checkpoint_epochs(space.n_epochs),
-        should_prune=claim.should_prune if assignment.search.pruner != "none" else None,
+        should_prune=claim.report_and_check_pruning if assignment.search.pruner != "none" else None,
     )
 
 
 @contextmanager
-def _heartbeats(claim: Claim) -> Iterator[None]:
+def _heartbeats(claim: ClaimedTraining) -> Iterator[None]:
     """Send heartbeats from a thread while the block runs."""
     done = threading.Event()
 
@@ -153,10 +159,11 @@ def _heartbeats(claim: Claim) -> Iterator[None]:
 
 
 def _process_start_time(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot, or an empty string if it does not run."""
+    """Return the start time of a process in clock ticks since boot, or an empty string if it is not alive."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
-    state, *fields = stat.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]
+    state, *others = stat.rpartition(")")[2].split()  # the name in parentheses may contain spaces
+    is_dead = state in "ZX"  # zombie or dead
+    return "" if is_dead else others[START_TIME_FIELD - STATE_FIELD - 1]

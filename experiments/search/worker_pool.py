@@ -1,7 +1,7 @@
 """Pool of worker processes on this machine; dead workers are replaced.
 
-Workers are forked from a server process that has already imported everything they need, so that a worker or
-its replacement starts in milliseconds, and the imports run once, while the search itself gets ready.
+Workers are forked from a server process that has already imported everything they need. A worker or its
+replacement therefore starts in milliseconds, and the imports run only once, while the search itself starts.
 """
 
 import multiprocessing
@@ -11,26 +11,27 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from experiments.search.specification import WorkerAssignment
-from experiments.search.worker import worker_main
+from experiments.search.worker import run_worker_process
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.threads import thread_count
 from marquee.errors import MarqueeError
 
 CONTEXT = multiprocessing.get_context("forkserver")  # forking this process would copy its threads and locks
-KERNELS = "marquee.algorithms.kernels.preload"
+KERNELS = "marquee.algorithms.kernels.numba_warm_up"
 
 
 def preload_worker_imports(candidates: Iterable[str]) -> None:
     """Start the fork server, which imports what workers on these candidates need; do not wait for it."""
-    algorithms = {find_algorithm(name).module for name in candidates}
-    CONTEXT.set_forkserver_preload([worker_main.__module__, KERNELS, *sorted(algorithms)])
+    algorithms = {find_algorithm(name).module_name for name in candidates}
+    CONTEXT.set_forkserver_preload([run_worker_process.__module__, KERNELS, *sorted(algorithms)])
     forkserver.ensure_running()
 
 
 class WorkerPool:
-    """Context manager of the `search.workers` worker processes of a search.
+    """Context manager that runs the `search.workers` worker processes of a search.
 
-    Leaving it waits for the workers, which end when the queue is closed; an exception stops them at once.
+    On exit, it waits for the workers, which end when the queue is closed. After an exception, it stops them
+    at once.
     """
 
     def __init__(self, assignment: WorkerAssignment) -> None:
@@ -51,12 +52,12 @@ class WorkerPool:
     ) -> None:
         if kind is not None:
             for worker in self._workers:
-                worker.terminate()  # a training can take minutes
+                worker.terminate()  # do not wait for trainings, which can take minutes
         for worker in self._workers:
             worker.join()
 
     def replace_dead_workers(self) -> None:
-        """Start workers until all are running.
+        """Start new workers in place of dead ones.
 
         Raises:
             MarqueeError: a worker has reported an error that would end its replacement too.
@@ -68,6 +69,6 @@ class WorkerPool:
 
     def _start_worker(self) -> BaseProcess:
         arguments = (self._assignment, self._threads_per_worker, self._errors)
-        worker = CONTEXT.Process(target=worker_main, args=arguments, daemon=True)
+        worker = CONTEXT.Process(target=run_worker_process, args=arguments, daemon=True)
         worker.start()
         return worker

@@ -1,6 +1,6 @@
-"""Explanation of the choice in one paragraph: why the winner won, its trade-offs, and the gain from tuning.
+"""Explanation of the choice, in one paragraph: why the winner won, its trade-offs, and the gain from tuning.
 
-It contains no durations, so the same search gives the same text on every machine.
+It contains no durations, so that the same search gives the same text on every machine.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from experiments.selection.search_results import SearchResults
 
 PERCENTAGES = {"coverage"}
 MAX_NAMED_OVER_BUDGET = 3
-NEGLIGIBLE = 5e-5  # rounds to 0.0000
+NEGLIGIBLE_GAIN = 5e-5  # rounds to 0.0000
 
 
-def explain(choice: Choice, results: SearchResults, select: SelectParams) -> str:
-    """Explain a choice made from the results by the rule of params.yaml."""
+def explain_choice(choice: Choice, results: SearchResults, select: SelectParams) -> str:
+    """Return a paragraph that explains a choice, which the rule of params.yaml made from the results."""
     explanation = _Explanation(choice, results, select)
     return " ".join(sentence for sentence in explanation.sentences() if sentence)
 
@@ -41,18 +41,20 @@ class _Explanation:
     def _reason(self) -> str:
         """State the winner's value and its lead over the runner-up."""
         metric = self._main_metric()
-        values = self._results.values(self._winner, metric)
-        name = self._results.display_name(metric)
+        values = self._results.fold_values(self._winner, metric)
+        name = self._results.metric_display_name(metric)
         value = _with_bounds(mean_interval(values), metric)
         text = f"{self._winner.label} wins with {name} {value}"
         weights = self._select.objective_weights
         if len(weights) > 1:
-            objective = ", ".join(f"{self._results.display_name(key)} {weights[key]:g}" for key in weights)
+            objective = ", ".join(
+                f"{self._results.metric_display_name(key)} {weights[key]:g}" for key in weights
+            )
             text = f"{self._winner.label} wins by {objective}; its {name} is {value}"
         runner_up = self._choice.runner_up
         if runner_up is None:
             return f"{text}, out of {_count_trials(self._choice.n_trials)}."
-        difference = paired_difference(values, self._results.values(runner_up, metric))
+        difference = paired_difference(values, self._results.fold_values(runner_up, metric))
         better = difference.mean < 0 if metric in LOWER_IS_BETTER else difference.mean > 0
         certainty = "" if difference.excludes_zero else " (not significant over these folds)"
         lead = f"{_with_bounds(_magnitude(difference), metric)} {'better' if better else 'worse'}"
@@ -68,7 +70,7 @@ class _Explanation:
             return ""
         metric = self._main_metric()
         difference = abs(
-            fmean(self._results.values(best, metric)) - fmean(self._results.values(winner, metric))
+            fmean(self._results.fold_values(best, metric)) - fmean(self._results.fold_values(winner, metric))
         )
         saving = (
             f"it takes {_size(winner)} instead of {_size(best)}"
@@ -81,7 +83,7 @@ class _Explanation:
         )
 
     def _over_budget(self) -> str:
-        """Name the better trials that exceed a budget."""
+        """Name the trials that are better but exceed a budget."""
         labels = [violation.trial.label for violation in self._choice.over_budget]
         if not labels:
             return ""
@@ -90,11 +92,11 @@ class _Explanation:
         return f"{_join(named)} {'was' if len(labels) == 1 else 'were'} better but over budget."
 
     def _trade_offs(self) -> str:
-        """Name the metrics in which another serious candidate is better, with both values."""
+        """Name the metrics in which another competitive candidate is better, with both values."""
         winner = self._results.candidates.get(self._winner.number)
         others = [
             candidate
-            for candidate in self._serious_candidates()
+            for candidate in self._competitive_candidates()
             if candidate.algorithm != self._winner.algorithm
         ]
         if winner is None or not winner.folds or not others:
@@ -102,13 +104,15 @@ class _Explanation:
         compared = (self._results.metric, "ndcg", "coverage", "diversity")
         parts = [part for metric in compared if (part := self._trade_off(metric, winner, others))]
         smallest = min(
-            (self._results.trial(candidate) for candidate in others), key=lambda trial: trial.model_bytes
+            (self._results.best_trial(candidate) for candidate in others), key=lambda trial: trial.model_bytes
         )
         if smallest.model_bytes < self._winner.model_bytes:
-            parts.append(f"size ({_size(self._winner)} compared with {_size(smallest)} for {smallest.title})")
+            parts.append(
+                f"size ({_size(self._winner)} compared with {_size(smallest)} for {smallest.algorithm_title})"
+            )
         if parts:
             return f"It gives up {_join(parts)}."
-        names = ", ".join(map(self._results.display_name, compared))
+        names = ", ".join(map(self._results.metric_display_name, compared))
         return f"No other candidate is better in {names} or size."
 
     def _trade_off(self, metric: str, winner: CandidateMetrics, others: Sequence[CandidateMetrics]) -> str:
@@ -116,9 +120,10 @@ class _Explanation:
         top = min(others, key=lambda candidate: sign * candidate.mean(metric))
         if not sign * top.mean(metric) < sign * winner.mean(metric):
             return ""
+        name = self._results.metric_display_name(metric)
         return (
-            f"{self._results.display_name(metric)} ({_number(winner.mean(metric), metric)} compared with "
-            f"{_number(top.mean(metric), metric)} for {self._results.trial(top).title})"
+            f"{name} ({_number(winner.mean(metric), metric)} compared with "
+            f"{_number(top.mean(metric), metric)} for {self._results.best_trial(top).algorithm_title})"
         )
 
     def _tuning_gain(self) -> str:
@@ -126,7 +131,7 @@ class _Explanation:
         results = self._results
         gains = {
             candidate.trial: paired_difference(
-                candidate.default_scores, results.trial(candidate).values(results.metric)
+                candidate.default_scores, results.best_trial(candidate).fold_values(results.metric)
             )
             for candidate in results.ranked_candidates
             if candidate.default_scores
@@ -134,8 +139,8 @@ class _Explanation:
         winner_gain = gains.get(self._winner.number)
         if winner_gain is None:
             return ""
-        name = results.display_name(results.metric)
-        text = f"{_tuning_effect(winner_gain, name)} of {self._winner.title}."
+        name = results.metric_display_name(results.metric)
+        text = _tuning_effect(winner_gain, name, self._winner.algorithm_title)
         if len(gains) > 1:
             mean = fmean(gain.mean for gain in gains.values())
             text += (
@@ -143,7 +148,9 @@ class _Explanation:
             )
             most = max(gains, key=lambda number: gains[number].mean)
             if most != self._winner.number and gains[most].mean > 0:
-                text += f", most for {results.by_number[most].title} ({gains[most].mean:.4f})"
+                text += (
+                    f", most for {results.trials_by_number[most].algorithm_title} ({gains[most].mean:.4f})"
+                )
             text += "."
         return text
 
@@ -151,8 +158,8 @@ class _Explanation:
         """Return the objective's metric with the largest weight."""
         return max(self._select.objective_weights, key=self._select.objective_weights.__getitem__)
 
-    def _serious_candidates(self) -> list[CandidateMetrics]:
-        """Return the candidates that predict at least as well as the baseline, without Random."""
+    def _competitive_candidates(self) -> list[CandidateMetrics]:
+        """Return the candidates that predict at least as well as the baseline, except the random one."""
         metric = self._results.metric
         candidates = [
             candidate
@@ -166,17 +173,17 @@ class _Explanation:
         return [candidate for candidate in candidates if limit is None or candidate.mean(metric) <= limit]
 
 
-def _tuning_effect(gain: MeanInterval, name: str) -> str:
-    if abs(gain.mean) < NEGLIGIBLE:
-        return f"Tuning did not improve the {name}"
+def _tuning_effect(gain: MeanInterval, name: str, title: str) -> str:
+    """Return a sentence on the effect of tuning on the named error of an algorithm."""
+    if abs(gain.mean) < NEGLIGIBLE_GAIN:
+        return f"Tuning did not improve the {name} of {title}."
     if gain.mean > 0:
-        return (
-            f"Tuning lowered the {name} by {_with_bounds(gain, 'rmse')} compared with the default parameters"
-        )
-    magnitude = _with_bounds(_magnitude(gain), "rmse")
+        size = _with_bounds(gain, "rmse")
+        return f"Tuning lowered the {name} by {size} compared with the default parameters of {title}."
+    size = _with_bounds(_magnitude(gain), "rmse")
     return (
-        f"Tuning raised the {name} by {magnitude} compared with the default parameters, which are not in the "
-        "search space,"
+        f"Tuning raised the {name} by {size} compared with the default parameters of {title}, which are not "
+        "in the search space."
     )
 
 
@@ -185,7 +192,7 @@ def _change(gain: float) -> str:
 
 
 def _magnitude(difference: MeanInterval) -> MeanInterval:
-    """Return the size of a difference; negative ones change sign together with their bounds."""
+    """Return the size of a difference; a negative one changes its sign, and its bounds change places."""
     if difference.mean >= 0:
         return difference
     return MeanInterval(-difference.mean, -difference.high, -difference.low)

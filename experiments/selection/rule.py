@@ -1,6 +1,6 @@
 """Selection rule: the trial with the lowest loss within the budgets, or a cheaper one that is as good.
 
-    loss = sum over the objective's metrics of   weight * distance from the best value, as a share of it
+    loss = weighted mean, over the objective's metrics, of the distance from the best value as a share of it
 
 With one metric, the loss orders trials by that metric. If all metrics are errors, every finished trial is
 considered; otherwise, only the best trial of each candidate, because only those were evaluated.
@@ -30,7 +30,7 @@ class Contender:
 
     @property
     def loss(self) -> float:
-        """Mean loss over the folds; 0 if no contender is better in any metric."""
+        """Mean loss over the folds; 0 for a contender that is best in all metrics."""
         return fmean(self.losses)
 
 
@@ -46,7 +46,7 @@ class OverBudget(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """The winner and the trials it must be compared with."""
+    """The winner, and the trials that it is compared with."""
 
     winner: Trial
     best: Trial  # lowest loss within the budgets; not the winner if a cheaper trial was preferred
@@ -59,39 +59,39 @@ def choose(results: SearchResults, select: SelectParams) -> Choice:
     """Apply the selection rule of params.yaml.
 
     Raises:
-        TrackingError: a cost that a budget or the rule needs is unknown; an unknown cost never passes.
+        TrackingError: a cost that a budget or the rule needs is unknown; an unknown cost is never within it.
         ConfigError: the objective needs an evaluation, and no candidate could be evaluated.
-        MarqueeError: no trial is within the budgets.
+        MarqueeError: no trial is within all budgets.
     """
-    order = sorted(
+    ranked = sorted(
         _contenders(results, select), key=lambda contender: (contender.loss, contender.trial.number)
     )
     violations = {
         contender.trial.number: reason
-        for contender in order
+        for contender in ranked
         if (reason := _exceeded_budget(contender, select))
     }
-    eligible = [contender for contender in order if contender.trial.number not in violations]
+    eligible = [contender for contender in ranked if contender.trial.number not in violations]
     if not eligible:
-        first = order[0].trial
+        first = ranked[0].trial
         raise MarqueeError(
-            f"none of {len(order)} trials is within the budgets (the best, {first.label}: "
-            f"{violations[first.number]}): raise the budgets of select in params.yaml"
+            f"none of {len(ranked)} trials is within the budgets (the best, {first.label}: "
+            f"{violations[first.number]}); raise the budgets of select in params.yaml"
         )
     best = eligible[0]
     winner = _cheapest_equivalent(eligible, select) if select.rule == "one_standard_error" else best
     better = [
         OverBudget(contender.trial, violations[contender.trial.number])
-        for contender in order[: order.index(best)]
+        for contender in ranked[: ranked.index(best)]
     ]
     others = (
         contender.trial for contender in eligible if contender.trial.algorithm != winner.trial.algorithm
     )
-    return Choice(winner.trial, best.trial, next(others, None), len(order), tuple(better))
+    return Choice(winner.trial, best.trial, next(others, None), len(ranked), tuple(better))
 
 
-def needs_evaluation(select: SelectParams) -> bool:
-    """Return True if the objective or a budget needs metrics that only evaluated trials have."""
+def selection_needs_evaluation(select: SelectParams) -> bool:
+    """Return True if the objective or a budget needs a metric that only evaluated trials have."""
     budgets = (select.max_predict_microseconds, select.max_peak_megabytes, select.max_top_n_seconds)
     has_budget = any(budget is not None for budget in budgets)
     return has_budget or bool(set(select.objective_weights) - set(ERRORS))
@@ -99,7 +99,7 @@ def needs_evaluation(select: SelectParams) -> bool:
 
 def _contenders(results: SearchResults, select: SelectParams) -> list[Contender]:
     trials, weights = _eligible_trials(results, select), select.objective_weights
-    values = {trial.number: {name: results.values(trial, name) for name in weights} for trial in trials}
+    values = {trial.number: {name: results.fold_values(trial, name) for name in weights} for trial in trials}
     best = {
         name: (min if name in LOWER_IS_BETTER else max)(fmean(metrics[name]) for metrics in values.values())
         for name in weights
@@ -113,10 +113,10 @@ def _contenders(results: SearchResults, select: SelectParams) -> list[Contender]
 
 def _eligible_trials(results: SearchResults, select: SelectParams) -> list[Trial]:
     """Return the trials for which all metrics of the objective are known."""
-    if not needs_evaluation(select):
+    if not selection_needs_evaluation(select):
         return [trial for trial in results.trials if trial.folds]
     trials = [
-        results.trial(candidate)
+        results.best_trial(candidate)
         for candidate in results.ranked_candidates
         if not any(isnan(candidate.mean(metric)) for metric in select.objective_weights)
     ]
@@ -141,12 +141,12 @@ def _losses(
 
 def _distances(values: Sequence[float], best: float, metric: str) -> list[float]:
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
-    unit = abs(best) or 1.0  # a best value of 0 has no share: use the distance itself
+    unit = abs(best) or 1.0  # no distance is a share of 0: use the distance itself
     return [sign * (value - best) / unit for value in values]
 
 
 def _cheapest_equivalent(contenders: Sequence[Contender], select: SelectParams) -> Contender:
-    """Return the cheapest contender within one standard error of the first; the better one on equal cost."""
+    """Return the cheapest contender within one standard error of the first; at equal cost, the better one."""
     best = contenders[0]
     limit = best.loss + standard_error(best.losses)
     cost = _megabytes if select.cost_metric == "model_bytes" else _fit_seconds
@@ -158,7 +158,7 @@ def _cheapest_equivalent(contenders: Sequence[Contender], select: SelectParams) 
 
 def _exceeded_budget(contender: Contender, select: SelectParams) -> str | None:
     """Return a description of the first budget that a contender exceeds, or None."""
-    for limit, measure, words, unit in (
+    for limit, measure, template, unit in (
         (select.max_fit_seconds, _fit_seconds, "a fit takes {:.1f}", "s"),
         (select.max_model_megabytes, _megabytes, "a model takes {:.1f}", "MB"),
         (select.max_predict_microseconds, _predict_microseconds, "a prediction takes {:.2f}", "µs"),
@@ -166,7 +166,7 @@ def _exceeded_budget(contender: Contender, select: SelectParams) -> str | None:
         (select.max_top_n_seconds, _top_n_seconds, "all lists take {:.1f}", "s"),
     ):
         if limit is not None and (value := measure(contender)) > limit:
-            return f"{words.format(value)} {unit}, the budget is {limit:g} {unit.split()[0]}"
+            return f"{template.format(value)} {unit}, the budget is {limit:g} {unit.split()[0]}"
     return None
 
 

@@ -21,11 +21,11 @@ class SearchResults:
     metric: str = "rmse"  # the metric of the search: rmse or mae
     n: int = 10  # length of the evaluated lists
     relevance_threshold: float = 4.0  # stars
-    leakage: Mapping[str, Any] | None = None  # cutoff, and order of the candidates under both splits
+    leakage: Mapping[str, Any] | None = None  # cutoff, and order of the candidates under each split
 
     @cached_property
-    def by_number(self) -> dict[int, Trial]:
-        """Trials by number."""
+    def trials_by_number(self) -> dict[int, Trial]:
+        """All trials, by number."""
         return {trial.number: trial for trial in self.trials}
 
     @cached_property
@@ -34,21 +34,25 @@ class SearchResults:
         evaluated = [candidate for candidate in self.candidates.values() if candidate.folds]
         return sorted(evaluated, key=lambda candidate: (candidate.mean(self.metric), candidate.trial))
 
-    def trial(self, candidate: CandidateMetrics) -> Trial:
+    def best_trial(self, candidate: CandidateMetrics) -> Trial:
         """Return a candidate's best trial."""
-        return self.by_number[candidate.trial]
+        return self.trials_by_number[candidate.trial]
 
-    def values(self, trial: Trial, metric: str) -> list[float]:
-        """Return a metric of a trial on each fold.
+    def fold_values(self, trial: Trial, metric: str) -> list[float]:
+        """Return the value of a metric of a trial on each fold.
 
-        Every trial has errors; only the best trial of each candidate has other metrics.
+        Every finished trial has errors; only the best trial of each candidate has other metrics.
 
         Raises:
             KeyError: the metric needs an evaluation, and the trial was not evaluated.
         """
-        return trial.values(metric) if metric in ERRORS else self.candidates[trial.number].values(metric)
+        return (
+            trial.fold_values(metric)
+            if metric in ERRORS
+            else self.candidates[trial.number].fold_values(metric)
+        )
 
-    def display_name(self, metric: str) -> str:
-        """Return a metric's name for readers: RMSE, NDCG@10, hit rate@10, coverage."""
+    def metric_display_name(self, metric: str) -> str:
+        """Return a metric's name as shown to readers, such as RMSE, NDCG@10, hit rate@10 or coverage."""
         name = ABBREVIATIONS.get(metric, metric.replace("_", " "))
         return f"{name}@{self.n}" if metric in RANKING_METRIC_NAMES else name

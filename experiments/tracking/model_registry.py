@@ -1,7 +1,7 @@
 """Versions of the registered model in the MLflow registry, and the aliases that point to them.
 
-The alias `challenger` points to the newest version. `champion` points to the version in production: the first
-version gets it, and after that only a promotion moves it, never the pipeline.
+The alias `challenger` points to the newest version. The alias `champion` points to the version in production:
+the first version gets it; after that, only a promotion moves it, never the pipeline.
 """
 
 import json
@@ -87,10 +87,10 @@ def find_champion(name: str) -> ModelVersion | None:
     """Return the version in production, or None if there is none.
 
     Raises:
-        TrackingError: the registry cannot be read. This must not count as having no champion, because then
-            the pipeline would appoint one.
+        TrackingError: the registry cannot be read. That must not count as having no champion, or else the
+            pipeline would appoint one.
     """
-    return _find_alias(name, CHAMPION)
+    return _find_version_by_alias(name, CHAMPION)
 
 
 def find_challenger(name: str) -> ModelVersion | None:
@@ -99,11 +99,11 @@ def find_challenger(name: str) -> ModelVersion | None:
     Raises:
         TrackingError: the registry cannot be read.
     """
-    return _find_alias(name, CHALLENGER)
+    return _find_version_by_alias(name, CHALLENGER)
 
 
 def promote_to_champion(name: str, number: int) -> None:
-    """Point the alias `champion` to a version; nothing changes if it does so already.
+    """Point the alias `champion` to a version; nothing changes if it already does.
 
     Raises:
         TrackingError: there is no such version, or the registry cannot be written.
@@ -114,7 +114,7 @@ def promote_to_champion(name: str, number: int) -> None:
 
 
 def download_model(name: str, number: int, to: Path) -> Path:
-    """Copy the fitted model of a version below a folder, and return its own folder there.
+    """Download the fitted model of a version into a folder, and return the subfolder that contains it.
 
     Raises:
         TrackingError: the artifact store cannot be read, or the version has no fitted model.
@@ -131,16 +131,16 @@ def download_model(name: str, number: int, to: Path) -> Path:
 def register_version(
     name: str, folder: Path, digest: str, run_id: str, tags: Mapping[str, str]
 ) -> Registration:
-    """Make a fitted model the challenger, as a new version unless one with the same content exists.
+    """Register a fitted model, unless a version has the same content, and make that version the challenger.
 
-    The first version also becomes the champion. If there is no champion later on, the alias was removed on
-    purpose, and it stays removed.
+    The first version also becomes the champion. If there is no champion later, the alias was removed on
+    purpose and stays removed.
 
     Args:
         name: the registered model.
         folder: the fitted model.
-        digest: digest of its content.
-        run_id: the run that the version belongs to.
+        digest: digest of the model's content.
+        run_id: id of the run that a new version belongs to.
         tags: tags of a new version.
 
     Raises:
@@ -158,10 +158,10 @@ def register_version(
 
 
 def _create_version(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-    """Log the folder with the run, load it to check it, then register it."""
+    """Log the folder as a model of the run, load it as a check, and register it."""
     mlflow.set_tracking_uri(tracking_uri())
     with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # MLflow wants an input example despite the signature
+        warnings.simplefilter("ignore", UserWarning)  # MLflow asks for an input example despite the signature
         model = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(MODEL_CODE),
@@ -182,10 +182,12 @@ def _ensure_registered_model(name: str) -> None:
     try:
         _client().create_registered_model(name)
     except MlflowException:
-        _client().get_registered_model(name)  # raises any error other than that the model exists
+        _client().get_registered_model(
+            name
+        )  # succeeds if the model exists already; otherwise raises the reason
 
 
-def _find_alias(name: str, alias: str) -> ModelVersion | None:
+def _find_version_by_alias(name: str, alias: str) -> ModelVersion | None:
     with convert_mlflow_errors(tracking_uri()):
         try:
             number = _client().get_registered_model(name).aliases.get(alias)

@@ -12,12 +12,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from experiments.figures.rollout import RolloutPoint, plot_rollout
-from experiments.figures.style import figure_style, standalone, to_svg
+from experiments.figures.style import figure_style, to_standalone_svg, to_svg_element
 from experiments.tracking.store_access import convert_mlflow_errors, store_lock, tracking_uri
 from marquee.finite_values import drop_non_finite
 
 RUN_KIND = "rollout"
-MAX_TAG_CHARACTERS = 5000  # accepted by MLflow
+MAX_TAG_CHARACTERS = 5000  # no more than MLflow accepts
 UNKNOWN_QUALITY = {"estimate": math.nan, "low": -math.inf, "high": math.inf}
 
 
@@ -36,9 +36,9 @@ class RolloutRun:
 
         Args:
             experiment: name of the experiment, which is created if necessary.
-            name: of the rollout.
-            tags: of the run.
-            params: of the rollout, as JSON values.
+            name: name of the rollout.
+            tags: tags of the run.
+            params: parameters of the rollout, as JSON values.
 
         Raises:
             TrackingError: the tracking store is unavailable.
@@ -56,7 +56,7 @@ class RolloutRun:
             return cls(str(run.info.run_id))
 
     def cancel(self, message: str) -> None:
-        """End the run of a rollout that did not start after all.
+        """End the run as killed, because the rollout could not start.
 
         Raises:
             TrackingError: the tracking store is unavailable.
@@ -66,7 +66,7 @@ class RolloutRun:
             self._client.set_terminated(self.run_id, "KILLED")
 
     def log_metrics(self, metrics: Mapping[str, float], timestamp: float) -> None:
-        """Log metrics with a timestamp in UTC seconds, without those that are NaN or infinite.
+        """Log metrics with a timestamp in UTC seconds, except those that are NaN or infinite.
 
         Raises:
             TrackingError: the tracking store is unavailable.
@@ -81,13 +81,13 @@ class RolloutRun:
     def finish(
         self, outcome: str, reason: str | None, message: str, entries: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Log the outcome, the journal and the figure, and end the run. May be repeated.
+        """Log the outcome, the journal and the figure, and end the run. It is safe to call this again.
 
         Args:
-            outcome: of the rollout.
-            reason: code of the reason; None if it is unknown to this version.
+            outcome: outcome of the rollout.
+            reason: reason code; None if this version of Marquee does not know the code.
             message: the reason in words.
-            entries: of the journal.
+            entries: entries of the journal.
 
         Raises:
             TrackingError: the tracking store is unavailable.
@@ -101,17 +101,17 @@ class RolloutRun:
             self._log_text(Path(folder) / "journal.jsonl", lines)
             if points := self.load_points():
                 with figure_style():
-                    svg = standalone(to_svg(plot_rollout(points, outcome)))
+                    svg = to_standalone_svg(to_svg_element(plot_rollout(points, outcome)))
                 self._log_text(Path(folder) / "confidence_sequence.svg", svg, "figures")
             self._client.set_terminated(self.run_id, "FINISHED", end_time=int(time.time() * 1000))
 
     def _log_text(self, path: Path, text: str, artifact_folder: str | None = None) -> None:
-        """Log text as an artifact; its name is that of the file, which is created."""
+        """Write text to a file, and log the file as an artifact of the same name."""
         path.write_text(text, encoding="utf-8")
         self._client.log_artifact(self.run_id, str(path), artifact_folder)
 
     def load_points(self) -> list[RolloutPoint]:
-        """Return allocation and quality over time, at the times when the allocation was logged.
+        """Load the allocation and quality over time, at the times when the allocation was logged.
 
         Raises:
             TrackingError: the tracking store is unavailable.

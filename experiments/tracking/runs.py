@@ -1,7 +1,7 @@
-"""MLflow runs of searches: a parent run for each search, with a child run for each of its best trials.
+"""MLflow runs of searches: a parent run for each search, with child runs for its best trials.
 
-A search run is found by the digest of the search results file. Unlike run ids, which differ between clones,
-the digest can be derived from a versioned file.
+A search run is found by the digest of the search results file. Run ids differ between clones, but this digest
+follows from a versioned file.
 """
 
 import json
@@ -38,7 +38,7 @@ RESTORED = "restored"
 
 TRIAL_COSTS = "costs.json"  # artifact of a search run: the cost of every trial by its number
 
-# Limits of MLflow, or stricter ones for the display.
+# Limits of MLflow, or lower ones for readability.
 MAX_METRICS_PER_BATCH = 1000
 MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 5000
@@ -46,7 +46,7 @@ MAX_RUN_NAME_LENGTH = 250
 MAX_SEARCH_RESULTS = 1000
 
 log = logging.getLogger(__name__)
-logging.getLogger("mlflow").setLevel(logging.WARNING)  # or MLflow logs each table that it creates
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # otherwise MLflow logs each table that it creates
 
 
 class ExperimentTracker:
@@ -67,12 +67,12 @@ class ExperimentTracker:
             self._client = MlflowClient(self.uri)
             self.experiment_id = self._ensure_experiment(experiment)
 
-    # Search runs
+    # Runs of searches
 
     def start_search_run(
         self, name: str, data: DataVersion, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
-        """Create the parent run of a search and return its run id."""
+        """Create the parent run of a search, and return the run id."""
         search_tags = {"kind": "search", DATA_DIGEST: data.digest, "data_source": data.source}
         with convert_mlflow_errors(self.uri):
             run = self._client.create_run(self.experiment_id, run_name=name, tags={**search_tags, **tags})
@@ -83,16 +83,16 @@ class ExperimentTracker:
     def log_trials(
         self, parent: str, trials: Sequence[Trial], tags: Mapping[str, str], *, max_runs: int, metric: str
     ) -> None:
-        """Log the trials of a search: the costs of all as an artifact, the best as child runs.
+        """Log the trials of a search: the costs of all trials as an artifact, the best trials as child runs.
 
-        Trials without scores come last and get child runs if `max_runs` allows.
+        Trials without scores come last; they get child runs if `max_runs` allows.
 
         Args:
             parent: run id of the search.
             trials: all trials of the search.
             tags: tags of every child run.
-            max_runs: maximum number of child runs; MLflow's UI compares more than a hundred slowly.
-            metric: error that the best trials are chosen by.
+            max_runs: maximum number of child runs; MLflow's UI is slow to compare more than a hundred.
+            metric: error by which the best trials are chosen.
         """
         costs = {str(trial.number): asdict(trial.cost) for trial in trials if trial.cost}
         self.log_json(parent, costs, TRIAL_COSTS)
@@ -101,13 +101,13 @@ class ExperimentTracker:
             self._log_trial(parent, trial, tags)
 
     def finish_search_run(self, run_id: str, results_digest: str) -> None:
-        """Mark a search run as finished, and let `find_search_run` find it."""
+        """Mark a search run as finished, so that `find_search_run` finds it."""
         with convert_mlflow_errors(self.uri):
             self._client.set_tag(run_id, SEARCH_RESULTS_DIGEST, results_digest)
             self._client.set_terminated(run_id, "FINISHED")
 
     def fail_run(self, run_id: str, reason: str) -> None:
-        """Mark a run as failed. If the store cannot be reached, log a warning: the reason matters more."""
+        """Mark a run as failed. Only warn if the store fails, because an error here would hide the reason."""
         try:
             self._client.set_tag(run_id, "failure", reason[:MAX_TAG_LENGTH])
             self._client.set_terminated(run_id, "FAILED")
@@ -129,11 +129,11 @@ class ExperimentTracker:
     def find_or_create_pipeline_run(
         self, search_run: str, outcome: str, data: DataVersion, tags: Mapping[str, str]
     ) -> str:
-        """Return the run that records the outcome of a pipeline run.
+        """Return the id of the run that records the outcome of a pipeline run; create the run if necessary.
 
         The first outcome of a search is recorded in the search run itself. If a later pipeline run reuses the
-        search with another outcome (another budget, another export), it gets a run of its own that refers to
-        the search run.
+        search and has another outcome (because of another budget or export, for example), it gets a run of
+        its own that refers to the search run.
 
         Args:
             search_run: run id of the search.
@@ -156,8 +156,8 @@ class ExperimentTracker:
             self._client.set_terminated(run_id, "FINISHED")
         return run_id
 
-    def recent_search_runs(self, n: int) -> list[str]:
-        """Return the ids of the newest n finished search runs of the experiment that have metrics."""
+    def recent_search_run_ids(self, n: int) -> list[str]:
+        """Return the ids of the n newest search runs of the experiment that are finished and have metrics."""
         with convert_mlflow_errors(self.uri):
             runs = self._client.search_runs(
                 [self.experiment_id],
@@ -167,7 +167,7 @@ class ExperimentTracker:
             )
         return [run.info.run_id for run in runs]
 
-    def top_trial_runs(self, search_run: str, metric: str, n: int) -> list[str]:
+    def top_trial_run_ids(self, search_run: str, metric: str, n: int) -> list[str]:
         """Return the ids of the n best trial runs of a search, lowest error first."""
         with convert_mlflow_errors(self.uri):
             runs = [run for run in self._child_runs(search_run) if metric in run.data.metrics]
@@ -175,7 +175,7 @@ class ExperimentTracker:
 
     # Any run
 
-    def log(
+    def log_metrics_and_tags(
         self,
         run_id: str,
         *,
@@ -188,7 +188,7 @@ class ExperimentTracker:
             self._client.log_batch(run_id, metrics=_metrics(metrics or {}), tags=run_tags)
 
     def log_curves(self, run_id: str, curves: Mapping[str, Iterable[tuple[int, float]]]) -> None:
-        """Add metrics with a value for each epoch."""
+        """Add metrics that have a value for each epoch."""
         points = [
             Metric(key, value, _now_ms(), epoch) for key, curve in curves.items() for epoch, value in curve
         ]
@@ -207,7 +207,7 @@ class ExperimentTracker:
             self._client.log_dict(run_id, dict(values), name)
 
     def load_json(self, run_id: str, name: str) -> dict[str, Any]:
-        """Return the values stored by `log_json`; empty if the run has no such artifact."""
+        """Return the values stored by `log_json`, or an empty dictionary if the run has no such artifact."""
         with convert_mlflow_errors(self.uri), TemporaryDirectory() as folder:
             if name not in {file.path for file in self._client.list_artifacts(run_id)}:
                 return {}
@@ -230,7 +230,7 @@ class ExperimentTracker:
             self._client.set_terminated(run.info.run_id, "FAILED" if trial.failure else "FINISHED")
 
     def _child_runs(self, run_id: str) -> Iterator[Run]:
-        experiment = self._client.get_run(run_id).info.experiment_id  # it may be another experiment
+        experiment = self._client.get_run(run_id).info.experiment_id  # may differ from self.experiment_id
         token = None
         while True:
             page = self._client.search_runs(
@@ -258,12 +258,12 @@ class ExperimentTracker:
 
 
 def runs_url_path(experiment_id: str) -> str:
-    """Return the path of MLflow's UI that lists the runs of an experiment."""
+    """Return the path, in MLflow's UI, of the page that lists the runs of an experiment."""
     return f"/#/experiments/{experiment_id}/runs"
 
 
 def compare_url_path(experiment_id: str, run_ids: Iterable[str]) -> str:
-    """Return the path of MLflow's UI that compares runs, quoted so that terminals recognize the link."""
+    """Return the path, in MLflow's UI, of the page that compares runs, quoted so that terminals link it."""
     runs, experiments = (json.dumps(list(ids), separators=(",", ":")) for ids in (run_ids, [experiment_id]))
     return f"/#/compare-runs?runs={quote(runs)}&experiments={quote(experiments)}"
 
@@ -275,7 +275,7 @@ def _trial_tags(parent: str, trial: Trial) -> dict[str, str]:
 
 
 def _trial_metrics(trial: Trial) -> list[Metric]:
-    """Return the metrics of a trial, its learning curve by epoch, and the errors of its folds by fold."""
+    """Return the metrics of a trial, its learning curve by epoch, and its errors by fold."""
     metrics = _metrics(trial.metrics()) if trial.folds else []
     metrics += [Metric("epoch_error", error, _now_ms(), epoch) for epoch, error in trial.curve]
     for number, fold in enumerate(trial.folds):

@@ -13,7 +13,7 @@ from marquee.files.lock import file_lock
 
 SQLITE_PREFIX = "sqlite:///"
 
-# MLflow's defaults retry an unreachable server for minutes; report it after seconds.
+# By default, MLflow retries an unreachable server for minutes; with these values it fails after seconds.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
@@ -29,14 +29,14 @@ def tracking_uri() -> str:
 
 
 def enable_write_ahead_log(uri: str) -> None:
-    """Let the UI read a SQLite store while a search writes to it. The setting is stored in the file."""
+    """Allow the UI to read a SQLite store while a search writes to it. The setting is stored in the file."""
     with closing(sqlite3.connect(uri.removeprefix(SQLITE_PREFIX))) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
 @contextmanager
 def convert_mlflow_errors(uri: str) -> Iterator[None]:
-    """Raise errors of MLflow as TrackingError with a message of one line."""
+    """Convert MLflow errors to a TrackingError with a message of one line."""
     try:
         yield
     except MlflowException as error:
@@ -45,7 +45,7 @@ def convert_mlflow_errors(uri: str) -> Iterator[None]:
 
 @contextmanager
 def store_lock(uri: str) -> Iterator[None]:
-    """Lock a SQLite store: two processes that create it at the same time would break it."""
+    """Lock a SQLite store, because two processes that create it at the same time would break it."""
     if not uri.startswith(SQLITE_PREFIX):
         yield
         return

@@ -64,11 +64,11 @@ if not TYPE_CHECKING:  # for a type checker, a module with `__getattr__` has eve
 
         from marquee.algorithms.registry import REGISTRY
 
-        modules = {entry.class_name: entry.module for entry in REGISTRY.values()}
+        modules = {entry.class_name: entry.module_name for entry in REGISTRY.values()}
         modules |= {class_name: f"{__name__}.{module}" for class_name, module in _BASE_CLASSES.items()}
         globals()[name] = value = getattr(import_module(modules[name]), name)
         return value
 
     def __dir__() -> list[str]:
-        """Return the names of `__all__`, imported or not, and those that the module already has."""
+        """Return the names in `__all__`, imported or not, and the other names of the module."""
         return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Allocation of arrays that grow with the square of the items or users."""
+"""Allocation of arrays whose size grows with the square of the number of items or users."""
 
 import os
 from contextlib import suppress
@@ -9,13 +9,13 @@ import numpy as np
 from marquee.errors import DataError
 
 
-def allocate(shape: tuple[int, ...], dtype: str, purpose: str, remedy: str) -> Any:
-    """Return an uninitialized array, if this machine has enough memory for it.
+def allocate_within_memory(shape: tuple[int, ...], dtype: str, purpose: str, remedy: str) -> Any:
+    """Return an uninitialized array, or raise an error if this machine has too little memory for it.
 
     Args:
         shape: shape of the array.
-        dtype: its data type.
-        purpose: what the array is for; first words of the error message, in the plural.
+        dtype: data type of the array.
+        purpose: subject of the error message, in the plural, such as "similarities of 9,000 users".
         remedy: advice at the end of the error message.
 
     Raises:
@@ -23,7 +23,7 @@ def allocate(shape: tuple[int, ...], dtype: str, purpose: str, remedy: str) -> A
     """
     n_bytes = float(np.prod(shape, dtype=np.float64)) * np.dtype(dtype).itemsize
     with suppress(MemoryError):
-        if n_bytes <= physical_memory_bytes():  # Linux grants more, and kills the process when it is used
+        if n_bytes <= physical_memory_bytes():  # Linux grants more, but kills a process that uses it
             return np.empty(shape, dtype=dtype)
     raise DataError(f"{purpose} need {n_bytes / 1e9:,.1f} GB, more than this machine's memory; {remedy}")
 

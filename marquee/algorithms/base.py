@@ -1,10 +1,11 @@
 """Base classes of all algorithms: scikit-surprise's `AlgoBase`, computing on arrays.
 
-    Algorithm            fit, predict and test as in Surprise; estimates, score and score_all on arrays
-    └── EpochAlgorithm   trains by epochs; `epochs` yields after each one
+    Algorithm            fit, predict and test as in Surprise; estimate_pairs, score_pairs and
+    │                    score_all_items on arrays
+    └── EpochAlgorithm   trains by epochs; fit_by_epoch yields after each one
 
-A subclass implements `_fit` (or `_train`, epoch by epoch) and `_estimate_pairs`; all public methods build on
-these.
+A subclass implements `_fit` (or `_train`, which yields after each epoch) and `_estimate_pairs`; all public
+methods build on these.
 """
 
 import gc
@@ -20,8 +21,8 @@ import numpy.typing as npt
 from surprise import AlgoBase, Prediction, PredictionImpossible
 
 from marquee.algorithms.biases import compute_biases
-from marquee.algorithms.parameters import require_integer, require_number
-from marquee.algorithms.trainset import Testset, Trainset, as_matrix, as_trainset
+from marquee.algorithms.parameter_checks import check_integer_attributes, check_number_attributes
+from marquee.algorithms.trainset import Testset, Trainset, as_interaction_matrix, as_trainset
 from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import InteractionMatrix, check_rating_values
@@ -35,7 +36,8 @@ class Estimates:
 
     values: Float64Array  # (n,); undefined where impossible
     impossible: BoolArray | None = None  # (n,); None if every pair has an estimate
-    details: Mapping[str, Int32Array] = field(default_factory=dict)  # (n,) per name; negative: no detail
+    # Entries for the `details` of Surprise's predictions, by name, (n,); negative: none for this pair.
+    details: Mapping[str, Int32Array] = field(default_factory=dict)
 
 
 class Algorithm(AlgoBase):  # type: ignore[misc]
@@ -62,33 +64,34 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         self._fit(self._prepare_fit(trainset))
         return self
 
-    def estimates(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Estimates:
+    def estimate_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Estimates:
         """Estimate the ratings of pairs of inner ids.
 
         An impossible estimate has the value of `default_prediction()`, as in `predict`.
         """
         estimates = self._estimate_pairs(
-            mask_unknown_ids(users, self.trainset.n_users), mask_unknown_ids(items, self.trainset.n_items)
+            replace_unknown_ids(users, self.trainset.n_users),
+            replace_unknown_ids(items, self.trainset.n_items),
         )
         return replace(estimates, values=self._fill_impossible(estimates))
 
     def score_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
-        """Return the values of `estimates`, shape (n,), unclipped."""
-        return self.estimates(users, items).values
+        """Return the estimated ratings of pairs of inner ids, shape (n,), not clipped to the rating scale."""
+        return self.estimate_pairs(users, items).values
 
-    def score_all(self, users: npt.ArrayLike) -> Float64Array:
-        """Score every item for each of these users, shape (len(users), n_items), unclipped."""
-        users, n_items = mask_unknown_ids(users, self.trainset.n_users), self.trainset.n_items
+    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
+        """Score every item for each of these users; shape (len(users), n_items), not clipped."""
+        users, n_items = replace_unknown_ids(users, self.trainset.n_users), self.trainset.n_items
         known = users != UNKNOWN
         if known.all():
-            return self._score_all(users)
+            return self._score_all_items(users)
         scores = np.empty((len(users), n_items))
-        scores[known] = self._score_all(users[known])
+        scores[known] = self._score_all_items(users[known])
         scores[~known] = self.score_pairs(np.full(n_items, UNKNOWN), np.arange(n_items))
         return scores
 
-    def _score_all(self, users: Int32Array) -> Float64Array:
-        """Implement `score_all` for known users."""
+    def _score_all_items(self, users: Int32Array) -> Float64Array:
+        """Implement `score_all_items` for known users."""
         n_items = self.trainset.n_items
         items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
         return self.score_pairs(np.repeat(users, n_items), items).reshape(len(users), n_items)
@@ -101,9 +104,9 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         raw_users, raw_items, actual = zip(*testset, strict=True)
         users = to_inner_ids(raw_users, self.trainset._raw2inner_id_users)
         items = to_inner_ids(raw_items, self.trainset._raw2inner_id_items)
-        estimates = self.estimates(users, items)
+        estimates = self.estimate_pairs(users, items)
         values = np.clip(estimates.values, *self.trainset.rating_scale).tolist()
-        with _garbage_collection_paused():  # it would scan the growing list again and again
+        with _garbage_collection_paused():  # each collection would scan the growing list
             details = self._prediction_details(estimates, users, items)
             rows = zip(raw_users, raw_items, actual, values, details, strict=True)
             predictions = list(starmap(Prediction, rows))
@@ -117,8 +120,8 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         Raises:
             PredictionImpossible: the algorithm has no estimate for this pair.
         """
-        users = mask_unknown_ids([UNKNOWN if isinstance(u, str) else u], self.trainset.n_users)
-        items = mask_unknown_ids([UNKNOWN if isinstance(i, str) else i], self.trainset.n_items)
+        users = replace_unknown_ids([UNKNOWN if isinstance(u, str) else u], self.trainset.n_users)
+        items = replace_unknown_ids([UNKNOWN if isinstance(i, str) else i], self.trainset.n_items)
         estimates = self._estimate_pairs(users, items)
         if estimates.impossible is not None and estimates.impossible[0]:
             raise PredictionImpossible(self._explain_impossible(users[0], items[0]))
@@ -135,19 +138,21 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         if self.bu is None:
             if getattr(self, "verbose", False):
                 print(f"Estimating biases using {self.bsl_options.get('method', 'als')}...")  # noqa: T201
-            self.bu, self.bi = compute_biases(self.matrix, self.trainset.global_mean, self.bsl_options)
+            self.bu, self.bi = compute_biases(
+                self.training_matrix, self.trainset.global_mean, self.bsl_options
+            )
         return self.bu, self.bi
 
     @property
-    def matrix(self) -> InteractionMatrix:
+    def training_matrix(self) -> InteractionMatrix:
         """Training set as an interaction matrix."""
-        return as_matrix(self.trainset)
+        return as_interaction_matrix(self.trainset)
 
     def _prepare_fit(self, data: Trainset | InteractionMatrix) -> InteractionMatrix:
         """Validate parameters and ratings, reset the model as `AlgoBase.fit` does, and return the matrix."""
         self._check_parameters()
         trainset = as_trainset(data)
-        matrix = as_matrix(trainset)
+        matrix = as_interaction_matrix(trainset)
         check_rating_values(matrix.values)
         AlgoBase.fit(self, trainset)  # after validation: a failed fit leaves the model unchanged
         return matrix
@@ -205,15 +210,15 @@ class EpochResult:
 class EpochAlgorithm(Algorithm):
     """Algorithm that trains by epochs and can be used after each of them.
 
-    `epochs` does the same as `fit`, but yields after each epoch. At each yield the model can predict, and it
-    equals the model that `fit` gives with `n_epochs` set to that epoch's number.
+    `fit_by_epoch` does the same as `fit`, but yields after each epoch. At each yield, the model can predict
+    and equals the model that `fit` would produce with `n_epochs` set to the number of that epoch.
     """
 
     n_epochs: int
     step_parameters: ClassVar[tuple[str, ...]] = ()  # non-negative numbers; reported if training diverges
     learned_attributes: ClassVar[tuple[str, ...]] = ()  # arrays that must stay finite
 
-    def epochs(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
+    def fit_by_epoch(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
         """Train, yielding after each of the `n_epochs` epochs; stop iterating to stop early.
 
         Raises:
@@ -232,29 +237,30 @@ class EpochAlgorithm(Algorithm):
         for number in range(1, self.n_epochs + 1):
             self._print_epoch(number)
             squared_error = next(training)
-            self._check_convergence(number, squared_error)
+            self._raise_if_diverged(number, squared_error)
             rmse = None if squared_error is None else sqrt(squared_error / len(matrix.values))
             yield EpochResult(number, rmse)
 
     def _print_epoch(self, epoch: int) -> None:
-        """Print what Surprise prints before an epoch if `verbose`; `epoch` counts from 1."""
+        """If `verbose`, print the line that Surprise prints before an epoch; `epoch` counts from 1."""
         if getattr(self, "verbose", False):
             print(f"Processing epoch {epoch - 1}")  # noqa: T201
 
     def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         """Initialize the attributes and yield once; then train forever, yielding after each epoch.
 
+        The attributes are up to date at each yield.
+
         Yields:
-            Sum of squared errors of the predictions made during the epoch, or None. The attributes are up to
-            date.
+            Sum of squared errors of the predictions made during the epoch, or None if it is not computed.
         """
         raise NotImplementedError
 
     def _check_parameters(self) -> None:
-        require_integer(self, "n_epochs")
-        require_number(self, *self.step_parameters)
+        check_integer_attributes(self, "n_epochs")
+        check_number_attributes(self, *self.step_parameters)
 
-    def _check_convergence(self, epoch: int, squared_error: float | None) -> None:
+    def _raise_if_diverged(self, epoch: int, squared_error: float | None) -> None:
         arrays = (getattr(self, name) for name in self.learned_attributes)
         if isfinite(squared_error or 0.0) and all(np.isfinite(array).all() for array in arrays):
             return
@@ -265,10 +271,10 @@ class EpochAlgorithm(Algorithm):
         )
 
 
-def mask_unknown_ids(ids: npt.ArrayLike, n: int) -> Int32Array:
-    """Return ids as a contiguous int32 array, with `UNKNOWN` for those outside range(n).
+def replace_unknown_ids(ids: npt.ArrayLike, n: int) -> Int32Array:
+    """Return ids as a contiguous int32 array in which `UNKNOWN` replaces those outside range(n).
 
-    Kernels do not check bounds.
+    Kernels do not check bounds, so ids must pass through this function first.
     """
     ids = np.asarray(ids)
     if ids.size and (ids.min() < 0 or ids.max() >= n):
@@ -277,7 +283,7 @@ def mask_unknown_ids(ids: npt.ArrayLike, n: int) -> Int32Array:
 
 
 def to_inner_ids(raw_ids: Sequence[Any], index: Mapping[Any, int]) -> Int32Array:
-    """Look up the inner ids of raw ids; `UNKNOWN` for those that are not in the index."""
+    """Look up the inner ids of raw ids; ids that are not in the index become `UNKNOWN`."""
     return np.fromiter(map(index.get, raw_ids, repeat(UNKNOWN)), np.int32, len(raw_ids))
 
 

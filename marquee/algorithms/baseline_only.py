@@ -1,4 +1,4 @@
-"""BaselineOnly: global mean plus user and item biases, the baseline of every rating predictor."""
+"""BaselineOnly: global mean plus user and item biases, the baseline for every rating predictor."""
 
 from collections.abc import Iterator, Mapping
 from math import sqrt
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from marquee.algorithms.base import EpochAlgorithm, EpochResult, Estimates
-from marquee.algorithms.biases import BiasOptions, train_biases
-from marquee.algorithms.parameters import DTYPES, require_choice
+from marquee.algorithms.biases import BiasOptions, train_biases_by_epoch
+from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute
 from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
@@ -46,7 +46,7 @@ class BaselineOnly(EpochAlgorithm):
         """Number of epochs in `bsl_options`, or the default of the method."""
         return BiasOptions.parse(self.bsl_options).n_epochs
 
-    def _score_all(self, users: Int32Array) -> Float64Array:
+    def _score_all_items(self, users: Int32Array) -> Float64Array:
         scores: Float64Array = (
             self.trainset.global_mean + self.bu[users].astype(np.float64)[:, None] + self.bi
         )
@@ -54,10 +54,13 @@ class BaselineOnly(EpochAlgorithm):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_choice(self, "dtype", DTYPES)
+        check_choice_attribute(self, "dtype", DTYPES)
 
     def _run_epochs(self, matrix: InteractionMatrix) -> Iterator[EpochResult]:
-        """Run all epochs; print one line in total, as the twin does. `train_biases` checks for divergence."""
+        """Run all epochs, printing a single line as the twin does.
+
+        There is no check for divergence here: `train_biases_by_epoch` has one.
+        """
         if self.verbose:
             print(f"Estimating biases using {BiasOptions.parse(self.bsl_options).method}...")  # noqa: T201
         training = self._train(matrix)
@@ -70,7 +73,7 @@ class BaselineOnly(EpochAlgorithm):
         self.bu, self.bi = np.zeros(matrix.n_users, self.dtype), np.zeros(matrix.n_items, self.dtype)
         yield None
         options = BiasOptions.parse(self.bsl_options)
-        yield from train_biases(matrix, self.trainset.global_mean, options, self.bu, self.bi)
+        yield from train_biases_by_epoch(matrix, self.trainset.global_mean, options, self.bu, self.bi)
 
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
         values = np.full(len(users), self.trainset.global_mean)

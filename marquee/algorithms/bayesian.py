@@ -1,4 +1,4 @@
-"""Bayesian matrix factorization: the average of many models drawn from the posterior, by Gibbs sampling."""
+"""Bayesian matrix factorization: the average of many models drawn from the posterior by Gibbs sampling."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,12 +12,18 @@ import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import EpochResult
-from marquee.algorithms.gibbs import GibbsSampler, Side
-from marquee.algorithms.kernels.sgd import svd_epoch
+from marquee.algorithms.gibbs_sampler import GibbsSampler, SamplerSide
+from marquee.algorithms.kernels.sgd import run_svd_epoch
 from marquee.algorithms.low_rank import PosteriorDraw, center_factors, compress_draws
-from marquee.algorithms.parameters import DTYPES, require_choice, require_integer, require_number
+from marquee.algorithms.parameter_checks import (
+    DTYPES,
+    RandomState,
+    check_choice_attribute,
+    check_integer_attributes,
+    check_number_attributes,
+)
 from marquee.algorithms.side_information import FeatureRegression
-from marquee.algorithms.svd import FactorModel, RandomState
+from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.trainset import Trainset
 from marquee.array_types import Float32Array, FloatArray
@@ -25,7 +31,7 @@ from marquee.interactions.matrix import InteractionMatrix
 
 WARM_REG_BIAS = 0.02  # regularization of biases in the warm start
 MIN_RELATIVE_SPREAD = 1e-9  # share of the largest rating; ratings that differ by less count as constant
-MIN_REG = 1e-3  # of reg_user and reg_item; with less, a single feature has unbounded influence
+MIN_REG = 1e-3  # lowest reg_user and reg_item; below it, the influence of a single feature is unbounded
 
 
 class BayesianMF(FactorModel):
@@ -59,9 +65,11 @@ class BayesianMF(FactorModel):
     Args:
         n_factors: number of factors of a draw; 0: biases only.
         n_epochs: number of sweeps; more are better, with diminishing returns. 0: the warm start only.
-        n_burn: number of first sweeps excluded from the average, at most half of all sweeps.
-        reg_user: :math:`\lambda_U`, at least 0.001; the higher, the less a user depends on the items rated.
-        reg_item: :math:`\lambda_I`, at least 0.001; the higher, the less an item depends on its raters.
+        n_burn: number of initial sweeps excluded from the average, at most half of all sweeps.
+        reg_user: :math:`\lambda_U`, at least 0.001; with a higher value, which items a user rated has less
+            influence on the user's factors.
+        reg_item: :math:`\lambda_I`, at least 0.001; with a higher value, which users rated an item has less
+            influence on the item's factors.
         n_warm: number of epochs of the warm start.
         lr_warm: learning rate of the warm start.
         reg_warm: regularization of factors in the warm start.
@@ -69,8 +77,8 @@ class BayesianMF(FactorModel):
         rank: maximum number of factors of the fitted model.
         random_state: seed or generator; None: NumPy's global generator.
         verbose: print each epoch.
-        dtype: type of the attributes. Draws are always computed in single precision: their noise is a million
-            times larger than its rounding error.
+        dtype: type of the attributes. Draws are always computed in single precision, whose rounding error is
+            a millionth of their noise.
 
     Attributes:
         pu: user factors (n_users, at most rank).
@@ -78,7 +86,7 @@ class BayesianMF(FactorModel):
         bu: user biases (n_users,).
         bi: item biases (n_items,).
 
-    During `epochs`, `pu` and `qi` are computed on first access.
+    During `fit_by_epoch`, `pu` and `qi` are computed on first access.
     """
 
     step_parameters: ClassVar[tuple[str, ...]] = ("lr_warm", "reg_warm", "init_std_dev")
@@ -107,10 +115,10 @@ class BayesianMF(FactorModel):
         self.n_warm, self.lr_warm, self.reg_warm, self.init_std_dev = n_warm, lr_warm, reg_warm, init_std_dev
         self.rank, self.random_state, self.verbose, self.dtype = rank, random_state, verbose, dtype
 
-    def epochs(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
-        """As `EpochAlgorithm.epochs`; all attributes are set when the iteration ends or is abandoned."""
+    def fit_by_epoch(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
+        """Train as the base class does; when the iteration ends, even early, all attributes are set."""
         try:
-            yield from super().epochs(trainset)
+            yield from super().fit_by_epoch(trainset)
         finally:
             self._finish_training()
 
@@ -125,17 +133,17 @@ class BayesianMF(FactorModel):
         return self._set_factors()[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes without the draws; a training in progress is not disturbed."""
+        """Return the attributes without the draws; pickling does not disturb a training in progress."""
         if self._draws is not None:
             self._set_factors()
         return {**self.__dict__, "_draws": None}
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_integer(self, "n_factors", "n_burn", "n_warm")
-        require_integer(self, "rank", minimum=1)
-        require_number(self, "reg_user", "reg_item", minimum=MIN_REG)
-        require_choice(self, "dtype", DTYPES)
+        check_integer_attributes(self, "n_factors", "n_burn", "n_warm")
+        check_integer_attributes(self, "rank", minimum=1)
+        check_number_attributes(self, "reg_user", "reg_item", minimum=MIN_REG)
+        check_choice_attribute(self, "dtype", DTYPES)
 
     def _fit(self, matrix: InteractionMatrix) -> None:
         super()._fit(matrix)
@@ -144,19 +152,19 @@ class BayesianMF(FactorModel):
     def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         state = self.random_state
         seed = state if isinstance(state, int | np.integer) else get_rng(state).randint(2**31)
-        noise = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         spread = float(np.std(matrix.values))
         self._rating_spread = spread if spread > MIN_RELATIVE_SPREAD * np.abs(matrix.values).max() else 1.0
         weights = [side.counts / len(matrix.values) for side in (matrix.by_user, matrix.by_item)]
-        sampler, error = self._start_sampler(matrix, noise)
+        sampler, error = self._create_sampler(matrix, rng)
         self._draws = deque([center_factors(sampler.users.vectors, sampler.items.vectors, *weights)])
         self._set_biases()
-        self._check_convergence(0, error)
+        self._raise_if_diverged(0, error)
         yield None
         for epoch in count(1):
+            error = float("nan")  # reported as divergence if the sweep fails
             with suppress(np.linalg.LinAlgError):
-                error = float("nan")
-                error = sampler.sweep(noise)
+                error = sampler.sweep(rng)
             if isfinite(error):
                 self._draws.append(center_factors(*sampler.pair, *weights))
                 while len(self._draws) > epoch - min(self.n_burn, epoch // 2):
@@ -164,46 +172,46 @@ class BayesianMF(FactorModel):
                 self._set_biases()
             yield error * self._rating_spread**2
 
-    def _start_sampler(
-        self, matrix: InteractionMatrix, noise: np.random.Generator
+    def _create_sampler(
+        self, matrix: InteractionMatrix, rng: np.random.Generator
     ) -> tuple[GibbsSampler, float]:
-        """Return a sampler with the vectors of the warm start, and the squared error of its last epoch."""
+        """Run the warm start; return a sampler with its vectors, and the squared error of its last epoch."""
         mean = self.trainset.global_mean
         residuals = [
             ((side.values - mean) / self._rating_spread).astype(np.float32)
             for side in (matrix.by_user, matrix.by_item)
         ]
         tasks: list[Callable[[], Any]] = [
-            lambda: self._warm_start(matrix, residuals[0], noise),
+            lambda: self._warm_start(matrix, residuals[0], rng),
             lambda: FeatureRegression(matrix.by_user, matrix.by_item, self.reg_user),
             lambda: FeatureRegression(matrix.by_item, matrix.by_user, self.reg_item),
         ]
         results: list[Any] = [None] * len(tasks)
 
-        def work(start: int, stop: int) -> None:
+        def run_tasks(start: int, stop: int) -> None:
             results[start:stop] = [task() for task in tasks[start:stop]]
 
-        run_blocks(work, len(tasks), 1)
+        run_blocks(run_tasks, len(tasks), block_size=1)
         (users, items, error), user_regression, item_regression = results
         sides = (
-            Side(matrix.by_user, residuals[0], user_regression, users),
-            Side(matrix.by_item, residuals[1], item_regression, items),
+            SamplerSide(matrix.by_user, residuals[0], user_regression, users),
+            SamplerSide(matrix.by_item, residuals[1], item_regression, items),
         )
         return GibbsSampler(*sides, error, len(residuals[0])), error
 
     def _warm_start(
-        self, matrix: InteractionMatrix, residuals: Float32Array, noise: np.random.Generator
+        self, matrix: InteractionMatrix, residuals: Float32Array, rng: np.random.Generator
     ) -> tuple[Float32Array, Float32Array, float]:
         """Train by SGD; return (bias, factors) of users and of items, and the last sum of squared errors."""
         sizes = (matrix.n_users, matrix.n_items)
         bu, bi = (np.zeros(size, dtype=np.float32) for size in sizes)
-        initial = [noise.standard_normal((size, self.n_factors)) * self.init_std_dev for size in sizes]
+        initial = [rng.standard_normal((size, self.n_factors)) * self.init_std_dev for size in sizes]
         pu, qi = (factors.astype(np.float32) for factors in initial)
         rates = np.full(4, self.lr_warm)
         decays = 1 - rates * (WARM_REG_BIAS, WARM_REG_BIAS, self.reg_warm, self.reg_warm)
         error = float(np.square(residuals).sum(dtype=np.float64))
         for _ in range(self.n_warm):
-            error = svd_epoch(
+            error = run_svd_epoch(
                 matrix.indptr, matrix.items, residuals, bu, bi, pu, qi,
                 np.float32(0), True, rates.astype(np.float32), decays.astype(np.float32),
             )  # fmt: skip

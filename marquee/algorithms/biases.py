@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from marquee.algorithms.kernels.biases import bias_epoch, solve_biases
-from marquee.algorithms.parameters import check_choice, check_integer, check_number, check_option_names
+from marquee.algorithms.kernels.biases import run_bias_sgd_epoch, solve_biases
+from marquee.algorithms.parameter_checks import check_choice, check_integer, check_number, check_option_names
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, FloatArray
 from marquee.errors import DivergedError
@@ -23,7 +23,7 @@ from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 METHODS = ("als", "sgd")
 DEFAULT_EPOCHS = {"als": 10, "sgd": 20}
-ROWS_PER_BLOCK = 2048  # users or items per thread and step: starting a thread costs as much as 200 of them
+ROWS_PER_BLOCK = 2048  # users or items that one thread solves at a time; starting it costs as much as 200
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class BiasOptions:
 def compute_biases(
     matrix: InteractionMatrix, mean: float, options: Mapping[str, Any]
 ) -> tuple[Float64Array, Float64Array]:
-    """Return the biases of users (n_users,) and items (n_items,), as Surprise's `compute_baselines`.
+    """Return the biases of users (n_users,) and items (n_items,), as Surprise's `compute_baselines` does.
 
     Args:
         matrix: training ratings.
-        mean: their global mean.
+        mean: global mean of the ratings.
         options: Surprise's `bsl_options`, see `BiasOptions`.
 
     Raises:
@@ -69,18 +69,18 @@ def compute_biases(
     """
     parsed = BiasOptions.parse(options)
     bu, bi = np.zeros(matrix.n_users), np.zeros(matrix.n_items)
-    for _ in islice(train_biases(matrix, mean, parsed, bu, bi), parsed.n_epochs):
+    for _ in islice(train_biases_by_epoch(matrix, mean, parsed, bu, bi), parsed.n_epochs):
         pass
     return bu, bi
 
 
-def train_biases(
+def train_biases_by_epoch(
     matrix: InteractionMatrix, mean: float, options: BiasOptions, bu: FloatArray, bi: FloatArray
 ) -> Iterator[float | None]:
-    """Update biases in place, epoch by epoch, without end.
+    """Train biases in place for an unlimited number of epochs, yielding after each one.
 
     Yields:
-        After each epoch, the sum of squared errors of the predictions made during it (sgd) or None (als).
+        Sum of squared errors of the predictions made during the epoch (sgd), or None (als).
 
     Raises:
         DivergedError: the learning rate is too large.
@@ -88,11 +88,11 @@ def train_biases(
     for epoch in count(1):
         squared_error = None
         if options.method == "als":
-            _solve(matrix.by_item, mean, options.reg_i, bu, bi)
-            _solve(matrix.by_user, mean, options.reg_u, bi, bu)
+            _solve_side(matrix.by_item, mean, options.reg_i, bu, bi)
+            _solve_side(matrix.by_user, mean, options.reg_u, bi, bu)
         else:
             rate, decay = float(options.learning_rate), 1.0 - options.learning_rate * options.reg
-            squared_error = bias_epoch(
+            squared_error = run_bias_sgd_epoch(
                 matrix.indptr, matrix.items, matrix.values, float(mean), rate, decay, bu, bi
             )
         if not (np.isfinite(bu).all() and np.isfinite(bi).all() and isfinite(squared_error or 0.0)):
@@ -103,8 +103,8 @@ def train_biases(
         yield squared_error
 
 
-def _solve(side: SparseRows, mean: float, reg: float, other_biases: FloatArray, out: FloatArray) -> None:
-    """Compute the least-squares biases of one side with those of the other side fixed."""
+def _solve_side(side: SparseRows, mean: float, reg: float, other_biases: FloatArray, out: FloatArray) -> None:
+    """Compute the least-squares biases of users or of items, with those of the other side fixed."""
 
     def solve_block(start: int, stop: int) -> None:
         solve_biases(

@@ -7,17 +7,17 @@ from surprise.utils import get_rng
 
 from marquee.algorithms.base import EpochAlgorithm, Estimates
 from marquee.algorithms.kernels.co_clustering import add_co_cluster_sums, assign_clusters
-from marquee.algorithms.parameters import RandomState, require_integer
+from marquee.algorithms.parameter_checks import RandomState, check_integer_attributes
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, Int32Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix
 
 ROWS_PER_BLOCK = 512  # users or items that one thread assigns at a time
-N_PARTIAL_SUMS = 8  # parts of the users with separate sums; as many threads can add up
+N_PARTIAL_SUMS = 8  # blocks of users whose sums are separate; at most this many threads can add ratings
 
 
 class CoClustering(EpochAlgorithm):
-    r"""Mean of the co-cluster, corrected for how user and item deviate from their clusters.
+    r"""Mean of the co-cluster, corrected for how the user and the item deviate from their clusters.
 
     .. math:: \hat r_{ui} = \overline{C_{ui}} + (\mu_u - \overline{C_u}) + (\mu_i - \overline{C_i})
 
@@ -26,7 +26,7 @@ class CoClustering(EpochAlgorithm):
     documentation differs). Twin of `surprise.CoClustering`. George and Merugu (2005), A Scalable
     Collaborative Filtering Framework based on Co-clustering.
 
-    Deviation from the twin: ratings are not truncated to integers, so half stars count in full.
+    Deviation from the twin: ratings are not truncated to integers, so half stars are kept.
 
     Args:
         n_cltr_u: number of user clusters.
@@ -40,7 +40,7 @@ class CoClustering(EpochAlgorithm):
         cltr_i: cluster of each item (n_items,).
         user_mean: mean rating of each user (n_users,).
         item_mean: mean rating of each item (n_items,).
-        avg_cltr_u: mean rating by each user cluster (n_cltr_u,).
+        avg_cltr_u: mean rating of each user cluster (n_cltr_u,).
         avg_cltr_i: mean rating of each item cluster (n_cltr_i,).
         avg_cocltr: mean rating of each pair of clusters (n_cltr_u, n_cltr_i).
 
@@ -67,7 +67,7 @@ class CoClustering(EpochAlgorithm):
         self.n_cltr_u, self.n_cltr_i, self.n_epochs = n_cltr_u, n_cltr_i, n_epochs
         self.random_state, self.verbose = random_state, verbose
 
-    def _score_all(self, users: Int32Array) -> Float64Array:
+    def _score_all_items(self, users: Int32Array) -> Float64Array:
         cluster_scores = self.avg_cocltr[:, self.cltr_i] + (self.item_mean - self.avg_cltr_i[self.cltr_i])
         clusters = self.cltr_u[users]
         scores: Float64Array = cluster_scores[clusters]
@@ -76,7 +76,7 @@ class CoClustering(EpochAlgorithm):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_integer(self, "n_cltr_u", "n_cltr_i", minimum=1)
+        check_integer_attributes(self, "n_cltr_u", "n_cltr_i", minimum=1)
 
     def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         rng = get_rng(self.random_state)
@@ -127,12 +127,12 @@ class CoClustering(EpochAlgorithm):
 
         run_blocks(add_block, matrix.n_users, block_size)
         total, count = sums.sum(axis=0), counts.sum(axis=0)
-        self.avg_cocltr = self._mean_or_global(total, count)
-        self.avg_cltr_u = self._mean_or_global(total.sum(axis=1), count.sum(axis=1))
-        self.avg_cltr_i = self._mean_or_global(total.sum(axis=0), count.sum(axis=0))
+        self.avg_cocltr = self._average_or_global_mean(total, count)
+        self.avg_cltr_u = self._average_or_global_mean(total.sum(axis=1), count.sum(axis=1))
+        self.avg_cltr_i = self._average_or_global_mean(total.sum(axis=0), count.sum(axis=0))
 
-    def _mean_or_global(self, sums: Float64Array, counts: Int64Array) -> Float64Array:
-        """Divide sums by counts; the global mean where a count is 0."""
+    def _average_or_global_mean(self, sums: Float64Array, counts: Int64Array) -> Float64Array:
+        """Divide sums by counts; where a count is 0, return the global mean."""
         averages: Float64Array = np.full(sums.shape, self.trainset.global_mean)
         np.divide(sums, counts, out=averages, where=counts > 0)
         return averages

@@ -9,18 +9,19 @@ import numpy.typing as npt
 import scipy.sparse
 from scipy.linalg import lapack
 
-from marquee.algorithms.array_allocation import allocate
-from marquee.algorithms.base import mask_unknown_ids
-from marquee.algorithms.parameters import DTYPES, require_choice, require_number
+from marquee.algorithms.array_allocation import allocate_within_memory
+from marquee.algorithms.base import replace_unknown_ids
+from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute, check_number_attributes
 from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD
 from marquee.array_types import Float64Array, FloatArray
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import InteractionMatrix
 
-ROWS_PER_BLOCK = 256  # of the Gram matrix: whole, its sparse form needs more memory than the dense one
-MAX_RELATIVE_CONDITION = 0.01  # condition number times machine epsilon; beyond it, the inverse is noise
-LAPACK_ROUTINES = {  # Cholesky factorization, inverse from the factor
+# Rows of the Gram matrix computed in sparse form at a time; all of them would need more memory than dense.
+ROWS_PER_BLOCK = 256
+MAX_RELATIVE_CONDITION = 0.01  # condition number times machine epsilon; above it, the inverse is noise
+LAPACK_ROUTINES = {  # Cholesky factorization, and inversion by the factor
     "float64": (lapack.dpotrf, lapack.dpotri),
     "float32": (lapack.spotrf, lapack.spotri),
 }
@@ -55,28 +56,28 @@ class EASE(Ranker):
         super().__init__()
         self.reg, self.threshold, self.dtype = reg, threshold, dtype
 
-    def score_all(self, users: npt.ArrayLike) -> Float64Array:
+    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the sums of weights for each of these users, (len(users), n_items)."""
         positives = self._user_positives(
-            self.matrix, mask_unknown_ids(users, self.matrix.n_users), self.dtype
+            self.training_matrix, replace_unknown_ids(users, self.training_matrix.n_users), self.dtype
         )
         return np.asarray(positives @ self.weights, dtype=np.float64)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_number(self, "reg")
-        require_choice(self, "dtype", DTYPES)
+        check_number_attributes(self, "reg")
+        check_choice_attribute(self, "dtype", DTYPES)
 
     def _fit(self, matrix: InteractionMatrix) -> None:
         positives = self._positives(matrix, "int32")
         purpose = f"EASE: weights of {matrix.n_items:,} items"
         remedy = "remove rare items, use dtype float32, or use ImplicitALS"
-        square = allocate((matrix.n_items, matrix.n_items), self.dtype, purpose, remedy)
+        square = allocate_within_memory((matrix.n_items, matrix.n_items), self.dtype, purpose, remedy)
         _count_co_occurrences(positives, square)
         _add_to_diagonal(square, self.reg)
         with ONE_BLAS_THREAD:
             self._invert(square)
-        self.weights = _to_weights(square)
+        self.weights = _compute_weights(square)
 
     def _invert(self, square: FloatArray) -> None:
         """Replace a symmetric matrix with its inverse, of which only the upper triangle is valid.
@@ -91,7 +92,7 @@ class EASE(Ranker):
         if not error:
             _, error = invert(square.T, lower=1, overwrite_c=1)
         max_condition = MAX_RELATIVE_CONDITION / np.finfo(self.dtype).eps
-        # The product is a lower bound of the condition number. `not <`, so that NaN fails as well.
+        # The product is a lower bound of the condition number. `not <` is also true for NaN.
         if error or not largest * square.diagonal().max() < max_condition:
             raise DivergedError(
                 f"EASE: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; raise reg"
@@ -99,7 +100,7 @@ class EASE(Ranker):
 
 
 def _count_co_occurrences(positives: scipy.sparse.csr_array, square: FloatArray) -> None:
-    """Write to `square` how many users have both items."""
+    """Write to `square` the number of users who have both items among their positives."""
     by_item = positives.T.tocsr()
     for start in range(0, len(square), ROWS_PER_BLOCK):
         square[start : start + ROWS_PER_BLOCK] = (
@@ -111,7 +112,7 @@ def _add_to_diagonal(square: FloatArray, value: float) -> None:
     square.reshape(-1)[:: len(square) + 1] += value
 
 
-def _to_weights(square: FloatArray) -> FloatArray:
+def _compute_weights(square: FloatArray) -> FloatArray:
     """Compute B from the upper triangle of P, in place."""
     diagonal = square.diagonal().copy()
     for start in range(0, len(square), ROWS_PER_BLOCK):

@@ -12,16 +12,23 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
-from marquee.algorithms.base import EpochAlgorithm, mask_unknown_ids
-from marquee.algorithms.parameters import DTYPES, RandomState, require_choice, require_integer
+from marquee.algorithms.base import EpochAlgorithm, replace_unknown_ids
+from marquee.algorithms.parameter_checks import (
+    DTYPES,
+    RandomState,
+    check_choice_attribute,
+    check_integer_attributes,
+)
 from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
 from marquee.array_types import Float64Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix
 
+ALS_INITIAL_MAX = 0.01  # upper bound of the initial factors, the value of the library
+
 
 class _FactorRanker(Ranker, EpochAlgorithm):
-    """Base class of both models: parameter checks, initial factors, and scoring by dot products."""
+    """Base class of both models: parameter checks, random initial factors, and scoring by dot products."""
 
     n_factors: int
     random_state: RandomState
@@ -29,20 +36,23 @@ class _FactorRanker(Ranker, EpochAlgorithm):
     pu: FloatArray
     qi: FloatArray
 
-    def score_all(self, users: npt.ArrayLike) -> Float64Array:
-        """Return the dot products of factors for each of these users, (len(users), n_items)."""
-        rows = mask_unknown_ids(users, self.trainset.n_users)
+    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
+        """Return the dot products of each user's factors with those of every item, (len(users), n_items)."""
+        rows = replace_unknown_ids(users, self.trainset.n_users)
         factors = np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0))
         with ONE_BLAS_THREAD:
             return np.asarray(factors @ self.qi.T, dtype=np.float64)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_integer(self, "n_factors", minimum=1)
-        require_choice(self, "dtype", DTYPES)
+        check_integer_attributes(self, "n_factors", minimum=1)
+        check_choice_attribute(self, "dtype", DTYPES)
 
-    def _generator(self) -> np.random.Generator:
-        """Return the library's generator for a seed; a NumPy generator is used to draw the seed."""
+    def _create_generator(self) -> np.random.Generator:
+        """Create the generator that the library would create for the seed.
+
+        If `random_state` is a generator or None, the seed is drawn from it or from NumPy's global generator.
+        """
         state = self.random_state
         seed = state if isinstance(state, int | np.integer) else get_rng(state).randint(2**31)
         return np.random.default_rng(seed)
@@ -104,9 +114,9 @@ class ImplicitALS(_FactorRanker):
         with np.errstate(over="ignore"):  # an overflow is reported as divergence in the first epoch
             by_user.data *= np.float32(1 + self.alpha)
         by_item = by_user.T.tocsr()
-        rng = self._generator()
-        self.pu = self._draw_uniform(rng, matrix.n_users, self.n_factors) * 0.01
-        self.qi = self._draw_uniform(rng, matrix.n_items, self.n_factors) * 0.01
+        rng = self._create_generator()
+        self.pu = self._draw_uniform(rng, matrix.n_users, self.n_factors) * ALS_INITIAL_MAX
+        self.qi = self._draw_uniform(rng, matrix.n_items, self.n_factors) * ALS_INITIAL_MAX
         with ONE_BLAS_THREAD:  # otherwise the library warns about BLAS threads inside its own threads
             solve = AlternatingLeastSquares(factors=self.n_factors, dtype=self.dtype).solver
         yield None
@@ -128,9 +138,9 @@ class ImplicitBPR(_FactorRanker):
     many triples as there are positives. Rendle et al. (2009), BPR: Bayesian Personalized Ranking from
     Implicit Feedback.
 
-    Twin of `implicit.bpr.BayesianPersonalizedRanking` with one thread. Several threads overwrite each other's
-    updates, so that no two fits are equal; therefore this class always uses one. The bias of an item without
-    positives stays 0, so it ranks before items with a negative bias.
+    Twin of `implicit.bpr.BayesianPersonalizedRanking` with one thread. Several threads would overwrite each
+    other's updates, and no two fits would be equal, so this class always uses one. The bias of an item
+    without positives stays 0, so the item ranks before items with a negative bias.
 
     Args:
         n_factors: number of factors, at least 1.
@@ -166,9 +176,9 @@ class ImplicitBPR(_FactorRanker):
         self.n_factors, self.n_epochs, self.lr_all, self.reg_all = n_factors, n_epochs, lr_all, reg_all
         self.threshold, self.random_state, self.verbose, self.dtype = threshold, random_state, verbose, dtype
 
-    def score_all(self, users: npt.ArrayLike) -> Float64Array:
-        """Return item biases plus dot products of factors for each of these users, (len(users), n_items)."""
-        scores = super().score_all(users)
+    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
+        """Return the dot products of factors plus the item biases, (len(users), n_items)."""
+        scores = super().score_all_items(users)
         scores += self.bi
         return scores
 
@@ -176,7 +186,7 @@ class ImplicitBPR(_FactorRanker):
         positives = self._positives(matrix, "float32")
         items, indptr = positives.indices, positives.indptr
         users = np.repeat(np.arange(matrix.n_users, dtype=items.dtype), np.diff(indptr))
-        rng = self._generator()
+        rng = self._create_generator()
         item_table, user_table = self._draw_table(rng, matrix.n_items), self._draw_table(rng, matrix.n_users)
         item_table[np.bincount(items, minlength=matrix.n_items) == 0] = 0
         user_table[np.diff(indptr) == 0] = 0

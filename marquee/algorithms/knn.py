@@ -7,8 +7,9 @@ rate y is preferred). All four models are
 .. math:: \hat r_{xy} = \text{base}_{xy} + \text{scale}_x \, A, \qquad
     A = \sum_{x' \in N} s_{xx'} \, z_{x'y} \Big/ \sum_{x' \in N} s_{xx'}
 
-where the offset :math:`z_{x'y}` is the neighbor's rating relative to the neighbor's own mean, z-score or
-baseline. With fewer than `min_k` neighbors, A is 0; if the model has no base, the prediction is impossible.
+where the offset :math:`z_{x'y}` is the neighbor's rating, its deviation from the neighbor's mean or baseline,
+or its z-score. Base and scale reverse this for x. With fewer than `min_k` neighbors, A is 0; if the model has
+no base, the prediction is impossible.
 """
 
 from typing import Any
@@ -179,7 +180,7 @@ def _is_unknown(users: Int32Array, items: Int32Array) -> BoolArray:
 
 
 def _row_means(ratings: SparseRows) -> Float64Array:
-    """Return the mean of each row, identical to the bit to `np.mean` (and so to Surprise's means).
+    """Return the mean of each row, identical to the bit to `np.mean`, and so to Surprise's means.
 
     A 0 inserted before each row makes `reduceat` add in the order of `np.mean`.
     """

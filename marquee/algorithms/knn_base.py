@@ -8,8 +8,8 @@ from typing import Any, Self, TypeAlias, TypeVar
 import numpy as np
 
 from marquee.algorithms.base import UNKNOWN, Algorithm
-from marquee.algorithms.kernels.neighbors import average_pairs
-from marquee.algorithms.parameters import DTYPES, require_choice, require_integer
+from marquee.algorithms.kernels.neighbors import average_neighbor_offsets
+from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute, check_integer_attributes
 from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrix
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.trainset import RatingLists, Trainset
@@ -20,12 +20,12 @@ Options: TypeAlias = Mapping[str, Any]
 T = TypeVar("T")
 
 PAIRS_PER_BLOCK = 4096  # pairs that one thread estimates at a time
-MAX_PAIRS = 1 << 18  # pairs that `score_all` estimates at a time; limits its memory
+MAX_PAIRS = 1 << 18  # pairs that `score_all_items` estimates at a time; limits its memory
 
 
 @dataclass(frozen=True)
 class _Offsets:
-    """Ratings by y as offsets; the raters of y are `raters[indptr[y]:indptr[y + 1]]`."""
+    """Ratings as offsets, grouped by y; the raters of y are `raters[indptr[y]:indptr[y + 1]]`."""
 
     indptr: Int64Array
     raters: Int32Array
@@ -87,34 +87,35 @@ class KNNAlgorithm(Algorithm):
             print(f"Computing the {options.name} similarity matrix...")  # noqa: T201  as Surprise does
         mean = self.trainset.global_mean
         sim = compute_similarity_matrix(
-            self.matrix, options, mean=mean, baselines=baselines, dtype=self.dtype
+            self.training_matrix, options, mean=mean, baselines=baselines, dtype=self.dtype
         )
         if self.verbose:
             print("Done computing similarity matrix.")  # noqa: T201
         return sim
 
     def fit_with_similarities(self, data: Trainset | InteractionMatrix, sim: FloatArray) -> Self:
-        """Fit as `fit` does, but with the result of `compute_similarities` computed in advance."""
+        """Fit as `fit` does, but use `sim`, an earlier result of `compute_similarities`."""
         self._fit_bases_and_similarities(self._prepare_fit(data), sim)
         return self
 
-    def _score_all(self, users: Int32Array) -> Float64Array:
+    def _score_all_items(self, users: Int32Array) -> Float64Array:
         scores = np.empty((len(users), self.trainset.n_items))
         step = max(1, MAX_PAIRS // self.trainset.n_items)
         for start in range(0, len(users), step):
-            scores[start : start + step] = super()._score_all(users[start : start + step])
+            scores[start : start + step] = super()._score_all_items(users[start : start + step])
         return scores
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the offsets out of pickles; they are computed again when needed."""
+        """Return the state without the offsets, which are computed again when needed."""
         return {key: value for key, value in vars(self).items() if key != "_offsets"}
 
     def _check_parameters(self) -> None:
-        require_integer(self, "k", minimum=1)
-        require_integer(self, "min_k")
-        require_choice(self, "dtype", DTYPES)
+        check_integer_attributes(self, "k", minimum=1)
+        check_integer_attributes(self, "min_k")
+        check_choice_attribute(self, "dtype", DTYPES)
         if type(self).compute_similarities is KNNAlgorithm.compute_similarities:
-            SimilarityOptions.parse(self.sim_options)  # a subclass may define similarities of its own
+            # Not if a subclass computes its own similarities, which may have other options.
+            SimilarityOptions.parse(self.sim_options)
 
     def _fit(self, matrix: InteractionMatrix) -> None:
         self._fit_bases_and_similarities(matrix, None)
@@ -133,7 +134,7 @@ class KNNAlgorithm(Algorithm):
 
     @cached_property
     def _offsets(self) -> _Offsets:
-        ratings = self.switch(self.matrix.by_item, self.matrix.by_user)[0]
+        ratings = self.switch(self.training_matrix.by_item, self.training_matrix.by_user)[0]
         offsets = np.ascontiguousarray(self._compute_offsets(ratings), dtype=np.float64)
         return _Offsets(ratings.indptr, ratings.indices, offsets, int(ratings.counts.max()))
 
@@ -147,7 +148,7 @@ class KNNAlgorithm(Algorithm):
         averages, counts = np.empty(len(xs)), np.empty(len(xs), dtype=np.int32)
 
         def average_block(start: int, stop: int) -> None:
-            average_pairs(
+            average_neighbor_offsets(
                 self.sim, xs, ys, order[start:stop],
                 ratings.indptr, ratings.raters, ratings.offsets, self.k, ratings.max_raters, averages, counts,
             )  # fmt: skip

@@ -10,10 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marquee.algorithms.matrices import eigendecompose, multiply_matrices, orthonormalize
+from marquee.algorithms.reproducible_linear_algebra import (
+    eigendecompose_symmetric,
+    multiply_matrices,
+    orthonormalize_columns,
+)
 from marquee.array_types import Float32Array, Float64Array
 
-# Settings of the randomized decomposition. The seed is fixed: it must not add a random choice to the model.
+# Settings of the randomized decomposition. The seed is fixed so that the model depends on `random_state`
+# alone.
 N_OVERSAMPLES, N_POWER_ITERATIONS, SEED = 16, 2, 0
 MIN_RELATIVE_SINGULAR_VALUE = 1e-6  # share of the largest one; smaller singular values are rounding errors
 
@@ -48,7 +53,7 @@ def center_factors(
 
 
 def compress_draws(draws: Sequence[PosteriorDraw], rank: int) -> tuple[Float32Array, Float32Array]:
-    """Return user and item factors of at most `rank` whose products are closest to the mean of the draws'.
+    """Return user and item factors of at most `rank` that best approximate the mean products of the draws.
 
     Uses a randomized singular value decomposition: Halko, Martinsson and Tropp (2011), Finding Structure with
     Randomness, algorithms 4.4 and 5.1. If the draws together have at most `rank` factors, the result is
@@ -62,16 +67,16 @@ def compress_draws(draws: Sequence[PosteriorDraw], rank: int) -> tuple[Float32Ar
     width = min(rank + N_OVERSAMPLES, len(A), len(C))
     Y = np.random.default_rng(SEED).standard_normal((len(C), width), dtype=np.float32)
     for _ in range(N_POWER_ITERATIONS):
-        left = orthonormalize(multiply_matrices(A, multiply_matrices(C.T, Y)))
-        Y = orthonormalize(multiply_matrices(C, multiply_matrices(A.T, left)))
+        left = orthonormalize_columns(multiply_matrices(A, multiply_matrices(C.T, Y)))
+        Y = orthonormalize_columns(multiply_matrices(C, multiply_matrices(A.T, left)))
     image = multiply_matrices(A, multiply_matrices(C.T, Y)).astype(np.float64)
-    eigenvalues, V = eigendecompose(multiply_matrices(image.T, image))  # squared singular values
+    eigenvalues, V = eigendecompose_symmetric(multiply_matrices(image.T, image))  # squared singular values
     singular_values = np.sqrt(np.maximum(eigenvalues[:rank], 0))
-    half = np.sqrt(singular_values)
+    root = np.sqrt(singular_values)
     is_significant = singular_values > singular_values[0] * MIN_RELATIVE_SINGULAR_VALUE
-    inverse = np.divide(1, half, out=np.zeros_like(half), where=is_significant)
-    P = multiply_matrices(image, V[:, :rank]) * inverse
-    Q = multiply_matrices(Y.astype(np.float64), V[:, :rank]) * half
+    inverse_root = np.divide(1, root, out=np.zeros_like(root), where=is_significant)
+    P = multiply_matrices(image, V[:, :rank]) * inverse_root
+    Q = multiply_matrices(Y.astype(np.float64), V[:, :rank]) * root
     return P.astype(np.float32), Q.astype(np.float32)
 
 

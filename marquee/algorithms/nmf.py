@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.kernels.nmf import LANES, update_biases, update_factors
-from marquee.algorithms.kernels.sgd import dots
-from marquee.algorithms.parameters import (
+from marquee.algorithms.kernels.nmf import LANES, update_biases_and_estimates, update_factors
+from marquee.algorithms.kernels.sgd import compute_pair_dots
+from marquee.algorithms.parameter_checks import (
     DTYPES,
     RandomState,
-    require_choice,
-    require_integer,
-    require_number,
+    check_choice_attribute,
+    check_integer_attributes,
+    check_number_attributes,
 )
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import run_blocks
@@ -90,13 +90,13 @@ class NMF(FactorModel):
         self.lr_bu, self.lr_bi = lr_bu, lr_bi
         self.init_low, self.init_high = init_low, init_high
         self.random_state, self.verbose, self.dtype = random_state, verbose, dtype
-        require_number(self, "init_low")  # already here, as in the twin
+        check_number_attributes(self, "init_low")  # in the constructor, as in the twin
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_integer(self, "n_factors")
-        require_number(self, "init_low", "init_high")
-        require_choice(self, "dtype", DTYPES)
+        check_integer_attributes(self, "n_factors")
+        check_number_attributes(self, "init_low", "init_high")
+        check_choice_attribute(self, "dtype", DTYPES)
 
     def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         rng = get_rng(self.random_state)
@@ -120,20 +120,22 @@ class NMF(FactorModel):
         estimates = np.empty(len(users))
 
         def multiply_factors(start: int, stop: int) -> None:
-            dots(self.pu, users[start:stop], matrix.items[start:stop], self.qi, estimates[start:stop])
+            compute_pair_dots(
+                self.pu, users[start:stop], matrix.items[start:stop], self.qi, estimates[start:stop]
+            )
 
         run_blocks(multiply_factors, len(users), RATINGS_PER_BLOCK)
         rates = np.array([self.lr_bu, self.lr_bi], dtype=np.float64)
         decays = 1 - rates * np.array([self.reg_bu, self.reg_bi])
         mean = float(self.trainset.global_mean)
-        update_biases(
+        update_biases_and_estimates(
             matrix.indptr, matrix.items, matrix.values, mean, rates, decays, self.bu, self.bi, estimates
         )
         return estimates
 
 
 class _FactorUpdates:
-    """Ratings grouped by user and by item, and the simultaneous update of both sides' factors."""
+    """Simultaneous updates of user and item factors; holds the ratings grouped by user and by item."""
 
     def __init__(self, matrix: InteractionMatrix, dtype: str) -> None:
         self.users: Int32Array = np.repeat(np.arange(matrix.n_users, dtype=np.int32), matrix.by_user.counts)

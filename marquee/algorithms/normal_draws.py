@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from marquee.algorithms.kernels.normal_draws import draw_pairs
+from marquee.algorithms.kernels.normal_draws import transform_uniform_pairs
 from marquee.array_types import Float64Array
 
 
@@ -14,12 +14,12 @@ def draw_normal(rng: np.random.RandomState, mean: float, std_dev: float, n: int)
     """
     state = rng.get_state(legacy=False)
     draws = np.empty(n + 1)  # one more, because draws come in pairs
-    filled = min(n, int(state["has_gauss"]))  # the second draw of the last pair
+    filled = min(n, int(state["has_gauss"]))  # a draw left over from the previous pair comes first
     draws[:filled] = state["gauss"]
     end = filled + (n - filled + 1) // 2 * 2
     while filled < end:
         uniforms = rng.random_sample(((end - filled) // 2, 2))
-        filled += 2 * draw_pairs(uniforms, draws[filled:end].reshape(-1, 2))
+        filled += 2 * transform_uniform_pairs(uniforms, draws[filled:end].reshape(-1, 2))
     if n:
         unused = {"has_gauss": end - n, "gauss": draws[n] if end > n else 0.0}
         rng.set_state({**rng.get_state(legacy=False), **unused})

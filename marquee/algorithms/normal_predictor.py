@@ -1,11 +1,11 @@
-"""NormalPredictor: random ratings, the floor for rating predictors."""
+"""NormalPredictor: random ratings, the reference that every rating predictor must beat."""
 
 import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import Algorithm, Estimates
 from marquee.algorithms.normal_draws import draw_normal
-from marquee.algorithms.parameters import RandomState
+from marquee.algorithms.parameter_checks import RandomState
 from marquee.array_types import Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
@@ -37,16 +37,16 @@ class NormalPredictor(Algorithm):
         self.random_state = random_state
         self._rng: np.random.RandomState | None = None
 
-    def reset(self) -> np.random.RandomState:
-        """Restart the random draws from the seed, and return the generator."""
+    def restart_random_draws(self) -> np.random.RandomState:
+        """Restart the random draws from `random_state`, and return their generator."""
         rng: np.random.RandomState = get_rng(self.random_state)
         self._rng = rng
         return rng
 
     def _fit(self, matrix: InteractionMatrix) -> None:
         self.sigma = float(np.sqrt(np.mean((matrix.values - self.trainset.global_mean) ** 2)))
-        self.reset()
+        self.restart_random_draws()
 
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  same for all
-        rng = self._rng or self.reset()  # None if the model was loaded from its state
+        rng = self._rng or self.restart_random_draws()  # None after loading: the generator is not saved
         return Estimates(draw_normal(rng, self.trainset.global_mean, self.sigma, len(users)))

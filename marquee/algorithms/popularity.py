@@ -1,4 +1,4 @@
-"""Popularity: the most chosen items for everyone, the floor for ranking models."""
+"""Popularity: the same most chosen items for every user, the reference that every ranking model must beat."""
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ class Popularity(Ranker):
         super().__init__()
         self.threshold = threshold
 
-    def score_all(self, users: npt.ArrayLike) -> Float64Array:
+    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the counts, repeated for each user, (len(users), n_items)."""
         return np.tile(self.counts.astype(np.float64), (np.size(users), 1))
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from marquee.algorithms.base import Algorithm
-from marquee.algorithms.matrices import BLOCK_SIZE, Cholesky, allocate_padded_square
-from marquee.algorithms.parameters import DTYPES
+from marquee.algorithms.parameter_checks import DTYPES
 from marquee.algorithms.registry import REGISTRY, Parameters
-from marquee.algorithms.retrieval import recommend_lists
+from marquee.algorithms.reproducible_linear_algebra import BLOCK_SIZE, Cholesky, allocate_padded_square
+from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.interactions.matrix import InteractionMatrix
 
-# Parameters that use kernels which the default parameters do not use.
+# Settings that need kernels that the default parameters do not use.
 VARIANTS: tuple[tuple[str, Parameters], ...] = (
     ("svd", {"biased": False}),
     ("nmf", {"biased": True}),
@@ -34,7 +34,7 @@ def compile_kernels() -> float:
         algorithm.fit(matrix)
         users = np.arange(2, dtype=np.int32)
         algorithm.score_pairs(users, users)
-        recommend_lists(algorithm, matrix.indptr, matrix.items, 2)
+        recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 2)
     _factorize_two_blocks()
     return time.perf_counter() - start
 
@@ -50,12 +50,12 @@ def _algorithms() -> Iterator[Algorithm]:
     """Yield every algorithm and variant, in each precision that it supports."""
     for name, parameters in (*((name, {}) for name in REGISTRY), *VARIANTS):
         entry = REGISTRY[name]
-        for dtype in DTYPES if "dtype" in entry.parameters else (None,):
+        for dtype in DTYPES if "dtype" in entry.parameter_names else (None,):
             yield entry.create(parameters if dtype is None else {**parameters, "dtype": dtype}, seed=1)
 
 
 def _sample_matrix() -> InteractionMatrix:
-    """Return thirty ratings by five users of six items."""
+    """Return thirty ratings: each of five users rates six items."""
     users, items = np.divmod(np.arange(30), 6)
     return InteractionMatrix.from_frame(
         pd.DataFrame({"user": users, "item": items, "rating": 1.0 + users % 5})

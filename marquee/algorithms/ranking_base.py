@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from marquee.algorithms.base import Algorithm, Estimates, mask_unknown_ids
-from marquee.algorithms.parameters import require_number
+from marquee.algorithms.base import Algorithm, Estimates, replace_unknown_ids
+from marquee.algorithms.parameter_checks import check_number_attributes
 from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix
@@ -25,21 +25,22 @@ USERS_PER_BLOCK = 256  # users whose items `score_pairs` scores at a time
 class Ranker(Algorithm):
     """Algorithm that learns from positives which items a user would choose next.
 
-    Every rating of at least `threshold` is a positive, regardless of its value. `score_pairs` and `score_all`
-    return ranking scores. Ratings cannot be predicted: `predict` and `test` mark every pair as impossible and
-    return the global mean, as for any impossible prediction.
+    Every rating of at least `threshold` is a positive, regardless of its value. `score_pairs` and
+    `score_all_items` return ranking scores. Ratings cannot be predicted: `predict` and `test` mark every pair
+    as impossible and return the global mean, as for any impossible prediction.
 
-    An unknown user has no history and no factors. Their scores are what remains of the model: the counts of
-    Popularity, the item biases of ImplicitBPR, and 0 for the others. The score of an unknown item is 0.
+    An unknown user has no history and no factors, so only the part of a score that is the same for all users
+    remains: the counts of Popularity, the item biases of ImplicitBPR, and 0 for the others. The score of an
+    unknown item is 0.
     """
 
     is_ranker: ClassVar[bool] = True
     threshold: float | None = None
 
     def score_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
-        """Return the ranking scores of pairs of inner ids, shape (n,), as `score_all` computes them."""
-        users = mask_unknown_ids(users, self.trainset.n_users)
-        items = mask_unknown_ids(items, self.trainset.n_items)
+        """Return the ranking scores of pairs of inner ids, shape (n,), as `score_all_items` computes them."""
+        users = replace_unknown_ids(users, self.trainset.n_users)
+        items = replace_unknown_ids(items, self.trainset.n_items)
         scores = np.zeros(len(users))
         known = np.flatnonzero(items >= 0)
         known = known[np.argsort(users[known], kind="stable")]
@@ -47,11 +48,11 @@ class Ranker(Algorithm):
         for start in range(0, len(distinct), USERS_PER_BLOCK):
             first, last = np.searchsorted(rows, (start, start + USERS_PER_BLOCK))
             pairs = known[first:last]
-            block = self.score_all(distinct[start : start + USERS_PER_BLOCK])
+            block = self.score_all_items(distinct[start : start + USERS_PER_BLOCK])
             scores[pairs] = block[rows[first:last] - start, items[pairs]]
         return scores
 
-    def score_all(self, users: npt.ArrayLike) -> Float64Array:
+    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the ranking scores of every item for each of these users, (len(users), n_items)."""
         raise NotImplementedError
 
@@ -59,12 +60,12 @@ class Ranker(Algorithm):
         return Estimates(np.zeros(len(users)), np.ones(len(users), dtype=np.bool_))
 
     def _explain_impossible(self, user: int, item: int) -> str:  # noqa: ARG002  the same for every pair
-        return f"{type(self).__name__} ranks items and predicts no rating."
+        return f"{type(self).__name__} ranks items and does not predict ratings."
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.threshold is not None:
-            require_number(self, "threshold", minimum=-np.inf)
+            check_number_attributes(self, "threshold", minimum=-np.inf)
 
     def _positives(self, matrix: InteractionMatrix, dtype: str) -> scipy.sparse.csr_array:
         """Return the positives of all users as ones, (n_users, n_items); items of a user in ascending order.
@@ -83,7 +84,7 @@ class Ranker(Algorithm):
     def _user_positives(
         self, matrix: InteractionMatrix, users: Int32Array, dtype: str
     ) -> scipy.sparse.csr_array:
-        """Return the rows of `_positives` of these users, which may be `UNKNOWN`: their rows are empty."""
+        """Return the rows of `_positives` for these users; the row of an `UNKNOWN` user is empty."""
         starts = matrix.indptr[users]
         counts = np.where(users >= 0, matrix.indptr[users + 1] - starts, 0)
         indptr = np.concatenate([[0], np.cumsum(counts)])

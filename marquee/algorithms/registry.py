@@ -6,7 +6,7 @@ class, add an entry to `REGISTRY`, and export the class in `marquee/algorithms/_
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -45,8 +45,8 @@ class AlgorithmEntry:
     fixed: tuple[tuple[str, Any], ...] = ()  # arguments that are always passed and do not affect results
 
     @property
-    def module(self) -> str:
-        """Full name of the module with the class."""
+    def module_name(self) -> str:
+        """Full name of the module that defines the class."""
         return f"marquee.algorithms.{self.class_path.split('.')[0]}"
 
     @property
@@ -57,11 +57,11 @@ class AlgorithmEntry:
     @cached_property
     def algorithm_class(self) -> "type[Algorithm]":
         """The class. The first access imports its module and loads its compiled kernels."""
-        algorithm_class: type[Algorithm] = getattr(import_module(self.module), self.class_name)
+        algorithm_class: type[Algorithm] = getattr(import_module(self.module_name), self.class_name)
         return algorithm_class
 
     @property
-    def parameters(self) -> tuple[str, ...]:
+    def parameter_names(self) -> tuple[str, ...]:
         """Names of all parameters that a search may set."""
         excluded = NOT_SEARCHABLE | dict(self.fixed).keys()
         arguments = inspect.signature(self.algorithm_class).parameters
@@ -73,32 +73,32 @@ class AlgorithmEntry:
         Raises:
             ConfigError: the algorithm has no such parameter.
         """
-        self.check(parameters)
+        self.check_parameter_names(parameters)
         arguments = {key: value for key, value in parameters.items() if key not in self.options}
         if "random_state" in inspect.signature(self.algorithm_class).parameters:
             arguments["random_state"] = seed
         return self.algorithm_class(**arguments, **dict(self.fixed), **self._nest_options(parameters))
 
-    def is_default(self, parameters: Parameters) -> bool:
+    def are_defaults(self, parameters: Parameters) -> bool:
         """Return True if all parameters have the default values of the constructor."""
         arguments = inspect.signature(self.algorithm_class).parameters
         return all(key in arguments and arguments[key].default == value for key, value in parameters.items())
 
-    def check(self, names: Parameters) -> None:
+    def check_parameter_names(self, names: Iterable[str]) -> None:
         """Check that the algorithm has these parameters.
 
         Raises:
-            ConfigError: names the unknown parameter and the closest known one.
+            ConfigError: a parameter is unknown; the message suggests the closest known one.
         """
         for name in names:
-            if name not in self.parameters:
+            if name not in self.parameter_names:
                 raise ConfigError(
-                    f"{self.name} has no parameter '{name}'{_suggest(name, self.parameters)} "
-                    f"(it has: {', '.join(self.parameters) or 'none'})"
+                    f"{self.name} has no parameter '{name}'{_suggestion(name, self.parameter_names)} "
+                    f"(it has: {', '.join(self.parameter_names) or 'none'})"
                 )
 
     def _nest_options(self, parameters: Parameters) -> dict[str, Any]:
-        """Return Surprise's arguments `sim_options` and `bsl_options`; empty ones are left out."""
+        """Return Surprise's arguments `sim_options` and `bsl_options`, without those that are empty."""
         options = {key: value for key, value in parameters.items() if key in self.options}
         nested = {
             "sim_options": {SIMILARITY_OPTIONS[k]: v for k, v in options.items() if k in SIMILARITY_OPTIONS},
@@ -135,17 +135,17 @@ def find_algorithm(name: str) -> AlgorithmEntry:
     """Return the registry entry of an algorithm.
 
     Raises:
-        ConfigError: the registry has no such name; names the closest one.
+        ConfigError: the registry has no such name; the message suggests the closest one.
     """
     try:
         return REGISTRY[name]
     except KeyError:
         raise ConfigError(
-            f"unknown algorithm '{name}'{_suggest(name, tuple(REGISTRY))} "
+            f"unknown algorithm '{name}'{_suggestion(name, tuple(REGISTRY))} "
             f"(expected one of {', '.join(REGISTRY)})"
         ) from None
 
 
-def _suggest(name: str, names: tuple[str, ...]) -> str:
+def _suggestion(name: str, names: tuple[str, ...]) -> str:
     closest = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean '{closest[0]}'?" if closest else ""

@@ -17,6 +17,8 @@ from marquee.errors import DivergedError
 from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.matrix import EncodedInteractions, Ids, InteractionMatrix
 
+SURPRISE_UNKNOWN = "UKN__"  # prefix of the inner ids that Surprise gives to unknown users and items
+
 
 @dataclass(frozen=True)
 class UserItemPairs:
@@ -44,13 +46,13 @@ def encode_pairs(ratings: pd.DataFrame, matrix: InteractionMatrix) -> UserItemPa
     return UserItemPairs(users.astype(np.int32), items.astype(np.int32), values)
 
 
-def recode_pairs(ratings: EncodedInteractions, matrix: InteractionMatrix) -> UserItemPairs:
-    """Convert encoded interactions to pairs with the inner ids of a matrix.
+def reencode_pairs(ratings: EncodedInteractions, matrix: InteractionMatrix) -> UserItemPairs:
+    """Convert interactions encoded with other inner ids to pairs with the inner ids of a matrix.
 
     Faster than `encode_pairs`: each id is looked up once, not once per row.
     """
-    users = _id_translation(ratings.user_ids, matrix.user_ids)[ratings.users]
-    items = _id_translation(ratings.item_ids, matrix.item_ids)[ratings.items]
+    users = _map_ids(ratings.user_ids, matrix.user_ids)[ratings.users]
+    items = _map_ids(ratings.item_ids, matrix.item_ids)[ratings.items]
     return UserItemPairs(users, items, ratings.values)
 
 
@@ -61,7 +63,7 @@ def predict_pairs(algorithm: surprise.AlgoBase, pairs: UserItemPairs) -> Predict
         DivergedError: a prediction is not finite.
     """
     if isinstance(algorithm, Algorithm):
-        estimates = algorithm.estimates(pairs.users, pairs.items)
+        estimates = algorithm.estimate_pairs(pairs.users, pairs.items)
         values = np.clip(estimates.values, *algorithm.trainset.rating_scale)
         impossible = estimates.impossible
     else:
@@ -73,21 +75,21 @@ def predict_pairs(algorithm: surprise.AlgoBase, pairs: UserItemPairs) -> Predict
     )
 
 
-def block_scorer(algorithm: surprise.AlgoBase) -> BlockScorer:
+def build_block_scorer(algorithm: surprise.AlgoBase) -> BlockScorer:
     """Return a function from inner user ids, shape (n,), to scores of all items, shape (n, n_items)."""
     if isinstance(algorithm, Algorithm):
-        return algorithm.score_all
+        return algorithm.score_all_items
     return partial(_score_one_by_one, algorithm)
 
 
-def _id_translation(source_ids: Ids, target_ids: Ids) -> Int32Array:
+def _map_ids(source_ids: Ids, target_ids: Ids) -> Int32Array:
     """Return the inner id in the target for each inner id of the source, or UNKNOWN."""
     inner_ids = {raw: inner for inner, raw in enumerate(target_ids)}
     return np.array([inner_ids.get(raw, UNKNOWN) for raw in source_ids], dtype=np.int32)
 
 
 def _predict_one_by_one(algorithm: surprise.AlgoBase, pairs: UserItemPairs) -> tuple[Float64Array, BoolArray]:
-    """Predict with `estimate`, all that Surprise's own algorithms have."""
+    """Predict with `estimate`, the only method that Surprise's own algorithms have for this."""
     estimates = [_estimate(algorithm, u, i) for u, i in zip(pairs.users, pairs.items, strict=True)]
     impossible = np.array([estimate is None for estimate in estimates])
     values = [algorithm.default_prediction() if estimate is None else estimate for estimate in estimates]
@@ -104,8 +106,8 @@ def _score_one_by_one(algorithm: surprise.AlgoBase, users: Int32Array) -> Float6
 
 def _estimate(algorithm: surprise.AlgoBase, user: int, item: int) -> float | None:
     """Call `estimate` as Surprise's `predict` does; return None if the prediction is impossible."""
-    uid = int(user) if user != UNKNOWN else "UKN__"
-    iid = int(item) if item != UNKNOWN else "UKN__"
+    uid = int(user) if user != UNKNOWN else SURPRISE_UNKNOWN
+    iid = int(item) if item != UNKNOWN else SURPRISE_UNKNOWN
     try:
         estimate = algorithm.estimate(uid, iid)
     except surprise.PredictionImpossible:

@@ -2,7 +2,7 @@
 
 A fit for 60 epochs passes through the models for 20 and 40 epochs; one set of similarities serves every k.
 
-    points of one algorithm that differ only in `shared_parameters`
+    points of one algorithm that differ only in `list_varying_parameters`
         └── train_shared ──► TrainingSnapshot, ...   a model ready to predict, and its points
 """
 
@@ -18,13 +18,14 @@ from marquee.algorithms.array_allocation import physical_memory_bytes
 from marquee.algorithms.base import Algorithm, EpochAlgorithm
 from marquee.algorithms.knn_base import KNNAlgorithm
 from marquee.algorithms.registry import AlgorithmEntry, Parameters
-from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrices
+from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrices_by_name
 from marquee.array_types import FloatArray
 from marquee.interactions.matrix import InteractionMatrix
 
 KNN_PARAMETERS = ("similarity", "k", "min_k")
 ONE_PASS_SIMILARITIES = ("cosine", "msd", "pearson")  # one pass over the ratings computes all of them
-MAX_MEMORY_SHARE = 1 / 16  # of the machine's memory, for similarity matrices of one fold that exist at once
+# Share of the machine's memory for the similarity matrices that one fold holds at the same time.
+MAX_MEMORY_SHARE = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -34,23 +35,22 @@ class TrainingSnapshot:
     algorithm: Algorithm
     points: tuple[int, ...]  # indices of the points it belongs to; empty at a mere checkpoint
     epoch: int | None  # None if the algorithm does not train by epochs
-    seconds: (
-        float  # training time until this snapshot, without the time that its user takes between snapshots
-    )
+    seconds: float  # training time until this snapshot, without the caller's time between snapshots
 
 
-def shared_parameters(entry: AlgorithmEntry) -> tuple[str, ...]:
-    """Return the parameters whose values can all be served by one training."""
+def list_varying_parameters(entry: AlgorithmEntry) -> tuple[str, ...]:
+    """Return the names of the parameters that may vary among the points of one shared training."""
     if issubclass(entry.algorithm_class, EpochAlgorithm):
         return ("n_epochs",)
     return KNN_PARAMETERS if issubclass(entry.algorithm_class, KNNAlgorithm) else ()
 
 
-def check_parameters(entry: AlgorithmEntry, parameters: Parameters) -> None:
-    """Check the values of parameters before any training.
+def check_parameter_values(entry: AlgorithmEntry, parameters: Parameters) -> None:
+    """Check parameter names and values without training.
 
     Raises:
-        ParameterError, ConfigError: names the parameter.
+        ParameterError: a value is invalid.
+        ConfigError: a parameter is unknown.
     """
     entry.create(parameters, 0)._check_parameters()
 
@@ -66,7 +66,7 @@ def train_shared(
 
     Args:
         entry: algorithm to train.
-        points: parameter settings that differ only in `shared_parameters`.
+        points: parameter settings that differ only in `list_varying_parameters`.
         seed: seed of all points.
         matrix: training ratings.
         checkpoints: epochs after which to yield an additional snapshot, if the algorithm trains by epochs.
@@ -97,10 +97,10 @@ def _train_epochs(
     matrix: InteractionMatrix,
     checkpoints: Collection[int],
 ) -> Iterator[TrainingSnapshot]:
-    """Run the longest training, pausing after the last epoch of each point."""
+    """Train for the largest number of epochs, with a snapshot after the last epoch of each point."""
     points_by_epoch: dict[int, list[int]] = defaultdict(list)
     for index, point in enumerate(points):
-        check_parameters(entry, point)  # before epochs are sorted: they must be integers
+        check_parameter_values(entry, point)  # first, because `n_epochs` must be an integer below
         points_by_epoch[entry.create(point, seed).n_epochs].append(index)
     untrained = tuple(points_by_epoch.pop(0, ()))
     for snapshot in _train_separately(entry, [points[index] for index in untrained[:1]], seed, matrix):
@@ -109,7 +109,7 @@ def _train_epochs(
         return
     longest = entry.create(points[points_by_epoch[max(points_by_epoch)][0]], seed)
     seconds, resumed = 0.0, time.perf_counter()
-    for epoch in longest.epochs(matrix):
+    for epoch in longest.fit_by_epoch(matrix):
         seconds += time.perf_counter() - resumed
         if epoch.number in checkpoints or epoch.number in points_by_epoch:
             finished = tuple(points_by_epoch.get(epoch.number, ()))
@@ -124,7 +124,7 @@ def _train_knn(
     models = [entry.create(point, seed) for point in points]
     points_by_similarity: dict[str, list[int]] = defaultdict(list)
     for index, model in enumerate(models):
-        check_parameters(entry, points[index])
+        check_parameter_values(entry, points[index])
         points_by_similarity[SimilarityOptions.parse(model.sim_options).name].append(index)
     start = time.perf_counter()
     similarities = _one_pass_similarities(models[0], list(points_by_similarity), matrix)
@@ -153,4 +153,4 @@ def _one_pass_similarities(
     n_bytes = len(names) * n_x**2 * np.dtype(model.dtype).itemsize
     if len(names) < 2 or n_bytes > physical_memory_bytes() * MAX_MEMORY_SHARE:
         return {}
-    return compute_similarity_matrices(matrix, names, options, dtype=model.dtype)
+    return compute_similarity_matrices_by_name(matrix, names, options, dtype=model.dtype)

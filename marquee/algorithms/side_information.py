@@ -1,15 +1,15 @@
 """Side information of a factor model: the items that a user rated, and the users that rated an item.
 
-The prior mean of a row is a weighted sum of learned vectors, one for each id that the row was rated with.
-These ids are the row's features.
+A row is a user or an item. Its features are the ids in its ratings: the items that the user rated, or the
+users who rated the item. The prior mean of a row is a weighted sum of learned vectors, one for each feature.
 """
 
 from functools import partial
 
 import numpy as np
 
-from marquee.algorithms.kernels.bayesian import sum_co_occurrences, sum_rows
-from marquee.algorithms.matrices import Cholesky, allocate_padded_square, multiply_matrices
+from marquee.algorithms.kernels.bayesian import add_co_occurrence_weights, sum_listed_rows
+from marquee.algorithms.reproducible_linear_algebra import Cholesky, allocate_padded_square, multiply_matrices
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float32Array, Float64Array
 from marquee.errors import DivergedError
@@ -39,8 +39,8 @@ class FeatureRegression:
     Args:
         rows: the features of each row.
         features: the rows of each feature.
-        reg: :math:`\lambda`, above 0; the higher, the less influence a single feature has.
-        max_factorized_rows: rows of the largest matrix that is factorized.
+        reg: :math:`\lambda`, above 0; with a higher value, a single feature has less influence.
+        max_factorized_rows: number of rows of the largest matrix that is factorized.
 
     Raises:
         DivergedError: the regularization is too low for single precision.
@@ -60,21 +60,25 @@ class FeatureRegression:
         self._by_feature = self.n_features <= self.n_rows
         self._factor = self._factorize() if min(self.n_rows, self.n_features) <= max_factorized_rows else None
 
-    def draw(
-        self, T: Float32Array, half: Float32Array, noise: np.random.Generator
+    def draw_prior_means(
+        self, T: Float32Array, covariance_root: Float32Array, rng: np.random.Generator
     ) -> tuple[Float32Array, Float64Array]:
-        """Draw M, (n_rows, n_dims), given the rows; return M and reg B'B, (n_dims, n_dims), of that draw.
+        """Draw B given the rows; return their prior means M = X B, (n_rows, n_dims), and reg B'B.
 
         Args:
             T: the rows less their common mean, (n_rows, n_dims).
-            half: H with H'H the inverse of L, (n_dims, n_dims).
-            noise: source of random numbers.
+            covariance_root: matrix H such that H'H is the inverse of L, (n_dims, n_dims).
+            rng: source of random numbers.
         """
         n_dims = T.shape[1]
-        B = multiply_matrices(noise.standard_normal((self.n_features, n_dims), dtype=np.float32), half)
+        B = multiply_matrices(
+            rng.standard_normal((self.n_features, n_dims), dtype=np.float32), covariance_root
+        )
         B /= np.sqrt(self._reg)
         M = self._weighted_feature_sums(B)
-        residual = multiply_matrices(noise.standard_normal((self.n_rows, n_dims), dtype=np.float32), half)
+        residual = multiply_matrices(
+            rng.standard_normal((self.n_rows, n_dims), dtype=np.float32), covariance_root
+        )
         np.subtract(T, residual, out=residual)
         residual -= M
         if self._by_feature:
@@ -90,18 +94,18 @@ class FeatureRegression:
 
     def _weighted_feature_sums(self, B: Float32Array) -> Float32Array:
         """Return X B."""
-        return _sum_lists(self._rows, self._weights, B)
+        return _sum_listed(self._rows, self._weights, B)
 
     def _weighted_row_sums(self, T: Float32Array) -> Float32Array:
         """Return X'T."""
-        return _sum_lists(self._features, self._ones, T * self._weights[:, None])
+        return _sum_listed(self._features, self._ones, T * self._weights[:, None])
 
     def _factorize(self) -> Cholesky:
         """Return the Cholesky factor of the smaller of X'X + reg I and X X' + reg I."""
         if self._by_feature:
-            square = _sum_shared(self._features, self._rows, self._weights**2)
+            square = _sum_shared_weights(self._features, self._rows, self._weights**2)
         else:
-            square = _sum_shared(self._rows, self._features, self._ones)
+            square = _sum_shared_weights(self._rows, self._features, self._ones)
             products = square[: self.n_rows, : self.n_rows]
             products *= self._weights
             products *= self._weights[:, None]
@@ -124,49 +128,53 @@ class FeatureRegression:
     def _solve_iteratively(self, V: Float32Array) -> Float32Array:
         """Solve by conjugate gradients, for all columns at once, without forming the matrix."""
         solved, residual = np.zeros_like(V), V.copy()
-        direction, squared_norm = residual.copy(), _column_sums(residual, residual)
+        direction, squared_norm = residual.copy(), _column_dots(residual, residual)
         squared_tolerance = CG_TOLERANCE**2 * squared_norm
         for _ in range(MAX_CG_STEPS):
             if (squared_norm <= squared_tolerance).all():
                 break
-            image = self._multiply_system(direction)
-            step = squared_norm / np.maximum(_column_sums(direction, image), np.finfo(np.float32).tiny)
+            product = self._multiply_system(direction)
+            step = squared_norm / np.maximum(_column_dots(direction, product), np.finfo(np.float32).tiny)
             solved += step * direction
-            residual -= step * image
-            squared_norm, previous = _column_sums(residual, residual), squared_norm
+            residual -= step * product
+            squared_norm, previous = _column_dots(residual, residual), squared_norm
             direction *= squared_norm / np.maximum(previous, np.finfo(np.float32).tiny)
             direction += residual
         return solved
 
     def _multiply_system(self, V: Float32Array) -> Float32Array:
         """Return the matrix that `_factorize` would factorize, times V."""
-        image = (
+        product = (
             self._weighted_row_sums(self._weighted_feature_sums(V))
             if self._by_feature
             else self._weighted_feature_sums(self._weighted_row_sums(V))
         )
-        return image + self._reg * V
+        return product + self._reg * V
 
 
-def _column_sums(a: Float32Array, b: Float32Array) -> Float32Array:
+def _column_dots(a: Float32Array, b: Float32Array) -> Float32Array:
+    """Return the dot product of each column of a with the same column of b."""
     return np.asarray(np.einsum("nf,nf->f", a, b))
 
 
-def _sum_lists(lists: SparseRows, weights: Float32Array, table: Float32Array) -> Float32Array:
-    """Return, for each list, the weighted sum of the rows of `table` whose ids it contains."""
+def _sum_listed(lists: SparseRows, weights: Float32Array, table: Float32Array) -> Float32Array:
+    """Return, for each list of ids, its weight times the sum of the rows of `table` with these ids."""
     out = np.empty((len(lists.indptr) - 1, table.shape[1]), dtype=np.float32)
     table = np.ascontiguousarray(table)
-    work = partial(sum_rows, lists.indptr, lists.indices, weights, table, out)
-    run_blocks(work, len(out), ROWS_PER_BLOCK)
+    sum_block = partial(sum_listed_rows, lists.indptr, lists.indices, weights, table, out)
+    run_blocks(sum_block, len(out), ROWS_PER_BLOCK)
     return out
 
 
-def _sum_shared(lists: SparseRows, other_lists: SparseRows, weights: Float32Array) -> Float32Array:
-    """Return the sums of `weights` over the ids that each two lists share, in an `allocate_padded_square`."""
+def _sum_shared_weights(lists: SparseRows, other_lists: SparseRows, weights: Float32Array) -> Float32Array:
+    """Return, for each pair of lists, the sum of `weights` over the ids that both contain.
+
+    `other_lists` holds the lists that contain each id. The result is an `allocate_padded_square`.
+    """
     n = len(lists.indptr) - 1
     square = allocate_padded_square(n)
-    work = partial(
-        sum_co_occurrences,
+    add_block = partial(
+        add_co_occurrence_weights,
         lists.indptr,
         lists.indices,
         other_lists.indptr,
@@ -174,5 +182,5 @@ def _sum_shared(lists: SparseRows, other_lists: SparseRows, weights: Float32Arra
         weights,
         square,
     )
-    run_blocks(work, n, ROWS_PER_BLOCK)
+    run_blocks(add_block, n, ROWS_PER_BLOCK)
     return square

@@ -1,6 +1,6 @@
-"""Item similarity by common raters, for "similar items" in the served model.
+"""Item similarity by common raters, for the "similar items" of the served model.
 
-It does not depend on the algorithm, so similar items stay the same when the algorithm changes.
+The similarity does not depend on the algorithm, so similar items stay the same when the algorithm changes.
 """
 
 import numpy as np
@@ -9,11 +9,11 @@ from scipy.sparse import csr_matrix
 from marquee.array_types import BlockScorer, Float64Array, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
-SHRINKAGE = 10  # number of common raters at which the similarity is halved; few common raters may be chance
+SHRINKAGE = 10  # number of common raters at which the similarity is halved: with few, it may be due to chance
 
 
-def co_rating_cosine(matrix: InteractionMatrix) -> BlockScorer:
-    r"""Return a function that scores the similarity of all items to a block of items.
+def build_item_similarity_scorer(matrix: InteractionMatrix) -> BlockScorer:
+    r"""Return a function that computes the similarity of all items to each item of a block.
 
     .. math:: \frac{|U_i \cap U_j|}{\sqrt{|U_i| |U_j|}} \cdot \frac{|U_i \cap U_j|}{|U_i \cap U_j| + \beta}
 

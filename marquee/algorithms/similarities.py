@@ -6,9 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from marquee.algorithms.array_allocation import allocate
+from marquee.algorithms.array_allocation import allocate_within_memory
 from marquee.algorithms.kernels.similarities import COSINE, MSD, PEARSON, SUMS_PER_MEASURE, fill_similarities
-from marquee.algorithms.parameters import check_choice, check_integer, check_number, check_option_names
+from marquee.algorithms.parameter_checks import check_choice, check_integer, check_number, check_option_names
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, FloatArray
 from marquee.errors import ParameterError, UnknownSimilarityError
@@ -16,7 +16,10 @@ from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 MEASURES = {"cosine": COSINE, "msd": MSD, "pearson": PEARSON, "pearson_baseline": COSINE}
 ROWS_PER_TILE = 64
-SUMS_PER_TILE_ROW = 8192  # makes tiles so wide that even short rating lists have entries in them
+SUMS_PER_TILE_ROW = 8192  # tiles are wide enough that even short rating lists have entries in them
+
+
+MAX_EXACT_SUM = 2**50  # float64 represents integers up to 2**53; formulas combine a few sums
 
 
 @dataclass(frozen=True)
@@ -99,17 +102,19 @@ def compute_similarity_matrix(
     side = replace(side, values=values)
     measure = MEASURES[options.name]
     sim: FloatArray
-    (sim,) = _compare_all(matrix, side, options.user_based, measure, [measure], min_support, shrinkage, dtype)
+    (sim,) = _compute_matrices(
+        matrix, side, options.user_based, measure, [measure], min_support, shrinkage, dtype
+    )
     return sim
 
 
-def compute_similarity_matrices(
+def compute_similarity_matrices_by_name(
     matrix: InteractionMatrix, names: Sequence[str], options: SimilarityOptions, *, dtype: str = "float64"
 ) -> dict[str, FloatArray]:
     """Compute several similarity matrices, each identical to the bit to that of `compute_similarity_matrix`.
 
-    One pass over the ratings gathers the sums of all similarities. The results are identical only if sums are
-    exact, which holds for whole, half and quarter stars; with other ratings, each similarity gets its own
+    One pass over the ratings computes the sums of all similarities. The results are identical only if sums
+    are exact, which holds for whole, half and quarter stars; with other ratings, each similarity gets its own
     pass.
 
     Args:
@@ -128,33 +133,33 @@ def compute_similarity_matrices(
         }
     side = _sort_by_x(matrix, options.user_based)
     measures = [MEASURES[name] for name in names]
-    sims = _compare_all(
+    sims = _compute_matrices(
         matrix, side, options.user_based, PEARSON, measures, options.min_support, 0.0, dtype
     )  # fmt: skip
     return dict(zip(names, sims, strict=True))
 
 
-def _compare_all(
+def _compute_matrices(
     matrix: InteractionMatrix,
     side: SparseRows,
     user_based: bool,
-    gathered: int,
+    summed_measure: int,
     measures: Sequence[int],
     min_support: int,
     shrinkage: float,
     dtype: str,
 ) -> FloatArray:
-    """Compute a matrix per measure, (n_measures, n_x, n_x), from the sums of the measure `gathered`."""
+    """Compute a matrix for each measure, (n_measures, n_x, n_x), from the sums for `summed_measure`."""
     n_x, kind = (matrix.n_users, "users") if user_based else (matrix.n_items, "items")
     remedy = "compare the other side (user_based) or use dtype float32"
     shape = (len(measures), n_x, n_x)
-    sims: FloatArray = allocate(shape, dtype, f"similarities of {n_x:,} {kind}", remedy)
-    n_sums = SUMS_PER_MEASURE[gathered]
+    sims: FloatArray = allocate_within_memory(shape, dtype, f"similarities of {n_x:,} {kind}", remedy)
+    n_sums = SUMS_PER_MEASURE[summed_measure]
     tile_width = SUMS_PER_TILE_ROW // n_sums
 
     def fill_rows(start: int, stop: int) -> None:
         fill_similarities(
-            side.indptr, side.indices, side.values, start, stop, gathered, n_sums, tile_width,
+            side.indptr, side.indices, side.values, start, stop, summed_measure, n_sums, tile_width,
             np.array(measures), min_support, shrinkage, sims,
         )  # fmt: skip
 
@@ -165,7 +170,8 @@ def _compare_all(
 def _has_exact_sums(values: Float64Array) -> bool:
     """Return True if sums of products need no rounding: values are quarters and sums fit into 53 bits."""
     quarters = 4 * values
-    return bool((quarters == np.rint(quarters)).all() and len(values) * np.abs(quarters).max() ** 2 < 2**50)
+    are_quarters = (quarters == np.rint(quarters)).all()
+    return bool(are_quarters and len(values) * np.abs(quarters).max() ** 2 < MAX_EXACT_SUM)
 
 
 def _sort_by_x(matrix: InteractionMatrix, user_based: bool) -> SparseRows:

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from marquee.algorithms.array_allocation import allocate
+from marquee.algorithms.array_allocation import allocate_within_memory
 from marquee.algorithms.base import Algorithm, Estimates
 from marquee.algorithms.kernels.slope_one import (
-    all_mean_deviations,
+    average_all_deviations,
+    average_pair_deviations,
     compute_deviations,
-    mean_deviations,
     sort_ratings_by_item,
     unfold_triangle,
 )
-from marquee.algorithms.parameters import DTYPES, require_choice
+from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix, stable_argsort
@@ -31,7 +31,7 @@ class SlopeOne(Algorithm):
     with i. If there are none, the prediction is :math:`\mu_u`. Twin of `surprise.SlopeOne`. Lemire and
     Maclachlan (2005), Slope One Predictors for Online Rating-Based Collaborative Filtering.
 
-    Deviations from the twin: ratings are not truncated to integers, so half stars count in full. One triangle
+    Deviations from the twin: ratings are not truncated to integers, so half stars are kept. Only one triangle
     of the (anti)symmetric matrices `dev` and `freq` is stored; the full matrices are built on access.
 
     Args:
@@ -55,49 +55,49 @@ class SlopeOne(Algorithm):
 
     @property
     def dev(self) -> FloatArray:
-        """Mean of r_ui - r_uj over the users who rated both i and j; built at each access."""
+        """Mean of r_ui - r_uj over the users who rated both i and j; built on each access."""
         out = np.empty((self.trainset.n_items, self.trainset.n_items), self.dev_triangle.dtype)
         unfold_triangle(self.dev_triangle, 0, len(out), -1, out)
         return out
 
     @property
     def freq(self) -> Int32Array:
-        """Number of users who rated both i and j; built at each access."""
+        """Number of users who rated both i and j; built on each access."""
         out = np.empty((self.trainset.n_items, self.trainset.n_items), np.int32)
         unfold_triangle(self.freq_triangle, 0, len(out), 1, out)
         return out
 
-    def _score_all(self, users: Int32Array) -> Float64Array:
-        matrix = self.matrix
+    def _score_all_items(self, users: Int32Array) -> Float64Array:
+        matrix = self.training_matrix
         scores = np.empty((len(users), matrix.n_items))
 
         def score_block(start: int, stop: int) -> None:
             columns = np.ascontiguousarray(self._deviations(start, stop).T, dtype=np.float64)
-            all_mean_deviations(columns, users, matrix.indptr, matrix.items, scores[:, start:stop])
+            average_all_deviations(columns, users, matrix.indptr, matrix.items, scores[:, start:stop])
 
         run_blocks(score_block, matrix.n_items, 2 * SCORE_ITEMS_PER_BLOCK)
         scores += self.user_mean[users][:, None]
         return scores
 
     def _check_parameters(self) -> None:
-        require_choice(self, "dtype", DTYPES)
+        check_choice_attribute(self, "dtype", DTYPES)
 
     def _fit(self, matrix: InteractionMatrix) -> None:
         n_pairs = matrix.n_items * (matrix.n_items + 1) // 2
         purpose = f"SlopeOne: deviations of {matrix.n_items:,} items"
         remedy = "remove rarely rated items or use another algorithm"
-        dev = allocate((n_pairs,), self.dtype, purpose, remedy)
-        freq = allocate((n_pairs,), "int32", purpose, remedy)
+        dev = allocate_within_memory((n_pairs,), self.dtype, purpose, remedy)
+        freq = allocate_within_memory((n_pairs,), "int32", purpose, remedy)
         columns = matrix.by_item
         items = np.empty(len(matrix.items), np.int32)
-        values, places = np.empty(len(items)), np.empty(len(items), np.int32)
+        values, positions = np.empty(len(items)), np.empty(len(items), np.int32)
         sort_ratings_by_item(
-            matrix.indptr, columns.indptr, columns.indices, columns.values, items, values, places
+            matrix.indptr, columns.indptr, columns.indices, columns.values, items, values, positions
         )
 
         def compute_block(start: int, stop: int) -> None:
             compute_deviations(
-                start, stop, columns.indptr, columns.indices, columns.values, places,
+                start, stop, columns.indptr, columns.indices, columns.values, positions,
                 matrix.indptr, items, values, freq, dev,
             )  # fmt: skip
 
@@ -109,14 +109,14 @@ class SlopeOne(Algorithm):
         known = known[stable_argsort(items[known])]
         known_users, known_items = users[known], items[known]
         means = np.empty(len(known))
-        matrix = self.matrix
+        matrix = self.training_matrix
 
         def estimate_block(start: int, stop: int) -> None:
             first, end = np.searchsorted(known_items, (start, stop))
             if first == end:
                 return
             start, stop = int(known_items[first]), int(known_items[end - 1]) + 1
-            mean_deviations(
+            average_pair_deviations(
                 self._deviations(start, stop),
                 known_items[first:end] - start,
                 known_users[first:end],

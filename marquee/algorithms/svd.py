@@ -7,11 +7,21 @@ import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import UNKNOWN, EpochAlgorithm, Estimates
-from marquee.algorithms.kernels.sgd import dots, implicit_factors, svd_epoch, svdpp_epoch
-from marquee.algorithms.matrices import multiply_matrices
+from marquee.algorithms.kernels.sgd import (
+    compute_implicit_factors,
+    compute_pair_dots,
+    run_svd_epoch,
+    run_svdpp_epoch,
+)
 from marquee.algorithms.normal_draws import draw_normal
-from marquee.algorithms.parameters import DTYPES, require_choice, require_integer, require_number
-from marquee.algorithms.parameters import RandomState as RandomState  # noqa: PLC0414  re-exported
+from marquee.algorithms.parameter_checks import (
+    DTYPES,
+    RandomState,
+    check_choice_attribute,
+    check_integer_attributes,
+    check_number_attributes,
+)
+from marquee.algorithms.reproducible_linear_algebra import multiply_matrices
 from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 
@@ -32,12 +42,12 @@ class FactorModel(EpochAlgorithm):
     pu: FloatArray
     qi: FloatArray
 
-    def user_factors(self, users: Int32Array) -> FloatArray:
-        """Return the factors of known users that item factors are multiplied by, (len(users), n_factors)."""
+    def compute_user_factors(self, users: Int32Array) -> FloatArray:
+        """Return the vectors of known users that item factors are multiplied by, (len(users), n_factors)."""
         return self.pu[users]
 
-    def _score_all(self, users: Int32Array) -> Float64Array:
-        scores = np.asarray(multiply_matrices(self.user_factors(users), self.qi.T), dtype=np.float64)
+    def _score_all_items(self, users: Int32Array) -> Float64Array:
+        scores = np.asarray(multiply_matrices(self.compute_user_factors(users), self.qi.T), dtype=np.float64)
         if self.biased:
             scores += self.trainset.global_mean + self.bu[users].astype(np.float64)[:, None] + self.bi
         return scores
@@ -45,7 +55,7 @@ class FactorModel(EpochAlgorithm):
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:
         values = np.empty(len(users))
         known_users, known_items = users >= 0, items >= 0
-        dots(*self._user_factor_table(users), items, self.qi, values)
+        compute_pair_dots(*self._user_factor_table(users), items, self.qi, values)
         if not self.biased:
             return Estimates(values, ~(known_users & known_items))
         values += self.trainset.global_mean
@@ -65,10 +75,10 @@ class _SGDModel(FactorModel):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        require_integer(self, "n_factors")
-        require_number(self, "init_mean", minimum=-np.inf)
-        require_number(self, "init_std_dev")
-        require_choice(self, "dtype", DTYPES)
+        check_integer_attributes(self, "n_factors")
+        check_number_attributes(self, "init_mean", minimum=-np.inf)
+        check_number_attributes(self, "init_std_dev")
+        check_choice_attribute(self, "dtype", DTYPES)
 
     def _set_step_parameters(self, lr_all: float, reg_all: float, overrides: dict[str, float | None]) -> None:
         """Set `lr_bu`, `reg_bu`, ... to their overrides, or to `lr_all` and `reg_all` if these are None."""
@@ -168,7 +178,7 @@ class SVD(_SGDModel):
         rates, decays = self._rates_and_decays("bu", "bi", "pu", "qi")
         yield None
         while True:
-            yield svd_epoch(
+            yield run_svd_epoch(
                 matrix.indptr, matrix.items, values,
                 self.bu, self.bi, self.pu, self.qi,
                 mean, self.biased, rates, decays,
@@ -279,17 +289,19 @@ class SVDpp(_SGDModel):
         if self.verbose:
             print(f" processing epoch {epoch - 1}")  # noqa: T201  the twin's format, unlike SVD's
 
-    def user_factors(self, users: Int32Array) -> FloatArray:
+    def compute_user_factors(self, users: Int32Array) -> FloatArray:
         """Return p_u plus the implicit part for known users, (len(users), n_factors)."""
         implicit = np.empty((len(users), self.n_factors), dtype=self.dtype)
-        implicit_factors(users, self.matrix.indptr, self.matrix.items, self.yj, implicit)
+        compute_implicit_factors(
+            users, self.training_matrix.indptr, self.training_matrix.items, self.yj, implicit
+        )
         return self.pu[users] + implicit
 
     def _user_factor_table(self, users: Int32Array) -> tuple[FloatArray, Int32Array]:
         distinct = np.unique(users[users >= 0])
-        rows = np.full(self.matrix.n_users, UNKNOWN, dtype=np.int32)
+        rows = np.full(self.training_matrix.n_users, UNKNOWN, dtype=np.int32)
         rows[distinct] = np.arange(len(distinct), dtype=np.int32)
-        return self.user_factors(distinct), np.where(users >= 0, rows[users], UNKNOWN)
+        return self.compute_user_factors(distinct), np.where(users >= 0, rows[users], UNKNOWN)
 
     def _train(self, matrix: InteractionMatrix) -> Iterator[float | None]:
         self.pu, self.qi, self.yj = self._draw_factors(matrix.n_users, matrix.n_items, matrix.n_items)
@@ -299,7 +311,7 @@ class SVDpp(_SGDModel):
         rates, decays = self._rates_and_decays("bu", "bi", "pu", "qi", "yj")
         yield None
         while True:
-            yield svdpp_epoch(
+            yield run_svdpp_epoch(
                 matrix.indptr, matrix.items, values,
                 self.bu, self.bi, self.pu, self.qi, self.yj,
                 mean, rates, decays,

@@ -1,7 +1,7 @@
-"""Threads of one model: their number, and the distribution of blocks of work.
+"""Threads that fit or score one model: their number, and the distribution of blocks of work.
 
-The result of a block depends only on the block, and the blocks only on the data, so a model has the same
-bytes for any number of threads. Kernels release the GIL, so threads run in parallel.
+The result of a block depends only on the block, and the blocks depend only on the data, so a model has the
+same bytes for any number of threads. Kernels release the GIL, so threads run in parallel.
 """
 
 import os
@@ -25,8 +25,8 @@ _limit: ContextVar[int | None] = ContextVar("thread limit", default=None)
 def thread_count() -> int:
     """Return the number of threads that one model may use.
 
-    This is the value of `limit_threads`, else of MARQUEE_THREADS, else the number of cores available to the
-    process.
+    The number comes from `limit_threads`, else from the environment variable MARQUEE_THREADS, else it is the
+    number of cores available to the process.
 
     Raises:
         ConfigError: MARQUEE_THREADS is not a positive integer.
@@ -44,7 +44,7 @@ def thread_count() -> int:
 
 @contextmanager
 def limit_threads(n: int) -> Iterator[None]:
-    """Let one model use n threads within the block; 1 if folds that run in parallel share the cores."""
+    """Let each model use at most n threads inside the `with` block; 1 if parallel folds share the cores."""
     token = _limit.set(n)
     try:
         yield
@@ -52,26 +52,26 @@ def limit_threads(n: int) -> Iterator[None]:
         _limit.reset(token)
 
 
-def run_blocks(process: Callable[[int, int], object], n: int, block_size: int) -> None:
-    """Call `process(start, stop)` for consecutive blocks of range(n), on up to `thread_count()` threads.
+def run_blocks(run_block: Callable[[int, int], object], n: int, block_size: int) -> None:
+    """Call `run_block(start, stop)` for consecutive blocks of range(n), on up to `thread_count()` threads.
 
-    Idle threads take the next block, which balances blocks of unequal cost.
+    An idle thread takes the next block, which balances the load if blocks differ in cost.
     """
     bounds = [(start, min(start + block_size, n)) for start in range(0, n, block_size)]
     n_workers = min(thread_count(), len(bounds))
     if n_workers <= 1:
         for start, stop in bounds:
-            process(start, stop)
+            run_block(start, stop)
         return
     with ThreadPoolExecutor(n_workers) as pool:
-        for future in [pool.submit(process, start, stop) for start, stop in bounds]:
+        for future in [pool.submit(run_block, start, stop) for start, stop in bounds]:
             future.result()
 
 
 class OneBlasThread:
     """Context manager that limits BLAS to one thread.
 
-    The order in which BLAS adds, and so the last bit of a sum, depends on the number of threads.
+    The order in which BLAS adds numbers, and so the last bit of a sum, depends on the number of threads.
 
     The limit applies to the whole process. Models that are fitted in parallel share it: the first to enter
     sets it, the last to leave restores the previous limit.

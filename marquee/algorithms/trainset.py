@@ -1,7 +1,7 @@
 """Conversions between scikit-surprise's data sets and interaction matrices.
 
-InteractionMatrix  ──MatrixTrainset──►  Trainset             Surprise's dictionaries are built on first access
-Trainset           ──as_matrix───────►  InteractionMatrix    converted once per training set
+InteractionMatrix  ──MatrixTrainset─────────►  Trainset           Surprise's lists are built on first access
+Trainset           ──as_interaction_matrix──►  InteractionMatrix  converted once per training set
 """
 
 from collections import defaultdict
@@ -29,7 +29,7 @@ Trainset: TypeAlias = surprise.Trainset
 Testset: TypeAlias = list[tuple[Any, Any, float]]  # raw user, raw item, true rating
 RatingLists: TypeAlias = defaultdict[int, list[tuple[int, float]]]
 
-_converted: "WeakKeyDictionary[Trainset, InteractionMatrix]" = WeakKeyDictionary()
+_matrix_cache: "WeakKeyDictionary[Trainset, InteractionMatrix]" = WeakKeyDictionary()
 
 
 class MatrixTrainset(Trainset):  # type: ignore[misc]
@@ -49,7 +49,7 @@ class MatrixTrainset(Trainset):  # type: ignore[misc]
         self._global_mean: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the lists out of pickles; they are built again on access."""
+        """Return the state without the lists `ur` and `ir`, which are built again on access."""
         return {key: value for key, value in vars(self).items() if key not in {"ur", "ir"}}
 
     @cached_property
@@ -98,7 +98,7 @@ def as_trainset(data: Trainset | InteractionMatrix) -> Trainset:
     return MatrixTrainset(data) if isinstance(data, InteractionMatrix) else data
 
 
-def as_matrix(trainset: Trainset) -> InteractionMatrix:
+def as_interaction_matrix(trainset: Trainset) -> InteractionMatrix:
     """Return a training set as an interaction matrix; the matrix of a Surprise training set is cached.
 
     Raises:
@@ -106,9 +106,9 @@ def as_matrix(trainset: Trainset) -> InteractionMatrix:
     """
     if isinstance(trainset, MatrixTrainset):
         return trainset.matrix
-    if trainset not in _converted:
-        _converted[trainset] = _to_matrix(trainset)
-    return _converted[trainset]
+    if trainset not in _matrix_cache:
+        _matrix_cache[trainset] = _to_matrix(trainset)
+    return _matrix_cache[trainset]
 
 
 def _to_matrix(trainset: Trainset) -> InteractionMatrix:

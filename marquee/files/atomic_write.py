@@ -17,9 +17,9 @@ def write_atomically(path: Path, content: str | bytes, *, mode: int | None = Non
     Args:
         path: file in an existing folder.
         content: text is encoded as UTF-8.
-        mode: permissions of the new file, set before anything is written to it; by default from the umask.
+        mode: permissions of the new file, set before anything is written to it; None: from the umask.
         sync: wait until the content is on disk. False suits files that are rewritten often by a process that
-            must not wait; a power failure soon afterwards may then leave an empty file.
+            must not wait, but a power failure soon after the write may leave an empty file.
 
     Raises:
         OSError: the file could not be written; the old file is unchanged.
@@ -80,7 +80,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names of new, renamed and removed files of a folder are on disk."""
+    """Wait until the creation, renaming and removal of files in a folder are on disk."""
     try:
         _sync(folder)
     except OSError as error:

@@ -10,7 +10,7 @@ def sha256_of(path: Path) -> str:
 
 
 def md5_of(path: Path) -> str:
-    """Return the MD5 digest of a file, which GroupLens publishes and DVC computes."""
+    """Return the MD5 digest of a file, for comparison with those that GroupLens publishes and DVC records."""
     return _digest(path, "md5")
 
 

@@ -1,7 +1,7 @@
-"""Append-only files of lines that survive killed writers.
+"""Append-only files of lines that stay readable if a writer is killed.
 
-A process that is killed while it writes leaves a torn line, which has no line break. Readers ignore a torn
-line and the next writer removes it.
+A process that is killed while it writes may leave a torn line, which has no line break. Readers ignore a torn
+line, and the next writer removes it.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 LINE_END = b"\n"
-SEARCH_BLOCK_BYTES = 1 << 12  # read at a time, from the end, to find the last line break
+SEARCH_BLOCK_BYTES = 1 << 12  # read at a time when searching backward for the last line break
 
 
 def append_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Append lines to a file that other processes append to as well; return when they are on disk.
+    """Append lines to a file to which other processes may append too; return when the lines are on disk.
 
     The file is locked while it is written.
 
@@ -26,7 +26,7 @@ def append_lines(path: Path, lines: Iterable[bytes]) -> None:
 
     Raises:
         FileNotFoundError: the file does not exist or was deleted.
-        OSError: the disk is full, read-only or broken; no line was appended.
+        OSError: the disk is full, read-only or broken; as for `append_and_sync`.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
@@ -37,7 +37,7 @@ def append_lines(path: Path, lines: Iterable[bytes]) -> None:
 
 
 def append_and_sync(descriptor: int, size: int, lines: Iterable[bytes]) -> int:
-    """Append lines to an open file and sync it, all of them or none; return the new size.
+    """Append all lines to an open file or none of them, and sync it; return the new size.
 
     Args:
         descriptor: descriptor of a file opened for appending, without other writers.
@@ -51,7 +51,7 @@ def append_and_sync(descriptor: int, size: int, lines: Iterable[bytes]) -> int:
     data = memoryview(LINE_END.join([*lines, b""]))
     try:
         n_written = 0
-        while n_written < len(data):  # a disk that is almost full writes a part first
+        while n_written < len(data):  # on an almost full disk, the first call may write only a part
             n_written += os.write(descriptor, data[n_written:])
         os.fdatasync(descriptor)
     except OSError:

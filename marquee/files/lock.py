@@ -11,8 +11,8 @@ def acquire_lock(path: Path, *, wait: bool) -> int:
     """Lock a file and return its descriptor; closing the descriptor releases the lock.
 
     Args:
-        path: created if necessary, in an existing folder; it remains when the lock is released.
-        wait: wait until another holder releases the lock.
+        path: created if necessary, in an existing folder; not removed when the lock is released.
+        wait: if another holder has the lock, wait until it is released.
 
     Raises:
         BlockingIOError: `wait` is False and this or another process holds the lock.

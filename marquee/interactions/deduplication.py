@@ -8,7 +8,7 @@ import pandas as pd
 
 from marquee.array_types import Int64Array
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
-from marquee.interactions.raw_schema import LINE
+from marquee.interactions.raw_columns import LINE
 
 DuplicatePolicy: TypeAlias = Literal["last", "mean", "refuse"]
 DROP_REASONS: dict[DuplicatePolicy, str] = {
@@ -27,13 +27,13 @@ class DeduplicationResult:
 
 
 def resolve_duplicates(rows: pd.DataFrame, policy: DuplicatePolicy) -> DeduplicationResult:
-    """Keep one row of each user and item.
+    """Keep one row for each pair of user and item.
 
     Args:
         rows: valid rows of the raw table, users and items as categories.
-        policy: "last" keeps the row with the latest timestamp; of equal or missing timestamps, the last in
-            the source. "mean" keeps the first row with the mean rating and the latest timestamp. "refuse"
-            keeps the first row; the caller rejects the table if any row was dropped.
+        policy: "last" keeps the row with the latest timestamp or, if timestamps are equal or missing, the
+            last row in the source. "mean" keeps the first row, with the mean rating and the latest timestamp.
+            "refuse" keeps the first row; the caller rejects the table if any row was dropped.
     """
     pairs = rows[USER].cat.codes.astype("int64") * len(rows[ITEM].cat.categories) + rows[ITEM].cat.codes
     repeated = rows[pairs.duplicated(keep=False)]
@@ -45,21 +45,21 @@ def resolve_duplicates(rows: pd.DataFrame, policy: DuplicatePolicy) -> Deduplica
     reasons = _drop_reasons(repeated, groups, kept_rows, DROP_REASONS[policy])
     if policy == "mean":
         rows = rows.copy()
-        rows.loc[repeated.index[kept_rows], RATING] = np.bincount(groups, repeated[RATING]) / np.bincount(
-            groups
-        )
-        rows.loc[repeated.index[kept_rows], TIMESTAMP] = repeated[TIMESTAMP].to_numpy()[latest]
+        kept_index = repeated.index[kept_rows]
+        rating_sums, group_sizes = np.bincount(groups, repeated[RATING]), np.bincount(groups)
+        rows.loc[kept_index, RATING] = rating_sums / group_sizes
+        rows.loc[kept_index, TIMESTAMP] = repeated[TIMESTAMP].to_numpy()[latest]
     return DeduplicationResult(rows.drop(index=reasons.index), reasons)
 
 
 def _latest_rows(rows: pd.DataFrame, groups: Int64Array) -> Int64Array:
     """Return the position of the latest row of each group; the last one if timestamps are equal."""
-    by_time = np.lexsort((rows[TIMESTAMP].fillna(0).to_numpy(), groups))  # a stable sort
+    by_time = np.lexsort((rows[TIMESTAMP].fillna(0).to_numpy(), groups))  # by group, then time; stable
     return by_time[np.flatnonzero(np.diff(groups[by_time], append=-1))]
 
 
 def _drop_reasons(rows: pd.DataFrame, groups: Int64Array, kept_rows: Int64Array, reason: str) -> pd.Series:
-    """Return the reason for each row that is not kept, with the line that is kept instead."""
+    """Return the reason for each dropped row, with the line number of the row kept instead."""
     dropped_rows = np.setdiff1d(np.arange(len(rows)), kept_rows)
     lines = rows[LINE].to_numpy()[kept_rows[groups[dropped_rows]]]
     return pd.Series([f"{reason} {line}" for line in lines], rows.index[dropped_rows])

@@ -17,7 +17,7 @@ Ids: TypeAlias = tuple[Any, ...]  # strings in our tables, any hashable in a Sur
 
 @dataclass(frozen=True)
 class EncodedInteractions:
-    """An interactions table with ids replaced by inner ids, one entry per row, in source order.
+    """Interactions table with ids replaced by inner ids: one entry per row, in source order.
 
     Inner ids follow the order of first appearance, as in scikit-surprise.
     """
@@ -43,7 +43,7 @@ class EncodedInteractions:
         return cls(users.astype(np.int32), items.astype(np.int32), values, tuple(user_ids), tuple(item_ids))
 
     def take(self, rows: Int64Array) -> "EncodedInteractions":
-        """Return the given rows in the given order, with inner ids assigned again."""
+        """Return a selection of the rows, in the order of `rows`, with new inner ids."""
         users, user_ids = _reencode(self.users[rows], self.user_ids)
         items, item_ids = _reencode(self.items[rows], self.item_ids)
         return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids)
@@ -53,7 +53,7 @@ class EncodedInteractions:
 class SparseRows:
     """Matrix in CSR form: row r has `values[indptr[r]:indptr[r + 1]]` in the columns `indices[...]`.
 
-    Entries of a row stay in source order, so columns are not sorted; a column may occur twice.
+    Entries of a row stay in source order, so columns are not sorted, and a column may occur twice.
     """
 
     indptr: Int64Array  # (n_rows + 1,)
@@ -186,7 +186,7 @@ def stable_argsort(keys: Int32Array) -> Int64Array:
 
 
 def _check_ids_present(users: Int64Array, items: Int64Array) -> None:
-    """Check codes of `pd.factorize`, which are negative for missing ids."""
+    """Raise a DataError if an id is missing, which `pd.factorize` marks with a negative code."""
     missing = np.flatnonzero((users < 0) | (items < 0))
     if len(missing):
         raise DataError(

@@ -10,7 +10,7 @@ import pandera.pandas as pa
 from marquee.array_types import Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
-from marquee.interactions.raw_schema import (
+from marquee.interactions.raw_columns import (
     CONTROL_CHARACTERS,
     LINE,
     PARSE_ERROR,
@@ -27,8 +27,8 @@ SOMETIMES_MISSING = "is missing while other rows have one"
 BEFORE_1970, IN_FUTURE = "is before 1970", "is in the future"
 
 TEXT_COLUMNS = {RATING: RATING_TEXT, TIMESTAMP: TIMESTAMP_TEXT}
-MIN_MILLISECONDS = 100_000_000_000  # in seconds, the year 5138: a larger timestamp is in milliseconds
-MAX_QUOTED_CHARACTERS = 42
+MIN_MILLISECONDS = 100_000_000_000  # as seconds, the year 5138: larger values must be milliseconds
+MAX_QUOTED_CHARACTERS = 42  # of an invalid value, in a reason
 
 
 def find_problems(rows: pd.DataFrame, scale: RatingScale, now: float) -> pd.DataFrame:
@@ -48,6 +48,7 @@ def find_problems(rows: pd.DataFrame, scale: RatingScale, now: float) -> pd.Data
     """
     failures = _failed_checks(rows, _row_schema(scale, now, has_timestamps(rows)))
     unreadable = set(failures.loc[failures["check"] == UNREADABLE, "row"])
+    # A row that cannot be read fails the other checks only because its cells are empty.
     is_implied = failures["row"].isin(unreadable) & (failures["check"] != UNREADABLE)
     parts = [
         _explain(rows, str(column), problem, row_numbers, scale)
@@ -68,7 +69,7 @@ def has_timestamps(rows: pd.DataFrame) -> bool:
 
 
 def _row_schema(scale: RatingScale, now: float, timestamps_required: bool) -> pa.DataFrameSchema:
-    """Return the pandera schema of the raw table; the error of each check is the problem it finds."""
+    """Return the pandera schema of the raw table; the error of each check names the problem it detects."""
     low, high = scale
     rating_checks = [
         pa.Check(np.isfinite, error=NOT_FINITE),
@@ -128,7 +129,7 @@ def _failed_checks(rows: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFra
 def _split_null_failures(
     rows: pd.DataFrame, column: str, check: str, row_numbers: Int64Array
 ) -> Iterator[tuple[str, Int64Array]]:
-    """Yield each problem with its rows; a null is an empty id, a missing number, or text in its place."""
+    """Yield each problem with its rows. A null stands for an empty id, a missing number, or other text."""
     if check != "not_nullable":
         yield check, row_numbers
     elif column not in TEXT_COLUMNS:

@@ -27,13 +27,13 @@ def shuffle_rows(n_rows: int, seed: int) -> Int64Array:
     return rows
 
 
-def split_into_folds(order: Int64Array, n_folds: int) -> Iterator[TrainTestSplit]:
+def split_for_cross_validation(order: Int64Array, n_folds: int) -> Iterator[TrainTestSplit]:
     """Cut shuffled rows into consecutive folds; yield a split for each fold, with that fold as its test part.
 
     Both parts keep the shuffled order, as in scikit-surprise: it determines inner ids and the order in which
     gradient descent visits ratings.
 
-    >>> [split.test.tolist() for split in split_into_folds(np.array([3, 0, 2, 1]), n_folds=2)]
+    >>> [split.test.tolist() for split in split_for_cross_validation(np.array([3, 0, 2, 1]), n_folds=2)]
     [[3, 0], [2, 1]]
     """
     for fold in np.array_split(np.arange(len(order)), n_folds):
@@ -42,7 +42,7 @@ def split_into_folds(order: Int64Array, n_folds: int) -> Iterator[TrainTestSplit
 
 
 def check_fold_count(n_rows: int, n_folds: int) -> None:
-    """Check that every fold has a row.
+    """Check that every fold has at least one row.
 
     Raises:
         DataError: there are fewer rows than folds.
@@ -77,7 +77,7 @@ def split_by_time(timestamps: Int64Array, test_share: float) -> TrainTestSplit:
     in_test = timestamps >= cutoff
     if in_test.all():
         raise DataError(
-            "the ratings cannot be split by time, because too many share a timestamp: "
+            "the ratings cannot be split by time, because too many of them share a timestamp; "
             "set split.strategy to random"
         )
     return TrainTestSplit(np.flatnonzero(~in_test), np.flatnonzero(in_test))

@@ -17,7 +17,7 @@ import pandas as pd
 from marquee.array_types import RatingScale
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.deduplication import DuplicatePolicy, resolve_duplicates
-from marquee.interactions.raw_schema import LINE, RATING_TEXT, RAW, RAW_COLUMNS, TIMESTAMP_TEXT
+from marquee.interactions.raw_columns import LINE, RATING_TEXT, RAW, RAW_COLUMNS, TIMESTAMP_TEXT
 from marquee.interactions.row_checks import find_problems, has_timestamps
 
 REASONS = "reasons"
@@ -88,7 +88,7 @@ def _interactions_table(rows: pd.DataFrame, with_timestamps: bool) -> pd.DataFra
 
 
 def _quarantine(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
-    """Return the rows that have a reason (by index), with every field as text."""
+    """Return the rows that have a reason (by index), with ratings and timestamps as text."""
     quarantined = rows.loc[reasons.index]
     numbers = {
         name: [

@@ -9,7 +9,8 @@
 Lists have shape (n_users, N), best item first, padded with `PADDING` (see `marquee.top_n`); metrics use
 the first n positions. To measure a segment, pass its rows only: `personalization(lists[mask], n)`. Means
 are taken per user first, then over the users with a defined value; without any such user the metric is
-NaN. All metrics raise a DataError if a list contains an item twice or an unknown item.
+NaN. All metrics raise a DataError if a list contains an item twice, and all except personalization also if
+it contains an unknown item.
 """
 
 from typing import TypeAlias
@@ -34,8 +35,8 @@ PAIRS_PER_BLOCK = 16_384  # bits of 4,096 users: 8 MB
 def personalization(lists: Int32Array, n: int) -> float:
     """Return the mean distance of two users' lists: 0 if all are equal, 1 if no two share an item.
 
-    The distance of two lists is 1 - |common items| / n; Zhou et al. (2010). Padding is never common, so two
-    equal lists of m < n items have distance 1 - m / n. NaN for fewer than two users.
+    The distance of two lists is 1 - |common items| / n; Zhou et al. (2010). Padding never counts as common,
+    so two equal lists of m < n items have distance 1 - m / n. NaN for fewer than two users.
 
     >>> personalization(np.array([[0, 1], [1, 2]]), n=2)
     0.5
@@ -60,7 +61,7 @@ def coverage(lists: Int32Array, n_items: int, n: int) -> float:
 
 
 def gini(lists: Int32Array, n_items: int, n: int) -> float:
-    """Return the Gini coefficient of how many lists each item occurs in, items in no list included.
+    """Return the Gini coefficient of the number of lists each item occurs in, including items in no list.
 
     0 if all items are recommended equally often, (n_items - 1) / n_items if only one item is recommended, NaN
     if nothing is recommended; Fleder and Hosanagar (2009).
@@ -72,7 +73,7 @@ def gini(lists: Int32Array, n_items: int, n: int) -> float:
 
 
 def gini_of_counts(counts: Int64Array) -> float:
-    """Return the Gini coefficient of counts: 0 if all are equal, near 1 if one has everything.
+    """Return the Gini coefficient of counts: 0 if all are equal, close to 1 if only one is not 0.
 
     For sorted counts x_1 <= ... <= x_m it is sum_i (2 i - m - 1) x_i / (m sum_i x_i). NaN if all are 0.
 
@@ -87,10 +88,11 @@ def gini_of_counts(counts: Int64Array) -> float:
 
 
 def novelty(lists: Int32Array, popularity: Int64Array, n_users: int, n: int) -> float:
-    """Return the mean self-information of recommended items, in bits: -log2(share of users who rated it).
+    """Return the mean self-information of recommended items, in bits; Zhou et al. (2010).
 
-    Zhou et al. (2010). An item without ratings counts as if it had one, log2(n_users) bits; its
-    self-information would be infinite. Users with empty lists are left out.
+    The self-information of an item is -log2(share of users who rated it). An item without ratings counts as
+    if it had one, log2(n_users) bits; otherwise its self-information would be infinite. Users with empty
+    lists are left out.
 
     Args:
         lists: lists of the users to measure.
@@ -114,12 +116,12 @@ def novelty(lists: Int32Array, popularity: Int64Array, n_users: int, n: int) -> 
 
 
 def popularity_lift(lists: Int32Array, popularity: Int64Array, profiles: Float64Array, n: int) -> float:
-    """Return how much more popular the lists are than the histories: 0 if equally, 1 if twice as popular.
+    """Return how much more popular lists are than histories: 0 if equally, 1 if twice as popular.
 
     (GAP of the lists - GAP of the profiles) / GAP of the profiles, where GAP, the group average popularity,
     is the mean over users of the mean popularity of their items; Abdollahpouri et al. (2019). They define
-    popularity as a share of users, here it is a count; the ratio is the same. Users with an empty list or
-    profile are left out of both.
+    popularity as a share of users; here it is a count, which gives the same ratio. Users with an empty list
+    or profile are left out of both.
 
     Args:
         lists: lists of the users to measure.
@@ -135,7 +137,7 @@ def popularity_lift(lists: Int32Array, popularity: Int64Array, profiles: Float64
     """
     if len(lists) != len(profiles):
         raise DataError(
-            "lists and profiles must be those of the same users "
+            "lists and profiles must belong to the same users "
             f"(got {len(lists)} lists and {len(profiles)} profiles)"
         )
     list_means = _list_means(_first_positions(lists, n, "popularity_lift", len(popularity)), popularity)
@@ -146,6 +148,7 @@ def popularity_lift(lists: Int32Array, popularity: Int64Array, profiles: Float64
 
 def profile_popularity(matrix: InteractionMatrix) -> Float64Array:
     """Return the mean popularity of the items that each user rated, shape (n_users,); NaN without ratings."""
+    # Differences of a cumulative sum give the sum of each user, including users without ratings.
     sums = np.zeros(len(matrix.items) + 1, dtype=np.int64)
     np.cumsum(matrix.item_counts()[matrix.items], out=sums[1:])
     with np.errstate(invalid="ignore"):
@@ -153,7 +156,7 @@ def profile_popularity(matrix: InteractionMatrix) -> Float64Array:
 
 
 def diversity(lists: Int32Array, matrix: InteractionMatrix, n: int) -> float:
-    """Return the mean distance of two items of a list: 0 if the same users rated them, 1 if none rated both.
+    """Return the mean distance between two items of a list: 0 if the same users rated them, 1 if no user did.
 
     The distance is 1 - cosine of the items' binary rating vectors: 1 - |users who rated both| /
     sqrt(|users who rated one| |users who rated the other|). It is 1 minus the intra-list similarity of
@@ -169,10 +172,9 @@ def diversity(lists: Int32Array, matrix: InteractionMatrix, n: int) -> float:
     is_pair = lower != PADDING
     keys = (lower * matrix.n_items + np.maximum(items[:, first], items[:, second]))[is_pair]
     unique_keys, positions = np.unique(keys, return_inverse=True)
+    unique_distances = _item_distances(unique_keys // matrix.n_items, unique_keys % matrix.n_items, matrix)
     distances = np.zeros(is_pair.shape)
-    distances[is_pair] = _item_distances(unique_keys // matrix.n_items, unique_keys % matrix.n_items, matrix)[
-        positions
-    ]
+    distances[is_pair] = unique_distances[positions]
     n_pairs = is_pair.sum(axis=1)
     return _mean(distances.sum(axis=1)[n_pairs > 0] / n_pairs[n_pairs > 0])
 
@@ -187,8 +189,8 @@ def check_list_length(length: int, n: int, metric: str) -> None:
         raise DataError(f"{metric}@{n} needs lists of at least {n} items and n >= 1 (got {length} items)")
 
 
-def duplicate_item_mask(lists: Int32Array) -> BoolArray:
-    """Mark the lists that contain an item more than once, shape (n_users,); padding may repeat."""
+def has_duplicate_items(lists: Int32Array) -> BoolArray:
+    """Return True for each list that contains an item twice, shape (n_users,); padding may repeat."""
     ordered = np.sort(lists, axis=1)
     is_duplicate = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
     mask: BoolArray = is_duplicate.any(axis=1)
@@ -198,7 +200,7 @@ def duplicate_item_mask(lists: Int32Array) -> BoolArray:
 def _item_distances(first: Int64Array, second: Int64Array, matrix: InteractionMatrix) -> Float64Array:
     """Return 1 - cosine of the binary rating vectors of each pair of items.
 
-    Vectors are bit sets, so one `and` of two 64-bit words compares 64 users.
+    Vectors are bit sets, so that one `and` of two 64-bit words compares 64 users.
     """
     items, positions = np.unique(np.concatenate([first, second]), return_inverse=True)
     first, second = positions[: len(first)], positions[len(first) :]
@@ -217,16 +219,16 @@ def _item_distances(first: Int64Array, second: Int64Array, matrix: InteractionMa
 
 
 def _rater_bits(items: Int64Array, matrix: InteractionMatrix, start: int, stop: int) -> BitRows:
-    """Return a bit per item and user in [start, stop), set if the user rated the item.
+    """Return one bit for each item and each user in [start, stop), set if the user rated the item.
 
-    Shape (len(items), words of 64 users).
+    Shape (len(items), n_words); each word holds 64 users.
     """
     ratings = slice(matrix.indptr[start], matrix.indptr[stop])
     users = np.repeat(np.arange(stop - start), np.diff(matrix.indptr[start : stop + 1]))
-    row_by_item = np.full(matrix.n_items, -1)
+    row_by_item = np.full(matrix.n_items, -1)  # -1: not among `items`
     row_by_item[items] = np.arange(len(items))
     rows = row_by_item[matrix.items[ratings]]
-    width = -(-(stop - start) // 64) * 64
+    width = (stop - start + 63) // 64 * 64  # rounded up to whole words
     packed = np.empty((len(items), width // 8), dtype=np.uint8)
     for first in range(0, len(items), ITEMS_PER_BLOCK):
         last = min(first + ITEMS_PER_BLOCK, len(items))
@@ -247,7 +249,7 @@ def _first_positions(lists: Int32Array, n: int, metric: str, n_items: int | None
     """Return the first n positions of each list, after checking them for duplicate and unknown items."""
     check_list_length(lists.shape[1], n, metric)
     items = lists[:, :n]
-    has_duplicates = duplicate_item_mask(items)
+    has_duplicates = has_duplicate_items(items)
     if has_duplicates.any():
         raise DataError(f"the list in row {has_duplicates.argmax()} contains an item twice")
     if n_items is not None and items.max(initial=PADDING) >= n_items:

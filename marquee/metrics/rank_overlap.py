@@ -19,7 +19,7 @@ def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = 
 
     Args:
         first: item ids, best first, without repetitions.
-        second: item ids, as above; the lengths may differ.
+        second: item ids, likewise; the lists may have different lengths.
         p: persistence, greater than 0 and less than 1; a larger p gives more weight to lower positions.
 
     Raises:
@@ -41,13 +41,14 @@ def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = 
 
 
 def _common_items_by_depth(short: Sequence[str], long: Sequence[str]) -> list[int]:
-    """Count the items that the first d positions of both lists have in common, for d = 0, 1, ...."""
+    """Count the items that the first d positions of both lists have in common, for d = 0, 1, ..."""
     counts = [0]
     seen: set[str] = set()
     for depth, item in enumerate(long):
         count = counts[-1]
-        for candidate in (item, short[depth]) if depth < len(short) else (item,):
-            count += candidate in seen
-            seen.add(candidate)
+        new_items = [item, short[depth]] if depth < len(short) else [item]
+        for new_item in new_items:
+            count += new_item in seen  # each list has an item once, so it was seen in the other one
+            seen.add(new_item)
         counts.append(count)
     return counts

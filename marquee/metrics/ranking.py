@@ -1,7 +1,7 @@
 """Ranking metrics of top-N lists against held-out relevant items: higher is better.
 
-    top-N lists (marquee.top_n) ──┬─ evaluate_lists ─► ListEvaluation ─► ndcg, average_precision, recall,
-    relevant held-out items     ──┘                                      precision, hit_rate, reciprocal_rank
+    top-N lists (marquee.top_n) ──┬─ find_hits ─► ListHits ─► ndcg, average_precision, recall,
+    relevant held-out items     ──┘                           precision, hit_rate, reciprocal_rank
 
 Relevance is binary. Each metric is computed per user and then averaged over the users with at least one
 relevant item. Relevant items unknown to training cannot be recommended and count as missed.
@@ -15,7 +15,7 @@ import numpy as np
 from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.errors import DataError
 from marquee.logarithms import log2
-from marquee.metrics.beyond_accuracy import check_list_length, duplicate_item_mask
+from marquee.metrics.beyond_accuracy import check_list_length, has_duplicate_items
 from marquee.top_n import PADDING
 
 
@@ -28,7 +28,9 @@ class RelevantItems:
 
     @classmethod
     def from_pairs(cls, users: Int32Array, items: Int32Array, n_users: int) -> "RelevantItems":
-        """Group pairs by user. Pairs of unknown (negative) users are dropped, repeated pairs count once.
+        """Group pairs by user. Pairs of unknown (negative) users are dropped, and repeated pairs count once.
+
+        Unknown (negative) items are not merged, since they may be different items.
 
         >>> relevant = RelevantItems.from_pairs(np.array([1, 0, 1]), np.array([5, 2, 5]), n_users=2)
         >>> relevant.indptr.tolist(), relevant.items.tolist()
@@ -36,9 +38,8 @@ class RelevantItems:
         """
         order = np.lexsort((items, users))
         users, items = users[order], items[order]
-        is_repeated = (
-            (np.diff(users, prepend=PADDING) == 0) & (np.diff(items, prepend=PADDING) == 0) & (items >= 0)
-        )
+        same_user, same_item = np.diff(users, prepend=PADDING) == 0, np.diff(items, prepend=PADDING) == 0
+        is_repeated = same_user & same_item & (items >= 0)
         is_counted = (users >= 0) & ~is_repeated
         indptr = np.zeros(n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(users[is_counted], minlength=n_users), out=indptr[1:])
@@ -51,15 +52,15 @@ class RelevantItems:
 
 
 @dataclass(frozen=True)
-class ListEvaluation:
-    """Positions of the hits in the lists of the evaluated users: those with relevant items."""
+class ListHits:
+    """Positions of the hits in the lists of all users with relevant items (the evaluated users)."""
 
     users: Int64Array  # (n_evaluated,)
-    hits: BoolArray  # (n_evaluated, N): True if the item in that position is relevant
+    is_hit: BoolArray  # (n_evaluated, N): True if the item in that position is relevant
     n_relevant: Int64Array  # (n_evaluated,), at least 1
 
 
-def evaluate_lists(lists: Int32Array, relevant: RelevantItems) -> ListEvaluation:
+def find_hits(lists: Int32Array, relevant: RelevantItems) -> ListHits:
     """Find the relevant items in top-N lists.
 
     Args:
@@ -72,8 +73,8 @@ def evaluate_lists(lists: Int32Array, relevant: RelevantItems) -> ListEvaluation
             a user with a known relevant item has an empty list, or no user has a relevant item.
 
     >>> relevant = RelevantItems(indptr=np.array([0, 2, 2]), items=np.array([7, 9]))
-    >>> evaluation = evaluate_lists(np.array([[3, 7, 9], [7, 3, 9]]), relevant)
-    >>> evaluation.users.tolist(), evaluation.hits.tolist()
+    >>> hits = find_hits(np.array([[3, 7, 9], [7, 3, 9]]), relevant)
+    >>> hits.users.tolist(), hits.is_hit.tolist()
     ([0], [[False, True, True]])
     """
     if len(lists) != len(relevant.counts):
@@ -86,63 +87,66 @@ def evaluate_lists(lists: Int32Array, relevant: RelevantItems) -> ListEvaluation
     known = relevant.items[is_known]
     evaluated = lists[users]
     _check_evaluable(evaluated, users, owners)
-    width = 1 + max(
-        evaluated.max(initial=0), known.max(initial=0)
-    )  # makes (user, item) pairs unique integers
-    hits = np.isin(users[:, None] * width + evaluated, owners * width + known) & (evaluated != PADDING)
-    return ListEvaluation(users, hits, relevant.counts[users])
+    # Pairs of user and item are compared as integers, one for each possible pair.
+    codes_per_user = 1 + max(evaluated.max(initial=0), known.max(initial=0))
+    list_codes, relevant_codes = users[:, None] * codes_per_user + evaluated, owners * codes_per_user + known
+    is_hit = np.isin(list_codes, relevant_codes) & (evaluated != PADDING)
+    return ListHits(users, is_hit, relevant.counts[users])
 
 
-def ndcg(evaluation: ListEvaluation, n: int) -> Float64Array:
+def ndcg(hits: ListHits, n: int) -> Float64Array:
     """Return each user's normalized discounted cumulative gain of the first n positions.
 
     A hit in position k gains 1 / log2(k + 1). The sum is divided by that of an ideal list, which starts with
     min(n, relevant) hits. Järvelin and Kekäläinen (2002).
 
     >>> lists = np.array([[3, 7]])
-    >>> evaluation = evaluate_lists(lists, RelevantItems(indptr=np.array([0, 1]), items=np.array([7])))
-    >>> round(float(ndcg(evaluation, 2)[0]), 4)  # 1 / log2(3)
+    >>> hits = find_hits(lists, RelevantItems(indptr=np.array([0, 1]), items=np.array([7])))
+    >>> round(float(ndcg(hits, 2)[0]), 4)  # 1 / log2(3)
     0.6309
     """
     gains = 1 / log2(np.arange(2, n + 2))
-    ideal = np.cumsum(gains)[np.minimum(evaluation.n_relevant, n) - 1]
-    return np.asarray((_first_hits(evaluation, n, "ndcg") * gains).sum(axis=1) / ideal)
+    ideal = np.cumsum(gains)[np.minimum(hits.n_relevant, n) - 1]
+    return np.asarray((_first_hits(hits, n, "ndcg") * gains).sum(axis=1) / ideal)
 
 
-def average_precision(evaluation: ListEvaluation, n: int) -> Float64Array:
+def average_precision(hits: ListHits, n: int) -> Float64Array:
     """Return each user's average precision of the first n positions; its mean is the MAP.
 
-    The sum of the precision at each hit is divided by min(n, relevant), so an ideal list scores 1. Manning,
+    The sum of the precisions at the hits is divided by min(n, relevant), so an ideal list scores 1. Manning,
     Raghavan and Schütze (2008), section 8.4, and trec_eval rank all items and divide by the number of
-    relevant ones; with that divisor, a list shorter than this number could not score 1.
+    relevant items; with that divisor, a list shorter than this number could not score 1.
     """
-    hits = _first_hits(evaluation, n, "map")
-    precisions = np.cumsum(hits, axis=1) / np.arange(1, n + 1)
-    return np.asarray((precisions * hits).sum(axis=1) / np.minimum(evaluation.n_relevant, n))
+    is_hit = _first_hits(hits, n, "map")
+    precisions = np.cumsum(is_hit, axis=1) / np.arange(1, n + 1)
+    return np.asarray((precisions * is_hit).sum(axis=1) / np.minimum(hits.n_relevant, n))
 
 
-def recall(evaluation: ListEvaluation, n: int) -> Float64Array:
-    """Return the share of each user's relevant items that is in the first n positions."""
-    return np.asarray(_first_hits(evaluation, n, "recall").sum(axis=1) / evaluation.n_relevant)
+def recall(hits: ListHits, n: int) -> Float64Array:
+    """Return the share of each user's relevant items that are in the first n positions."""
+    return np.asarray(_first_hits(hits, n, "recall").sum(axis=1) / hits.n_relevant)
 
 
-def precision(evaluation: ListEvaluation, n: int) -> Float64Array:
-    """Return the share of each user's first n positions with a relevant item; padding is not relevant."""
-    return np.asarray(_first_hits(evaluation, n, "precision").sum(axis=1) / n)
+def precision(hits: ListHits, n: int) -> Float64Array:
+    """Return the share of each user's first n positions that hold a relevant item; padding does not."""
+    return np.asarray(_first_hits(hits, n, "precision").sum(axis=1) / n)
 
 
-def hit_rate(evaluation: ListEvaluation, n: int) -> Float64Array:
+def hit_rate(hits: ListHits, n: int) -> Float64Array:
     """Return 1 for each user with a relevant item in the first n positions, else 0."""
-    return np.asarray(_first_hits(evaluation, n, "hit_rate").any(axis=1), dtype=np.float64)
+    return np.asarray(_first_hits(hits, n, "hit_rate").any(axis=1), dtype=np.float64)
 
 
-def reciprocal_rank(evaluation: ListEvaluation, n: int) -> Float64Array:
-    """Return 1 / rank of each user's first hit, or 0 without a hit in the first n; its mean is the MRR."""
-    hits = _first_hits(evaluation, n, "mrr")
-    return np.where(hits.any(axis=1), 1 / (1 + hits.argmax(axis=1)), 0.0)
+def reciprocal_rank(hits: ListHits, n: int) -> Float64Array:
+    """Return 1 / rank of each user's first hit, or 0 without a hit in the first n positions.
+
+    The mean is the MRR.
+    """
+    is_hit = _first_hits(hits, n, "mrr")
+    return np.where(is_hit.any(axis=1), 1 / (1 + is_hit.argmax(axis=1)), 0.0)
 
 
-RANKING_METRICS: dict[str, Callable[[ListEvaluation, int], Float64Array]] = {
+RANKING_METRICS: dict[str, Callable[[ListHits, int], Float64Array]] = {
     "ndcg": ndcg,
     "map": average_precision,
     "recall": recall,
@@ -152,24 +156,28 @@ RANKING_METRICS: dict[str, Callable[[ListEvaluation, int], Float64Array]] = {
 }
 
 
-def mean_metrics(evaluation: ListEvaluation, n: int) -> dict[str, float]:
+def mean_metrics(hits: ListHits, n: int) -> dict[str, float]:
     """Return the mean of each ranking metric over the evaluated users: {"ndcg@10": ..., ...}."""
-    return {f"{name}@{n}": float(metric(evaluation, n).mean()) for name, metric in RANKING_METRICS.items()}
+    return {f"{name}@{n}": float(metric(hits, n).mean()) for name, metric in RANKING_METRICS.items()}
 
 
-def _first_hits(evaluation: ListEvaluation, n: int, metric: str) -> BoolArray:
-    check_list_length(evaluation.hits.shape[1], n, metric)
-    return evaluation.hits[:, :n]
+def _first_hits(hits: ListHits, n: int, metric: str) -> BoolArray:
+    """Return the hits in the first n positions of each list."""
+    check_list_length(hits.is_hit.shape[1], n, metric)
+    return hits.is_hit[:, :n]
 
 
 def _check_evaluable(lists: Int32Array, users: Int64Array, owners: Int64Array) -> None:
-    """Check the lists of `users`; `owners` are the users with a relevant item known to training."""
+    """Raise a DataError if hits cannot be found in the lists of `users`.
+
+    `owners` are the users with a relevant item known to training.
+    """
     is_empty = (lists == PADDING).all(axis=1) & np.isin(users, owners)
     if is_empty.any():
         raise DataError(
             f"{is_empty.sum()} users with relevant items have empty lists, the first is user "
-            f"{users[is_empty][0]}: score all items for them"
+            f"{users[is_empty][0]}; each of them needs at least one recommended item"
         )
-    has_duplicates = duplicate_item_mask(lists)
+    has_duplicates = has_duplicate_items(lists)
     if has_duplicates.any():
         raise DataError(f"the list of user {users[has_duplicates][0]} contains an item twice")

@@ -41,8 +41,8 @@ class Segments:
         return cls(USER_SEGMENTS, assignment, counts)
 
     @classmethod
-    def of_items(cls, counts: Int64Array) -> "Segments":
-        """Divide items into head and tail; the head is the smallest set of items with half of the ratings.
+    def by_popularity(cls, counts: Int64Array) -> "Segments":
+        """Divide items into head and tail: the head is the smallest set of items with half of the ratings.
 
         Ties are broken by inner id: the lower one counts as more popular.
 
@@ -52,7 +52,7 @@ class Segments:
         Raises:
             DataError: there are no ratings.
 
-        >>> Segments.of_items(np.array([2, 5, 3])).sizes
+        >>> Segments.by_popularity(np.array([2, 5, 3])).sizes
         {'head': 1, 'tail': 2}
         """
         if not counts.any():
@@ -66,7 +66,7 @@ class Segments:
 
     @property
     def masks(self) -> dict[str, BoolArray]:
-        """Mask of each segment: `lists[segments.masks["cold"]]` are the lists of the cold users."""
+        """Mask of each segment, by name: `lists[segments.masks["cold"]]` are the lists of the cold users."""
         return {name: self.assignment == position for position, name in enumerate(self.names)}
 
     @property
@@ -75,7 +75,7 @@ class Segments:
         return {name: int(mask.sum()) for name, mask in self.masks.items()}
 
     @property
-    def ranges(self) -> dict[str, tuple[int, int] | None]:
+    def count_ranges(self) -> dict[str, tuple[int, int] | None]:
         """Lowest and highest number of training ratings in each segment; None if it is empty."""
         return {
             name: (int(self.counts[mask].min()), int(self.counts[mask].max())) if mask.any() else None

@@ -14,7 +14,8 @@ import numpy as np
 
 from marquee.array_types import Float32Array, Float64Array, FloatArray, Int32Array
 
-MIN_VARIANCE = 1e-6  # relative to the mean prior variance: keeps the covariance regular if users never differ
+# Relative to the mean prior variance: keeps the covariance invertible if all users are equal.
+MIN_VARIANCE = 1e-6
 
 
 class UserFactors(NamedTuple):
@@ -85,7 +86,7 @@ class FactorSpace:
 
         :math:`G` has a row :math:`(1, q_i)` for each rated item, :math:`y` are the ratings minus offset and
         item biases, :math:`m` and :math:`S` are mean and covariance of the prior. The linear system that is
-        solved has one equation per rating or per parameter, whichever are fewer.
+        solved has one equation per rating or per parameter, whichever are fewer in number.
 
         Args:
             items: inner ids of the rated items, without repetitions, shape (n,).
@@ -99,20 +100,20 @@ class FactorSpace:
         if len(items) <= len(mean):
             system = design @ cross_covariance + self.noise * np.eye(len(items))
             posterior = mean + cross_covariance @ np.linalg.solve(system, residuals)
-        else:  # equal by the matrix inversion lemma: (S G^T G + noise I)^-1 S G^T (y - G m)
+        else:  # the same posterior by the matrix inversion lemma: (S G^T G + noise I)^-1 S G^T (y - G m)
             system = cross_covariance @ design + self.noise * np.eye(len(mean))
             posterior = mean + np.linalg.solve(system, cross_covariance @ residuals)
         return UserFactors(float(posterior[0]), posterior[1:])
 
 
 def _estimate_prior(factors: Float32Array, biases: Float32Array) -> tuple[Float64Array, Float64Array]:
-    """Return mean and covariance of users' biases and factors: zero and identity for fewer than two users."""
+    """Return mean and covariance of users' biases and factors; 0 and identity for fewer than two users."""
     width = 1 + factors.shape[1]
     if len(factors) < 2:
         return np.zeros(width), np.eye(width)
     mean = np.concatenate([[biases.mean(dtype=np.float64)], factors.mean(axis=0, dtype=np.float64)])
     deviations = np.column_stack([biases, factors]).astype(np.float64) - mean
-    # Summed row by row, without BLAS, whose order of summation depends on the processor.
+    # Summed without BLAS, because its order of summation depends on the processor.
     covariance = np.array([(column[:, None] * deviations).sum(axis=0) for column in deviations.T])
     covariance /= len(deviations) - 1
     return mean, covariance + MIN_VARIANCE * np.trace(covariance) / width * np.eye(width)

@@ -55,7 +55,7 @@ class FittedModel:
         self.manifest = manifest
         self.arrays = arrays
         self._user_index = user_index
-        self._inner_item_ids = arrays.items.positions()
+        self._inner_item_ids = arrays.items.positions_by_string()
         counts = np.empty(len(arrays.items), dtype=np.int64)
         counts[arrays.popular_items] = arrays.popular_counts
         self.genre_affinity = GenreAffinity.from_item_genres(arrays.genres, counts)
@@ -90,11 +90,11 @@ class FittedModel:
         return set(self.arrays.seen_items[start:stop].tolist())
 
     def similar_items(self, item: int) -> list[tuple[int, float]]:
-        """Return items rated by the same users and their similarities, most similar first."""
+        """Return items rated by the same users, with their similarities, most similar first."""
         items, values = self.arrays.similar_items[item].tolist(), self.arrays.similarities[item].tolist()
         return [(other, value) for other, value in zip(items, values, strict=True) if other != PADDING]
 
-    def group_items(self, genre: int) -> list[int]:
+    def popular_items_for_favorite_genre(self, genre: int) -> list[int]:
         """Return the items rated most by users with this favorite genre, most rated first."""
         return [item for item in self.arrays.group_items[genre].tolist() if item != PADDING]
 
@@ -104,7 +104,7 @@ class FittedModel:
         return zip(items, counts, strict=True)
 
     def popularity_shares(self) -> dict[str, float]:
-        """Return the share of all ratings of each item id."""
+        """Return each item's share of all ratings, by item id."""
         counts = {self.arrays.items[item]: count for item, count in self.popular_items()}
         total = max(sum(counts.values()), 1)
         return {item: count / total for item, count in counts.items()}
@@ -141,11 +141,11 @@ def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any
 
 
 def load_model(folder: Path | str) -> FittedModel:
-    """Open the folder of a model, memory-mapped, and check every file against the manifest.
+    """Open a model folder with memory-mapped arrays, after checking every file against the manifest.
 
     Raises:
-        ModelError: the folder is not a model, has another schema version, or is damaged; the message names
-            the file.
+        ModelError: the folder is not a model, has an unsupported schema version, or is damaged; the message
+            names the file.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -170,7 +170,7 @@ def _open_factors(folder: Path, constants: Mapping[str, float]) -> FactorSpace:
 
 
 def _open_array(folder: Path, name: str) -> AnyArray:
-    """Map an array. Unlike `np.load`, `open_memmap` cannot read pickles and archives."""
+    """Map an array into memory. Unlike `np.load`, `open_memmap` cannot read pickles or archives."""
     path = folder / f"{name}.npy"
     try:
         array: AnyArray = np.lib.format.open_memmap(path, mode="r")

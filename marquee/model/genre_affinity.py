@@ -1,4 +1,4 @@
-"""Genre affinity: the genre that a user rates more than others do.
+"""Genre affinity: the genre that a user rates more often than other users do.
 
 Recommendations of the fallback level `group` are the items rated most by users with the same favorite genre.
 """
@@ -12,10 +12,9 @@ from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array
 from marquee.top_n import PADDING
 
 GENRE_SEPARATOR = "|"  # as in marquee.interactions.columns, which is not part of a Bento
-NO_GENRE = -1  # users without a favorite genre
-PRIOR_RATINGS = (
-    10  # pseudo-ratings with the overall genre shares: they smooth the lift of users with few ratings
-)
+NO_GENRE = -1  # of users without a favorite genre
+# Pseudo-ratings with the overall genre shares: they smooth the lift of users with few ratings.
+PRIOR_RATINGS = 10
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,10 @@ class GenreAffinity:
         lifts = self._lifts(counts, n_ratings)
         return np.where(lifts.max(axis=0) > 1, lifts.argmax(axis=0), NO_GENRE).astype(np.int32)
 
-    def popular_items_by_genre(self, indptr: Int64Array, items: Int32Array, n: int) -> Int32Array:
-        """Return the items rated most by the users with each favorite genre, shape (n_genres, n).
+    def popular_items_by_favorite_genre(self, indptr: Int64Array, items: Int32Array, n: int) -> Int32Array:
+        """Return, for each genre, the items rated most by users whose favorite it is; shape (n_genres, n).
 
-        Ties go to the lower inner id. Rows are padded with `PADDING` if these users rated fewer items.
+        Ties go to the lower inner id. Rows are padded with `PADDING` if these users rated fewer than n items.
         Arguments as for `favorite_genres`.
         """
         n_items = self.item_masks.shape[1]

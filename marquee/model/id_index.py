@@ -1,4 +1,4 @@
-"""Id index in memory-mapped arrays, shared between processes (a dictionary would be built in each one)."""
+"""Id index in memory-mapped arrays, which processes share (each would have to build its own dictionary)."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from marquee.model.string_table import StringTable
 class IdIndex:
     """Sorted hashes of ids, for looking up inner ids by binary search.
 
-    Ids with equal hashes are adjacent; lookup compares the strings themselves, so collisions are harmless.
+    Ids with equal hashes are adjacent, and a lookup compares the ids themselves, so collisions are harmless.
 
     >>> IdIndex.from_strings(StringTable.from_strings(["ann", "bob"])).inner_id("bob")
     1

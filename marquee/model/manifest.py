@@ -19,7 +19,7 @@ HASHING_THREADS = 4
 
 @dataclass(frozen=True)
 class Manifest:
-    """Description of a fitted model. It depends only on data, code and parameters: equal in every clone."""
+    """Description of a fitted model. It depends only on data, code and parameters, so it is reproducible."""
 
     algorithm: str
     parameters: Mapping[str, Any]
@@ -49,7 +49,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a model folder.
 
     Raises:
-        ModelError: the manifest is missing, invalid, or has another schema version.
+        ModelError: the manifest is missing, invalid, or has an unsupported schema version.
     """
     path = folder / MANIFEST_NAME
     try:

@@ -1,4 +1,4 @@
-"""Arrays of a fitted model and the checks of their consistency."""
+"""Arrays of a fitted model, and checks of their consistency."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from marquee.model.id_index import IdIndex
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
 
-# Names of files, and of the attributes of `ModelArrays` and `FactorSpace` that they hold.
+# File names without suffix. Arrays have the name of their attribute in `ModelArrays` or `FactorSpace`.
 STRING_TABLES = ("users", "items", "titles", "genres")  # two files each: _text and _offsets
 ARRAYS = (
     "top_items", "top_scores", "popular_items", "popular_counts", "seen_indptr", "seen_items",
@@ -88,7 +88,7 @@ def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str
 
 
 def _find_problems(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
-    """Run all checks; each one assumes that those before it found nothing."""
+    """Run all checks in order; each one assumes that the checks before it found no problem."""
     yield from _check_dtypes(arrays, index)
     yield from _check_string_tables(arrays)
     yield from _check_shapes(arrays, index)
@@ -152,9 +152,9 @@ def _check_inner_ids(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     n_users, n_items = len(arrays.users), len(arrays.items)
     for name in ("popular_items", "seen_items", *PADDED_ARRAYS):
         if not _is_within(getattr(arrays, name), PADDING if name in PADDED_ARRAYS else 0, n_items):
-            yield name, f"has inner ids outside of the {n_items} items"
+            yield name, f"has inner ids outside the range of the {n_items} items"
     if not _is_within(index.order, 0, n_users):
-        yield "users_order", f"has inner ids outside of the {n_users} users"
+        yield "users_order", f"has inner ids outside the range of the {n_users} users"
 
 
 def _check_seen_indptr(arrays: ModelArrays) -> Iterator[Problem]:

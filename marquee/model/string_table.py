@@ -1,4 +1,4 @@
-"""String table: strings as memory-mapped arrays, which load instantly and share memory between processes."""
+"""String table: strings in memory-mapped arrays, which load instantly and are shared between processes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class StringTable(Sequence[str]):
     """Immutable sequence of strings, concatenated in UTF-8: string i is `text[offsets[i]:offsets[i + 1]]`.
 
     >>> table = StringTable.from_strings(["Alien", "Amélie"])
-    >>> table[1], table.positions()
+    >>> table[1], table.positions_by_string()
     ('Amélie', {'Alien': 0, 'Amélie': 1})
     """
 
@@ -41,6 +41,6 @@ class StringTable(Sequence[str]):
         text, offsets = self.text.tobytes(), self.offsets.tolist()
         return (text[start:end].decode() for start, end in pairwise(offsets))
 
-    def positions(self) -> dict[str, int]:
+    def positions_by_string(self) -> dict[str, int]:
         """Return the position of each string; the last one if a string occurs twice."""
         return {string: position for position, string in enumerate(self)}

@@ -1,6 +1,6 @@
 """Evidence accumulator: feeds the users of a rollout to the tests of its policy.
 
-It takes counts and arrays in which each user occurs once; `marquee.rollout.cohort` computes them from events.
+It takes counts and arrays in which each user occurs once; `marquee.rollout.cohort` derives them from events.
 """
 
 import math
@@ -19,7 +19,8 @@ from marquee.rollout.evidence import (
 from marquee.rollout.policy import PromotionPolicy
 from marquee.rollout.sequential_tests import ConfidenceInterval, MeanDifference
 
-WINDOWS_S = (60.0, 600.0, 3600.0)  # a minute is longer than most disturbances, so one falls into one window
+# Most disturbances are shorter than a minute, so each usually falls into one of the shortest windows.
+WINDOWS_S = (60.0, 600.0, 3600.0)
 SHORTEST_WINDOW = 1  # timescale
 
 
@@ -32,7 +33,7 @@ class EvidenceAccumulator:
 
     def __init__(self, policy: PromotionPolicy) -> None:
         self._policy = policy
-        # Windows shrink together with steps shorter than ten minutes (tests have steps of seconds).
+        # Windows shrink in proportion to steps shorter than ten minutes (tests have steps of seconds).
         windows_s = (min(window, policy.min_step_seconds * window / WINDOWS_S[1]) for window in WINDOWS_S)
         self.timescales_s = (math.inf, *windows_s)
         alpha, n_timescales = policy.alarm_alpha, len(self.timescales_s)
@@ -44,15 +45,15 @@ class EvidenceAccumulator:
             name: MeanAlarm(alpha, n_timescales, policy.max_increase[name], policy.min_list_users)
             for name in LIST_METRICS
         }
-        # Without windows: whether users return is itself an outcome; users who like the canary return more
-        # often.
+        # No comparison windows: whether users return is itself an outcome, and users who like the canary
+        # return more often.
         self._sample_ratio = ShareAlarm(alpha, 1, two_sided=True)
         self._quality = MeanDifference()
-        self._metric_gaps: dict[str, EvidenceGap] = {}  # by metric, once a value was not finite
+        self._metric_gaps: dict[str, EvidenceGap] = {}  # by metric: a value was not finite
         self._step_users = 0
 
     def start_step(self) -> None:
-        """Reset the number of canary users for a new step."""
+        """Start a new step, in which canary users are counted from 0 again."""
         self._step_users = 0
 
     def start_window(self, timescale: int) -> None:
@@ -62,33 +63,39 @@ class EvidenceAccumulator:
         for list_metric in self._list_metrics.values():
             list_metric.start_window(timescale)
 
-    def record_users(self, canary: int, total: int, allocation: float) -> None:
-        """Add users who enter the comparison now."""
+    def record_entering_users(self, canary: int, total: int, allocation: float) -> None:
+        """Add users who enter the comparison now: number in the canary, and in both arms."""
         self._sample_ratio.update(canary, total, allocation)
 
-    def record_step_users(self, canary: int) -> None:
-        """Add canary users with their first response in this step."""
+    def record_canary_users_of_step(self, canary: int) -> None:
+        """Add canary users who get their first response in this step."""
         self._step_users += canary
 
-    def record_guardrail_events(
+    def record_affected_users(
         self, metric: str, canary: int, total: int, allocation: float, timescale: int = WHOLE_ROLLOUT
     ) -> None:
-        """Add users with their first event of a guardrail metric in a timescale's current window."""
+        """Add users who have their first event of a guardrail metric in a timescale's current window."""
         self._guardrails[metric].update(canary, total, allocation, timescale)
 
-    def record_two_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
-        """Add a minute with two arms: its users, and the number affected by guardrail metric."""
-        for name, guardrail in self._guardrails.items():
-            guardrail.record_two_arm_minute(affected.get(name, 0), users)
+    def add_minute_to_baseline(self, users: int, affected: Mapping[str, int]) -> None:
+        """Add a minute with two arms to the baseline of each guardrail metric.
 
-    def record_single_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
-        """Add a minute of the last step: its users, and the number affected by guardrail metric.
-
-        No stable arm is left, so the minute is compared with the minutes before the last step. That shows
-        effects of the full load, but the comparison is not randomized and has no guaranteed error rate.
+        Args:
+            users: number of users in that minute, in both arms.
+            affected: number of users affected, by guardrail metric.
         """
         for name, guardrail in self._guardrails.items():
-            guardrail.record_single_arm_minute(affected.get(name, 0), users)
+            guardrail.add_minute_to_baseline(affected.get(name, 0), users)
+
+    def compare_minute_with_baseline(self, users: int, affected: Mapping[str, int]) -> None:
+        """Compare a minute of the last step with the baseline of each guardrail metric.
+
+        No stable arm is left, so the minute is compared with the minutes before the last step. This reveals
+        effects of the full load, but the comparison is not randomized and has no guaranteed error rate.
+        Arguments as for `add_minute_to_baseline`.
+        """
+        for name, guardrail in self._guardrails.items():
+            guardrail.compare_minute_with_baseline(affected.get(name, 0), users)
 
     def record_list_metric(
         self,
@@ -98,22 +105,22 @@ class EvidenceAccumulator:
         allocation: float,
         timescale: int = WHOLE_ROLLOUT,
     ) -> None:
-        """Add a list metric's values, one for each user who enters a timescale's current window now."""
+        """Add values of a list metric, one for each user who enters a timescale's current window now."""
         try:
             self._list_metrics[metric].update(canary, stable, allocation, timescale)
         except ValueError as error:
-            self._metric_gaps[metric] = EvidenceGap.metric_failed(f"{metric}: {error}")
+            self._metric_gaps[metric] = EvidenceGap.for_failed_metric(f"{metric}: {error}")
 
     def record_outcomes(self, canary: Float64Array, stable: Float64Array, allocation: float) -> None:
         """Add the outcomes of users whose attribution windows have ended."""
         try:
             self._quality.update(canary, stable, allocation)
         except ValueError as error:
-            self._metric_gaps["quality"] = EvidenceGap.metric_failed(f"quality: {error}")
+            self._metric_gaps["quality"] = EvidenceGap.for_failed_metric(f"quality: {error}")
 
     @property
-    def quality(self) -> ConfidenceInterval:
-        """Current interval for the difference in mean outcome, canary minus stable."""
+    def quality_interval(self) -> ConfidenceInterval:
+        """Current confidence interval of the difference in mean outcome, canary minus stable."""
         return self._quality.interval(self._policy.alpha, self._policy.min_quality_users)
 
     @property
@@ -132,7 +139,7 @@ class EvidenceAccumulator:
             guardrails={name: alarm.result for name, alarm in self._guardrails.items()},
             list_metrics={name: alarm.result for name, alarm in self._list_metrics.items()},
             sample_ratio_mismatch=self._sample_ratio.result,
-            quality=self.quality,
+            quality=self.quality_interval,
             quality_users=self._quality.users,
             restarts=conditions.restarts,
             unhealthy_seconds=conditions.unhealthy_seconds,

@@ -13,14 +13,14 @@ from marquee.rollout.sequential_tests import (
     ShareTest,
 )
 
-WHOLE_ROLLOUT = 0  # timescale of the whole rollout; higher ones are those of comparison windows
+WHOLE_ROLLOUT = 0  # timescale; higher numbers are comparison windows
 # Most users in a window are returning users, and users who like the canary return more often. Windows
-# therefore allow an odds ratio that is higher by this factor, and at least the minimum.
+# therefore allow an odds ratio that is higher by this factor, and never less than the minimum.
 WINDOW_FACTOR, MIN_WINDOW_ODDS_RATIO = 1.25, 1.5
 
 
 class _AlphaSpending:
-    """Shares of an alarm's error rate: equal among timescales, 6 / (π k)² of that for the k-th window.
+    """Division of an alarm's error rate: an equal share per timescale, 6 / (π k)² of it for the k-th window.
 
     The shares add up to at most 1. Each test is valid for the users of its own window, so by the union bound
     the probability that any of them ever raises a false alarm is at most the alarm's error rate. The bound
@@ -34,7 +34,7 @@ class _AlphaSpending:
         self._window_numbers[timescale] += 1
 
     def share(self, timescale: int) -> float:
-        """Return the share of the current window; that of the whole rollout is not split further."""
+        """Return the share of the current window; the share of the whole rollout is not divided further."""
         among_windows = 1.0
         if timescale != WHOLE_ROLLOUT:
             among_windows = 6 / (math.pi * self._window_numbers[timescale]) ** 2
@@ -50,15 +50,15 @@ class ShareAlarm:
         """Start without evidence.
 
         Args:
-            alpha: probability that the alarm is ever false.
-            n_timescales: number of timescales, the whole rollout included.
+            alpha: probability of ever raising a false alarm.
+            n_timescales: number of timescales, including the whole rollout.
             max_odds_ratio: largest acceptable odds ratio.
-            two_sided: too small a share of the canary is an alarm too.
+            two_sided: also raise an alarm if the share of the canary is too small.
         """
         self._alpha, self._max_odds_ratio, self._two_sided = alpha, max_odds_ratio, two_sided
         self._tests = [self._new_test(timescale) for timescale in range(n_timescales)]
         self._spending = _AlphaSpending(n_timescales)
-        self._strongest_ended = GuardrailCounts(0, 0, 1.0, is_alarm=False)  # among ended windows
+        self._strongest_ended = GuardrailCounts(0, 0, 1.0, is_alarm=False)  # of all ended windows
 
     def _new_test(self, timescale: int) -> ShareTest:
         ratio = self._max_odds_ratio
@@ -85,7 +85,7 @@ class ShareAlarm:
     def result(self) -> GuardrailCounts:
         """Counts with the strongest evidence; those of the whole rollout if all are equally strong.
 
-        Its p-value is always valid for all tests together.
+        The always-valid p-value is corrected for the number of tests.
         """
         return _strongest(*map(self._counts, range(len(self._tests))), self._strongest_ended)
 
@@ -95,15 +95,15 @@ def _strongest(*counts: GuardrailCounts) -> GuardrailCounts:
 
 
 class GuardrailAlarm:
-    """Alarm of one guardrail metric: compares with stable or, in the last step, with a baseline rate."""
+    """Alarm of one guardrail metric: compares canary and stable or, in the last step, canary and baseline."""
 
     def __init__(self, alpha: float, n_timescales: int, max_odds_ratio: float) -> None:
         """Start without evidence.
 
         Args:
-            alpha: probability that the alarm is ever false while there are two arms.
-            n_timescales: number of timescales, the whole rollout included.
-            max_odds_ratio: largest acceptable odds ratio to stable, and rate ratio to the baseline.
+            alpha: probability of ever raising a false alarm while there are two arms.
+            n_timescales: number of timescales, including the whole rollout.
+            max_odds_ratio: largest acceptable odds ratio to stable, and largest rate ratio to the baseline.
         """
         self._alpha = alpha
         self._against_stable = ShareAlarm(alpha, n_timescales, max_odds_ratio)
@@ -118,19 +118,21 @@ class GuardrailAlarm:
         """End the current window of a timescale and count users afresh."""
         self._against_stable.start_window(timescale)
 
-    def record_two_arm_minute(self, affected: int, users: int) -> None:
+    def add_minute_to_baseline(self, affected: int, users: int) -> None:
         """Add a minute with two arms to the baseline."""
         self._baseline.add_minute(affected, users)
 
-    def record_single_arm_minute(self, affected: int, users: int) -> None:
-        """Compare a minute in which all users are in the canary with the baseline, if there is one."""
+    def compare_minute_with_baseline(self, affected: int, users: int) -> None:
+        """Compare a minute in which all users are in the canary with the baseline, if it is known."""
         if self._baseline.is_known:
             users = max(users, affected)  # users without any response are not among `users`
-            self._against_baseline.update(affected, users * self._baseline.rate, self._baseline.dispersion)
+            self._against_baseline.update(
+                affected, users * self._baseline.rate_upper_bound, self._baseline.dispersion
+            )
 
     @property
     def result(self) -> GuardrailCounts:
-        """Counts of the test that raised the alarm, else of the comparison with stable."""
+        """Counts of the comparison with the baseline if it raised an alarm, else of that with stable."""
         test = self._against_baseline
         if test.rejects(self._alpha):
             return GuardrailCounts(test.users, test.users, test.p, is_alarm=True)
@@ -138,21 +140,21 @@ class GuardrailAlarm:
 
 
 class MeanAlarm:
-    """Confidence sequences of one list metric's difference on all timescales."""
+    """Confidence sequences for the difference of one list metric, on all timescales."""
 
     def __init__(self, alpha: float, n_timescales: int, max_increase: float, min_users: int) -> None:
         """Start without evidence.
 
         Args:
-            alpha: probability that the alarm is ever false.
-            n_timescales: number of timescales, the whole rollout included.
+            alpha: probability of ever raising a false alarm.
+            n_timescales: number of timescales, including the whole rollout.
             max_increase: largest acceptable difference, canary minus stable.
             min_users: users needed in each arm before a difference is evaluated.
         """
         self._alpha, self._max_increase, self._min_users = alpha, max_increase, min_users
         self._tests = [MeanDifference() for _ in range(n_timescales)]
         self._spending = _AlphaSpending(n_timescales)
-        self._alarm: ConfidenceInterval | None = None  # from the first ended window that raised an alarm
+        self._alarm: ConfidenceInterval | None = None  # of the first window that ended with an alarm
 
     def update(
         self,
@@ -180,7 +182,7 @@ class MeanAlarm:
 
     @property
     def result(self) -> ListMetricDifference:
-        """The difference that raised an alarm, else that over the whole rollout."""
+        """The difference that raised an alarm, else the difference over the whole rollout."""
         users = self._tests[WHOLE_ROLLOUT].users
         if self._alarm is not None:
             return ListMetricDifference(self._alarm, is_alarm=True, users=users)

@@ -8,10 +8,10 @@ stable moves to the canary with probability (w' - w) / (1 - w), so all users of 
 probability as their allocation. Users of the canary stay there, carry no new information and do not enter
 again.
 
-Excluded are:
+The following are excluded:
 
 - events close to a change of the allocation, since the gateways do not change at the same instant;
-- users who would enter during an outage of the canary, since stable serves the canary's users then;
+- users who would enter during an outage of the canary, when stable serves the canary's users;
 - outcomes of windows that overlap an outage or a change of the allocation, or in which the user switched
   arms.
 """
@@ -34,7 +34,7 @@ from marquee.rollout.list_metrics import ListMetricCalculator
 from marquee.rollout.state import AllocationChange, Outage
 
 Objective = Literal["click_through", "watch_minutes", "rating"]
-OUTCOMES_PER_BATCH = 50  # outcomes that are passed to the accumulator together
+OUTCOMES_PER_BATCH = 50  # passed to the accumulator together
 PERSONAL_LEVELS = frozenset({"personal", "live", "folded"})
 TRANSITION_MARGIN_S = 1.0  # excluded before and after a change of the allocation
 FEEDBACK_DELAY_S = 5.0  # feedback waits this long for its exposure, since exposures are written in batches
@@ -44,7 +44,7 @@ ValuesByArm = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Failure:
-    """A request that a gateway saw fail or respond slowly."""
+    """A request that failed or was slow, as seen by a gateway."""
 
     time: float  # UTC seconds
     arm: str
@@ -74,7 +74,7 @@ class _Assignment(NamedTuple):
     arm: str
 
 
-# Named functions, since a checkpoint pickles the cohort.
+# Named functions rather than lambdas, because a checkpoint pickles the cohort.
 def _counts_by_allocation() -> dict[float, Counter[str]]:
     return defaultdict(Counter)
 
@@ -104,12 +104,12 @@ class PendingObservations:
 
     def flush_to(self, accumulator: EvidenceAccumulator) -> None:
         """Pass everything to an accumulator."""
-        accumulator.record_step_users(self.step_users)
+        accumulator.record_canary_users_of_step(self.step_users)
         for allocation, arms in self.users.items():
-            accumulator.record_users(arms[CANARY], arms.total(), allocation)
+            accumulator.record_entering_users(arms[CANARY], arms.total(), allocation)
         for metric, counts in self.guardrail_events.items():
             for allocation, arms in counts.items():
-                accumulator.record_guardrail_events(metric, arms[CANARY], arms.total(), allocation)
+                accumulator.record_affected_users(metric, arms[CANARY], arms.total(), allocation)
         for metric, values in self.list_metrics.items():
             for allocation, by_arm in values.items():
                 canary, stable = np.array(by_arm[CANARY]), np.array(by_arm[STABLE])
@@ -137,9 +137,9 @@ class Cohort:
             accumulator: receives the observations.
             objective: unit of outcomes.
             attribution_window_s: seconds after a user's first list in a step in which feedback counts.
-            outcome_cap: largest outcome of a user; larger ones are capped, so no single user dominates.
-            popularity: share of all ratings by item in the stable model, 0 for missing items; without it, the
-                popularity of lists is not compared.
+            outcome_cap: largest outcome of a user; larger ones are capped, so that no single user dominates.
+            popularity: each item's share of all ratings in the stable model, 0 for missing items; without it,
+                the popularity of lists is not compared.
             sticky: True if users stay in their arm during a step. If False, the arm is drawn for each request
                 and only the first list of a window counts.
         """
@@ -177,7 +177,7 @@ class Cohort:
         self._confirmations.append(time)
 
     def exclude_outages(self, outages: Sequence[Outage]) -> None:
-        """Set the periods in which the canary was or may have been unavailable, increasing and disjoint."""
+        """Set the periods in which the canary was or may have been unavailable, ordered and disjoint."""
         self._outages = outages
 
     def process_events(
@@ -208,7 +208,7 @@ class Cohort:
         for window in self._comparison_windows:
             window.flush()
 
-    def data_ages(self, now: float) -> dict[str, float]:
+    def seconds_since_last_response(self, now: float) -> dict[str, float]:
         """Return the seconds since the last response of each arm, infinite if it has none."""
         return {arm: now - time for arm, time in self._last_responses.items()}
 
@@ -266,8 +266,8 @@ class Cohort:
             self._record_guardrail_event("empty", user, arm, exposure.time)
 
     def _record_response(self, exposure: Exposure) -> None:
-        started = bool(self._allocations) and exposure.time >= self._allocations[0].time
-        if started and exposure.arm in self._last_responses:
+        has_started = bool(self._allocations) and exposure.time >= self._allocations[0].time
+        if has_started and exposure.arm in self._last_responses:
             latest = max(self._last_responses[exposure.arm], exposure.time)
             self._last_responses[exposure.arm] = latest
             self.list_counts[exposure.arm] += 1
@@ -279,7 +279,7 @@ class Cohort:
             self._pending.step_users += 1
 
     def _assign(self, user: str, arm: str, step: int, exposure: Exposure) -> None:
-        """Update the user's assignment; new users and users of stable in an earlier step enter."""
+        """Update the user's assignment; new users, and users who were in stable in an earlier step, enter."""
         previous, self._assignments[user] = self._assignments.get(user), _Assignment(step, arm)
         allocation = self._allocations[step].allocation
         if previous is None:
@@ -292,7 +292,7 @@ class Cohort:
         window = self._open_windows[user] = _AttributionWindow(arm, exposure.time, allocation)
         self._closing_queue.append((user, window))
         self._pending.users[allocation][arm] += 1
-        for metric, value in self._list_metrics.metrics(arm, exposure.items).items():
+        for metric, value in self._list_metrics.measure_next_list(arm, exposure.items).items():
             self._pending.list_metrics[metric][allocation][arm].append(value)
 
     def _add_to_open_window(self, user: str, arm: str, exposure: Exposure) -> None:
@@ -302,7 +302,8 @@ class Cohort:
         if self._sticky or not window.n_lists:
             window.switched_arms |= arm != window.arm
             window.n_lists += 1
-            window.lists += (tuple(map(intern, exposure.items)),)  # one string per item, not one per list
+            # Interned, so that an item is one string in memory, not one per list.
+            window.lists += (tuple(map(intern, exposure.items)),)
 
     def _record_guardrail_event(self, metric: str, user: str, arm: str, time: float) -> None:
         step = self._step_at(time)
@@ -316,7 +317,7 @@ class Cohort:
             self._pending.guardrail_events[metric][allocation][arm] += 1
 
     def _attribute(self, event: Feedback) -> None:
-        """Credit feedback to the user's open window if its item was on a list of the window."""
+        """Credit feedback to the user's open window if its item is in a list of that window."""
         window = self._open_windows.get(event.user)
         if window is None or not any(event.item in items for items in window.lists):
             return
@@ -330,7 +331,7 @@ class Cohort:
             window.watch_minutes = (window.watch_minutes or {}) | {event.event_id: event.value}
 
     def _close_windows(self, now: float) -> None:
-        """Close windows that have ended and whose feedback has been processed."""
+        """Close windows that have ended and whose feedback has been processed; record their outcomes."""
         delay_s = self._attribution_window_s + FEEDBACK_DELAY_S
         while self._closing_queue and now >= self._closing_queue[0][1].start + delay_s:
             user, window = self._closing_queue.popleft()

@@ -1,9 +1,9 @@
 """Comparison windows: periods in which each user is counted afresh.
 
-A canary may break after an hour, when nearly all users have been counted. Windows of a minute, ten minutes
-and an hour are therefore tested in addition to the whole rollout. A user counts once in each window, and each
-window has its own tests (`marquee.rollout.alarms`). Windows do not test for sample-ratio mismatch: whether
-users return is itself an outcome.
+A canary may break after an hour, when nearly all users have already been counted. Windows of a minute, ten
+minutes and an hour are therefore tested in addition to the whole rollout. A user counts once in each window,
+and each window has its own tests (`marquee.rollout.alarms`). Windows do not test for sample-ratio mismatch:
+whether users return is itself an outcome.
 """
 
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ from marquee.rollout.list_metrics import ListMetricCalculator
 
 
 def _values_by_arm() -> dict[str, list[float]]:
-    return defaultdict(list)  # a named function, since a checkpoint pickles windows
+    return defaultdict(list)  # a named function, not a lambda: a checkpoint pickles windows
 
 
 class ComparisonWindow:
@@ -36,13 +36,13 @@ class ComparisonWindow:
         Args:
             accumulator: receives the counts.
             timescale: index into the accumulator's timescales.
-            popularity: share of all ratings by item; empty if unknown.
+            popularity: each item's share of all ratings; empty if unknown.
         """
         self._accumulator = accumulator
         self._timescale = timescale
         self._seconds = accumulator.timescales_s[timescale]
         self._list_metrics = ListMetricCalculator(popularity)
-        self._number, self._allocation = -1, -1.0
+        self._number, self._allocation = -1, -1.0  # less than those of any window
         self._users = set[str]()
         self._affected: dict[str, set[str]] = defaultdict(set)  # users by guardrail metric
         self._clear_pending()
@@ -59,7 +59,7 @@ class ComparisonWindow:
             return
         self._users.add(user)
         if canary_available:
-            for metric, value in self._list_metrics.metrics(arm, exposure.items).items():
+            for metric, value in self._list_metrics.measure_next_list(arm, exposure.items).items():
                 self._pending_values[metric][arm].append(value)
 
     def record_guardrail_event(
@@ -71,9 +71,9 @@ class ComparisonWindow:
             self._pending_events[metric][arm] += 1
 
     def flush(self) -> None:
-        """Pass everything new to the accumulator."""
+        """Pass everything recorded since the last call to the accumulator."""
         for metric, arms in self._pending_events.items():
-            self._accumulator.record_guardrail_events(
+            self._accumulator.record_affected_users(
                 metric, arms[CANARY], arms.total(), self._allocation, self._timescale
             )
         for metric, values in self._pending_values.items():
@@ -109,7 +109,7 @@ class ComparisonWindow:
         if self._timescale == SHORTEST_WINDOW:
             affected = {metric: len(users) for metric, users in self._affected.items()}
             if self._allocation == 1:
-                self._accumulator.record_single_arm_minute(len(self._users), affected)
+                self._accumulator.compare_minute_with_baseline(len(self._users), affected)
             else:
-                self._accumulator.record_two_arm_minute(len(self._users), affected)
+                self._accumulator.add_minute_to_baseline(len(self._users), affected)
         self._accumulator.start_window(self._timescale)

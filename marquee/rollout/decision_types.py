@@ -1,4 +1,4 @@
-"""Decision: an action for a rollout, with a reason code, a message and the evidence."""
+"""Types of a rollout decision: an action with a reason code, a message and the evidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -7,15 +7,16 @@ import numpy as np
 from marquee.array_types import Float64Array
 
 EVENTS_PER_START = 100  # events between two possible start times of the effect
-MAX_MIXTURE_COMPONENTS = 256  # start times kept
+MAX_MIXTURE_COMPONENTS = 256  # start times that are kept
+MIN_WEIGHT = 1e-300  # used in place of 0, which has no logarithm
 
 
 class EProcessMixture:
     """Mixture of e-processes with staggered start times; keeps its power to detect late effects.
 
-    Data from before an effect starts count as evidence against it, and a single e-process must first make up
-    for them. A mixture need not: with E_kj the e-process for start time k and effect size j (1 before its
-    start), the evidence is
+    Data from before the start of an effect count as evidence against it, and a single e-process must first
+    make up for them. A mixture need not. With E_kj the e-process for start time k and effect size j (1 before
+    its start), the evidence is
 
         E = Σ_k 6 / (π k)² · mean_j E_kj,   k = 1, 2, ...
 
@@ -50,7 +51,7 @@ class EProcessMixture:
 
         Args:
             log_likelihood_ratios: shape (n_effects,), of each effect size against the null hypothesis.
-            n_events: number of events they are computed from.
+            n_events: number of events from which they are computed.
         """
         self._log_e_values += log_likelihood_ratios
         self.max_log_e = max(self.max_log_e, self.log_e)
@@ -73,7 +74,7 @@ class EProcessMixture:
     @property
     def log_e(self) -> float:
         """Natural logarithm of the current evidence E."""
-        future = math.log(max(self._future_weight, 1e-300))
+        future = math.log(max(self._future_weight, MIN_WEIGHT))
         terms = np.append(self._log_weights + _log_mean_exp(self._log_e_values), future)
         largest = float(terms.max())
         return largest + math.log(float(np.exp(terms - largest).sum()))

@@ -41,7 +41,7 @@ class EvidenceGap:
     message: str
 
     @classmethod
-    def metric_failed(cls, detail: str) -> "EvidenceGap":
+    def for_failed_metric(cls, detail: str) -> "EvidenceGap":
         """Return the gap left by a metric that could not be read or computed."""
         return cls(ReasonCode.METRIC_FAILED, f"a metric failed: {detail}")
 

@@ -2,8 +2,8 @@
 
 import math
 
-STANDARD_ERRORS = 3.0  # margin added to the observed rate
-MIN_MINUTES = 5  # with observations, before a baseline is known
+STANDARD_ERRORS = 3.0  # added to the observed rate as a margin
+MIN_MINUTES = 5  # of observation, before the baseline is known
 
 
 class BaselineRate:
@@ -35,7 +35,7 @@ class BaselineRate:
 
     @property
     def is_known(self) -> bool:
-        """True if there are enough observations to compare with."""
+        """True if there are enough observations for a comparison."""
         return self._minutes >= MIN_MINUTES and self._users > 0
 
     @property
@@ -48,7 +48,7 @@ class BaselineRate:
         return max(1.0, squared_residuals / ((self._minutes - 1) * rate * self._users / self._minutes))
 
     @property
-    def rate(self) -> float:
-        """Upper bound of the rate per user and minute: the observed rate plus some standard errors."""
+    def rate_upper_bound(self) -> float:
+        """Upper bound of the rate per user and minute: the observed rate plus `STANDARD_ERRORS`."""
         error = math.sqrt(self.dispersion * (self._affected + 1))
         return (self._affected + STANDARD_ERRORS * error) / self._users

@@ -6,24 +6,25 @@ from collections.abc import Mapping, Sequence
 class ListMetricCalculator:
     """Computes the metrics of one list after another.
 
-    Popularity is the mean share of all ratings that the list's items have. Overlap is the share of the list
-    that the previous list of the same arm has too. Its mean estimates the probability that two users see the
-    same item: the lower the coverage, the higher the overlap. Unlike coverage, it needs no fixed sample size.
+    Popularity is the mean, over the items of the list, of the item's share of all ratings. Overlap is the
+    number of items that the list has in common with the arm's previous list, divided by the length of the
+    shorter one. Its mean estimates the probability that two users see the same item: the lower the coverage,
+    the higher the overlap. Unlike coverage, it needs no fixed sample size.
     """
 
     def __init__(self, popularity: Mapping[str, float]) -> None:
         """Start without a previous list.
 
         Args:
-            popularity: share of all ratings by item; empty if unknown.
+            popularity: each item's share of all ratings; empty if unknown.
         """
         self._popularity = popularity
         self._previous: dict[str, frozenset[str]] = {}  # by arm
 
-    def metrics(self, arm: str, listed: Sequence[str]) -> dict[str, float]:
+    def measure_next_list(self, arm: str, listed: Sequence[str]) -> dict[str, float]:
         """Return the metrics of the next list of an arm, without those that cannot be computed.
 
-        An empty list has no metrics, an arm's first list has no overlap.
+        An empty list has no metrics; an arm's first list has no overlap.
         """
         if not listed:
             return {}

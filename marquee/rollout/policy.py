@@ -39,16 +39,16 @@ class PromotionPolicy:
     hypothesis: Hypothesis  # better, or not worse by more than the margin
     non_inferiority_margin: float  # in units of the objective
     alpha: float  # probability that identical arms are ever called better or worse
-    guardrail_alpha: float  # probability that any alarm is ever false
+    guardrail_alpha: float  # probability of any false alarm, at any time
     max_odds_ratio: Mapping[str, float]  # by guardrail metric, canary to stable
     max_increase: Mapping[str, float]  # by list metric, canary minus stable
     min_step_seconds: float  # duration of a step
     min_step_users: int  # canary users per step
     min_quality_users: int  # per arm, before quality is evaluated
     min_list_users: int  # per arm, before list metrics are evaluated
-    stale_seconds: float  # the data of an arm is stale if its last response is older
-    unhealthy_seconds: float  # roll back after this time without a healthy replica of the canary
-    max_restarts: int  # restarts of canary replicas per step
+    stale_seconds: float  # the data of an arm are stale if its last response is older
+    unhealthy_seconds: float  # roll back if the canary has had no healthy replica for longer
+    max_restarts: int  # of canary replicas per step
     deadline_seconds: float  # after the start of the rollout
     at_deadline: Action  # hold or roll back
 
@@ -64,13 +64,10 @@ class PromotionPolicy:
 
 
 def decide(evidence: Evidence, policy: PromotionPolicy) -> Decision:
-    """Return the decision that the evidence allows.
-
-    Pure: the same evidence always leads to the same decision.
-    """
-    for rollback in _rollbacks(evidence, policy):
+    """Return the decision that follows from the evidence and the policy, without side effects."""
+    if (rollback := next(_rollbacks(evidence, policy), None)) is not None:
         return rollback
-    for hold in _holds(evidence, policy):
+    if (hold := next(_holds(evidence, policy), None)) is not None:
         return _apply_deadline(evidence, policy, hold)
     return _advance_or_promote(evidence, policy)
 
@@ -121,7 +118,7 @@ def _roll_back(reason: ReasonCode, message: str, **values: float) -> Decision:
 
 
 def _holds(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision]:
-    """Yield a hold for each requirement that is not met yet for giving the canary to more users."""
+    """Yield a hold for each unmet requirement for giving the canary to more users."""
     for gap in (*evidence.gaps, *_data_gaps(evidence, policy), *_sample_gaps(evidence, policy)):
         yield Decision(Action.HOLD, gap.reason, gap.message, _quality_values(evidence))
 
@@ -133,7 +130,7 @@ def _data_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Evidence
             continue
         if math.isinf(age):
             yield EvidenceGap(ReasonCode.NO_DATA, f"no data: the {arm} arm has not answered any request yet")
-        elif not age <= policy.stale_seconds:  # also true for NaN
+        elif not age <= policy.stale_seconds:  # written so that NaN counts as stale
             message = f"stale data: the last response of the {arm} arm was {age:.0f} s ago"
             yield EvidenceGap(ReasonCode.STALE_DATA, message)
     if _has_nan(evidence):
@@ -142,7 +139,7 @@ def _data_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Evidence
 
 def _sample_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[EvidenceGap]:
     """Yield a gap if the step is too short, and for each count of users that is too small."""
-    if not evidence.step_seconds >= policy.min_step_seconds:
+    if not evidence.step_seconds >= policy.min_step_seconds:  # written so that NaN counts as too short
         remaining = policy.min_step_seconds - evidence.step_seconds
         yield EvidenceGap(ReasonCode.STEP_TOO_SHORT, f"this step lasts at least {remaining:.0f} s longer")
     if evidence.step_users < policy.min_step_users:
@@ -155,11 +152,11 @@ def _sample_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Eviden
 
 
 def _advance_or_promote(evidence: Evidence, policy: PromotionPolicy) -> Decision:
-    """Return the next decision if the evidence is good and complete, except possibly for proof of quality."""
+    """Return the decision if there is no reason to roll back or hold, except possibly unproven quality."""
     values = _quality_values(evidence)
     steps_left = len(policy.steps) - 1 - evidence.step
     if steps_left == 0:
-        message = "all users have the canary, and no alarm was raised"
+        message = "all users are in the canary, and no alarm was raised"
         return Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, message, values)
     if steps_left > 1:
         message = f"no alarm at this allocation; {policy.steps[evidence.step + 1]:.0%} of users come next"

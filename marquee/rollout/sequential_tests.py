@@ -20,7 +20,7 @@ from marquee.rollout.arms import PerArm
 from marquee.rollout.e_process import EProcessMixture
 
 N_EFFECTS = 64  # grid points of the mixture over odds ratios
-TUNING_FACTOR = 10.0  # a confidence sequence is tightest at this multiple of the variance it started with
+TUNING_FACTOR = 10.0  # a confidence sequence is tightest at this multiple of its initial variance
 
 
 class ShareTest(EProcessMixture):
@@ -92,9 +92,9 @@ class ShareTest(EProcessMixture):
 class RateIncreaseTest(EProcessMixture):
     """Test of the null hypothesis that an event's rate is at most `max_rate_ratio` times a baseline rate.
 
-    For the last step, which has no stable arm: the baseline is estimated from the time before. The e-process
-    is the likelihood ratio of a Poisson process with r times the expected number of events against r0 =
-    max_rate_ratio times,
+    Used in the last step, which has no stable arm; the baseline is estimated from the time before. The
+    e-process is the likelihood ratio of a Poisson process with r times the expected number of events against
+    r0 = max_rate_ratio times,
 
         (r / r0)^events exp(-(r - r0) expected)
 
@@ -213,11 +213,11 @@ class MeanDifference:
             return
         means = self.means
         overlap = allocation * (1 - allocation)
-        both = overlap * (means.canary - means.stable)
+        common_term = overlap * (means.canary - means.stable)
         scores = np.concatenate(
             [
-                both + (1 - allocation) * (canary - means.canary),
-                both - allocation * (stable - means.stable),
+                common_term + (1 - allocation) * (canary - means.canary),
+                common_term - allocation * (stable - means.stable),
             ]
         )
         self._sum_x += float(scores.sum())
@@ -241,7 +241,7 @@ class MeanDifference:
         return PerArm(*means.tolist())
 
     def interval(self, alpha: float, min_users: int) -> ConfidenceInterval:
-        """Return the current two-sided interval; unknown until both arms have `min_users` users."""
+        """Return the current two-sided interval; unknown until both arms have `min_users` (at least 2)."""
         if self._counts.min() < max(min_users, 2):
             return UNKNOWN_INTERVAL
         estimate = self._sum_x / self._sum_w

@@ -3,7 +3,7 @@
     started ─► allocation_set, allocation_confirmed, allocation_set, ... ─► concluded ─► finished, recorded
                  operator_command, held, canary_unavailable, canary_available: at any time before the end
 
-The same entries always give the same state, so a controller that was killed at any line resumes from there.
+The same entries always give the same state, so a controller that is killed after any line can resume there.
 """
 
 import math
@@ -21,14 +21,14 @@ MERGED_GAP_S = 5.0  # outages at most this far apart are merged
 
 
 class RolloutOutcome(StrEnum):
-    """Outcomes of a rollout."""
+    """Possible outcomes of a rollout."""
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled back"
 
 
 class OperatorCommand(StrEnum):
-    """Commands of an operator to the controller."""
+    """Commands that an operator can give to the controller."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -87,7 +87,7 @@ class Rollout:
 
     @property
     def allocation(self) -> float:
-        """Share of users that should be in the canary now."""
+        """Share of users that should be in the canary now; 0 after a rollback or the end of the rollout."""
         is_over = self.outcome == RolloutOutcome.ROLLED_BACK or self.finished_at is not None
         return 0.0 if is_over or not self.allocations else self.allocations[-1].allocation
 
@@ -98,7 +98,7 @@ class Rollout:
 
     @property
     def has_ongoing_outage(self) -> bool:
-        """True during an outage of the canary."""
+        """True while an outage of the canary lasts."""
         return bool(self.outages) and math.isinf(self.outages[-1].end)
 
     @property
@@ -108,7 +108,7 @@ class Rollout:
 
 
 def replay(entries: Iterable[Entry], rollout: Rollout | None = None) -> Rollout:
-    """Return the state after journal entries.
+    """Return the state after the journal entries.
 
     Args:
         entries: journal entries, oldest first.
@@ -194,14 +194,14 @@ def _command_fields(command: str) -> dict[str, Any]:
 
 
 def _start_outage(outages: tuple[Outage, ...], start: float) -> tuple[Outage, ...]:
-    """Add an open-ended outage, or reopen the last one if it ended at most `MERGED_GAP_S` before."""
+    """Add an outage without an end, or reopen the last one if it ended at most `MERGED_GAP_S` before."""
     if outages and start <= outages[-1].end + MERGED_GAP_S:
         return (*outages[:-1], Outage(outages[-1].start, math.inf))
     return (*outages, Outage(start, math.inf))
 
 
 def _reason_fields(entry: Entry) -> dict[str, Any]:
-    """Return reason code and message of an entry; an unknown code of a later version becomes None."""
+    """Return the reason code and message of an entry; an unknown code of a later version becomes None."""
     try:
         reason = ReasonCode(entry["reason"])
     except ValueError:

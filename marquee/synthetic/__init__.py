@@ -1,6 +1,6 @@
 """Synthetic ratings from planted factors: the embedded data set, and the ground truth behind it.
 
-    SyntheticSpec ──► draw_ground_truth ──► GroundTruth ──► generate ──► ratings
+    SyntheticSpec ──► draw_ground_truth ──► GroundTruth ──► generate_dataset ──► ratings
        spec.py           sampling.py       ground_truth.py    rating_log.py
                                                 └─────► generate_items ──► items
                                                           titles.py, words.py, genres.py
@@ -9,17 +9,17 @@ docs/synthetic.md has the formulas of the model and a comparison with MovieLens.
 """
 
 from marquee.synthetic.ground_truth import GroundTruth
-from marquee.synthetic.rating_log import SyntheticRatings, generate, generate_chunks
+from marquee.synthetic.rating_log import SyntheticDataset, generate_dataset, generate_rating_chunks
 from marquee.synthetic.sampling import draw_ground_truth
 from marquee.synthetic.spec import SyntheticSpec
 from marquee.synthetic.titles import generate_items
 
 __all__ = [
     "GroundTruth",
-    "SyntheticRatings",
+    "SyntheticDataset",
     "SyntheticSpec",
     "draw_ground_truth",
-    "generate",
-    "generate_chunks",
+    "generate_dataset",
     "generate_items",
+    "generate_rating_chunks",
 ]

@@ -33,7 +33,7 @@ _GENRES: dict[str, tuple[float, float, float, float, float]] = {
 GENRE_NAMES = tuple(_GENRES)
 NO_GENRE = -1
 MAX_GENRES = 3
-GENRE_COUNT_PROBABILITIES = (0.45, 0.38, 0.17)  # of one, two and three genres per item
+GENRE_COUNT_PROBABILITIES = (0.45, 0.38, 0.17)  # of one, two and three genres
 _TABLE = np.array(list(_GENRES.values()))
 _FREQUENCY, _POSITION = _TABLE[:, 0] / _TABLE[:, 0].sum(), _TABLE[:, 1:]
 
@@ -49,7 +49,8 @@ def draw_genres(n_items: int, rng: np.random.Generator) -> GenreCodes:
     others = (rng.random((n_items, MAX_GENRES - 1, 1)) > companions[first][:, None, :-1]).sum(axis=2)
     codes = np.column_stack([first, others])
     n_genres = rng.choice(MAX_GENRES, size=n_items, p=GENRE_COUNT_PROBABILITIES) + 1
-    repeated = (codes == first[:, None]) | (codes == codes[:, [1]]) & (np.arange(MAX_GENRES) == 2)
+    is_third = np.arange(MAX_GENRES) == 2
+    repeated = (codes == first[:, None]) | ((codes == codes[:, [1]]) & is_third)
     repeated[:, 0] = False
     absent = repeated | (np.arange(MAX_GENRES) >= n_genres[:, None])
     return np.where(absent, NO_GENRE, codes).astype(np.int8)
@@ -58,8 +59,8 @@ def draw_genres(n_items: int, rng: np.random.Generator) -> GenreCodes:
 def draw_genre_directions(n_factors: int, rng: np.random.Generator) -> Float64Array:
     """Draw the direction of each genre in factor space, shape (n_genres, n_factors), variance 1 per factor.
 
-    A random linear map takes the positions in the table to factors. No factor corresponds to a genre, but
-    similar genres stay close to each other.
+    A random linear map takes the positions in the table to factors. No factor corresponds to a single genre,
+    but similar genres stay close to each other.
     """
     directions = np.einsum("gp,pf->gf", _POSITION, rng.standard_normal((_POSITION.shape[1], n_factors)))
     centered = directions - np.einsum("g,gf->f", _FREQUENCY, directions)
@@ -69,8 +70,8 @@ def draw_genre_directions(n_factors: int, rng: np.random.Generator) -> Float64Ar
 
 
 def mean_genre_direction(codes: GenreCodes, directions: Float64Array) -> Float64Array:
-    """Return the mean direction of each item's genres, scaled to keep the variance, (n_items, n_factors)."""
+    """Return the mean direction of each item's genres, scaled to keep variance 1; (n_items, n_factors)."""
     present = codes != NO_GENRE
     total = (directions[codes] * present[:, :, None]).sum(axis=1)
-    mean: Float64Array = total / np.sqrt(present.sum(axis=1))[:, None]
-    return mean
+    scaled_mean: Float64Array = total / np.sqrt(present.sum(axis=1))[:, None]
+    return scaled_mean

@@ -1,4 +1,4 @@
-"""Ground truth of a synthetic data set: planted users and items, and the rating of any item by any user."""
+"""Ground truth of a synthetic data set: planted users and items, which determine every possible rating."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +13,10 @@ from marquee.errors import DataError
 from marquee.synthetic.genres import GenreCodes
 from marquee.synthetic.spec import SyntheticSpec
 
-IdArray: TypeAlias = npt.ArrayLike  # of strings, any shape; users and items are broadcast
+IdArray: TypeAlias = npt.ArrayLike  # of strings, any shape; users and items are broadcast together
 
-MEAN_RATING = 3.09  # rating of an average item by an average user; users choose items that they rate higher
+# Rating of an average item by an average user. The mean of the log is higher: users choose items they like.
+MEAN_RATING = 3.09
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class GroundTruth:
     user_drift: Float32Array  # d, (n_users, n_factors)
     user_bias: Float64Array  # b_u, (n_users,)
     user_joined_at: Int64Array  # (n_users,), UTC seconds of the first session
-    user_counts: Int64Array  # (n_users,), number of ratings
-    user_rounds_to_whole: BoolArray  # (n_users,), rates in whole stars even if the scale has half stars
+    ratings_per_user: Int64Array  # (n_users,), number of ratings in the log
+    user_rounds_to_whole: BoolArray  # (n_users,), True: rates in whole stars even if the scale has half stars
     item_factors: Float32Array  # q, (n_items, n_factors): what users like about an item
     item_attraction: Float32Array  # r, (n_items, n_factors): what attracts users to an item
     item_bias: Float64Array  # b_i, (n_items,)
     item_popularity: Float32Array  # (n_items,), relative weight
-    item_appeared_at: Int64Array  # (n_items,), UTC seconds; no earlier rating
+    item_appeared_at: Int64Array  # (n_items,), UTC seconds; not rated earlier
     item_genres: GenreCodes  # (n_items, 3)
 
     @cached_property
@@ -73,12 +74,12 @@ class GroundTruth:
             DataError: an id is not in this data set.
         """
         user_rows, item_rows = self._rows(users, items)
-        return self.expected_ratings_of_rows(user_rows, item_rows, self._times(at))
+        return self.expected_ratings_by_index(user_rows, item_rows, self._times(at))
 
     def simulate_ratings(
         self, users: IdArray, items: IdArray, at: npt.ArrayLike | None = None, seed: int | None = None
     ) -> Float32Array:
-        """Return the ratings that users would give, with noise, on the scale.
+        """Return the ratings that users would give: with noise, on the rating scale.
 
         The noise is a function of (seed, user, item).
 
@@ -86,19 +87,21 @@ class GroundTruth:
             users: ids; broadcast against items and times.
             items: ids.
             at: UTC seconds; None: the end of the log.
-            seed: seed of the noise; None: the seed of the log, which reproduces the rating of a user and item
-                in the log if `at` is the time of that rating.
+            seed: seed of the noise; None: the seed of the log, which reproduces a rating of the log if `at`
+                is the time of that rating.
 
         Raises:
             DataError: an id is not in this data set.
         """
         user_rows, item_rows = self._rows(users, items)
-        return self.simulate_rows(user_rows, item_rows, self._times(at), self.seed if seed is None else seed)
+        return self.simulate_ratings_by_index(
+            user_rows, item_rows, self._times(at), self.seed if seed is None else seed
+        )
 
-    def expected_ratings_of_rows(
+    def expected_ratings_by_index(
         self, user_rows: Int64Array, item_rows: Int64Array, at: Int64Array
     ) -> Float64Array:
-        """`expected_ratings` with rows of the arrays in place of ids."""
+        """Return `expected_ratings` for users and items given by their array index instead of their id."""
         spec = self.spec
         tau = np.clip((at - spec.start) / (spec.end - spec.start), 0.0, 1.0) - 0.5
         q = self.item_factors[item_rows]
@@ -108,15 +111,15 @@ class GroundTruth:
         )
         return spec.effect_unit * ratings
 
-    def simulate_rows(
+    def simulate_ratings_by_index(
         self, user_rows: Int64Array, item_rows: Int64Array, at: Int64Array, seed: int
     ) -> Float32Array:
-        """`simulate_ratings` with rows of the arrays in place of ids."""
+        """Return `simulate_ratings` for users and items given by their array index instead of their id."""
         spec = self.spec
         z = rating_noise(seed, user_rows, item_rows)
-        # z - c (z^2 - 1) has mean 0, variance 1 + 2 c^2, and a longer tail below.
+        # z - c (z^2 - 1) has mean 0, variance 1 + 2 c^2, and a longer lower tail.
         skewed = (z - spec.noise_skew * (z * z - 1)) / np.sqrt(1 + 2 * spec.noise_skew**2)
-        expected = self.expected_ratings_of_rows(user_rows, item_rows, at)
+        expected = self.expected_ratings_by_index(user_rows, item_rows, at)
         unrounded = expected + spec.effect_unit * spec.noise_std * skewed
         step = np.where(self.user_rounds_to_whole[user_rows], 1.0, spec.step)
         rounded = np.floor(unrounded / step + 0.5) * step
@@ -131,7 +134,7 @@ class GroundTruth:
 
 
 def rating_noise(seed: int, user_rows: Int64Array, item_rows: Int64Array) -> Float64Array:
-    """Return standard normal noise for each user and item, a function of seed, user and item only.
+    """Return standard normal noise for pairs of user and item, which depends on seed, user and item only.
 
     A counter-based generator: SplitMix64 (Steele, Lea, Flood 2014) gives 64 bits per pair, and the transform
     of Box and Muller (1958) makes them normal.

@@ -1,7 +1,7 @@
 """Rating log: the items that each user rates, with times and ratings.
 
-Users are simulated in batches of 64, each with a generator of its own. A log of any length therefore needs
-bounded memory, and does not depend on how it is divided into chunks.
+Users are simulated in batches of 64, each with its own random generator. A log of any length can therefore
+be generated in bounded memory, and it does not depend on how it is divided into chunks.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,14 @@ from marquee.synthetic.titles import generate_items
 
 USERS_PER_BATCH = 64  # their weights of all items fit in the processor's cache
 MAX_VISITS = 16  # per user
-SECONDS_PER_RATING = 60  # added to the length of a visit
-MIN_WEIGHT_ROOT = 0.1  # of the selectivity factor, before the fourth power
+SECONDS_PER_RATING = 60  # by which each rating extends its visit
+MIN_WEIGHT_ROOT = 0.1  # lower bound of the selectivity factor before its fourth power is taken
+SAMPLE_STRIDE = 8  # one of so many values is in the sample that bounds the smallest ones
+SAMPLE_MARGIN = 16  # ranks, so that the bound is rarely too low
 
 
 @dataclass(frozen=True)
-class SyntheticRatings:
+class SyntheticDataset:
     """A synthetic data set and its ground truth."""
 
     ratings: pd.DataFrame  # user, item, rating, timestamp; in order of time
@@ -44,20 +46,20 @@ class _RatingRows:
     times: Int64Array  # UTC seconds
 
 
-def generate(spec: SyntheticSpec, seed: int) -> SyntheticRatings:
-    """Generate a whole data set; equal for equal spec and seed."""
+def generate_dataset(spec: SyntheticSpec, seed: int) -> SyntheticDataset:
+    """Generate a whole data set; it depends only on the specification and the seed."""
     truth = draw_ground_truth(spec, seed)
     batches = [_simulate_batch(truth, first) for first in range(0, spec.user_count, USERS_PER_BATCH)]
-    return SyntheticRatings(_ratings_table(truth, _sort_by_time(batches)), generate_items(truth), truth)
+    return SyntheticDataset(_ratings_table(truth, _sort_by_time(batches)), generate_items(truth), truth)
 
 
-def generate_chunks(spec: SyntheticSpec, seed: int, rows_per_chunk: int) -> Iterator[pd.DataFrame]:
-    """Generate the ratings of `generate` in chunks, each with other users and in order of time.
+def generate_rating_chunks(spec: SyntheticSpec, seed: int, rows_per_chunk: int) -> Iterator[pd.DataFrame]:
+    """Yield the ratings of `generate_dataset` in chunks, each with different users and in order of time.
 
-    Uses the memory of one chunk and of the ground truth, which `draw_ground_truth(spec, seed)` returns.
+    Needs memory for one chunk and the ground truth, which is that of `draw_ground_truth(spec, seed)`.
 
     Args:
-        spec: the data set.
+        spec: specification of the data set.
         seed: root seed.
         rows_per_chunk: minimum length; a chunk ends with the batch of users that reaches it.
 
@@ -81,7 +83,7 @@ def _chunks(truth: GroundTruth, rows_per_chunk: int) -> Iterator[pd.DataFrame]:
 
 
 def _sort_by_time(batches: list[_RatingRows]) -> _RatingRows:
-    """Join batches in order of time; the sort is stable, so the result does not depend on chunks."""
+    """Join batches in order of time; ratings at the same time stay in the order of their users."""
     times = np.concatenate([batch.times for batch in batches])
     order = np.argsort(times, kind="stable")
     return _RatingRows(
@@ -107,21 +109,21 @@ def _simulate_batch(truth: GroundTruth, first: int) -> _RatingRows:
     """Simulate all ratings of the batch of users that starts at row `first`, user by user."""
     rng = rng_for(truth.seed, "synthetic", "cohort", first // USERS_PER_BATCH)
     batch = np.arange(first, min(first + USERS_PER_BATCH, truth.spec.user_count))
-    counts = truth.user_counts[batch]
+    counts = truth.ratings_per_user[batch]
     visits = _draw_visits(truth, batch, rng)
     arrivals = _draw_arrivals(truth, batch, visits[:, -1], rng)
     chosen = [_smallest_positions(arrivals[row], int(count)) for row, count in enumerate(counts)]
     rows, items = np.repeat(np.arange(len(batch)), counts), np.concatenate(chosen)
     times = _draw_times(visits, rows, truth.item_appeared_at[items], rng)
     users = batch[rows]
-    return _RatingRows(users, items, truth.simulate_rows(users, items, times, truth.seed), times)
+    return _RatingRows(users, items, truth.simulate_ratings_by_index(users, items, times, truth.seed), times)
 
 
 def _draw_visits(truth: GroundTruth, batch: Int64Array, rng: np.random.Generator) -> Int64Array:
-    """Draw the start of each visit, ascending, shape (users, MAX_VISITS), UTC seconds.
+    """Draw the start of each visit in UTC seconds, ascending, shape (users, MAX_VISITS).
 
-    The visits of a user who seldom returns mostly coincide with the first: one long session, as most users of
-    MovieLens have.
+    Most visits of a user who seldom returns coincide with the first one: a single long session, as most users
+    of MovieLens have.
     """
     joined_at = truth.user_joined_at[batch][:, None]
     loyalty, stay = rng.random((2, len(batch), 1))
@@ -158,12 +160,12 @@ def _draw_arrivals(
 def _smallest_positions(values: Float32Array, n: int) -> Int64Array:
     """Return the positions of the n smallest values, ascending.
 
-    A sample of every eighth value gives an approximate bound, so only few values have to be partitioned.
+    A sample of the values gives an approximate upper bound, so that only few values have to be partitioned.
     """
-    sample = values[::8]
-    rank = min(len(sample) - 1, n // 4 + 16)
+    sample = values[::SAMPLE_STRIDE]
+    rank = min(len(sample) - 1, 2 * n // SAMPLE_STRIDE + SAMPLE_MARGIN)  # twice the expected rank
     candidates = np.flatnonzero(values <= np.partition(sample, rank)[rank])
-    if len(candidates) < n:
+    if len(candidates) < n:  # the bound was too low
         candidates = np.arange(len(values))
     bound = np.partition(values[candidates], n - 1)[n - 1]
     below, equal = candidates[values[candidates] < bound], candidates[values[candidates] == bound]
@@ -173,7 +175,7 @@ def _smallest_positions(values: Float32Array, n: int) -> Int64Array:
 def _draw_times(
     visits: Int64Array, rows: Int64Array, appeared_at: Int64Array, rng: np.random.Generator
 ) -> Int64Array:
-    """Draw the time of each rating: in a short burst at a visit after its item appeared.
+    """Draw the time of each rating: in the short burst of a visit that starts after its item appeared.
 
     Args:
         visits: start of each user's visits, shape (users, MAX_VISITS).

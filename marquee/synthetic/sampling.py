@@ -16,15 +16,15 @@ GRID_POINTS_PER_UNIT = 128
 MAX_FACTOR = 4  # absolute value
 FACTOR_DECAY = 0.35  # variance explained by a factor, relative to the factor before it
 GENRE_SHARE = 0.5  # of the variance of an item's factors that its genres explain
-POPULARITY_EXPONENT = 0.35  # of the power law at the head of the popularity
-LATEST_JOIN = 0.95  # share of the log; later there would be no time to rate
+POPULARITY_EXPONENT = 0.35  # of the power law for the most popular items
+LATEST_JOIN = 0.95  # share of the log before the last user joins; later ones would have no time to rate
 BISECTION_STEPS = 60
 
 
 def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
-    """Draw users and items; equal for equal spec and seed.
+    """Draw users and items, but no ratings; the result depends only on the specification and the seed.
 
-    It takes about 100 bytes of memory per user and per item. No rating is drawn yet.
+    It takes about 100 bytes of memory per user and per item.
     """
     std = _factor_std(spec.n_factors)
     codes = draw_genres(spec.item_count, rng_for(seed, "synthetic", "genres"))
@@ -40,7 +40,7 @@ def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
         user_drift=_round_to_grid(std * spec.taste_drift * users.standard_normal(size)),
         user_bias=spec.user_bias_std * users.standard_normal(spec.user_count),
         user_joined_at=_draw_joining_times(spec, users),
-        user_counts=_draw_user_counts(spec, rng_for(seed, "synthetic", "activity")),
+        ratings_per_user=_draw_ratings_per_user(spec, rng_for(seed, "synthetic", "activity")),
         user_rounds_to_whole=users.random(spec.user_count) < 0.5,
         item_factors=_round_to_grid(std * item_factors),
         item_attraction=_round_to_grid(std * attraction),
@@ -74,7 +74,7 @@ def _draw_item_factors(spec: SyntheticSpec, codes: GenreCodes, rng: np.random.Ge
 def _draw_attraction(
     spec: SyntheticSpec, item_factors: Float64Array, rng: np.random.Generator
 ) -> Float64Array:
-    """Draw the attraction factors of the items, correlated with the item factors."""
+    """Draw the attraction factors of the items, which are correlated with the item factors."""
     correlation = spec.attraction_correlation
     unrelated = rng.standard_normal(item_factors.shape)
     attraction: Float64Array = correlation * item_factors + np.sqrt(1 - correlation**2) * unrelated
@@ -111,7 +111,7 @@ def _draw_appearance_times(spec: SyntheticSpec, rng: np.random.Generator) -> Int
     return times
 
 
-def _draw_user_counts(spec: SyntheticSpec, rng: np.random.Generator) -> Int64Array:
+def _draw_ratings_per_user(spec: SyntheticSpec, rng: np.random.Generator) -> Int64Array:
     """Draw the number of ratings of each user: log-normal above a minimum, with the sum `n_ratings`."""
     half_of_mean = spec.n_ratings // (2 * spec.user_count)
     minimum = max(1, min(spec.min_ratings, half_of_mean, spec.max_ratings_per_user))

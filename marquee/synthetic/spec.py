@@ -1,4 +1,4 @@
-"""Specification of a synthetic data set: size, scale, time span, and the strength of each effect."""
+"""Specification of a synthetic data set: size, rating scale, time span, and the strength of each effect."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -10,8 +10,8 @@ YEAR = 365.25 * DAY
 MAX_FACTORS = 64  # more would make dot products inexact (see `sampling`)
 MAX_EFFECT = 12.0
 MAX_YEARS = 100.0
-MAX_SHARE_RATED = 0.6  # of the initial items, by one user
-INITIAL_ITEM_SHARE = 0.7  # of the items exist when the log starts
+MAX_SHARE_RATED = 0.6  # of the initial items, by any user
+INITIAL_ITEM_SHARE = 0.7  # of the items, which exist when the log starts
 
 # Sizes of MovieLens: 943 users and 1682 items for 100 K ratings, 70 K and 11 K for 10 M.
 REFERENCE_RATINGS, REFERENCE_USERS, REFERENCE_ITEMS = 100_000, 943, 1682
@@ -28,7 +28,7 @@ CORRELATIONS = ("attraction_correlation", "popularity_bias_correlation")
 class SyntheticSpec:
     """Size, scale, time span and effects of a data set; the defaults imitate MovieLens-100K.
 
-    Standard deviations of ratings are in fifths of the highest rating, which are stars if that is 5.
+    Standard deviations of ratings are in fifths of the highest rating: in stars if that is 5.
 
     Raises:
         ConfigError: a value is out of its range, or the ratings do not fit the users and items.
@@ -48,12 +48,12 @@ class SyntheticSpec:
     user_bias_std: float = 0.45
     item_bias_std: float = 0.58
     noise_std: float = 0.85  # of the part that cannot be predicted
-    noise_skew: float = 0.4  # ratings fall below expectations by more than they exceed them
+    noise_skew: float = 0.4  # > 0: ratings fall below expectations by more than they exceed them
     taste_drift: float = 0.35  # change of the user factors over the whole log, relative to their std
     selectivity: float = 0.5  # how strongly taste determines which items a user rates
     attraction_correlation: float = 0.2  # between what attracts users to an item and what they like about it
-    log_popularity_range: float = 4.6  # log of the weight of the most popular item over that of the least
-    activity_std: float = 1.2  # of the users' log number of ratings
+    log_popularity_range: float = 4.6  # log ratio of the weights of the most and the least popular item
+    activity_std: float = 1.2  # of the log number of ratings per user
     popularity_bias_correlation: float = 0.65  # between an item's log popularity and its bias
     min_ratings: int = 20  # per user, if the mean allows it
 
@@ -109,24 +109,24 @@ class SyntheticSpec:
 
     @property
     def user_count(self) -> int:
-        """`n_users`, or the number of users in MovieLens' proportion."""
+        """`n_users` or, if it is None, a number in MovieLens' proportion to `n_ratings`."""
         proportional = REFERENCE_USERS * (self.n_ratings / REFERENCE_RATINGS) ** USER_GROWTH
         return self.n_users if self.n_users is not None else max(1, round(proportional))
 
     @property
     def item_count(self) -> int:
-        """`n_items`, or the number of items in MovieLens' proportion."""
+        """`n_items` or, if it is None, a number in MovieLens' proportion to `n_ratings`."""
         proportional = REFERENCE_ITEMS * (self.n_ratings / REFERENCE_RATINGS) ** ITEM_GROWTH
         return self.n_items if self.n_items is not None else max(1, round(proportional))
 
     @property
     def lowest_rating(self) -> float:
-        """`low`, or one step."""
+        """`low` or, if it is None, one step."""
         return self.step if self.low is None else self.low
 
     @property
     def effect_unit(self) -> float:
-        """Unit of the effects: a fifth of the highest rating."""
+        """Unit of the standard deviations, on the rating scale: a fifth of the highest rating."""
         return self.high / 5
 
     @property

@@ -1,4 +1,4 @@
-"""The items table: an invented movie title with its year for each item, and its genres."""
+"""Items table of a synthetic data set: an invented movie title with a year, and genres, for each item."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from marquee.synthetic.ground_truth import GroundTruth
 from marquee.synthetic.words import ADJECTIVES, GENRE_NOUNS, NAMES, PLACES, SHARED_NOUNS
 
 OLDEST_YEAR = 1925
-MEAN_AGE = 13  # years since the release of the initial items, when the log starts
+MEAN_AGE = 13  # of the initial items when the log starts, in years since release
 GENRE_NOUN_FIRST = 0.7  # probability that {N} is a noun of the genre and {O} a shared one, not vice versa
 
 # (weight, words); N and O: nouns, A: adjective, P: place, M: name of a person
@@ -40,7 +40,7 @@ _NUMERALS = ((10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
 
 
 def generate_items(truth: GroundTruth) -> pd.DataFrame:
-    """Generate item, unique title, and genres of every item, in the order of the truth's arrays."""
+    """Return the items table: id, unique title and genres of each item, in the order of `truth`."""
     years = _release_years(truth)
     titles = list(_draw_titles(truth.item_genres[:, 0].tolist(), truth.seed))
     genres = [
@@ -52,7 +52,7 @@ def generate_items(truth: GroundTruth) -> pd.DataFrame:
 
 
 def _release_years(truth: GroundTruth) -> Int64Array:
-    """Return the year in which each item appeared, or an earlier one if it existed from the start."""
+    """Return the year in which each item appeared, or an earlier year if it existed when the log started."""
     appeared = truth.item_appeared_at.astype("datetime64[s]").astype("datetime64[Y]").astype(np.int64) + 1970
     age = rng_for(truth.seed, "synthetic", "years").exponential(MEAN_AGE, len(appeared)).astype(np.int64)
     is_initial = truth.item_appeared_at == truth.spec.start

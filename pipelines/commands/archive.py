@@ -11,13 +11,13 @@ from pipelines.support.paths import STACK_FOLDER
 from service.telemetry.event_archive import ArchiveStore, ArchiveSummary, archive_segments
 
 
-def archive(folder: Path, url: str, *, every: float | None, keep_days: int | None) -> None:
+def archive_events(folder: Path, url: str, *, every: float | None, keep_days: int | None) -> None:
     """Archive closed segment files and print a summary.
 
     Args:
         folder: folder of the segment files.
         url: folder or fsspec URL of the archive.
-        every: seconds between two rounds, repeated until interrupted; None archives once.
+        every: seconds between two rounds, which repeat until interrupted; None archives once.
         keep_days: delete archived events that are older; None keeps all.
 
     Raises:
@@ -27,7 +27,7 @@ def archive(folder: Path, url: str, *, every: float | None, keep_days: int | Non
     store, console = ArchiveStore(url), get_console()
     while True:
         try:
-            summary = archive_segments(folder, store, keep_days=keep_days, before=_get_rollout_start())
+            summary = archive_segments(folder, store, keep_days=keep_days, before=_read_rollout_start())
         except ArchiveError as error:
             if every is None:
                 raise
@@ -39,16 +39,16 @@ def archive(folder: Path, url: str, *, every: float | None, keep_days: int | Non
         time.sleep(every)
 
 
-def _get_rollout_start() -> float:
-    """Return the start of the current rollout: after a restart its controller reads all events since then."""
+def _read_rollout_start() -> float:
+    """Return the start of the current rollout, or infinity; its controller may reread all later events."""
     journal = find_active_journal(STACK_FOLDER.resolve())
     return math.inf if journal is None else journal.read_rollout().started_at
 
 
 def _format_summary(summary: ArchiveSummary, url: str) -> str:
-    text = f"Archived {summary.events} events of {summary.segments} segments in {url}"
+    text = f"Archived {summary.events} events from {summary.segments} segments in {url}"
     if summary.skipped_lines:
-        text += f", {summary.skipped_lines} lines set aside"
+        text += f", {summary.skipped_lines} unreadable lines set aside"
     if summary.expired_files:
         text += f", {summary.expired_files} old files deleted"
     return text

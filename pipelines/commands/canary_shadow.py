@@ -6,13 +6,15 @@ from pathlib import Path
 from rich.table import Table
 
 from experiments.config import Params
+from experiments.tracking.model_registry import ModelVersion
 from marquee.errors import MarqueeError
 from marquee.events import Exposure
-from pipelines.support.bento import find_rollout_versions, prepare_arm
+from pipelines.support.bento import prepare_arm
 from pipelines.support.console import get_console
+from pipelines.support.model_versions import require_rollout_versions
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import FALLBACK_LEVELS
-from service.recommendation.shadow_replay import ShadowComparison, replay_requests
+from service.recommendation.shadow_replay import ShadowComparison, replay_and_compare
 from service.telemetry.reader import read_events
 
 
@@ -20,37 +22,39 @@ def run_shadow_replay(params: Params, version: int | None, events: Path, max_req
     """Replay recorded requests on champion and challenger, and print how their responses differ.
 
     Args:
-        params: of the project.
-        version: of the registered model to compare with the champion; None for the challenger.
+        params: parameters of the project.
+        version: version of the registered model to compare with the champion; None for the challenger.
         events: folder of the recorded events.
-        max_requests: number of requests to replay, the latest ones.
+        max_requests: maximum number of requests to replay; the latest ones are used.
 
     Raises:
-        MarqueeError: there is no such version, or no request of a user was recorded.
+        MarqueeError: the version does not exist, or no request of a user was recorded.
     """
-    versions = find_rollout_versions(params.registration.model, version)
+    versions = require_rollout_versions(params.registration.model, version)
     exposures = deque(
         (event for event in read_events(events) if isinstance(event, Exposure) and event.user),
         maxlen=max_requests,
     )
     if not exposures:
         raise MarqueeError(
-            f"{events} contains no recorded request of a user; serve some requests first, or set --events"
+            f"{events} contains no recorded requests of users; serve some requests first, or set --events"
         )
-    champion, challenger = (
-        LoadedModel.load(Path(prepare_arm(params, version).bento) / "src" / "model") for version in versions
-    )
-    comparison = replay_requests(exposures, champion, challenger)
+    champion, challenger = (_load_model(params, version) for version in versions)
+    comparison = replay_and_compare(exposures, champion, challenger)
     console = get_console()
-    console.print(_comparison_table(comparison, *(version.version for version in versions)))
+    console.print(_build_comparison_table(comparison, *(version.version for version in versions)))
     console.print(
-        f"\nRank-biased overlap of the lists: {comparison.overlap:.3f}, mean of "
+        f"\nRank-biased overlap of the lists: {comparison.overlap:.3f}, averaged over "
         f"{comparison.requests:,} requests. {comparison.disjoint:.1%} of the lists have no item in common."
     )
 
 
-def _comparison_table(comparison: ShadowComparison, champion: int, challenger: int) -> Table:
-    """Return a table with a column for each of the two versions."""
+def _load_model(params: Params, version: ModelVersion) -> LoadedModel:
+    return LoadedModel.load(Path(prepare_arm(params, version).bento) / "src" / "model")
+
+
+def _build_comparison_table(comparison: ShadowComparison, champion: int, challenger: int) -> Table:
+    """Return a table with one column for each version."""
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column(f"champion (version {champion})", justify="right")

@@ -10,30 +10,31 @@ from experiments.tracking.model_registry import ModelVersion
 from experiments.tracking.rollout_runs import RolloutRun
 from marquee.errors import MarqueeError, TrackingError
 from pipelines.rollout.journal import check_no_active_rollout, create_journal
-from pipelines.rollout.policy_config import dump_canary_params
+from pipelines.rollout.params_conversion import dump_canary_params
 from pipelines.rollout.preflight import run_preflight
-from pipelines.support.bento import find_rollout_versions, prepare_arm
+from pipelines.support.bento import prepare_arm
 from pipelines.support.console import get_console
+from pipelines.support.model_versions import require_rollout_versions
 from pipelines.support.paths import STACK_FOLDER
 from service.gateway.traffic_split import draw_salt
 from service.stack.stack_config import CANARY, STABLE, StackConfig, load_stack_config
-from service.stack.supervisor import Supervisor
+from service.stack.supervisor import SupervisorClient
 
 
 def start_rollout(params: Params, version: int | None) -> None:
-    """Start a rollout; the controller does the rest.
+    """Start a rollout by creating its journal; the running controller does the rest.
 
     Args:
-        params: of the project.
-        version: of the registered model; None for the challenger.
+        params: parameters of the project.
+        version: version of the registered model; None for the challenger.
 
     Raises:
-        MarqueeError: the stack is not running or has other replicas than params.yaml, a rollout is running,
-            there is nothing to roll out, or a preflight check failed.
+        MarqueeError: the stack is not running or its number of replicas differs from params.yaml, a rollout
+            is running, there is nothing to roll out, or a preflight check failed.
     """
     stack = load_stack_config(STACK_FOLDER.resolve())
     _check_stack(stack, params)
-    champion, challenger = find_rollout_versions(params.registration.model, version)
+    champion, challenger = require_rollout_versions(params.registration.model, version)
     if challenger.version == champion.version:
         raise MarqueeError(
             f"version {champion.version} is already the champion; there is nothing to roll out"
@@ -62,8 +63,8 @@ def start_rollout(params: Params, version: int | None) -> None:
 
 
 def _check_stack(stack: StackConfig, params: Params) -> None:
-    """Check that the stack is running without a rollout, and has the replicas that params.yaml asks for."""
-    if not Supervisor(stack.folder).is_running:
+    """Check that the stack is running without a rollout, with as many canary replicas as in params.yaml."""
+    if not SupervisorClient(stack.folder).is_running:
         raise MarqueeError("the stack is not running; start it with `marquee up`")
     check_no_active_rollout(stack.folder)
     if len(stack.replicas[CANARY]) != params.canary.replicas:
@@ -76,8 +77,8 @@ def _print_capacity_note(console: Console, stack: StackConfig) -> None:
     n_canary, n_stable = (len(stack.replicas[arm]) for arm in (CANARY, STABLE))
     if n_canary < n_stable:
         console.print(
-            f"Note       in the last step, {n_canary} canary replica(s) serve all users, who have {n_stable} "
-            "stable ones now; see canary.replicas"
+            f"Note       in the last step, {n_canary} canary replica(s) will serve all users, as {n_stable} "
+            "stable replicas do now; see canary.replicas"
         )
 
 
@@ -88,4 +89,6 @@ def _start_run(params: Params, name: str, champion: ModelVersion, challenger: Mo
     try:
         return RolloutRun.start(experiment, name, tags, dump_canary_params(params.canary))
     except TrackingError as error:
-        raise TrackingError(f"{error}; the rollout was not started, since it could not be tracked") from None
+        raise TrackingError(
+            f"{error}; the rollout was not started, because it could not be tracked"
+        ) from None

@@ -1,4 +1,4 @@
-"""`marquee compose`: write the files that deploy/compose.yaml mounts, and its variables."""
+"""`marquee compose`: write the files that deploy/compose.yaml mounts, and the file with its variables."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,13 @@ from marquee.files.atomic_write import write_atomically
 from pipelines.support.bento import read_last_bento
 from pipelines.support.console import get_console
 from pipelines.support.paths import LOCAL_STATE
-from service.gateway.config import (
+from service.gateway.api_keys import ensure_api_key, write_key_digests
+from service.gateway.haproxy_config import (
     GatewayConfig,
     ReplicaAddress,
-    SiteConfig,
-    check_config,
-    ensure_api_key,
+    SharedGatewayConfig,
     render_config,
-    write_key_digests,
+    write_checked_draft,
 )
 from service.gateway.traffic_split import (
     NO_CANARY,
@@ -38,14 +37,14 @@ STABLE_REPLICAS, CANARY_REPLICAS = ("stable-1", "stable-2", "stable-3"), ("canar
 GATEWAYS = (GatewayConfig("gateway-1", METRICS_PORT), GatewayConfig("gateway-2", METRICS_PORT))
 
 
-def compose(params: Params, *, image: str | None, canary: str | None, allocation: float) -> None:
+def write_compose_files(params: Params, *, image: str | None, canary: str | None, allocation: float) -> None:
     """Write .marquee/compose, and apply the allocation to running gateways.
 
-    While the allocation is above 0, users keep their arm; at 0 the salt of the assignment is discarded.
+    While the allocation is above 0, the salt is kept, so users keep their arm. At 0, it is discarded.
 
     Args:
-        params: the parameters.
-        image: image of the champion; None for that of the last packaged Bento.
+        params: parameters of the project.
+        image: image of the champion; None for the image of the last packaged Bento.
         canary: image of the challenger, if any.
         allocation: share of users assigned to the canary.
 
@@ -60,7 +59,7 @@ def compose(params: Params, *, image: str | None, canary: str | None, allocation
     _write_variables(params, image, canary)
     ensure_api_key(COMPOSE)
     for gateway in GATEWAYS:
-        _write_gateway(params, gateway)
+        _write_gateway_config(params, gateway)
     salt = read_split(COMPOSE).salt or draw_salt()
     _apply_split(TrafficSplit(salt if allocation else 0, allocation))
     if os.getuid() == 0:  # the containers do not run as root, but must read and write these files
@@ -85,37 +84,39 @@ def _write_variables(params: Params, image: str, canary: str | None) -> None:
     (COMPOSE / ".env").write_text(lines, encoding="utf-8")
 
 
-def _write_gateway(params: Params, gateway: GatewayConfig) -> None:
+def _write_gateway_config(params: Params, gateway: GatewayConfig) -> None:
     """Write the configuration of a gateway, after HAProxy has checked it with paths of this machine."""
     with TemporaryDirectory(prefix="marquee-") as name:  # a short path, as sockets require
         folder = Path(name)
         write_split(folder, NO_CANARY)
         write_key_digests(folder, [])
         try:
-            check_config(build_site_config(params, folder), gateway)
+            write_checked_draft(build_shared_gateway_config(params, folder), gateway)
         except ConfigError:
             raise
-        except MarqueeError:  # HAProxy is not installed, which is not necessary for containers
+        except MarqueeError:  # HAProxy is not installed; only the check needs it on this machine
             get_console().print(f"HAProxy is not installed; {gateway.config_path(COMPOSE)} was not checked")
-    config = render_config(build_site_config(params, CONTAINER_FOLDER), gateway)
+    config = render_config(build_shared_gateway_config(params, CONTAINER_FOLDER), gateway)
     write_atomically(gateway.config_path(COMPOSE), config)
 
 
 def _apply_split(split: TrafficSplit) -> None:
-    """Save the split, and apply it to the gateways that are running."""
+    """Save the traffic split, and apply it to the gateways that are running."""
     running = [gateway for gateway in GATEWAYS if query_split(COMPOSE, gateway, CONTAINER_FOLDER) is not None]
     failed = apply_split(COMPOSE, running, split, CONTAINER_FOLDER)
     if failed:
-        raise MarqueeError(f"{' and '.join(failed)} did not apply the allocation; restart it to do so")
+        raise MarqueeError(
+            f"{' and '.join(failed)} did not apply the allocation; gateways apply it when they restart"
+        )
     if running:
         names = " and ".join(gateway.name for gateway in running)
         get_console().print(f"{names}: {split.allocation:.1%} of users are now assigned to the canary")
 
 
-def build_site_config(params: Params, folder: Path) -> SiteConfig:
+def build_shared_gateway_config(params: Params, folder: Path) -> SharedGatewayConfig:
     """Return the configuration of the gateways, which reach the replicas by container name."""
     gateway = params.gateway
-    return SiteConfig(
+    return SharedGatewayConfig(
         folder=folder,
         stable=tuple(ReplicaAddress(name, REPLICA_PORT, name) for name in STABLE_REPLICAS),
         canary=tuple(ReplicaAddress(name, REPLICA_PORT, name) for name in CANARY_REPLICAS),

@@ -3,17 +3,17 @@
 from marquee.errors import MarqueeError
 from pipelines.support.console import get_console
 from pipelines.support.paths import STACK_FOLDER
-from service.stack.pid_files import stop_all
+from service.stack.pid_files import stop_all_processes
 from service.stack.stack_config import StackConfig, load_stack_config
-from service.stack.supervisor import Supervisor
+from service.stack.supervisor import SupervisorClient
 
-STOP_SECONDS = 5.0  # for processes without a supervisor, before they are killed
+STOP_TIMEOUT_S = 5.0  # for processes without a supervisor to end; then they are killed
 
 
-def down() -> None:
-    """Stop all processes; succeed if there are none."""
+def stop_stack() -> None:
+    """Stop all processes of the stack; do nothing if there are none."""
     folder = STACK_FOLDER.resolve()
-    supervisor = Supervisor(folder)
+    supervisor = SupervisorClient(folder)
     console = get_console()
     was_running = supervisor.is_running
     if was_running:
@@ -22,14 +22,17 @@ def down() -> None:
         except MarqueeError as error:
             console.print(f"[yellow]{error}; stopping all processes at once[/]")
         supervisor.shut_down()
-    orphans = stop_all(folder, STOP_SECONDS)  # of a supervisor that was killed
+    orphans = stop_all_processes(folder, STOP_TIMEOUT_S)  # of a supervisor that was killed
     if was_running or orphans:
         console.print("Stopped. Events, logs and rollout journals are kept.")
     else:
         console.print("The stack is not running.")
 
 
-def _stop_in_order(supervisor: Supervisor, stack: StackConfig) -> None:
-    """Stop watchdogs and controller, then gateways. A watchdog would kill a gateway that is draining."""
+def _stop_in_order(supervisor: SupervisorClient, stack: StackConfig) -> None:
+    """Stop watchdogs and controller, then gateways.
+
+    Watchdogs are stopped first, because they would kill a gateway that is draining.
+    """
     for name in (*stack.heartbeat_processes, *(gateway.name for gateway in stack.gateways)):
-        supervisor.stop(name)
+        supervisor.stop_process(name)

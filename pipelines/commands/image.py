@@ -17,11 +17,11 @@ from pipelines.support.console import get_console
 from pipelines.support.programs import run_program
 from service.app import IMAGE
 
-ENGINES = ("docker", "podman", "nerdctl")  # have the same command line
+ENGINES = ("docker", "podman", "nerdctl")  # with the same command line
 BUILD_FOLDER = Path("deploy/container")
 
 
-def image(name: str | None = None) -> None:
+def build_image(name: str | None = None) -> None:
     """Build the image with the first available engine, and print how to run it.
 
     Raises:
@@ -33,7 +33,7 @@ def image(name: str | None = None) -> None:
     engine = _find_engine()
     console = get_console()
     console.print(f"Building {name} from Bento {tag} with {engine} ...")
-    _build(engine, tag, name)
+    _build_images(engine, tag, name)
     console.print(f"Built image [bold]{name}[/]. To run a replica:")
     console.print(
         f"  {engine} run -d --restart unless-stopped --read-only --tmpfs /tmp --cap-drop ALL "
@@ -42,7 +42,7 @@ def image(name: str | None = None) -> None:
     console.print(f"  curl localhost:3000/recommend/{user}")
 
 
-def _build(engine: str, tag: str, name: str) -> None:
+def _build_images(engine: str, tag: str, name: str) -> None:
     """Build the Bento's image, then the replica's image on top of it."""
     environment = _build_environment(engine)
     bento_image = f"{name}-bento"
@@ -59,16 +59,19 @@ def _find_engine() -> str:
             return engine
     if installed:
         raise MarqueeError(
-            f"cannot connect to {' or '.join(installed)}; start it, or check that you may use it"
+            f"cannot connect to {' or '.join(installed)}; start it, or check your permission to use it"
         )
     raise MarqueeError(f"no container engine is installed; install one of {', '.join(ENGINES)}")
 
 
 def _build_environment(engine: str) -> Mapping[str, str]:
-    """Return the environment of the builds. Docker without buildx needs its legacy builder switched on."""
+    """Return the environment of the builds; Docker without buildx needs its legacy builder enabled."""
     buildx = subprocess.run([engine, "buildx", "version"], capture_output=True, check=False)
     needs_legacy_builder = engine == "docker" and buildx.returncode != 0
-    return {**os.environ, **({"DOCKER_BUILDKIT": "0"} if needs_legacy_builder else {})}
+    environment = dict(os.environ)
+    if needs_legacy_builder:
+        environment["DOCKER_BUILDKIT"] = "0"
+    return environment
 
 
 def _run(*command: str, environment: Mapping[str, str]) -> None:

@@ -1,21 +1,30 @@
 """`marquee keepalived`: print the configuration of one of two hosts that share an address."""
 
 import ipaddress
+from typing import NamedTuple
 
 from marquee.errors import ConfigError
 from pipelines.support.console import get_console
 from service.gateway.keepalived import KeepalivedHost, render_keepalived
 
-PRIMARY, BACKUP = ("first", 150), ("second", 100)  # name and priority
+
+class _Role(NamedTuple):
+    name: str
+    priority: int
 
 
-def keepalived(*, own: str, peer: str, shared: str, interface: str, port: int, second: bool) -> None:
+PRIMARY, BACKUP = _Role("first", 150), _Role("second", 100)
+
+
+def print_keepalived_config(
+    *, own: str, peer: str, shared: str, interface: str, port: int, second: bool
+) -> None:
     """Print the configuration for the host `own`.
 
     Args:
         own: address of the host to configure.
         peer: address of the other host.
-        shared: address of both, with its prefix length.
+        shared: address that the hosts share, with its prefix length.
         interface: network interface of the addresses.
         port: port of the gateways.
         second: True for the backup host.
@@ -30,8 +39,8 @@ def keepalived(*, own: str, peer: str, shared: str, interface: str, port: int, s
     _parse_address(shared.partition("/")[0], "--shared")
     own_role, peer_role = (BACKUP, PRIMARY) if second else (PRIMARY, BACKUP)
     config = render_keepalived(
-        KeepalivedHost(own_role[0], own, interface, own_role[1]),
-        KeepalivedHost(peer_role[0], peer, interface, peer_role[1]),
+        KeepalivedHost(own_role.name, own, interface, own_role.priority),
+        KeepalivedHost(peer_role.name, peer, interface, peer_role.priority),
         shared,
         port=port,
     )

@@ -1,14 +1,14 @@
-"""`marquee leaderboard`: show the trials of the last search."""
+"""`marquee leaderboard`: print the trials of the last search."""
 
 from experiments.config import Params
 from pipelines.support.console import get_console
-from pipelines.support.leaderboard import build_leaderboard, format_markdown_leaderboard
+from pipelines.support.leaderboard import build_leaderboard, build_markdown_leaderboard
 
 
-def leaderboard(params: Params, *, markdown: bool) -> None:
-    """Print all trials, best first, as a table or in Markdown."""
+def print_leaderboard(params: Params, *, markdown: bool) -> None:
+    """Print all trials, best first, as a table for the terminal or in Markdown."""
     console = get_console()
     if markdown:
-        console.print(format_markdown_leaderboard(params), markup=False)
+        console.print(build_markdown_leaderboard(params), markup=False)
     else:
         console.print(build_leaderboard(params, width=console.width))

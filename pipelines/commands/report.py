@@ -5,7 +5,7 @@ from pipelines.support.console import get_console
 from pipelines.support.search_report import write_search_report
 
 
-def report(params: Params) -> None:
+def write_report(params: Params) -> None:
     """Write reports/search.html and its figures, and print the path of the report."""
     path, *_ = write_search_report(params)
     get_console().print(f"Wrote {path}")

@@ -1,4 +1,4 @@
-"""`marquee repro`: run the pipeline, repair this machine's stores, and print a summary."""
+"""`marquee repro`: run the pipeline, repair the registry and the Bento store, and print a summary."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +10,11 @@ from marquee.errors import SourceError
 from pipelines.support.dvc import run_dvc
 
 
-def repro(params: Params, *, force: bool = False) -> None:
+def run_pipeline(params: Params, *, force: bool = False) -> None:
     """Run the stages whose inputs changed, or all of them with `force`.
 
     Raises:
-        MarqueeError: params.yaml is wrong, or a stage failed; the stage's own message is printed above.
+        MarqueeError: params.yaml is invalid, or a stage failed after printing its own message.
     """
     check_candidates(params.search)
     if not params.data.path.exists():
@@ -23,22 +23,22 @@ def repro(params: Params, *, force: bool = False) -> None:
         )
     started = time.time()
     with ThreadPoolExecutor(1) as background:
-        background.submit(_prepare, params)
+        background.submit(_import_and_create_store, params)
         run_dvc("repro", *(["--force"] if force else []))
-    from pipelines.support.repair import repair_stores
+    from pipelines.support.model_store_repair import register_and_package_if_missing
     from pipelines.support.repro_summary import print_summary
 
-    repair_stores(params)
+    register_and_package_if_missing(params)
     print_summary(params, started)
 
 
-def _prepare(params: Params) -> None:
-    """Import the modules needed after DVC and create the tracking store, while DVC uses one core only.
+def _import_and_create_store(params: Params) -> None:
+    """Import the modules needed after DVC and create the tracking store, while DVC uses only one core.
 
-    Errors are ignored here: they occur again where the modules and the store are used.
+    Errors are ignored here, because they occur again where the modules and the store are used.
     """
     from experiments.tracking.runs import ExperimentTracker
 
     ExperimentTracker(params.search.experiment)
-    import_module("pipelines.support.repair")
+    import_module("pipelines.support.model_store_repair")
     import_module("pipelines.support.repro_summary")

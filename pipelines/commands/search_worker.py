@@ -4,7 +4,7 @@ import signal
 import time
 
 from experiments.config import Params
-from experiments.search.storage import check_storage
+from experiments.search.storage import check_storage_setting
 from experiments.search.training_queue import SearchNotFoundError
 from experiments.search.worker import run_worker
 from marquee.errors import MarqueeError
@@ -15,17 +15,17 @@ from pipelines.support.search_spec import build_search_spec
 POLL_SECONDS = 1.0  # between two checks whether the search has started
 
 
-def search_worker(params: Params, *, patience: float) -> None:
-    """Work on the search described by params.yaml until it is over, or until SIGINT or SIGTERM.
+def join_search(params: Params, *, patience: float) -> None:
+    """Work on the search described by params.yaml until the search ends, or until SIGINT or SIGTERM.
 
     Args:
-        params: the parameters, which must be those of the search.
+        params: parameters of the project, which must be those of the search.
         patience: seconds to wait for the search to start.
 
     Raises:
-        MarqueeError: the data is missing, or the search has not started in time.
+        MarqueeError: the data is missing, or the search did not start in time.
     """
-    check_storage(params.search.storage)
+    check_storage_setting(params.search.storage)
     for path in (TRAIN, FOLDS):
         if not path.exists():
             raise MarqueeError(f"{path} not found; run `dvc pull` or `dvc repro split`")
@@ -39,8 +39,9 @@ def search_worker(params: Params, *, patience: float) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    assignment, started = build_search_spec(params).assignment(), time.monotonic()
-    console.print(f"Search {assignment.key} in {assignment.search.storage.split('@')[-1]}.")
+    assignment, started = build_search_spec(params).create_worker_assignment(), time.monotonic()
+    storage = assignment.search.storage.split("@")[-1]  # without user and password
+    console.print(f"Search {assignment.key} in {storage}.")
     while not is_leaving:
         try:
             n_trainings = run_worker(assignment, should_leave=lambda: is_leaving)

@@ -4,11 +4,12 @@ from urllib.parse import quote
 
 from pipelines.support.bento import read_last_bento
 from pipelines.support.console import get_console
-from pipelines.support.programs import check_port_free, replace_process
+from pipelines.support.ports import check_port_free
+from pipelines.support.programs import replace_process
 
 
-def serve(*, host: str, port: int) -> None:
-    """Print example requests and replace this process by `bentoml serve`.
+def serve_last_bento(*, host: str, port: int) -> None:
+    """Print example requests and replace this process with `bentoml serve`.
 
     Raises:
         MarqueeError: there is no current Bento, or the port is in use.

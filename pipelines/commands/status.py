@@ -13,9 +13,9 @@ from pipelines.support.console import get_console
 from pipelines.support.paths import STACK_FOLDER
 from service.gateway.traffic_split import TrafficSplit, query_servers, query_split
 from service.stack.metrics_scraper import Scrape, ServingStats, scrape_replicas, summarize_scrapes
-from service.stack.pid_files import find_process, find_processes
+from service.stack.pid_files import find_pids, find_process
 from service.stack.stack_config import CANARY, STABLE, StackConfig, load_stack_config, read_arms
-from service.stack.supervisor import Supervisor
+from service.stack.supervisor import SupervisorClient
 
 SCRAPE_INTERVAL_SECONDS = 1.0
 ORPHANS = (
@@ -27,16 +27,16 @@ COLUMNS = ("model", "users", "health", "req/s", "p50 ms", "p99 ms", "errors", "e
 Scrapes = Mapping[str, Scrape | None]  # by replica; None: the replica did not respond
 
 
-def status(*, watch: bool) -> None:
+def print_stack_status(*, watch: bool) -> None:
     """Print the state of the stack, once or every second until Ctrl-C.
 
     Raises:
-        MarqueeError: no stack was ever started in this project.
+        MarqueeError: no stack has been started in this project.
     """
     stack = load_stack_config(STACK_FOLDER.resolve())
     console = get_console()
-    if not Supervisor(stack.folder).is_running:
-        orphans = find_processes(stack.folder)
+    if not SupervisorClient(stack.folder).is_running:
+        orphans = find_pids(stack.folder)
         console.print(
             ORPHANS.format(", ".join(orphans))
             if orphans

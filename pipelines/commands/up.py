@@ -10,37 +10,41 @@ from experiments.tracking.model_registry import get_version
 from experiments.tracking.store_access import tracking_uri
 from marquee.errors import MarqueeError
 from pipelines.rollout.journal import find_active_journal
-from pipelines.support.bento import prepare_arm, require_champion
+from pipelines.support.bento import prepare_arm
 from pipelines.support.console import get_console
+from pipelines.support.model_versions import require_champion
 from pipelines.support.paths import EVENTS, STACK_FOLDER
-from pipelines.support.programs import check_port_free
-from service.gateway.config import API_KEY_FILE, GatewayConfig, ensure_api_key, find_haproxy, write_config
+from pipelines.support.ports import check_port_free
+from service.gateway.api_keys import API_KEY_FILE, ensure_api_key
+from service.gateway.haproxy_config import GatewayConfig, find_haproxy, write_config
 from service.gateway.traffic_split import NO_CANARY, TrafficSplit, query_servers, write_split
 from service.settings import Settings
 from service.stack.health_checks import fetch_unready_reason, is_ready
-from service.stack.pid_files import stop_all
+from service.stack.pid_files import stop_all_processes
 from service.stack.stack_config import (
     CANARY,
     STABLE,
     Arm,
     StackConfig,
+    build_replica_addresses,
     find_free_ports,
-    replica_addresses,
     write_arms,
 )
-from service.stack.supervisor import Supervisor
+from service.stack.supervisor import SupervisorClient
 from service.stack.waiting import wait_until
 
 N_GATEWAYS = 2
-READY_SECONDS = 45.0
-MAX_PATH_LENGTH = 80  # characters; the path of a socket below the folder may have at most 107
+READY_TIMEOUT_S = 45.0
+MAX_PATH_LENGTH = 80  # characters; the paths of sockets in the folder may have at most 107
 
 
-def up(params: Params, *, replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
+def bring_up_stack(
+    params: Params, *, replicas: int | None, port: int | None, host: str, events: Path | None
+) -> None:
     """Start the stack, and wait until all replicas are ready.
 
     Args:
-        params: the parameters.
+        params: parameters of the project.
         replicas: number of replicas of the champion; None for `gateway.replicas`.
         port: port of the gateways; None for `gateway.port`.
         host: address that the gateways listen on; `*` for all.
@@ -51,11 +55,14 @@ def up(params: Params, *, replicas: int | None, port: int | None, host: str, eve
             is in use, or an environment variable of the replicas is invalid.
     """
     find_haproxy()
-    faults = Settings.from_environment().faults  # replicas inherit the environment: check it first
+    faults = Settings.from_environment().faults  # check the environment first, because replicas inherit it
     folder = STACK_FOLDER.resolve()
     if len(str(folder)) > MAX_PATH_LENGTH:
-        raise MarqueeError(f"{folder} is too long for sockets; move the project to a shorter path")
-    supervisor = Supervisor(folder)
+        raise MarqueeError(
+            f"{folder} is too long for the paths of sockets (at most {MAX_PATH_LENGTH} characters); move the "
+            "project to a folder with a shorter path"
+        )
+    supervisor = SupervisorClient(folder)
     if supervisor.is_running:
         raise MarqueeError("the stack is already running; stop it first with `marquee down`")
     stack = build_stack_config(
@@ -66,7 +73,7 @@ def up(params: Params, *, replicas: int | None, port: int | None, host: str, eve
         host=host,
         events=(events or EVENTS).resolve(),
     )
-    stop_all(stack.folder)  # orphans of a supervisor that was killed
+    stop_all_processes(stack.folder)  # orphans of a supervisor that was killed
     check_port_free(stack.port, "0.0.0.0" if host == "*" else host)
     start_stack(stack, _prepare_arms(params, folder))
     _print_next_commands(stack)
@@ -84,14 +91,14 @@ def start_stack(stack: StackConfig, arms: Mapping[str, Arm]) -> None:
     write_arms(stack.folder, arms)
     _configure_gateways(stack)
     environment = {"MLFLOW_TRACKING_URI": tracking_uri()}  # absolute, for processes in other folders
-    Supervisor(stack.folder).launch(environment)
+    SupervisorClient(stack.folder).start_supervisor(environment)
     _wait_until_ready(stack)
 
 
 def build_stack_config(
     params: Params, folder: Path, *, replicas: int, port: int, host: str, events: Path
 ) -> StackConfig:
-    """Return the processes of a stack; replicas and the gateways' metrics get free ports."""
+    """Return the configuration of a stack; replicas and the gateways' metrics get free ports."""
     gateway = params.gateway
     n_canary = params.canary.replicas
     ports = find_free_ports(replicas + n_canary + N_GATEWAYS)
@@ -107,8 +114,8 @@ def build_stack_config(
             for number, metrics_port in enumerate(metrics_ports, start=1)
         ),
         replicas={
-            STABLE: replica_addresses(STABLE, stable_ports),
-            CANARY: replica_addresses(CANARY, canary_ports),
+            STABLE: build_replica_addresses(STABLE, stable_ports),
+            CANARY: build_replica_addresses(CANARY, canary_ports),
         },
         timeout_ms=gateway.timeout_ms,
         slow_ms=gateway.slow_ms,
@@ -125,8 +132,8 @@ def _prepare_arms(params: Params, folder: Path) -> dict[str, Arm]:
     console.print(f"Champion  {champion.name} version {champion.version}")
     arms = {STABLE: prepare_arm(params, champion)}
     journal = find_active_journal(folder)
-    if journal is not None and journal.read_rollout().outcome is None:
-        rollout = journal.read_rollout()
+    rollout = None if journal is None else journal.read_rollout()
+    if rollout is not None and rollout.outcome is None:
         challenger = get_version(params.registration.model, rollout.challenger)
         console.print(f"Rollout   {rollout.name} continues with version {challenger.version}")
         arms[CANARY] = Arm(rollout.bento, rollout.challenger)
@@ -134,7 +141,7 @@ def _prepare_arms(params: Params, folder: Path) -> dict[str, Arm]:
 
 
 def _configure_gateways(stack: StackConfig) -> None:
-    """Write what the gateways read: API key, traffic split and configuration."""
+    """Write the files that the gateways read: API key, traffic split and configuration."""
     ensure_api_key(stack.folder)
     journal = find_active_journal(stack.folder)
     rollout = None if journal is None else journal.read_rollout()
@@ -144,24 +151,25 @@ def _configure_gateways(stack: StackConfig) -> None:
     for gateway in stack.gateways:
         if rollout is None:
             gateway.failure_log_path(stack.folder).unlink(missing_ok=True)  # of earlier rollouts
-        write_config(stack.site_config, gateway)
+        write_config(stack.shared_gateway_config, gateway)
 
 
 def _wait_until_ready(stack: StackConfig) -> None:
-    if wait_until(lambda: _is_ready(stack), READY_SECONDS):
+    if wait_until(lambda: _is_ready(stack), READY_TIMEOUT_S):
         return
     reasons = [fetch_unready_reason(replica.port) for replica in stack.replicas[STABLE]]
     reason = next(filter(None, reasons), "no reason reported")
-    Supervisor(stack.folder).shut_down()
+    SupervisorClient(stack.folder).shut_down()
     raise MarqueeError(
-        f"not all replicas became ready within {READY_SECONDS:.0f} s ({reason}); see {stack.folder / 'logs'}"
+        f"not all replicas became ready within {READY_TIMEOUT_S:.0f} s ({reason}); "
+        f"see {stack.folder / 'logs'}"
     )
 
 
 def _is_ready(stack: StackConfig) -> bool:
-    """Return True if all gateways run, report all stable replicas as up, and the replicas confirm it.
+    """Return True if all gateways run and report all stable replicas as up, and the replicas confirm it.
 
-    A gateway reports all replicas as up until its first health check.
+    The replicas are asked as well, because a gateway reports all of them as up until its first health check.
     """
     states = [query_servers(stack.folder, gateway) for gateway in stack.gateways]
     if not all(states):

@@ -4,6 +4,6 @@
                                                               │      │
                                                            journal  reporter ─► status file, MLflow
 
-The controller uses observer, actuator and reporter through the protocols in `interfaces`. `checkpoint` saves
-what the observer has counted, and `preflight` runs before a rollout starts.
+The controller uses observer, actuator and reporter through the protocols in `interfaces`.
+`observer_checkpoint` saves the counts of the observer, and `preflight` runs checks before a rollout starts.
 """

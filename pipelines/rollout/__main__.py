@@ -1,6 +1,6 @@
 """Entry point of the rollout controller, run by the stack's supervisor.
 
-python -m pipelines.rollout FOLDER MODEL     the stack's folder, the registered model
+python -m pipelines.rollout FOLDER MODEL     # folder of the stack, name of the registered model
 """
 
 import logging
@@ -17,7 +17,7 @@ def run_controller(folder: Path, model: str) -> None:
     """Run the controller of a stack until the process is stopped.
 
     Args:
-        folder: of the stack.
+        folder: folder of the stack.
         model: name of the registered model.
 
     Raises:

@@ -1,6 +1,6 @@
 """Actuator: sets the traffic split, and starts, stops and restarts replicas.
 
-Each method brings about a state and does nothing if it is already there, so it can be repeated after a crash.
+The methods of `interfaces.Actuator` are idempotent, so a restarted controller can repeat them after a crash.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
 from pipelines.rollout.interfaces import SplitResult
 from pipelines.rollout.observer import has_healthy_canary
-from service.gateway.config import GatewayConfig
+from service.gateway.haproxy_config import GatewayConfig
 from service.gateway.traffic_split import (
     ServerState,
     TrafficSplit,
@@ -32,7 +32,7 @@ from service.stack.stack_config import (
     read_arms,
     write_arms,
 )
-from service.stack.supervisor import Supervisor
+from service.stack.supervisor import SupervisorClient
 from service.stack.waiting import wait_until
 from service.stack.watchdog import write_heartbeat
 
@@ -48,24 +48,24 @@ class StackActuator:
         self,
         stack: StackConfig,
         *,
-        supervisor: Supervisor | None = None,
+        supervisor: SupervisorClient | None = None,
         query_servers: Callable[[Path, GatewayConfig], list[ServerState] | None] = query_servers,
         find_process: Callable[[Path, str], RunningProcess | None] = find_process,
         is_ready: Callable[[int], bool] = health_checks.is_ready,
         start_timeout_s: float = REPLICA_START_TIMEOUT_S,
     ) -> None:
-        """Create an actuator; nothing is changed yet.
+        """Create an actuator; this does not change the stack.
 
         Args:
-            stack: to change.
+            stack: stack to control.
             supervisor: starts and stops processes; by default the one that is running in the stack's folder.
-            query_servers: returns the state of all replicas at a gateway.
+            query_servers: returns the state of all replicas as seen by a gateway.
             find_process: returns the process of a replica.
             is_ready: returns True if the replica on a port is ready.
             start_timeout_s: seconds for a replica to load its model.
         """
         self.stack = stack
-        self._supervisor = Supervisor(stack.folder) if supervisor is None else supervisor
+        self._supervisor = SupervisorClient(stack.folder) if supervisor is None else supervisor
         self._query_servers = query_servers
         self._find_process = find_process
         self._is_ready = is_ready
@@ -89,7 +89,7 @@ class StackActuator:
 
     def is_canary_ready(self) -> bool:
         """Return True if any gateway reports a replica of the canary as up."""
-        return has_healthy_canary(self._server_states())
+        return has_healthy_canary(self._query_all_servers())
 
     def start_canary(self, arm: Arm) -> None:
         """Start the canary's replicas with an arm's Bento.
@@ -105,9 +105,9 @@ class StackActuator:
             set_server_state(folder, self.stack.gateways, replica.name, "ready")
             process = self._find_process(folder, replica.name)
             if process is not None and process.started_at < arms_modified_at(folder):
-                self._supervisor.restart(replica.name)  # it runs an earlier Bento
+                self._supervisor.restart_process(replica.name)  # it runs an earlier Bento
             else:
-                self._supervisor.start(replica.name)
+                self._supervisor.start_process(replica.name)
 
     def stop_canary(self) -> None:
         """Stop the canary's replicas; no user may be assigned to them any more.
@@ -120,11 +120,13 @@ class StackActuator:
             return
         for replica in self.stack.replicas[CANARY]:
             self._drain(replica.name)
-            self._supervisor.stop(replica.name)
+            self._supervisor.stop_process(replica.name)
         write_arms(self.stack.folder, {name: arm for name, arm in arms.items() if name != CANARY})
 
-    def promote(self, arm: Arm) -> None:
+    def update_stable_replicas(self, arm: Arm) -> None:
         """Restart the stable replicas with an arm's Bento, one after the other.
+
+        Replicas that an interrupted call has already restarted are skipped.
 
         Raises:
             MarqueeError: a replica did not become ready; the replicas after it keep their old version.
@@ -152,8 +154,8 @@ class StackActuator:
         old_process = self._find_process(folder, name)
         self._drain(name)
         try:
-            self._supervisor.restart(name)
-        except MarqueeError:  # the old process is still running and may continue
+            self._supervisor.restart_process(name)
+        except MarqueeError:  # the old process is still running: let it serve again
             set_server_state(folder, gateways, name, "ready")
             raise
         # Ask the new process itself: gateways may not have noticed yet that the old one has exited.
@@ -161,16 +163,16 @@ class StackActuator:
         set_server_state(folder, gateways, name, "ready")
         if not (is_ready and self._wait_until(lambda: self._is_up(name))):
             log = folder / "logs" / f"{name}.log"
-            raise MarqueeError(f"{name} is not ready after {self._start_timeout_s:.0f} s; see {log}")
+            raise MarqueeError(f"{name} did not become ready within {self._start_timeout_s:.0f} s; see {log}")
 
     def _has_new_process(self, name: str, old_process: RunningProcess | None) -> bool:
-        """Return True if a replica runs as another process than before and is ready."""
+        """Return True if a replica runs in a new process and that process is ready."""
         is_new = self._find_process(self.stack.folder, name) not in {None, old_process}
-        return is_new and self._is_ready(self.stack.get_replica(name).port)
+        return is_new and self._is_ready(self.stack.find_replica(name).port)
 
     def _is_up(self, name: str) -> bool:
         """Return True if all gateways that respond report a replica as up."""
-        states = [server.is_up for server in self._server_states() if server.name == name]
+        states = [server.is_up for server in self._query_all_servers() if server.name == name]
         return bool(states) and all(states)
 
     def _drain(self, name: str) -> None:
@@ -180,10 +182,10 @@ class StackActuator:
 
     def _has_requests(self, name: str) -> bool:
         names = {name, f"backup-{name}"}
-        return any(server.active_sessions for server in self._server_states() if server.name in names)
+        return any(server.active_sessions for server in self._query_all_servers() if server.name in names)
 
     def _wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Poll a condition, with heartbeats; by default for as long as a replica may take to start."""
+        """Poll a condition while writing heartbeats; the default timeout is that of a starting replica."""
 
         def write_heartbeat_and_check() -> bool:
             write_heartbeat(self.stack.folder, "controller")
@@ -193,7 +195,7 @@ class StackActuator:
             write_heartbeat_and_check, self._start_timeout_s if timeout_s is None else timeout_s
         )
 
-    def _server_states(self) -> list[ServerState]:
+    def _query_all_servers(self) -> list[ServerState]:
         """Return the replicas as seen by each gateway that responds."""
         folder = self.stack.folder
         responses = (self._query_servers(folder, gateway) or () for gateway in self.stack.gateways)

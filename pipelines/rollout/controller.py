@@ -1,8 +1,8 @@
 """Controller of rollouts: observes, decides, writes the decision to the journal, and acts on it.
 
-All actions follow from the journal and are written there first. A controller that is killed at any time is
-followed by one that repeats the last action; each action brings about a state, so repeating it is harmless.
-There is one exception: a rollback that cannot be written is sent to the gateways all the same.
+Every decision is written to the journal before it is carried out. If the controller is killed, the next one
+repeats the last action, which is harmless because all actions are idempotent. There is one exception: a
+rollback that cannot be written to the journal is still sent to the gateways.
 """
 
 import logging
@@ -25,8 +25,8 @@ from pipelines.rollout.actuator import StackActuator
 from pipelines.rollout.interfaces import Actuator, Observer, Reporter, SplitResult
 from pipelines.rollout.journal import Journal, find_active_journal
 from pipelines.rollout.observer import RolloutObserver
-from pipelines.rollout.policy_config import parse_canary_params
-from pipelines.rollout.reporter import RolloutReporter, last_observation_time
+from pipelines.rollout.params_conversion import parse_canary_params
+from pipelines.rollout.reporter import RolloutReporter, read_last_observation_time
 from service.gateway.traffic_split import NO_CANARY, TrafficSplit
 from service.stack.stack_config import STABLE, Arm, StackConfig, read_arms
 from service.stack.watchdog import write_heartbeat
@@ -39,14 +39,14 @@ log = logging.getLogger("controller")
 
 @dataclass
 class _CurrentRollout:
-    """What the controller remembers about the rollout that is running, and the journal does not contain."""
+    """In-memory state of the current rollout that is not in its journal."""
 
     journal_path: Path
     observer: Observer | None = None
-    hold_reason: ReasonCode | None = None  # while the rollout holds
-    hold_entry_times: dict[ReasonCode, float] = field(default_factory=dict)  # of the last entries, by reason
+    hold_reason: ReasonCode | None = None  # of the latest hold
+    hold_entry_times: dict[ReasonCode, float] = field(default_factory=dict)  # of the latest entries
     canary_started_at: float | None = None
-    split_failed_since: float | None = None  # a gateway responds but does not apply the traffic split
+    split_failed_since: float | None = None  # since then a gateway responds but has another split
     pending_rollback: Decision | None = None  # carried out, but not written to the journal yet
 
 
@@ -58,7 +58,7 @@ def open_observer(stack: StackConfig, rollout: Rollout) -> RolloutObserver:
         rollout,
         parse_canary_params(rollout.params),
         load_model(stable_model).popularity_shares(),
-        last_observation_time(stack.folder, rollout),
+        read_last_observation_time(stack.folder, rollout),
     )
 
 
@@ -78,10 +78,10 @@ class Controller:
         find_journal: Callable[[Path], Journal | None] = find_active_journal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Create a controller; it continues a rollout from its journal.
+        """Create a controller. If a rollout is in progress, the controller resumes it from the journal.
 
         Args:
-            stack: to control.
+            stack: stack to control.
             model: name of the registered model.
             actuator: changes the stack; by default its gateways and replicas.
             reporter: reports observations and outcomes; by default to the status file and to MLflow.
@@ -89,7 +89,7 @@ class Controller:
             decide: returns the decision that the evidence allows.
             promote_to_champion: gives the alias `champion` to a version of the model.
             find_journal: returns the journal of the rollout that is running in a folder, or None.
-            clock: monotonic time in seconds.
+            clock: returns monotonic time in seconds.
         """
         self._stack = stack
         self._model = model
@@ -109,14 +109,14 @@ class Controller:
             try:
                 self.run_once()
             except (MarqueeError, OSError) as error:
-                log.error("failed, will be retried: %s", error)  # noqa: TRY400 - one line, no traceback
+                log.error("iteration failed and will be retried: %s", error)  # noqa: TRY400 - one line, no traceback
             time.sleep(LOOP_INTERVAL_S)
 
     def run_once(self) -> None:
-        """Run one iteration of the control loop: bring the stack to the state that the journal demands.
+        """Run one iteration of the control loop: bring the stack into the state that the journal requires.
 
         Raises:
-            MarqueeError, OSError: something failed; the next iteration tries again.
+            MarqueeError, OSError: an action failed; the next iteration tries again.
         """
         journal = self._find_journal(self._stack.folder)
         if journal is None:
@@ -133,7 +133,7 @@ class Controller:
             self._start_canary(journal, rollout)
 
     def _idle(self) -> None:
-        """No rollout: ensure that no user is in a canary and none is running."""
+        """Ensure that no canary is running or has users, and record outcomes that are not yet in MLflow."""
         self._actuator.set_traffic_split(NO_CANARY)
         self._actuator.stop_canary()
         self._reporter.retry_unrecorded_outcomes()
@@ -161,12 +161,12 @@ class Controller:
         if self._current.pending_rollback is not None:
             self._conclude(journal, self._current.pending_rollback)
             return
-        if rollout.operator_action is not None:  # before any evidence is read, since reading may fail
+        if rollout.operator_action is not None:  # before evidence is read, because reading it may fail
             self._conclude(journal, _operator_decision(rollout.operator_action))
             return
         rollout = self._apply_allocation(journal, rollout)
         observer, now = self._get_observer(rollout), time.time()
-        rollout = self._record_availability(journal, rollout, observer.find_outage_start(now))
+        rollout = self._record_availability(journal, rollout, observer.query_outage_start(now))
         evidence = observer.collect_evidence(rollout, now)
         decision = self._make_decision(rollout, evidence, observer.policy)
         self._reporter.report_observation(rollout, evidence, decision, observer.quality_metrics, now)
@@ -175,7 +175,7 @@ class Controller:
     def _apply_allocation(self, journal: Journal, rollout: Rollout) -> Rollout:
         """Send the step's allocation to the gateways, and record when all of them have applied it.
 
-        If that fails, the step goes on: the evidence may still ask for a rollback.
+        If that fails, the step continues, because the evidence may still require a rollback.
         """
         try:
             result = self._actuator.set_traffic_split(TrafficSplit(rollout.salt, rollout.allocation))
@@ -202,7 +202,8 @@ class Controller:
     def _record(self, journal: Journal, entry: str, **fields: Any) -> Rollout:
         """Append an entry and return the new state.
 
-        If the journal cannot be written, return the state as if it had been: alarms must still be evaluated.
+        If the journal cannot be written, return the state that the entry would have led to: alarms must still
+        be evaluated.
         """
         try:
             journal.append(entry, **fields)
@@ -217,7 +218,7 @@ class Controller:
         return self._current.observer
 
     def _make_decision(self, rollout: Rollout, evidence: Evidence, policy: PromotionPolicy) -> Decision:
-        """Return the decision that the evidence, the gateways and a pause allow."""
+        """Return the decision that follows from the evidence, the state of the gateways, and a pause."""
         decision = self._decide(evidence, policy)
         if decision.action != Action.ROLL_BACK:
             decision = self._check_traffic_split(policy) or decision
@@ -230,7 +231,7 @@ class Controller:
     def _check_traffic_split(self, policy: PromotionPolicy) -> Decision | None:
         """Return a rollback if gateways have not applied the allocation for too long.
 
-        Until they have, no user is counted, so no alarm could go off.
+        No user is counted until they have applied it, so no other alarm could go off.
         """
         if self._current.split_failed_since is None:
             return None
@@ -249,7 +250,7 @@ class Controller:
             self._record_hold(journal, decision)
 
     def _record_hold(self, journal: Journal, decision: Decision) -> None:
-        """Record a hold if its reason is new; a reason that comes and goes is recorded once a minute."""
+        """Record a hold if its reason is new; record a recurring reason at most once a minute."""
         reason, now = decision.reason, self._clock()
         if reason == self._current.hold_reason:
             return
@@ -292,7 +293,7 @@ class Controller:
         if rollout.outcome == RolloutOutcome.PROMOTED:
             self._actuator.set_traffic_split(TrafficSplit(rollout.salt, allocation=1.0))
             self._promote_to_champion(self._model, rollout.challenger)
-            self._actuator.promote(Arm(rollout.bento, rollout.challenger))
+            self._actuator.update_stable_replicas(Arm(rollout.bento, rollout.challenger))
         self._actuator.set_traffic_split(NO_CANARY)
         self._actuator.stop_canary()
         self._reporter.record_outcome(journal)
@@ -300,4 +301,4 @@ class Controller:
 
 
 def _operator_decision(action: Action) -> Decision:
-    return Decision(action, ReasonCode.OPERATOR_COMMAND, "commanded by an operator")
+    return Decision(action, ReasonCode.OPERATOR_COMMAND, "requested by an operator")

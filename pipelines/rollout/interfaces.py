@@ -32,15 +32,15 @@ class Observer(Protocol):
     def quality_metrics(self) -> Mapping[str, float]:
         """Current values of all quality metrics, for the status file and MLflow."""
 
-    def find_outage_start(self, now: float) -> float | None:
+    def query_outage_start(self, now: float) -> float | None:
         """Query the gateways; return the time since which the canary may have been unavailable, or None."""
 
     def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
-        """Read new events and return the evidence; call `find_outage_start` first."""
+        """Read new events and return the evidence; call `query_outage_start` first."""
 
 
 class Actuator(Protocol):
-    """Changes a stack. Methods bring about a state and do nothing if it is already there."""
+    """Changes a stack. All methods are idempotent."""
 
     def set_traffic_split(self, split: TrafficSplit) -> SplitResult:
         """Set the traffic split of all gateways."""
@@ -54,8 +54,8 @@ class Actuator(Protocol):
     def stop_canary(self) -> None:
         """Stop the canary's replicas."""
 
-    def promote(self, arm: Arm) -> None:
-        """Make an arm the stable one, one replica after the other."""
+    def update_stable_replicas(self, arm: Arm) -> None:
+        """Restart the stable replicas with an arm's Bento, one after the other."""
 
 
 class Reporter(Protocol):
@@ -72,7 +72,7 @@ class Reporter(Protocol):
         """Report the evidence and the decision that follows from it."""
 
     def record_outcome(self, journal: Journal) -> None:
-        """Record how a rollout ended."""
+        """Record the outcome of a rollout."""
 
     def retry_unrecorded_outcomes(self) -> None:
         """Record the outcomes of earlier rollouts that could not be recorded yet."""

@@ -18,19 +18,19 @@ from marquee.rollout.state import JOURNAL_VERSION, Rollout, replay
 JOURNALS_FOLDER = "rollouts"
 JOURNAL_SUFFIX, RESERVE_SUFFIX = ".jsonl", ".reserve"
 RESERVED_BYTES = 1 << 16
-# Entries that may use the reserved space: they end a rollout, so they must be possible on a full disk.
-FINAL_ENTRIES = frozenset({"operator_command", "concluded", "finished"})
+# Entries that may use the reserved space: without them, a rollout could not be ended while the disk is full.
+ESSENTIAL_ENTRIES = frozenset({"operator_command", "concluded", "finished"})
 
 
-class _Replayed(NamedTuple):
+class _ReplayPosition(NamedTuple):
     """State of a rollout after the entries before an offset of its journal."""
 
     rollout: Rollout | None
     offset: int
 
 
-NOTHING_REPLAYED = _Replayed(None, 0)
-_replayed: dict[Path, _Replayed] = {}
+START_OF_JOURNAL = _ReplayPosition(None, 0)
+_replay_cache: dict[Path, _ReplayPosition] = {}
 
 
 class Journal:
@@ -50,7 +50,7 @@ class Journal:
     def append(self, entry: str, **fields: Any) -> None:
         """Append an entry; return when it is on disk.
 
-        If the disk is full, entries that end a rollout use the space reserved for them.
+        If the disk is full, `ESSENTIAL_ENTRIES` use the space that was reserved for them.
 
         Raises:
             OSError: the disk is full, read-only or broken; nothing was appended.
@@ -59,7 +59,7 @@ class Journal:
         try:
             append_lines(self.path, [line])
         except OSError as error:
-            if error.errno != errno.ENOSPC or entry not in FINAL_ENTRIES or not self._reserve.exists():
+            if error.errno != errno.ENOSPC or entry not in ESSENTIAL_ENTRIES or not self._reserve.exists():
                 raise
             self._reserve.unlink()
             append_lines(self.path, [line])
@@ -69,12 +69,12 @@ class Journal:
         return self.path.with_suffix(RESERVE_SUFFIX)
 
     def read_entries(self) -> list[dict[str, Any]]:
-        """Return all complete entries, oldest first."""
+        """Read all complete entries, oldest first."""
         with self.path.open("rb") as file:
             return _decode_entries(line for line, _ in read_complete_lines(file, 0))
 
     def read_rollout(self) -> Rollout:
-        """Return the state of the rollout after all entries.
+        """Replay the journal and return the state of the rollout after all entries.
 
         Raises:
             MarqueeError: the journal is damaged, or was written by an incompatible version of Marquee.
@@ -88,14 +88,14 @@ class Journal:
             ) from None
 
     def _replay_new_entries(self) -> Rollout:
-        """Replay the entries added since the last call: a journal grows, and is read twice a second."""
-        before = _replayed.get(self.path, NOTHING_REPLAYED)
+        """Replay only entries added since the last call; the controller reads the journal twice a second."""
+        before = _replay_cache.get(self.path, START_OF_JOURNAL)
         with self.path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) < before.offset:  # another file of the same name
-                before = NOTHING_REPLAYED
+            if file.seek(0, os.SEEK_END) < before.offset:  # the file was replaced by a shorter one
+                before = START_OF_JOURNAL
             lines = [*read_complete_lines(file, before.offset)]
         rollout = replay(_decode_entries(line for line, _ in lines), before.rollout)
-        _replayed[self.path] = _Replayed(rollout, lines[-1][1] if lines else before.offset)
+        _replay_cache[self.path] = _ReplayPosition(rollout, lines[-1][1] if lines else before.offset)
         return rollout
 
 
@@ -115,10 +115,10 @@ def find_active_journal(folder: Path) -> Journal | None:
 
 
 def check_no_active_rollout(folder: Path) -> None:
-    """Check that no rollout is running on a stack.
+    """Raise an error if a rollout is running on a stack.
 
     Raises:
-        MarqueeError: one is running.
+        MarqueeError: a rollout is running.
     """
     if journal := find_active_journal(folder):
         raise MarqueeError(
@@ -131,9 +131,9 @@ def create_journal(folder: Path, name: str, **fields: Any) -> Journal:
     """Start a rollout by creating its journal.
 
     Args:
-        folder: of the stack.
-        name: of the rollout; names must sort by the start of their rollouts.
-        **fields: of the first entry.
+        folder: folder of the stack.
+        name: name of the rollout; sorting names must sort rollouts by their start.
+        **fields: fields of the first entry.
 
     Raises:
         MarqueeError: another rollout is running or is being started.
@@ -149,7 +149,7 @@ def exclusive_lock(path: Path, error_message: str) -> Iterator[None]:
     """Hold a lock file within a `with` block.
 
     Raises:
-        MarqueeError: another process holds the lock; it has the given message.
+        MarqueeError: another process holds the lock; the message is `error_message`.
     """
     try:
         descriptor = acquire_lock(path, wait=False)
@@ -166,7 +166,7 @@ def _encode_entry(entry: str, **fields: Any) -> bytes:
 
 
 def _decode_entries(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return the entries, without lines that are not entries (torn by a killed process)."""
+    """Decode entries; skip lines that are not entries, such as a line torn by a killed process."""
     entries = []
     for line in lines:
         try:

@@ -18,31 +18,32 @@ from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap, RolloutConditions
 from marquee.rollout.state import Rollout
 from pipelines.rollout import observer_checkpoint
-from pipelines.rollout.policy_config import build_cohort, build_policy
-from service.gateway.config import GatewayConfig
+from pipelines.rollout.params_conversion import build_cohort, build_policy
 from service.gateway.failure_log import FailureLog
+from service.gateway.haproxy_config import GatewayConfig
 from service.gateway.traffic_split import ServerState, query_servers
 from service.stack.pid_files import count_starts
 from service.stack.stack_config import CANARY, StackConfig
-from service.telemetry import EventTail, read_until_error
+from service.telemetry import EventTail, yield_until_os_error
 
-# After a longer gap between two observations, such as a restart of the controller, it is unknown what
-# happened meanwhile.
+# After a longer gap between two observations, for example a restart of the controller, the canary counts as
+# unavailable during the gap unless the gateways show that it was up.
 MAX_OBSERVATION_GAP_S = 5.0
 EVENTS_PER_BATCH = 2_000
-# Time to read events in one observation. After a restart there may be hours of them, and an alarm must not
-# wait until all are read.
+# Time limit for reading events in one observation. After a restart there may be hours of events, and an alarm
+# must not wait until all of them have been read.
 MAX_READING_S = 2.0
-MAX_OUTAGE_SHARE = 0.5  # of a step; with a longer outage, the step is not evidence of anything
+MIN_STEP_S = 1e-9  # avoids division by zero
+MAX_OUTAGE_SHARE = 0.5  # of a step; after longer outages, the data of the step is not conclusive
 CHECKPOINT_FILE = "checkpoint"
 MIN_CHECKPOINT_INTERVAL_S = 30.0
-MIN_CHECKPOINT_INTERVAL_RATIO = 20  # to the time that it took to write the previous checkpoint
+MIN_CHECKPOINT_INTERVAL_RATIO = 20  # of the interval to the time it took to write the previous checkpoint
 log = logging.getLogger("controller")
 
 
 @dataclass
 class ObserverCounts:
-    """Counts of a rollout, and how far its events have been read; saved as a checkpoint."""
+    """Counts of a rollout, and the positions up to which its events have been read; saved as a checkpoint."""
 
     accumulator: EvidenceAccumulator
     cohort: Cohort
@@ -53,10 +54,10 @@ class ObserverCounts:
     processed_until: float = 0.0  # UTC seconds; all earlier events are in the counts
 
 
-def make_empty_counts(
+def build_empty_counts(
     stack: StackConfig, rollout: Rollout, params: CanaryParams, popularity: Mapping[str, float]
 ) -> ObserverCounts:
-    """Return the counts of a rollout before any event was read."""
+    """Return the counts of a rollout before any event is read."""
     accumulator = EvidenceAccumulator(build_policy(params))
     return ObserverCounts(
         accumulator,
@@ -69,8 +70,8 @@ def make_empty_counts(
 class RolloutObserver:
     """Observer of one rollout since its start.
 
-    Counts are saved in a checkpoint from time to time. After a restart of the controller, events since then
-    are read again in order of time, a part of them in each observation.
+    Counts are saved in a checkpoint at intervals. After a restart of the controller, events since then are
+    read again in chronological order, some of them in each observation.
     """
 
     def __init__(
@@ -82,22 +83,22 @@ class RolloutObserver:
         last_observed_at: float,
         *,
         query_servers: Callable[[Path, GatewayConfig], list[ServerState] | None] = query_servers,
-        make_counts: Callable[[], ObserverCounts] | None = None,
+        build_counts: Callable[[], ObserverCounts] | None = None,
         clock: Callable[[], float] = time.monotonic,
         events_per_batch: int = EVENTS_PER_BATCH,
     ) -> None:
         """Start from the checkpoint or, without one, from the beginning of the rollout.
 
         Args:
-            stack: on which the rollout is running.
-            rollout: to observe.
-            params: of the rollout.
+            stack: stack on which the rollout is running.
+            rollout: rollout to observe.
+            params: parameters of the rollout.
             popularity: share of all ratings by item.
             last_observed_at: time of the last observation by any controller, in UTC seconds.
-            query_servers: returns the state of all replicas at a gateway.
-            make_counts: returns empty counts whose events are read from the beginning; by default those of
-                `make_empty_counts`.
-            clock: monotonic time in seconds.
+            query_servers: returns the state of all replicas as seen by a gateway.
+            build_counts: returns empty counts whose events are read from the beginning; by default those of
+                `build_empty_counts`.
+            clock: returns monotonic time in seconds.
             events_per_batch: number of events that are processed at once.
         """
         self.policy = build_policy(params)
@@ -105,10 +106,10 @@ class RolloutObserver:
         self._rollout_name = rollout.name
         self._last_observed_at = last_observed_at
         self._query_servers = query_servers
-        self._make_counts = make_counts or partial(make_empty_counts, stack, rollout, params, popularity)
+        self._build_counts = build_counts or partial(build_empty_counts, stack, rollout, params, popularity)
         self._clock = clock
         self._events_per_batch = events_per_batch
-        self._responses: list[list[ServerState]] = []  # of the gateways that responded last time
+        self._responses: list[list[ServerState]] = []  # of the gateways that responded to the last query
         self._unhealthy_seconds = 0.0  # in a row, without a healthy replica of the canary
         self._checkpoint_file = stack.folder / CHECKPOINT_FILE
         self._checkpoint_saved_at, self._checkpoint_duration_s = clock(), 0.0
@@ -119,28 +120,28 @@ class RolloutObserver:
 
     def _reset_counts(self) -> None:
         """Discard all counts, so that all events are read again."""
-        self._counts = self._make_counts()
+        self._counts = self._build_counts()
         self._unprocessed: Iterator[Event | Failure] | None = None  # events that are being read
         self._read_errors: list[str] = []
 
     @property
     def quality_metrics(self) -> dict[str, float]:
-        """Mean outcomes, quality difference with its interval, and list counts; unknown ones are missing."""
+        """Mean outcomes, quality difference with interval, and list counts; unknown values are omitted."""
         accumulator = self._counts.accumulator
-        means, quality = accumulator.mean_outcomes, accumulator.quality
+        means, quality = accumulator.mean_outcomes, accumulator.quality_interval
         metrics = {"mean_stable": means.stable, "mean_canary": means.canary}
         metrics |= {"estimate": quality.estimate, "low": quality.low, "high": quality.high}
         metrics |= {f"lists_{arm}": count for arm, count in self._counts.cohort.list_counts.items()}
         return drop_non_finite({name: float(value) for name, value in metrics.items()})
 
-    def find_outage_start(self, now: float) -> float | None:
-        """Query the gateways for the canary's replicas.
+    def query_outage_start(self, now: float) -> float | None:
+        """Query the gateways for the canary's replicas, and update how long the canary has been unhealthy.
 
-        After a gap in the observation, replicas must have been up during the whole gap.
+        After a gap between observations, a replica must have been up during the whole gap.
 
         Returns:
             The time of the previous observation if the canary may have been unavailable since then; None if
-            all gateways that respond had a replica of it.
+            all gateways that respond report a healthy replica of it.
         """
         previous, self._last_observed_at = self._last_observed_at, now
         elapsed = now - previous
@@ -157,11 +158,11 @@ class RolloutObserver:
         return None if is_available else previous
 
     def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
-        """Read new events and return the evidence; call `find_outage_start` first."""
+        """Read new events and return the evidence; call `query_outage_start` first."""
         gaps = self._update_counts(rollout, now)
         if not self._responses:
             gaps.append(EvidenceGap(ReasonCode.GATEWAY_UNRESPONSIVE, "no gateway responds"))
-        if outage_share(rollout, now) > MAX_OUTAGE_SHARE:
+        if compute_step_outage_share(rollout, now) > MAX_OUTAGE_SHARE:
             message = "the canary was unavailable during most of this step"
             gaps.append(EvidenceGap(ReasonCode.CANARY_OUTAGE, message))
         return self._counts.accumulator.evidence(
@@ -169,7 +170,7 @@ class RolloutObserver:
                 step=max(rollout.step, 0),
                 step_seconds=now - rollout.step_started_at,
                 rollout_seconds=now - rollout.started_at,
-                data_age_seconds=self._counts.cohort.data_ages(now),
+                data_age_seconds=self._counts.cohort.seconds_since_last_response(now),
                 restarts=self._count_restarts(since=rollout.step_started_at),
                 unhealthy_seconds=self._unhealthy_seconds,
                 gaps=gaps,
@@ -181,10 +182,10 @@ class RolloutObserver:
         return sum(count_starts(self._stack.folder, replica.name, since) for replica in replicas)
 
     def _update_counts(self, rollout: Rollout, now: float) -> list[EvidenceGap]:
-        """Process changes of the allocation and new events; return what could not be read or computed.
+        """Process changes of the allocation and new events; return a gap for everything that failed.
 
-        A source that cannot be read does not disable alarms that rest on other sources. If processing itself
-        fails, an event may have been counted in part, so all events are read again.
+        A source that cannot be read does not disable alarms that use other sources. If processing itself
+        fails, some events may have been counted incompletely, so all events are read again.
         """
         try:
             self._update_steps(rollout)
@@ -192,7 +193,7 @@ class RolloutObserver:
         except Exception as error:  # a defect here must not stop the controller, and with it all alarms
             log.exception("processing events failed; all events are read again")
             self._reset_counts()
-            return [EvidenceGap.metric_failed(f"{type(error).__name__}: {error}")]
+            return [EvidenceGap.for_failed_metric(f"{type(error).__name__}: {error}")]
 
     def _update_steps(self, rollout: Rollout) -> None:
         """Pass outages, new allocations and their confirmations to the cohort."""
@@ -226,14 +227,17 @@ class RolloutObserver:
             *(tail.poll() for tail in self._counts.event_tails),
             *(failure_log.poll() for failure_log in self._counts.failure_logs),
         ]
-        readable = [read_until_error(source, self._read_errors) for source in sources]
+        readable = [yield_until_os_error(source, self._read_errors) for source in sources]
         return merge(*readable, key=lambda event: event.time)
 
     def _source_gaps(self) -> list[EvidenceGap]:
-        return [EvidenceGap.metric_failed(error) for error in self._read_errors]
+        return [EvidenceGap.for_failed_metric(error) for error in self._read_errors]
 
     def _latest_server_time(self, batch: Sequence[Event | Failure]) -> float:
-        """Return the time up to which events have been read. Feedback has the time of a client's clock."""
+        """Return the time up to which events have been read.
+
+        Feedback is ignored, because its time comes from a client's clock.
+        """
         times = [event.time for event in batch if not isinstance(event, Feedback)]
         return max([self._counts.processed_until, *times])
 
@@ -259,17 +263,17 @@ class RolloutObserver:
         self._checkpoint_duration_s = self._checkpoint_saved_at - start
 
 
-def outage_share(rollout: Rollout, now: float) -> float:
-    """Return the share of the present step during which the canary was unavailable."""
+def compute_step_outage_share(rollout: Rollout, now: float) -> float:
+    """Return the share of the current step during which the canary was unavailable."""
     start = rollout.step_started_at
     outage_seconds = sum(
         max(min(outage.end, now) - max(outage.start, start), 0.0) for outage in rollout.outages
     )
-    return outage_seconds / max(now - start, 1e-9)
+    return outage_seconds / max(now - start, MIN_STEP_S)
 
 
 def has_healthy_canary(servers: Iterable[ServerState], *, min_seconds_up: float = 0.0) -> bool:
-    """Return True if a replica of the canary is up and has been for at least that time."""
+    """Return True if a replica of the canary is up and has been up for at least `min_seconds_up`."""
     return any(
         server.is_up
         and server.backend == CANARY

@@ -1,6 +1,6 @@
 """Checkpoint: counts of an observer on disk, so that a restarted controller need not read all events again.
 
-A checkpoint only saves time, since the journal and the events contain everything. It is ignored if it is
+A checkpoint only saves time: the same counts follow from the journal and the events. It is ignored if it is
 damaged, or if it belongs to another rollout or was written by other code.
 """
 
@@ -20,13 +20,13 @@ from marquee.files.atomic_write import write_atomically
 
 PACKAGES = (experiments, marquee, pipelines, service)
 DIGEST_BYTES = 32
-# A checkpoint is written only if this many times its size is free: it must not be what fills the disk.
+# A checkpoint is written only if this many times its size is free, so that it never fills the disk.
 MIN_FREE_SPACE_RATIO = 4
 log = logging.getLogger("controller")
 
 
 def save(path: Path, rollout_name: str, counts: object) -> None:
-    """Write a checkpoint atomically; log a warning if that is not possible."""
+    """Write a checkpoint atomically, or log a warning if it cannot be written."""
     body = _header(rollout_name) + pickle.dumps(counts)
     try:
         if shutil.disk_usage(path.parent).free < MIN_FREE_SPACE_RATIO * len(body):
@@ -38,7 +38,7 @@ def save(path: Path, rollout_name: str, counts: object) -> None:
 
 
 def load(path: Path, rollout_name: str) -> object | None:
-    """Return the counts in a checkpoint, or None if there is no valid one of this code and rollout."""
+    """Return the counts in a checkpoint, or None without a valid checkpoint of this rollout and this code."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -68,5 +68,5 @@ def _digest_code() -> str:
     return digest.hexdigest()
 
 
-# Computed on import: later, the files on disk may be those of another version than the running code.
+# Computed on import: later, the files on disk may belong to another version than the running code.
 CODE_DIGEST = _digest_code()

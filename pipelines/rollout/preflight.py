@@ -1,8 +1,8 @@
 """Preflight checks of a rollout: the alarm self-test, and a test of the gateways' failure logs.
 
-The self-test feeds each alarm a canary that is as bad as possible, with the code and the parameters of the
-rollout. The second test sends a request that must fail through each gateway, and looks for it in the failure
-log.
+The self-test simulates the worst possible canary for each alarm, with the code and the parameters of the
+rollout. The second test sends requests that must fail to the gateways, and looks for them in the failure
+logs.
 """
 
 import http.client
@@ -18,15 +18,16 @@ from marquee.rollout.decision_types import Action
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
 from marquee.rollout.guardrail_baseline import MIN_MINUTES
 from marquee.rollout.policy import PromotionPolicy, decide
-from pipelines.rollout.policy_config import build_policy
-from service.gateway.config import API_KEY_FILE, PROBE_PATH
+from pipelines.rollout.params_conversion import build_policy
+from service.gateway.api_keys import API_KEY_FILE
 from service.gateway.failure_log import FailureLog
+from service.gateway.haproxy_config import PROBE_PATH
 from service.stack.stack_config import StackConfig
 
-MAX_CANARY_USERS = 10_000  # within which every alarm must go off
+MAX_CANARY_USERS = 10_000  # every alarm must go off within this number of users
 USERS_PER_BATCH = 10
-# List metrics are compared as means of many users. An alarm that is silent after this many times
-# `min_list_users` stays silent.
+# List metrics are compared by their means over many users. An alarm that has not gone off after this many
+# times `min_list_users` never will.
 MAX_LIST_USERS_RATIO = 20
 MAX_PROBES = 200  # requests until every gateway has received one
 PROBE_TIMEOUT_S = 2
@@ -40,15 +41,15 @@ def run_preflight(stack: StackConfig, params: CanaryParams) -> Iterator[str]:
     """Run all checks; yield a line for each one that passes.
 
     Raises:
-        MarqueeError: an alarm does not go off, or a failure is missing in the log of a gateway.
+        MarqueeError: an alarm does not go off, or a failure is missing from the log of a gateway.
     """
     yield from _test_alarms(build_policy(params))
     _check_failure_logs(stack)
-    yield f"failure logs: a failed request appears in all {len(stack.gateways)}"
+    yield f"failure logs: all {len(stack.gateways)} gateways logged a failed request"
 
 
 def _test_alarms(policy: PromotionPolicy) -> Iterator[str]:
-    """Test every alarm with two arms, then every guardrail metric in the last step."""
+    """Test every alarm in the first step, then the alarm of every guardrail metric in the last step."""
     for name in (*GUARDRAIL_METRICS, *LIST_METRICS, "sample_ratio_mismatch", "quality"):
         n_users = count_users_until_alarm(policy, name)
         if n_users is None:
@@ -69,10 +70,10 @@ def _test_alarms(policy: PromotionPolicy) -> Iterator[str]:
 
 
 def count_users_until_alarm(policy: PromotionPolicy, name: str) -> int | None:
-    """Return after how many users the worst possible canary is rolled back in the first step.
+    """Return the number of users after which the worst possible canary is rolled back in the first step.
 
     Args:
-        policy: to test.
+        policy: policy to test.
         name: a guardrail metric, a list metric, `sample_ratio_mismatch` or `quality`.
 
     Returns:
@@ -90,13 +91,13 @@ def count_users_until_alarm(policy: PromotionPolicy, name: str) -> int | None:
 
 
 def _record_bad_batch(accumulator: EvidenceAccumulator, name: str, allocation: float) -> None:
-    """Record a batch of canary users, all of them affected, and the stable users that belong to it."""
+    """Record a batch of affected canary users, with unaffected stable users as the allocation implies."""
     n_canary, n_stable = USERS_PER_BATCH, max(1, round(USERS_PER_BATCH * (1 - allocation) / allocation))
     bad_values = np.linspace(0.9, 1.0, n_canary)
     if name in GUARDRAIL_METRICS:
-        accumulator.record_guardrail_events(name, n_canary, n_canary, allocation)
+        accumulator.record_affected_users(name, n_canary, n_canary, allocation)
     elif name == "sample_ratio_mismatch":
-        accumulator.record_users(n_canary, n_canary, allocation)
+        accumulator.record_entering_users(n_canary, n_canary, allocation)
     elif name == "quality":
         accumulator.record_outcomes(-bad_values, np.linspace(0.2, 0.4, n_stable), allocation)
     else:
@@ -104,18 +105,18 @@ def _record_bad_batch(accumulator: EvidenceAccumulator, name: str, allocation: f
 
 
 def count_users_until_last_step_alarm(policy: PromotionPolicy, name: str) -> int | None:
-    """Return after how many users a guardrail metric's alarm goes off in the last step.
+    """Return the number of users after which a guardrail metric's alarm goes off in the last step.
 
-    All users are affected there, and none were before.
+    No users are affected before the last step, and all users are affected in it.
 
     Returns:
         Number of users, or None if the alarm does not go off.
     """
     accumulator = EvidenceAccumulator(policy)
     for _ in range(MIN_MINUTES):
-        accumulator.record_two_arm_minute(MAX_CANARY_USERS // MIN_MINUTES, {})
+        accumulator.add_minute_to_baseline(MAX_CANARY_USERS // MIN_MINUTES, {})
     for n_users in range(USERS_PER_BATCH, MAX_CANARY_USERS + 1, USERS_PER_BATCH):
-        accumulator.record_single_arm_minute(USERS_PER_BATCH, {name: USERS_PER_BATCH})
+        accumulator.compare_minute_with_baseline(USERS_PER_BATCH, {name: USERS_PER_BATCH})
         if accumulator.evidence(CONDITIONS).guardrails[name].is_alarm:
             return n_users
     return None
@@ -125,14 +126,15 @@ def _check_failure_logs(stack: StackConfig) -> None:
     """Send requests that fail until each gateway has logged one.
 
     Raises:
-        MarqueeError: the gateways do not respond, or the log of one does not contain a failure.
+        MarqueeError: the gateways do not respond, or a failure is missing from the log of a gateway.
     """
     logs = {
         gateway.name: FailureLog(gateway.failure_log_path(stack.folder), stack.slow_ms)
         for gateway in stack.gateways
     }
     for failure_log in logs.values():
-        list(failure_log.poll())  # skip earlier failures
+        for _ in failure_log.poll():  # skip earlier failures
+            pass
     for _ in range(MAX_PROBES):
         _send_probe(stack)
         logs = _logs_without_error(logs)
@@ -142,7 +144,7 @@ def _check_failure_logs(stack: StackConfig) -> None:
     logs = _logs_without_error(logs)
     if logs:
         raise MarqueeError(
-            f"a failed request is missing in the failure log of {', '.join(sorted(logs))}, so errors would "
+            f"a failed request is missing from the failure log of {', '.join(sorted(logs))}, so errors would "
             f"not raise an alarm; see {stack.folder / 'logs'}"
         )
 
@@ -161,7 +163,7 @@ def _send_probe(stack: StackConfig) -> None:
 
 
 def _logs_without_error(logs: Mapping[str, FailureLog]) -> dict[str, FailureLog]:
-    """Return the failure logs to which no error was added since the last call, by gateway."""
+    """Poll the failure logs; return those to which no error was added since the last poll, by gateway."""
     return {
         name: failure_log
         for name, failure_log in logs.items()

@@ -1,7 +1,7 @@
 """Reporter: writes the status file, and logs rollouts to MLflow.
 
-The rollout never waits for either. Errors are logged, and an outcome that MLflow did not accept is recorded
-later.
+A failure of either never stops the rollout: it is logged, and an outcome that MLflow did not accept is
+recorded later.
 """
 
 import logging
@@ -18,12 +18,12 @@ from marquee.rollout.decision_types import Decision, ReasonCode
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.state import Rollout, RolloutOutcome
 from pipelines.rollout.journal import Journal, list_journals
-from pipelines.rollout.status import make_status, read_status, write_status
+from pipelines.rollout.status import build_status, read_status, write_status
 
-METRICS_INTERVAL_S = 5.0  # between metrics in MLflow
+METRICS_INTERVAL_S = 5.0  # between two uploads of metrics to MLflow
 RECORD_TIMEOUT_S = 10.0  # for MLflow to accept an outcome
 RETRY_INTERVAL_S = 60.0  # between attempts to record outcomes
-MAX_RETRIED_ROLLOUTS = 20  # the latest ones
+MAX_RETRIED_ROLLOUTS = 20  # only the latest rollouts are retried
 log = logging.getLogger("controller")
 
 
@@ -54,11 +54,11 @@ class RolloutReporter:
         record_timeout_s: float = RECORD_TIMEOUT_S,
         retry_interval_s: float = RETRY_INTERVAL_S,
     ) -> None:
-        """Create a reporter that has not reported anything.
+        """Create a reporter.
 
         Args:
-            folder: of the stack.
-            open_run: opens the MLflow run with an id.
+            folder: folder of the stack.
+            open_run: opens the MLflow run with the given id.
             record_timeout_s: seconds for MLflow to accept an outcome.
             retry_interval_s: seconds between attempts to record outcomes.
         """
@@ -82,7 +82,7 @@ class RolloutReporter:
     ) -> None:
         """Write the status file and, every few seconds, log metrics to MLflow."""
         try:
-            write_status(self._folder, make_status(rollout, evidence, decision, metrics, now))
+            write_status(self._folder, build_status(rollout, evidence, decision, metrics, now))
         except OSError as error:
             log.error("cannot write the status file: %s", error)  # noqa: TRY400 - one line, no traceback
         is_due = now >= self._metrics_logged_at + METRICS_INTERVAL_S
@@ -98,7 +98,7 @@ class RolloutReporter:
             log.error("cannot log metrics to MLflow: %s", error)  # noqa: TRY400
 
     def record_outcome(self, journal: Journal) -> None:
-        """Record outcome, reason, journal and figure in MLflow, unless that is done already."""
+        """Record outcome, reason, journal and figure in MLflow, unless that has been done already."""
         rollout = journal.read_rollout()
         run_id, outcome = rollout.run_id, rollout.outcome
         if run_id is None or outcome is None or rollout.is_recorded:
@@ -133,8 +133,8 @@ class RolloutReporter:
                 log.warning("skipping an outcome: %s", error)
 
 
-def last_observation_time(folder: Path, rollout: Rollout) -> float:
-    """Return when a controller last observed a rollout, in UTC seconds; if unknown, when its step started."""
+def read_last_observation_time(folder: Path, rollout: Rollout) -> float:
+    """Return when a controller last observed a rollout, in UTC seconds; if unknown, the start of the step."""
     status = read_status(folder, rollout.name)
     return rollout.step_started_at if status is None else status.time
 
@@ -144,7 +144,7 @@ def _is_idle(future: Future[None] | None) -> bool:
 
 
 def _evidence_metrics(rollout: Rollout, evidence: Evidence) -> dict[str, float]:
-    """Return the metrics that MLflow records over time, by key."""
+    """Return the metrics that are logged to MLflow during the rollout, by key."""
     metrics = {
         "allocation": rollout.allocation,
         "p_sample_ratio_mismatch": evidence.sample_ratio_mismatch.p,

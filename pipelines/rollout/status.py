@@ -17,7 +17,7 @@ STATUS_FILE = "rollout.json"
 
 
 class _StatusModel(BaseModel):
-    """Part of the status file; a value of None is unknown."""
+    """Part of the status file; None means unknown."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,7 +46,7 @@ class IntervalStatus(_StatusModel):
 
     @classmethod
     def from_interval(cls, interval: ConfidenceInterval) -> "IntervalStatus":
-        """Return the status of an interval; an infinite bound is unknown."""
+        """Return the status of an interval; an infinite bound becomes None."""
         return cls(
             estimate=finite_or_none(interval.estimate),
             low=finite_or_none(interval.low),
@@ -91,7 +91,7 @@ class RolloutStatus(_StatusModel):
     metrics: Mapping[str, float]
 
 
-def make_status(
+def build_status(
     rollout: Rollout, evidence: Evidence, decision: Decision, metrics: Mapping[str, float], now: float
 ) -> RolloutStatus:
     """Return the status after an observation."""
@@ -123,7 +123,7 @@ def make_status(
 def write_status(folder: Path, status: RolloutStatus) -> None:
     """Write the status file of a stack.
 
-    It is not synced: it is written twice a second, and a slow disk must not delay decisions.
+    The file is not synced: it is written twice a second, and a slow disk must not delay decisions.
 
     Raises:
         OSError: the file cannot be written.
@@ -132,7 +132,7 @@ def write_status(folder: Path, status: RolloutStatus) -> None:
 
 
 def read_status(folder: Path, rollout_name: str) -> RolloutStatus | None:
-    """Return the status of a rollout, or None without a status file of this rollout and this version."""
+    """Return the status of a rollout, or None if there is no status file of this rollout and file version."""
     try:
         status = RolloutStatus.model_validate_json((folder / STATUS_FILE).read_bytes())
     except (OSError, ValidationError):

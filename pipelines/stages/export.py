@@ -5,8 +5,8 @@ from importlib.metadata import version
 import pandas as pd
 
 from experiments.config import Params
-from marquee.algorithms.export import build_model_arrays
-from marquee.algorithms.state import load_state
+from marquee.algorithms.persistence import load_fitted_algorithm
+from marquee.algorithms.serving_arrays import build_model_arrays
 from marquee.algorithms.trainset import build_trainset
 from marquee.interactions.columns import GENRES, ITEM, TITLE
 from marquee.interactions.matrix import InteractionMatrix
@@ -21,9 +21,9 @@ LIBRARIES = ("numpy", "scikit-surprise")  # whose versions the manifest records
 
 
 def export(params: Params) -> None:
-    """Write models/fitted_model."""
+    """Write models/fitted_model: the arrays to serve and the manifest."""
     trainset = build_trainset(pd.read_parquet(TRAIN), read_rating_scale())
-    algorithm, header = load_state(ALGORITHM_STATE, trainset)
+    algorithm, header = load_fitted_algorithm(ALGORITHM_STATE, trainset)
     noise = read_json(EVALUATION)["winner"]["rmse"] ** 2
     arrays = build_model_arrays(
         algorithm,
@@ -37,7 +37,7 @@ def export(params: Params) -> None:
 
 
 def _read_titles_and_genres(matrix: InteractionMatrix) -> tuple[StringTable, StringTable]:
-    """Return titles and genres of all items by inner id; the title of an item without one is its id."""
+    """Return titles and genres of all items by inner id; an item without a title gets its id as title."""
     items = pd.read_parquet(ITEMS).set_index(ITEM).reindex(list(matrix.item_ids))
     titles = items[TITLE].where(items[TITLE].notna(), items.index.to_series())
     genres = items[GENRES].fillna("")
@@ -45,7 +45,7 @@ def _read_titles_and_genres(matrix: InteractionMatrix) -> tuple[StringTable, Str
 
 
 def _build_manifest_fields(header: dict[str, object]) -> dict[str, object]:
-    """Return the fields of the manifest that state the origin of the model."""
+    """Return the manifest fields on the origin of the model."""
     data, winner = read_data_version(), read_json(EVALUATION)["winner"]
     return {
         "algorithm": header["algorithm"],

@@ -1,4 +1,4 @@
-"""Fetch the data source into data/raw and compute its digest."""
+"""Fetch the files of the data source into data/raw and compute their digest."""
 
 from dataclasses import asdict
 
@@ -11,7 +11,7 @@ from pipelines.support.stage_runner import run_stage
 
 
 def fetch(params: Params) -> None:
-    """Write data/raw and data/source.json, which names its files and their digests."""
+    """Write data/raw and data/source.json, which lists the files with their digests."""
     fetched = fetch_source(params.data, params.seed, RAW)
     files = list_raw_files(RAW)
     write_json(

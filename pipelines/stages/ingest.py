@@ -1,10 +1,10 @@
-"""Ingest the raw files as tables of ratings and items, with every row and its line number."""
+"""Ingest the raw files: convert them to Parquet tables of ratings and items, with line numbers of ratings."""
 
 import pyarrow.parquet as pq
 
 from experiments.config import Params
-from experiments.datasets.items import items_from_ratings, read_items
-from experiments.datasets.readers import choose_table_formats, read_ratings
+from experiments.datasets.items_table import items_from_ratings, read_items
+from experiments.datasets.ratings_reader import choose_table_formats, read_ratings
 from pipelines.support.json_files import read_json
 from pipelines.support.paths import INGESTED_ITEMS, INGESTED_RATINGS, RAW, SOURCE
 from pipelines.support.stage_runner import run_stage

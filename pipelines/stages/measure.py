@@ -8,12 +8,12 @@ from rich.progress import track
 
 from experiments.config import Params
 from experiments.evaluation.candidate_evaluation import EvaluationContext, evaluate_candidate
-from experiments.evaluation.candidate_record import CandidateMetrics, best_trials
+from experiments.evaluation.candidate_record import CandidateMetrics, best_trial_per_candidate
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.evaluation.leakage import SplitPair, compare_rankings
 from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.search.trials import Trial
-from experiments.selection.rule import choose, needs_evaluation
+from experiments.selection.rule import choose, selection_needs_evaluation
 from experiments.selection.search_results import SearchResults
 from marquee.errors import DataError
 from marquee.files.atomic_write import write_json
@@ -25,30 +25,30 @@ from pipelines.support.stage_results import read_trials, save_costs
 from pipelines.support.stage_runner import run_stage
 
 
-def measure(params: Params) -> None:
+def measure_candidates(params: Params) -> None:
     """Write results/candidate_metrics.json and save the costs."""
     context = _build_context(params)
-    context.check()
+    context.require_relevant_items()
     trials = _select_trials(read_trials(params), params)
     console = get_console()
-    measured = [
+    candidates = [
         evaluate_candidate(trial, context)
         for trial in track(trials, "measuring", console=console, transient=True)
     ]
-    for candidate in measured:
+    for candidate in candidates:
         if candidate.failure:
             console.print(f"[red]not measured[/] {candidate.algorithm}: {candidate.failure}")
-    save_costs(MEASURED_COSTS, {candidate.trial: candidate.cost for candidate in measured})
-    write_json(CANDIDATE_METRICS, _build_record(context, measured))
+    save_costs(MEASURED_COSTS, {candidate.trial: candidate.cost for candidate in candidates})
+    write_json(CANDIDATE_METRICS, _build_record(context, candidates))
 
 
 def _select_trials(trials: list[Trial], params: Params) -> list[Trial]:
-    """Return the best trial of each candidate, and the winner.
+    """Return the best trial of each candidate, and the winner if it is known already.
 
-    If the selection rule needs more than the errors, the winner is not known yet; it is then one of them.
+    A selection rule that needs the metrics measured here can only choose among the best trials.
     """
-    best = best_trials(trials, params.search.metric)
-    if not needs_evaluation(params.select):
+    best = best_trial_per_candidate(trials, params.search.metric)
+    if not selection_needs_evaluation(params.select):
         winner = choose(SearchResults(trials, metric=params.search.metric), params.select).winner
         if winner not in best:
             best.append(winner)
@@ -57,9 +57,11 @@ def _select_trials(trials: list[Trial], params: Params) -> list[Trial]:
 
 def _build_context(params: Params) -> EvaluationContext:
     source = FoldSource(TRAIN, FOLDS, params.split.folds, read_rating_scale())
-    protocol = EvaluationProtocol.of(params.measure.top_n, params.measure.relevance_threshold, source.scale)
+    protocol = EvaluationProtocol.from_params(
+        params.measure.top_n, params.measure.relevance_threshold, source.scale
+    )
     return EvaluationContext(
-        source.load(),
+        source.load_folds(),
         _build_split_pair(params, source, protocol),
         protocol,
         params.search.metric,
@@ -68,34 +70,36 @@ def _build_context(params: Params) -> EvaluationContext:
 
 
 def _build_split_pair(params: Params, source: FoldSource, protocol: EvaluationProtocol) -> SplitPair | None:
-    """Return the training set split at random and by time, or None if it cannot be split by time."""
+    """Return the training set split at random and by time, or None to skip measuring leakage."""
     if not params.measure.leakage:
         return None
     seed = seed_for(params.seed, "leakage")
     try:
         splits = SplitPair.from_ratings(pd.read_parquet(TRAIN), params.split.test_share, seed, source.scale)
-        splits.check(protocol)
+        splits.require_relevant_items(protocol)
     except DataError as error:
         get_console().print(f"[yellow]Leakage is not measured[/]: {error}")
         return None
     return splits
 
 
-def _build_record(context: EvaluationContext, measured: list[CandidateMetrics]) -> dict[str, object]:
+def _build_record(context: EvaluationContext, candidates: list[CandidateMetrics]) -> dict[str, object]:
     return {
         "n": context.protocol.n,
         "relevance_threshold": context.protocol.relevance_threshold,
         "metric": context.metric,
-        "candidates": [candidate.record() for candidate in measured],
-        "leakage": _compare_splits(context, measured),
+        "candidates": [candidate.to_record() for candidate in candidates],
+        "leakage": _compare_splits(context, candidates),
     }
 
 
-def _compare_splits(context: EvaluationContext, measured: list[CandidateMetrics]) -> dict[str, object] | None:
-    """Return the order of the candidates under both splits, by error and by NDCG."""
+def _compare_splits(
+    context: EvaluationContext, candidates: list[CandidateMetrics]
+) -> dict[str, object] | None:
+    """Return how the order of the candidates differs between the splits, by error and by NDCG."""
     if context.splits is None:
         return None
-    changes = {metric: compare_rankings(measured, metric) for metric in (context.metric, "ndcg")}
+    changes = {metric: compare_rankings(candidates, metric) for metric in (context.metric, "ndcg")}
     return {
         "cutoff": datetime.fromtimestamp(context.splits.cutoff, UTC).isoformat(),
         "order": {metric: asdict(change) for metric, change in changes.items() if change},
@@ -103,4 +107,4 @@ def _compare_splits(context: EvaluationContext, measured: list[CandidateMetrics]
 
 
 if __name__ == "__main__":
-    run_stage(measure, "measure")
+    run_stage(measure_candidates, "measure")

@@ -13,7 +13,7 @@ from pipelines.support.stage_runner import run_stage
 
 
 def package(params: Params) -> None:
-    """Write models/bento.json and, outside the stage's outputs, the tag and version of the Bento."""
+    """Write models/bento.json and, in a file that is not a stage output, the Bento's tag and version."""
     model = load_model(FITTED_MODEL)
     version = find_version(params.registration.model, model.digest)
     if version is None:

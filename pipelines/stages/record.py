@@ -1,7 +1,7 @@
 """Record the results of the pipeline in MLflow: the winner and the reason, test scores, version, Bento.
 
-This is a separate stage at the end, because DVC skips earlier stages whose inputs did not change. Their
-results must be recorded with the new run all the same.
+Recording is a separate stage at the end, because DVC skips earlier stages whose inputs have not changed, but
+their results must be recorded with the new run too.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from experiments.tracking.model_registry import find_version
 from experiments.tracking.runs import ExperimentTracker
 from marquee.files.atomic_write import write_json
 from pipelines.support.json_files import read_json
+from pipelines.support.mlflow_search_run import find_or_create_search_run
 from pipelines.support.paths import (
     BENTO,
     EVALUATION,
@@ -27,7 +28,6 @@ from pipelines.support.paths import (
 )
 from pipelines.support.provenance import digest_search_results, get_code_tags, read_data_version
 from pipelines.support.search_report import write_search_report
-from pipelines.support.search_run import find_or_create_search_run
 from pipelines.support.stage_results import (
     load_costs,
     read_champion_score,
@@ -47,8 +47,8 @@ def record(params: Params) -> None:
         find_or_create_search_run(tracker), outcome, read_data_version(), get_code_tags()
     )
     results = read_search_results(params)
-    winner = results.by_number[read_json(SELECTION)["trial"]]
-    tracker.log(
+    winner = results.trials_by_number[read_json(SELECTION)["trial"]]
+    tracker.log_metrics_and_tags(
         run_id, metrics=_collect_metrics(winner, results), tags=_collect_tags(params, results, winner)
     )
     tracker.log_json(run_id, load_costs(params, MEASURED_COSTS), MEASURED_COSTS)
@@ -71,7 +71,7 @@ def record(params: Params) -> None:
 
 
 def _digest_outcome() -> str:
-    """Return a digest that is the same for pipeline runs with the same results."""
+    """Return a digest of the pipeline's results; runs with equal results have equal digests."""
     content = b"".join(path.read_bytes() for path in OUTCOME_FILES)
     return hashlib.sha256(content).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Register the exported model as a version in the model registry, once for equal content."""
+"""Register the exported model as a version in the model registry, unless it is registered already."""
 
 import json
 
@@ -8,9 +8,9 @@ from experiments.tracking.runs import ExperimentTracker
 from marquee.files.atomic_write import write_json
 from marquee.model.fitted_model import FittedModel, load_model
 from pipelines.support.console import get_console
+from pipelines.support.mlflow_search_run import find_or_create_search_run
 from pipelines.support.paths import FITTED_MODEL, REGISTERED_MODEL
 from pipelines.support.provenance import digest_search_results, get_git_commit, read_data_version
-from pipelines.support.search_run import find_or_create_search_run
 from pipelines.support.stage_runner import run_stage
 
 
@@ -27,7 +27,7 @@ def register(params: Params) -> None:
 
 
 def _build_tags(model: FittedModel) -> dict[str, str]:
-    """Return the origin of a version, and everything needed to train it again."""
+    """Return the tags of a version: its origin, and everything needed to train it again."""
     manifest, data = model.manifest, read_data_version()
     metrics = {name: f"{value:.6f}" for name, value in manifest.metrics.items()}
     return {

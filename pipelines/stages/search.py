@@ -8,7 +8,7 @@ from experiments.config import Params
 from experiments.search.run import delete_search_state, run_search
 from experiments.search.space import check_candidates
 from experiments.search.specification import SearchSpec
-from experiments.search.storage import check_storage
+from experiments.search.storage import check_storage_setting
 from experiments.search.trials import Trial, rank_trials, trial_to_record
 from experiments.search.worker_pool import preload_worker_imports
 from marquee.files.atomic_write import write_json
@@ -19,13 +19,13 @@ from pipelines.support.search_spec import build_search_spec
 from pipelines.support.stage_results import save_costs
 from pipelines.support.stage_runner import run_stage
 
-if TYPE_CHECKING:  # MLflow: every worker process imports this module, and needs no tracker
+if TYPE_CHECKING:  # every worker process imports this module, and must not import MLflow
     from experiments.tracking.runs import ExperimentTracker
 
 
 def search(params: Params) -> None:
-    """Write results/search.json, and log a run with one child run per trial to MLflow."""
-    check_storage(params.search.storage)
+    """Write results/search.json, and log a run with child runs for the trials to MLflow."""
+    check_storage_setting(params.search.storage)
     preload_worker_imports(params.search.candidates)  # in the background, while this process imports MLflow
     check_candidates(params.search)
     tracker = _open_tracker(params)
@@ -39,7 +39,7 @@ def search(params: Params) -> None:
     except BaseException as error:
         tracker.fail_run(run_id, f"{type(error).__name__}: {error}")
         raise
-    write_json(SEARCH, build_record(params, trials))
+    write_json(SEARCH, build_search_record(params, trials))
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
     _finish_run(tracker, run_id, params, trials)
     delete_search_state(spec)
@@ -72,12 +72,11 @@ def _run_with_progress(spec: SearchSpec) -> list[Trial]:
     with Progress(*columns, console=get_console(), transient=True) as progress:
         bar = progress.add_task("search")
 
-        def on_training(trials: list[Trial], done: int, known: int) -> None:
+        def on_training(trials: list[Trial], n_finished: int, max_trainings: int) -> None:
             nonlocal best
             best = min([best, *(trial.mean(metric) for trial in trials if trial.folds)])
-            progress.update(
-                bar, description=f"search, best {metric.upper()} {best:.4f}", completed=done, total=known
-            )
+            description = f"search, best {metric.upper()} {best:.4f}"
+            progress.update(bar, description=description, completed=n_finished, total=max_trainings)
             for trial in trials:
                 progress.print(_format_trial(trial, metric))
 
@@ -91,10 +90,10 @@ def _format_trial(trial: Trial, metric: str) -> str:
         return f"  [dim]pruned  {trial.label}: {trial.pruned}[/]"
     seconds = f"{trial.cost.fit_seconds:7.2f} s" if trial.cost else ""
     error = f"{trial.mean(metric):.4f} ± {trial.std(metric):.4f}"
-    return f"  {error} {seconds}  {trial.title} [dim]{trial.settings}[/]"
+    return f"  {error} {seconds}  {trial.algorithm_title} [dim]{trial.parameters_text}[/]"
 
 
-def build_record(params: Params, trials: list[Trial]) -> dict[str, object]:
+def build_search_record(params: Params, trials: list[Trial]) -> dict[str, object]:
     """Return the content of results/search.json."""
     return {
         "data_digest": read_data_version().digest,
@@ -105,12 +104,12 @@ def build_record(params: Params, trials: list[Trial]) -> dict[str, object]:
 
 
 def _finish_run(tracker: "ExperimentTracker", run_id: str, params: Params, trials: list[Trial]) -> None:
-    """Log the metrics of the best trial to the run of the search, for MLflow's comparison of searches."""
+    """Log the metrics of the best trial to the search run, so that MLflow can compare searches."""
     best, *_ = rank_trials(trials, params.search.metric)
     failed = sum(trial.failure is not None for trial in trials)
     pruned = sum(trial.pruned is not None for trial in trials)
     counts = {"n_trials": float(len(trials)), "n_failed": float(failed), "n_pruned": float(pruned)}
-    tracker.log(run_id, metrics={**best.metrics(), **counts}, tags={"best": best.label})
+    tracker.log_metrics_and_tags(run_id, metrics={**best.metrics(), **counts}, tags={"best": best.label})
     tracker.log_file(run_id, SEARCH)
     tracker.finish_search_run(run_id, digest_search_results())
 

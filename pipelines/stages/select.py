@@ -1,11 +1,11 @@
-"""Select the winner by the rule in params.yaml and explain the choice."""
+"""Select the winner by the rule in params.yaml, and explain the choice."""
 
 from math import isnan
 
 from experiments.config import Params
 from experiments.evaluation.candidate_record import ERRORS
 from experiments.search.trials import MEGABYTE, Trial
-from experiments.selection.explanation import explain
+from experiments.selection.explanation import explain_choice
 from experiments.selection.rule import Choice, choose
 from experiments.selection.search_results import SearchResults
 from marquee.files.atomic_write import write_json
@@ -21,7 +21,7 @@ def select(params: Params) -> None:
     """Write results/selection.json and results/headline.json, and print the reason."""
     results = read_search_results(params)
     choice = choose(results, params.select)
-    reason = explain(choice, results, params.select)
+    reason = explain_choice(choice, results, params.select)
     write_json(SELECTION, _build_record(choice, reason))
     write_json(HEADLINE, _build_headline(results, choice.winner))
     console = get_console()

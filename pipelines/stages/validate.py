@@ -1,4 +1,4 @@
-"""Validate the ingested tables: valid rows go to the later stages, the others to the quarantine."""
+"""Validate the ingested tables: valid rows go on to later stages, the others to the quarantine."""
 
 import logging
 import time
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.config import Params
-from experiments.datasets.items import complete_items
-from experiments.datasets.summary import summarize_ratings
+from experiments.datasets.items_table import clean_and_complete_items
+from experiments.datasets.ratings_summary import summarize_ratings
 from marquee.errors import DataValidationError
 from marquee.files.atomic_write import write_json
 from marquee.interactions.columns import ITEM, USER
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def validate(params: Params) -> None:
-    """Write the valid rows and the quarantine; only the quarantine if too many rows are invalid."""
+    """Write the valid rows and the quarantine; if the table is rejected, write the quarantine and fail."""
     scale = read_json(SOURCE)["scale"]
     limits = params.validation
     rules = ValidationRules((scale[0], scale[1]), limits.duplicates, limits.max_invalid_share, time.time())
@@ -41,8 +41,8 @@ def validate(params: Params) -> None:
     result = validate_ratings(rows, rules)
     result.quarantine.to_csv(QUARANTINE, index=False)
     if result.failure is not None:
-        raise DataValidationError(f"{result.failure}; see {QUARANTINE} for all of them")
-    _write_tables(result.ratings, complete_items(items, result.ratings[ITEM]))
+        raise DataValidationError(f"{result.failure}; {QUARANTINE} lists all of these rows")
+    _write_tables(result.ratings, clean_and_complete_items(items, result.ratings[ITEM]))
     write_json(VALIDATION, summarize_ratings(result, rules.scale))
     log.info(
         "%d ratings are valid, %d rows are in %s", len(result.ratings), len(result.quarantine), QUARANTINE
@@ -50,7 +50,7 @@ def validate(params: Params) -> None:
 
 
 def _read_ingested() -> pd.DataFrame:
-    """Return the ingested ratings, with text columns as categories, which need a tenth of the memory."""
+    """Read the ingested ratings, with text columns as categories, which need a tenth of the memory."""
     try:
         schema = pq.read_schema(INGESTED_RATINGS)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Building Bentos and finding those already built.
+"""Build Bentos, and find those already built.
 
-A Bento is one folder with the service's code, its locked requirements and a model. Its tag contains a digest
-of all three: equal content is built once, and clones that share a Bento store never overwrite each other's
-Bentos.
+A Bento is a folder with the service's code, its locked requirements, a model and its provenance. The Bento's
+tag contains a digest of all four: equal content is built once, and clones that share a Bento store never
+overwrite each other's Bentos.
 """
 
 import hashlib
@@ -25,9 +25,6 @@ from experiments.tracking.model_registry import (
     DIGEST_TAG,
     ModelVersion,
     download_model,
-    find_challenger,
-    find_champion,
-    get_version,
 )
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
@@ -38,35 +35,31 @@ from pipelines.support.paths import FITTED_MODEL, LAST_BENTO
 from pipelines.support.programs import run_program
 from service.stack.stack_config import Arm
 
-# Code in a Bento, as patterns of `matching_files`. Whole packages, because a list of modules would go stale.
+# Code in a Bento, as patterns of `matching_files`: whole packages, because a list of modules would go stale.
 INCLUDED_CODE = ("marquee/*.py", "marquee/files", "marquee/model", "marquee/rollout", "service")
-EXCLUDED_CODE = (
-    "service/gateway",
-    "service/stack",
-    "service/recommendation/shadow_replay.py",
-)  # not in a replica
+# Parts of these packages that a replica does not use.
+EXCLUDED_CODE = ("service/gateway", "service/stack", "service/recommendation/shadow_replay.py")
 REQUIREMENTS = Path("requirements/service.txt")
 PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
 class BentoSpec:
-    """Everything that distinguishes one Bento from another, apart from the code."""
+    """Specification of a Bento: everything that distinguishes it from other Bentos, except the code."""
 
     name: str  # of the Bento, without its version
     model_digest: str
     version: ModelVersion  # the registered version with that digest
     git_commit: str | None
 
-    @property
-    def tag(self) -> str:
-        """Tag of the Bento, `name:digest`, known before it is built."""
+    def compute_tag(self) -> str:
+        """Return the tag of the Bento, `name:digest`, from its content; the Bento need not exist yet."""
         provenance = json.dumps(self.provenance, sort_keys=True)
         return f"{self.name}:{_digest(self.model_digest, digest_code(), provenance)[:12]}"
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Origin of the model. Clones may differ in it, so it is not in the model's manifest."""
+        """Origin of the model. It may differ between clones, so it is not in the model's manifest."""
         return {
             "model_digest": self.model_digest,
             "name": self.version.name,
@@ -77,69 +70,44 @@ class BentoSpec:
         }
 
 
-def ensure_bento(content: BentoSpec, model: Path) -> str:
-    """Build a Bento unless the store has it, and return its tag.
+def ensure_bento(spec: BentoSpec, model: Path) -> str:
+    """Build a Bento unless the Bento store already has it, and return its tag.
 
     Args:
-        content: name and provenance of the Bento.
-        model: folder of the model; its digest must be `content.model_digest`.
+        spec: name and provenance of the Bento.
+        model: folder of the model; its digest must be `spec.model_digest`.
 
     Raises:
         MarqueeError: `bentoml build` failed.
     """
-    if not bento_exists(content.tag):
-        _build(content, model)
-    return content.tag
+    tag = spec.compute_tag()
+    if not bento_exists(tag):
+        _build(tag, spec.provenance, model)
+    return tag
 
 
 def prepare_arm(params: Params, version: ModelVersion) -> Arm:
-    """Return a registered version as an arm of the stack; build its Bento if this machine has none.
+    """Return an arm of the stack that serves a registered version; build its Bento if this machine lacks it.
 
     Raises:
         MarqueeError: the registry no longer has the model, or the Bento cannot be built.
     """
-    content = BentoSpec(
-        params.package.bento, version.tags[DIGEST_TAG], version, version.tags.get("git_commit")
-    )
-    if not bento_exists(content.tag):
+    spec = BentoSpec(params.package.bento, version.tags[DIGEST_TAG], version, version.tags.get("git_commit"))
+    tag = spec.compute_tag()
+    if not bento_exists(tag):
         with TemporaryDirectory(prefix="marquee-model-") as folder:
-            ensure_bento(content, download_model(version.name, version.version, Path(folder)))
-    return Arm(str(get_bento_folder(content.tag)), version.version)
-
-
-def find_rollout_versions(model: str, number: int | None) -> tuple[ModelVersion, ModelVersion]:
-    """Return the champion and the version to roll out: the given one, or else the challenger.
-
-    Raises:
-        MarqueeError: the model has no champion, or there is no such version.
-    """
-    champion = find_champion(model)
-    candidate = find_challenger(model) if number is None else get_version(model, number)
-    if champion is None or candidate is None:
-        raise MarqueeError(f"'{model}' has no champion or no challenger; run `make repro` first")
-    return champion, candidate
-
-
-def require_champion(model: str) -> ModelVersion:
-    """Return the champion.
-
-    Raises:
-        MarqueeError: the model has none.
-    """
-    champion = find_champion(model)
-    if champion is None:
-        raise MarqueeError(f"'{model}' has no champion to serve; run `make repro` first")
-    return champion
+            ensure_bento(spec, download_model(version.name, version.version, Path(folder)))
+    return Arm(str(get_bento_folder(tag)), version.version)
 
 
 def read_last_bento() -> Mapping[str, Any]:
-    """Return the tag, model version and an example user of the Bento that was packaged last in this clone.
+    """Return the tag, the model version and an example user of the last Bento packaged in this clone.
 
     Raises:
-        MarqueeError: nothing was packaged, the model has changed since, or the Bento was deleted.
+        MarqueeError: no Bento has been packaged, the model has changed since, or the Bento was deleted.
     """
     if not LAST_BENTO.exists():
-        raise MarqueeError("no Bento was packaged in this clone; run `make repro` first")
+        raise MarqueeError("no Bento has been packaged in this clone; run `make repro` first")
     bento = read_json(LAST_BENTO)
     if not is_bento_current(bento):
         raise MarqueeError(f"{bento['tag']} was deleted or contains an older model; run `make repro` again")
@@ -147,13 +115,13 @@ def read_last_bento() -> Mapping[str, Any]:
 
 
 def is_bento_current(bento: Mapping[str, Any]) -> bool:
-    """Return True if the Bento packaged last still exists and contains the current model."""
+    """Return True if the last packaged Bento still exists and contains the current model."""
     digest = read_manifest(FITTED_MODEL).digest
     return bento.get("model_digest") == digest and bento_exists(bento["tag"])
 
 
 def bento_exists(tag: str) -> bool:
-    """Return True if the Bento store of this machine has the tag."""
+    """Return True if the Bento store of this machine has a Bento with the tag."""
     try:
         bentoml.get(tag)
     except bentoml.exceptions.NotFound:
@@ -167,12 +135,12 @@ def get_bento_folder(tag: str) -> Path:
 
 
 def digest_code() -> str:
-    """Return the digest of everything in a Bento except the model."""
+    """Return the digest of the code and requirements in a Bento."""
     return _digest(*(f"{path}={sha256_of(path)}" for path in (*list_code_files(), REQUIREMENTS)))
 
 
 def list_code_files() -> list[Path]:
-    """Return the source files of a Bento. The working directory must be the project's folder.
+    """Return the source files to copy into a Bento. The working directory must be the project's folder.
 
     Raises:
         MarqueeError: a pattern of `INCLUDED_CODE` or `EXCLUDED_CODE` matches no file.
@@ -184,7 +152,7 @@ def check_imports(files: Collection[Path]) -> None:
     """Check that the code of a Bento imports no module of the project that the Bento lacks.
 
     Raises:
-        MarqueeError: it does, and would fail only after deployment.
+        MarqueeError: the code imports a missing module, so it would fail after deployment.
     """
     missing = import_closure(Path(), files) - set(files)
     if missing:
@@ -199,22 +167,20 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _build(content: BentoSpec, model: Path) -> None:
+def _build(tag: str, provenance: Mapping[str, Any], model: Path) -> None:
     """Build a Bento from a temporary folder.
 
-    `bentoml build` imports the service from that folder. It runs as a separate process, because this one may
-    have imported the service of the project.
+    `bentoml build` imports the service from that folder. It runs in a separate process, because this process
+    may already have imported the service of the project.
     """
-    name, version = content.tag.split(":")
+    name, version = tag.split(":")
     with TemporaryDirectory(prefix="marquee-bento-") as folder:
         root = Path(folder)
-        _copy_content(root, model, content.provenance)
+        _copy_content(root, model, provenance)
         options = ["--name", name, "--version", version, "--output", "tag"]
         command = [sys.executable, "-m", "bentoml", "build", *options]
         environment = {**os.environ, "PYTHONPATH": folder}
-        run_program(
-            command, f"`bentoml build` failed for {content.tag}", folder=root, environment=environment
-        )
+        run_program(command, f"`bentoml build` failed for {tag}", folder=root, environment=environment)
 
 
 def _copy_content(root: Path, model: Path, provenance: Mapping[str, Any]) -> None:

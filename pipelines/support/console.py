@@ -11,10 +11,11 @@ from marquee.errors import MarqueeError
 # other exception is a defect and keeps its traceback.
 USER_ERRORS = (MarqueeError, OSError)
 UNLIMITED_WIDTH = 10_000  # characters
+INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
 
 
 def get_console() -> Console:
-    """Return a console on standard output: words wrap on a terminal, lines stay whole in a pipe or file."""
+    """Return a console for standard output; lines wrap on a terminal, but not in a pipe or file."""
     width = None if sys.stdout.isatty() else UNLIMITED_WIDTH
     return Console(file=sys.stdout, highlight=False, width=width)
 
@@ -22,5 +23,5 @@ def get_console() -> Console:
 def exit_with_error(program: str, error: Exception) -> NoReturn:
     """Print `program: message` to standard error and exit with the error's own exit code, or 1."""
     Console(stderr=True, highlight=False).print(f"[red]{program}:[/] ", end="")
-    sys.stderr.write(f"{error}\n")  # not through rich, which would read brackets in the message as markup
+    sys.stderr.write(f"{error}\n")  # not with rich, which would interpret brackets in the message as markup
     sys.exit(getattr(error, "exit_code", 1))

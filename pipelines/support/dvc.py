@@ -1,4 +1,4 @@
-"""Running DVC and reading its stages."""
+"""Run DVC, and read the stages of dvc.yaml."""
 
 import os
 import subprocess
@@ -13,14 +13,16 @@ DVC_FILE = Path("dvc.yaml")
 
 
 def run_dvc(*arguments: str) -> None:
-    """Run DVC from this virtual environment, with its output and that of the stages on the terminal.
+    """Run DVC from this virtual environment; its output and that of the stages go to the terminal.
 
     Raises:
-        MarqueeError: DVC or a stage failed; its own message is printed above.
+        MarqueeError: DVC or a stage failed, after printing its own message.
     """
     programs = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # every stage would compile all its imports again
+    environment.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # with it, every stage would compile all its imports again
     process = subprocess.run([str(programs / "dvc"), *arguments], env=environment, check=False)
     if process.returncode != 0:
         raise MarqueeError(f"`dvc {' '.join(arguments)}` failed; see the message above")

@@ -1,4 +1,4 @@
-"""Reading JSON files written by earlier stages."""
+"""Read JSON files written by earlier stages."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from marquee.errors import MarqueeError
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file.
+    """Read the JSON object in a file.
 
     Raises:
-        MarqueeError: The file does not exist, because its stage has not run, or it is not valid JSON.
+        MarqueeError: the file does not exist, because its stage has not run, or it is not valid JSON.
     """
     try:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -17,19 +17,18 @@ Row = tuple[str, ...]
 
 COLUMNS: Row = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
 LEFT_ALIGNED = {"candidate", "parameters"}
-DISPENSABLE_COLUMNS = ("±", "predict s", "MB")  # in the order in which a narrow terminal loses them
-MAX_PARAMETERS_WIDTH = (
-    40  # characters to keep for the parameters, which wrap, before other columns are dropped
-)
+DISPENSABLE_COLUMNS = ("±", "predict s", "MB")  # dropped in this order on a narrow terminal
+# Characters to keep for the parameters, which wrap, before other columns are dropped.
+MAX_PARAMETERS_WIDTH = 40
 SEPARATOR_WIDTH = 2  # characters between two columns
 
 
 def build_leaderboard(params: Params, *, width: int, best_only: bool = False) -> Table:
-    """Build the table of all trials: best first, the selected one marked, failed ones last with the reason.
+    """Build a table of all trials: best first, the selected one marked, failed ones last with their reasons.
 
     Args:
-        params: the parameters.
-        width: width of the terminal in characters; a narrow one shows fewer columns.
+        params: parameters of the project.
+        width: width of the terminal in characters; a narrow terminal shows fewer columns.
         best_only: keep the best trial of each algorithm and the selected one.
     """
     trials, selected = read_trials(params), read_json(SELECTION)["trial"]
@@ -39,7 +38,7 @@ def build_leaderboard(params: Params, *, width: int, best_only: bool = False) ->
     if best_only:
         ranking = _select_best(ranking, selected)
         title += ", the best of each algorithm\n(all trials: marquee leaderboard)"
-    rows = {trial.number: _format_scored(rank, trial) for rank, trial in enumerate(ranking, start=1)}
+    rows = {trial.number: _format_scored_trial(rank, trial) for rank, trial in enumerate(ranking, start=1)}
     if selected in rows:
         rank, *cells = rows[selected]
         rows[selected] = (f"▶ {rank}", *cells)
@@ -47,18 +46,20 @@ def build_leaderboard(params: Params, *, width: int, best_only: bool = False) ->
     table = _create_table(title, columns, rows.values())
     for number, row in rows.items():
         table.add_row(*_pick_cells(row, columns), style="bold green" if number == selected else None)
-    for row in _format_failed(trials):
+    for row in _format_failed_trials(trials):
         table.add_row(*_pick_cells(row, columns), style="red")
     return table
 
 
-def format_markdown_leaderboard(params: Params) -> str:
-    """Return all trials as a Markdown table, best first, failed ones last with the reason."""
+def build_markdown_leaderboard(params: Params) -> str:
+    """Return a Markdown table of all trials: best first, failed ones last with their reasons."""
     rule = [":--" if column in LEFT_ALIGNED else "--:" for column in COLUMNS]
     trials = read_trials(params)
     ranking = rank_trials(trials, params.search.metric)
-    rows = [_format_scored(rank, trial) for rank, trial in enumerate(ranking, start=1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows, *_format_failed(trials)))
+    rows = [_format_scored_trial(rank, trial) for rank, trial in enumerate(ranking, start=1)]
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows, *_format_failed_trials(trials))
+    )
 
 
 def _select_best(ranking: Sequence[Trial], selected: int) -> list[Trial]:
@@ -68,7 +69,7 @@ def _select_best(ranking: Sequence[Trial], selected: int) -> list[Trial]:
 
 
 def _select_columns(rows: Sequence[Row], width: int) -> list[str]:
-    """Return the columns for which there is room."""
+    """Return the columns that fit into the width."""
     widths = dict(zip(COLUMNS, _measure_columns(rows), strict=True))
     widths["parameters"] = min(widths["parameters"], MAX_PARAMETERS_WIDTH)
     columns = list(COLUMNS)
@@ -100,20 +101,26 @@ def _pick_cells(row: Row, columns: Sequence[str]) -> Row:
     return tuple(cells[column] for column in columns)
 
 
-def _format_scored(rank: int, trial: Trial) -> Row:
-    seconds = (trial.cost.fit_seconds, trial.cost.predict_seconds) if trial.cost else ()
+def _format_scored_trial(rank: int, trial: Trial) -> Row:
+    fit_seconds = f"{trial.cost.fit_seconds:.2f}" if trial.cost else "?"
+    predict_seconds = f"{trial.cost.predict_seconds:.2f}" if trial.cost else "?"
     return (
         str(rank),
-        trial.title,
+        trial.algorithm_title,
         f"{trial.mean('rmse'):.4f}",
         f"{trial.std('rmse'):.4f}",
         f"{trial.mean('mae'):.4f}",
-        *([f"{value:.2f}" for value in seconds] or ["?", "?"]),
+        fit_seconds,
+        predict_seconds,
         f"{trial.model_bytes / MEGABYTE:.1f}",
-        trial.settings,
+        trial.parameters_text,
     )
 
 
-def _format_failed(trials: Iterable[Trial]) -> list[Row]:
-    failed = (trial for trial in trials if trial.failure is not None)
-    return [("✗", trial.title, *[""] * 6, f"{trial.settings}: {trial.failure}") for trial in failed]
+def _format_failed_trials(trials: Iterable[Trial]) -> list[Row]:
+    empty_cells = [""] * (len(COLUMNS) - 3)  # all but the mark, the candidate and the parameters
+    return [
+        ("✗", trial.algorithm_title, *empty_cells, f"{trial.parameters_text}: {trial.failure}")
+        for trial in trials
+        if trial.failure is not None
+    ]

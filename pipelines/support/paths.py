@@ -1,4 +1,4 @@
-"""Paths of all stage outputs, the single place that repeats the file names of dvc.yaml."""
+"""Paths of all stage outputs; no other module repeats the file names of dvc.yaml."""
 
 from pathlib import Path
 
@@ -28,10 +28,10 @@ RECORDED_RUN = Path("results/recorded.json")
 REPORT = Path("reports/search.html")  # contains times, so it cannot be the output of a stage
 FIGURES = Path("reports/figures")
 
-LOCAL_STATE = Path(".marquee")  # state of this clone: never versioned, never shared
+LOCAL_STATE = Path(".marquee")  # state of this clone, which is neither versioned nor shared
 TIMINGS = LOCAL_STATE / "timings.json"
-TRIAL_COSTS = "costs.json"  # names below LOCAL_STATE, and of artifacts of the search's MLflow run
-MEASURED_COSTS = "measured_costs.json"
+TRIAL_COSTS = "costs.json"  # file name below LOCAL_STATE, and artifact name in an MLflow run
+MEASURED_COSTS = "measured_costs.json"  # likewise
 LAST_BENTO = LOCAL_STATE / "packaged.json"
 CHAMPION_SCORE = LOCAL_STATE / "champion.json"
 STACK_FOLDER = LOCAL_STATE / "run"  # ports, sockets, logs and rollout journals of `marquee up`

@@ -11,7 +11,7 @@ from pipelines.support.paths import SEARCH, SOURCE
 
 
 def read_data_version() -> DataVersion:
-    """Return the data source and the digest of its raw files, the same digest as in dvc.lock."""
+    """Return the data source and the digest of its raw files, which equals the digest in dvc.lock."""
     source = read_json(SOURCE)
     return DataVersion(source["source"], source["digest"], "data/raw")
 
@@ -23,10 +23,10 @@ def read_rating_scale() -> RatingScale:
 
 
 def digest_search_results() -> str:
-    """Return the digest of the search results, which is the same in every clone that ran the same search.
+    """Return the digest of the search results; clones that ran the same search have the same digest.
 
     Raises:
-        MarqueeError: No search has finished in this clone.
+        MarqueeError: no search has finished in this clone.
     """
     if not SEARCH.exists():
         raise missing_output_error(SEARCH)
@@ -35,7 +35,7 @@ def digest_search_results() -> str:
 
 @lru_cache(maxsize=1)
 def get_git_commit() -> str | None:
-    """Return the checked-out commit, with `-dirty` if tracked files were modified; None outside git.
+    """Return the checked-out commit, with `-dirty` appended if tracked files were modified; None outside git.
 
     dvc.lock is ignored, because DVC writes it while the pipeline runs.
     """
@@ -47,7 +47,7 @@ def get_git_commit() -> str | None:
 
 
 def get_code_tags() -> dict[str, str]:
-    """Return MLflow's tags for the source code; empty outside git."""
+    """Return the tags with which MLflow identifies source code; empty outside git."""
     commit = get_git_commit()
     return {"mlflow.source.git.commit": commit, "mlflow.source.name": "dvc repro"} if commit else {}
 

@@ -39,7 +39,7 @@ def print_summary(params: Params, started: float) -> None:
 
 
 def _build_row(label: str, value: RenderableType) -> Table:
-    """Return a row with a label and text that wraps beside it."""
+    """Return a row with a label, and the value wrapping in a column of its own."""
     row = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     row.add_column(style="bold", no_wrap=True, width=LABEL_WIDTH)
     row.add_column(overflow="fold")
@@ -59,13 +59,13 @@ def _format_version(registered: Mapping[str, Any]) -> str:
 
 
 def _format_times(stages: Sequence[str], timings: Mapping[str, Any], started: float) -> str:
-    """Return the total wall time and that of each stage that ran; the others were up to date."""
+    """Format the total wall time, the time of each stage that ran, and the stages that were up to date."""
     ran = {stage for stage in stages if stage in timings and timings[stage]["ended"] >= started}
     parts = [f"[bold]{time.time() - started:.0f} s[/]"]
     parts += [f"{stage} {timings[stage]['seconds']:.1f}" for stage in stages if stage in ran]
     text = " · ".join(parts)
-    current = [stage for stage in stages if stage not in ran]
-    return f"{text}\n[dim]up to date: {', '.join(current)}[/]" if current else text
+    skipped = [stage for stage in stages if stage not in ran]
+    return f"{text}\n[dim]up to date: {', '.join(skipped)}[/]" if skipped else text
 
 
 def _format_commands(user: str) -> Table:

@@ -1,4 +1,4 @@
-"""The report of the last search, reports/search.html, and its figures as files for `dvc plots`."""
+"""Report of the last search, reports/search.html, and its figures as files for `dvc plots`."""
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -8,8 +8,8 @@ from typing import Any
 from experiments.config import Params
 from experiments.figures import draw_figures
 from experiments.figures.parameter_space import varied_parameters
-from experiments.figures.style import standalone, to_svg
-from experiments.report.page import ReportContext, render
+from experiments.figures.style import to_standalone_svg, to_svg_element
+from experiments.report.page import ReportContext, render_report
 from experiments.search.importance import parameter_importances
 from experiments.search.trials import Trial
 from experiments.selection.search_results import SearchResults
@@ -27,9 +27,9 @@ def write_search_report(params: Params) -> list[Path]:
     """Write the report and its figures; return their paths, the report first."""
     results = read_search_results(params)
     selection = read_json(SELECTION)
-    winner = results.by_number[selection["trial"]]
+    winner = results.trials_by_number[selection["trial"]]
     figures = {
-        name: to_svg(figure) if figure else None
+        name: to_svg_element(figure) if figure else None
         for name, figure in draw_figures(results, winner, _compute_importances(params, results)).items()
     }
     context = ReportContext(
@@ -39,39 +39,39 @@ def write_search_report(params: Params) -> list[Path]:
         list(_build_test_rows(winner)),
     )
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(render(results, winner, context, figures), encoding="utf-8")
+    REPORT.write_text(render_report(results, winner, context, figures), encoding="utf-8")
     return [REPORT, *_write_figures(figures)]
 
 
 def _write_figures(figures: Mapping[str, str | None]) -> Iterator[Path]:
-    """Write the figures that exist, delete the others, which are of an earlier search; yield the paths."""
+    """Write the figures that exist and yield their paths; delete leftover files of the other figures."""
     FIGURES.mkdir(exist_ok=True)
     for name, svg in figures.items():
         path = FIGURES / f"{name}.svg"
         if svg is None:
             path.unlink(missing_ok=True)
         else:
-            path.write_text(standalone(svg), encoding="utf-8")
+            path.write_text(to_standalone_svg(svg), encoding="utf-8")
             yield path
 
 
 def _compute_importances(params: Params, results: SearchResults) -> dict[str, dict[str, float]]:
-    """Return the importance of each parameter, by candidate, if more than one parameter was searched."""
+    """Return the importance of each parameter for every candidate with more than one searched parameter."""
     importances = {}
     for leader in results.ranked_candidates:
         trials = [trial for trial in results.trials if trial.algorithm == leader.algorithm and trial.folds]
         names = varied_parameters(trials)
         if len(names) > 1:
             seed = seed_for(params.seed, "importance", leader.algorithm)
-            title = results.trial(leader).title
+            title = results.best_trial(leader).algorithm_title
             importances[title] = parameter_importances(trials, names, results.metric, seed)
     return importances
 
 
 def _build_test_rows(winner: Trial) -> Iterator[dict[str, Any]]:
-    """Yield the scores on the test set: of the winner, the champion if there was one, and the baselines."""
+    """Yield the test-set scores of the winner, of the champion if there was one, and of the baselines."""
     scores = read_test_scores()
-    yield {"model": f"{winner.title} (winner)", **scores.pop("winner")}
+    yield {"model": f"{winner.algorithm_title} (winner)", **scores.pop("winner")}
     if champion := read_champion_score():
         yield {"model": f"champion, version {champion['version']}, refitted", **champion}
     for score in scores.values():
@@ -79,7 +79,7 @@ def _build_test_rows(winner: Trial) -> Iterator[dict[str, Any]]:
 
 
 def _collect_facts(params: Params) -> dict[str, str]:
-    """Return the settings and versions for the foot of the report."""
+    """Return the settings and versions for the footer of the report."""
     data = read_data_version()
     return {
         "data": f"{data.source}, digest {data.digest}",

@@ -1,4 +1,4 @@
-"""The search described by params.yaml and the files of this clone."""
+"""Specification of the search that params.yaml and the files of this clone describe."""
 
 from experiments.config import Params
 from experiments.evaluation.cross_validation import FoldSource
@@ -8,6 +8,6 @@ from pipelines.support.provenance import read_rating_scale
 
 
 def build_search_spec(params: Params) -> SearchSpec:
-    """Return the specification of the search, the same for the search stage and for workers that join it."""
+    """Return the specification of the search, for the search stage and for workers that join it."""
     source = FoldSource(TRAIN, FOLDS, params.split.folds, read_rating_scale())
     return SearchSpec(params.search, source, params.seed, params.search.metric, LOCAL_STATE)

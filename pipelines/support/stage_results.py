@@ -1,7 +1,7 @@
 """Results of the last search, of the measurement of its best trials, and of the evaluation on the test set.
 
-Costs (times and memory) differ from run to run, so they are in no versioned file. The stage that measured
-them saves them in this clone; the MLflow run of the search has a copy, which takes seconds to read.
+Costs (times and memory) differ from run to run, so they are not in any versioned file. The stage that
+measured them saves them in this clone. The MLflow run of the search has a copy, which takes seconds to read.
 """
 
 from collections.abc import Mapping
@@ -26,29 +26,28 @@ from pipelines.support.paths import (
 )
 from pipelines.support.provenance import digest_search_results
 
-Costs = Mapping[str, Any]  # costs of a trial by its number
+Costs = Mapping[str, Any]  # fields of the cost of a trial, by trial number
 
 
 def read_trials(params: Params) -> list[Trial]:
     """Return the trials of the last search, with their costs if known."""
     costs = load_costs(params, TRIAL_COSTS)
-    return [
-        trial_from_record(
-            record, TrialCost(**costs[key]) if (key := str(record["number"])) in costs else None
-        )
-        for record in read_json(SEARCH)["trials"]
-    ]
+    trials = []
+    for record in read_json(SEARCH)["trials"]:
+        cost = costs.get(str(record["number"]))
+        trials.append(trial_from_record(record, TrialCost(**cost) if cost else None))
+    return trials
 
 
 def read_search_results(params: Params) -> SearchResults:
     """Return the trials of the last search and the metrics of each candidate's best trial."""
     costs, metrics = load_costs(params, MEASURED_COSTS), read_json(CANDIDATE_METRICS)
-    measured = {
-        record["trial"]: CandidateMetrics.from_record(
-            record, MeasuredCost(**costs[key]) if (key := str(record["trial"])) in costs else None
+    measured = {}
+    for record in metrics["candidates"]:
+        cost = costs.get(str(record["trial"]))
+        measured[record["trial"]] = CandidateMetrics.from_record(
+            record, MeasuredCost(**cost) if cost else None
         )
-        for record in metrics["candidates"]
-    }
     return SearchResults(
         read_trials(params),
         measured,
@@ -60,25 +59,27 @@ def read_search_results(params: Params) -> SearchResults:
 
 
 def save_costs(name: str, costs: Mapping[int, TrialCost | MeasuredCost | None]) -> None:
-    """Save costs of trials of the last search in this clone, under the name of their file."""
+    """Save costs of trials of the last search in this clone, in the file `name`."""
     records = {str(number): asdict(cost) for number, cost in costs.items() if cost}
     write_json(LOCAL_STATE / name, {"search_results_digest": digest_search_results(), "costs": records})
 
 
 def load_costs(params: Params, name: str) -> Costs:
-    """Return costs of trials of the last search, saved in this clone or else logged in its MLflow run."""
+    """Return costs of trials of the last search: those saved in this clone, or those in its MLflow run."""
     path = LOCAL_STATE / name
     saved = read_json(path) if path.exists() else {}
     if saved.get("search_results_digest") == digest_search_results():
         costs: Costs = saved["costs"]
         return costs
-    from pipelines.support.search_run import download_costs  # imports MLflow, which most readers do not need
+    from pipelines.support.mlflow_search_run import (
+        download_costs,
+    )  # imports MLflow, which most readers do not need
 
     return download_costs(params, name)
 
 
 def read_test_scores() -> dict[str, dict[str, Any]]:
-    """Return the scores on the test set, the winner's first, then the baselines'."""
+    """Return the test-set scores by model: first the winner, then the baselines."""
     return read_json(EVALUATION)
 
 

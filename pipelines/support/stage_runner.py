@@ -1,4 +1,4 @@
-"""Entry point of all stages: reads the parameters, prints errors as one line, saves the wall time."""
+"""Entry point of all stages: read the parameters, run the stage, print errors, and save the wall time."""
 
 import logging
 import signal
@@ -12,7 +12,7 @@ from experiments.config import Params, load_params
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
 from pipelines import PROCESS_START
-from pipelines.support.console import USER_ERRORS, exit_with_error
+from pipelines.support.console import INTERRUPTED_EXIT_CODE, USER_ERRORS, exit_with_error
 from pipelines.support.json_files import read_json
 from pipelines.support.paths import TIMINGS
 
@@ -20,7 +20,7 @@ Stage = Callable[[Params], None]
 
 
 def run_stage(stage: Stage, name: str) -> None:
-    """Run one stage with params.yaml.
+    """Run a stage with the parameters of params.yaml.
 
     An error that the user can fix ends the process with one line and the error's exit code; other errors end
     it with a traceback.
@@ -33,7 +33,7 @@ def run_stage(stage: Stage, name: str) -> None:
     except USER_ERRORS as error:
         exit_with_error(name, error)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED_EXIT_CODE)
     _save_timing(name)
 
 

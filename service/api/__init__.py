@@ -1,1 +1,1 @@
-"""HTTP API: endpoints, validation of requests, responses, problem documents and the API's description."""
+"""HTTP API: endpoints, request validation, responses, problem documents and the OpenAPI description."""

@@ -1,6 +1,6 @@
-"""All routes except the hot one.
+"""Endpoints of all routes except the hot route (`service.api.recommend_endpoint`).
 
-POST /recommend               recommend to a visitor by ratings in the body; nothing is trained
+POST /recommend               recommend to a visitor by the ratings in the body, without training
 GET  /similar/{item}          items rated by the same users
 POST /predict                 predict ratings of user-item pairs
 POST /feedback                store feedback; the response is sent once it is on disk
@@ -8,7 +8,7 @@ GET  /items/{item}            title, genres and availability of an item
 GET  /version                 provenance of the loaded model
 GET  /livez, /readyz          liveness and readiness
 GET  /metrics                 metrics for Prometheus
-GET  /openapi.json, /docs     description of the API
+GET  /openapi.json, /docs     OpenAPI document, and a page that shows it
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from marquee.events import ExposureTemplate, Feedback, encode
-from service.api import request_models
-from service.api.openapi import docs_page, openapi_document
-from service.api.problem_details import RequestProblem, invalid_field, not_found
-from service.api.query_params import read_genre, read_n, read_query, validate_id
+from service.api import request_bodies
+from service.api.openapi import build_openapi_document, read_docs_page
+from service.api.problem_details import RequestProblem, invalid_field_problem, not_found_problem
+from service.api.query_params import find_genre_index, parse_n, parse_query_string, validate_id
 from service.api.recommend_endpoint import recommend_or_raise
 from service.recommendation.deadline import Deadline
 from service.recommendation.loaded_model import LoadedModel
@@ -46,7 +46,7 @@ class Endpoints:
     def routes(self) -> list[Route]:
         """Return all routes with their handlers."""
         return [
-            _route("/recommend", self.recommend, "POST"),
+            _route("/recommend", self.recommend_to_visitor, "POST"),
             _route("/similar/{item:anything}", self.similar, "GET"),
             _route("/predict", self.predict, "POST"),
             _route("/feedback", self.feedback, "POST"),
@@ -59,31 +59,31 @@ class Endpoints:
             _route("/docs", self.docs, "GET"),
         ]
 
-    async def recommend(self, request: Request) -> Response:
-        """Recommend items to a visitor by the ratings in the body."""
-        model = self._replica.current_model()
-        body = request_models.validate(
-            request_models.VISITOR_REQUEST, await request_models.read_body(request)
+    async def recommend_to_visitor(self, request: Request) -> Response:
+        """Recommend items to a visitor without a user id, based on the ratings in the body."""
+        model = self._replica.require_model()
+        body = request_bodies.validate_body(
+            request_bodies.VISITOR_REQUEST, await request_bodies.read_json_body(request)
         )
-        ratings = {self._rated_item(model, item, stars): stars for item, stars in body.ratings.items()}
+        ratings = {self._validate_rating(model, item, stars): stars for item, stars in body.ratings.items()}
         excluded = (model.fitted_model.inner_item_id(item) for item in body.exclude)
         recommendation_request = RecommendationRequest(
             body.n,
             frozenset(item for item in excluded if item is not None),
-            read_genre(body.genre, model.fitted_model.genre_affinity.genres),
+            find_genre_index(body.genre, model.fitted_model.genre_affinity.genres),
         )
-        start = time.perf_counter()  # the time to receive the body does not count
+        start = time.perf_counter()  # the time to receive the body does not count against the deadline
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
         visitor = UserContext(recent=ratings)
         recommendations = recommend_or_raise(model, visitor, recommendation_request, deadline)
         self._record_exposure(request, model, recommendations)
-        return _json_bytes(model.encode_response(None, recommendations))
+        return _json_bytes_response(model.encode_response(None, recommendations))
 
     async def similar(self, request: Request) -> Response:
-        """Return items rated by the same users."""
-        model = self._replica.current_model()
+        """Return items rated by the same users, followed by popular items if there are too few."""
+        model = self._replica.require_model()
         item = _path_item(model, request)
-        n = read_n(read_query(request.scope["query_string"], ("n",)).get("n"))
+        n = parse_n(parse_query_string(request.scope["query_string"], ("n",)).get("n"))
         arrays = model.fitted_model.arrays
         items = [
             {
@@ -93,46 +93,47 @@ class Endpoints:
             }
             for other, similarity in model.recommender.similar(item, n).items
         ]
-        return _json({"item": arrays.items[item], "items": items, "model": model.summary})
+        return _json_response({"item": arrays.items[item], "items": items, "model": model.summary})
 
     async def predict(self, request: Request) -> Response:
         """Predict ratings of user-item pairs."""
-        model = self._replica.current_model()
-        body = request_models.validate(
-            request_models.PREDICTION_REQUEST, await request_models.read_body(request)
+        model = self._replica.require_model()
+        body = request_bodies.validate_body(
+            request_bodies.PREDICTION_REQUEST, await request_bodies.read_json_body(request)
         )
-        predictions = [self._predict(model, index, pair) for index, pair in enumerate(body.pairs)]
-        return _json({"predictions": predictions, "model": model.summary})
+        predictions = [self._predict_pair(model, index, pair) for index, pair in enumerate(body.pairs)]
+        return _json_response({"predictions": predictions, "model": model.summary})
 
     async def feedback(self, request: Request) -> Response:
         """Store feedback, and respond once it is on disk."""
-        model = self._replica.current_model()
-        bodies = request_models.validate_feedback(await request_models.read_body(request))
-        events = [self._feedback_event(model, index, body) for index, body in enumerate(bodies)]
-        n_stored = await self._store(events)
+        model = self._replica.require_model()
+        bodies = request_bodies.validate_feedback_body(await request_bodies.read_json_body(request))
+        events = [self._build_feedback_event(model, index, body) for index, body in enumerate(bodies)]
+        n_stored = await self._store_events(events)
         self._replica.record_activity(events)
         counts = {"stored": n_stored, "duplicates": len(events) - n_stored}
-        return _json(counts, HTTPStatus.ACCEPTED)
+        return _json_response(counts, HTTPStatus.ACCEPTED)
 
     async def item(self, request: Request) -> Response:
-        """Describe an item."""
-        model = self._replica.current_model()
+        """Return title, genres and availability of an item."""
+        model = self._replica.require_model()
         item = _path_item(model, request)
         is_available = bool(model.recommender.visible_items(time.time()).mask[item])
-        return _json({**model.describe_item(item), "available": is_available})
+        return _json_response({**model.describe_item(item), "available": is_available})
 
     async def version(self, request: Request) -> Response:  # noqa: ARG002  Starlette's signature
-        """Return the provenance of the loaded model."""
-        return _json_bytes(self._replica.current_model().version_body)
+        """Return manifest, digest and provenance of the loaded model."""
+        return _json_bytes_response(self._replica.require_model().version_body)
 
     async def livez(self, request: Request) -> Response:  # noqa: ARG002
         """Liveness check: the event loop responds."""
-        return _json({"status": "alive"})
+        return _json_response({"status": "alive"})
 
     async def readyz(self, request: Request) -> Response:  # noqa: ARG002
         """Readiness check: a model is loaded. The response lists problems that do not prevent serving."""
-        model = self._replica.current_model()
-        return _json({"status": "ready", "model": model.summary, **self._replica.health()})
+        model = self._replica.require_model()
+        content = {"status": "ready", "model": model.summary, **self._replica.describe_health()}
+        return _json_response(content)
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002
         """Return the metrics in Prometheus' text format."""
@@ -140,25 +141,27 @@ class Endpoints:
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002
         """Return the OpenAPI document."""
-        return _json(openapi_document())
+        return _json_response(build_openapi_document())
 
     async def docs(self, request: Request) -> Response:  # noqa: ARG002
-        """Return the page that shows the OpenAPI document."""
-        return Response(docs_page(), media_type="text/html")
+        """Return the HTML page that shows the OpenAPI document."""
+        return Response(read_docs_page(), media_type="text/html")
 
-    def _rated_item(self, model: LoadedModel, item_id: str, stars: float) -> int:
-        """Return the inner id of an item that a visitor rated, after checking the rating."""
+    def _validate_rating(self, model: LoadedModel, item_id: str, stars: float) -> int:
+        """Validate the rating of an item by a visitor, and return the inner id of the item."""
         item, field = model.fitted_model.inner_item_id(item_id), f"ratings.{item_id}"
         if item is None:
-            raise invalid_field(field, "the catalog has no such item")
+            raise invalid_field_problem(field, "the catalog has no such item")
         _check_scale(model, stars, field)
         return item
 
-    def _predict(self, model: LoadedModel, index: int, pair: request_models.UserItemPair) -> dict[str, Any]:
+    def _predict_pair(
+        self, model: LoadedModel, index: int, pair: request_bodies.UserItemPair
+    ) -> dict[str, Any]:
         item = model.fitted_model.inner_item_id(pair.item)
         if item is None:
-            raise invalid_field(f"pairs[{index}].item", "the catalog has no such item")
-        prediction = model.recommender.predict(self._replica.user_context(model, pair.user), item)
+            raise invalid_field_problem(f"pairs[{index}].item", "the catalog has no such item")
+        prediction = model.recommender.predict(self._replica.build_user_context(model, pair.user), item)
         return {
             "user": pair.user,
             "item": pair.item,
@@ -166,12 +169,16 @@ class Endpoints:
             "impossible": prediction.was_impossible,
         }
 
-    def _feedback_event(self, model: LoadedModel, index: int, body: request_models.FeedbackBody) -> Feedback:
+    def _build_feedback_event(
+        self, model: LoadedModel, index: int, body: request_bodies.FeedbackBody
+    ) -> Feedback:
         now = time.time()
         if body.kind == "rating":
             _check_scale(model, body.value, f"[{index}].value")
         if body.time is not None and body.time > now + MAX_CLOCK_SKEW_S:
-            raise invalid_field(f"[{index}].time", "time must be in UTC seconds and not in the future")
+            raise invalid_field_problem(
+                f"[{index}].time", "time must be in UTC seconds and not in the future"
+            )
         return Feedback(
             body.event_id,
             now if body.time is None else body.time,
@@ -184,11 +191,11 @@ class Endpoints:
             model=model.version,
         )
 
-    async def _store(self, events: list[Feedback]) -> int:
+    async def _store_events(self, events: list[Feedback]) -> int:
         """Wait until all events are on disk, and return how many of them were new.
 
         Raises:
-            RequestProblem: the events cannot be stored; none is acknowledged, and the client may retry.
+            RequestProblem: the events cannot be stored. None is acknowledged, and the client may retry.
         """
         writer = self._replica.event_writer
         if writer is None:
@@ -198,11 +205,11 @@ class Endpoints:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
 
-        def done(result: int | OSError) -> None:  # called by the writer's thread
+        def pass_result(result: int | OSError) -> None:  # runs in the writer's thread
             loop.call_soon_threadsafe(_resolve, future, result)
 
         lines = [encode(event) for event in events]
-        writer.store_feedback(lines, [event.event_id for event in events], done)
+        writer.queue_feedback(lines, [event.event_id for event in events], pass_result)
         try:
             return await future
         except OSError as error:
@@ -221,7 +228,7 @@ class Endpoints:
 
 
 def _route(path: str, handler: Handler, method: str) -> Route:
-    """Create a route that stores its path template for the metrics, which must not contain user ids."""
+    """Create a route whose requests are counted by path template: metrics must not contain user ids."""
 
     async def handle(request: Request) -> Response:
         request.scope["state"]["route"] = path.replace(":anything", "")
@@ -234,14 +241,14 @@ def _path_item(model: LoadedModel, request: Request) -> int:
     """Return the inner id of the item in the path."""
     item = model.fitted_model.inner_item_id(validate_id(request.path_params["item"], "item"))
     if item is None:
-        raise not_found("item", "the catalog has no such item")
+        raise not_found_problem("item", "the catalog has no such item")
     return item
 
 
 def _check_scale(model: LoadedModel, stars: float, field: str) -> None:
     low, high = model.fitted_model.manifest.scale
     if not low <= stars <= high:
-        raise invalid_field(field, f"rating must be between {low:g} and {high:g} stars")
+        raise invalid_field_problem(field, f"rating must be between {low:g} and {high:g} stars")
 
 
 def _resolve(future: "asyncio.Future[int]", result: int | OSError) -> None:
@@ -253,9 +260,11 @@ def _resolve(future: "asyncio.Future[int]", result: int | OSError) -> None:
         future.set_result(result)
 
 
-def _json(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return _json_bytes(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), status)
+def _json_response(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return _json_bytes_response(
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), status
+    )
 
 
-def _json_bytes(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def _json_bytes_response(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return Response(body, status, media_type="application/json")

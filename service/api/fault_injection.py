@@ -1,4 +1,4 @@
-"""Fault injection: an ASGI middleware around the application, added only if faults are configured."""
+"""Fault injection: ASGI middleware around the application, added only if faults are configured."""
 
 import asyncio
 import random
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import logs
-from service.api.problem_details import internal_error
+from service.api.problem_details import log_internal_error
 from service.api.recommend_endpoint import PATH_PREFIX, ROUTE
 from service.api.response_headers import ResponseHeaders
-from service.faults import Faults
+from service.fault_settings import Faults
 from service.replica import Replica
 
 log = logs.get_logger("faults")
@@ -37,14 +37,14 @@ class FaultInjection:
         draw: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Wrap an app, and report in the log and in /readyz that fault injection is on.
+        """Wrap an application, and report in the log and in /readyz that fault injection is on.
 
         Args:
-            app: app that handles the requests.
+            app: application that handles the requests.
             replica: state of this process.
             faults: faults to inject.
-            draw: source of random numbers from 0 to 1.
-            clock: source of monotonic time, in seconds.
+            draw: returns a random number between 0 and 1.
+            clock: returns monotonic time in seconds.
         """
         self._app, self._replica, self._faults = app, replica, faults
         self._draw, self._clock = draw, clock
@@ -62,8 +62,9 @@ class FaultInjection:
         await asyncio.sleep(self._faults.delay_ms / 1000)
         if self._draw() < self._faults.error_rate:
             request_id = self._headers.choose_request_id(dict(scope["headers"]).get(b"x-request-id"))
-            problem = internal_error(InjectedFault("a fault that was injected on purpose"))
-            response = self._headers.problem_response(problem, ROUTE, request_id, start)
+            problem = log_internal_error(InjectedFault("fault injected on purpose"))
+            response = self._headers.problem_response(problem, request_id)
+            self._replica.metrics.record_request(ROUTE, response.status_code, time.perf_counter() - start)
             await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the API, and the page that shows it without a network connection."""
+"""The OpenAPI 3.1 document of the API, and the HTML page that shows it offline."""
 
 from functools import cache
 from importlib.resources import files
@@ -7,18 +7,19 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from service.api.query_params import DEFAULT_N, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N
-from service.api.request_models import MAX_EVENTS, FeedbackBody, PredictionRequest, VisitorRequest
+from service.api.request_bodies import MAX_EVENTS, FeedbackBody, PredictionRequest, VisitorRequest
 from service.recommendation.recommender import FALLBACK_LEVELS
 
 REF = "#/components/schemas/{model}"
 JSON, PROBLEM, TEXT = "application/json", "application/problem+json", "text/plain"
 BODY_ERRORS = (400, 408, 413, 415, 422)  # of routes with a request body
+OPERATION_ID_WORDS = 5
 JsonObject = dict[str, Any]
 
 
 @cache
-def openapi_document() -> JsonObject:
-    """Return the OpenAPI document."""
+def build_openapi_document() -> JsonObject:
+    """Build the OpenAPI document of the API."""
     _, request_schemas = models_json_schema(
         [(model, "validation") for model in (VisitorRequest, PredictionRequest, FeedbackBody)],
         ref_template=REF,
@@ -36,8 +37,8 @@ def openapi_document() -> JsonObject:
     }
 
 
-def docs_page() -> bytes:
-    """Return the HTML page that loads the document from the same server and shows it."""
+def read_docs_page() -> bytes:
+    """Read the HTML page; it loads the OpenAPI document from its own server."""
     return (files("service.api") / "page" / "docs.html").read_bytes()
 
 
@@ -121,7 +122,7 @@ def _operation(
         summary: one line; the operation id is derived from it.
         content: content of a successful response, by media type.
         parameters: path and query parameters.
-        errors: statuses of problem documents; 400 and 503 are added, unless there are none.
+        errors: statuses of problem documents. 400 and 503 are added unless the tuple is empty.
         body: schema of the request body.
         status: status of a successful response.
     """
@@ -144,7 +145,7 @@ def _operation(
 
 
 def _operation_id(summary: str) -> str:
-    return "-".join(word.strip(",;").lower() for word in summary.split()[:5])
+    return "-".join(word.strip(",;").lower() for word in summary.split()[:OPERATION_ID_WORDS])
 
 
 def _path_parameter(name: str, description: str) -> JsonObject:
@@ -189,7 +190,7 @@ _RESPONSE_SCHEMAS: JsonObject = {
         items=_array(_object(item=_STRING, title=_STRING, score=_NUMBER_OR_NULL), 1),
         relaxed_filters={
             **_array(_STRING),
-            "description": "Filters that were dropped because too few items pass them.",
+            "description": "Filters that were dropped because too few items passed them.",
         },
         model=_MODEL,
     ),

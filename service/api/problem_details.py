@@ -27,40 +27,40 @@ class RequestProblem(Exception):
         self.detail = detail
         self.field = field
 
-    def response(self) -> Response:
-        """Return the problem document as a response."""
+    def to_response(self) -> Response:
+        """Return a response that contains the problem document."""
         members = {} if self.field is None else {"field": self.field}
         return problem_response(self.status, self.detail, **members)
 
 
-def invalid_field(field: str, detail: str) -> RequestProblem:
-    """Return the problem of a field with an invalid value (422)."""
+def invalid_field_problem(field: str, detail: str) -> RequestProblem:
+    """Return the problem for a field with an invalid value (422)."""
     return RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field)
 
 
-def not_found(field: str, detail: str) -> RequestProblem:
-    """Return the problem of a path that names something unknown (404)."""
+def not_found_problem(field: str, detail: str) -> RequestProblem:
+    """Return the problem for a path that contains an unknown id (404)."""
     return RequestProblem(HTTPStatus.NOT_FOUND, detail, field)
 
 
-def unreadable(detail: str, field: str = "body") -> RequestProblem:
-    """Return the problem of a request that cannot be parsed (400)."""
+def malformed_request_problem(detail: str, field: str = "body") -> RequestProblem:
+    """Return the problem for a request that cannot be parsed (400)."""
     return RequestProblem(HTTPStatus.BAD_REQUEST, detail, field)
 
 
-def not_ready(reason: Exception) -> RequestProblem:
-    """Return the problem of a replica without a model (503)."""
+def not_ready_problem(reason: Exception) -> RequestProblem:
+    """Return the problem for a replica without a model (503)."""
     return RequestProblem(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {reason}")
 
 
-def internal_error(error: Exception) -> RequestProblem:
-    """Log an unexpected error with its traceback, and return a problem that reveals nothing of it (500)."""
-    log.error("a request failed", exc_info=error)
-    return RequestProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal server error; it was logged")
+def log_internal_error(error: Exception) -> RequestProblem:
+    """Log an unexpected error with its traceback, and return a problem that does not reveal it (500)."""
+    log.error("request failed", exc_info=error)
+    return RequestProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal server error; the error was logged")
 
 
 def problem_response(status: HTTPStatus, detail: str, **members: str) -> Response:
-    """Return a problem document. Its type is `about:blank`: the status alone tells the kind of problem."""
+    """Return a problem document. Its type is `about:blank`: the status alone identifies the problem."""
     document = {
         "type": "about:blank",
         "title": status.phrase,
@@ -72,23 +72,23 @@ def problem_response(status: HTTPStatus, detail: str, **members: str) -> Respons
 
 
 async def handle_request_problem(request: Request, error: Exception) -> Response:  # noqa: ARG001  Starlette's signature
-    """Handle a request that cannot be fulfilled."""
+    """Respond to a request that cannot be fulfilled."""
     assert isinstance(error, RequestProblem)
-    return error.response()
+    return error.to_response()
 
 
 async def handle_not_ready(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    """Handle a request to a replica without a model."""
-    return not_ready(error).response()
+    """Respond to a request that needs a model while none is loaded."""
+    return not_ready_problem(error).to_response()
 
 
 async def handle_unexpected_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    """Handle an error that no endpoint expects."""
-    return internal_error(error).response()
+    """Respond to a request whose endpoint raised an unexpected error."""
+    return log_internal_error(error).to_response()
 
 
 async def handle_http_exception(request: Request, error: Exception) -> Response:
-    """Handle an unknown route or a wrong method."""
+    """Respond to a request with an unknown route or a wrong method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     response = problem_response(status, f"{request.method} {request.scope['path']}: {status.phrase.lower()}")

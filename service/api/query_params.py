@@ -1,11 +1,11 @@
-"""Parsing and validation of ids and query parameters."""
+"""Parsing and validation of ids, query parameters and the Accept header."""
 
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
-from service.api.problem_details import invalid_field, unreadable
+from service.api.problem_details import invalid_field_problem, malformed_request_problem
 
 DEFAULT_N = 10
 MAX_N = 100
@@ -13,16 +13,20 @@ MAX_N_DIGITS = 9
 MAX_ID_BYTES = 256
 MAX_EXCLUDED = 1000
 MAX_QUERY_FIELDS = 100
-# The same characters that ingestion rejects in ids, so every user with ratings can be requested.
+# The same characters that ingestion rejects in ids, so every user in the data can be requested.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TEXT, JSON = "text/plain", "application/json"
 
 
 def validate_id(text: str, field: str) -> str:
-    """Validate the id of a user or an item."""
+    """Return the id of a user or an item unchanged.
+
+    Raises:
+        RequestProblem: the id is invalid; the problem names `field`.
+    """
     if problem := find_id_problem(text):
-        raise invalid_field(field, f"id {problem}")
+        raise invalid_field_problem(field, f"id {problem}")
     return text
 
 
@@ -37,50 +41,58 @@ def find_id_problem(text: str) -> str | None:
     return None
 
 
-def read_query(query: bytes, allowed: Iterable[str]) -> Mapping[str, str]:
-    """Parse a query string; each of the allowed fields may occur once."""
+def parse_query_string(query: bytes, allowed: Iterable[str]) -> Mapping[str, str]:
+    """Parse a query string; each of the allowed fields may occur once.
+
+    Raises:
+        RequestProblem: the query is malformed, or a field is unknown or repeated.
+    """
     try:
         pairs = parse_qsl(
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS
         )
     except ValueError:
         detail = f"query must be URL-encoded UTF-8 with at most {MAX_QUERY_FIELDS} fields"
-        raise unreadable(detail, "query") from None
+        raise malformed_request_problem(detail, "query") from None
     fields = dict(pairs)
     for name in fields:
         if name not in allowed:
-            raise invalid_field(name, f"unknown field (expected one of {', '.join(allowed)})")
+            raise invalid_field_problem(name, f"unknown field (expected one of {', '.join(allowed)})")
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in fields if names.count(name) > 1)
-        raise invalid_field(repeated, f"{repeated} must not be repeated")
+        raise invalid_field_problem(repeated, f"{repeated} must not be repeated")
     return fields
 
 
-def read_n(text: str | None) -> int:
-    """Parse the number of items: ASCII digits without a sign."""
+def parse_n(text: str | None) -> int:
+    """Parse the number of items, which must be ASCII digits without a sign; None means the default."""
     if text is None:
         return DEFAULT_N
     is_number = text.isascii() and text.isdigit() and len(text) <= MAX_N_DIGITS
     if not (is_number and 1 <= int(text) <= MAX_N):
-        raise invalid_field("n", f"n must be an integer between 1 and {MAX_N}")
+        raise invalid_field_problem("n", f"n must be an integer between 1 and {MAX_N}")
     return int(text)
 
 
-def read_exclude(text: str | None) -> list[str]:
-    """Parse item ids separated by commas."""
+def parse_excluded_ids(text: str | None) -> list[str]:
+    """Parse and validate item ids separated by commas."""
     items = text.split(",") if text else []
     if len(items) > MAX_EXCLUDED:
-        raise invalid_field("exclude", f"exclude must have at most {MAX_EXCLUDED} ids")
+        raise invalid_field_problem("exclude", f"exclude must have at most {MAX_EXCLUDED} ids")
     return [validate_id(item, "exclude") for item in items]
 
 
-def read_genre(name: str | None, genres: tuple[str, ...]) -> int | None:
-    """Return the index of a genre in `genres`."""
+def find_genre_index(name: str | None, genres: tuple[str, ...]) -> int | None:
+    """Return the index of a genre in `genres`, or None without a genre.
+
+    Raises:
+        RequestProblem: there is no such genre; the problem suggests a similar one.
+    """
     if name is None:
         return None
     if name not in genres:
-        raise invalid_field("genre", f"the catalog has no such genre; {_genre_hint(name, genres)}")
+        raise invalid_field_problem("genre", f"the catalog has no such genre; {_genre_hint(name, genres)}")
     return genres.index(name)
 
 
@@ -91,7 +103,7 @@ def _genre_hint(name: str, genres: tuple[str, ...]) -> str:
     return f"expected one of {', '.join(genres)}" if genres else "its items have no genres"
 
 
-def prefers_text(accept: str) -> bool:
+def prefers_plain_text(accept: str) -> bool:
     """Return True if an Accept header lists plain text before JSON; the default is JSON."""
     for media_range in accept.split(","):
         media_type = media_range.partition(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""GET /recommend/{user}, the hot route: it gets far more requests than all other routes together.
+"""GET /recommend/{user}, the hot route: it receives far more requests than all other routes together.
 
 It is a bare ASGI callable in front of a cache of encoded responses (`service.api.response_cache`).
 """
@@ -8,15 +8,20 @@ import time
 from starlette.types import Receive, Scope, Send
 
 from marquee.events import ExposureTemplate
-from service.api.problem_details import RequestProblem, internal_error, invalid_field, not_ready
+from service.api.problem_details import (
+    RequestProblem,
+    invalid_field_problem,
+    log_internal_error,
+    not_ready_problem,
+)
 from service.api.query_params import (
     JSON,
     TEXT,
-    prefers_text,
-    read_exclude,
-    read_genre,
-    read_n,
-    read_query,
+    find_genre_index,
+    parse_excluded_ids,
+    parse_n,
+    parse_query_string,
+    prefers_plain_text,
     validate_id,
 )
 from service.api.response_cache import CachedResponse
@@ -44,32 +49,34 @@ class RecommendEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to a GET request below `/recommend/`."""
         start = time.perf_counter()
-        accept = sent_id = None
+        accept = client_request_id = None
         for name, value in scope["headers"]:
             if name == b"accept":
                 accept = value
             elif name == b"x-request-id":
-                sent_id = value
-        request_id = self._headers.choose_request_id(sent_id)
+                client_request_id = value
+        request_id = self._headers.choose_request_id(client_request_id)
         encoded_id = request_id.encode()
         try:
             response = self._respond(scope, accept, start)
         except Exception as error:
-            problem = _problem_of(error)
-            await self._headers.problem_response(problem, ROUTE, request_id, start)(scope, receive, send)
+            problem_response = self._headers.problem_response(_to_problem(error), request_id)
+            seconds = time.perf_counter() - start
+            self._replica.metrics.record_request(ROUTE, problem_response.status_code, seconds)
+            await problem_response(scope, receive, send)
             return
         headers = [*response.headers, (b"x-request-id", encoded_id)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
         seconds = time.perf_counter() - start
-        self._replica.metrics.count_request(ROUTE, 200, seconds)
+        self._replica.metrics.record_request(ROUTE, 200, seconds)
         self._replica.record_exposure(response.event, encoded_id, response.fallback_level, seconds)
 
     def _respond(self, scope: Scope, accept: bytes | None, start: float) -> CachedResponse:
-        """Return the cached response, or compute it and cache it."""
+        """Return the cached response, or compute it, and cache it if it may be reused."""
         replica = self._replica
         cache = replica.response_cache
-        model = replica.current_model()
+        model = replica.require_model()
         user, query = scope["path"][len(PATH_PREFIX) :], scope["query_string"]
         is_cacheable = not query and accept in CACHEABLE_ACCEPT
         if time.time() >= cache.valid_until:
@@ -79,28 +86,30 @@ class RecommendEndpoint:
         recommendations = self._recommend(model, user, query, start)
         response = self._encode(model, user, recommendations, accept)
         if is_cacheable and response.fallback_level in CACHEABLE_LEVELS:
-            cache.put(user, response, model.recommender.valid_until)
+            cache.put(user, response, model.recommender.next_availability_change)
         return response
 
     def _recommend(self, model: LoadedModel, user: str, query: bytes, start: float) -> Recommendations:
         """Validate the request and compute its recommendations."""
         validate_id(user, "user")
-        fields = read_query(query, QUERY_FIELDS)
-        excluded = (model.fitted_model.inner_item_id(item) for item in read_exclude(fields.get("exclude")))
+        fields = parse_query_string(query, QUERY_FIELDS)
+        excluded = (
+            model.fitted_model.inner_item_id(item) for item in parse_excluded_ids(fields.get("exclude"))
+        )
         request = RecommendationRequest(
-            read_n(fields.get("n")),
+            parse_n(fields.get("n")),
             frozenset(item for item in excluded if item is not None),
-            read_genre(fields.get("genre"), model.fitted_model.genre_affinity.genres),
+            find_genre_index(fields.get("genre"), model.fitted_model.genre_affinity.genres),
         )
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
-        return recommend_or_raise(model, self._replica.user_context(model, user), request, deadline)
+        return recommend_or_raise(model, self._replica.build_user_context(model, user), request, deadline)
 
     def _encode(
         self, model: LoadedModel, user: str, recommendations: Recommendations, accept: bytes | None
     ) -> CachedResponse:
         item_ids = model.item_ids(recommendations)
         level = recommendations.fallback_level
-        if prefers_text("" if accept is None else accept.decode("latin-1")):
+        if prefers_plain_text("" if accept is None else accept.decode("latin-1")):
             body, content_type = ",".join(item_ids).encode(), f"{TEXT}; charset=utf-8"
         else:
             body, content_type = model.encode_response(user, recommendations), JSON
@@ -123,14 +132,14 @@ def recommend_or_raise(
     """
     recommendations = model.recommender.recommend(user, request, deadline)
     if not recommendations.items:
-        raise invalid_field(
+        raise invalid_field_problem(
             "exclude" if request.exclude else "user",
             "no item is left to recommend: all available items are rated or excluded",
         )
     return recommendations
 
 
-def _problem_of(error: Exception) -> RequestProblem:
+def _to_problem(error: Exception) -> RequestProblem:
     if isinstance(error, RequestProblem):
         return error
-    return not_ready(error) if isinstance(error, NotReady) else internal_error(error)
+    return not_ready_problem(error) if isinstance(error, NotReady) else log_internal_error(error)

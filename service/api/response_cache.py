@@ -1,7 +1,7 @@
 """Bounded cache of encoded responses of the hot route.
 
-The response to a user changes only with the model, the item availability or the user's own activity; each of
-them drops the affected entries.
+The response to a user changes only with the model, the item availability or the user's own activity. When
+one of them changes, the affected entries are dropped.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class ResponseCache:
     """Responses by user id, for requests without parameters. If it is full, the oldest entry is evicted.
 
     Attributes:
-        get: returns the response for a user, or None; a dict's own method, which saves the hot path a call.
-        valid_until: UTC seconds; at that time availability changes and no entry is valid anymore.
+        get: returns the response for a user, or None. It is the dict's own method, to save a function call.
+        valid_until: UTC seconds of the next change of availability; no entry is valid after that.
     """
 
     def __init__(self, max_responses: int = MAX_RESPONSES) -> None:
@@ -49,10 +49,10 @@ class ResponseCache:
         self.valid_until = min(self.valid_until, valid_until)
 
     def drop(self, user: str) -> None:
-        """Drop the response of a user whose activity has changed."""
+        """Drop the response for a user whose activity has changed."""
         self._responses.pop(user, None)
 
     def clear(self) -> None:
-        """Drop all responses, for another model or other availability rules."""
+        """Drop all responses, because the model or the item availability has changed."""
         self._responses.clear()
         self.valid_until = FOREVER

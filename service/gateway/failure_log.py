@@ -19,11 +19,11 @@ class FailureLog:
     """Reader of one gateway's failure log; yields each failure once, while the file grows."""
 
     def __init__(self, path: Path, slow_ms: float) -> None:
-        """Start at the beginning of the file, which need not exist yet.
+        """Create a reader that starts at the beginning of the file, which need not exist yet.
 
         Args:
             path: the file that the gateway writes.
-            slow_ms: shortest duration of a slow response.
+            slow_ms: duration from which a response counts as slow.
         """
         self._path = path
         self._slow_us = slow_ms * 1000
@@ -40,7 +40,7 @@ class FailureLog:
             yield from self._parse(line.lstrip(b"\0").decode(errors="replace"))
 
     def _read_lines(self) -> list[bytes]:
-        """Return the lines after the offset. In a rotated file, a hole replaces the old lines."""
+        """Return the new complete lines. In a rotated file, a hole replaces the lines read before."""
         with self._path.open("rb") as file:
             if file.seek(0, os.SEEK_END) < self._offset:
                 self._offset = 0

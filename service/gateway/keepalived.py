@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from service.gateway.config import template_environment
+from service.gateway.haproxy_config import create_jinja_environment
 
 
 @dataclass(frozen=True)
 class KeepalivedHost:
-    """One of the two hosts."""
+    """One of the two hosts that share an IP address."""
 
     name: str
     address: str  # own IP address
@@ -25,7 +25,7 @@ def render_keepalived(
         peer: the other host.
         shared: the shared address with its prefix length, such as 192.0.2.10/24.
         port: port of the gateways; the address moves if no gateway of the active host is healthy.
-        router: VRRP router id, equal on both hosts and different from that of other pairs in the network.
+        router: VRRP router id, equal on both hosts and different from the ids of other pairs in the network.
     """
-    template = template_environment().get_template("keepalived.conf.j2")
+    template = create_jinja_environment().get_template("keepalived.conf.j2")
     return template.render(host=host, peer=peer, shared=shared, port=port, router=router)

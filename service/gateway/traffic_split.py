@@ -12,18 +12,19 @@ from pathlib import Path
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
-from service.gateway.config import N_USER_BUCKETS, SPLIT_MAP, GatewayConfig
+from service.gateway.haproxy_config import N_USER_BUCKETS, SPLIT_MAP_FILE, GatewayConfig
 
 COMMAND_TIMEOUT_S = 2.0
 N_SALTS = 1 << 31
+SHOW_SERVERS = "show stat -1 4 -1"  # of all backends, only servers (4), all of them
 
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """Assignment of users to arms: user and salt are hashed to a bucket; the lowest ones are the canary's."""
+    """Assignment of users to arms by a hash of user and salt; the canary has the lowest hash buckets."""
 
-    salt: int  # new for each rollout, so different users get each canary first
-    allocation: float  # share of users in the canary
+    salt: int  # new for each rollout, so that each canary starts with different users
+    allocation: float  # share of users assigned to the canary
 
     @property
     def canary_buckets(self) -> int:
@@ -45,14 +46,14 @@ def draw_salt() -> int:
 
 
 def write_split(folder: Path, split: TrafficSplit) -> None:
-    """Write the split that gateways read when they start."""
-    write_atomically(folder / SPLIT_MAP, f"salt {split.salt}\nweight {split.canary_buckets}\n")
+    """Write a split to the file that gateways read when they start."""
+    write_atomically(folder / SPLIT_MAP_FILE, f"salt {split.salt}\nweight {split.canary_buckets}\n")
 
 
 def read_split(folder: Path) -> TrafficSplit:
-    """Return the split that gateways read when they start."""
+    """Read the split from the file that gateways read when they start; `NO_CANARY` without a file."""
     try:
-        text = (folder / SPLIT_MAP).read_text(encoding="utf-8")
+        text = (folder / SPLIT_MAP_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return NO_CANARY
     return _split_from_map(dict(line.split() for line in text.splitlines()))
@@ -64,11 +65,12 @@ def query_split(
     """Return the current split of a gateway, or None if it does not respond.
 
     Args:
-        folder: folder of the site.
-        gateway: name of the gateway.
-        gateway_folder: path of the folder as the gateway sees it, if it runs in a container.
+        folder: folder that the gateways share.
+        gateway: the gateway to ask.
+        gateway_folder: path of that folder inside the gateway's container, if it runs in one.
     """
-    response = send_command(gateway.socket_path(folder), f"show map {(gateway_folder or folder) / SPLIT_MAP}")
+    split_map = (gateway_folder or folder) / SPLIT_MAP_FILE
+    response = send_command(gateway.socket_path(folder), f"show map {split_map}")
     if response is None:
         return None
     rows = [line.split() for line in response.splitlines()]  # address, key, value
@@ -81,15 +83,15 @@ def apply_split(
 ) -> list[str]:
     """Apply a split to all gateways, now and after a restart; return the names of those that failed.
 
-    The salt is sent before a positive allocation and after an allocation of 0, so no other user gets the
+    The salt is sent before a positive allocation and after an allocation of 0, so that no other user gets the
     canary in between. An allocation of 0 is sent even if the file cannot be written: taking all users out of
     the canary must not depend on the disk.
 
     Args:
-        folder: folder of the site.
-        gateways: names of all gateways of the site, running or not.
+        folder: folder that the gateways share.
+        gateways: all gateways, running or not.
         split: split to apply.
-        gateway_folder: path of the folder as the gateways see it, if they run in containers.
+        gateway_folder: path of that folder inside the gateways' containers, if they run in containers.
 
     Raises:
         OSError: the file cannot be written.
@@ -101,7 +103,7 @@ def apply_split(
         if split.canary_buckets:
             raise
         write_error = error
-    path = (gateway_folder or folder) / SPLIT_MAP
+    path = (gateway_folder or folder) / SPLIT_MAP_FILE
     commands = [f"set map {path} salt {split.salt}", f"set map {path} weight {split.canary_buckets}"]
     command = "; ".join(commands if split.canary_buckets else reversed(commands))
     responses = {gateway.name: send_command(gateway.socket_path(folder), command) for gateway in gateways}
@@ -135,8 +137,8 @@ class ServerState:
 
 
 def query_servers(folder: Path, gateway: GatewayConfig) -> list[ServerState] | None:
-    """Return the state of all replicas at a gateway, or None if it does not respond."""
-    response = send_command(gateway.socket_path(folder), "show stat -1 4 -1")
+    """Return the state of every replica at a gateway, or None if the gateway does not respond."""
+    response = send_command(gateway.socket_path(folder), SHOW_SERVERS)
     if not response:
         return None
     header, *lines = [line.split(",") for line in response.lstrip("# ").splitlines() if line]
@@ -154,7 +156,7 @@ def query_servers(folder: Path, gateway: GatewayConfig) -> list[ServerState] | N
 
 
 def send_command(path: Path, command: str) -> str | None:
-    """Send a command to HAProxy's socket; return the response, or None if HAProxy is down or dies meanwhile.
+    """Send a command to HAProxy's socket; return the response, or None without a complete response.
 
     Raises:
         MarqueeError: HAProxy does not know the command.

@@ -46,7 +46,7 @@ class AvailabilityPolicy(BaseModel):
 
 
 def read_policy(path: Path) -> AvailabilityPolicy:
-    """Read an availability file.
+    """Read the operator's availability file.
 
     Raises:
         ConfigError: the file cannot be read or is invalid; the message names the field.
@@ -62,7 +62,7 @@ def read_policy(path: Path) -> AvailabilityPolicy:
 
 
 class ItemAvailability:
-    """Availability of each item of a model under a policy."""
+    """Availability of each item of a model by an `AvailabilityPolicy`."""
 
     def __init__(self, model: FittedModel, policy: AvailabilityPolicy) -> None:
         n_items = len(model.arrays.items)
@@ -88,7 +88,7 @@ class ItemAvailability:
 
 
 class VisibleItems:
-    """Items that may be shown, valid until the next change of availability.
+    """Items that may be shown until the next change of availability.
 
     Attributes:
         mask: True for each visible item, shape (n_items,).
@@ -100,8 +100,8 @@ class VisibleItems:
         self.valid_until = valid_until
 
     @cached_property
-    def flags(self) -> bytes:
-        """The mask as one byte per item, which is five times as fast to read as an array element."""
+    def mask_bytes(self) -> bytes:
+        """The mask as one byte per item; reading a byte is five times as fast as an array element."""
         return self.mask.tobytes()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 Clock = Callable[[], float]
 SMOOTHING = 0.2  # weight of the newest measurement in the moving average
-DECAY_PER_SKIP = 0.9  # a skipped level becomes cheaper in the estimate, so it is tried again eventually
+DECAY_PER_SKIP = 0.9  # lowers the estimate of a skipped level, so that it is tried again eventually
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ NO_DEADLINE = Deadline(float("inf"))
 
 @dataclass
 class LevelCosts:
-    """Exponential moving average of the seconds that each fallback level takes."""
+    """Exponential moving averages of the time in seconds that each fallback level takes."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def fits(self, level: str, deadline: Deadline) -> bool:
-        """Return True if the level is expected to finish in time; if not, lower its estimate."""
+    def admit(self, level: str, deadline: Deadline) -> bool:
+        """Return True if the level is expected to finish in time; otherwise lower its estimate."""
         expected = self.seconds.get(level, 0.0)
         if deadline.remaining() > expected:
             return True

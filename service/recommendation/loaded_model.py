@@ -1,4 +1,4 @@
-"""A model prepared for serving: its recommender, and the parts of responses that are encoded in advance."""
+"""A model prepared for serving: its recommender, and parts of responses that are encoded in advance."""
 
 import json
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ PROVENANCE = "provenance.json"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that is being served. A request uses the same one from its beginning to its end."""
+    """A model that is being served. A request uses one model from start to end, even if it is replaced."""
 
     recommender: Recommender
     summary: Mapping[str, Any]  # name, version and digest, part of every response
     version_body: bytes  # response body of GET /version
     version: str  # registered version, or else the digest; used in headers and events
-    item_prefixes: tuple[bytes, ...] = field(repr=False)  # for each item its JSON object up to the score
+    item_prefixes: tuple[bytes, ...] = field(repr=False)  # JSON object of each item up to its score
 
     @classmethod
     def load(cls, folder: Path, policy: AvailabilityPolicy | None = None) -> "LoadedModel":
-        """Load a model folder and verify every file.
+        """Read a model folder and verify every file.
 
         Raises:
             ModelError: the model is missing, damaged or of another schema; the message names the file.
@@ -38,16 +38,16 @@ class LoadedModel:
             raise ModelError(
                 f"{folder / MANIFEST_NAME} is not the manifest that was packaged; package the model again"
             )
-        return cls.from_model(model, provenance, policy)
+        return cls.from_fitted_model(model, provenance, policy)
 
     @classmethod
-    def from_model(
+    def from_fitted_model(
         cls, model: FittedModel, provenance: Mapping[str, Any], policy: AvailabilityPolicy | None
     ) -> "LoadedModel":
         """Prepare a model for serving.
 
         Args:
-            model: the model.
+            model: the model to serve.
             provenance: content of `provenance.json`; empty if the model was not packaged.
             policy: availability rules; None: all items are available.
         """
@@ -71,7 +71,7 @@ class LoadedModel:
         return self.recommender.model
 
     def encode_response(self, user: str | None, recommendations: Recommendations) -> bytes:
-        """Encode recommendations as a JSON response body, mostly from parts that are encoded already."""
+        """Encode recommendations as a JSON response body, mostly from parts encoded in advance."""
         items = b",".join(
             self.item_prefixes[item] + (b"null}" if score is None else b"%.4f}" % score)
             for item, score in recommendations.items
@@ -101,7 +101,7 @@ def _encode(value: Any) -> bytes:
 
 
 def _read_provenance(path: Path) -> dict[str, Any]:
-    """Read the provenance that packaging writes beside the model; empty if the model was not packaged."""
+    """Read the provenance that packaging writes next to the model; empty if the model was not packaged."""
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

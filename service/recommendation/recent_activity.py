@@ -14,8 +14,8 @@ _NO_ITEMS: Mapping[str, float | None] = MappingProxyType({})
 class RecentActivity:
     """Items that users rated or watched since training.
 
-    The store is bounded: the users without activity for the longest time, and the oldest items of a user, are
-    discarded first.
+    The store is bounded. It first discards the users who have been inactive for the longest time, and the
+    oldest items of a user.
     """
 
     def __init__(self, max_users: int = MAX_USERS, max_items_per_user: int = MAX_ITEMS_PER_USER) -> None:
@@ -27,7 +27,7 @@ class RecentActivity:
         return len(self._items_by_user)
 
     def record(self, user: str, item: str, kind: FeedbackKind, value: float) -> None:
-        """Record that a user rated or watched an item. Clicks are ignored: they do not mean consumption."""
+        """Record that a user rated or watched an item. Clicks are ignored: a click is not consumption."""
         if kind == "click":
             return
         items = self._items_by_user.setdefault(user, {})
@@ -40,6 +40,6 @@ class RecentActivity:
         if len(self._items_by_user) > self._max_users:
             self._items_by_user.popitem(last=False)
 
-    def items_of(self, user: str) -> Mapping[str, float | None]:
-        """Return the recent items of a user, each with its rating in stars, or None if only watched."""
+    def ratings_by_item(self, user: str) -> Mapping[str, float | None]:
+        """Return the recent items of a user, each with its rating in stars; None if it was only watched."""
         return self._items_by_user.get(user, _NO_ITEMS)

@@ -41,7 +41,7 @@ class RecommendationRequest:
 
 @dataclass(frozen=True)
 class UserContext:
-    """A user: the inner id, and activity since training."""
+    """A user's inner id and activity since training."""
 
     inner_id: int | None = None  # None if the user is not in the training data
     recent: Mapping[int, float | None] = field(default_factory=dict)  # item -> rating; None if only watched
@@ -65,7 +65,7 @@ class RatingPrediction:
 
 
 class Recommender:
-    """Recommends items of one model. Items are scored only if the stored list is not enough."""
+    """Recommends items of one model. All items are scored only if the stored list is too short."""
 
     def __init__(self, model: FittedModel, policy: AvailabilityPolicy | None = None) -> None:
         self.model = model
@@ -76,8 +76,8 @@ class Recommender:
         self._genre_flags = tuple(row.tobytes() for row in model.genre_affinity.item_masks)
 
     @property
-    def valid_until(self) -> float:
-        """Time of the next change of availability, in UTC seconds."""
+    def next_availability_change(self) -> float:
+        """Time of the next change of availability in UTC seconds."""
         return self._visible.valid_until
 
     def visible_items(self, now: float) -> VisibleItems:
@@ -100,7 +100,7 @@ class Recommender:
             n_before = len(selected)
             genre = None if request.genre is None or level == "static" else self._genre_flags[request.genre]
             excluded = self._excluded_items(user, request, level)
-            _fill(selected, _filter(candidates, excluded, visible.flags, genre), request.n)
+            _fill(selected, _filter(candidates, excluded, visible.mask_bytes, genre), request.n)
             if len(selected) > n_before:
                 lowest = level
             if len(selected) == request.n:
@@ -110,7 +110,7 @@ class Recommender:
 
     def similar(self, item: int, n: int) -> Recommendations:
         """Return items rated by the same users, then popular items of a shared genre, then popular items."""
-        visible = self.visible_items(time.time()).flags
+        visible = self.visible_items(time.time()).mask_bytes
         masks = self.model.genre_affinity.item_masks
         shared_genre = masks[masks[:, item]].any(axis=0).tobytes()
         sources: tuple[tuple[FallbackLevel, Iterable[ScoredItem], bytes | None], ...] = (
@@ -138,22 +138,22 @@ class Recommender:
     def _fallback_chain(
         self, user: UserContext, request: RecommendationRequest, visible: VisibleItems, deadline: Deadline
     ) -> Iterator[tuple[FallbackLevel, Iterable[ScoredItem]]]:
-        """Yield the levels that apply to a user, each computed when it is reached."""
+        """Yield the levels that apply to a user with their candidates, each computed when it is reached."""
         if user.inner_id is not None:
             yield "personal", self.model.stored_list(user.inner_id)
         level = self._scoring_level(user)
-        if level is not None and self.costs.fits(level, deadline):
+        if level is not None and self.costs.admit(level, deadline):
             with self.costs.measure(level, deadline.clock):
                 best = self._best_items(user, request, visible)
             yield level, best
         favorite = self.model.genre_affinity.favorite_genre([*self._training_items(user), *user.recent])
         if favorite is not None:
-            yield "group", _without_scores(self.model.group_items(favorite))
+            yield "group", _without_scores(self.model.popular_items_for_favorite_genre(favorite))
         yield "popular", _without_scores(self._popular)
         yield "static", _without_scores((*self._availability.static_items, *self._popular))
 
     def _scoring_level(self, user: UserContext) -> FallbackLevel | None:
-        """Return the level at which all items can be scored for a user, if there is one."""
+        """Return the level that scores all items for a user, or None if they cannot be scored."""
         if self.model.arrays.factors is None:
             return None
         if user.inner_id is not None:
@@ -213,7 +213,7 @@ def _filter(
 
 
 def _fill(selected: dict[int, float | None], candidates: Iterator[ScoredItem], n: int) -> None:
-    """Add candidates until there are n; an item that is selected already keeps the score of its level."""
+    """Add candidates until n items are selected; an item that is already selected keeps its score."""
     if len(selected) == n:
         return
     for item, score in candidates:
@@ -227,7 +227,7 @@ def _without_scores(items: Iterable[int]) -> Iterator[ScoredItem]:
 
 
 def _top_n(scores: Float32Array, allowed: BoolArray, n: int) -> list[ScoredItem]:
-    """Return the n allowed items with the highest scores; of equal scores, the lower inner id comes first."""
+    """Return the n allowed items with the highest scores; among equal scores, lower inner ids come first."""
     items = np.flatnonzero(allowed)
     values = scores[items]
     if len(items) > n:

@@ -1,4 +1,4 @@
-"""Shadow replay: recorded requests sent to champion and challenger, to compare their responses offline."""
+"""Shadow replay: repeats recorded requests on champion and challenger in this process, and compares them."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ class ReplayStatistics:
 
 @dataclass(frozen=True)
 class ShadowComparison:
-    """Statistics of both models and the similarity of their lists."""
+    """Statistics of both models, and similarity of their lists."""
 
     requests: int
     overlap: float  # mean rank-biased overlap
@@ -48,10 +48,19 @@ class _ReplayedResponse:
     latency_us: float
 
 
-def replay_requests(
+def replay_and_compare(
     exposures: Iterable[Exposure], champion: LoadedModel, challenger: LoadedModel
 ) -> ShadowComparison:
-    """Replay the requests of users with an id on both models, each with the number of items it had."""
+    """Replay requests on both models and compare the responses.
+
+    Args:
+        exposures: recorded responses; those without a user id or without items are left out.
+        champion: the model in production.
+        challenger: the model to compare with it.
+
+    Returns:
+        Comparison of lists that have as many items as the recorded ones.
+    """
     requests = [
         _ReplayedRequest(event.user, len(event.items)) for event in exposures if event.user and event.items
     ]

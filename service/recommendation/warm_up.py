@@ -1,18 +1,19 @@
-"""Warm-up of a model, so that no request is the first to load a page of its files or to import a module."""
+"""Warm-up of a model: loads pages of its files and lazily imported modules before the first request."""
 
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest, UserContext
 
 LIST_LENGTH = 10
 MAX_KNOWN_USERS = 100
+ANY_RATING = 3.0  # its value does not matter: the recommendations are discarded
 
 
 def warm_up(model: LoadedModel) -> None:
-    """Use every fallback level once, and reset the measured costs: first calls are slower than usual."""
+    """Use every fallback level, then discard the measured costs: first calls are slower than usual."""
     n_users, n_items = len(model.fitted_model.arrays.users), len(model.fitted_model.arrays.items)
     known_users = [UserContext(inner_id) for inner_id in range(min(n_users, MAX_KNOWN_USERS))]
     new_user = UserContext()
-    visitor = UserContext(recent={0: 3.0} if n_items else {})
+    visitor = UserContext(recent={0: ANY_RATING} if n_items else {})
     for user in (new_user, visitor, *known_users):
         recommendations = model.recommender.recommend(user, RecommendationRequest(LIST_LENGTH))
         model.encode_response("", recommendations)

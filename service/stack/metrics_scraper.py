@@ -14,13 +14,13 @@ from service.stack.health_checks import fetch
 from service.stack.stack_config import StackConfig
 
 SCRAPE_TIMEOUT_S = 1.0
-LABELS = ("le", "status", "outcome")  # a sample has at most one of these; other labels are summed over
-Counters: TypeAlias = Mapping[tuple[str, str], float]  # by name of the metric and value of its label
+LABELS = ("le", "status", "outcome")  # a sample has at most one; values of other labels are added up
+Counters: TypeAlias = Mapping[tuple[str, str], float]  # by metric name and label value
 
 
 @dataclass(frozen=True)
 class Scrape:
-    """Counters of one replica at one time."""
+    """Counters of one replica at one moment."""
 
     time: float  # monotonic seconds
     counters: Counters
@@ -39,7 +39,7 @@ class ServingStats:
 
 
 def scrape_replicas(stack: StackConfig) -> dict[str, Scrape | None]:
-    """Scrape all replicas at once; return a scrape by name, or None if the replica does not respond."""
+    """Scrape all replicas concurrently; return the scrapes by name, None if a replica does not respond."""
     ports = {replica.name: replica.port for replica in stack.all_replicas}
     with ThreadPoolExecutor(max(len(ports), 1)) as pool:
         return dict(zip(ports, pool.map(_scrape, ports.values()), strict=True))
@@ -116,10 +116,10 @@ def _sum_counters(parts: Iterable[Counters]) -> dict[tuple[str, str], float]:
 
 
 def _increase(old: Counters, new: Counters) -> Counters:
-    """Return how much counters grew; those of a restarted replica start at 0 and have not grown."""
+    """Return how much each counter has grown; 0 if it is lower, because the replica was restarted."""
     return {key: max(value - old.get(key, 0.0), 0.0) for key, value in new.items()}
 
 
 def _select(counters: Counters, name: str) -> dict[str, float]:
-    """Return the counters of a metric by label."""
+    """Return the counters of one metric by label value."""
     return {label: value for (metric, label), value in counters.items() if metric == name}

@@ -1,4 +1,4 @@
-"""Configuration of the stack, in files of one folder: `marquee up` writes them, all processes read them."""
+"""Configuration of the stack: files in one folder, which `marquee up` writes and all processes read."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
-from service.gateway.config import GatewayConfig, ReplicaAddress, SiteConfig
+from service.gateway.haproxy_config import GatewayConfig, ReplicaAddress, SharedGatewayConfig
 from service.settings import Settings
 
 STACK_FILE, ARMS_FILE = "stack.json", "arms.json"
@@ -44,9 +44,9 @@ class StackConfig:
     controller: tuple[str, ...] = ()  # command of the rollout controller; empty: none
 
     @property
-    def site_config(self) -> SiteConfig:
-        """Settings of the gateways."""
-        return SiteConfig(
+    def shared_gateway_config(self) -> SharedGatewayConfig:
+        """Settings that all gateways share."""
+        return SharedGatewayConfig(
             folder=self.folder,
             stable=self.replicas[STABLE],
             canary=self.replicas[CANARY],
@@ -80,14 +80,14 @@ class StackConfig:
         """Names of the processes that write heartbeats because they have no port for health checks."""
         return (*WATCHDOGS, "controller") if self.controller else WATCHDOGS
 
-    def get_arm(self, replica: str) -> str:
-        """Return the name of a replica's arm."""
+    def find_arm_of_replica(self, replica: str) -> str:
+        """Return the name of the arm that a replica belongs to."""
         return next(
             arm for arm, replicas in self.replicas.items() if replica in {each.name for each in replicas}
         )
 
-    def get_replica(self, name: str) -> ReplicaAddress:
-        """Return the address of a replica."""
+    def find_replica(self, name: str) -> ReplicaAddress:
+        """Return the replica of a name."""
         return next(replica for replica in self.all_replicas if replica.name == name)
 
     def save(self) -> None:
@@ -99,7 +99,7 @@ class StackConfig:
 
 
 def load_stack_config(folder: Path) -> StackConfig:
-    """Read the configuration of the stack in a folder.
+    """Read the configuration of the stack from its folder.
 
     Raises:
         MarqueeError: the file does not exist or is damaged.
@@ -126,7 +126,7 @@ def _parse(tree: dict[str, Any]) -> StackConfig:
 
 
 def read_arms(folder: Path) -> dict[str, Arm]:
-    """Return the arms by name; an arm that is missing has no running replicas."""
+    """Read the arms by name; an arm that is missing has no running replicas."""
     try:
         tree: dict[str, Any] = json.loads((folder / ARMS_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -141,11 +141,14 @@ def write_arms(folder: Path, arms: Mapping[str, Arm]) -> None:
 
 
 def arms_modified_at(folder: Path) -> float:
-    """Return when the arms were last written, in UTC seconds; older processes may run another version."""
+    """Return when the arms were last written, in UTC seconds.
+
+    A process that started before that may run another version.
+    """
     return (folder / ARMS_FILE).stat().st_mtime
 
 
-def replica_addresses(arm: str, ports: Sequence[int]) -> tuple[ReplicaAddress, ...]:
+def build_replica_addresses(arm: str, ports: Sequence[int]) -> tuple[ReplicaAddress, ...]:
     """Return the addresses of an arm's replicas, which are numbered from 1."""
     return tuple(ReplicaAddress(f"{arm}-{number}", port) for number, port in enumerate(ports, start=1))
 
@@ -154,15 +157,15 @@ def replica_environment(stack: StackConfig, replica: str) -> dict[str, str]:
     """Return the environment variables of a replica (see `service.settings`).
 
     Raises:
-        ConfigError: a variable is invalid; checked here, so `marquee up` reports it and not only a log.
+        ConfigError: a variable is invalid.
     """
-    arm = stack.get_arm(replica)
+    arm = stack.find_arm_of_replica(replica)
     environment = {
         "MARQUEE_ARM": arm,
         "MARQUEE_REPLICA": replica,
         "MARQUEE_EVENTS": str(stack.events),
         "MARQUEE_HOST": "127.0.0.1",
-        "MARQUEE_PORT": str(stack.get_replica(replica).port),
+        "MARQUEE_PORT": str(stack.find_replica(replica).port),
         "MARQUEE_BENTO": read_arms(stack.folder)[arm].bento,
         "BENTOML_HOME": str(stack.folder / "homes" / replica),
         "BENTOML_DO_NOT_TRACK": "true",

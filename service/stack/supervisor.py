@@ -1,7 +1,7 @@
 """Supervisor: starts all processes of the stack with circus, and restarts those that exit.
 
 python -m service.stack.supervisor FOLDER     run the supervisor
-Supervisor(folder)                            send commands to a running one
+SupervisorClient(folder)                      start it, or send commands to a running one
 """
 
 import os
@@ -22,21 +22,21 @@ from tornado import gen
 
 from marquee.errors import MarqueeError
 from service import logs
-from service.stack.launch import CODE
+from service.stack.exec_launcher import CODE_FOLDER
 from service.stack.pid_files import find_process, write_pid_file
 from service.stack.stack_config import CANARY, StackConfig, load_stack_config, read_arms
 from service.stack.waiting import wait_until
-from service.stack.watchdog import check_heartbeat
+from service.stack.watchdog import kill_if_heartbeat_is_old
 
 CHECK_INTERVAL_S = 0.25  # between checks for processes that exited
 GRACE_PERIOD_S = 15.0  # for a process to finish requests in progress
 COMMAND_TIMEOUT_S = GRACE_PERIOD_S + 5  # a command may wait for a process to exit
 SUPERVISOR_TIMEOUT_S = 20.0  # for the supervisor itself to start or exit
-MAX_COMMAND_ATTEMPTS = 100
+MAX_COMMAND_ATTEMPTS, RETRY_INTERVAL_S = 100, 0.05  # while the supervisor is busy
 
 
-class Supervisor:
-    """Client of a supervisor, which it reaches through a socket."""
+class SupervisorClient:
+    """Starts the supervisor, and sends commands to it through a socket."""
 
     def __init__(self, folder: Path, *, timeout_s: float = COMMAND_TIMEOUT_S) -> None:
         """Create a client; no connection is made yet.
@@ -50,32 +50,32 @@ class Supervisor:
 
     @property
     def is_running(self) -> bool:
-        """True if the supervisor is alive."""
+        """True if the supervisor process is alive."""
         return self._pid() is not None
 
     @property
     def _log(self) -> Path:
         return self._folder / "logs" / "supervisor.log"
 
-    def launch(self, environment: Mapping[str, str]) -> None:
+    def start_supervisor(self, environment: Mapping[str, str]) -> None:
         """Start the supervisor and wait until it responds.
 
         Args:
             environment: variables for all processes of the stack, added to those of this process.
 
         Raises:
-            MarqueeError: it exited or did not respond in time; its log contains the reason.
+            MarqueeError: the supervisor exited or did not respond in time; its log contains the reason.
         """
         command = [sys.executable, "-m", "service.stack.supervisor", str(self._folder)]
         with self._log.open("ab") as output:
             process = subprocess.Popen(
                 command,
-                cwd=CODE,
+                cwd=CODE_FOLDER,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C in this terminal must not stop it
+                start_new_session=True,  # Ctrl-C in this terminal must not stop the supervisor
             )
 
         def has_exited() -> bool:
@@ -88,20 +88,28 @@ class Supervisor:
         if not is_decided or has_exited():
             raise MarqueeError(f"the supervisor did not start; see {self._log}")
 
-    def start(self, name: str) -> None:
+    def start_process(self, name: str) -> None:
         """Start a process, unless it is running.
 
         Raises:
-            MarqueeError: the supervisor did not carry out the command. `stop` and `restart` raise this, too.
+            MarqueeError: the supervisor did not carry out the command.
         """
         self._send_or_raise("start", name, waiting=False)
 
-    def stop(self, name: str) -> None:
-        """Stop a process after it has finished requests in progress."""
+    def stop_process(self, name: str) -> None:
+        """Stop a process after it has finished requests in progress.
+
+        Raises:
+            MarqueeError: the supervisor did not carry out the command.
+        """
         self._send_or_raise("stop", name, waiting=True)
 
-    def restart(self, name: str) -> None:
-        """Stop a process and start it again."""
+    def restart_process(self, name: str) -> None:
+        """Stop a process after it has finished requests in progress, and start it again.
+
+        Raises:
+            MarqueeError: the supervisor did not carry out the command.
+        """
         self._send_or_raise("restart", name, waiting=True)
 
     def shut_down(self) -> None:
@@ -121,14 +129,14 @@ class Supervisor:
             raise MarqueeError(f"the supervisor did not {command} {name}; see {self._log}")
 
     def _send(self, command: str, **properties: Any) -> dict[str, Any] | None:
-        """Send a command; return the response, or None without one. Retries while the supervisor is busy."""
+        """Send a command, again while the supervisor is busy; return the response, or None without one."""
         client = CircusClient(endpoint=_endpoint(self._folder), timeout=self._timeout_s)
         try:
             for _ in range(MAX_COMMAND_ATTEMPTS):
                 response: dict[str, Any] = client.send_message(command, **properties)
                 if response.get("status") == "ok":
                     return response
-                time.sleep(0.05)
+                time.sleep(RETRY_INTERVAL_S)
         except CallError:
             pass
         finally:
@@ -136,7 +144,7 @@ class Supervisor:
         return None
 
 
-def stop_signal(name: str, gateways: Collection[str]) -> signal.Signals:
+def graceful_stop_signal(name: str, gateways: Collection[str]) -> signal.Signals:
     """Return the signal after which a process finishes requests in progress and exits.
 
     HAProxy aborts them on SIGTERM, so gateways get SIGUSR1.
@@ -145,20 +153,20 @@ def stop_signal(name: str, gateways: Collection[str]) -> signal.Signals:
 
 
 class _StackArbiter(Arbiter):  # type: ignore[misc]  # circus has no type hints
-    """Arbiter that keeps running if a process is missing; BentoML's version of circus stops the others."""
+    """Arbiter that keeps running if a process has exited; in BentoML's circus, it stops the others."""
 
     folder: Path  # folder of the stack
     heartbeat_processes: Sequence[str]
 
     def manage_watchers(self) -> Any:
-        """Restart processes that exited, unless a command is in progress; the next call does it then."""
+        """Restart processes that exited; while a command is in progress, leave that to the next call."""
         return None if self._stopping or self._exclusive_running_command else self._manage()
 
     @util.synchronized("manage_watchers")  # type: ignore[untyped-decorator]
     @gen.coroutine
     def _manage(self) -> Any:
         for name in self.heartbeat_processes:
-            check_heartbeat(self.folder, name)
+            kill_if_heartbeat_is_old(self.folder, name)
         self.reap_processes()
         yield [watcher.manage_processes() for watcher in self.iter_watchers()]
 
@@ -176,14 +184,14 @@ def _make_watchers(stack: StackConfig) -> list[Watcher]:
         Watcher(
             name,
             sys.executable,
-            ["-m", "service.stack.launch", str(stack.folder), name],
-            working_dir=str(CODE),
+            ["-m", "service.stack.exec_launcher", str(stack.folder), name],
+            working_dir=str(CODE_FOLDER),
             copy_env=True,
             copy_path=True,
             autostart=name not in canaries or has_canary,
             max_retry=-1,
             graceful_timeout=GRACE_PERIOD_S,
-            stop_signal=stop_signal(name, gateways),
+            stop_signal=graceful_stop_signal(name, gateways),
             close_child_stdin=True,
         )
         for name in stack.process_names

@@ -12,12 +12,12 @@ def wait_until(
     """Poll a condition until it holds.
 
     Args:
-        condition: returns True when the wait is over.
-        timeout_s: seconds after which to stop; the condition is polled at least once.
+        condition: returns True when waiting should end.
+        timeout_s: seconds after which to give up; the condition is polled at least once.
         poll_interval_s: seconds between two polls.
 
     Returns:
-        True, or False if the condition did not hold in time.
+        True if the condition holds, or False if it did not hold in time.
     """
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -2,8 +2,8 @@
 
 A supervisor detects only processes that exit. One that is stopped or hangs keeps its port; if it is a
 gateway, every second connection still goes to it. Each watchdog sends health checks to gateways and replicas,
-checks the heartbeats of the other processes, and rotates logs. There are two watchdogs, which check each
-other, since one that is stopped detects nothing.
+checks the heartbeats of the other processes, and rotates logs. Two watchdogs check each other, because a
+watchdog that is stopped or hangs detects nothing.
 
     python -m service.stack.watchdog FOLDER NAME
 """
@@ -19,18 +19,18 @@ from pathlib import Path
 
 from service import logs
 from service.stack.health_checks import is_alive
-from service.stack.log_rotation import rotate_logs
+from service.stack.log_rotation import rotate_large_logs
 from service.stack.pid_files import RunningProcess, find_process
 from service.stack.stack_config import WATCHDOGS, StackConfig, load_stack_config
 
 CHECK_INTERVAL_S = 0.1
 GATEWAY_TIMEOUT_S, REPLICA_TIMEOUT_S = 0.1, 0.5
-# Consecutive failed checks. A replica is allowed more: it may be busy, and others respond meanwhile.
+# Consecutive failed checks. A replica is allowed more: it may be busy, and the others respond meanwhile.
 MAX_GATEWAY_FAILURES, MAX_REPLICA_FAILURES = 3, 6
 ROUNDS_PER_REPLICA_CHECK, ROUNDS_PER_LOG_ROTATION = 5, 50
 MAX_STARTUP_S = 30.0  # until the first response
 MAX_HEARTBEAT_AGE_S = {"controller": 30.0, **dict.fromkeys(WATCHDOGS, 1.0)}
-MAX_FIRST_HEARTBEAT_S = {"controller": 30.0, **dict.fromkeys(WATCHDOGS, 3.0)}  # after the start
+MAX_FIRST_HEARTBEAT_S = {"controller": 30.0, **dict.fromkeys(WATCHDOGS, 3.0)}  # time from start to first one
 log = logs.get_logger("watchdog")
 
 
@@ -47,17 +47,17 @@ class Watchdog:
         self._rounds = 0
 
     def run_checks(self) -> None:
-        """Write this watchdog's heartbeat and run all checks that are due."""
+        """Write this watchdog's heartbeat, and run the checks and log rotation that are due."""
         write_heartbeat(self._stack.folder, self._name)
         self._check_health(self._gateway_ports, GATEWAY_TIMEOUT_S, MAX_GATEWAY_FAILURES)
         if self._rounds % ROUNDS_PER_REPLICA_CHECK == 0:
             self._check_health(self._replica_ports, REPLICA_TIMEOUT_S, MAX_REPLICA_FAILURES)
         if self._rounds % ROUNDS_PER_LOG_ROTATION == 0:
-            rotate_logs(self._stack)
+            rotate_large_logs(self._stack)
         self._rounds += 1
         for other in self._stack.heartbeat_processes:
             if other != self._name:
-                check_heartbeat(self._stack.folder, other)
+                kill_if_heartbeat_is_old(self._stack.folder, other)
 
     def _check_health(self, ports: Mapping[str, int], timeout_s: float, max_failures: int) -> None:
         results = self._pool.map(lambda port: is_alive(port, timeout_s), ports.values())
@@ -83,14 +83,14 @@ class Watchdog:
             _kill(name, process.pid)
 
 
-def check_heartbeat(folder: Path, name: str) -> None:
-    """Kill a process if its last heartbeat is too old, or if it has not written one since its start."""
+def kill_if_heartbeat_is_old(folder: Path, name: str) -> None:
+    """Kill a process whose last heartbeat is too old, or that writes none in time after its start."""
     process = find_process(folder, name)
     if process is None:
         return
-    last = read_heartbeat(folder, name)
-    if last > process.started_at:
-        deadline = last + MAX_HEARTBEAT_AGE_S[name]
+    last_heartbeat = read_heartbeat(folder, name)
+    if last_heartbeat > process.started_at:
+        deadline = last_heartbeat + MAX_HEARTBEAT_AGE_S[name]
     else:
         deadline = process.started_at + MAX_FIRST_HEARTBEAT_S[name]
     if time.time() > deadline:
@@ -98,7 +98,7 @@ def check_heartbeat(folder: Path, name: str) -> None:
 
 
 def write_heartbeat(folder: Path, name: str) -> None:
-    """Record that this process is alive."""
+    """Record that the loop of this process is running."""
     (folder / "heartbeats" / name).touch()
 
 
@@ -111,7 +111,7 @@ def read_heartbeat(folder: Path, name: str) -> float:
 
 
 def _kill(name: str, pid: int) -> None:
-    """Send SIGKILL: a process that hangs does not react to SIGTERM."""
+    """Send SIGKILL: a process that is stopped or hangs does not react to SIGTERM."""
     log.error("killing unresponsive process", process=name, pid=pid)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

@@ -2,12 +2,13 @@
 
 offer_exposure ──► queue ──┐                      ┌─► <replica>/exposure-*.jsonl ─┐
                            ├─► writer thread ─────┤                               ├─► Parquet
-store_feedback ──► queue ──┘   one sync per batch └─► <replica>/feedback-*.jsonl ─┘   (event_archive.py, run by
-                                                                                      another process)
+queue_feedback ──► queue ──┘   one sync per batch └─► <replica>/feedback-*.jsonl ─┘
+
+`event_archive.py` writes the Parquet files, in another process.
 """
 
 from service.telemetry.counters import EventCounters, KindCounters
-from service.telemetry.tail import EventTail, read_until_error
+from service.telemetry.tail import EventTail, yield_until_os_error
 from service.telemetry.writer import EventWriter, TelemetrySettings
 
 __all__ = [
@@ -16,5 +17,5 @@ __all__ = [
     "EventWriter",
     "KindCounters",
     "TelemetrySettings",
-    "read_until_error",
+    "yield_until_os_error",
 ]

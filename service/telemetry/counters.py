@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KindCounters:
-    """Counters of one kind of event; offered = durable + rejected + dropped + queued at any time."""
+    """Counters of one kind of event; at any time, offered = durable + rejected + dropped + queued."""
 
     offered: int = 0
-    durable: int = 0  # on disk, including repetitions of an event that is on disk
+    durable: int = 0  # on disk, including repetitions of an event that was already on disk
     rejected: int = 0  # refused, and reported to the client
-    dropped: int = 0  # lost; only this counter reports it
+    dropped: int = 0  # lost; reported by this counter only
     queued: int = 0  # not yet on disk; 0 when the writer is idle
 
     @property

@@ -1,10 +1,10 @@
-"""Archive: converts closed segment files to Parquet at any fsspec URL, then deletes them.
+"""Archive: converts closed segment files to Parquet files at any fsspec URL, then deletes them.
 
     <url>/feedback/day=2026-11-25/<replica>-<started>-<number>.parquet
 
 Archiving runs in a separate process, so a slow bucket cannot delay responses. The name of a Parquet file is
-derived from its segment file, so archiving again after a crash writes the same file and duplicates nothing. A
-segment file is deleted once its Parquet file has been read back. Lines that are not events are kept in
+derived from its segment file, so archiving again after a crash overwrites that file and duplicates no event.
+A segment file is deleted once its Parquet file has been read back. Lines that are not events are kept in
 `.torn` files.
 """
 
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marquee.errors import ArchiveError
-from marquee.events import Event, Exposure, Feedback, upgrade_fields
+from marquee.events import Event, Exposure, Feedback, rename_old_fields
 from service.telemetry.reader import SkippedLines, list_segments, read_segment
 from service.telemetry.segment_files import CLOSED_SUFFIX, close_abandoned_segments
 
@@ -44,7 +44,7 @@ class ArchiveSummary:
     segments: int
     events: int
     skipped_lines: int
-    expired_files: int  # archived files deleted because of their age
+    expired_files: int  # archived files that were deleted because of their age
 
 
 class ArchiveStore:
@@ -65,13 +65,13 @@ class ArchiveStore:
         """Copy a Parquet file to the store and read it back.
 
         Raises:
-            OSError: the stored file differs from the local one.
+            OSError: the stored file differs from the local one, or the store cannot be written.
         """
         path = f"{self._root}/{name}"
         self.filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-        part = f"{path}.part"
-        self.filesystem.put_file(str(local), part)
-        self.filesystem.mv(part, path)
+        incomplete = f"{path}.part"
+        self.filesystem.put_file(str(local), incomplete)
+        self.filesystem.mv(incomplete, path)
         with self.filesystem.open(path, "rb") as file:
             n_rows = pq.ParquetFile(file).metadata.num_rows
         if (
@@ -81,17 +81,17 @@ class ArchiveStore:
             raise OSError(f"{path} differs from the uploaded file")
 
     def list_files(self, kind: str) -> list[str]:
-        """Return the archived files of a kind of event, oldest day first."""
-        names: list[str] = self.filesystem.glob(f"{self._root}/{kind}/day=*/*.parquet")
-        return sorted(names)
+        """Return the paths of the archived files of a kind of event, oldest day first."""
+        paths: list[str] = self.filesystem.glob(f"{self._root}/{kind}/day=*/*.parquet")
+        return sorted(paths)
 
     def delete_expired(self, keep_days: int, today: datetime) -> int:
-        """Delete files older than `keep_days` and return their number."""
+        """Delete files whose day is more than `keep_days` before `today`, and return their number."""
         oldest_day = (today - timedelta(days=keep_days)).strftime("day=%Y-%m-%d")
-        names = [name for kind in EVENT_TYPES for name in self.list_files(kind)]
-        expired = [name for name in names if name.split("/")[-2] < oldest_day]
-        for name in expired:
-            self.filesystem.rm_file(name)
+        paths = [path for kind in EVENT_TYPES for path in self.list_files(kind)]
+        expired = [path for path in paths if path.split("/")[-2] < oldest_day]
+        for path in expired:
+            self.filesystem.rm_file(path)
         return len(expired)
 
 
@@ -103,11 +103,12 @@ def archive_segments(
     Args:
         folder: contains a folder for each replica.
         store: destination.
-        keep_days: delete archived files older than this; None keeps all.
-        before: UTC seconds; segment files written after this time are kept for their readers.
+        keep_days: delete archived files older than this number of days; None keeps all.
+        before: UTC seconds; segment files last written at or after this time are not archived yet, because a
+            rollout may still read them.
 
     Raises:
-        ArchiveError: the store cannot be written. Segment files that are not archived yet are kept.
+        ArchiveError: the store cannot be written. Segment files that are not archived are kept.
     """
     close_abandoned_segments(folder)
     skipped, n_events = SkippedLines(), 0
@@ -116,7 +117,7 @@ def archive_segments(
         for path in segments:
             n_events += _archive_segment(path, store, skipped)
         expired = 0 if keep_days is None else store.delete_expired(keep_days, datetime.now(UTC))
-    except Exception as error:  # each file system raises errors of its own
+    except Exception as error:  # each fsspec file system raises its own types of errors
         reason = str(error) or type(error).__name__
         raise ArchiveError(f"cannot archive {folder}: {reason}; remaining segment files are kept") from error
     return ArchiveSummary(len(segments), n_events, skipped.total, expired)
@@ -126,8 +127,8 @@ def read_archive(url: str) -> Iterator[Event]:
     """Yield all archived events, exposures first."""
     store = ArchiveStore(url)
     for kind, event_type in EVENT_TYPES.items():
-        for name in store.list_files(kind):
-            with store.filesystem.open(name, "rb") as file:
+        for path in store.list_files(kind):
+            with store.filesystem.open(path, "rb") as file:
                 for batch in pq.ParquetFile(file).iter_batches(ROWS_PER_BATCH):
                     yield from (_event_from_row(event_type, row) for row in batch.to_pylist())
 
@@ -152,19 +153,19 @@ def _convert_segment(path: Path, parquet: Path, torn: Path, skipped: SkippedLine
     n_events = 0
     with (
         pq.ParquetWriter(parquet, _schema(event_type), compression="zstd") as writer,
-        torn.open("wb") as rest,
+        torn.open("wb") as torn_file,
     ):
         lines = read_segment(path, skipped)
         while batch := list(islice(lines, ROWS_PER_BATCH)):
             rows = [asdict(event) for _, event in batch if isinstance(event, event_type)]
             writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema))
-            rest.writelines(line for line, event in batch if not isinstance(event, event_type))
+            torn_file.writelines(line for line, event in batch if not isinstance(event, event_type))
             n_events += len(rows)
     return n_events
 
 
 def _archive_name(path: Path) -> str:
-    """Return the name of the Parquet file for a segment file; its day is the day the segment was started."""
+    """Return the name of the Parquet file for a segment file; its day is that of the segment's start."""
     kind, started_ms, number = path.name.removesuffix(CLOSED_SUFFIX).split("-")
     day = datetime.fromtimestamp(int(started_ms) / 1000, UTC).strftime("%Y-%m-%d")
     return f"{kind}/day={day}/{path.parent.name}-{started_ms}-{number}.parquet"
@@ -179,6 +180,6 @@ def _schema(event_type: type[Event]) -> pa.Schema:
 def _event_from_row(event_type: type[Event], row: dict[str, Any]) -> Event:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in upgrade_fields(row).items()  # the file may be older than schema version 2
+        for name, value in rename_old_fields(row).items()  # the file may be older than schema version 2
     }
     return event_type(**values)

@@ -13,7 +13,7 @@ from service.telemetry.segment_files import CLOSED_SUFFIX, OPEN_SUFFIX
 class SkippedLines:
     """Number of lines that are not events."""
 
-    torn: int = 0  # incomplete last lines, left by a process that died while writing
+    torn: int = 0  # incomplete last lines, left by processes that were killed while writing
     invalid: int = 0  # complete lines that cannot be decoded
 
     @property
@@ -29,7 +29,7 @@ def list_segments(folder: Path, *, include_open: bool = True) -> list[Path]:
 
 
 def read_segment(path: Path, skipped: SkippedLines) -> Iterator[tuple[bytes, Event | None]]:
-    """Yield each line with its event; a line that is not an event is counted in `skipped` and yields None."""
+    """Yield each line with its event, or with None if it is not an event; count those lines in `skipped`."""
     with path.open("rb") as file:
         for line in file:
             is_complete = line.endswith(b"\n")
@@ -37,14 +37,15 @@ def read_segment(path: Path, skipped: SkippedLines) -> Iterator[tuple[bytes, Eve
                 event = decode(line) if is_complete else None
             except EventError:
                 event = None
-            if event is None:
-                skipped.invalid += is_complete
-                skipped.torn += not is_complete
+            if event is None and is_complete:
+                skipped.invalid += 1
+            elif event is None:
+                skipped.torn += 1
             yield line, event
 
 
 def read_events(folder: Path, skipped: SkippedLines | None = None) -> Iterator[Event]:
-    """Yield all events in the segment files below a folder: replica by replica, in the order of writing."""
+    """Yield all events in the segment files below a folder, by replica and in the order of writing."""
     skipped = SkippedLines() if skipped is None else skipped
     for path in list_segments(folder):
         yield from (event for _, event in read_segment(path, skipped) if event is not None)

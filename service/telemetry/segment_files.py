@@ -5,7 +5,7 @@
     <replica>/feedback-<started>-<number>.jsonl        closed; never written again
 
 A killed process leaves an open segment file, which may end in an incomplete line. The next process of that
-replica closes the file as it is and starts a new one, so nothing is ever appended after an incomplete line.
+replica closes the file unchanged and starts a new one, so nothing is ever appended to an incomplete line.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ class ReplicaFolder:
     """Folder of the segment files of one process, locked against other processes."""
 
     def __init__(self, root: Path, replica: str) -> None:
-        """Lock the folder `replica`, or `replica-2`, `replica-3`, ... if other running processes hold it.
+        """Lock the folder `replica`; if another process has locked it, `replica-2`, then `replica-3`, ...
 
-        Segment files that a previous process left open are closed.
+        Segment files that an earlier process left open are closed.
 
         Raises:
-            OSError: the folder cannot be created, or all of its numbers are in use.
+            OSError: the folder cannot be created, or all numbers are in use.
         """
         for number in range(1, MAX_FOLDERS_PER_REPLICA):
             self.path = root / (replica if number == 1 else f"{replica}-{number}")
@@ -52,7 +52,7 @@ class ReplicaFolder:
 
 
 def close_abandoned_segments(root: Path) -> None:
-    """Close the segment files that dead processes left open; running processes lock their folders."""
+    """Close the segment files that dead processes left open. Folders of running processes are locked."""
     for folder in sorted({path.parent for path in root.glob(f"*/*{OPEN_SUFFIX}")}):
         with contextlib.suppress(BlockingIOError), file_lock(folder / LOCK_FILE, wait=False):
             _close_segments(folder)
@@ -62,7 +62,7 @@ class SegmentFile:
     """One open segment file."""
 
     def __init__(self, folder: Path, kind: str, number: int) -> None:
-        """Create the file so that it survives a crash of the machine.
+        """Create the file, and sync its folder so that the file survives a crash of the machine.
 
         Raises:
             OSError: the disk is full, read-only or broken.
@@ -81,11 +81,11 @@ class SegmentFile:
         return time.monotonic() - self._created_at
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Append lines and sync them to disk. Close the file after an error.
+        """Append lines and sync them to disk. After an error, close the file.
 
         Raises:
             OSError: the disk is full, read-only or broken. The lines are removed again if the disk allows it;
-                otherwise the file may end with some of them and an incomplete one, which readers skip.
+                otherwise the file may end with some of them and an incomplete line, which readers skip.
         """
         self.size = append_and_sync(self._file, self.size, lines)
 

@@ -1,4 +1,4 @@
-"""Tail the segment files of all replicas: yield each new event once, while the files grow."""
+"""Tail of the segment files of all replicas: yields each new event once, while the files grow."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ class EventTail:
     """Reader of the events of one kind from all replicas; remembers its position in each segment file."""
 
     def __init__(self, folder: Path, kind: str = "feedback", since: float = 0.0) -> None:
-        """Start with the oldest event.
+        """Create a reader that starts with the oldest event.
 
         Args:
             folder: contains a folder for each replica.
@@ -39,8 +39,8 @@ class EventTail:
         Each replica's events come in the order of writing; those of several replicas are merged by time.
 
         Raises:
-            OSError: a replica's files cannot be read. Raised at the end, after the events of all other
-            replicas.
+            OSError: the files of a replica cannot be read. It is raised at the end, after the events of all
+                other replicas.
         """
         self._errors = []
         segments = self._list_segments()
@@ -70,7 +70,7 @@ class EventTail:
     def _read_segment(self, key: str, path: Path) -> Iterator[Event]:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # just closed or archived, or not readable by this user
+        except OSError:  # just renamed or archived, or not readable by this user
             return
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
@@ -85,15 +85,14 @@ class EventTail:
                 except EventError:
                     self.unparsable_lines += 1
                     event = None
-                self._offsets[key] = (
-                    end  # before the yield: a consumer may stop there, and the event counts as read
-                )
+                # Before the yield: the consumer may stop there, and the event must count as read.
+                self._offsets[key] = end
                 if event is not None:
                     yield event
 
 
-def read_until_error(items: Iterable[T], errors: list[str]) -> Iterator[T]:
-    """Yield items up to the first OSError, and append that error to `errors` instead of raising it."""
+def yield_until_os_error(items: Iterable[T], errors: list[str]) -> Iterator[T]:
+    """Yield items until an OSError occurs, and append its message to `errors` instead of raising it."""
     try:
         yield from items
     except OSError as error:

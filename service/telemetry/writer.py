@@ -1,4 +1,4 @@
-"""Event writer: a bounded queue and a thread between request handling and the disk."""
+"""Event writer: bounded queues between request handling and a thread that writes to disk."""
 
 import errno
 import logging
@@ -15,7 +15,7 @@ from service.telemetry.counters import EventCounters, KindCounters
 from service.telemetry.segment_files import ReplicaFolder, SegmentFile
 
 log = logging.getLogger("marquee.telemetry")
-OnStored: TypeAlias = Callable[[int | OSError], None]  # gets the number of new events, or the error
+OnStored: TypeAlias = Callable[[int | OSError], None]  # receives the number of new events, or the error
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class TelemetrySettings:
 
     folder: Path  # shared by all replicas; each writes to a folder below it
     replica: str
-    max_queued_exposures: int = 65_536  # further exposures are dropped and counted
-    max_pending_feedback: int = 10_000  # further feedback is refused
+    max_queued_exposures: int = 65_536  # beyond it, exposures are dropped and counted
+    max_pending_feedback: int = 10_000  # beyond it, feedback is rejected
     sync_interval_s: float = 0.5  # exposures only; feedback is synced at once, in batches
     max_segment_bytes: int = 64 << 20
     max_segment_age_s: float = 300.0
@@ -34,7 +34,7 @@ class TelemetrySettings:
 
 @dataclass(frozen=True)
 class _FeedbackBatch:
-    """Feedback of one request, which waits until it is stored."""
+    """Feedback of one request that has not been stored yet."""
 
     lines: Sequence[bytes]
     event_ids: Sequence[str]
@@ -50,7 +50,7 @@ class _EventStream:
         self._segment_number = 0
         self.offered = 0  # `offered` and `refused` are written only by the offering thread
         self.refused = 0
-        self.in_flight = 0  # taken from the queue, not on disk yet
+        self.in_flight = 0  # taken from the queue, but not on disk yet
         self.durable = 0
         self.failed = 0
 
@@ -67,7 +67,8 @@ class _EventStream:
                 self.close()
             raise
 
-    def rotate(self) -> None:
+    def close_if_due(self) -> None:
+        """Close the segment file if it is large or old enough; the next lines go to a new file."""
         segment = self._segment
         if segment and (
             segment.size >= self._settings.max_segment_bytes
@@ -82,10 +83,10 @@ class _EventStream:
 
 
 class EventWriter:
-    """Takes events from the event loop's thread and writes them to disk in its own thread.
+    """Accepts events in the thread of the event loop, and writes them to disk in its own thread.
 
-    Call `offer_exposure`, `store_feedback` and `read_counters` from one thread only, the event loop's. The
-    callback of `store_feedback` runs in the writer's thread.
+    Call `offer_exposure`, `queue_feedback` and `snapshot_counters` in the thread of the event loop only.
+    The callback of `queue_feedback` runs in the writer's thread.
     """
 
     def __init__(self, settings: TelemetrySettings) -> None:
@@ -103,7 +104,7 @@ class EventWriter:
         self._thread = threading.Thread(target=self._run, name="marquee-events", daemon=True)
 
     def start(self) -> None:
-        """Start the thread. If the disk cannot be written, `disk_status` reports it; writing is retried."""
+        """Start the thread. If the disk cannot be written, writing is retried; see `disk_status`."""
         self._thread.start()
 
     def offer_exposure(self, line: bytes) -> bool:
@@ -115,29 +116,29 @@ class EventWriter:
         self._exposure_queue.append(line)
         return True
 
-    def store_feedback(self, lines: Sequence[bytes], event_ids: Sequence[str], on_stored: OnStored) -> None:
-        """Queue feedback and return; the callback gets the outcome.
+    def queue_feedback(self, lines: Sequence[bytes], event_ids: Sequence[str], on_stored: OnStored) -> None:
+        """Queue feedback and return at once; the callback receives the outcome.
 
         Args:
             lines: encoded events.
-            event_ids: event ids in the same order; an event that was stored before is not stored again.
+            event_ids: event ids in the same order; an event whose id is already stored is not stored again.
             on_stored: called with the number of new events once all are on disk, or with the error.
         """
         self._feedback.offered += len(lines)
         if self._count_queued_feedback() + len(lines) > self._settings.max_pending_feedback:
             self._feedback.refused += len(lines)
-            on_stored(BlockingIOError(errno.EAGAIN, "too much feedback is waiting for the disk"))
+            on_stored(BlockingIOError(errno.EAGAIN, "too much feedback is waiting to be written to disk"))
             return
         self._feedback_queue.append(_FeedbackBatch(lines, event_ids, on_stored))
         self._wake.set()
 
-    def remember_ids(self, event_ids: Iterable[str]) -> None:
-        """Treat these events as stored: another replica wrote them, or this one did before a restart."""
+    def remember_event_ids(self, event_ids: Iterable[str]) -> None:
+        """Treat these events as stored: another replica stored them, or this one did before a restart."""
         with self._lock:
             self._add_ids(event_ids)
 
-    def read_counters(self) -> EventCounters:
-        """Return the event counters since the start."""
+    def snapshot_counters(self) -> EventCounters:
+        """Return a consistent copy of the event counters since the start."""
         with self._lock:
             exposures, feedback = self._exposures, self._feedback
             return EventCounters(
@@ -157,14 +158,14 @@ class EventWriter:
 
     @property
     def disk_status(self) -> str:
-        """`ok`, or one line with the duration and the cause of a failure to write events."""
+        """`ok`; while events cannot be written, for how long and why."""
         if self._failure is None:
             return "ok"
         since, reason = self._failure
         return f"failing for {time.monotonic() - since:.0f} s: {reason}"
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Write all queued events, close the segment files and stop the thread."""
+        """Write all queued events, close the segment files and stop the thread; wait at most `timeout_s`."""
         self._is_closing = True
         self._wake.set()
         if self._thread.is_alive():
@@ -182,8 +183,11 @@ class EventWriter:
                 self._write_exposures()
                 next_sync = time.monotonic() + self._settings.sync_interval_s
             for stream in (self._exposures, self._feedback):
-                with suppress(OSError):  # what was synced stays on disk; the next lines go to a new file
-                    stream.close() if is_closing else stream.rotate()
+                with suppress(OSError):  # synced lines stay on disk; the next lines go to a new file
+                    if is_closing:
+                        stream.close()
+                    else:
+                        stream.close_if_due()
             if is_closing and not self._feedback_queue:
                 break
         if self._folder is not None:
@@ -213,7 +217,7 @@ class EventWriter:
             _notify(batch.on_stored, len(new) if error is None else error)
 
     def _select_new(self, batch: _FeedbackBatch) -> dict[str, bytes]:
-        """Return the first line of each event id that was not stored before, by id."""
+        """Return the first line of each event id that is not stored yet, by id."""
         new: dict[str, bytes] = {}
         for event_id, line in zip(batch.event_ids, batch.lines, strict=True):
             if event_id not in self._remembered_ids:
@@ -221,7 +225,7 @@ class EventWriter:
         return new
 
     def _append(self, stream: _EventStream, lines: Sequence[bytes]) -> OSError | None:
-        """Write and sync lines; return the error, if any. A series of failures is logged once."""
+        """Write and sync lines; return the error or None. A series of failures is logged only once."""
         try:
             if self._folder is None:
                 self._folder = ReplicaFolder(self._settings.folder, self._settings.replica)
@@ -259,4 +263,4 @@ def _notify(on_stored: OnStored, result: int | OSError) -> None:
     try:
         on_stored(result)
     except Exception:
-        log.exception("the callback of stored feedback failed")
+        log.exception("callback for stored feedback failed")

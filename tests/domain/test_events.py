@@ -1,4 +1,4 @@
-"""Events: encoding, decoding and deduplication."""
+"""Events: encoding, decoding, validation and deduplication."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_decoded_event_equals_encoded_event(event: Exposure | Feedback) -> None:
 
 
 @given(EXPOSURES)
-def test_template_renders_the_encoded_exposure(event: Exposure) -> None:
+def test_template_renders_an_exposure_that_decodes_to_its_fields(event: Exposure) -> None:
     template = ExposureTemplate(event.user, event.arm, event.model, event.fallback_level, event.items)
     rendered = decode(template.render(b"r-1.2_3", event.time, event.latency_us))
     assert isinstance(rendered, Exposure)

@@ -1,4 +1,4 @@
-"""Non-finite metrics."""
+"""Non-finite values: dropped from metrics, null in JSON."""
 
 import json
 from math import inf, nan

@@ -1,4 +1,4 @@
-"""Seeds derived from the root seed and keys."""
+"""Seeds and random generators derived from the root seed and keys."""
 
 from marquee.seeds import rng_for, seed_for
 

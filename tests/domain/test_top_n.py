@@ -1,4 +1,4 @@
-"""Top-N lists exclude seen items and break ties by inner id."""
+"""Top-N lists: best unseen items first, ties broken by inner id, padding at the end."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_list_has_best_unseen_items_best_first() -> None:
     assert scores.tolist() == [[4.0, 3.0], [9.0, 2.0]]
 
 
-def test_ties_go_to_lower_id() -> None:
+def test_ties_go_to_the_lower_inner_id() -> None:
     assert recommend([[7, 7, 7, 7, 9]], [[]], 3)[0] == [[4, 0, 1]]
 
 
@@ -53,7 +53,7 @@ def test_scores_of_the_caller_are_not_modified() -> None:
 
 
 @given(st.data())
-def test_lists_equal_plain_sort(data: st.DataObject) -> None:
+def test_lists_equal_those_of_a_plain_sort(data: st.DataObject) -> None:
     n_users, n_items = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 12))
     rows_with_ties = st.lists(st.integers(0, 4), min_size=n_items, max_size=n_items)
     scores = data.draw(st.lists(rows_with_ties, min_size=n_users, max_size=n_users))

@@ -12,25 +12,25 @@ from moto.server import ThreadedMotoServer
 from marquee.files.lock import file_lock
 from tests.support.clones import Clone, copy_clone, make_clone
 
-OUTPUT = "output"  # file with the output of `marquee repro`; it exists when both clones are complete
+OUTPUT = "output"  # file with the output of `marquee repro`, written when both clones are complete
 
 
 @pytest.fixture(scope="session")
 def clones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of two clones of a commit, in which `marquee repro` and `dvc repro` have run once. Read-only.
+    """Folder of two equal clones: `marquee repro` has run in the first, `dvc repro` in the second. Read-only.
 
-    The first test process that needs the clones makes them, on two cores; the others wait.
+    The first test process that needs the clones makes both at the same time; the other processes wait.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # shared by all workers of the session
     with file_lock(folder / "clones.lock"):
         if not (folder / "clones" / OUTPUT).exists():
-            make_both(folder / "clones")
+            make_both_clones(folder / "clones")
     return folder / "clones"
 
 
-def make_both(folder: Path) -> None:
+def make_both_clones(folder: Path) -> None:
     first, second = (make_clone(folder / name, folder / "home") for name in ("first", "second"))
     with ThreadPoolExecutor(2) as pool:
         runs = pool.submit(first.marquee, "repro"), pool.submit(second.dvc, "repro")
@@ -51,14 +51,14 @@ def reproduced(clones: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def second(clones: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Another clone of the commit, in which `dvc repro` has run. Its tests run in order and may change it."""
+def second_clone(clones: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """Second clone, in which `dvc repro` has run. Its tests run in order and may change it."""
     return copy_clone(Clone(clones / "second", clones / "home"), tmp_path_factory.mktemp("second") / "clone")
 
 
 @pytest.fixture(scope="session")
 def exported_again(reproduced: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Copy in which a second export has produced a second version from the same search."""
+    """Clone in which another export has produced version 2 of the model from the same search."""
     clone = copy_clone(reproduced, tmp_path_factory.mktemp("exported") / "clone")
     clone.change_params(lambda tree: tree["export"].update(top_n=6))
     clone.run("git", "commit", "-qam", "shorter lists")
@@ -68,7 +68,7 @@ def exported_again(reproduced: Clone, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def s3_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """S3 server on a free port, with a bucket called marquee."""
+    """URL of an S3 server with a bucket called marquee."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -1,7 +1,7 @@
 """Run the numeric stages in one process: `python numeric_stages.py FOLDER` prints the digest of every output.
 
-FOLDER must contain a params.yaml. Nothing is tracked or registered, which does not change any output of these
-stages.
+FOLDER must contain params.yaml. Nothing is tracked or registered, because the outputs of these stages do not
+depend on it.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from experiments.search.specification import SearchSpec
 from experiments.search.trials import Trial
 from experiments.search.worker import run_worker
 from marquee.files.atomic_write import write_json
-from pipelines.stages.evaluate import evaluate
+from pipelines.stages.evaluate import evaluate_on_test_set
 from pipelines.stages.export import export
 from pipelines.stages.fetch import fetch
 from pipelines.stages.fit import fit
 from pipelines.stages.ingest import ingest
-from pipelines.stages.measure import measure
-from pipelines.stages.search import build_record
+from pipelines.stages.measure import measure_candidates
+from pipelines.stages.search import build_search_record
 from pipelines.stages.select import select
 from pipelines.stages.split import split
 from pipelines.stages.validate import validate
@@ -42,16 +42,16 @@ def run_stages() -> None:
     for stage in (fetch, ingest, validate, split):
         stage(params)
     trials = run_search_in_process(build_search_spec(params))
-    write_json(SEARCH, build_record(params, trials))
+    write_json(SEARCH, build_search_record(params, trials))
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
-    with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # there is no registry
-        for stage in (measure, select, fit, evaluate, export):
+    with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # no model registry here
+        for stage in (measure_candidates, select, fit, evaluate_on_test_set, export):
             stage(params)
 
 
 def run_search_in_process(spec: SearchSpec) -> list[Trial]:
-    """Search with a worker thread, to save the imports and compilation of a worker process."""
-    assignment = spec.assignment()
+    """Run the search with a worker thread: a worker process would import and compile everything again."""
+    assignment = spec.create_worker_assignment()
     assignment.open_queue(candidate_spaces(spec.search), spec.seed, create=True)
     with ThreadPoolExecutor(1) as pool:
         worker = pool.submit(run_worker, assignment, should_leave=lambda: False)
@@ -60,7 +60,7 @@ def run_search_in_process(spec: SearchSpec) -> list[Trial]:
     return trials
 
 
-def digests() -> dict[str, str]:
+def output_digests() -> dict[str, str]:
     """Return the SHA-256 of each file below data, results and models."""
     files = (
         path for name in ("data", "results", "models") for path in Path(name).rglob("*") if path.is_file()
@@ -71,7 +71,7 @@ def digests() -> dict[str, str]:
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
     run_stages()
-    cores = sorted(
+    kernels = sorted(
         {library["architecture"] for library in threadpool_info() if library["user_api"] == "blas"}
     )
-    print(json.dumps({"blas": cores, "digests": digests()}))
+    print(json.dumps({"blas": kernels, "digests": output_digests()}))

@@ -1,4 +1,4 @@
-"""The whole pipeline in a fresh clone: it runs, is reproducible, and reruns only what changed."""
+"""The whole pipeline in a fresh clone: it runs, is reproducible, and reruns only what a change affects."""
 
 import html
 import json
@@ -11,7 +11,8 @@ import yaml
 
 from tests.support.clones import Clone, copy_clone, executed_stages
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones")]  # share one run
+# One process runs all tests of the group, so the clones are copied only once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clones")]
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -34,7 +35,7 @@ def test_repro_prints_leaderboard_version_bento_times_and_next_commands(reproduc
     assert all(command in output for command in ("make ui", "make serve", "dvc exp run -S"))
 
 
-def test_report_metrics_and_plots_are_available(reproduced: Clone, tmp_path: Path) -> None:
+def test_report_metrics_and_plots_are_produced(reproduced: Clone, tmp_path: Path) -> None:
     page = (reproduced.folder / "reports/search.html").read_text()
     assert "was chosen on demo" in page
     selection = json.loads((reproduced.folder / "results/selection.json").read_text())
@@ -71,32 +72,33 @@ def test_source_digest_is_in_dvc_lock_run_and_model(reproduced: Clone) -> None:
     assert reproduced.python("-c", script).stdout.split() == [digest] * 3
 
 
-def test_two_clones_of_a_commit_write_the_same_dvc_lock(reproduced: Clone, second: Clone) -> None:
-    assert second.read_lock() == reproduced.read_lock()
+def test_two_clones_of_a_commit_write_the_same_dvc_lock(reproduced: Clone, second_clone: Clone) -> None:
+    assert second_clone.read_lock() == reproduced.read_lock()
 
 
 def test_changed_parameter_reruns_only_dependent_stages(reproduced: Clone, tmp_path: Path) -> None:
     clone = copy_clone(reproduced, tmp_path / "clone")
     clone.change_params(lambda tree: tree["select"].update(max_fit_seconds=500))
-    assert executed_stages(clone.dvc("repro").stdout) == ["measure", "select", "record"]  # the same winner
+    # The winner stays the same, so that it need not be fitted again.
+    assert executed_stages(clone.dvc("repro").stdout) == ["measure", "select", "record"]
     clone.change_params(lambda tree: tree["search"].update(workers=1))
     assert executed_stages(clone.dvc("repro").stdout) == []
 
 
-RUNS = """
+PRINT_SEARCH_RUNS = """
 import json
 from mlflow import MlflowClient
 from experiments.tracking.runs import ExperimentTracker
 tracker = ExperimentTracker("marquee")
 client = MlflowClient(tracker.uri)
-print(json.dumps([client.get_run(run).data.to_dictionary() for run in tracker.recent_search_runs(5)]))
+print(json.dumps([client.get_run(run).data.to_dictionary() for run in tracker.recent_search_run_ids(5)]))
 """
 
 
 def test_pipeline_that_reuses_a_search_gets_its_own_run(exported_again: Clone) -> None:
     clone = exported_again
     assert executed_stages(clone.output) == ["export", "register", "package", "record"]
-    second, first = json.loads(clone.python("-c", RUNS).stdout)
+    second, first = json.loads(clone.python("-c", PRINT_SEARCH_RUNS).stdout)
     assert (first["tags"]["model_version"], second["tags"]["model_version"]) == ("marquee 1", "marquee 2")
     assert second["metrics"]["test_rmse"] == first["metrics"]["test_rmse"]
     head = clone.run("git", "rev-parse", "HEAD").stdout.strip()
@@ -113,7 +115,7 @@ def test_new_version_becomes_challenger_and_champion_stays(exported_again: Clone
     assert exported_again.python("-c", script).stdout.strip() == "1"
 
 
-def test_champion_is_scored_next_to_the_winner(exported_again: Clone) -> None:
+def test_champion_is_refitted_and_scored_beside_the_winner(exported_again: Clone) -> None:
     output = exported_again.dvc("repro", "--force", "--single-item", "evaluate").stdout
     assert "champion v1, refitted" in output
 
@@ -124,7 +126,7 @@ def test_equal_content_is_registered_once(reproduced: Clone, tmp_path: Path) -> 
     assert "marquee version 1 already exists with the same content" in output
 
 
-def test_dvc_experiment_can_change_the_source_by_parameters(reproduced: Clone, tmp_path: Path) -> None:
+def test_dvc_experiment_changes_the_data_source_through_parameters(reproduced: Clone, tmp_path: Path) -> None:
     clone = copy_clone(reproduced, tmp_path / "clone")
     source = tmp_path / "mine.csv"
     rows = [f"u{u},i{i},{1 + (u * i + u) % 5}" for u in range(40) for i in range(30) if (u + i) % 3]
@@ -134,13 +136,13 @@ def test_dvc_experiment_can_change_the_source_by_parameters(reproduced: Clone, t
     assert "mine" in clone.dvc("exp", "show", "--csv").stdout
 
 
-def test_movielens_100k_model_recommends_items_with_titles(second: Clone) -> None:
+def test_movielens_100k_model_recommends_items_with_titles(second_clone: Clone) -> None:
     data = os.environ.get("MARQUEE_DATA_DIR")
     if not data:
         pytest.skip("set MARQUEE_DATA_DIR to a folder with ml-100k")
-    second.change_params(lambda tree: tree["data"].update(source="ml-100k", path=f"{data}/ml-100k"))
-    second.change_params(lambda tree: tree["search"].update(candidates={"svd": {"n_factors": [20]}}))
-    second.dvc("repro", "export")
+    second_clone.change_params(lambda tree: tree["data"].update(source="ml-100k", path=f"{data}/ml-100k"))
+    second_clone.change_params(lambda tree: tree["search"].update(candidates={"svd": {"n_factors": [20]}}))
+    second_clone.dvc("repro", "export")
     script = (
         "from pathlib import Path;"
         "from service.recommendation.loaded_model import LoadedModel;"
@@ -151,13 +153,13 @@ def test_movielens_100k_model_recommends_items_with_titles(second: Clone) -> Non
         "titles = [model.describe_item(item)['title'] for item, _ in recommendations.items];"
         "print(recommendations.fallback_level, *titles, sep='|')"
     )
-    fallback_level, *titles = second.python("-c", script).stdout.strip().split("|")
+    fallback_level, *titles = second_clone.python("-c", script).stdout.strip().split("|")
     assert fallback_level == "personal"
     assert len(titles) == 5
     assert all(re.search(r"\(19\d\d\)$", title) for title in titles)
 
 
-def test_only_a_changed_source_file_reruns_the_pipeline(reproduced: Clone, tmp_path: Path) -> None:
+def test_pipeline_reruns_only_if_the_source_file_changes(reproduced: Clone, tmp_path: Path) -> None:
     clone = copy_clone(reproduced, tmp_path / "clone")
     source = tmp_path / "mine.csv"
     source.write_text(

@@ -1,4 +1,4 @@
-"""Clones with missing stores or wrong parameters: they recover, or report what to do."""
+"""Clones with missing stores or invalid input: commands restore the stores, or report what to do."""
 
 import json
 import shutil
@@ -17,7 +17,9 @@ def test_dvc_pull_restores_data_and_models_without_running_a_stage(reproduced: C
 
 
 @pytest.mark.server
-def test_dvc_remote_may_be_a_bucket(reproduced: Clone, tmp_path: Path, s3_endpoint: str) -> None:
+def test_dvc_pull_restores_data_and_models_from_a_bucket(
+    reproduced: Clone, tmp_path: Path, s3_endpoint: str
+) -> None:
     clone = copy_clone(reproduced, tmp_path / "clone")
     clone.dvc("remote", "add", "--default", "bucket", "s3://marquee/store")
     clone.dvc("remote", "modify", "bucket", "endpointurl", s3_endpoint)
@@ -26,7 +28,7 @@ def test_dvc_remote_may_be_a_bucket(reproduced: Clone, tmp_path: Path, s3_endpoi
 
 
 def assert_restored_by_pull(clone: Clone, tmp_path: Path) -> None:
-    """Push from a clone and pull in a new one: data and models are equal, no tracking store is created."""
+    """Push from a clone and pull in a fresh one: data and models are equal, no tracking store is created."""
     clone.dvc("push")
     fresh = Clone(tmp_path / "fresh", tmp_path / "home")
     clone.run("git", "clone", "-q", str(clone.folder), str(fresh.folder))
@@ -83,7 +85,7 @@ def test_failing_stage_is_reported_in_one_line_with_exit_code_1(reproduced: Clon
         (lambda tree: tree["data"].update(path="nowhere.csv"), 1, "nowhere.csv not found"),
     ],
 )
-def test_wrong_parameters_are_rejected_before_a_stage_runs(
+def test_invalid_parameters_are_rejected_before_any_stage_runs(
     reproduced: Clone, tmp_path: Path, change: ParamsChange, code: int, message: str
 ) -> None:
     clone = copy_clone(reproduced, tmp_path / "clone")

@@ -1,4 +1,4 @@
-"""Source files: patterns must match, and imports are followed."""
+"""Source files: every pattern must match one, and imports are followed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the tests of containers share: one image, built once."""
+"""Image of a replica, built once for all tests of containers."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from tests.support.packaging_project import PackagingProject
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The image of a small model, as `marquee image` builds it."""
+    """Image with a small model, built by `marquee image`."""
     project = PackagingProject(tmp_path_factory.mktemp("project") / "clone")
     assert project.package().returncode == 0
-    done = project.marquee("image", "--tag", IMAGE)
-    assert done.returncode == 0, done.stderr
-    assert "docker run" in done.stdout
+    build = project.marquee("image", "--tag", IMAGE)
+    assert build.returncode == 0, build.stderr
+    assert "docker run" in build.stdout
     yield IMAGE
     docker("image", "rm", "--force", IMAGE, f"{IMAGE}-bento")

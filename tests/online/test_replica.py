@@ -1,4 +1,4 @@
-"""A replica over time: models, availability rules and feedback that change while it serves."""
+"""Replica whose model, availability rules and feedback change while it serves."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ from tests.support.sample_replica import replica_settings, running_replica, writ
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def model_folder(tmp_path: Path) -> Path:
     return write_sample_model(tmp_path / "fitted", factors=True, version=7)
 
 
@@ -39,42 +39,44 @@ def first_item(client: TestClient) -> str:
     return str(client.get("/recommend/ann").json()["items"][0]["item"])
 
 
-def replace_model(folder: Path, *, version: int, damage: Callable[[Path], object] | None = None) -> None:
-    """Deploy another model: write it beside the current one, then rename it."""
-    new = write_sample_model(folder.parent / "new", version=version)
+def replace_model(
+    model_folder: Path, *, version: int, damage: Callable[[Path], object] | None = None
+) -> None:
+    """Deploy another model: write it beside the current one, then rename it into place."""
+    new = write_sample_model(model_folder.parent / "new", version=version)
     if damage is not None:
         damage(new)
-    shutil.rmtree(folder)
-    new.rename(folder)
+    shutil.rmtree(model_folder)
+    new.rename(model_folder)
 
 
 class MaliciousPickle:
-    """Runs code when it is unpickled: it creates a file beside the model."""
+    """Object that, when unpickled, runs code that creates a file beside the model."""
 
-    def __init__(self, folder: Path) -> None:
-        self.created_file = folder.parent / "unpickled"
+    def __init__(self, model_folder: Path) -> None:
+        self.created_file = model_folder.parent / "unpickled"
 
     def __reduce__(self) -> tuple[Any, tuple[str, str]]:
         return open, (str(self.created_file), "w")
 
 
-def test_new_model_is_served_without_a_restart(folder: Path) -> None:
-    with running_replica(replica_settings(folder)) as (replica, client):
+def test_new_model_is_served_without_a_restart(model_folder: Path) -> None:
+    with running_replica(replica_settings(model_folder)) as (replica, client):
         assert served_version(client) == "7"
-        replace_model(folder, version=8)
+        replace_model(model_folder, version=8)
         assert served_version(client) == "7"
-        replica.reloader.poll()
+        replica.reloader.load_changes()
         assert served_version(client) == "8"
         assert client.get("/version").json()["provenance"]["version"] == 8
 
 
-def test_request_in_progress_keeps_its_model(folder: Path) -> None:
-    with running_replica(replica_settings(folder)) as (replica, _):
-        model = replica.current_model()
-        replace_model(folder, version=8)
-        replica.reloader.poll()
-        assert replica.current_model() is not model
-        user = replica.user_context(model, "ann")
+def test_request_in_progress_keeps_its_model(model_folder: Path) -> None:
+    with running_replica(replica_settings(model_folder)) as (replica, _):
+        model = replica.require_model()
+        replace_model(model_folder, version=8)
+        replica.reloader.load_changes()
+        assert replica.require_model() is not model
+        user = replica.build_user_context(model, "ann")
         recommendations = model.recommender.recommend(user, RecommendationRequest(2))
         assert b'"version":7' in model.encode_response("ann", recommendations)
 
@@ -90,69 +92,69 @@ def test_request_in_progress_keeps_its_model(folder: Path) -> None:
             "users_keys.npy",
         ),
     ],
-    ids=["corrupt", "half copied", "other schema", "pickle"],
+    ids=["corrupt", "incomplete", "other schema", "pickle"],
 )
 def test_damaged_new_model_is_reported_and_the_old_one_keeps_serving(
-    folder: Path, damage: Callable[[Path], object], file_name: str
+    model_folder: Path, damage: Callable[[Path], object], file_name: str
 ) -> None:
-    with running_replica(replica_settings(folder)) as (replica, client):
-        replace_model(folder, version=8, damage=damage)
-        replica.reloader.poll()
+    with running_replica(replica_settings(model_folder)) as (replica, client):
+        replace_model(model_folder, version=8, damage=damage)
+        replica.reloader.load_changes()
         assert served_version(client) == "7"
         ready = client.get("/readyz")
         assert ready.status_code == 200
         assert file_name in ready.json()["problems"]["model"]
         assert "marquee_problems 1.0" in client.get("/metrics").text
-        replace_model(folder, version=9)
-        replica.reloader.poll()
+        replace_model(model_folder, version=9)
+        replica.reloader.load_changes()
         assert served_version(client) == "9"
         assert client.get("/readyz").json()["problems"] == {}
-    assert not (folder.parent / "unpickled").exists()
+    assert not (model_folder.parent / "unpickled").exists()
 
 
 def test_replica_becomes_ready_when_a_model_appears(tmp_path: Path) -> None:
     with running_replica(replica_settings(tmp_path / "fitted")) as (replica, client):
         assert client.get("/readyz").status_code == 503
         write_sample_model(tmp_path / "fitted", version=1)
-        replica.reloader.poll()
+        replica.reloader.load_changes()
         assert client.get("/readyz").json()["model"]["version"] == 1
 
 
 def test_half_copied_model_is_loaded_once_it_is_complete(tmp_path: Path) -> None:
-    source, folder = write_sample_model(tmp_path / "source", version=8), tmp_path / "fitted"
-    folder.mkdir()
-    shutil.copy(source / MANIFEST_NAME, folder)  # the manifest is copied first
-    with running_replica(replica_settings(folder)) as (replica, client):
+    source, model_folder = write_sample_model(tmp_path / "source", version=8), tmp_path / "fitted"
+    model_folder.mkdir()
+    shutil.copy(source / MANIFEST_NAME, model_folder)  # the manifest is copied first
+    with running_replica(replica_settings(model_folder)) as (replica, client):
         assert client.get("/readyz").status_code == 503
         for path in source.iterdir():
-            replica.reloader.poll()
-            shutil.copy(path, folder)
-        replica.reloader.poll()
+            replica.reloader.load_changes()
+            shutil.copy(path, model_folder)
+        replica.reloader.load_changes()
         assert client.get("/readyz").json()["model"]["version"] == 8
 
 
-def test_pickle_as_provenance_runs_no_code(folder: Path) -> None:
-    (folder / "provenance.json").write_bytes(pickle.dumps(MaliciousPickle(folder)))
+def test_pickle_as_provenance_runs_no_code(model_folder: Path) -> None:
+    (model_folder / "provenance.json").write_bytes(pickle.dumps(MaliciousPickle(model_folder)))
     with pytest.raises(ModelError, match=r"provenance\.json"):
-        LoadedModel.load(folder)
-    assert not (folder.parent / "unpickled").exists()
+        LoadedModel.load(model_folder)
+    assert not (model_folder.parent / "unpickled").exists()
 
 
-def test_model_is_memory_mapped_read_only(folder: Path) -> None:
-    with running_replica(replica_settings(folder)):
+def test_model_is_memory_mapped_read_only(model_folder: Path) -> None:
+    with running_replica(replica_settings(model_folder)):
         maps = Path(f"/proc/{os.getpid()}/maps").read_text()
-        assert str(folder / "top_items.npy") in maps
+        assert str(model_folder / "top_items.npy") in maps
         for line in maps.splitlines():
-            if str(folder) in line:
+            if str(model_folder) in line:
                 assert line.split()[1] in {"r--s", "r--p"}
 
 
-def test_hidden_items_disappear_from_all_routes(folder: Path, availability: Path) -> None:
+def test_hidden_items_disappear_from_all_routes(model_folder: Path, availability: Path) -> None:
     availability.write_text("{}")
-    with running_replica(replica_settings(folder, availability=availability)) as (replica, client):
+    with running_replica(replica_settings(model_folder, availability=availability)) as (replica, client):
         assert first_item(client) == "i3"
         availability.write_text('{"hidden": ["i3", "unknown"]}')
-        replica.reloader.poll()
+        replica.reloader.load_changes()
         assert first_item(client) == "i2"
         assert client.get("/items/i3").json()["available"] is False
         assert "i3" not in client.get("/similar/i0").text
@@ -160,7 +162,7 @@ def test_hidden_items_disappear_from_all_routes(folder: Path, availability: Path
 
 
 def test_item_is_shown_only_during_its_availability_period(
-    folder: Path, availability: Path, monkeypatch: pytest.MonkeyPatch
+    model_folder: Path, availability: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     start, end = now + timedelta(hours=1), now + timedelta(hours=2)
@@ -168,14 +170,15 @@ def test_item_is_shown_only_during_its_availability_period(
     policy = AvailabilityPolicy.model_validate({"available": {"i3": period}})
     availability.write_text(policy.model_dump_json(by_alias=True))
     monkeypatch.setattr(time, "time", now.timestamp)
-    with running_replica(replica_settings(folder, availability=availability)) as (_, client):
+    with running_replica(replica_settings(model_folder, availability=availability)) as (_, client):
         assert first_item(client) == "i2"
         monkeypatch.setattr(time, "time", start.timestamp)
         assert first_item(client) == "i3"
         monkeypatch.setattr(time, "time", lambda: end.timestamp() - 0.001)
         assert first_item(client) == "i3"
         monkeypatch.setattr(time, "time", end.timestamp)
-        assert "i3" not in client.get("/similar/i0").text  # another route notices the change first
+        # Another route notices the end of the period before /recommend does.
+        assert "i3" not in client.get("/similar/i0").text
         assert first_item(client) == "i2"
 
 
@@ -188,39 +191,39 @@ def test_item_is_shown_only_during_its_availability_period(
     ],
 )
 def test_invalid_availability_file_is_reported_and_the_last_valid_rules_stay(
-    folder: Path, availability: Path, text: str, field: str
+    model_folder: Path, availability: Path, text: str, field: str
 ) -> None:
     availability.write_text('{"hidden": ["i3"]}')
-    with running_replica(replica_settings(folder, availability=availability)) as (replica, client):
+    with running_replica(replica_settings(model_folder, availability=availability)) as (replica, client):
         availability.write_text(text)
-        replica.reloader.poll()
+        replica.reloader.load_changes()
         assert first_item(client) == "i2"
         assert field in client.get("/readyz").json()["problems"]["availability"]
     with pytest.raises(ConfigError, match=r"availability\.json"):
         read_policy(availability)
 
 
-RATING = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
+FEEDBACK = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
 
 
-def test_feedback_to_one_replica_reaches_the_others(folder: Path) -> None:
+def test_feedback_to_one_replica_reaches_the_others(model_folder: Path) -> None:
     with (
-        running_replica(replica_settings(folder, replica="one")) as (_, one),
-        running_replica(replica_settings(folder, replica="two")) as (replica, two),
+        running_replica(replica_settings(model_folder, replica="one")) as (_, one),
+        running_replica(replica_settings(model_folder, replica="two")) as (replica, two),
     ):
         assert two.get("/recommend/new").json()["fallback_level"] == "popular"
-        assert one.post("/feedback", json=RATING).json() == {"stored": 1, "duplicates": 0}
-        replica.reloader.poll()
+        assert one.post("/feedback", json=FEEDBACK).json() == {"stored": 1, "duplicates": 0}
+        replica.reloader.load_changes()
         assert two.get("/recommend/new").json()["fallback_level"] == "folded"
-        assert two.post("/feedback", json=RATING).json() == {"stored": 0, "duplicates": 1}
+        assert two.post("/feedback", json=FEEDBACK).json() == {"stored": 0, "duplicates": 1}
 
 
-def test_feedback_survives_a_restart(folder: Path) -> None:
-    with running_replica(replica_settings(folder)) as (_, client):
-        client.post("/feedback", json=RATING)
-    with running_replica(replica_settings(folder)) as (_, client):
+def test_feedback_survives_a_restart(model_folder: Path) -> None:
+    with running_replica(replica_settings(model_folder)) as (_, client):
+        client.post("/feedback", json=FEEDBACK)
+    with running_replica(replica_settings(model_folder)) as (_, client):
         assert client.get("/recommend/new").json()["fallback_level"] == "folded"
-        assert client.post("/feedback", json=RATING).json() == {"stored": 0, "duplicates": 1}
+        assert client.post("/feedback", json=FEEDBACK).json() == {"stored": 0, "duplicates": 1}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Imports of a serving process: nothing that trains, tracks or versions is loaded."""
+"""Imports of a serving process: no package for training, tracking or versioning is loaded."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 import service.app
 supervisor = {name.partition(".")[0] for name in sys.modules}
 assert not supervisor & {"numpy", "structlog", "service.replica"}, "the supervisor must not load them"
-service.app.Worker.start()
+service.app.Worker.start_replica()
 assert "service.api.fault_injection" not in sys.modules, "load fault injection only if faults are configured"
 client = TestClient(service.app.Worker.application)
 feedback = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
@@ -38,7 +38,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 @pytest.fixture(scope="module")
 def loaded_packages(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Packages that a process has loaded after serving every route."""
+    """Packages that a process has loaded after it served every route."""
     model = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True)
     settings = {"MARQUEE_MODEL": str(model), "MARQUEE_EVENTS": str(model.parent / "events")}
     environment = {**os.environ, **settings, "BENTOML_DO_NOT_TRACK": "true"}

@@ -1,4 +1,4 @@
-"""The stages fetch, ingest and validate: outputs, exit codes, and error messages of one line."""
+"""The stages fetch, ingest and validate: outputs, exit codes, and one-line error messages."""
 
 import csv
 import gzip
@@ -14,18 +14,18 @@ import pandas as pd
 import pytest
 
 from tests.support.commands import run_command
-from tests.support.params import write_params
+from tests.support.params import write_changed_params
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 VALID_TABLE = "user,item,rating,timestamp\n" + "".join(
     f"u{n % 9},i{n},{1 + n % 5},{1000 + n}\n" for n in range(60)
 )
-DATA = os.environ.get("MARQUEE_DATA_DIR")
+MOVIELENS_FOLDER = os.environ.get("MARQUEE_DATA_DIR")
 
 
 class StageProject:
-    """Folder with its own params.yaml, in which stages run."""
+    """Folder with its own params.yaml in which stages can be run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class StageProject:
         self.write_params()
 
     def write_params(self, **changes: Any) -> None:
-        """Write the project's params.yaml with changed keys, whose names have `__` in place of a dot."""
+        """Write params.yaml with changed keys; `data__path` stands for the key `data.path`."""
 
         def change(tree: dict[str, Any]) -> None:
             tree["data"]["demo"]["n_ratings"] = 2000
@@ -44,16 +44,16 @@ class StageProject:
                     block = block[part]
                 block[key] = value
 
-        write_params(self.folder / "params.yaml", change)
+        write_changed_params(self.folder / "params.yaml", change)
 
     def write_source(self, content: str | bytes, name: str = "ratings.csv", **changes: Any) -> None:
-        """Write a table into the inbox and make it the data source."""
+        """Write a table to the inbox and make it the data source."""
         data = content if isinstance(content, bytes) else content.encode()
         (self.folder / "data" / "inbox" / name).write_bytes(data)
         self.write_params(**{"data__source": "file", "data__path": f"data/inbox/{name}", **changes})
 
     def run(self, *stages: str) -> subprocess.CompletedProcess[str]:
-        """Run stages in one process until one of them fails."""
+        """Run the stages in order in one process; the first failure ends it."""
         code = "\n".join(
             f"from pipelines.stages.{stage} import {stage}\n"
             f"from pipelines.support.stage_runner import run_stage\n"
@@ -69,7 +69,7 @@ class StageProject:
         return run_command(command, self.folder, env)
 
     def run_failing(self, *stages: str, exit_code: int = 1) -> str:
-        """Run stages of which the last must fail with a message of one line; return the message."""
+        """Run stages, the last of which must fail with a one-line message, and return that message."""
         result = self.run(*stages)
         assert result.returncode == exit_code, result.stderr
         assert "Traceback" not in result.stderr
@@ -83,7 +83,7 @@ class StageProject:
         return tree
 
     def read_quarantine(self) -> dict[int, str]:
-        """Return the reasons of all rows in the quarantine, by line number."""
+        """Return the reasons for which rows were quarantined, by line number."""
         with (self.folder / "data" / "quarantine.csv").open(newline="") as stream:
             return {int(row["line"]): row["reasons"] for row in csv.DictReader(stream)}
 
@@ -150,7 +150,7 @@ UNREADABLE_TABLES: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", UNREADABLE_TABLES)
-def test_unreadable_table_is_an_error_of_one_line(project: StageProject, case: str) -> None:
+def test_unreadable_table_is_reported_in_one_line(project: StageProject, case: str) -> None:
     content, message = UNREADABLE_TABLES[case]
     project.write_source(content)
     assert message in project.run_failing("fetch", "ingest")
@@ -165,14 +165,14 @@ def test_unreadable_table_is_an_error_of_one_line(project: StageProject, case: s
     ],
     ids=lambda value: "file" if isinstance(value, bytes) else None,
 )
-def test_invalid_gzip_file_is_an_error_of_one_line(
+def test_invalid_gzip_file_is_reported_in_one_line(
     project: StageProject, content: bytes, message: str
 ) -> None:
     project.write_source(content, "ratings.csv.gz")
     assert message in project.run_failing("fetch", "ingest")
 
 
-def test_invalid_rating_stops_validation_if_none_is_allowed(project: StageProject) -> None:
+def test_invalid_rating_fails_validation_if_none_is_allowed(project: StageProject) -> None:
     project.write_source(VALID_TABLE + "u1,i900,abc,1000\n", validate__max_invalid_share=0)
     message = project.run_failing(*STAGES)
     assert "1 of 61 rows are invalid" in message
@@ -199,17 +199,17 @@ def test_all_broken_rules_are_reported_in_one_line(project: StageProject) -> Non
     assert list(project.read_quarantine()) == [62, 63, 64, 65, 66, 67]
 
 
-def test_duplicate_rating_is_invalid_if_refused(project: StageProject) -> None:
+def test_duplicate_rating_fails_validation_under_policy_refuse(project: StageProject) -> None:
     project.write_source(VALID_TABLE + "u0,i0,5,5000\n", validate__duplicates="refuse")
     assert "line 62 (same user and item as line 2)" in project.run_failing(*STAGES)
 
 
-def test_missing_source_is_an_error_of_one_line(project: StageProject) -> None:
+def test_missing_source_is_reported_in_one_line(project: StageProject) -> None:
     project.write_params(data__source="file", data__path="gone.csv")
     assert "gone.csv does not exist" in project.run_failing("fetch")
 
 
-def test_invalid_movielens_archive_is_an_error_of_one_line(project: StageProject) -> None:
+def test_invalid_movielens_archive_is_reported_in_one_line(project: StageProject) -> None:
     project.write_source(RANDOM_BYTES, "ml-1m.zip", data__source="ml-1m")
     assert "is not an ml-1m archive" in project.run_failing("fetch")
 
@@ -221,13 +221,13 @@ def test_column_name_without_header_is_a_config_error(project: StageProject) -> 
     )
 
 
-def test_missing_output_of_an_earlier_stage_is_reported(project: StageProject) -> None:
+def test_error_about_missing_output_says_to_run_the_pipeline(project: StageProject) -> None:
     assert "run the pipeline" in project.run_failing("ingest")
 
 
-@pytest.mark.skipif(DATA is None, reason="MARQUEE_DATA_DIR does not name a folder of MovieLens")
+@pytest.mark.skipif(MOVIELENS_FOLDER is None, reason="set MARQUEE_DATA_DIR to a folder with ml-100k")
 def test_movielens_100k_passes_all_stages(project: StageProject) -> None:
-    project.write_params(data__source="ml-100k", data__path=str(Path(DATA or "") / "ml-100k"))
+    project.write_params(data__source="ml-100k", data__path=str(Path(MOVIELENS_FOLDER or "") / "ml-100k"))
     result = project.run(*STAGES)
     assert result.returncode == 0, result.stderr
     summary = project.read_json("results/validation.json")

@@ -1,4 +1,4 @@
-"""The leaderboard: order, marks and columns."""
+"""Leaderboard: order of the trials, marks, and columns by terminal width."""
 
 import json
 from pathlib import Path
@@ -7,23 +7,23 @@ import pytest
 from rich.console import Console
 
 from experiments.config import Params, load_params
-from pipelines.support.leaderboard import build_leaderboard, format_markdown_leaderboard
+from pipelines.support.leaderboard import build_leaderboard, build_markdown_leaderboard
 from pipelines.support.provenance import digest_search_results
 
 ROOT = Path(__file__).parents[2]
 COSTS = {"fit_seconds": 1.5, "predict_seconds": 0.25}
 
 
-def scored(number: int, algorithm: str, rmse: float, **parameters: object) -> dict[str, object]:
-    folds = [{"rmse": rmse + d, "mae": 0.8, "impossible": 0.0} for d in (-0.01, 0.01)]
+def trial_record(number: int, algorithm: str, rmse: float, **parameters: object) -> dict[str, object]:
+    folds = [{"rmse": rmse + offset, "mae": 0.8, "impossible": 0.0} for offset in (-0.01, 0.01)]
     trial = {"number": number, "algorithm": algorithm, "parameters": parameters}
     return {**trial, "model_bytes": 2_000_000, "folds": folds}
 
 
 TRIALS = [
-    scored(0, "svd", 0.92, n_factors=50, n_epochs=20, lr_all=0.005, reg_all=0.02),
-    scored(1, "svd", 0.90, n_factors=100, n_epochs=20, lr_all=0.005, reg_all=0.02),
-    scored(2, "slope_one", 0.91),
+    trial_record(0, "svd", 0.92, n_factors=50, n_epochs=20, lr_all=0.005, reg_all=0.02),
+    trial_record(1, "svd", 0.90, n_factors=100, n_epochs=20, lr_all=0.005, reg_all=0.02),
+    trial_record(2, "slope_one", 0.91),
     {
         "number": 3,
         "algorithm": "nmf",
@@ -35,7 +35,7 @@ TRIALS = [
 
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Parameters of a project with the results of a search, in which Slope One was selected."""
+    """Parameters of a project that has search results, of which Slope One was selected."""
     monkeypatch.chdir(tmp_path)
     for folder in ("data", "results", ".marquee"):
         (tmp_path / folder).mkdir()
@@ -48,7 +48,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     return load_params(ROOT / "params.yaml")
 
 
-def print_leaderboard(params: Params, *, width: int, best_only: bool = False) -> list[str]:
+def render_leaderboard(params: Params, *, width: int, best_only: bool = False) -> list[str]:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(build_leaderboard(params, width=width, best_only=best_only))
@@ -56,25 +56,25 @@ def print_leaderboard(params: Params, *, width: int, best_only: bool = False) ->
 
 
 def test_trials_are_listed_best_first_and_failed_ones_last(params: Params) -> None:
-    lines = [line for line in print_leaderboard(params, width=160) if line.strip()]
+    lines = [line for line in render_leaderboard(params, width=160) if line.strip()]
     rows = [line.split()[:2] for line in lines[-4:]]
     assert rows == [["1", "SVD"], ["▶", "2"], ["3", "SVD"], ["✗", "NMF"]]
 
 
 def test_best_only_keeps_one_trial_of_each_algorithm(params: Params) -> None:
-    lines = print_leaderboard(params, width=160, best_only=True)
+    lines = render_leaderboard(params, width=160, best_only=True)
     assert sum("SVD" in line for line in lines) == 1
     assert "0.9000" in next(line for line in lines if "SVD" in line)
 
 
 def test_wide_terminal_shows_all_columns(params: Params) -> None:
-    header = next(line for line in print_leaderboard(params, width=160) if "candidate" in line)
+    header = next(line for line in render_leaderboard(params, width=160) if "candidate" in line)
     assert all(name in header for name in ("RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters"))
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_narrow_terminal_drops_columns_and_cuts_no_number(params: Params, width: int) -> None:
-    lines = print_leaderboard(params, width=width)
+    lines = render_leaderboard(params, width=width)
     assert all(len(line) <= width for line in lines)
     assert "…" not in "\n".join(lines)
     header = next(line for line in lines if "candidate" in line)
@@ -84,7 +84,7 @@ def test_narrow_terminal_drops_columns_and_cuts_no_number(params: Params, width:
 
 
 def test_markdown_table_has_a_row_for_each_trial(params: Params) -> None:
-    lines = format_markdown_leaderboard(params).splitlines()
+    lines = build_markdown_leaderboard(params).splitlines()
     assert lines[0] == "|  | candidate | RMSE | ± | MAE | fit s | predict s | MB | parameters |"
     assert lines[3] == "| 2 | Slope One | 0.9100 | 0.0141 | 0.8000 | 1.50 | 0.25 | 2.0 |  |"
     assert lines[-1].startswith("| ✗ | NMF |")

@@ -1,4 +1,4 @@
-"""The package stage and `marquee serve`: one Bento for equal content, and its responses."""
+"""Package stage and `marquee serve`: contents of the Bento, one Bento for equal content, and responses."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pipelines.support.bento import list_code_files
 from tests.support.packaging_project import ROOT, PackagingProject
 from tests.support.server_process import ServerProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]  # share one Bento and one server
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]  # one process, one Bento and server
 
 
 def test_versioned_output_contains_nothing_specific_to_the_clone(packaged: PackagingProject) -> None:
@@ -27,13 +27,13 @@ def test_tag_and_version_are_saved_in_the_local_state(packaged: PackagingProject
     last_bento = packaged.read_json(".marquee/packaged.json")
     assert last_bento["version"] == 3
     assert last_bento["user"] == "ann"
-    assert list(packaged.bentos()) == [last_bento["tag"].removeprefix("marquee:")]
+    assert list(packaged.bento_build_times()) == [last_bento["tag"].removeprefix("marquee:")]
 
 
 def test_packaging_equal_content_builds_nothing(packaged: PackagingProject) -> None:
-    bentos, output = packaged.bentos(), packaged.read_json("models/bento.json")
+    build_times, output = packaged.bento_build_times(), packaged.read_json("models/bento.json")
     assert packaged.package().returncode == 0
-    assert packaged.bentos() == bentos
+    assert packaged.bento_build_times() == build_times
     assert packaged.read_json("models/bento.json") == output
 
 
@@ -42,7 +42,7 @@ def test_bento_contains_service_model_and_provenance_only(bento: Path) -> None:
     assert {path.name for path in source.iterdir()} == {
         "bentofile.yaml", "marquee", "model", "requirements", "service",
     }  # fmt: skip
-    # The analysis of a rollout step runs from the Bento on a cluster; gateways and stack do not.
+    # On a cluster, the analysis of a rollout step runs from the Bento; gateways and stack do not.
     assert (source / "service" / "analysis.py").exists()
     assert not {"gateway", "stack", "shadow.py"} & {path.name for path in (source / "service").iterdir()}
     assert not {"algorithms", "synthetic"} & {path.name for path in (source / "marquee").iterdir()}
@@ -72,7 +72,7 @@ def test_missing_imported_module_stops_the_build(tmp_path: Path, monkeypatch: py
     result = project.package()
     assert result.returncode == 1
     assert "the Bento would lack marquee/algorithms/__init__.py, marquee/algorithms/" in result.stderr
-    assert not project.bentos()
+    assert not project.bento_build_times()
 
 
 @pytest.mark.parametrize("patterns", ["INCLUDED_CODE", "EXCLUDED_CODE"])
@@ -92,7 +92,7 @@ def test_image_installs_locked_requirements_and_no_compiler(bento: Path) -> None
 
 
 def read_pins(requirements: Path) -> set[str]:
-    """Return all pins and hashes, without the environment markers, which tools format differently."""
+    """Return all pins and hashes, without environment markers, which tools format differently."""
     lines = requirements.read_text().splitlines()
     return {line.partition(";")[0].strip(" \\") for line in lines} - {""}
 
@@ -106,7 +106,7 @@ def test_unregistered_model_is_not_packaged(tmp_path: Path) -> None:
     assert not (project.folder / "models" / "bento.json").exists()
 
 
-def test_serve_without_a_bento_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_serve_without_a_bento_is_reported_in_one_line(tmp_path: Path) -> None:
     result = PackagingProject(tmp_path / "clone").serve()
     assert result.returncode == 1
     assert "make repro" in result.stderr
@@ -114,7 +114,7 @@ def test_serve_without_a_bento_is_an_error_of_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-def test_serve_on_a_port_in_use_is_an_error_of_one_line(packaged: PackagingProject) -> None:
+def test_serve_on_a_port_in_use_is_reported_in_one_line(packaged: PackagingProject) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other_server:
         port = other_server.getsockname()[1]
         result = packaged.serve("--port", str(port))
@@ -124,7 +124,7 @@ def test_serve_on_a_port_in_use_is_an_error_of_one_line(packaged: PackagingProje
 
 
 class PackagedServer(ServerProcess):
-    """`marquee serve` in a project."""
+    """Process of `marquee serve` in a packaged project."""
 
     def __init__(self, project: PackagingProject) -> None:
         command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", "{port}"]
@@ -133,6 +133,7 @@ class PackagedServer(ServerProcess):
 
 @pytest.fixture(scope="module")
 def server(packaged: PackagingProject) -> Iterator[PackagedServer]:
+    """Server that is ready; the last test of this module stops it."""
     server = PackagedServer(packaged)
     server.wait_until_ready()
     yield server
@@ -185,7 +186,7 @@ def test_health_endpoints_respond(server: PackagedServer, path: str) -> None:
     ("path", "status"),
     [("/", 404), ("/nope", 404), ("/docs.json", 404), ("/recommend/a%0Ab", 422), ("/recommend/ann?n=0", 422)],
 )
-def test_errors_are_problem_details_and_not_bentoml_pages(
+def test_errors_are_problem_details_instead_of_bentoml_pages(
     server: PackagedServer, path: str, status: int
 ) -> None:
     response = server.get(path)

@@ -1,4 +1,4 @@
-"""The analysis of a rollout step, run from a Bento in an interpreter without the project's other code."""
+"""Analysis of a rollout step, run from a Bento by an interpreter that finds no other project code."""
 
 import json
 import os
@@ -12,34 +12,34 @@ from typing import Any
 
 import pytest
 
-from service.analysis import ExitCode
-from tests.support.rollout_steps import policy_file, write_users
+from service.rollout_step_analysis import ExitCode
+from tests.support.rollout_steps import write_policy, write_user_events
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]  # share one Bento
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]  # one process, one Bento
 PACKAGES = ("marquee", "service", "experiments", "pipelines")
-# Runs `python -m service.analysis` as a pod does, and writes the modules that it has loaded to a file.
+# Runs `python -m service.rollout_step_analysis` as a pod does, and writes a list of the loaded modules.
 RUN_ANALYSIS = f"""
 import atexit, importlib.util, json, pathlib, runpy, sys
 
 def write_loaded_modules():
     specs = [m.__spec__ for name, m in sys.modules.items() if name.partition(".")[0] in {PACKAGES}]
-    specs.append(importlib.util.find_spec("service.analysis"))
+    specs.append(importlib.util.find_spec("service.rollout_step_analysis"))
     libraries = sorted({{name.partition(".")[0] for name in sys.modules}})
     loaded = {{"files": [spec.origin for spec in specs], "libraries": libraries}}
     pathlib.Path(path).write_text(json.dumps(loaded))
 
 path = sys.argv.pop(1)
 atexit.register(write_loaded_modules)
-runpy.run_module("service.analysis", run_name="__main__", alter_sys=True)
+runpy.run_module("service.rollout_step_analysis", run_name="__main__", alter_sys=True)
 """
 OFFLINE_LIBRARIES = {"mlflow", "optuna", "dvc", "surprise", "pandas", "numba", "scipy", "pandera"}
 SHORT_STEP: dict[str, Any] = {"attribution_window_seconds": 0.5, "min_step_seconds": 1}
 
 
 class IsolatedInterpreter:
-    """Python in the source folder of a Bento, which finds the project's code only there.
+    """Python interpreter that finds the project's code only in the source folder of a Bento.
 
-    With -S Python ignores the .pth file of the editable install. PYTHONPATH makes the libraries importable.
+    With -S, Python ignores the .pth file of the editable install; PYTHONPATH makes the libraries importable.
     """
 
     def __init__(self, source: Path) -> None:
@@ -63,13 +63,13 @@ class IsolatedInterpreter:
 
 
 class AnalysisJob:
-    """A run of the analysis."""
+    """Process that analyzes a step."""
 
     def __init__(self, interpreter: IsolatedInterpreter, folder: Path, options: Sequence[str]) -> None:
         self._loaded, self._source = folder / "loaded.json", interpreter.source
         self._process = interpreter.start(RUN_ANALYSIS, str(self._loaded), *options)
 
-    def first_line(self) -> str:
+    def read_first_line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline() or self.wait()[2]
 
@@ -82,13 +82,13 @@ class AnalysisJob:
         self._process.kill()
         self._process.communicate()
 
-    def foreign_files(self) -> list[str]:
-        """Return the loaded modules of the project that are not files of the Bento."""
+    def modules_outside_the_bento(self) -> list[str]:
+        """Return the files of loaded project modules that are not in the Bento."""
         files: list[str] = json.loads(self._loaded.read_text())["files"]
         assert files
         return [file for file in files if not Path(file).resolve().is_relative_to(self._source.resolve())]
 
-    def libraries(self) -> set[str]:
+    def loaded_libraries(self) -> set[str]:
         return set(json.loads(self._loaded.read_text())["libraries"])
 
 
@@ -99,9 +99,9 @@ def interpreter(bento: Path) -> IsolatedInterpreter:
 
 @pytest.fixture
 def job(interpreter: IsolatedInterpreter, tmp_path: Path) -> Iterator[AnalysisJob]:
-    """Analysis of a step without any events yet."""
+    """Analysis of a step that has no events yet."""
     (tmp_path / "events").mkdir()
-    policy = policy_file(tmp_path, **SHORT_STEP)
+    policy = write_policy(tmp_path, **SHORT_STEP)
     job = AnalysisJob(
         interpreter, tmp_path, [f"--policy={policy}", f"--events={tmp_path / 'events'}", "--step=0"]
     )
@@ -119,18 +119,19 @@ def test_interpreter_finds_no_project_code_outside_the_bento(
 
 
 @pytest.mark.parametrize(
-    ("slow", "action", "code"), [(0.0, "advance", ExitCode.PROCEED), (0.5, "roll back", ExitCode.ROLL_BACK)]
+    ("slow_share", "action", "code"),
+    [(0.0, "advance", ExitCode.PROCEED), (0.5, "roll back", ExitCode.ROLL_BACK)],
 )
 def test_step_ends_with_a_decision(
-    job: AnalysisJob, tmp_path: Path, slow: float, action: str, code: ExitCode
+    job: AnalysisJob, tmp_path: Path, slow_share: float, action: str, code: ExitCode
 ) -> None:
-    assert "no data" in job.first_line()
-    write_users(tmp_path / "events", time.time(), click_lift=0.4, slow_share=slow)
+    assert "no data" in job.read_first_line()
+    write_user_events(tmp_path / "events", time.time(), click_lift=0.4, slow_share=slow_share)
     exit_code, output, errors = job.wait()
     assert exit_code == code, errors
     assert json.loads(output.splitlines()[-1])["action"] == action
-    assert not job.foreign_files()
-    assert not job.libraries() & OFFLINE_LIBRARIES
+    assert not job.modules_outside_the_bento()
+    assert not job.loaded_libraries() & OFFLINE_LIBRARIES
 
 
 def test_invalid_input_is_reported_and_does_not_roll_back(
@@ -141,18 +142,18 @@ def test_invalid_input_is_reported_and_does_not_roll_back(
     assert (exit_code, errors) == (
         ExitCode.INVALID_INPUT, "analysis: cannot read the policy nowhere.json: No such file or directory\n",
     )  # fmt: skip
-    assert not job.foreign_files()
+    assert not job.modules_outside_the_bento()
 
 
 def test_every_module_in_the_bento_can_be_imported(interpreter: IsolatedInterpreter) -> None:
-    """A missing module would otherwise be noticed only in a replica or in the analysis of a step."""
+    """Otherwise a missing module would be noticed only in a replica or in the analysis of a step."""
     names = [
         ".".join(path.relative_to(interpreter.source).with_suffix("").parts)
         for package in ("marquee", "service")
         for path in sorted((interpreter.source / package).rglob("*.py"))
         if path.name != "__init__.py"
     ]
-    assert {"service.analysis", "service.replica"} <= set(names)
+    assert {"service.rollout_step_analysis", "service.replica"} <= set(names)
     load = "import importlib, sys; print(*[importlib.import_module(name).__file__ for name in sys.argv[1:]])"
     process = interpreter.start(load, *names)
     output, errors = process.communicate(timeout=120)

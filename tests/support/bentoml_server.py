@@ -1,4 +1,4 @@
-"""`bentoml serve service.app:Marquee`, run from the source code."""
+"""Replica started with `bentoml serve` from the source code, without building a Bento."""
 
 import os
 import sys
@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class BentoMLServer(ServerProcess):
-    """One replica with its supervisor.
+    """Process group of `bentoml serve`: its supervisor and one replica.
 
     Attributes:
-        events: folder of its events; its log is beside it.
+        events: folder of the replica's events; the log is beside it.
     """
 
     def __init__(self, model: Path, home: Path, **settings: str) -> None:
@@ -22,7 +22,7 @@ class BentoMLServer(ServerProcess):
         Args:
             model: folder of the model.
             home: folder for events, logs and BentoML's own files.
-            **settings: settings of the replica, by field of `service.settings.Settings`.
+            **settings: settings of the replica, by field name of `service.settings.Settings`.
         """
         self.events = home / "events"
         environment = {

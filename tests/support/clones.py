@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.commands import run_command
-from tests.support.params import ParamsChange, write_params
+from tests.support.params import ParamsChange, write_changed_params
 
 ROOT = Path(__file__).parents[2]
 SMALL_DEMO = {"n_ratings": 2000, "n_users": 60, "n_items": 90, "step": 1.0}
 
 
 class Clone:
-    """Checkout with its own home folder, stores and remote, isolated from those of this machine's user.
+    """Checkout with its own home folder, stores and remote, isolated from those of the machine's user.
 
     Attributes:
-        output: output of the pipeline run that the clone was made with, if any.
+        output: standard output of the pipeline run in this clone, if there was one.
     """
 
     def __init__(self, folder: Path, home: Path) -> None:
@@ -59,14 +59,14 @@ class Clone:
 
     def change_params(self, change: ParamsChange) -> None:
         path = self.folder / "params.yaml"
-        write_params(path, change, path)
+        write_changed_params(path, change, path)
 
     def read_lock(self) -> str:
         return (self.folder / "dvc.lock").read_text()
 
 
 def make_clone(folder: Path, home: Path) -> Clone:
-    """Copy this working tree without ignored files, shrink its data and search, and commit it."""
+    """Copy this working tree without ignored files and dvc.lock, reduce data and search, and commit it."""
     folder.mkdir(parents=True)
     home.mkdir(exist_ok=True)
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -77,7 +77,7 @@ def make_clone(folder: Path, home: Path) -> Clone:
             shutil.copy2(ROOT / name, folder / name)
     copy_compiled_kernels(folder)
     clone = Clone(folder, home)
-    clone.change_params(shrink)
+    clone.change_params(reduce_data_and_search)
     clone.run("git", "init", "-q")
     clone.run("git", "add", "-A")
     clone.run("git", "commit", "-qm", "start")
@@ -85,23 +85,23 @@ def make_clone(folder: Path, home: Path) -> Clone:
 
 
 def copy_compiled_kernels(folder: Path) -> None:
-    """Copy the cache of compiled kernels, which is valid for sources with the same modification times."""
+    """Copy the cache of compiled kernels, which stays valid because sources keep their modification times."""
     for cache in (ROOT / "marquee").rglob("__pycache__"):
         shutil.copytree(cache, folder / cache.relative_to(ROOT), dirs_exist_ok=True)
 
 
-def shrink(tree: dict[str, Any]) -> None:
+def reduce_data_and_search(tree: dict[str, Any]) -> None:
     tree["data"]["demo"] = SMALL_DEMO
     tree["search"]["candidates"] = {"svd": {"n_factors": [4, 8]}, "baseline_only": {}, "slope_one": {}}
     tree["export"]["top_n"] = 10
 
 
 def copy_clone(clone: Clone, folder: Path) -> Clone:
-    """Copy a clone with its stores."""
+    """Copy a clone, including its stores."""
     shutil.copytree(clone.folder, folder, symlinks=True)
     return Clone(folder, folder.parent / "home")
 
 
 def executed_stages(output: str) -> list[str]:
-    """Return the stages that ran, from the output of `dvc repro`."""
+    """Return the names of the stages that ran, parsed from the output of `dvc repro`."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]

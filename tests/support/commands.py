@@ -4,13 +4,13 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-TIMEOUT_SECONDS = 280  # less than pytest's timeout for a test, so that the command's output is shown
+TIMEOUT_SECONDS = 280  # less than pytest's timeout, which would end the test without showing the output
 
 
 def run_command(
     command: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and return its exit code and output; a failure raises nothing."""
+    """Run a command to completion and return its exit code and output; a nonzero code raises no error."""
     return subprocess.run(
         command,
         cwd=folder,

@@ -6,7 +6,7 @@ IMAGE, BASE = "marquee-test:container", "python:3.11-slim-bookworm"
 
 
 def docker(*arguments: str, check: bool = True) -> str:
-    """Run a docker command and return its output; fail the test if the command fails and `check` is set."""
+    """Run a docker command and return its output; unless `check` is False, the command must succeed."""
     result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert not check or result.returncode == 0, result.stderr
     return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""Manifest fields of the small models of the tests, without the fields that `write_model` computes."""
+"""Manifest fields of the small models in tests, without the fields that `write_model` computes."""
 
 from typing import Any
 

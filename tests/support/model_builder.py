@@ -26,15 +26,15 @@ def build_model_arrays(
     width: int = 2,
     factors: FactorSpace | None = None,
 ) -> ModelArrays:
-    """Return the arrays of a model; popular and group items follow from the ratings.
+    """Return the arrays of a model; popular items and group items are derived from the ratings.
 
     Args:
-        users: rated items and stored list of each user id.
+        users: items rated in training and stored list of each user, by user id.
         items: item ids.
-        titles: the ids by default.
-        genres: genres of each item, separated by "|".
-        similar: up to two similar items of each item.
-        width: length of the stored lists, which are padded or cut.
+        titles: titles of the items; by default their ids.
+        genres: genres of each item, separated by "|"; none by default.
+        similar: up to two similar items, by item.
+        width: length to which the stored lists are padded or cut.
         factors: factor space, if the model is a factor model.
     """
     histories = [rated for rated, _ in users.values()]
@@ -59,7 +59,7 @@ def build_model_arrays(
         seen_items=seen_items,
         similar_items=similar_items,
         similarities=np.where(similar_items == PADDING, np.nan, SIMILARITIES).astype(np.float32),
-        group_items=affinity.popular_items_by_genre(seen_indptr, seen_items, len(items)),
+        group_items=affinity.popular_items_by_favorite_genre(seen_indptr, seen_items, len(items)),
         factors=factors,
     )
 

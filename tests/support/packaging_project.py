@@ -1,4 +1,4 @@
-"""A small project for tests of packaging, serving and containers; everything but the registry is real."""
+"""Small project for tests of packaging, serving and containers; only the model registry is a stand-in."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.support.manifest_fields import MANIFEST_FIELDS
 from tests.support.model_builder import build_model_arrays
 
 ROOT = Path(__file__).parents[2]
-# Runs the stage with a registry that has the given version of any model; 0: no version.
+# Runs the package stage. Its stand-in registry returns the given version for any model; 0: no version.
 RUN_PACKAGE_STAGE = """
 import sys
 from experiments.tracking.model_registry import ModelVersion
@@ -75,8 +75,8 @@ class PackagingProject:
         tree: dict[str, Any] = json.loads((self.folder / name).read_text())
         return tree
 
-    def bentos(self) -> dict[str, int]:
-        """Return the build time of each Bento by its version."""
+    def bento_build_times(self) -> dict[str, int]:
+        """Return the build time of each Bento in the store, by Bento version."""
         files = (self.folder / "bentoml" / "bentos" / "marquee").glob("*/bento.yaml")
         return {path.parent.name: path.stat().st_mtime_ns for path in files}
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAMS_VARIABLE = "MARQUEE_TEST_POSTGRES"  # the folder of initdb and pg_ctl
+PROGRAMS_VARIABLE = "MARQUEE_TEST_POSTGRES"  # folder of initdb and pg_ctl
 USER = "marquee"
 
 
 def find_postgres() -> Path | None:
-    """Return the folder of PostgreSQL's programs, or None if it is not installed."""
+    """Return the folder of PostgreSQL's programs, or None if PostgreSQL is not installed."""
     folders = []
     if PROGRAMS_VARIABLE in os.environ:
         folders.append(Path(os.environ[PROGRAMS_VARIABLE]))
@@ -27,12 +27,12 @@ def find_postgres() -> Path | None:
 
 @contextmanager
 def running_postgres(programs: Path) -> Iterator[str]:
-    """Run a new server during the block; yield the URL of an empty database."""
+    """Run a new server during the `with` block; yield the URL of an empty database."""
     folder = Path(tempfile.mkdtemp(prefix="marquee-postgres-"))
     owner = _unprivileged_user()
     if owner:
         shutil.chown(folder, owner)
-    port = _free_port()
+    port = _find_free_port()
 
     def run(program: str, *arguments: str) -> None:
         subprocess.run(
@@ -54,14 +54,14 @@ def running_postgres(programs: Path) -> Iterator[str]:
 
 
 def _unprivileged_user() -> str | None:
-    """Return a user to run the server as, because PostgreSQL refuses root; None: the current user."""
+    """Return the user for the server, or None for the current user; PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in users else "nobody"
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Random rating samples for tests that compare an algorithm with scikit-surprise's."""
+"""Random rating samples for tests that compare an algorithm with its twin in scikit-surprise."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from marquee.algorithms.trainset import Testset
 from marquee.interactions.matrix import InteractionMatrix
 
-STARS = {  # lowest rating, highest rating, step
+RATING_SCALES = {  # lowest rating, highest rating, step
     "whole": (1.0, 5.0, 1.0),
     "half": (0.5, 5.0, 0.5),
     "constant": (3.0, 3.0, 1.0),
@@ -34,21 +34,23 @@ def sample_ratings(
     n_users: int,
     n_items: int,
     n_ratings: int,
-    stars: str = "whole",
+    scale_name: str = "whole",
     allow_repeats: bool = True,
 ) -> RatingSample:
-    """Return a rating sample with string user ids, integer item ids, and a user and item with one rating.
+    """Return a rating sample with string user ids and integer item ids.
+
+    One rating is by a user, and of an item, that have no other rating.
 
     Args:
-        seed: of the random generator.
+        seed: seed of the random generator.
         n_users: number of possible users besides "only one".
         n_items: number of possible items besides `n_items` itself.
         n_ratings: number of ratings besides that of "only one".
-        stars: key of `STARS`.
+        scale_name: key of `RATING_SCALES`.
         allow_repeats: let a user rate an item more than once.
     """
     rng = np.random.default_rng(seed)
-    low, high, step = STARS[stars]
+    low, high, step = RATING_SCALES[scale_name]
     cells = rng.choice(n_users * n_items, size=n_ratings, replace=allow_repeats)
     values = low + step * rng.integers(0, round((high - low) / step) + 1, size=n_ratings)
     users = [f"u{cell // n_items}" for cell in cells]
@@ -67,9 +69,9 @@ def sample_ratings(
 
 @st.composite
 def rating_samples(
-    draw: st.DrawFn, *, stars: tuple[str, ...] = tuple(STARS), allow_repeats: bool = True
+    draw: st.DrawFn, *, scale_names: tuple[str, ...] = tuple(RATING_SCALES), allow_repeats: bool = True
 ) -> RatingSample:
-    """Strategy for small rating samples of many shapes."""
+    """Hypothesis strategy for small rating samples of many shapes."""
     n_users, n_items = draw(st.integers(1, 25)), draw(st.integers(1, 20))
     n_ratings = draw(st.integers(1, max(1, n_users * n_items // 2)))
     seed = draw(st.integers(0, 2**32 - 1))
@@ -78,7 +80,7 @@ def rating_samples(
         n_users=n_users,
         n_items=n_items,
         n_ratings=n_ratings,
-        stars=draw(st.sampled_from(stars)),
+        scale_name=draw(st.sampled_from(scale_names)),
         allow_repeats=allow_repeats,
     )
 

@@ -1,4 +1,4 @@
-"""One step of a rollout, for tests of its analysis: a policy with short durations, and events of users."""
+"""One step of a rollout, for tests of its analysis: a policy with short durations, and user events."""
 
 import json
 from collections.abc import Iterable
@@ -37,23 +37,23 @@ STABLE_CLICK_RATE = 0.3
 FAST_US, SLOW_US = 500, 200_000
 
 
-def policy_file(folder: Path, **changes: Any) -> Path:
-    """Write the policy with some changed fields, and return its path."""
+def write_policy(folder: Path, **changes: Any) -> Path:
+    """Write `POLICY` with changed fields to a file, and return its path."""
     path = folder / "policy.json"
     path.write_text(json.dumps({**POLICY, **changes}))
     return path
 
 
-def write_users(
+def write_user_events(
     folder: Path, started_at: float, *, click_lift: float, slow_share: float = 0.0, n_users: int = 600
 ) -> None:
     """Write the events of users who make one to three requests each; every request draws its arm.
 
     Args:
-        folder: for the events.
-        started_at: start of the step in UTC seconds; the users come two to four seconds later.
-        click_lift: difference between the click rates of the arms, canary minus stable.
-        slow_share: share of the canary's responses that are slow.
+        folder: folder for the events.
+        started_at: start of the step in UTC seconds; the requests follow 2.0 to 3.2 seconds later.
+        click_lift: click rate of the canary minus that of stable.
+        slow_share: probability that a response of the canary is slow.
         n_users: number of users.
     """
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Sample model with a few users and items, and a replica that serves it; responses can be derived by hand."""
+"""Sample model small enough to derive responses by hand, and a replica that serves it."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from marquee.model.factor_space import FactorSpace
 from marquee.model.fitted_model import write_model
-from service.api.asgi import ServingApplication
+from service.api.serving_application import ServingApplication
 from service.replica import Replica
 from service.settings import Settings
 from tests.support.manifest_fields import MANIFEST_FIELDS
@@ -44,7 +44,7 @@ def sample_factor_space() -> FactorSpace:
 
 
 def write_sample_model(folder: Path, *, factors: bool = False, version: int | None = None) -> Path:
-    """Write the sample model and return its folder; `version` adds the provenance that packaging adds."""
+    """Write the sample model and return its folder; `version` adds the provenance of a packaged model."""
     arrays = build_model_arrays(
         USERS,
         ITEMS,
@@ -68,7 +68,7 @@ def replica_settings(folder: Path, **overrides: Any) -> Settings:
 
 @contextmanager
 def running_replica(settings: Settings) -> Iterator[tuple[Replica, TestClient]]:
-    """Start a replica; yield it with a client of its application."""
+    """Run a replica during the `with` block; yield it and a client of its application."""
     replica = Replica(settings)
     replica.start()
     try:

@@ -1,4 +1,4 @@
-"""Small searches, in this process or in a process of their own."""
+"""Small searches, run in this process or in a separate one."""
 
 import os
 import subprocess
@@ -13,31 +13,31 @@ from experiments.search.specification import SearchSpec
 from experiments.search.trials import Trial, trial_to_record
 
 ROOT = Path(__file__).parents[2]
-SLOW_SPACE = {"svd": {"n_epochs": [4000], "n_factors": [200, 201, 202]}}  # some seconds per training
+SLOW_SPACE = {"svd": {"n_epochs": [4000], "n_factors": [200, 201, 202]}}  # a training takes some seconds
 
 
-def search_params(candidates: dict[str, Any], **changes: Any) -> SearchParams:
+def make_search_params(candidates: dict[str, Any], **changes: Any) -> SearchParams:
     block = {"sampler": "grid", "n_trials": 3, "workers": 2, "experiment": "test"}
     return SearchParams.model_validate({**block, "candidates": candidates, **changes})
 
 
-def search_spec(search: SearchParams, source: FoldSource, folder: Path) -> SearchSpec:
+def make_search_spec(search: SearchParams, source: FoldSource, folder: Path) -> SearchSpec:
     return SearchSpec(search, source, 42, "rmse", folder)
 
 
-def run_to_end(search: SearchParams, source: FoldSource, folder: Path) -> list[Trial]:
-    """Run a search and delete its state, as the stage does."""
-    spec = search_spec(search, source, folder)
+def run_search_to_end(search: SearchParams, source: FoldSource, folder: Path) -> list[Trial]:
+    """Run a search, delete its state as the search stage does, and return all trials."""
+    spec = make_search_spec(search, source, folder)
     trials = run_search(spec, lambda *_: None)
     delete_search_state(spec)
     return trials
 
 
-def records(trials: list[Trial]) -> list[dict[str, Any]]:
+def trial_records(trials: list[Trial]) -> list[dict[str, Any]]:
     return [trial_to_record(trial) for trial in trials]
 
 
-SCRIPT = """
+SEARCH_SCRIPT = """
 import sys, json
 from pathlib import Path
 from experiments.config.offline import SearchParams
@@ -60,9 +60,9 @@ if __name__ == "__main__":
 def start_search_process(
     search: SearchParams, source: FoldSource, folder: Path, **options: Any
 ) -> subprocess.Popen[str]:
-    """Start a search that prints a line `trial ...` for each trial, then `done` with all records."""
+    """Start a search that prints a line `trial ...` as each trial ends, then `done ...` with all records."""
     script = folder / "search.py"
-    script.write_text(SCRIPT)
+    script.write_text(SEARCH_SCRIPT)
     arguments = [search.model_dump_json(), str(source.train), str(source.order), str(folder)]
     return subprocess.Popen(
         [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -17,11 +17,11 @@ START_SECONDS, STOP_SECONDS = 40, 15
 
 
 class ServerProcess:
-    """Server on a free port, in its own process group, as a terminal would start it.
+    """Server on a free port, started in its own process group, as a shell starts it.
 
     Attributes:
-        port: the port; it replaces `{port}` in the command.
-        log: file with the output of the server.
+        port: port of the server; it replaces `{port}` in the command.
+        log: file with the standard output and standard error of the server.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ServerProcess:
         return self.request("GET", path, **options)
 
     def get_status(self, path: str) -> int | None:
-        """Return the status of a response, or None if the server does not respond; fail if it has exited."""
+        """Return the status code for a path, or None without a response; fail if the server has exited."""
         assert self.process.poll() is None, self.log.read_text()
         try:
             return self.get(path).status_code
@@ -52,17 +52,17 @@ class ServerProcess:
             return None
 
     def wait_until_alive(self) -> None:
-        """Wait until the server responds."""
+        """Wait until the server responds to a liveness check."""
         wait_until(lambda: self.get_status("/livez") is not None, START_SECONDS, self.log.read_text)
 
     def wait_until_ready(self) -> None:
         """Wait until the server reports that it is ready."""
         wait_until(lambda: self.get_status("/readyz") == HTTPStatus.OK, START_SECONDS, self.log.read_text)
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Send a signal to the process group, and kill it if the server does not exit."""
+    def stop(self, signal_number: int = signal.SIGTERM) -> None:
+        """Send a signal to the process group; if the server does not exit in time, kill the group."""
         if self.process.poll() is None:
-            os.killpg(self.process.pid, number)
+            os.killpg(self.process.pid, signal_number)
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

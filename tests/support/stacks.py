@@ -1,4 +1,4 @@
-"""Stack with simulated users whose preferences are known: a project, model versions, and clicks."""
+"""Stack of a temporary project, and simulated users with known preferences who click on recommendations."""
 
 import http.client
 import itertools
@@ -31,7 +31,7 @@ from tests.support.commands import run_command
 from tests.support.manifest_fields import MANIFEST_FIELDS
 from tests.support.model_builder import build_model_arrays
 from tests.support.packaging_project import copy_sources
-from tests.support.params import write_params
+from tests.support.params import write_changed_params
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ N_USERS, N_ITEMS, LIST_LENGTH, N_LIKED = 400, 60, 5, 10
 CLICK_PROBABILITY = {True: 0.15, False: 0.02}  # by whether the user likes the item
 CLIENT_TIMEOUT_S, N_ATTEMPTS = 2, 3
 TAGS = {"algorithm": "svd", "parameters": "{}"}
-QUICK_ROLLOUT: Mapping[str, Any] = {  # a rollout that takes half a minute
+QUICK_ROLLOUT: Mapping[str, Any] = {  # parameters of a rollout that takes half a minute
     "steps": [0.1, 0.5, 1],
     "attribution_window_minutes": 0.05,
     "min_step_minutes": 0.1,
@@ -56,12 +56,12 @@ QUICK_ROLLOUT: Mapping[str, Any] = {  # a rollout that takes half a minute
 
 
 def liked_items(user: int) -> list[int]:
-    """Return the items that a user likes (the ground truth)."""
+    """Return the items that a user likes: the ground truth of the simulation."""
     return _permute_items(user)[:N_LIKED]
 
 
-def make_lists(n_liked: int) -> dict[str, tuple[list[int], list[int]]]:
-    """Return the seen items and the recommendations of each user, `n_liked` of which the user likes."""
+def make_seen_items_and_lists(n_liked: int) -> dict[str, tuple[list[int], list[int]]]:
+    """Return seen items and recommended items by user; the user likes `n_liked` of the recommended items."""
     users = {}
     for user in range(N_USERS):
         items = _permute_items(user)
@@ -76,19 +76,19 @@ def _permute_items(user: int) -> list[int]:
 
 
 class StackProject:
-    """Project with a model registry and a Bento store of its own, and its stack."""
+    """Project with a model registry, a Bento store and a stack of its own."""
 
     def __init__(self, folder: Path, **canary: Any) -> None:
         """Create the project.
 
         Args:
-            folder: of the project.
-            canary: changed parameters of the block `canary`.
+            folder: existing folder for the project.
+            **canary: parameters of the block `canary` that differ from `QUICK_ROLLOUT` and params.yaml.
         """
         self.folder = folder
         copy_sources(folder)
         limits = {"requests_per_10s": 1_000_000, "timeout_ms": 2000}
-        write_params(
+        write_changed_params(
             folder / "params.yaml",
             lambda tree: (tree["canary"].update({**QUICK_ROLLOUT, **canary}), tree["gateway"].update(limits)),
         )
@@ -115,7 +115,9 @@ class StackProject:
         """Register a model that recommends `n_liked` liked items to each user, and return its version."""
         items = [f"i{item}" for item in range(N_ITEMS)]
         titles = [title, *items[1:]]
-        arrays = build_model_arrays(make_lists(n_liked), items, titles=titles, width=LIST_LENGTH)
+        arrays = build_model_arrays(
+            make_seen_items_and_lists(n_liked), items, titles=titles, width=LIST_LENGTH
+        )
         model = self.folder / "made" / title
         digest = write_model(model, arrays, MANIFEST_FIELDS).digest
         data = DataVersion("demo", "0" * 36, "data/raw")
@@ -135,7 +137,7 @@ class StackProject:
         return self.marquee("up", "--port", str(self.port), *options)
 
     def logs(self) -> str:
-        """Return the end of every log."""
+        """Return the last part of each log of the stack."""
         paths = sorted((self.run_folder / "logs").glob("*.log"))
         return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in paths)
 
@@ -155,26 +157,26 @@ class StackProject:
         return str(self.journal().read_rollout().outcome)
 
     def wait_for_events(self) -> None:
-        """Wait until a hundred events are on disk."""
+        """Wait until more than a hundred events are on disk."""
         wait_until(lambda: sum(1 for _ in read_events(self.stack.events)) > 100, 30, self.logs)
 
     def champion_version(self) -> int:
-        """Return the version of the champion."""
+        """Return the registered version of the champion, which must exist."""
         champion = find_champion("marquee")
         assert champion is not None
         return champion.version
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-        """Send a request to the gateways; return status, headers and body."""
+        """Send a GET request to the port of the gateways; return status, headers and body."""
         return request(self.port, "GET", path, None, headers or {})
 
 
 @contextmanager
 def stack_project(monkeypatch: pytest.MonkeyPatch, **canary: Any) -> Iterator[StackProject]:
-    """Create a project whose stack is stopped when the block ends.
+    """Create a temporary project; stop its stack when the `with` block ends.
 
-    Its folder has a short path, since the length of a socket's path is limited. `canary` contains changed
-    parameters of the block of that name.
+    The folder has a short path, because the length of a socket's path is limited. `canary` is passed to
+    `StackProject`.
     """
     with tempfile.TemporaryDirectory(prefix="mq-") as folder:
         project = StackProject(Path(folder), **canary)
@@ -189,17 +191,20 @@ def stack_project(monkeypatch: pytest.MonkeyPatch, **canary: Any) -> Iterator[St
 
 
 class SimulatedUsers:
-    """Users who request recommendations and click on items they like, from threads, while the block runs."""
+    """Threads that simulate users during a `with` block: they request lists, and click on items they like.
+
+    Attributes:
+        statuses: number of responses by status code; 0: no response after all attempts.
+        arms: by user, the arms that responded, in order and without consecutive repetitions.
+    """
 
     def __init__(self, project: StackProject, threads: int = 2) -> None:
         self._port = project.port
         self._api_key = (project.run_folder / "api-key").read_text()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(threads)]
-        self.statuses: Counter[int] = Counter()  # 0: no response after all attempts
-        self.arms: dict[
-            str, list[str]
-        ] = {}  # by user: the arms that responded, without repetitions, in order
+        self.statuses: Counter[int] = Counter()
+        self.arms: dict[str, list[str]] = {}
 
     def __enter__(self) -> "SimulatedUsers":
         for thread in self._threads:
@@ -213,7 +218,7 @@ class SimulatedUsers:
 
     @property
     def success_rate(self) -> float:
-        """Share of the requests that were answered with a list."""
+        """Share of requests for a list that succeeded."""
         return self.statuses[200] / max(self.statuses.total(), 1)
 
     def _run(self, seed: int) -> None:

@@ -13,13 +13,13 @@ def wait_until(
     explain: Callable[[], str] = str,
     poll_interval_s: float = 0.05,
 ) -> None:
-    """Poll a condition until it is true, or fail the test after some seconds.
+    """Poll a condition until it is true; fail the test if that takes too long.
 
     Args:
-        condition: called repeatedly.
-        seconds: when to give up.
-        explain: called then, for the message.
-        poll_interval_s: seconds between two calls.
+        condition: called repeatedly until its result is true.
+        seconds: time after which the test fails.
+        explain: called on failure; its result is added to the message.
+        poll_interval_s: seconds between two calls of `condition`.
     """
     if not waiting.wait_until(lambda: bool(condition()), seconds, poll_interval_s=poll_interval_s):
         pytest.fail(f"condition not met within {seconds} s\n{explain()}")

@@ -1,10 +1,10 @@
 """Kernels of Bayesian matrix factorization: posterior draws of vectors, and sums over lists of ids.
 
-A vector is a row's bias and its k factors, n_dims = k + 1 numbers; a row is a user or an item, and the other
-side is the items or the users. The products of a row's ratings are summed rating by rating. The small systems
-of `LANES` rows are solved side by side, one in each lane, so that the order of operations within a system
-does not depend on the rows beside it. All floats are single precision: the noise of a draw is a million times
-larger than their rounding error.
+A row is a user or an item, and the other side is the items or the users. The vector of a row consists of its
+bias and its k factors, n_dims = k + 1 numbers. The products of a row's ratings are summed rating by rating.
+The small systems of `LANES` rows are solved side by side, one in each lane, so that the order of operations
+within a system does not depend on the rows beside it. All floats are single precision: the noise of a draw is
+a million times larger than their rounding error.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.algorithms.kernels.vectors import (
+from marquee.algorithms.kernels.simd_vectors import (
     VECTOR_BYTES,
     add,
     inverse_root,
@@ -36,7 +36,7 @@ TILE_ROWS = 4  # rows of a tile of products
 
 
 @kernel
-def draw_rows(
+def draw_vectors(
     indptr: Int64Array,
     others: Int32Array,
     residuals: Float32Array,
@@ -53,9 +53,9 @@ def draw_rows(
 ) -> None:
     """Draw the vectors t = (bias, factors) of rows start..stop, given `other_vectors` of the other side.
 
-    Row n was rated by `others[indptr[n]:indptr[n + 1]]`, with the ratings less their mean in `residuals`.
-    With x = (1, factors of the other) and y the residual less the bias of the other, t is normal with
-    precision A = precision + alpha X'X and mean A^-1 (linear + alpha X'y); `noise` is standard normal.
+    The ratings of row n are those with `others[indptr[n]:indptr[n + 1]]`; `residuals` are all ratings less
+    their mean. With x = (1, factors of the other) and y the residual less the bias of the other, t is normal
+    with precision A = precision + alpha X'X and mean A^-1 (linear + alpha X'y); `noise` is standard normal.
 
     Writes the mean to `mean`, the draw to `draws` and, unless `errors` is empty, each row's sum of squared
     errors y - x't at the draw to `errors`. All matrices but `precision` have shape (n_rows, n_dims).
@@ -64,6 +64,7 @@ def draw_rows(
     n_padded = (n_dims + 1 + LANES - 1) // LANES * LANES  # (x, y), then zeros
     X, S = np.zeros((RATINGS_PER_BATCH, n_padded), np.float32), np.empty((n_padded, n_padded), np.float32)
     A = np.empty(n_dims * (n_dims + 1) // 2 * LANES, np.float32)  # lower triangles, row by row
+    # Right-hand sides, replaced by the means, and noise, replaced by the deviations of the draws.
     h, e = np.empty(n_dims * LANES, np.float32), np.empty(n_dims * LANES, np.float32)
     factors = np.zeros(n_dims, np.float32)
     for first in range(start, stop, LANES):
@@ -204,7 +205,7 @@ def _factorize_systems(A: Float32Array, n_dims: int) -> None:
 
 @kernel
 def _solve_systems(L: Float32Array, h: Float32Array, e: Float32Array, n_dims: int) -> None:
-    """Replace h by L'^-1 L^-1 h, the means, and e by L'^-1 e, the noise; L has 1 / L_ii on its diagonals."""
+    """Replace h by the means L'^-1 L^-1 h, and e by L'^-1 e; L has 1 / L_ii on its diagonals."""
     for j in range(n_dims):
         at = (j * (j + 1) // 2 + j) * LANES
         x = multiply(load(h, j * LANES), load(L, at))
@@ -248,7 +249,7 @@ def _squared_error(
 
 
 @kernel
-def sum_rows(
+def sum_listed_rows(
     indptr: Int64Array,
     others: Int32Array,
     weights: Float32Array,
@@ -257,7 +258,10 @@ def sum_rows(
     start: int,
     stop: int,
 ) -> None:
-    """Set out[n] to weights[n] times the sum of the rows of `table` in list n, for n in start..stop."""
+    """Set out[n] to weights[n] times the sum of the rows of `table` with the ids in list n, n in start..stop.
+
+    List n is `others[indptr[n]:indptr[n + 1]]`.
+    """
     width = table.shape[1]
     wide_end, vector_end = width // (4 * LANES) * (4 * LANES), width // LANES * LANES
     for n in range(start, stop):
@@ -285,7 +289,7 @@ def sum_rows(
 
 
 @kernel
-def sum_co_occurrences(
+def add_co_occurrence_weights(
     indptr: Int64Array,
     others: Int32Array,
     other_indptr: Int64Array,
@@ -297,7 +301,8 @@ def sum_co_occurrences(
 ) -> None:
     """Add to out[a, b] the sum of `other_weights` over the ids shared by lists a and b, for a in start..stop.
 
-    `other_lists[other_indptr[o]:other_indptr[o + 1]]` are the lists that contain id o.
+    List a is `others[indptr[a]:indptr[a + 1]]`; `other_lists[other_indptr[o]:other_indptr[o + 1]]` are the
+    lists that contain id o.
     """
     for a in range(start, stop):
         row = out[a]

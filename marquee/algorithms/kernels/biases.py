@@ -1,4 +1,4 @@
-"""Kernels of user and item biases: least squares for one side, and an epoch of gradient descent."""
+"""Kernels of user and item biases: least squares for one side, and an epoch of SGD for both."""
 
 from marquee.algorithms.kernels.jit import kernel
 from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
@@ -18,7 +18,7 @@ def solve_biases(
 ) -> None:
     """Set the biases of rows start..stop to their regularized least-squares solution, given `other_biases`.
 
-    Residuals are added one by one: vector registers would need gathers, which took three times as long.
+    Residuals are added one by one: vector registers need gather instructions, which took three times as long.
     """
     for g in range(start, stop):
         residuals = 0.0
@@ -28,7 +28,7 @@ def solve_biases(
 
 
 @kernel
-def bias_epoch(
+def run_bias_sgd_epoch(
     indptr: Int64Array,
     items: Int32Array,
     values: Float64Array,

@@ -1,7 +1,7 @@
 """Kernel compilation: cached on disk, without the GIL, operations in the order of the source code.
 
 The compiler may neither reorder a sum nor fuse a multiplication with an addition, because its choice would
-depend on the processor. Long sums use `vectors`, which fixes the order and still uses full registers.
+depend on the processor. Long sums use `simd_vectors`, which fixes the order and still uses full registers.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,6 @@ R = TypeVar("R")
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function at its first call with each combination of argument types."""
+    """Decorator that compiles a function on its first call with each combination of argument types."""
     compiled: Callable[P, R] = njit(cache=True, nogil=True, error_model="numpy")(function)
     return compiled

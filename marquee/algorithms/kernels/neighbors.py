@@ -1,14 +1,15 @@
 """Kernels of the k-nearest-neighbor models: weighted averages over the k nearest raters.
 
 The k largest of n similarities are selected by a threshold, which is found by bisection: counting the
-similarities above a value takes one pass in vector registers, so a dozen passes cost less than one sort or
-heap. Sums run over all n similarities, with weight 0 for those not selected, so that their order is fixed.
+similarities above a value takes one pass in vector registers, and a dozen such passes cost less than a sort
+or a heap. Sums run over all n similarities, with weight 0 for those not selected, so that their order is
+fixed.
 """
 
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.algorithms.kernels.vectors import (
+from marquee.algorithms.kernels.simd_vectors import (
     add,
     keep_above,
     lanes_of,
@@ -20,14 +21,12 @@ from marquee.algorithms.kernels.vectors import (
 )
 from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
-MAX_STEPWISE_VALUES = (
-    6  # values left between the bounds at which bisection ends: these are tried from the top
-)
-BISECTIONS_PER_ROUND = 8  # bisections before the highest value between the bounds is tried: it may be tied
+MAX_STEPWISE_VALUES = 6  # with at most this many values left, they are tried from the highest down
+BISECTIONS_PER_ROUND = 8  # bisections before the highest value left is tried, in case it occurs several times
 
 
 @kernel
-def average_pairs(
+def average_neighbor_offsets(
     sim: FloatArray,
     xs: Int32Array,
     ys: Int32Array,
@@ -40,12 +39,13 @@ def average_pairs(
     averages: Float64Array,
     counts: Int32Array,
 ) -> None:
-    """Write the average offset and the number of the neighbors of x among the raters of y, for each pair.
+    """Write, for each pair, the average offset and the number of the neighbors of x among the raters of y.
 
-    Pairs (xs[n], ys[n]) are visited in the given `order`; sorted by x, a row of `sim` stays in the cache. y
-    was rated by `raters[indptr[y]:indptr[y + 1]]`, at most `max_raters` of them, with parallel `offsets`. The
-    neighbors are the k most similar raters (of equals, the first in the list), less those without a positive
-    similarity. Without neighbors, the average is 0. If x or y is unknown (negative), the number is -1.
+    Pairs (xs[n], ys[n]) are visited in the given `order`; if it sorts them by x, a row of `sim` stays in the
+    cache. y was rated by `raters[indptr[y]:indptr[y + 1]]`, at most `max_raters` of them, with parallel
+    `offsets`. The neighbors are the k most similar raters (of equally similar ones, the first in the list),
+    without those whose similarity is not positive. The average is weighted by similarity; without neighbors,
+    it is 0. If x or y is unknown (negative), the number is -1.
     """
     scratch = np.empty(max_raters)
     for n in order:
@@ -95,7 +95,7 @@ def _sums_above(s: Float64Array, y_offsets: Float64Array, threshold: float) -> t
 def _find_threshold(s: Float64Array, k: int, positive: int) -> tuple[float, int]:
     """Return v and t such that the k largest are those above v and the first t of those equal to v.
 
-    The number of `positive` similarities must exceed k.
+    `positive`, the number of positive similarities, must exceed k.
     """
     bits = s.view(np.int64)
     low, above_low = 0.0, positive

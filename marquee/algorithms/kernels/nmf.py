@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.algorithms.kernels.vectors import (
+from marquee.algorithms.kernels.simd_vectors import (
     add,
     dot,
     lanes_of,
@@ -40,9 +40,9 @@ def update_factors(
 ) -> None:
     """Write the updated factors of rows start..stop, and each row's sum of squared errors before the update.
 
-    `estimates` are parallel to `values`; if empty, they are the dot products of the factors. Four ratings are
-    added at a time: loading and storing the sums for each rating took twice as long. A factor of 0 stays 0,
-    so factors may be padded with zeros.
+    `estimates` are parallel to `values`; if they are empty, dot products of the factors take their place.
+    Four ratings are added at a time, because loading and storing the sums for each rating took twice as long.
+    A factor of 0 stays 0, so factors may be padded with zeros.
     """
     width = factors.shape[1]
     has_estimates = len(estimates) > 0
@@ -100,7 +100,7 @@ def _add_four(out: FloatArray, a: Any, b: Any, c: Any, d: Any, xa: Any, xb: Any,
 
 
 @kernel
-def update_biases(
+def update_biases_and_estimates(
     indptr: Int64Array,
     items: Int32Array,
     values: Float64Array,
@@ -111,7 +111,7 @@ def update_biases(
     bi: FloatArray,
     estimates: Float64Array,
 ) -> None:
-    """Update the biases at every rating, user by user, and turn dot products into estimates.
+    """Update the biases by SGD at every rating, user by user, and turn dot products into estimates.
 
     `estimates` holds the dot products; the mean and the biases before the update are added to them in place.
     `rates` and `decays` are those of bu and bi.

@@ -6,16 +6,16 @@ import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
 from marquee.array_types import Float64Array
-from marquee.logarithms import ROOT_HALF, log_of_parts
+from marquee.logarithms import ROOT_HALF, log_of_fraction_and_exponent
 
 FRACTION_BITS = 52  # of a float64
 HALF_EXPONENT = 1022  # exponent bits of the float64 numbers in [1/2, 1)
 
-_log_of_parts = kernel(log_of_parts)
+_log_of_fraction_and_exponent = kernel(log_of_fraction_and_exponent)
 
 
 @kernel
-def draw_pairs(uniform: Float64Array, normal: Float64Array) -> int:
+def transform_uniform_pairs(uniform: Float64Array, normal: Float64Array) -> int:
     """Write a pair of normal numbers for each pair in the unit disc; return the number of pairs.
 
     `uniform` and `normal` have shape (n_pairs, 2). The second coordinate comes first, as in NumPy's legacy
@@ -41,4 +41,4 @@ def _log(x: float) -> Any:
     mantissa = np.int64(fraction | (HALF_EXPONENT << FRACTION_BITS)).view(np.float64)
     if mantissa < ROOT_HALF:
         mantissa, k = 2 * mantissa, k - 1
-    return _log_of_parts(mantissa - 1, k)
+    return _log_of_fraction_and_exponent(mantissa - 1, k)

@@ -16,7 +16,7 @@ _WRITE, _HIGH_LOCALITY, _DATA = (ir.Constant(_INT32, value) for value in (1, 3, 
 def _prefetch_row(_: Any, matrix: Any, row: Any) -> Any:
     """Start to load row `row` of a two-dimensional array for writing, without any effect on results.
 
-    The order in which item factors are used is unpredictable to the processor. If they exceed its L2 cache,
+    The processor cannot predict the order in which item factors are used. If they exceed its L2 cache,
     prefetching them some ratings ahead shortens an epoch by a third.
     """
 

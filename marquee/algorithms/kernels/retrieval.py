@@ -1,6 +1,7 @@
 """Kernels of top-N retrieval: one pass over the scores with a heap of the best N, the worst on top.
 
-Of equal scores, that of the lower inner id is the better, so a list does not depend on the tiling of items.
+Of two equal scores, the one with the lower inner id is better, so a list does not depend on the tiling of
+items.
 """
 
 from marquee.algorithms.kernels.jit import kernel

@@ -10,7 +10,7 @@ import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
 from marquee.algorithms.kernels.prefetch import prefetch_row
-from marquee.algorithms.kernels.vectors import (
+from marquee.algorithms.kernels.simd_vectors import (
     add,
     dot,
     lanes_of,
@@ -31,7 +31,7 @@ PREFETCH_DISTANCE = 8  # ratings between prefetching an item's factors and using
 
 
 @kernel
-def svd_epoch(
+def run_svd_epoch(
     indptr: Int64Array,
     items: Int32Array,
     values: FloatArray,
@@ -47,8 +47,8 @@ def svd_epoch(
     """Update biases and factors at every rating, user by user; return the sum of squared errors.
 
     Errors are those before the update at the rating. `rates` and `decays` are those of bu, bi, pu, qi. A step
-    and the dot product of the user's next rating share one pass over the factors: three loads and two stores,
-    compared with four and two for two passes.
+    and the dot product of the user's next rating share one pass over the factors: it takes three loads and
+    two stores, while two passes take four loads and two stores.
     """
     rate_bu, rate_bi, rate_p, rate_q = rates
     decay_bu, decay_bi, decay_p, decay_q = decays
@@ -82,9 +82,9 @@ def svd_epoch(
 def _step_and_dot(
     p: Any, q: Any, ahead: Any, n: int, decay_p: Any, decay_q: Any, step_p: Any, step_q: Any
 ) -> Any:
-    """Step n factors of p and q; return the dot product of the new p and of `ahead`, the next item's row.
+    """Update n factors of p and q; return the dot product of the new p and `ahead`, the next item's row.
 
-    All loads precede the stores: a processor stalls on a load that might read from a pending store.
+    All loads precede the stores, because a processor stalls on a load that might read from a pending store.
     """
     lanes = lanes_of(p)
     pair_end, vector_end = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
@@ -117,7 +117,7 @@ def _step_and_dot(
 
 
 @kernel
-def svdpp_epoch(
+def run_svdpp_epoch(
     indptr: Int64Array,
     items: Int32Array,
     values: FloatArray,
@@ -198,7 +198,7 @@ def _step_all(
     step_q: Any,
     step_w: Any,
 ) -> None:
-    """Step n factors of p, q and w."""
+    """Update n factors of p, q and w by one step of gradient descent."""
     lanes = lanes_of(p)
     d_p, d_q, d_w = repeat(decay_p), repeat(decay_q), repeat(decay_w)
     s_p, s_q, s_w = repeat(step_p), repeat(step_q), repeat(step_w)
@@ -233,7 +233,9 @@ def _dot_of_sum(a: Any, b: FloatArray, c: Any, n: int) -> Any:
 
 
 @kernel
-def dots(pu: FloatArray, users: Int32Array, items: Int32Array, qi: FloatArray, out: Float64Array) -> None:
+def compute_pair_dots(
+    pu: FloatArray, users: Int32Array, items: Int32Array, qi: FloatArray, out: Float64Array
+) -> None:
     """Write the dot product of each pair's factors, or 0 if the user or the item is unknown (negative)."""
     for n in range(len(users)):
         out[n] = 0
@@ -242,10 +244,10 @@ def dots(pu: FloatArray, users: Int32Array, items: Int32Array, qi: FloatArray, o
 
 
 @kernel
-def implicit_factors(
+def compute_implicit_factors(
     users: Int32Array, indptr: Int64Array, items: Int32Array, yj: FloatArray, out: FloatArray
 ) -> None:
-    """Write, for each user, the sum of y_j over the rated items, divided by the root of their number."""
+    """Write, for each user, the sum of y_j over the n rated items, divided by sqrt(n)."""
     for n in range(len(users)):
         rated_items = items[indptr[users[n]] : indptr[users[n] + 1]]
         _sum_implicit(rated_items, yj, np.sqrt(yj.dtype.type(len(rated_items))), out[n])
@@ -264,14 +266,14 @@ def _sum_implicit(rated_items: Int32Array, yj: FloatArray, root: np.floating[Any
 
 @kernel
 def _copy(a: FloatArray, out: FloatArray) -> None:
-    """Copy a to `out`; the equivalent `out[:] = a` takes seconds longer to compile."""
+    """Copy a to `out`; the equivalent `out[:] = a` takes seconds more to compile."""
     for f in range(len(a)):
         out[f] = a[f]
 
 
 @kernel
 def _has_repeats(rated_items: Int32Array, last_rater: Int32Array, user: int) -> bool:
-    """Return True if the user rated an item twice; `last_rater` holds the last user seen per item."""
+    """Return True if the user rated an item twice; `last_rater` holds the last user seen for each item."""
     has_repeats = False
     for j in rated_items:
         has_repeats = has_repeats or last_rater[j] == user

@@ -1,8 +1,8 @@
-"""Kernels of similarities: all pairs of rows x, from sums over the columns y that both rated.
+"""Kernels of similarities of all pairs of rows x, computed from sums over the columns y that both rated.
 
 The upper triangle is computed tile by tile, so that a tile's sums stay in the cache. One pass fills the
-matrices of all measures that its sums suffice for. Sums run in the order of y and formulas are evaluated in
-the order of scikit-surprise, so that the bits are the same, and with them the ties.
+matrices of all measures that can be computed from its sums. Sums run in the order of y, and formulas are
+evaluated in the order of scikit-surprise, so that similarities are equal to the bit and ties are the same.
 """
 
 from math import sqrt
@@ -13,11 +13,7 @@ from marquee.algorithms.kernels.jit import kernel
 from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
 COSINE, MSD, PEARSON = range(3)
-SUMS_PER_MEASURE = (
-    4,
-    2,
-    6,
-)  # number of sums for COSINE, MSD and PEARSON; those for PEARSON suffice for all three
+SUMS_PER_MEASURE = (4, 2, 6)  # for COSINE, MSD and PEARSON; the sums for PEARSON suffice for all three
 
 
 @kernel
@@ -118,9 +114,9 @@ def _find_first(ascending: Int32Array, low: int, high: int, number: int) -> int:
     return low
 
 
-# The three functions below combine, for one y, each rating row_first..last (the tile's rows) with each
-# later_first rating column_first..end (the tile's columns). Unsigned indices avoid the check for negative
-# ones, a quarter of the time.
+# The three functions below combine, for one y, each rating in row_first..row_last (the tile's rows) with each
+# later rating in column_first..column_last (the tile's columns). Unsigned indices avoid the check for
+# negative indices, which takes a quarter of the time.
 
 
 @kernel
@@ -135,7 +131,7 @@ def _add_differences(
     left: int,
     sums: Float64Array,
 ) -> None:
-    """Add to the number of common ratings and the sum of squared differences."""
+    """Update, for each pair, the number of common ratings and the sum of squared differences."""
     for p in range(row_first, row_last):
         row, value, later_first = sums[raters[p] - start], values[p], max(column_first, p + 1)
         others, other_values = raters[later_first:column_last], values[later_first:column_last]
@@ -158,7 +154,7 @@ def _add_products(
     left: int,
     sums: Float64Array,
 ) -> None:
-    """Add to the number of common ratings, the sum of products, and the sums of squares of both."""
+    """Update, for each pair, the number of common ratings, the sum of products, and both sums of squares."""
     for p in range(row_first, row_last):
         row, value, later_first = sums[raters[p] - start], values[p], max(column_first, p + 1)
         others, other_values = raters[later_first:column_last], values[later_first:column_last]
@@ -183,7 +179,7 @@ def _add_moments(
     left: int,
     sums: Float64Array,
 ) -> None:
-    """Add to the number of common ratings, the sum of products, the sums of squares and the sums of both."""
+    """Update, for each pair, the sums of `_add_products` and both sums of ratings."""
     for p in range(row_first, row_last):
         row, value, later_first = sums[raters[p] - start], values[p], max(column_first, p + 1)
         others, other_values = raters[later_first:column_last], values[later_first:column_last]

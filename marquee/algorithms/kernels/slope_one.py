@@ -1,13 +1,13 @@
-"""Kernels of Slope One: mean rating differences of all pairs of items, and averages of them.
+"""Kernels of Slope One: mean rating differences of all pairs of items, and averages of these differences.
 
 A triangle is the upper half of a square matrix, including the diagonal, stored row by row. Indices in inner
-loops are unsigned: a signed index may count from the end, and the check for that costs as much as the sum.
+loops are unsigned: checking whether a signed index counts from the end costs as much as the sum.
 """
 
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.algorithms.kernels.vectors import (
+from marquee.algorithms.kernels.simd_vectors import (
     add,
     lanes_of,
     load,
@@ -88,7 +88,7 @@ def compute_deviations(
 def unfold_triangle(
     triangle: FloatArray | Int32Array, start: int, stop: int, sign: int, out: FloatArray | Int32Array
 ) -> None:
-    """Write rows start..stop of the square matrix: symmetric, or antisymmetric if `sign` is -1."""
+    """Write rows start..stop of the square matrix, which is symmetric, or antisymmetric if `sign` is -1."""
     n_items = out.shape[1]
     for j in range(stop):
         row = j * n_items - j * (j - 1) // 2 - j
@@ -101,7 +101,7 @@ def unfold_triangle(
 
 
 @kernel
-def mean_deviations(
+def average_pair_deviations(
     rows: FloatArray,
     row_ids: Int32Array,
     users: Int32Array,
@@ -111,7 +111,8 @@ def mean_deviations(
 ) -> None:
     """Write, for each pair (row, user), the mean of the row over the user's items, ignoring NaN.
 
-    The mean of no numbers is 0. Four partial sums are interleaved: a single one would wait for each addition.
+    The mean of no numbers is 0. Four partial sums are interleaved, because a single sum would have to wait
+    for each addition.
     """
     for x in range(len(users)):
         row, first, end = rows[row_ids[x]], np.uint64(indptr[users[x]]), np.uint64(indptr[users[x] + 1])
@@ -143,10 +144,13 @@ def _nan_to_zero(d: float) -> float:
 
 
 @kernel
-def all_mean_deviations(
+def average_all_deviations(
     columns: Float64Array, users: Int32Array, indptr: Int64Array, items: Int32Array, out: Float64Array
 ) -> None:
-    """As `mean_deviations`, for all columns, shape (n_items, width), and all users: (len(users), width)."""
+    """Write the same means as `average_pair_deviations` for every user and every column.
+
+    `columns` has shape (n_items, width), and `out` has shape (len(users), width).
+    """
     width = columns.shape[1]
     total, count = np.empty(width), np.empty(width)
     lanes, ones = lanes_of(total), repeat(1.0)

@@ -1,4 +1,4 @@
-"""Rating sample for most tests of algorithms."""
+"""Rating sample that most tests of algorithms share."""
 
 import pytest
 
@@ -7,4 +7,5 @@ from tests.support.rating_samples import RatingSample, sample_ratings
 
 @pytest.fixture(scope="module")
 def small_sample() -> RatingSample:
+    """Two hundred ratings of up to 20 items by up to 30 users, and the single rating of "only one"."""
     return sample_ratings(1, n_users=30, n_items=20, n_ratings=200)

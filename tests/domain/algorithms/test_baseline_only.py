@@ -1,4 +1,4 @@
-"""BaselineOnly and biases by both methods: parity with Surprise, hand-computed cases, invalid options."""
+"""BaselineOnly, and biases by both methods: parity with Surprise, hand-computed cases, invalid options."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from marquee.algorithms.threads import limit_threads
 from marquee.errors import DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
-from tests.support.twins import (
+from tests.support.twin_assertions import (
     assert_dump_predicts_same,
     assert_same_cross_validation,
     assert_same_grid_search,
@@ -89,7 +89,7 @@ def test_gradient_descent_matches_hand_computation() -> None:
 @pytest.mark.parametrize("method", ["als", "sgd"])
 def test_model_after_each_epoch_equals_shorter_fit(method: str, small_sample: RatingSample) -> None:
     model = BaselineOnly({"method": method, "n_epochs": 4}, verbose=False)
-    for epoch in model.epochs(small_sample.matrix):
+    for epoch in model.fit_by_epoch(small_sample.matrix):
         shorter = BaselineOnly({"method": method, "n_epochs": epoch.number}, verbose=False)
         shorter.fit(small_sample.matrix)
         np.testing.assert_array_equal(model.bu, shorter.bu)
@@ -105,16 +105,16 @@ def test_default_number_of_epochs_depends_on_the_method() -> None:
 
 
 @pytest.mark.parametrize("method", ["als", "sgd"])
-def test_single_precision_is_close(method: str, small_sample: RatingSample) -> None:
+def test_single_precision_is_close_to_double(method: str, small_sample: RatingSample) -> None:
     double = BaselineOnly({"method": method}, verbose=False).fit(small_sample.matrix)
     single = BaselineOnly({"method": method}, verbose=False, dtype="float32").fit(small_sample.matrix)
     assert single.bu.dtype == single.bi.dtype == np.float32
     np.testing.assert_allclose(single.bu, double.bu, atol=1e-6)
     users = np.arange(30, dtype=np.int32)
-    np.testing.assert_allclose(single.score_all(users), double.score_all(users), atol=1e-6)
+    np.testing.assert_allclose(single.score_all_items(users), double.score_all_items(users), atol=1e-6)
 
 
-def test_thread_count_does_not_change_a_byte() -> None:
+def test_biases_are_byte_identical_for_any_thread_count() -> None:
     large = sample_ratings(3, n_users=5000, n_items=3000, n_ratings=20_000)
     results = []
     for n_threads in (1, 4):
@@ -135,7 +135,7 @@ def test_surprise_tools_give_the_same_results(small_sample: RatingSample, tmp_pa
     assert_dump_predicts_same(BaselineOnly(verbose=False).fit(small_sample.matrix), small_sample, tmp_path)
 
 
-def test_verbose_prints_the_line_of_the_twin(
+def test_verbose_fit_prints_the_line_of_the_twin(
     small_sample: RatingSample, capsys: pytest.CaptureFixture[str]
 ) -> None:
     BaselineOnly().fit(small_sample.matrix)
@@ -173,12 +173,14 @@ def test_divergence_error_names_the_learning_rate(
         ),
     ],
 )
-def test_invalid_option_is_refused(options: dict[str, Any], message: str, small_sample: RatingSample) -> None:
+def test_invalid_option_is_rejected(
+    options: dict[str, Any], message: str, small_sample: RatingSample
+) -> None:
     with pytest.raises(ParameterError, match=re.escape(f"bsl_options: {message}")):
         BaselineOnly(options).fit(small_sample.matrix)
 
 
-def test_invalid_dtype_is_refused(small_sample: RatingSample) -> None:
+def test_invalid_dtype_is_rejected(small_sample: RatingSample) -> None:
     with pytest.raises(
         ParameterError, match=r"BaselineOnly: dtype must be one of float64, float32 \(got 'half'\)"
     ):

@@ -1,4 +1,4 @@
-"""BayesianMF: each draw against its formula, the averaged model, and invalid parameters."""
+"""BayesianMF: each draw compared with its formula, the averaged model, and invalid parameters."""
 
 import pickle
 import re
@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import surprise
 from surprise.model_selection import GridSearchCV, KFold, cross_validate
 
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.baseline_only import BaselineOnly
 from marquee.algorithms.bayesian import BayesianMF
-from marquee.algorithms.gibbs import PRIOR_ROWS, GibbsSampler, Side, draw_normal_wishart
-from marquee.algorithms.kernels.bayesian import LANES, RATINGS_PER_BATCH, draw_rows
+from marquee.algorithms.gibbs_sampler import PRIOR_ROWS, GibbsSampler, SamplerSide, draw_normal_wishart
+from marquee.algorithms.kernels.bayesian import LANES, RATINGS_PER_BATCH, draw_vectors
 from marquee.algorithms.low_rank import PosteriorDraw, center_factors, compress_draws
 from marquee.algorithms.scoring import encode_pairs, predict_pairs
 from marquee.algorithms.side_information import FeatureRegression
@@ -24,7 +25,7 @@ from marquee.errors import DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.interactions.splitting import split_at_random
 from marquee.metrics.prediction import rmse
-from marquee.synthetic import SyntheticSpec, generate
+from marquee.synthetic import SyntheticSpec, generate_dataset
 from tests.support.rating_samples import RatingSample, sample_ratings
 
 SMALL: dict[str, Any] = {"n_factors": 4, "n_epochs": 8, "n_warm": 4, "random_state": 1}
@@ -39,7 +40,7 @@ def assert_close(actual: npt.ArrayLike, expected: npt.ArrayLike, tolerance: floa
     np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=tolerance, atol=tolerance)
 
 
-# --- the kernel that draws one vector ---
+# Kernel that draws one vector
 
 
 @pytest.mark.parametrize("n_factors", [0, 1, 3, LANES - 1, LANES, 21])
@@ -55,7 +56,7 @@ def test_vector_is_drawn_from_its_normal_distribution(n_factors: int, n_ratings:
     prior = np.diag(rng.uniform(1, 2, n_dims)).astype(np.float32)
     mean, vector = np.empty((2, 1, n_dims), np.float32)
     errors = np.empty(1, np.float32)
-    draw_rows(
+    draw_vectors(
         np.array([0, n_ratings]), others, residuals, other_vectors, prior, linear, np.float32(alpha), white,
         mean, vector, errors, 0, 1,
     )  # fmt: skip
@@ -76,7 +77,7 @@ def test_draw_with_one_rating_matches_hand_computation() -> None:
     other_vectors, precision, linear, white = (
         np.full((1, 1), value, np.float32) for value in (0.25, 1.0, 0.5, 3.0)
     )
-    draw_rows(
+    draw_vectors(
         np.array([0, 1]), np.zeros(1, np.int32), np.ones(1, np.float32), other_vectors, precision, linear,
         np.float32(2), white, mean, vector, errors, 0, 1,
     )  # fmt: skip
@@ -85,10 +86,10 @@ def test_draw_with_one_rating_matches_hand_computation() -> None:
     assert errors[0] == pytest.approx((0.75 - 2 / 3 - 3**0.5) ** 2, rel=1e-5)
 
 
-# --- the hyperparameters ---
+# Hyperparameters
 
 
-def test_precision_and_mean_have_moments_of_normal_wishart() -> None:
+def test_precision_and_mean_have_the_moments_of_their_normal_wishart() -> None:
     rng = np.random.default_rng(0)
     rows = rng.multivariate_normal([1.0, -1.0], [[0.5, 0.2], [0.2, 0.3]], 50).astype(np.float32)
     scatter, weight = np.array([[2.0, 0.5], [0.5, 1.0]]), 10
@@ -101,12 +102,12 @@ def test_precision_and_mean_have_moments_of_normal_wishart() -> None:
     mean = center * 50 / (PRIOR_ROWS + 50)
     assert_close(np.mean([m for m, _ in draws], axis=0), mean, 0.01)
     assert_close(np.mean([L for _, L in draws], axis=0) @ inverse / (2 + 50 + weight), np.eye(2), 0.02)
-    # m given L is normal: its squared distance in units of L has mean n_dims
+    # Given L, m is normal: the mean of its squared Mahalanobis distance is the number of dimensions.
     distances = [(PRIOR_ROWS + 50) * (m - mean) @ L @ (m - mean) for m, L in draws]
     assert np.mean(distances) == pytest.approx(2, rel=0.06)
 
 
-# --- the regression on features ---
+# Regression on features
 
 
 def make_regression(
@@ -135,12 +136,12 @@ def test_regression_is_drawn_from_its_posterior(
     reg, rng = 0.7, np.random.default_rng(3)
     regression, X = make_regression(n_rows, n_features, reg, max_factorized_rows)
     T = rng.standard_normal((n_rows, 2)).astype(np.float32)
-    half = np.array([[0.5, 0.0], [0.3, 0.8]], np.float32)
-    draws = [regression.draw(T, half, rng) for _ in range(6000)]
-    # The covariance of B is the Kronecker product of this inverse and half'half.
+    root = np.array([[0.5, 0.0], [0.3, 0.8]], np.float32)
+    draws = [regression.draw_prior_means(T, root, rng) for _ in range(6000)]
+    # The covariance of B is the Kronecker product of this inverse and root'root.
     inverse = np.linalg.inv(X.T @ X + reg * np.eye(n_features))
     assert_close(np.mean([M for M, _ in draws], axis=0), X @ inverse @ X.T @ T, 0.03)
-    covariance = half.T @ half
+    covariance = root.T @ root
     variance = np.var([M for M, _ in draws], axis=0)
     assert_close(variance, np.outer(np.diag(X @ inverse @ X.T), np.diag(covariance)), 0.05)
     B = inverse @ X.T @ T
@@ -149,10 +150,12 @@ def test_regression_is_drawn_from_its_posterior(
 
 
 def test_conjugate_gradients_agree_with_factorization() -> None:
-    half = np.eye(3, dtype=np.float32)
+    root = np.eye(3, dtype=np.float32)
     T = np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32)
     factorized, iterative = (
-        make_regression(30, 20, 1.0, max_factorized_rows)[0].draw(T, half, np.random.default_rng(1))[0]
+        make_regression(30, 20, 1.0, max_factorized_rows)[0].draw_prior_means(
+            T, root, np.random.default_rng(1)
+        )[0]
         for max_factorized_rows in (10**6, 0)
     )
     np.testing.assert_allclose(factorized, iterative, atol=5e-3)
@@ -166,7 +169,7 @@ def test_singular_regression_error_says_to_raise_regularization() -> None:
         FeatureRegression(identical_rows, identical_rows, 0.0)
 
 
-# --- the average of draws ---
+# Average of draws
 
 
 def test_centering_keeps_predictions_and_removes_means() -> None:
@@ -181,7 +184,7 @@ def test_centering_keeps_predictions_and_removes_means() -> None:
     assert_close(weights[0] @ draw.bu, 0)
 
 
-def test_compressed_model_is_the_best_of_its_rank() -> None:
+def test_compressed_model_is_the_best_approximation_of_its_rank() -> None:
     rng = np.random.default_rng(0)
     decay = np.float32(0.6) ** np.arange(12, dtype=np.float32)
     draws = [
@@ -204,11 +207,11 @@ def test_compressed_model_is_the_best_of_its_rank() -> None:
     assert_close(exact[0] @ exact[1].T, average)
 
 
-# --- the model ---
+# Model
 
 
 def test_model_is_more_accurate_than_svd_and_biases() -> None:
-    ratings = generate(SyntheticSpec(n_ratings=40_000), seed=5).ratings
+    ratings = generate_dataset(SyntheticSpec(n_ratings=40_000), seed=5).ratings
     fold = split_at_random(len(ratings), 0.2, seed=0)
     matrix = InteractionMatrix.from_frame(ratings.iloc[fold.train])
     pairs = encode_pairs(ratings.iloc[fold.test], matrix)
@@ -224,7 +227,7 @@ def test_model_is_more_accurate_than_svd_and_biases() -> None:
 
 
 def test_sampler_learns_the_noise_of_the_ratings() -> None:
-    """The mean squared error of the chain equals the variance of the planted noise, 0.5 ** 2."""
+    """The mean squared error of the chain is close to the variance of the planted noise, 0.5 ** 2."""
     rng = np.random.default_rng(0)
     n, k, noise = 200, 2, 0.5
     P, Q = rng.standard_normal((2, n, k))
@@ -235,7 +238,7 @@ def test_sampler_learns_the_noise_of_the_ratings() -> None:
         SparseRows.from_triplets(items, users, values, n),
     )
     users_side, items_side = (
-        Side(
+        SamplerSide(
             one, one.values.astype(np.float32), FeatureRegression(one, other, 1.0),
             rng.standard_normal((n, 1 + k)).astype(np.float32),
         )
@@ -261,7 +264,7 @@ def test_zero_factors_and_zero_epochs_are_allowed(n_factors: int, n_epochs: int,
     assert all(np.isfinite(p.est) for p in model.test(data.testset))
 
 
-def test_model_has_at_most_rank_factors(data: RatingSample) -> None:
+def test_rank_is_the_number_of_factors_of_the_averaged_model(data: RatingSample) -> None:
     model = BayesianMF(**SMALL | {"rank": 5}).fit(data.matrix)
     assert model.pu.shape == (data.matrix.n_users, 5)
     assert model.qi.shape == (data.matrix.n_items, 5)
@@ -272,24 +275,23 @@ def test_constant_ratings_are_predicted(rating: float) -> None:
     frame = pd.DataFrame({"user": list("aabbc"), "item": list("xyxzz"), "rating": rating})
     model = BayesianMF(**SMALL).fit(InteractionMatrix.from_frame(frame, (0.0, 5.0)))
     for prediction in model.test([("a", "z", rating), ("c", "x", rating), ("new", "new", rating)]):
-        assert prediction.est == pytest.approx(
-            rating, abs=0.75
-        )  # noise of eight draws; the ratings are not scaled
+        # The tolerance covers the noise of the few draws; constant ratings are not scaled.
+        assert prediction.est == pytest.approx(rating, abs=0.75)
 
 
 def test_burn_in_sweeps_are_excluded_from_the_average(data: RatingSample) -> None:
     n_averaged = []
     for n_burn in (0, 3, 100):
         model = BayesianMF(**SMALL | {"n_burn": n_burn})
-        for _ in model.epochs(data.matrix):
+        for _ in model.fit_by_epoch(data.matrix):
             last = len(model._draws or ())
         n_averaged.append(last)
-    assert n_averaged == [8, 5, 4]  # at most the first half
+    assert n_averaged == [8, 5, 4]  # burn-in is at most the first half of the epochs
 
 
-def test_abandoned_training_leaves_the_model_of_that_epoch(data: RatingSample) -> None:
+def test_abandoned_training_leaves_the_model_of_its_last_epoch(data: RatingSample) -> None:
     abandoned = BayesianMF(**SMALL)
-    for epoch in abandoned.epochs(data.matrix):
+    for epoch in abandoned.fit_by_epoch(data.matrix):
         assert epoch.train_rmse is not None
         if epoch.number == 3:
             break
@@ -299,7 +301,7 @@ def test_abandoned_training_leaves_the_model_of_that_epoch(data: RatingSample) -
 
 def test_pickle_between_epochs_predicts_the_same(data: RatingSample) -> None:
     model = BayesianMF(**SMALL)
-    epochs = model.epochs(data.matrix)
+    epochs = model.fit_by_epoch(data.matrix)
     for _ in range(4):
         next(epochs)
     loaded = pickle.loads(pickle.dumps(model))
@@ -308,8 +310,6 @@ def test_pickle_between_epochs_predicts_the_same(data: RatingSample) -> None:
 
 
 def test_surprise_tools_accept_bayesian_mf(data: RatingSample) -> None:
-    import surprise
-
     dataset = surprise.Dataset.load_from_df(data.frame, surprise.Reader(rating_scale=data.matrix.scale))
     scores = cross_validate(BayesianMF(**SMALL), dataset, cv=KFold(2, random_state=0), verbose=False)
     assert len(scores["test_rmse"]) == 2
@@ -337,7 +337,7 @@ def test_surprise_tools_accept_bayesian_mf(data: RatingSample) -> None:
         ("dtype", "float16"),
     ],
 )
-def test_invalid_parameter_is_refused(name: str, value: object, data: RatingSample) -> None:
+def test_invalid_parameter_is_rejected(name: str, value: object, data: RatingSample) -> None:
     message = rf"BayesianMF: {name} must be .*\(got {re.escape(repr(value))}\)"
     with pytest.raises(ParameterError, match=message):
         BayesianMF(**SMALL | {name: value}).fit(data.matrix)

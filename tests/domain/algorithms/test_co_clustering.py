@@ -15,7 +15,7 @@ from marquee.algorithms.threads import limit_threads
 from marquee.errors import ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
-from tests.support.twins import (
+from tests.support.twin_assertions import (
     assert_dump_predicts_same,
     assert_same_cross_validation,
     assert_same_grid_search,
@@ -25,17 +25,15 @@ from tests.support.twins import (
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 OPTIONS = st.fixed_dictionaries(
     {"random_state": st.integers(0, 2**31), "n_epochs": st.integers(0, 6)},
-    optional={
-        "n_cltr_u": st.integers(1, 40),
-        "n_cltr_i": st.integers(1, 40),
-    },  # may exceed the number of users
+    # The number of clusters may exceed the number of users or items.
+    optional={"n_cltr_u": st.integers(1, 40), "n_cltr_i": st.integers(1, 40)},
 )
 CLUSTERS = ("cltr_u", "cltr_i")
 AVERAGES = ("user_mean", "item_mean", "avg_cltr_u", "avg_cltr_i", "avg_cocltr")
 
 
 @FAST
-@given(data=rating_samples(stars=("whole", "constant", "ten")), options=OPTIONS)
+@given(data=rating_samples(scale_names=("whole", "constant", "ten")), options=OPTIONS)
 def test_predictions_equal_those_of_surprise(data: RatingSample, options: dict[str, Any]) -> None:
     twin = surprise.CoClustering(**options).fit(data.trainset)
     for training in (data.trainset, data.matrix):
@@ -48,9 +46,9 @@ def test_predictions_equal_those_of_surprise(data: RatingSample, options: dict[s
 
 
 @FAST
-@given(data=rating_samples(stars=("half",)), options=OPTIONS)
-def test_half_stars_count_in_full(data: RatingSample, options: dict[str, Any]) -> None:
-    """The twin truncates ratings to integers, so it gets them doubled."""
+@given(data=rating_samples(scale_names=("half",)), options=OPTIONS)
+def test_half_stars_are_not_truncated(data: RatingSample, options: dict[str, Any]) -> None:
+    """The twin, which truncates ratings to integers, is given doubled ratings."""
     doubled = surprise.Dataset.load_from_df(
         data.frame.assign(rating=data.frame["rating"] * 2), surprise.Reader(rating_scale=(1, 10))
     )
@@ -103,7 +101,7 @@ def test_unknown_user_or_item_gets_global_mean(small_sample: RatingSample) -> No
 
 def test_model_after_each_epoch_equals_shorter_fit(small_sample: RatingSample) -> None:
     model = CoClustering(n_epochs=5, random_state=3)
-    for epoch in model.epochs(small_sample.matrix):
+    for epoch in model.fit_by_epoch(small_sample.matrix):
         shorter = CoClustering(n_epochs=epoch.number, random_state=3).fit(small_sample.matrix)
         for name in CLUSTERS + AVERAGES:
             np.testing.assert_array_equal(getattr(model, name), getattr(shorter, name))
@@ -111,8 +109,8 @@ def test_model_after_each_epoch_equals_shorter_fit(small_sample: RatingSample) -
     assert epoch.number == 5
 
 
-def test_thread_count_does_not_change_a_byte() -> None:
-    large = sample_ratings(3, n_users=2000, n_items=1500, n_ratings=30_000, stars="half")
+def test_model_is_byte_identical_for_any_thread_count() -> None:
+    large = sample_ratings(3, n_users=2000, n_items=1500, n_ratings=30_000, scale_name="half")
     results = []
     for n_threads in (1, 4):
         with limit_threads(n_threads):
@@ -121,7 +119,7 @@ def test_thread_count_does_not_change_a_byte() -> None:
     assert results[0] == results[1]
 
 
-def test_score_all_equals_score_of_each_pair(small_sample: RatingSample) -> None:
+def test_scores_of_all_items_equal_scores_of_pairs(small_sample: RatingSample) -> None:
     model = CoClustering(random_state=1).fit(small_sample.matrix)
     assert_scores_match_pairs(model, [3, 0, 3], small_sample.matrix.n_items)
 
@@ -138,7 +136,7 @@ def test_surprise_tools_give_the_same_results(small_sample: RatingSample, tmp_pa
 @pytest.mark.parametrize(
     "arguments", [{"n_cltr_u": 0}, {"n_cltr_i": -1}, {"n_cltr_u": 2.5}, {"n_epochs": -1}]
 )
-def test_invalid_parameter_is_refused(arguments: dict[str, Any], small_sample: RatingSample) -> None:
+def test_invalid_parameter_is_rejected(arguments: dict[str, Any], small_sample: RatingSample) -> None:
     with pytest.raises(
         ParameterError, match=f"CoClustering: {next(iter(arguments))} must be an integer of at least"
     ):

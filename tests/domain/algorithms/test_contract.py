@@ -1,4 +1,4 @@
-"""Contract of every registered algorithm."""
+"""Contract that every registered algorithm fulfills."""
 
 import inspect
 import pickle
@@ -13,10 +13,10 @@ import pytest
 import surprise
 
 from marquee.algorithms.base import EpochAlgorithm
-from marquee.algorithms.export import build_factor_space
+from marquee.algorithms.persistence import compute_model_size, load_fitted_algorithm, save_fitted_algorithm
 from marquee.algorithms.registry import REGISTRY, find_algorithm
-from marquee.algorithms.scoring import UserItemPairs, block_scorer, encode_pairs, predict_pairs
-from marquee.algorithms.state import load_state, model_bytes, save_state
+from marquee.algorithms.scoring import UserItemPairs, build_block_scorer, encode_pairs, predict_pairs
+from marquee.algorithms.serving_arrays import build_factor_space
 from marquee.algorithms.svd import SVD
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.trainset import as_trainset
@@ -65,14 +65,16 @@ def create_epoch_algorithm(name: str, n_epochs: int) -> EpochAlgorithm:
     return algorithm
 
 
-@pytest.mark.parametrize(("name", "parameters"), [v for v in VARIANTS if v[0] in PREDICTORS])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [variant for variant in VARIANTS if variant[0] in PREDICTORS]
+)
 def test_scores_of_all_items_equal_unclipped_predictions(
     name: str, parameters: Parameters, data: RatingSample
 ) -> None:
     algorithm = find_algorithm(name).create(parameters, seed=3).fit(data.matrix)
     trainset = algorithm.trainset
     users = np.arange(trainset.n_users, dtype=np.int32)
-    scores = block_scorer(algorithm)(users)
+    scores = build_block_scorer(algorithm)(users)
     assert scores.shape == (trainset.n_users, trainset.n_items)
     if name == "normal_predictor":
         assert abs(scores.mean() - trainset.global_mean) < 0.3
@@ -88,20 +90,20 @@ def test_scores_of_all_items_equal_unclipped_predictions(
 
 
 @pytest.mark.parametrize("name", RANKERS)
-def test_ranker_scores_pairs_as_score_all(name: str, data: RatingSample) -> None:
+def test_ranker_gives_pairs_the_scores_of_score_all_items(name: str, data: RatingSample) -> None:
     algorithm = find_algorithm(name).create({}, seed=3).fit(data.matrix)
-    scores = block_scorer(algorithm)(np.arange(data.matrix.n_users, dtype=np.int32))
+    scores = build_block_scorer(algorithm)(np.arange(data.matrix.n_users, dtype=np.int32))
     users, items = np.divmod(np.arange(scores.size, dtype=np.int32), data.matrix.n_items)
     np.testing.assert_allclose(algorithm.score_pairs(users, items), scores.ravel(), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", RANKERS)
-def test_ranker_predictions_are_impossible_with_reason(name: str, data: RatingSample) -> None:
+def test_ranker_predictions_are_impossible_and_state_the_reason(name: str, data: RatingSample) -> None:
     algorithm = find_algorithm(name).create({}, seed=3).fit(data.matrix)
     for prediction in algorithm.test(data.testset):
         assert prediction.est == data.trainset.global_mean
         assert prediction.details["was_impossible"]
-        assert "predicts no rating" in prediction.details["reason"]
+        assert "does not predict ratings" in prediction.details["reason"]
 
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
@@ -109,14 +111,14 @@ def test_saved_state_predicts_the_same_after_loading(
     name: str, parameters: Parameters, data: RatingSample, tmp_path: Path
 ) -> None:
     fitted = find_algorithm(name).create(parameters, seed=3).fit(data.matrix)
-    save_state(fitted, tmp_path / "fit", name=name, parameters=parameters, seed=3)
-    loaded, header = load_state(tmp_path / "fit", as_trainset(data.matrix))
+    save_fitted_algorithm(fitted, tmp_path / "fit", name=name, parameters=parameters, seed=3)
+    loaded, header = load_fitted_algorithm(tmp_path / "fit", as_trainset(data.matrix))
     assert [p.est for p in loaded.test(data.testset)] == [p.est for p in fitted.test(data.testset)]
     assert header["algorithm"] == name
-    assert model_bytes(loaded) == model_bytes(fitted)
+    assert compute_model_size(loaded) == compute_model_size(fitted)
     if name != "normal_predictor":
         users = np.arange(5, dtype=np.int32)
-        np.testing.assert_array_equal(loaded.score_all(users), fitted.score_all(users))
+        np.testing.assert_array_equal(loaded.score_all_items(users), fitted.score_all_items(users))
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -127,7 +129,7 @@ def test_same_seed_gives_same_predictions(name: str, data: RatingSample) -> None
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
 @pytest.mark.slow
-def test_thread_count_does_not_change_a_byte(name: str, parameters: Parameters) -> None:
+def test_model_is_byte_identical_for_any_thread_count(name: str, parameters: Parameters) -> None:
     large = sample_ratings(5, n_users=400, n_items=300, n_ratings=6000)
     fits = []
     for n_threads in (1, 4):
@@ -137,7 +139,7 @@ def test_thread_count_does_not_change_a_byte(name: str, parameters: Parameters) 
             if name != "normal_predictor":
                 users = np.arange(300)
                 arrays |= {"scores": algorithm.score_pairs(users, users)}
-                arrays |= {"all scores": algorithm.score_all(users)}
+                arrays |= {"all scores": algorithm.score_all_items(users)}
             fits.append({key: array.tobytes() for key, array in arrays.items()})
     assert fits[0] == fits[1]
 
@@ -186,7 +188,7 @@ def test_predictions_are_clipped_to_the_rating_scale(
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_one_rating_is_enough(name: str) -> None:
+def test_algorithm_can_be_fitted_to_one_rating(name: str) -> None:
     frame = pd.DataFrame({"user": ["a"], "item": ["x"], "rating": [4.0]})
     algorithm = find_algorithm(name).create({}, seed=1).fit(InteractionMatrix.from_frame(frame))
     known, unknown = algorithm.test([("a", "x", 4.0), ("b", "y", 4.0)])
@@ -196,14 +198,15 @@ def test_one_rating_is_enough(name: str) -> None:
 
 @pytest.mark.parametrize("name", REGISTRY)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_non_finite_ratings_are_refused(name: str, value: float) -> None:
+def test_non_finite_ratings_are_rejected(name: str, value: float) -> None:
     rows = pd.DataFrame({"user": ["a", "a"], "item": ["x", "y"], "rating": [4.0, value]})
     trainset = surprise.Dataset.load_from_df(rows, surprise.Reader()).build_full_trainset()
     with pytest.raises(DataError, match="1 of 2 ratings are not finite"):
         find_algorithm(name).create({}, seed=1).fit(trainset)
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "normal_predictor"])  # random
+# Scores of NormalPredictor are random.
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "normal_predictor"])
 def test_inner_ids_out_of_range_are_unknown(name: str, data: RatingSample) -> None:
     algorithm = find_algorithm(name).create({}, seed=1).fit(data.matrix)
     n_users, n_items = data.matrix.n_users, data.matrix.n_items
@@ -211,9 +214,9 @@ def test_inner_ids_out_of_range_are_unknown(name: str, data: RatingSample) -> No
     for user in (n_users, 10**6, 2**40, -5):
         scores = algorithm.score_pairs(np.full(n_items, user), items)
         np.testing.assert_array_equal(scores, algorithm.score_pairs(np.full(n_items, -1), items))
-        rows = algorithm.score_all(np.array([0, user, n_users - 1]))
+        rows = algorithm.score_all_items(np.array([0, user, n_users - 1]))
         np.testing.assert_array_equal(rows[1], scores)
-        np.testing.assert_array_equal(rows[[0, 2]], algorithm.score_all(np.array([0, n_users - 1])))
+        np.testing.assert_array_equal(rows[[0, 2]], algorithm.score_all_items(np.array([0, n_users - 1])))
     users = np.arange(n_users)
     scores = algorithm.score_pairs(users, np.full(n_users, n_items + 7))
     np.testing.assert_array_equal(scores, algorithm.score_pairs(users, np.full(n_users, -1)))
@@ -249,7 +252,7 @@ def test_failed_fit_leaves_model_unchanged(name: str, data: RatingSample) -> Non
 @pytest.mark.parametrize("name", EPOCH_ALGORITHMS)
 def test_copies_between_epochs_do_not_disturb_training(name: str, data: RatingSample) -> None:
     model = create_epoch_algorithm(name, n_epochs=3)
-    for _ in model.epochs(data.matrix):
+    for _ in model.fit_by_epoch(data.matrix):
         for clone in (pickle.loads(pickle.dumps(model)), copy(model), deepcopy(model)):
             assert clone.test(data.testset) == model.test(data.testset)
     undisturbed = create_epoch_algorithm(name, n_epochs=3).fit(data.matrix)
@@ -265,7 +268,7 @@ def test_test_calls_overridden_predict(data: RatingSample) -> None:
     assert {prediction.est for prediction in predictions} == {2.5}
 
 
-def test_rating_without_user_is_refused() -> None:
+def test_rating_without_user_is_rejected() -> None:
     frame = pd.DataFrame({"user": ["a", None], "item": ["x", "y"], "rating": [4.0, 3.0]})
     with pytest.raises(DataError, match="1 of 2 ratings lack a user or item id, the first in row 1"):
         InteractionMatrix.from_frame(frame)
@@ -275,19 +278,19 @@ def test_rating_without_user_is_refused() -> None:
 def test_model_after_each_epoch_equals_shorter_fit(name: str, data: RatingSample) -> None:
     model = create_epoch_algorithm(name, n_epochs=3)
     numbers = []
-    for epoch in model.epochs(data.matrix):
+    for epoch in model.fit_by_epoch(data.matrix):
         numbers.append(epoch.number)
         shorter = create_epoch_algorithm(name, n_epochs=epoch.number).fit(data.matrix)
         assert model.test(data.testset) == shorter.test(data.testset)
         users = np.arange(5)
-        np.testing.assert_array_equal(model.score_all(users), shorter.score_all(users))
+        np.testing.assert_array_equal(model.score_all_items(users), shorter.score_all_items(users))
     assert numbers == [1, 2, 3]
 
 
 # The initial factors of Implicit BPR depend on the precision.
 @pytest.mark.parametrize(
     "name",
-    [name for name, entry in REGISTRY.items() if "dtype" in entry.parameters and name != "implicit_bpr"],
+    [name for name, entry in REGISTRY.items() if "dtype" in entry.parameter_names and name != "implicit_bpr"],
 )
 @pytest.mark.slow
 def test_single_precision_scores_are_close(name: str, data: RatingSample) -> None:
@@ -296,7 +299,7 @@ def test_single_precision_scores_are_close(name: str, data: RatingSample) -> Non
         for dtype in ("float64", "float32")
     ]
     users = np.arange(5, dtype=np.int32)
-    double, single = (fitted.score_all(users) for fitted in fits)
+    double, single = (fitted.score_all_items(users) for fitted in fits)
     np.testing.assert_allclose(single, double, atol=0.01 * max(1.0, np.abs(double).max()))
 
 
@@ -309,7 +312,7 @@ def test_surprise_dump_predicts_the_same(name: str, data: RatingSample, tmp_path
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_second_fit_forgets_the_first(name: str, data: RatingSample) -> None:
+def test_refitted_algorithm_equals_a_new_one(name: str, data: RatingSample) -> None:
     other = sample_ratings(8, n_users=10, n_items=8, n_ratings=50)
     algorithm = find_algorithm(name).create({}, seed=4).fit(other.matrix).fit(data.matrix)
     fresh = find_algorithm(name).create({}, seed=4).fit(data.matrix)
@@ -317,13 +320,13 @@ def test_second_fit_forgets_the_first(name: str, data: RatingSample) -> None:
 
 
 @pytest.mark.parametrize("name", ["svd", "pmf", "svdpp", "nmf", "bayesian_mf"])
-def test_factor_space_gives_scores_of_the_model(name: str, data: RatingSample) -> None:
+def test_factor_space_gives_the_scores_of_the_model(name: str, data: RatingSample) -> None:
     algorithm = find_algorithm(name).create({"n_factors": 4}, 1).fit(data.matrix)
     space = build_factor_space(algorithm, noise=0.8)
     assert space is not None
     users = range(data.matrix.n_users)
     scores = np.array([space.score_items(space.trained_user_factors(user)) for user in users])
-    np.testing.assert_allclose(scores, algorithm.score_all(users), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(scores, algorithm.score_all_items(users), rtol=1e-4, atol=1e-4)
 
 
 def test_algorithm_without_factors_has_no_factor_space(data: RatingSample) -> None:
@@ -334,13 +337,15 @@ def test_surprise_algorithm_is_scored_by_estimate(data: RatingSample, pairs: Use
     twin = surprise.SlopeOne().fit(data.trainset)
     algorithm = find_algorithm("slope_one").create({}, 1).fit(data.trainset)
     users = np.arange(4, dtype=np.int32)
-    np.testing.assert_allclose(block_scorer(twin)(users), block_scorer(algorithm)(users), atol=1e-9)
+    np.testing.assert_allclose(
+        build_block_scorer(twin)(users), build_block_scorer(algorithm)(users), atol=1e-9
+    )
     twin_predictions, predictions = predict_pairs(twin, pairs), predict_pairs(algorithm, pairs)
     np.testing.assert_allclose(twin_predictions.estimated, predictions.estimated, atol=1e-9)
     np.testing.assert_array_equal(twin_predictions.impossible, predictions.impossible)
 
 
-def test_non_finite_predictions_are_refused(data: RatingSample, pairs: UserItemPairs) -> None:
+def test_non_finite_predictions_are_rejected(data: RatingSample, pairs: UserItemPairs) -> None:
     algorithm = find_algorithm("svd").create({}, 1).fit(data.matrix)
     algorithm.bi[:] = np.nan
     with pytest.raises(DivergedError, match="SVD predicts ratings that are not finite"):
@@ -368,16 +373,16 @@ def test_arguments_and_defaults_equal_those_of_the_twin(name: str) -> None:
         assert arguments[argument].default == twin_arguments[argument].default
 
 
-def test_unknown_algorithm_is_refused_with_closest_name() -> None:
+def test_unknown_algorithm_is_rejected_with_closest_name() -> None:
     with pytest.raises(ConfigError, match="unknown algorithm 'svdp'; did you mean 'svdpp'"):
         find_algorithm("svdp")
 
 
-def test_unknown_parameter_is_refused_with_closest_name() -> None:
+def test_unknown_parameter_is_rejected_with_closest_name() -> None:
     with pytest.raises(ConfigError, match="svd has no parameter 'n_factor'; did you mean 'n_factors'"):
         find_algorithm("svd").create({"n_factor": 3}, 1)
 
 
-def test_folder_without_state_is_refused(data: RatingSample, tmp_path: Path) -> None:
+def test_folder_without_state_is_rejected(data: RatingSample, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="run the fit stage"):
-        load_state(tmp_path, data.trainset)
+        load_fitted_algorithm(tmp_path, data.trainset)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from surprise.model_selection import GridSearchCV, cross_validate
 
-from marquee.algorithms.kernels.neighbors import average_pairs
+from marquee.algorithms.kernels.neighbors import average_neighbor_offsets
 from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
 from marquee.algorithms.knn_base import KNNAlgorithm
 from marquee.algorithms.similarities import MEASURES
@@ -78,12 +78,12 @@ def test_predictions_equal_those_of_surprise(
             return
         np.testing.assert_allclose(model.sim, twin.sim, atol=1e-9 if dtype == "float64" else 1e-6)
         for name in ("means", "sigmas", "overall_sigma"):
-            if hasattr(twin, name):  # equal to the bit, because a sigma of exactly zero is special
+            if hasattr(twin, name):  # bit-identical, because a sigma of exactly zero is treated differently
                 np.testing.assert_array_equal(getattr(model, name), getattr(twin, name))
         if getattr(twin, "overall_sigma", 1) == 0 or (knn is KNNBasic and min_k == 0):
-            return  # the twin divides by zero
+            return  # here the twin divides by zero
         if dtype == "float32" or sim_options["name"] == "pearson_baseline":
-            twin.sim = model.sim.astype(np.float64)  # rounding may make or break a tie
+            twin.sim = model.sim.astype(np.float64)  # rounding may create or remove a tie
         assert_same_predictions(model, twin, data.testset, 1e-9)
 
 
@@ -108,13 +108,13 @@ def test_defaults_equal_those_of_the_twin(
 @given(
     n=st.integers(1, 400),
     k=st.integers(1, 60),
-    n_values=st.sampled_from([2, 5, 30, 10**9]),  # distinct similarities; few values make many ties
-    power=st.sampled_from([1, 9]),  # unevenness of the similarities
-    shift=st.sampled_from([0.0, 0.3, 1.0]),  # moves similarities below zero
+    n_values=st.sampled_from([2, 5, 30, 10**9]),  # number of distinct similarities; few make many ties
+    power=st.sampled_from([1, 9]),  # how unevenly the similarities are distributed
+    shift=st.sampled_from([0.0, 0.3, 1.0]),  # moves some similarities below zero
     seed=st.integers(0, 2**32 - 1),
     dtype=st.sampled_from([np.float64, np.float32]),
 )
-def test_neighbors_equal_those_of_a_heap(
+def test_average_over_neighbors_equals_that_of_a_heap(
     *, n: int, k: int, n_values: int, power: int, shift: float, seed: int, dtype: type
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -123,7 +123,9 @@ def test_neighbors_equal_those_of_a_heap(
     offsets = rng.normal(size=n)
     pair, average, count = np.zeros(1, np.int32), np.empty(1), np.empty(1, np.int32)
     bounds = np.array([0, n])
-    average_pairs(sim, pair, pair, np.zeros(1, np.int64), bounds, raters, offsets, k, n, average, count)
+    average_neighbor_offsets(
+        sim, pair, pair, np.zeros(1, np.int64), bounds, raters, offsets, k, n, average, count
+    )
     candidates = zip(sim[0, raters].astype(float), offsets, strict=True)
     nearest = [(s, z) for s, z in heapq.nlargest(k, candidates, key=lambda pair: pair[0]) if s > 0]
     assert count[0] == len(nearest)
@@ -138,7 +140,7 @@ def make_matrix(*rows: tuple[str, str, float]) -> InteractionMatrix:
 
 @pytest.fixture
 def three_users() -> InteractionMatrix:
-    """Ratings without that of z by a; S_AB and S_AC are the msd similarities on x and y."""
+    """Ratings of three users, of whom a has not rated z; S_AB and S_AC are msd similarities on x and y."""
     return make_matrix(
         ("a", "x", 1), ("a", "y", 3), ("b", "x", 2), ("b", "y", 3), ("c", "x", 5), ("c", "y", 3),
         ("b", "z", 4), ("c", "z", 1),
@@ -180,8 +182,8 @@ def test_first_rater_wins_among_equally_similar_neighbors() -> None:
     assert KNNBasic(k=1).fit(make_matrix(*same, ("c", "z", 1), ("b", "z", 5))).predict("a", "z").est == 1
 
 
-def test_rater_without_positive_similarity_is_no_neighbor() -> None:
-    """By pearson on x and y, b agrees with a, and c is its opposite."""
+def test_rater_without_positive_similarity_is_not_a_neighbor() -> None:
+    """On x and y, the Pearson correlation with a is 1 for b and -1 for c."""
     matrix = make_matrix(
         ("a", "x", 1), ("a", "y", 2), ("b", "x", 1), ("b", "y", 2), ("c", "x", 2), ("c", "y", 1),
         ("b", "z", 4), ("c", "z", 1),
@@ -191,13 +193,13 @@ def test_rater_without_positive_similarity_is_no_neighbor() -> None:
 
 
 @pytest.mark.parametrize("knn", [KNNBasic, KNNWithMeans, KNNWithZScore])
-def test_unknown_user_is_impossible(knn: KNNClass, three_users: InteractionMatrix) -> None:
+def test_prediction_for_unknown_user_is_impossible(knn: KNNClass, three_users: InteractionMatrix) -> None:
     prediction = knn().fit(three_users).predict("nobody", "z")
     assert prediction.details == {"was_impossible": True, "reason": "User and/or item is unknown."}
     assert prediction.est == 22 / 8
 
 
-def test_too_few_neighbors_are_impossible_without_a_base(three_users: InteractionMatrix) -> None:
+def test_only_models_with_means_predict_with_too_few_neighbors(three_users: InteractionMatrix) -> None:
     model = KNNBasic(min_k=3).fit(three_users)
     details = {"was_impossible": True, "reason": "Not enough neighbors."}
     assert model.predict("a", "z").details == details
@@ -206,12 +208,12 @@ def test_too_few_neighbors_are_impossible_without_a_base(three_users: Interactio
 
 
 @pytest.mark.parametrize("min_k", [0, 1])
-def test_no_neighbor_is_impossible_even_with_min_k_0(min_k: int) -> None:
+def test_prediction_without_neighbors_is_impossible_even_with_min_k_0(min_k: int) -> None:
     model = KNNBasic(min_k=min_k).fit(make_matrix(("a", "x", 1), ("b", "y", 3)))
     assert model.predict("a", "y").details == {"was_impossible": True, "reason": "Not enough neighbors."}
 
 
-def test_baseline_model_predicts_unknown_users_from_biases(small_sample: RatingSample) -> None:
+def test_knn_baseline_predicts_unknown_users_from_biases(small_sample: RatingSample) -> None:
     model = KNNBaseline(verbose=False).fit(small_sample.matrix)
     assert model.predict("nobody", "nothing").details == {"was_impossible": False}
     item = model.trainset.to_raw_iid(3)
@@ -222,18 +224,18 @@ def test_baseline_model_predicts_unknown_users_from_biases(small_sample: RatingS
 @pytest.mark.parametrize("name", MEASURES)
 def test_constant_ratings_are_predicted(knn: KNNClass, name: str) -> None:
     matrix = make_matrix(*[(user, item, 2.0) for user in "abc" for item in "wxyz"])
-    estimates = knn(sim_options={"name": name}).fit(matrix).estimates([0, 1], [1, 2])
+    estimates = knn(sim_options={"name": name}).fit(matrix).estimate_pairs([0, 1], [1, 2])
     np.testing.assert_array_equal(estimates.values, [2, 2])
 
 
 @pytest.mark.parametrize("knn", KNN_CLASSES)
 @pytest.mark.parametrize("user_based", [True, False])
-def test_score_all_equals_score_of_each_pair(
+def test_scores_of_all_items_equal_scores_of_pairs(
     knn: KNNClass, user_based: bool, small_sample: RatingSample
 ) -> None:
     model = knn(sim_options={"user_based": user_based}, verbose=False, k=4, min_k=2).fit(small_sample.matrix)
     users = [7, 0, 29, 7]
-    scores = model.score_all(users)
+    scores = model.score_all_items(users)
     n_items = model.trainset.n_items
     assert scores.shape == (4, n_items)
     for row, user in zip(scores, users, strict=True):
@@ -244,8 +246,8 @@ def test_score_all_equals_score_of_each_pair(
 
 
 @pytest.mark.parametrize("knn", KNN_CLASSES)
-def test_thread_count_does_not_change_a_byte(knn: KNNClass) -> None:
-    data = sample_ratings(2, n_users=300, n_items=60, n_ratings=5000, stars="half")
+def test_model_is_byte_identical_for_any_thread_count(knn: KNNClass) -> None:
+    data = sample_ratings(2, n_users=300, n_items=60, n_ratings=5000, scale_name="half")
     users, items = (ids.ravel() for ids in np.mgrid[-1:300, -1:60])
     results = []
     for n_threads in (1, 4):
@@ -266,7 +268,7 @@ def test_surprise_dump_predicts_the_same(knn: KNNClass, small_sample: RatingSamp
 
 
 @pytest.mark.parametrize("knn", KNN_CLASSES)
-def test_second_fit_forgets_the_first(
+def test_refitted_model_equals_a_new_one(
     knn: KNNClass, small_sample: RatingSample, three_users: InteractionMatrix
 ) -> None:
     model = knn(verbose=False).fit(small_sample.matrix)
@@ -318,7 +320,7 @@ def test_verbose_output_equals_that_of_the_twin(
     assert capsys.readouterr().out == ""
 
 
-def test_single_precision_halves_the_similarities(small_sample: RatingSample) -> None:
+def test_single_precision_halves_the_size_of_the_similarities(small_sample: RatingSample) -> None:
     double, single = (KNNBasic(dtype=dtype).fit(small_sample.matrix).sim for dtype in ("float64", "float32"))
     assert double.nbytes == 2 * single.nbytes
 
@@ -337,14 +339,14 @@ def test_single_precision_halves_the_similarities(small_sample: RatingSample) ->
         ),
     ],
 )
-def test_invalid_argument_is_refused(
+def test_invalid_argument_is_rejected(
     knn: KNNClass, options: dict[str, Any], message: str, small_sample: RatingSample
 ) -> None:
     with pytest.raises(ParameterError, match=re.escape(message)):
         knn(**options).fit(small_sample.matrix)
 
 
-def test_non_finite_ratings_are_refused(small_sample: RatingSample) -> None:
+def test_non_finite_ratings_are_rejected(small_sample: RatingSample) -> None:
     frame = small_sample.frame.assign(rating=np.nan)
     trainset = surprise.Dataset.load_from_df(frame, surprise.Reader()).build_full_trainset()
     with pytest.raises(DataError, match="not finite"):

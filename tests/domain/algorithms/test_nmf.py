@@ -17,7 +17,7 @@ from marquee.array_types import Float64Array
 from marquee.errors import DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
-from tests.support.twins import (
+from tests.support.twin_assertions import (
     assert_dump_predicts_same,
     assert_same_cross_validation,
     assert_same_grid_search,
@@ -47,7 +47,7 @@ def make_matrix(*ratings: tuple[str, str, float]) -> InteractionMatrix:
 @given(data=rating_samples(), options=OPTIONS)
 def test_predictions_equal_those_of_surprise(data: RatingSample, options: dict[str, Any]) -> None:
     twin = surprise.NMF(**options).fit(data.trainset)
-    # With biases, a denominator may be close to 0, which magnifies rounding errors.
+    # With biases, a denominator may be close to 0, which magnifies rounding errors; skip these cases.
     assume(all(np.abs(factors).max(initial=0) < 100 for factors in (twin.pu, twin.qi)))
     for training in (data.trainset, data.matrix):
         model = NMF(**options).fit(training)
@@ -65,7 +65,7 @@ def test_defaults_equal_those_of_the_twin(biased: bool, small_sample: RatingSamp
 
 
 @pytest.mark.parametrize("biased", [False, True])
-def test_single_precision_is_close(biased: bool, small_sample: RatingSample) -> None:
+def test_single_precision_is_close_to_double(biased: bool, small_sample: RatingSample) -> None:
     double = NMF(random_state=1, biased=biased).fit(small_sample.matrix)
     single = NMF(random_state=1, biased=biased, dtype="float32").fit(small_sample.matrix)
     assert {getattr(single, name).dtype for name in ARRAYS} == {np.dtype(np.float32)}
@@ -102,7 +102,7 @@ def test_biases_are_updated_rating_by_rating() -> None:
 @pytest.mark.parametrize("biased", [False, True])
 def test_model_after_each_epoch_equals_shorter_fit(biased: bool, small_sample: RatingSample) -> None:
     model = NMF(n_epochs=4, random_state=3, biased=biased)
-    for epoch in model.epochs(small_sample.matrix):
+    for epoch in model.fit_by_epoch(small_sample.matrix):
         shorter = NMF(n_epochs=epoch.number, random_state=3, biased=biased).fit(small_sample.matrix)
         for name in ARRAYS:
             np.testing.assert_array_equal(getattr(model, name), getattr(shorter, name))
@@ -110,17 +110,17 @@ def test_model_after_each_epoch_equals_shorter_fit(biased: bool, small_sample: R
     assert epoch.number == 4
 
 
-def test_train_rmse_is_that_of_the_model_before_the_epoch(small_sample: RatingSample) -> None:
+def test_train_rmse_of_an_epoch_is_that_of_the_model_before_it(small_sample: RatingSample) -> None:
     previous = NMF(n_epochs=3, random_state=1).fit(small_sample.matrix)
     users = np.repeat(np.arange(small_sample.matrix.n_users), small_sample.matrix.by_user.counts)
     errors: Float64Array = small_sample.matrix.values - previous.score_pairs(users, small_sample.matrix.items)
-    *_, last = NMF(n_epochs=4, random_state=1).epochs(small_sample.matrix)
+    *_, last = NMF(n_epochs=4, random_state=1).fit_by_epoch(small_sample.matrix)
     assert last.train_rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
 
 
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_thread_count_does_not_change_a_byte(biased: bool, dtype: str) -> None:
+def test_model_is_byte_identical_for_any_thread_count(biased: bool, dtype: str) -> None:
     large = sample_ratings(3, n_users=900, n_items=700, n_ratings=20_000)
     results = []
     for n_threads in (1, 4):
@@ -130,7 +130,7 @@ def test_thread_count_does_not_change_a_byte(biased: bool, dtype: str) -> None:
     assert results[0] == results[1]
 
 
-def test_score_all_equals_score_of_each_pair(small_sample: RatingSample) -> None:
+def test_scores_of_all_items_equal_scores_of_pairs(small_sample: RatingSample) -> None:
     for biased in (False, True):
         model = NMF(random_state=1, biased=biased).fit(small_sample.matrix)
         assert_scores_match_pairs(model, [3, 0, 3], small_sample.matrix.n_items)
@@ -176,7 +176,7 @@ def test_divergence_error_names_the_parameters(small_sample: RatingSample) -> No
         NMF(biased=True, lr_bu=10, lr_bi=10).fit(small_sample.matrix)
 
 
-def test_negative_init_low_is_refused_at_construction_as_by_the_twin() -> None:
+def test_negative_init_low_is_rejected_at_construction_as_by_the_twin() -> None:
     for algorithm_class in (NMF, surprise.NMF):
         with pytest.raises(ValueError, match="init_low"):
             algorithm_class(init_low=-0.1)
@@ -189,6 +189,6 @@ def test_negative_init_low_is_refused_at_construction_as_by_the_twin() -> None:
         {"lr_bu": -0.1}, {"lr_bi": "fast"}, {"init_high": -1}, {"dtype": "float16"},
     ],
 )  # fmt: skip
-def test_invalid_parameter_is_refused(arguments: dict[str, Any], small_sample: RatingSample) -> None:
+def test_invalid_parameter_is_rejected(arguments: dict[str, Any], small_sample: RatingSample) -> None:
     with pytest.raises(ParameterError, match=f"NMF: {next(iter(arguments))} must be"):
         NMF(**arguments).fit(small_sample.matrix)

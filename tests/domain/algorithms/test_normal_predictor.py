@@ -1,4 +1,4 @@
-"""NormalPredictor: the twin's distribution and draws, and reproducible draws with a seed."""
+"""NormalPredictor: the distribution and the draws of its twin, and reproducible draws with a seed."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marquee.algorithms.normal_predictor import NormalPredictor
-from marquee.algorithms.retrieval import USERS_PER_BLOCK, recommend_lists
 from marquee.algorithms.threads import limit_threads
+from marquee.algorithms.top_n_retrieval import USERS_PER_BLOCK, recommend_from_algorithm
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, rating_samples, sample_ratings
-from tests.support.twins import assert_dump_predicts_same
+from tests.support.twin_assertions import assert_dump_predicts_same
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
@@ -42,7 +42,7 @@ def test_seeded_draws_repeat_after_fit_and_reset(small_sample: RatingSample) -> 
     first = model.fit(small_sample.matrix).test(small_sample.testset)
     assert model.test(small_sample.testset) != first
     assert model.fit(small_sample.trainset).test(small_sample.testset) == first
-    model.reset()
+    model.restart_random_draws()
     assert model.test(small_sample.testset) == first
 
 
@@ -58,10 +58,10 @@ def test_lists_do_not_depend_on_the_number_of_threads() -> None:
     frame.loc[0, "rating"] = 4.0
     matrix = InteractionMatrix.from_frame(frame)
     lists = []
-    for number in (1, 2, 5):
-        with limit_threads(number):
+    for n_threads in (1, 2, 5):
+        with limit_threads(n_threads):
             model = NormalPredictor(random_state=7).fit(matrix)
-            lists.append(recommend_lists(model, matrix.indptr, matrix.items, 5)[0].tolist())
+            lists.append(recommend_from_algorithm(model, matrix.indptr, matrix.items, 5)[0].tolist())
     assert lists[1:] == lists[:1] * 2
 
 
@@ -73,13 +73,17 @@ def test_generator_is_used_in_its_current_state(small_sample: RatingSample) -> N
 
 
 def test_each_score_is_a_separate_draw(small_sample: RatingSample) -> None:
-    scores = NormalPredictor(random_state=1).fit(small_sample.matrix).score_all(np.arange(30, dtype=np.int32))
+    scores = (
+        NormalPredictor(random_state=1)
+        .fit(small_sample.matrix)
+        .score_all_items(np.arange(30, dtype=np.int32))
+    )
     assert scores.shape == (30, small_sample.matrix.n_items)
     assert len(np.unique(scores)) == scores.size
 
 
 def test_constant_ratings_are_predicted() -> None:
-    constant = sample_ratings(2, n_users=9, n_items=7, n_ratings=30, stars="constant")
+    constant = sample_ratings(2, n_users=9, n_items=7, n_ratings=30, scale_name="constant")
     assert {p.est for p in NormalPredictor().fit(constant.matrix).test(constant.testset)} == {3.0}
 
 

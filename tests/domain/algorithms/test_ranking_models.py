@@ -1,4 +1,4 @@
-"""Ranking models: hand-computed cases, parity with `implicit`, contract of a ranker, invalid arguments."""
+"""Ranking models: hand-computed cases, parity with `implicit`, contract of rankers, invalid arguments."""
 
 import io
 import pickle
@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,7 +31,7 @@ from marquee.algorithms.threads import ONE_BLAS_THREAD, limit_threads
 from marquee.algorithms.trainset import MatrixTrainset
 from marquee.errors import DataError, DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.metrics.ranking import RelevantItems, evaluate_lists, ndcg
+from marquee.metrics.ranking import RelevantItems, find_hits, ndcg
 from marquee.top_n import recommend_top_n
 
 N_USERS, N_ITEMS = 300, 80  # more users than `USERS_PER_BLOCK`
@@ -55,7 +56,7 @@ def make_matrix(rows: Sequence[tuple[Any, Any, float]]) -> InteractionMatrix:
 
 
 def make_two_taste_groups() -> tuple[InteractionMatrix, RelevantItems]:
-    """Return ratings by users who like half of the items each, and held-out items that they like."""
+    """Return ratings of users who each like half of the items, and held-out items that they like."""
     rng = np.random.default_rng(0)
     rows: list[tuple[int, int, float]] = []
     held_out: list[tuple[int, int, float]] = []
@@ -75,8 +76,8 @@ USERS = np.arange(N_USERS, dtype=np.int32)
 
 
 def mean_ndcg(algorithm: Ranker) -> float:
-    lists, _ = recommend_top_n(algorithm.score_all, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
-    return float(ndcg(evaluate_lists(lists, RELEVANT), 10).mean())
+    lists, _ = recommend_top_n(algorithm.score_all_items, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
+    return float(ndcg(find_hits(lists, RELEVANT), 10).mean())
 
 
 def positives_matrix(matrix: InteractionMatrix, threshold: float) -> scipy.sparse.csr_matrix:
@@ -90,7 +91,7 @@ def array_attributes(algorithm: Ranker) -> dict[str, np.ndarray]:
     return {name: value for name, value in vars(algorithm).items() if isinstance(value, np.ndarray)}
 
 
-# --- hand-computed cases ---
+# Hand-computed cases
 
 
 def test_popularity_counts_positives_and_breaks_ties_by_first_appearance() -> None:
@@ -99,7 +100,7 @@ def test_popularity_counts_positives_and_breaks_ties_by_first_appearance() -> No
     assert model.counts.tolist() == [1, 2, 2, 1]
     assert Popularity(threshold=4).fit(matrix).counts.tolist() == [0, 2, 1, 0]
     seen_indptr = np.zeros(4, dtype=np.int64)
-    lists, _ = recommend_top_n(model.score_all, seen_indptr, np.zeros(0, np.int32), 4, 4)
+    lists, _ = recommend_top_n(model.score_all_items, seen_indptr, np.zeros(0, np.int32), 4, 4)
     assert lists.tolist() == [[1, 2, 0, 3]] * 3
 
 
@@ -111,17 +112,17 @@ def test_ease_of_three_items_matches_hand_computation() -> None:
     expected = [[0, 1 / 2, 0], [1 / 2, 0, 1 / 2], [0, 1 / 2, 0]]  # -P_ji / P_ii
     model = EASE(reg=1).fit(make_matrix(rows))
     assert model.weights == pytest.approx(np.array(expected))
-    assert model.score_all(np.array([0, 1, 2])) == pytest.approx(
+    assert model.score_all_items(np.array([0, 1, 2])) == pytest.approx(
         np.array([[0.5, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 0.5]])
     )
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
-@pytest.mark.parametrize("rows", [7, 256], ids=["in blocks", "in one block"])
+@pytest.mark.parametrize("rows_per_block", [7, 256], ids=["in blocks", "in one block"])
 def test_ease_equals_closed_form(
-    dtype: str, tolerance: float, rows: int, monkeypatch: pytest.MonkeyPatch
+    dtype: str, tolerance: float, rows_per_block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ease, "ROWS_PER_BLOCK", rows)
+    monkeypatch.setattr(ease, "ROWS_PER_BLOCK", rows_per_block)
     x = positives_matrix(MATRIX, 4).toarray().astype(np.float64)
     inverse = np.linalg.inv(x.T @ x + 20 * np.eye(N_ITEMS))
     weights = -inverse / np.diag(inverse)
@@ -129,17 +130,17 @@ def test_ease_equals_closed_form(
     model = EASE(reg=20, threshold=4, dtype=dtype).fit(MATRIX)
     assert model.weights.dtype == dtype
     np.testing.assert_allclose(model.weights, weights, atol=tolerance)
-    np.testing.assert_allclose(model.score_all(USERS), x @ weights, atol=20 * tolerance)
+    np.testing.assert_allclose(model.score_all_items(USERS), x @ weights, atol=20 * tolerance)
 
 
-def test_repeated_rating_is_one_positive() -> None:
+def test_repeated_rating_counts_as_one_positive() -> None:
     once = [(1, "a", 3), (1, "b", 3), (2, "b", 3)]
     twice = [*once, (1, "a", 4)]
     assert EASE().fit(make_matrix(twice)).weights.tolist() == EASE().fit(make_matrix(once)).weights.tolist()
     assert Popularity().fit(make_matrix(twice)).counts.tolist() == [1, 2]
 
 
-# --- parity with implicit ---
+# Parity with implicit
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -167,15 +168,15 @@ def test_bpr_equals_that_of_implicit_with_one_thread(dtype: str) -> None:
 
 
 def assert_same_lists(model: Ranker, twin: Any) -> None:
-    """Assert that `recommend` of the twin gives the same lists, except for ties within rounding."""
+    """Assert that the twin's `recommend` gives the same lists, except where rounding decides a tie."""
     seen = positives_matrix(MATRIX, -np.inf)
-    lists, scores = recommend_top_n(model.score_all, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
+    lists, scores = recommend_top_n(model.score_all_items, MATRIX.indptr, MATRIX.items, N_ITEMS, 10)
     twin_lists, twin_scores = twin.recommend(USERS, seen, N=10)
     np.testing.assert_allclose(scores, twin_scores, rtol=1e-4, atol=1e-5)
     assert (lists == twin_lists).mean() > 0.99
 
 
-# --- the contract of a ranker ---
+# Contract of every ranker
 
 
 @every_ranker
@@ -188,11 +189,11 @@ def test_ranker_is_better_than_chance(create: RankerFactory) -> None:
 
 
 @every_ranker
-def test_score_equals_score_all(create: RankerFactory) -> None:
+def test_scores_of_pairs_equal_scores_of_all_items(create: RankerFactory) -> None:
     model = create().fit(MATRIX)
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, N_USERS, 2000), rng.integers(0, N_ITEMS, 2000)
-    all_scores = model.score_all(USERS)
+    all_scores = model.score_all_items(USERS)
     assert all_scores.shape == (N_USERS, N_ITEMS)
     assert all_scores.dtype == np.float64
     np.testing.assert_allclose(
@@ -204,28 +205,28 @@ def test_score_equals_score_all(create: RankerFactory) -> None:
 @every_ranker
 def test_unknown_users_and_items_get_scores_without_history(create: RankerFactory) -> None:
     model = create(threshold=4).fit(MATRIX)
-    scores = model.score_all([UNKNOWN])[0]
+    scores = model.score_all_items([UNKNOWN])[0]
     popularity = model.counts if isinstance(model, Popularity) else getattr(model, "bi", None)
     assert scores.tolist() == (np.zeros(N_ITEMS) if popularity is None else popularity).tolist()
     assert model.score_pairs([UNKNOWN, 0, UNKNOWN], [2, UNKNOWN, UNKNOWN]).tolist() == [scores[2], 0, 0]
 
 
 @every_ranker
-def test_ratings_are_impossible_with_reason(create: RankerFactory) -> None:
+def test_rating_predictions_are_impossible_and_state_the_reason(create: RankerFactory) -> None:
     model = create().fit(MATRIX)
-    reason = f"{type(model).__name__} ranks items and predicts no rating."
+    reason = f"{type(model).__name__} ranks items and does not predict ratings."
     prediction = model.predict(0, 1)
     assert prediction.est == pytest.approx(MATRIX.values.mean())
     assert prediction.details == {"was_impossible": True, "reason": reason}
     assert model.test([(0, 1, 4.0)]) == [model.predict(0, 1, 4.0)]
-    estimates = model.estimates(USERS[:2], USERS[:2])
+    estimates = model.estimate_pairs(USERS[:2], USERS[:2])
     assert estimates.impossible is not None
     assert estimates.impossible.all()
     assert estimates.values.tolist() == [prediction.est] * 2
 
 
 @every_ranker
-def test_surprise_tools_accept_ranker(create: RankerFactory, tmp_path: Any) -> None:
+def test_surprise_tools_accept_ranker(create: RankerFactory, tmp_path: Path) -> None:
     rows = pd.DataFrame([(u, i, r) for u, i, r in MatrixTrainset(MATRIX).all_ratings()])
     data = surprise.Dataset.load_from_df(rows, surprise.Reader())
     errors = cross_validate(create(threshold=4), data, cv=2, measures=["rmse"])["test_rmse"]
@@ -233,11 +234,11 @@ def test_surprise_tools_accept_ranker(create: RankerFactory, tmp_path: Any) -> N
     model = create(threshold=4).fit(data.build_full_trainset())
     dump.dump(str(tmp_path / "model"), algo=model)
     loaded = dump.load(str(tmp_path / "model"))[1]
-    assert loaded.score_all(USERS).tobytes() == model.score_all(USERS).tobytes()
+    assert loaded.score_all_items(USERS).tobytes() == model.score_all_items(USERS).tobytes()
 
 
 @every_ranker
-def test_arrays_restore_the_model(create: RankerFactory) -> None:
+def test_array_attributes_are_enough_to_restore_the_model(create: RankerFactory) -> None:
     model = create(threshold=4).fit(MATRIX)
     packages = {type(value).__module__.split(".")[0] for value in vars(model).values()}
     assert not packages & {"implicit", "scipy"}
@@ -248,43 +249,43 @@ def test_arrays_restore_the_model(create: RankerFactory) -> None:
         np.save(file, array, allow_pickle=False)
         file.seek(0)
         setattr(restored, name, np.load(file, allow_pickle=False))
-    assert restored.score_all(USERS).tobytes() == model.score_all(USERS).tobytes()
+    assert restored.score_all_items(USERS).tobytes() == model.score_all_items(USERS).tobytes()
 
 
 @every_ranker
-def test_thread_count_does_not_change_a_byte(create: RankerFactory) -> None:
+def test_model_is_byte_identical_for_any_thread_count(create: RankerFactory) -> None:
     results = []
     for n_threads in (1, 2, 3):
         with limit_threads(n_threads), threadpool_limits(n_threads, "blas"):
             model = create().fit(MATRIX)
-            results.append(pickle.dumps([array_attributes(model), model.score_all(USERS)]))
+            results.append(pickle.dumps([array_attributes(model), model.score_all_items(USERS)]))
     assert results[0] == results[1] == results[2]
 
 
 @every_ranker
-def test_nothing_is_printed_and_no_warning_raised(
+def test_fit_prints_nothing_and_raises_no_warning(
     create: RankerFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        create().fit(MATRIX).score_all(USERS)
+        create().fit(MATRIX).score_all_items(USERS)
     assert capfd.readouterr() == ("", "")
 
 
 @every_ranker
-def test_one_interaction_is_enough(create: RankerFactory) -> None:
-    scores = create().fit(make_matrix([("u", "i", 3)])).score_all([0, UNKNOWN])
+def test_ranker_can_be_fitted_to_one_interaction(create: RankerFactory) -> None:
+    scores = create().fit(make_matrix([("u", "i", 3)])).score_all_items([0, UNKNOWN])
     assert scores.shape == (2, 1)
     assert np.isfinite(scores).all()
 
 
-# --- epochs ---
+# Epochs
 
 
 @pytest.mark.parametrize("ranker_class", EPOCH_RANKERS)
 def test_model_after_each_epoch_equals_shorter_fit(ranker_class: type[ImplicitALS | ImplicitBPR]) -> None:
     model = ranker_class(n_factors=4, n_epochs=3, random_state=5)
-    for epoch in model.epochs(MATRIX):
+    for epoch in model.fit_by_epoch(MATRIX):
         shorter = ranker_class(n_factors=4, n_epochs=epoch.number, random_state=5).fit(MATRIX)
         assert pickle.dumps(array_attributes(model)) == pickle.dumps(array_attributes(shorter))
         assert epoch.train_rmse is None
@@ -298,7 +299,7 @@ def test_seed_determines_the_factors(ranker_class: type[ImplicitALS | ImplicitBP
 
     assert factors(1) == factors(1) != factors(2)
     assert factors(np.random.RandomState(1)) == factors(np.random.RandomState(1)) != factors(1)
-    np.random.seed(3)  # noqa: NPY002  None: NumPy's global generator, as in Surprise
+    np.random.seed(3)  # noqa: NPY002  None means NumPy's global generator, as in Surprise
     expected = factors(None)
     np.random.seed(3)  # noqa: NPY002
     assert expected == factors(None)
@@ -306,22 +307,22 @@ def test_seed_determines_the_factors(ranker_class: type[ImplicitALS | ImplicitBP
 
 def test_als_improves_with_epochs() -> None:
     model = ImplicitALS(n_factors=8, n_epochs=5, threshold=4, random_state=0)
-    values = [mean_ndcg(model) for _ in model.epochs(MATRIX)]
+    values = [mean_ndcg(model) for _ in model.fit_by_epoch(MATRIX)]
     assert values[-1] > values[0]
 
 
-# --- invalid arguments and data ---
+# Invalid arguments and data
 
 
 @every_ranker
-def test_threshold_above_all_ratings_is_refused(create: RankerFactory) -> None:
+def test_threshold_above_all_ratings_is_rejected(create: RankerFactory) -> None:
     with pytest.raises(DataError, match=r"no rating reaches threshold=6 \(the highest rating is 5\); lower"):
         create(threshold=6).fit(MATRIX)
 
 
 @every_ranker
 @pytest.mark.parametrize("threshold", [np.nan, np.inf, "4", True])
-def test_non_numeric_threshold_is_refused(create: RankerFactory, threshold: object) -> None:
+def test_non_numeric_threshold_is_rejected(create: RankerFactory, threshold: object) -> None:
     with pytest.raises(ParameterError, match="threshold must be a finite number"):
         create(threshold=threshold).fit(MATRIX)
 
@@ -341,7 +342,7 @@ def test_non_numeric_threshold_is_refused(create: RankerFactory, threshold: obje
         (ImplicitBPR, {"dtype": "int32"}, "dtype must be one of float64, float32 (got 'int32')"),
     ],
 )
-def test_invalid_argument_is_refused(
+def test_invalid_argument_is_rejected(
     ranker_class: type[Ranker], arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ParameterError, match=re.escape(f"{ranker_class.__name__}: {message}")):
@@ -354,7 +355,9 @@ def test_singular_ease_error_says_to_raise_reg() -> None:
         EASE(reg=0).fit(matrix)
 
 
-def test_ease_of_more_items_than_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ease_weights_larger_than_memory_are_rejected_with_their_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(array_allocation, "physical_memory_bytes", lambda: 1000.0)
     with pytest.raises(DataError, match=r"EASE: weights of 80 items need 0\.0 GB"):
         EASE().fit(MATRIX)

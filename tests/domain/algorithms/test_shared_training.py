@@ -8,7 +8,7 @@ import pytest
 
 from marquee.algorithms.base import EpochAlgorithm
 from marquee.algorithms.registry import REGISTRY, find_algorithm
-from marquee.algorithms.shared_training import shared_parameters, train_shared
+from marquee.algorithms.shared_training import list_varying_parameters, train_shared
 from marquee.errors import DivergedError, ParameterError
 from tests.support.rating_samples import RatingSample, sample_ratings
 
@@ -29,21 +29,23 @@ def assert_equals_separate_fits(name: str, points: Sequence[Mapping[str, Any]], 
     for snapshot in train_shared(find_algorithm(name), points, SEED, data.matrix):
         for index in snapshot.points:
             separate = find_algorithm(name).create(points[index], SEED).fit(data.matrix)
-            np.testing.assert_array_equal(snapshot.algorithm.score_all(users), separate.score_all(users))
+            np.testing.assert_array_equal(
+                snapshot.algorithm.score_all_items(users), separate.score_all_items(users)
+            )
             assert snapshot.algorithm.test(data.testset) == separate.test(data.testset)
             indices.append(index)
     assert sorted(indices) == list(range(len(points)))
 
 
 @pytest.mark.parametrize("name", EPOCH_ALGORITHMS)
-def test_one_training_serves_all_numbers_of_epochs(name: str, data: RatingSample) -> None:
+def test_one_training_gives_the_models_for_all_numbers_of_epochs(name: str, data: RatingSample) -> None:
     points = [{"n_epochs": n_epochs} for n_epochs in (4, 1, 6, 4)]
     assert_equals_separate_fits(name, points, data)
     assert len(list(train_shared(find_algorithm(name), points, SEED, data.matrix))) == 3
 
 
 @pytest.mark.parametrize("name", KNN_ALGORITHMS)
-def test_one_training_serves_all_k_and_similarities(name: str, data: RatingSample) -> None:
+def test_one_training_gives_the_models_for_all_k_and_similarities(name: str, data: RatingSample) -> None:
     points: list[dict[str, Any]] = [
         {"k": k, "min_k": min_k, "similarity": similarity, "min_support": 2}
         for similarity in ("msd", "cosine", "pearson", "pearson_baseline")
@@ -53,7 +55,7 @@ def test_one_training_serves_all_k_and_similarities(name: str, data: RatingSampl
 
 
 @pytest.mark.parametrize("name", ["slope_one", "co_clustering"])
-def test_point_without_shared_parameters_is_fitted(name: str, data: RatingSample) -> None:
+def test_point_without_shared_parameters_gets_its_own_fit(name: str, data: RatingSample) -> None:
     assert_equals_separate_fits(name, [{}], data)
 
 
@@ -78,7 +80,7 @@ def test_checkpoints_yield_additional_snapshots(data: RatingSample) -> None:
         ("knn_basic", [{"k": 3}, {"k": 0}], r"k must be an integer of at least 1 \(got 0\)"),
     ],
 )
-def test_invalid_parameters_are_refused(
+def test_invalid_parameters_are_rejected(
     name: str, points: list[dict[str, Any]], message: str, data: RatingSample
 ) -> None:
     with pytest.raises(ParameterError, match=message):
@@ -95,4 +97,4 @@ def test_points_before_a_divergence_get_their_models(data: RatingSample) -> None
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_shared_parameters_exist(name: str) -> None:
-    assert set(shared_parameters(REGISTRY[name])) <= set(REGISTRY[name].parameters)
+    assert set(list_varying_parameters(REGISTRY[name])) <= set(REGISTRY[name].parameter_names)

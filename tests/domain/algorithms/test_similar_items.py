@@ -1,10 +1,10 @@
-"""Item similarity by common raters, on hand-computed values."""
+"""Item similarity by common raters, compared with hand-computed values."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from marquee.algorithms.similar_items import SHRINKAGE, co_rating_cosine
+from marquee.algorithms.similar_items import SHRINKAGE, build_item_similarity_scorer
 from marquee.interactions.matrix import InteractionMatrix
 
 ROWS = [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("bob", "b"), ("eve", "a"), ("kim", "c")]
@@ -13,16 +13,20 @@ ROWS = [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("bob", "b"), ("
 @pytest.fixture
 def similarities() -> np.ndarray:
     frame = pd.DataFrame({"user": [u for u, _ in ROWS], "item": [i for _, i in ROWS], "rating": 3.0})
-    return co_rating_cosine(InteractionMatrix.from_frame(frame, (1.0, 5.0)))(np.arange(3, dtype=np.int32))
+    return build_item_similarity_scorer(InteractionMatrix.from_frame(frame, (1.0, 5.0)))(
+        np.arange(3, dtype=np.int32)
+    )
 
 
 def test_similarity_is_shrunk_cosine_of_raters(similarities: np.ndarray) -> None:
-    # a has three raters, b has two (bob counts once), two are common: 2 / sqrt(3 * 2), shrunk by 2 / 12
+    # a has three raters, b has two (bob counts once), two are common: cosine 2 / sqrt(3 * 2), then shrunk
     expected = 2 / np.sqrt(3 * 2) * 2 / (2 + SHRINKAGE)
     assert similarities[0, 1] == pytest.approx(expected)
     assert similarities[1, 0] == pytest.approx(expected)
 
 
-def test_item_is_not_similar_to_itself_or_without_common_raters(similarities: np.ndarray) -> None:
+def test_item_is_similar_neither_to_itself_nor_to_items_without_common_raters(
+    similarities: np.ndarray,
+) -> None:
     assert np.isneginf(np.diag(similarities)).all()
     assert np.isneginf(similarities[2]).all()

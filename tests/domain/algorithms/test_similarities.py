@@ -1,4 +1,4 @@
-"""Similarities: equal to the bit to those of Surprise, hand-computed cases, invalid options."""
+"""Similarities: bit-identical to those of Surprise, hand-computed cases, invalid options."""
 
 import re
 from dataclasses import replace
@@ -16,7 +16,7 @@ from marquee.algorithms import array_allocation, similarities
 from marquee.algorithms.similarities import (
     MEASURES,
     SimilarityOptions,
-    compute_similarity_matrices,
+    compute_similarity_matrices_by_name,
     compute_similarity_matrix,
 )
 from marquee.algorithms.threads import limit_threads
@@ -34,7 +34,7 @@ Baselines: TypeAlias = tuple[Float64Array, Float64Array]
 def surprise_similarities(
     data: RatingSample, options: SimilarityOptions, baselines: Baselines
 ) -> Float64Array:
-    """Return Surprise's matrix, with 0 where rounding gives NaN."""
+    """Return the matrix of Surprise, with 0 where rounding gives NaN."""
     n_x, yr = data.trainset.n_users, data.trainset.ir
     if not options.user_based:
         n_x, yr, baselines = data.trainset.n_items, data.trainset.ur, baselines[::-1]
@@ -73,7 +73,7 @@ def draw_baselines(data: RatingSample) -> Baselines:
     min_support=st.integers(0, 4),
     shrinkage=st.sampled_from([0, 1, 100.0]),
 )
-def test_matrix_equals_that_of_surprise_to_the_bit(
+def test_matrix_is_bit_identical_to_that_of_surprise(
     data: RatingSample, name: str, user_based: bool, min_support: int, shrinkage: float
 ) -> None:
     options = SimilarityOptions(name, user_based, min_support, shrinkage)
@@ -87,14 +87,14 @@ def test_matrix_equals_that_of_surprise_to_the_bit(
     )
     try:
         expected = surprise_similarities(data, options, baselines)
-    except ZeroDivisionError:  # a similarity is undefined: 0 here
+    except ZeroDivisionError:  # Surprise fails where a similarity is undefined; Marquee returns 0
         return
     np.testing.assert_array_equal(sim, expected)
 
 
 @pytest.mark.parametrize("name", MEASURES)
 @pytest.mark.parametrize("n_threads", [1, 4])
-def test_tiles_and_threads_do_not_change_a_bit(
+def test_matrix_is_bit_identical_for_any_tiles_and_threads(
     name: str, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(similarities, "SUMS_PER_TILE_ROW", 300)
@@ -145,7 +145,7 @@ def test_similarity_below_min_support_is_zero(three_users: InteractionMatrix) ->
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_undefined_similarity_is_zero(name: str) -> None:
-    """All ratings of a and b are zero, which is also their baseline; c has no common ratings with them."""
+    """All ratings of a and b are zero, as are their baselines; c has rated no item that a or b has rated."""
     rows = [("a", "x", 0), ("a", "y", 0), ("b", "x", 0), ("b", "y", 0), ("c", "z", 0)]
     matrix = InteractionMatrix.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating"]))
     options = SimilarityOptions(name, min_support=0, shrinkage=0)
@@ -172,7 +172,7 @@ def test_undefined_similarity_is_zero(name: str) -> None:
         ),
     ],
 )
-def test_invalid_option_is_refused(options: dict[str, object], message: str) -> None:
+def test_invalid_option_is_rejected(options: dict[str, object], message: str) -> None:
     with pytest.raises(ParameterError, match=re.escape(f"sim_options: {message}")):
         SimilarityOptions.parse(options)
 
@@ -187,7 +187,7 @@ def test_pearson_baseline_needs_baselines(three_users: InteractionMatrix) -> Non
         compute_similarity_matrix(three_users, SimilarityOptions("pearson_baseline"))
 
 
-def test_matrix_larger_than_memory_is_refused_with_its_size(
+def test_matrix_larger_than_memory_is_rejected_with_its_size(
     three_users: InteractionMatrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(array_allocation, "physical_memory_bytes", lambda: 71)
@@ -201,7 +201,9 @@ def test_matrix_larger_than_memory_is_refused_with_its_size(
 @pytest.mark.parametrize("step", [1.0, 0.5, 0.1])
 @pytest.mark.parametrize("user_based", [True, False])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_one_pass_gives_the_same_bits_as_separate_passes(step: float, user_based: bool, dtype: str) -> None:
+def test_matrices_of_one_pass_are_bit_identical_to_those_of_separate_passes(
+    step: float, user_based: bool, dtype: str
+) -> None:
     rng = np.random.default_rng(7)
     cells = rng.choice(60 * 45, size=1200, replace=False)
     frame = pd.DataFrame(
@@ -210,9 +212,9 @@ def test_one_pass_gives_the_same_bits_as_separate_passes(step: float, user_based
     matrix = InteractionMatrix.from_frame(frame)
     options = SimilarityOptions(user_based=user_based, min_support=3)
     names = ("cosine", "msd", "pearson")
-    shared = compute_similarity_matrices(matrix, names, options, dtype=dtype)
+    shared = compute_similarity_matrices_by_name(matrix, names, options, dtype=dtype)
     assert tuple(shared) == names
     for name in names:
         separate = compute_similarity_matrix(matrix, replace(options, name=name), dtype=dtype)
         np.testing.assert_array_equal(shared[name], separate)
-    assert list(compute_similarity_matrices(matrix, ["msd"], options)) == ["msd"]
+    assert list(compute_similarity_matrices_by_name(matrix, ["msd"], options)) == ["msd"]

@@ -17,7 +17,7 @@ from marquee.array_types import Float64Array
 from marquee.errors import DataError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples, sample_ratings
-from tests.support.twins import (
+from tests.support.twin_assertions import (
     assert_dump_predicts_same,
     assert_same_cross_validation,
     assert_scores_match_pairs,
@@ -27,7 +27,7 @@ FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthChe
 
 
 @FAST
-@given(data=rating_samples(stars=("whole", "constant", "ten")))
+@given(data=rating_samples(scale_names=("whole", "constant", "ten")))
 def test_predictions_equal_those_of_surprise(data: RatingSample) -> None:
     twin = surprise.SlopeOne().fit(data.trainset)
     for training in (data.trainset, data.matrix):
@@ -39,9 +39,9 @@ def test_predictions_equal_those_of_surprise(data: RatingSample) -> None:
 
 
 @FAST
-@given(data=rating_samples(stars=("half",)))
-def test_half_stars_count_in_full(data: RatingSample) -> None:
-    """The twin truncates ratings to integers, so it gets them doubled."""
+@given(data=rating_samples(scale_names=("half",)))
+def test_half_stars_are_not_truncated(data: RatingSample) -> None:
+    """The twin, which truncates ratings to integers, is given doubled ratings."""
     doubled = surprise.Dataset.load_from_df(
         data.frame.assign(rating=data.frame["rating"] * 2), surprise.Reader(rating_scale=(1, 10))
     )
@@ -49,14 +49,14 @@ def test_half_stars_count_in_full(data: RatingSample) -> None:
     model = SlopeOne().fit(data.trainset)
     np.testing.assert_allclose(model.dev, twin.dev / 2, atol=1e-12)
     for user, item, _ in data.testset:
-        actual, expected = (one.predict(user, item, clip=False) for one in (model, twin))
+        actual, expected = (algorithm.predict(user, item, clip=False) for algorithm in (model, twin))
         assert actual.est == pytest.approx(expected.est / 2, abs=1e-9)
         assert actual.details == expected.details
 
 
 @FAST
 @given(data=rating_samples(allow_repeats=False), seed=st.integers(0, 99))
-def test_dev_is_the_mean_difference_of_any_ratings(data: RatingSample, seed: int) -> None:
+def test_dev_is_the_mean_difference_for_ratings_of_any_value(data: RatingSample, seed: int) -> None:
     values = np.random.default_rng(seed).normal(3, 2, len(data.frame))
     matrix = InteractionMatrix.from_frame(data.frame.assign(rating=values))
     users = np.repeat(np.arange(matrix.n_users), matrix.by_user.counts)
@@ -102,12 +102,12 @@ def test_repeated_rating_counts_twice() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_score_all_equals_score_of_each_pair(dtype: str) -> None:
+def test_scores_of_all_items_equal_scores_of_pairs(dtype: str) -> None:
     data = sample_ratings(2, n_users=40, n_items=150, n_ratings=600)  # more than one block of items
     assert_scores_match_pairs(SlopeOne(dtype=dtype).fit(data.matrix), [3, 0, 3, 39], data.matrix.n_items)
 
 
-def test_single_precision_is_close(small_sample: RatingSample) -> None:
+def test_single_precision_is_close_to_double(small_sample: RatingSample) -> None:
     double, single = SlopeOne().fit(small_sample.matrix), SlopeOne(dtype="float32").fit(small_sample.matrix)
     assert single.dev.dtype == single.dev_triangle.dtype == np.float32
     np.testing.assert_allclose(single.dev, double.dev, atol=1e-6)
@@ -115,14 +115,14 @@ def test_single_precision_is_close(small_sample: RatingSample) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_thread_count_does_not_change_a_byte(dtype: str) -> None:
-    large = sample_ratings(3, n_users=300, n_items=500, n_ratings=20_000, stars="half")
+def test_model_is_byte_identical_for_any_thread_count(dtype: str) -> None:
+    large = sample_ratings(3, n_users=300, n_items=500, n_ratings=20_000, scale_name="half")
     users = np.arange(300, dtype=np.int32)
     results = []
     for n_threads in (1, 4):
         with limit_threads(n_threads):
             model = SlopeOne(dtype=dtype).fit(large.matrix)
-            arrays = (model.dev, model.freq, model.score_pairs(users, users), model.score_all(users))
+            arrays = (model.dev, model.freq, model.score_pairs(users, users), model.score_all_items(users))
             results.append([array.tobytes() for array in arrays])
     assert results[0] == results[1]
 
@@ -133,7 +133,7 @@ def test_model_stores_one_triangle_of_each_matrix(small_sample: RatingSample) ->
     assert model.dev_triangle.nbytes + model.freq_triangle.nbytes == n_pairs * (8 + 4)
 
 
-def test_more_items_than_memory_holds_are_refused(small_sample: RatingSample) -> None:
+def test_matrix_larger_than_memory_is_rejected_with_its_size(small_sample: RatingSample) -> None:
     ids: Any = range(100_000_000)  # only its length is used
     with pytest.raises(DataError, match=r"SlopeOne: deviations of 100,000,000 items need 40,000,000\.4 GB"):
         SlopeOne()._fit(replace(small_sample.matrix, item_ids=ids))
@@ -144,7 +144,7 @@ def test_surprise_tools_give_the_same_results(small_sample: RatingSample, tmp_pa
     assert_dump_predicts_same(SlopeOne().fit(small_sample.matrix), small_sample, tmp_path)
 
 
-def test_invalid_dtype_is_refused(small_sample: RatingSample) -> None:
+def test_invalid_dtype_is_rejected(small_sample: RatingSample) -> None:
     with pytest.raises(
         ParameterError, match=r"SlopeOne: dtype must be one of float64, float32 \(got 'half'\)"
     ):

@@ -16,7 +16,7 @@ from marquee.algorithms.svd import PMF, SVD, SVDpp
 from marquee.errors import DataError, DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import RatingSample, assert_same_predictions, rating_samples
-from tests.support.twins import (
+from tests.support.twin_assertions import (
     assert_same_cross_validation,
     assert_same_grid_search,
     assert_scores_match_pairs,
@@ -78,7 +78,9 @@ def test_defaults_equal_those_of_the_twin(
 
 
 @pytest.mark.parametrize("algorithm_class", [SVD, PMF, SVDpp])
-def test_single_precision_is_close(algorithm_class: type[EpochAlgorithm], small_sample: RatingSample) -> None:
+def test_single_precision_is_close_to_double(
+    algorithm_class: type[EpochAlgorithm], small_sample: RatingSample
+) -> None:
     double = algorithm_class(random_state=1).fit(small_sample.matrix)
     single = algorithm_class(random_state=1, dtype="float32").fit(small_sample.matrix)
     assert single.pu.dtype == single.qi.dtype == single.bu.dtype == np.float32
@@ -87,7 +89,7 @@ def test_single_precision_is_close(algorithm_class: type[EpochAlgorithm], small_
 
 
 def test_one_svd_step_matches_hand_computation() -> None:
-    """One rating of 4 and a mean of 4: the error is -p q, and p and q change by rate * error * the other."""
+    """With one rating, its error is -p q; p changes by rate * (error * q - reg * p), and q likewise."""
     frame = pd.DataFrame({"user": ["a"], "item": ["x"], "rating": [4.0]})
     model = SVD(n_factors=1, n_epochs=1, init_mean=2, init_std_dev=0, lr_all=0.1, reg_all=0.5)
     model.fit(InteractionMatrix.from_frame(frame))
@@ -97,7 +99,7 @@ def test_one_svd_step_matches_hand_computation() -> None:
 
 
 def test_one_svdpp_step_matches_hand_computation() -> None:
-    """As for SVD; p and y are 2 each, so q . (p + y) is 8, and y changes like p."""
+    """As for SVD, but the error is -q (p + y); p and y are 2 each, and y changes like p."""
     frame = pd.DataFrame({"user": ["a"], "item": ["x"], "rating": [4.0]})
     model = SVDpp(n_factors=1, n_epochs=1, init_mean=2, init_std_dev=0, lr_all=0.1, reg_all=0.5)
     model.fit(InteractionMatrix.from_frame(frame))
@@ -112,20 +114,22 @@ def test_model_after_each_epoch_equals_shorter_fit(
     algorithm_class: type[EpochAlgorithm], small_sample: RatingSample
 ) -> None:
     model = algorithm_class(n_epochs=5, random_state=3)
-    for epoch in model.epochs(small_sample.matrix):
+    for epoch in model.fit_by_epoch(small_sample.matrix):
         shorter = algorithm_class(n_epochs=epoch.number, random_state=3).fit(small_sample.matrix)
         np.testing.assert_array_equal(model.pu, shorter.pu)
         assert model.test(small_sample.testset) == shorter.test(small_sample.testset)
 
 
-def test_train_rmse_falls(small_sample: RatingSample) -> None:
-    errors = [epoch.train_rmse for epoch in SVD(random_state=1, n_epochs=10).epochs(small_sample.matrix)]
+def test_train_rmse_falls_with_each_epoch(small_sample: RatingSample) -> None:
+    errors = [
+        epoch.train_rmse for epoch in SVD(random_state=1, n_epochs=10).fit_by_epoch(small_sample.matrix)
+    ]
     assert errors == sorted(filter(None, errors), reverse=True)
 
 
-def test_stopping_early_leaves_a_usable_model(small_sample: RatingSample) -> None:
+def test_training_stopped_early_leaves_the_model_of_its_last_epoch(small_sample: RatingSample) -> None:
     model = SVD(random_state=1)
-    for epoch in model.epochs(small_sample.matrix):
+    for epoch in model.fit_by_epoch(small_sample.matrix):
         if epoch.number == 2:
             break
     shorter = SVD(random_state=1, n_epochs=2).fit(small_sample.matrix)
@@ -133,7 +137,7 @@ def test_stopping_early_leaves_a_usable_model(small_sample: RatingSample) -> Non
 
 
 @pytest.mark.parametrize("algorithm_class", [SVD, SVDpp])
-def test_score_all_equals_score_of_each_pair(
+def test_scores_of_all_items_equal_scores_of_pairs(
     algorithm_class: type[EpochAlgorithm], small_sample: RatingSample
 ) -> None:
     model = algorithm_class(random_state=1).fit(small_sample.matrix)
@@ -191,7 +195,7 @@ def test_divergence_error_names_the_parameters(small_sample: RatingSample) -> No
         {"n_epochs": -1}, {"n_epochs": True}, {"init_std_dev": -1}, {"dtype": "float16"}, {"lr_qi": "fast"},
     ],
 )  # fmt: skip
-def test_invalid_parameter_is_refused(arguments: dict[str, Any], small_sample: RatingSample) -> None:
+def test_invalid_parameter_is_rejected(arguments: dict[str, Any], small_sample: RatingSample) -> None:
     name = next(iter(arguments)).replace("_all", "")
     with pytest.raises(ParameterError, match=f"SVD: {name}.* must be"):
         SVD(**arguments).fit(small_sample.matrix)
@@ -203,7 +207,7 @@ def test_verbose_prints_each_epoch(small_sample: RatingSample, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_non_finite_ratings_are_refused(value: float) -> None:
+def test_non_finite_ratings_are_rejected(value: float) -> None:
     frame = pd.DataFrame({"user": ["a", "b"], "item": ["x", "x"], "rating": [4.0, value]})
     with pytest.raises(DataError, match="1 of 2 ratings are not finite, the first in row 1"):
         InteractionMatrix.from_frame(frame)
@@ -212,7 +216,7 @@ def test_non_finite_ratings_are_refused(value: float) -> None:
         SVD().fit(trainset)
 
 
-def test_empty_ratings_table_is_refused() -> None:
+def test_empty_ratings_table_is_rejected() -> None:
     frame = pd.DataFrame({"user": [], "item": [], "rating": []})
     with pytest.raises(DataError, match="the interactions table is empty"):
         InteractionMatrix.from_frame(frame)

@@ -16,7 +16,7 @@ def test_every_block_is_processed_once(n_threads: int) -> None:
     assert sorted(blocks) == [(0, 4), (4, 8), (8, 10)]
 
 
-def test_one_thread_is_the_calling_thread() -> None:
+def test_single_thread_is_the_calling_thread() -> None:
     threads = []
     with limit_threads(1):
         run_blocks(lambda *_: threads.append(threading.current_thread()), 3, 1)
@@ -45,7 +45,7 @@ def test_default_thread_count_is_positive(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("setting", ["0", "-1", "two", ""])
-def test_invalid_setting_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_setting_is_rejected(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(THREADS_VARIABLE, setting)
     with pytest.raises(ConfigError, match=rf"MARQUEE_THREADS must be a positive integer \(got '{setting}'\)"):
         thread_count()

@@ -7,7 +7,7 @@ import pytest
 import surprise
 from hypothesis import given, settings
 
-from marquee.algorithms.trainset import MatrixTrainset, as_matrix, as_trainset, build_testset
+from marquee.algorithms.trainset import MatrixTrainset, as_interaction_matrix, as_trainset, build_testset
 from marquee.errors import DataError
 from tests.support.rating_samples import RatingSample, rating_samples, sample_ratings
 
@@ -29,7 +29,7 @@ def test_matrix_trainset_equals_that_of_surprise(data: RatingSample) -> None:
 @settings(deadline=None, max_examples=50)
 @given(data=rating_samples())
 def test_surprise_trainset_converts_to_the_same_matrix(data: RatingSample) -> None:
-    converted, expected = as_matrix(data.trainset), data.matrix
+    converted, expected = as_interaction_matrix(data.trainset), data.matrix
     assert converted.user_ids == expected.user_ids
     assert converted.item_ids == expected.item_ids
     for actual_side, side in ((converted.by_user, expected.by_user), (converted.by_item, expected.by_item)):
@@ -40,10 +40,10 @@ def test_surprise_trainset_converts_to_the_same_matrix(data: RatingSample) -> No
 
 def test_surprise_trainset_is_converted_once() -> None:
     trainset = sample_ratings(1, n_users=5, n_items=5, n_ratings=10).trainset
-    assert as_matrix(trainset) is as_matrix(trainset)
+    assert as_interaction_matrix(trainset) is as_interaction_matrix(trainset)
 
 
-def test_matrix_trainset_knows_its_inner_ids_only() -> None:
+def test_matrix_trainset_knows_only_its_inner_ids() -> None:
     data = sample_ratings(1, n_users=5, n_items=5, n_ratings=10)
     trainset = as_trainset(data.matrix)
     assert trainset.knows_user(0)
@@ -54,12 +54,12 @@ def test_matrix_trainset_knows_its_inner_ids_only() -> None:
         trainset.to_inner_uid("nobody")
 
 
-def test_surprise_trainset_is_kept_as_it_is() -> None:
+def test_surprise_trainset_is_returned_unchanged() -> None:
     trainset = sample_ratings(1, n_users=5, n_items=5, n_ratings=10).trainset
     assert as_trainset(trainset) is trainset
 
 
-def test_pickle_contains_arrays_but_not_lists() -> None:
+def test_pickle_contains_arrays_but_not_rating_lists() -> None:
     trainset = MatrixTrainset(sample_ratings(1, n_users=30, n_items=30, n_ratings=400).matrix)
     size = len(pickle.dumps(trainset))
     assert len(trainset.ur) == trainset.n_users
@@ -67,16 +67,16 @@ def test_pickle_contains_arrays_but_not_lists() -> None:
     assert list(pickle.loads(pickle.dumps(trainset)).all_ratings()) == list(trainset.all_ratings())
 
 
-def test_empty_trainset_is_refused() -> None:
+def test_empty_trainset_is_rejected() -> None:
     empty = surprise.Trainset({}, {}, 0, 0, 0, (1, 5), {}, {})
     with pytest.raises(DataError, match="empty"):
-        as_matrix(empty)
+        as_interaction_matrix(empty)
 
 
-def test_text_ratings_are_refused() -> None:
+def test_text_ratings_are_rejected() -> None:
     text = surprise.Trainset({0: [(0, "five")]}, {0: [(0, "five")]}, 1, 1, 1, (1, 5), {"a": 0}, {"x": 0})
     with pytest.raises(DataError, match="not a number"):
-        as_matrix(text)
+        as_interaction_matrix(text)
 
 
 def test_testset_has_rows_of_raw_ids() -> None:

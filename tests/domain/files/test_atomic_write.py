@@ -1,4 +1,4 @@
-"""Atomic writes keep either the old or the new content, even if a process is killed or the disk is full."""
+"""Atomic writes leave either the old or the new content, even if a process is killed or the disk is full."""
 
 import errno
 import json
@@ -97,7 +97,7 @@ def test_failed_write_keeps_old_file_and_removes_draft(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raise_disk_full(_: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "file"
     path.write_text("old")
@@ -111,7 +111,7 @@ def test_failed_write_keeps_old_file_and_removes_draft(
 @pytest.mark.parametrize(
     ("mode", "expected"), [(None, 0o640), (0o600, 0o600), (0o644, 0o644), (0o666, 0o666)]
 )
-def test_mode_overrides_umask(tmp_path: Path, mode: int | None, expected: int) -> None:
+def test_file_mode_overrides_umask(tmp_path: Path, mode: int | None, expected: int) -> None:
     before = os.umask(0o027)
     try:
         write_atomically(tmp_path / "file", "secret", mode=mode)
@@ -120,7 +120,7 @@ def test_mode_overrides_umask(tmp_path: Path, mode: int | None, expected: int) -
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == expected
 
 
-def test_mode_applies_before_content_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_mode_is_set_before_content_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     initial_modes: list[int] = []
     fchmod = os.fchmod
 
@@ -133,7 +133,7 @@ def test_mode_applies_before_content_is_written(tmp_path: Path, monkeypatch: pyt
     assert initial_modes == [0o600]
 
 
-def test_equal_trees_give_equal_bytes(tmp_path: Path) -> None:
+def test_equal_json_trees_give_equal_bytes(tmp_path: Path) -> None:
     path = tmp_path / "new" / "tree.json"
     write_json(path, {"b": [1], "a": "é"})
     first = path.read_bytes()
@@ -154,7 +154,9 @@ def test_move_into_place_replaces_the_file(tmp_path: Path) -> None:
     assert file_names(tmp_path) == ["file"]
 
 
-def test_sync_folder_ignores_only_unsupported_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_folder_ignores_only_the_error_for_unsupported_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def raise_error(number: int) -> None:
         raise OSError(number, os.strerror(number))
 

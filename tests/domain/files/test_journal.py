@@ -1,5 +1,6 @@
-"""Journals keep complete lines only, with several writers and killed ones."""
+"""Journals contain only complete lines, even with several writers and killed ones."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -22,12 +23,13 @@ for number in range(100):
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
+    """Path of an empty journal."""
     path = tmp_path / "journal"
     path.touch()
     return path
 
 
-def complete_lines(path: Path) -> list[bytes]:
+def read_all_lines(path: Path) -> list[bytes]:
     with path.open("rb") as file:
         return [line for line, _ in read_complete_lines(file, 0)]
 
@@ -37,7 +39,7 @@ def test_lines_are_read_in_order_of_appending(journal: Path) -> None:
     append_lines(journal, [])
     append_lines(journal, [b"three"])
     assert journal.read_bytes() == b"one\ntwo\nthree\n"
-    assert complete_lines(journal) == [b"one\n", b"two\n", b"three\n"]
+    assert read_all_lines(journal) == [b"one\n", b"two\n", b"three\n"]
 
 
 @pytest.mark.parametrize(
@@ -51,14 +53,16 @@ def test_lines_are_read_in_order_of_appending(journal: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("before", [b"", b"one\n", b"one\n" * SEARCH_BLOCK_BYTES])
-def test_torn_line_is_ignored_and_then_removed(journal: Path, before: bytes, torn: bytes) -> None:
+def test_torn_line_is_ignored_and_removed_by_the_next_append(
+    journal: Path, before: bytes, torn: bytes
+) -> None:
     journal.write_bytes(before + torn)
-    assert b"".join(complete_lines(journal)) == before
+    assert b"".join(read_all_lines(journal)) == before
     append_lines(journal, [b"next"])
     assert journal.read_bytes() == before + b"next\n"
 
 
-def test_reader_continues_after_last_complete_line(journal: Path) -> None:
+def test_reader_can_continue_after_the_last_complete_line(journal: Path) -> None:
     append_lines(journal, [b"one"])
     with journal.open("rb") as file:
         ((_, end),) = read_complete_lines(file, 0)
@@ -76,7 +80,7 @@ def test_lines_of_concurrent_processes_are_not_mixed(journal: Path) -> None:
         for number in range(3)
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    lines = [line.decode().split() for line in complete_lines(journal)]
+    lines = [line.decode().split() for line in read_all_lines(journal)]
     assert len(lines) == 600
     for writer_name in "012":
         own = [(number, half) for name, number, half in lines if name == writer_name]
@@ -98,14 +102,14 @@ def test_writer_waits_until_another_completes_its_line(journal: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["write", "fdatasync"])
-def test_failed_append_adds_no_line(journal: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_failed_append_leaves_no_line(journal: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     append_lines(journal, [b"one"])
     write = os.write
 
     def raise_disk_full(descriptor: int, data: bytes = b"") -> None:
         if call == "write":
             write(descriptor, data[:3])
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, call, raise_disk_full)
     with pytest.raises(OSError, match="No space"):
@@ -130,7 +134,7 @@ def test_lines_are_on_disk_when_append_returns(journal: Path, monkeypatch: pytes
     assert synced_sizes == [len(b"one\ntwo\n")]
 
 
-def test_removed_journal_is_not_created_again(tmp_path: Path) -> None:
+def test_append_does_not_create_a_missing_journal(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         append_lines(tmp_path / "journal", [b"one"])
     assert not (tmp_path / "journal").exists()

@@ -44,7 +44,7 @@ def test_failed_attempt_leaves_no_descriptor_open(tmp_path: Path) -> None:
         assert count_open_descriptors() == before
 
 
-def test_waiting_thread_continues_when_lock_is_released(tmp_path: Path) -> None:
+def test_waiting_thread_gets_the_lock_when_it_is_released(tmp_path: Path) -> None:
     acquired = threading.Event()
 
     def wait_for_lock() -> None:

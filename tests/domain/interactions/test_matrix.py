@@ -33,6 +33,6 @@ def test_matrix_groups_by_user_in_source_order() -> None:
     assert (matrix.n_users, matrix.n_items) == (3, 2)
 
 
-def test_empty_table_is_rejected() -> None:
+def test_table_without_ratings_is_rejected() -> None:
     with pytest.raises(DataError, match="no ratings to train on"):
         EncodedInteractions.from_frame(RATINGS.iloc[:0])

@@ -14,7 +14,7 @@ from marquee.interactions.splitting import (
     shuffle_rows,
     split_at_random,
     split_by_time,
-    split_into_folds,
+    split_for_cross_validation,
 )
 
 
@@ -22,7 +22,7 @@ from marquee.interactions.splitting import (
 def test_folds_equal_those_of_surprise(n_rows: int, n_folds: int, seed: int) -> None:
     frame = pd.DataFrame({"u": range(n_rows), "i": [f"i{row}" for row in range(n_rows)], "r": 3.0})
     data = surprise.Dataset.load_from_df(frame, surprise.Reader())
-    splits = list(split_into_folds(shuffle_rows(n_rows, seed), n_folds))
+    splits = list(split_for_cross_validation(shuffle_rows(n_rows, seed), n_folds))
     for (trainset, testset), split in zip(KFold(n_folds, random_state=seed).split(data), splits, strict=True):
         assert [user for user, _, _ in testset] == split.test.tolist()
         assert [trainset.to_raw_uid(user) for user in trainset.all_users()] == split.train.tolist()
@@ -30,7 +30,7 @@ def test_folds_equal_those_of_surprise(n_rows: int, n_folds: int, seed: int) -> 
 
 @given(st.integers(2, 200), st.integers(2, 10), st.integers(0, 2**31 - 1))
 def test_every_row_is_in_exactly_one_test_part(n_rows: int, n_folds: int, seed: int) -> None:
-    splits = list(split_into_folds(shuffle_rows(n_rows, seed), min(n_folds, n_rows)))
+    splits = list(split_for_cross_validation(shuffle_rows(n_rows, seed), min(n_folds, n_rows)))
     assert sorted(np.concatenate([split.test for split in splits])) == list(range(n_rows))
     for split in splits:
         assert sorted(np.concatenate([split.train, split.test])) == list(range(n_rows))

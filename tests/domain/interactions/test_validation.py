@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from marquee.errors import DataError
 from marquee.interactions.deduplication import DuplicatePolicy
-from marquee.interactions.raw_schema import RAW_COLUMNS, valid_id_mask
+from marquee.interactions.raw_columns import RAW_COLUMNS, valid_id_mask
 from marquee.interactions.validation import (
     QUARANTINE_COLUMNS,
     ValidationResult,
@@ -23,7 +23,7 @@ Row = tuple[Any, ...]  # (user, item, rating[, timestamp])
 
 
 def raw_table(*rows: Row, **texts: dict[int, str]) -> pd.DataFrame:
-    """Return a raw table whose rows start at line 2; `texts` fills a text column, by line."""
+    """Return a raw table whose rows start at line 2; `texts` contains values of text columns, by line."""
     columns = [list(column) for column in zip(*(((*row, None)[:4]) for row in rows), strict=True)]
     frame = pd.DataFrame(dict(zip(("user", "item", "rating", "timestamp"), columns, strict=True)))
     frame = frame.astype({"rating": "float64", "timestamp": "float64"})
@@ -42,7 +42,7 @@ def validate(
     return validate_ratings(rows, ValidationRules(scale, duplicates, max_invalid_share, NOW))
 
 
-def failure_of(
+def validation_failure(
     rows: pd.DataFrame, duplicates: DuplicatePolicy = "last", max_invalid_share: float = 0.5
 ) -> str:
     failure = validate(rows, duplicates, max_invalid_share).failure
@@ -101,7 +101,7 @@ def test_invalid_row_is_quarantined_with_every_reason(row: Row, reason: str) -> 
     assert sum(result.problem_counts.values()) == reason.count(";") + 1
 
 
-def test_text_in_place_of_number_is_quoted() -> None:
+def test_text_in_place_of_a_number_is_quoted_in_the_reason() -> None:
     texts = {"rating_text": {3: "abc"}, "timestamp_text": {3: "soon"}, "raw": {3: "a,y,abc,soon"}}
     result = validate(raw_table(("a", "x", 3, 10), ("a", "y", None, None), **texts))
     assert reasons_by_line(result) == {3: "rating 'abc' is not a number; timestamp 'soon' is not a number"}
@@ -109,14 +109,14 @@ def test_text_in_place_of_number_is_quoted() -> None:
     assert result.problem_counts == {"rating is not a number": 1, "timestamp is not a number": 1}
 
 
-def test_unreadable_row_has_no_other_reason() -> None:
+def test_row_that_cannot_be_parsed_has_no_other_reason() -> None:
     unreadable = {"parse_error": {3: "expected 4 fields, got 2"}, "raw": {3: "a,x"}}
     result = validate(raw_table(("a", "x", 3, 10), (None, None, None, None), **unreadable))
     assert reasons_by_line(result) == {3: "expected 4 fields, got 2"}
     assert result.problem_counts == {"row cannot be read": 1}
 
 
-def test_limits_of_scale_and_time_are_valid() -> None:
+def test_bounds_of_rating_scale_and_time_are_valid() -> None:
     rows = raw_table(("a", "x", 0.5, 0), ("a", "y", 5, NOW))
     assert validate(rows, scale=(0.5, 5.0)).n_invalid == 0
 
@@ -124,14 +124,14 @@ def test_limits_of_scale_and_time_are_valid() -> None:
 def test_table_fails_only_above_max_invalid_share() -> None:
     rows = raw_table(("a", "x", 3), ("a", "y", 9), ("a", "z", 3), ("a", "w", 3))
     assert validate(rows, max_invalid_share=0.25).failure is None
-    assert failure_of(rows, max_invalid_share=0.24) == (
+    assert validation_failure(rows, max_invalid_share=0.24) == (
         "1 of 4 rows are invalid (25.0000%, allowed: 24.0000%): rating is outside the scale (1); "
         "first: line 3 (rating 9 is outside 1 to 5)"
     )
 
 
 def test_failure_counts_problems_and_quotes_three_rows() -> None:
-    failure = failure_of(raw_table(*[("", f"i{number}", 9) for number in range(4)], ("a", "x", 8)))
+    failure = validation_failure(raw_table(*[("", f"i{number}", 9) for number in range(4)], ("a", "x", 8)))
     assert (
         "rating is outside the scale (5), user is empty (4); first: line 2 (user is empty; rating 9"
         in failure
@@ -141,7 +141,7 @@ def test_failure_counts_problems_and_quotes_three_rows() -> None:
 
 
 def test_table_without_valid_row_fails() -> None:
-    assert "1 of 1 rows are invalid" in failure_of(raw_table(("a", "x", 9)), max_invalid_share=0.99)
+    assert "1 of 1 rows are invalid" in validation_failure(raw_table(("a", "x", 9)), max_invalid_share=0.99)
 
 
 def test_table_of_unreadable_rows_fails() -> None:
@@ -154,7 +154,7 @@ def test_table_of_unreadable_rows_fails() -> None:
 DUPLICATES = (("a", "x", 1, 30), ("b", "x", 2, 5), ("a", "x", 4, 10), ("a", "x", 3, 20))
 
 
-def test_policy_last_keeps_latest_row_in_its_place() -> None:
+def test_policy_last_keeps_row_with_latest_timestamp_in_its_place() -> None:
     result = validate(raw_table(*DUPLICATES, ("b", "x", 5, 5)))
     assert valid_rows(result) == [("a", "x", 1.0, 30), ("b", "x", 5.0, 5)]
     assert reasons_by_line(result) == {
@@ -171,14 +171,14 @@ def test_policy_last_without_timestamps_keeps_last_row_in_source() -> None:
     assert valid_rows(result) == [("b", "x", 2.0), ("a", "x", 3.0)]
 
 
-def test_policy_mean_keeps_first_row_with_latest_timestamp() -> None:
+def test_policy_mean_keeps_first_row_with_mean_rating_and_latest_timestamp() -> None:
     result = validate(raw_table(*DUPLICATES), "mean")
     assert valid_rows(result) == [("a", "x", pytest.approx(8 / 3), 30), ("b", "x", 2.0, 5)]
     assert reasons_by_line(result) == {4: "merged into line 2", 5: "merged into line 2"}
 
 
 def test_policy_refuse_fails_and_quotes_first_duplicates() -> None:
-    failure = failure_of(raw_table(*DUPLICATES), "refuse")
+    failure = validation_failure(raw_table(*DUPLICATES), "refuse")
     assert failure.startswith("2 rows are duplicates")
     assert "line 4 (same user and item as line 2)" in failure
     assert validate(raw_table(*DUPLICATES[:2]), "refuse").failure is None
@@ -200,9 +200,9 @@ def test_valid_ids_are_neither_empty_nor_have_control_characters() -> None:
 
 
 IDS = st.sampled_from(["a", "b", "", "c\x01"])
-STARS = st.sampled_from([1.0, 3.0, 5.0, 6.0, float("nan")])
+RATINGS = st.sampled_from([1.0, 3.0, 5.0, 6.0, float("nan")])
 TIMES = st.one_of(st.none(), st.sampled_from([0.0, 5.0, NOW + 9.0]))
-ROWS = st.lists(st.tuples(IDS, IDS, STARS, TIMES), min_size=1, max_size=12)
+ROWS = st.lists(st.tuples(IDS, IDS, RATINGS, TIMES), min_size=1, max_size=12)
 POLICIES: st.SearchStrategy[DuplicatePolicy] = st.sampled_from(("last", "mean"))
 
 

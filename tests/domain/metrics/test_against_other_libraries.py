@@ -13,10 +13,10 @@ from marquee.array_types import Float64Array, Int32Array
 from marquee.interactions.matrix import EncodedInteractions, InteractionMatrix
 from marquee.metrics.beyond_accuracy import coverage, diversity, novelty, popularity_lift
 from marquee.metrics.ranking import (
-    ListEvaluation,
+    ListHits,
     RelevantItems,
     average_precision,
-    evaluate_lists,
+    find_hits,
     mean_metrics,
     ndcg,
 )
@@ -40,8 +40,8 @@ RECTOOLS_AVERAGE_PRECISION = {
     3: [0, 0.3333333333333333, 0, 0.2, 0.25, 0],
     4: [0.25, 0.5, 0, 0.3, 0.25, 0],
 }
-# MeanInvUserFreq, AvgRecPopularity, CatalogCoverage(normalize=True) and IntraListDiversity with the cosine
-# distance of rating vectors (for lists of one item RecTools returns 0, Marquee NaN)
+# MeanInvUserFreq, AvgRecPopularity, CatalogCoverage(normalize=True), and IntraListDiversity with the cosine
+# distance of rating vectors (None: for lists of one item RecTools returns 0 and Marquee NaN)
 RECTOOLS_BEYOND_ACCURACY = {
     1: (1.723308333814104, 1.6666666666666667, 0.5, None),
     3: (1.6908104171073732, 1.722222222222222, 0.9, 0.868079178574853),
@@ -63,16 +63,16 @@ def training_matrix() -> InteractionMatrix:
 
 @pytest.mark.parametrize("n", RECTOOLS_RANKING)
 def test_ranking_metrics_equal_rectools(n: int) -> None:
-    metrics = mean_metrics(evaluate_lists(LISTS, relevant_items(RELEVANT)), n)
+    metrics = mean_metrics(find_hits(LISTS, relevant_items(RELEVANT)), n)
     names = ["ndcg", "recall", "precision", "hit_rate", "mrr"]
     assert [metrics[f"{name}@{n}"] for name in names] == pytest.approx(RECTOOLS_RANKING[n])
 
 
 @pytest.mark.parametrize("n", RECTOOLS_AVERAGE_PRECISION)
 def test_average_precision_equals_rectools_up_to_divisor(n: int) -> None:
-    evaluation = evaluate_lists(LISTS, relevant_items(RELEVANT))
-    divisor = np.minimum(evaluation.n_relevant, n)
-    rescaled = average_precision(evaluation, n) * divisor / evaluation.n_relevant
+    hits = find_hits(LISTS, relevant_items(RELEVANT))
+    divisor = np.minimum(hits.n_relevant, n)
+    rescaled = average_precision(hits, n) * divisor / hits.n_relevant
     assert rescaled.tolist() == pytest.approx(RECTOOLS_AVERAGE_PRECISION[n])
 
 
@@ -90,7 +90,7 @@ def test_beyond_accuracy_metrics_equal_rectools(n: int) -> None:
 
 
 class StoredLists:
-    """Recommender with the interface that `implicit.evaluation` expects."""
+    """Recommender of stored lists, with the interface that `implicit.evaluation` expects."""
 
     def __init__(self, lists: Int32Array) -> None:
         self.lists = lists
@@ -99,25 +99,25 @@ class StoredLists:
         return np.ascontiguousarray(self.lists[users, :N]), np.zeros((len(users), N), dtype=np.float64)
 
 
-def random_evaluation(seed: int) -> tuple[Int32Array, ListEvaluation, csr_matrix]:
-    """Return random lists, their evaluation, and the relevant items as a matrix; some users have none."""
+def random_lists_with_hits(seed: int) -> tuple[Int32Array, ListHits, csr_matrix]:
+    """Return random lists, their hits, and the relevant items as a matrix; some users have none."""
     rng = np.random.default_rng(seed)
     lists = rng.permuted(np.tile(np.arange(60, dtype=np.int32), (200, 1)), axis=1)[:, :20]
     is_relevant = rng.random((200, 60)) < rng.choice([0.0, 0.02, 0.1, 0.5], size=(200, 1))
     users, items = (side.astype(np.int32) for side in np.nonzero(is_relevant))
-    evaluation = evaluate_lists(lists, RelevantItems.from_pairs(users, items, 200))
-    return lists, evaluation, csr_matrix(is_relevant.astype(np.float64))
+    hits = find_hits(lists, RelevantItems.from_pairs(users, items, 200))
+    return lists, hits, csr_matrix(is_relevant.astype(np.float64))
 
 
 @pytest.mark.parametrize("n", [1, 5, 20])
 @pytest.mark.parametrize("seed", range(3))
 def test_ranking_metrics_equal_implicit(n: int, seed: int) -> None:
-    lists, evaluation, relevant = random_evaluation(seed)
+    lists, hits, relevant = random_lists_with_hits(seed)
     expected = ranking_metrics_at_k(
         StoredLists(lists), relevant, relevant, K=n, show_progress=False, num_threads=1
     )
-    assert average_precision(evaluation, n).mean() == pytest.approx(expected["map"])
-    assert ndcg(evaluation, n).mean() == pytest.approx(expected["ndcg"])
+    assert average_precision(hits, n).mean() == pytest.approx(expected["map"])
+    assert ndcg(hits, n).mean() == pytest.approx(expected["ndcg"])
     # implicit computes precision over all users together: hits / possible hits.
-    n_possible = np.minimum(evaluation.n_relevant, n).sum()
-    assert evaluation.hits[:, :n].sum() / n_possible == pytest.approx(expected["precision"])
+    n_possible = np.minimum(hits.n_relevant, n).sum()
+    assert hits.is_hit[:, :n].sum() / n_possible == pytest.approx(expected["precision"])

@@ -1,4 +1,4 @@
-"""Beyond-accuracy metrics: values computed by hand, and by plain loops."""
+"""Beyond-accuracy metrics: compared with values computed by hand and with plain loops."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -92,7 +92,7 @@ def test_disjoint_lists_have_personalization_one() -> None:
     assert personalization(make_lists([0, 1], [2, 3], [4, 5]), 2) == 1
 
 
-def test_padding_is_not_in_common() -> None:
+def test_padding_does_not_count_as_common_item() -> None:
     assert personalization(make_lists([0, PADDING, PADDING], [0, PADDING, PADDING]), 3) == 1 - 1 / 3
     assert personalization(EMPTY_LISTS, 3) == 1
 
@@ -204,7 +204,7 @@ def test_users_without_list_or_profile_are_left_out_of_popularity_lift() -> None
     assert isnan(popularity_lift(EMPTY_LISTS, POPULARITY, profiles[:2], 3))
 
 
-def test_profiles_of_other_users_are_rejected() -> None:
+def test_different_numbers_of_lists_and_profiles_are_rejected() -> None:
     with pytest.raises(DataError, match="4 lists and 3 profiles"):
         popularity_lift(LISTS, POPULARITY, np.ones(3), 3)
 

@@ -1,4 +1,4 @@
-"""Rank-biased overlap: values computed by hand, and properties."""
+"""Rank-biased overlap: values computed by hand, symmetry and range."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ LISTS = st.permutations("abcdefgh").flatmap(lambda order: st.integers(1, 8).map(
         ("", "abc", 0.0),
         # p = 1/2: (X_1/1 p + X_2/2 p^2) + X_2/2 p^2 = 0 + 1/4 + 1/4
         ("ab", "ba", 0.5),
-        # common 1, 1: 1/2 + 1/2 * 1/4 + 1/2 * 1/4
+        # X_1 = X_2 = 1: 1/2 + 1/2 * 1/4 + 1/2 * 1/4
         ("ab", "ax", 0.75),
         # s = 1, l = 2: 1/2 + 1/2 * 1/4 + 1 * (2 - 1) / (1 * 2) * 1/4 + (0 / 2 + 1) * 1/4
         ("a", "ab", 1.0),
@@ -35,7 +35,7 @@ def test_overlap_is_symmetric_and_between_zero_and_one(first: list[str], second:
     assert -1e-12 <= overlap <= 1 + 1e-12
 
 
-def test_top_positions_weigh_more() -> None:
+def test_agreement_at_the_top_weighs_more() -> None:
     assert rank_biased_overlap("abcd", "abxy") > rank_biased_overlap("abcd", "xycd")
 
 

@@ -12,10 +12,10 @@ from marquee.array_types import Float64Array
 from marquee.errors import DataError
 from marquee.metrics.ranking import (
     RANKING_METRICS,
-    ListEvaluation,
+    ListHits,
     RelevantItems,
     average_precision,
-    evaluate_lists,
+    find_hits,
     hit_rate,
     mean_metrics,
     ndcg,
@@ -39,92 +39,92 @@ def relevant_items(items: list[list[int]]) -> RelevantItems:
     return RelevantItems(indptr, np.array([item for row in items for item in row], dtype=np.int32))
 
 
-def evaluate(lists: list[list[int]] = LISTS, relevant: list[list[int]] = RELEVANT) -> ListEvaluation:
-    return evaluate_lists(np.array(lists, dtype=np.int32), relevant_items(relevant))
+def list_hits(lists: list[list[int]] = LISTS, relevant: list[list[int]] = RELEVANT) -> ListHits:
+    return find_hits(np.array(lists, dtype=np.int32), relevant_items(relevant))
 
 
 def test_users_without_relevant_items_are_not_evaluated() -> None:
-    assert evaluate().users.tolist() == [0, 2, 3]
-    assert evaluate().n_relevant.tolist() == [2, 4, 1]
+    assert list_hits().users.tolist() == [0, 2, 3]
+    assert list_hits().n_relevant.tolist() == [2, 4, 1]
 
 
 def test_ndcg_divides_by_gain_of_ideal_list() -> None:
     first = (1 / log2(3)) / (1 / log2(2) + 1 / log2(3))
     third = (1 / log2(2) + 1 / log2(4)) / (1 / log2(2) + 1 / log2(3) + 1 / log2(4))
-    assert ndcg(evaluate(), 3).tolist() == pytest.approx([first, third, 0])
-    assert ndcg(evaluate(), 1).tolist() == [0, 1, 0]
+    assert ndcg(list_hits(), 3).tolist() == pytest.approx([first, third, 0])
+    assert ndcg(list_hits(), 1).tolist() == [0, 1, 0]
 
 
 def test_average_precision_sums_precision_at_each_hit() -> None:
     third = (1 / 1 + 2 / 3) / min(3, 4)  # hits in positions 1 and 3
-    assert average_precision(evaluate(), 3).tolist() == pytest.approx([(1 / 2) / min(3, 2), third, 0])
-    assert average_precision(evaluate(), 2).tolist() == [(1 / 2) / min(2, 2), (1 / 1) / min(2, 4), 0]
-    assert average_precision(evaluate(), 1).tolist() == [0, (1 / 1) / min(1, 4), 0]
+    assert average_precision(list_hits(), 3).tolist() == pytest.approx([(1 / 2) / min(3, 2), third, 0])
+    assert average_precision(list_hits(), 2).tolist() == [(1 / 2) / min(2, 2), (1 / 1) / min(2, 4), 0]
+    assert average_precision(list_hits(), 1).tolist() == [0, (1 / 1) / min(1, 4), 0]
 
 
 def test_average_precision_of_list_with_only_hits_is_one() -> None:
-    assert average_precision(evaluate([[3, 1], [2, 0]], [[0, 1, 2, 3], [2]]), 2).tolist() == [1, 1]
+    assert average_precision(list_hits([[3, 1], [2, 0]], [[0, 1, 2, 3], [2]]), 2).tolist() == [1, 1]
 
 
 def test_recall_divides_by_number_of_relevant_items() -> None:
-    assert recall(evaluate(), 3).tolist() == [1 / 2, 2 / 4, 0]
+    assert recall(list_hits(), 3).tolist() == [1 / 2, 2 / 4, 0]
 
 
 def test_precision_divides_by_number_of_positions_including_padding() -> None:
-    assert precision(evaluate(), 3).tolist() == [1 / 3, 2 / 3, 0]
-    assert precision(evaluate(), 2).tolist() == [1 / 2, 1 / 2, 0]
+    assert precision(list_hits(), 3).tolist() == [1 / 3, 2 / 3, 0]
+    assert precision(list_hits(), 2).tolist() == [1 / 2, 1 / 2, 0]
 
 
 def test_hit_rate_is_one_with_any_hit() -> None:
-    assert hit_rate(evaluate(), 3).tolist() == [1, 1, 0]
-    assert hit_rate(evaluate(), 1).tolist() == [0, 1, 0]
+    assert hit_rate(list_hits(), 3).tolist() == [1, 1, 0]
+    assert hit_rate(list_hits(), 1).tolist() == [0, 1, 0]
 
 
 def test_reciprocal_rank_is_that_of_first_hit() -> None:
-    assert reciprocal_rank(evaluate(), 3).tolist() == [1 / 2, 1, 0]
+    assert reciprocal_rank(list_hits(), 3).tolist() == [1 / 2, 1, 0]
 
 
 def test_mean_metrics_average_over_evaluated_users() -> None:
-    metrics = mean_metrics(evaluate(), 3)
+    metrics = mean_metrics(list_hits(), 3)
     assert metrics["recall@3"] == pytest.approx((1 / 2 + 2 / 4 + 0) / 3)
     assert metrics["mrr@3"] == pytest.approx((1 / 2 + 1 + 0) / 3)
     assert set(metrics) == {f"{name}@3" for name in RANKING_METRICS}
 
 
 def test_ideal_list_has_ndcg_one_for_any_number_of_relevant_items() -> None:
-    assert ndcg(evaluate([[3, 1], [2, 0]], [[1, 3, 4], [2]]), 2).tolist() == pytest.approx([1, 1])
+    assert ndcg(list_hits([[3, 1], [2, 0]], [[1, 3, 4], [2]]), 2).tolist() == pytest.approx([1, 1])
 
 
 def test_unknown_relevant_item_is_missed_and_does_not_match_padding() -> None:
-    evaluation = evaluate([[2, PADDING, PADDING]], [[-1, 2]])
-    assert evaluation.hits.tolist() == [[True, False, False]]
-    assert recall(evaluation, 3).tolist() == [1 / 2]
+    hits = list_hits([[2, PADDING, PADDING]], [[-1, 2]])
+    assert hits.is_hit.tolist() == [[True, False, False]]
+    assert recall(hits, 3).tolist() == [1 / 2]
 
 
 @pytest.mark.parametrize("metric", RANKING_METRICS.values())
-def test_lists_shorter_than_n_are_rejected(metric: Callable[[ListEvaluation, int], Float64Array]) -> None:
+def test_lists_shorter_than_n_are_rejected(metric: Callable[[ListHits, int], Float64Array]) -> None:
     with pytest.raises(DataError, match=r"@4 needs lists of at least 4 items"):
-        metric(evaluate(), 4)
+        metric(list_hits(), 4)
 
 
 def test_empty_list_of_user_with_relevant_item_is_rejected() -> None:
     with pytest.raises(DataError, match="have empty lists, the first is user 1"):
-        evaluate([[1, 0], [PADDING, PADDING]], [[1], [0]])
+        list_hits([[1, 0], [PADDING, PADDING]], [[1], [0]])
 
 
-def test_lists_of_other_users_are_rejected() -> None:
+def test_missing_list_of_a_user_is_rejected() -> None:
     with pytest.raises(DataError, match=r"expected a list for each of 4 users \(got 3 lists\)"):
-        evaluate(LISTS[:3], RELEVANT)
+        list_hits(LISTS[:3], RELEVANT)
 
 
-def test_duplicate_item_is_rejected() -> None:
+def test_duplicate_item_in_a_list_is_rejected() -> None:
     with pytest.raises(DataError, match="list of user 0 contains an item twice"):
-        evaluate([[1, 2, 1]], [[1]])
+        list_hits([[1, 2, 1]], [[1]])
 
 
-def test_evaluation_without_relevant_items_is_rejected() -> None:
+def test_lists_without_relevant_items_are_rejected() -> None:
     with pytest.raises(DataError, match="no user has a relevant held-out item"):
-        evaluate(LISTS, [[], [], [], []])
+        list_hits(LISTS, [[], [], [], []])
 
 
 def test_pairs_are_grouped_by_user_without_repetitions_and_unknown_users() -> None:
@@ -145,19 +145,19 @@ def test_metrics_equal_plain_loops(data: st.DataObject) -> None:
     if not evaluated:
         return
     n_relevant = [len(items) for _, items in evaluated]
-    hits = [[rank for rank, item in enumerate(row, 1) if item in items] for row, items in evaluated]
-    evaluation = evaluate(lists, relevant)
+    hit_ranks = [[rank for rank, item in enumerate(row, 1) if item in items] for row, items in evaluated]
+    hits = list_hits(lists, relevant)
 
-    gains = [sum(1 / log2(rank + 1) for rank in ranks) for ranks in hits]
+    gains = [sum(1 / log2(rank + 1) for rank in ranks) for ranks in hit_ranks]
     ideal = [sum(1 / log2(rank + 1) for rank in range(1, 1 + min(n, count))) for count in n_relevant]
-    assert ndcg(evaluation, n).tolist() == pytest.approx([g / i for g, i in zip(gains, ideal, strict=True)])
-    precisions = [sum(count / rank for count, rank in enumerate(ranks, 1)) for ranks in hits]
-    assert average_precision(evaluation, n).tolist() == pytest.approx(
+    assert ndcg(hits, n).tolist() == pytest.approx([g / i for g, i in zip(gains, ideal, strict=True)])
+    precisions = [sum(count / rank for count, rank in enumerate(ranks, 1)) for ranks in hit_ranks]
+    assert average_precision(hits, n).tolist() == pytest.approx(
         [total / min(n, count) for total, count in zip(precisions, n_relevant, strict=True)]
     )
-    assert recall(evaluation, n).tolist() == [
-        len(ranks) / count for ranks, count in zip(hits, n_relevant, strict=True)
+    assert recall(hits, n).tolist() == [
+        len(ranks) / count for ranks, count in zip(hit_ranks, n_relevant, strict=True)
     ]
-    assert precision(evaluation, n).tolist() == [len(ranks) / n for ranks in hits]
-    assert hit_rate(evaluation, n).tolist() == [float(bool(ranks)) for ranks in hits]
-    assert reciprocal_rank(evaluation, n).tolist() == [1 / ranks[0] if ranks else 0 for ranks in hits]
+    assert precision(hits, n).tolist() == [len(ranks) / n for ranks in hit_ranks]
+    assert hit_rate(hits, n).tolist() == [float(bool(ranks)) for ranks in hit_ranks]
+    assert reciprocal_rank(hits, n).tolist() == [1 / ranks[0] if ranks else 0 for ranks in hit_ranks]

@@ -1,4 +1,4 @@
-"""Segments: cold, warm and hot users, head and tail items."""
+"""Segments: cold, warm and hot users; head and tail items."""
 
 import numpy as np
 import pytest
@@ -17,16 +17,16 @@ def test_users_are_thirds_by_activity() -> None:
     segments = Segments.by_activity(np.array([50, 3, 7, 1, 20, 9]))
     assert members(segments) == {"cold": [1, 3], "warm": [2, 5], "hot": [0, 4]}
     assert segments.sizes == {"cold": 2, "warm": 2, "hot": 2}
-    assert segments.ranges == {"cold": (1, 3), "warm": (7, 9), "hot": (20, 50)}
+    assert segments.count_ranges == {"cold": (1, 3), "warm": (7, 9), "hot": (20, 50)}
 
 
-def test_lower_id_is_colder_among_equally_active_users() -> None:
+def test_lower_id_counts_as_colder_among_equally_active_users() -> None:
     segments = Segments.by_activity(np.array([5, 5, 5, 5, 5, 1]))
     assert members(segments) == {"cold": [0, 5], "warm": [1, 2], "hot": [3, 4]}
-    assert segments.ranges == {"cold": (1, 5), "warm": (5, 5), "hot": (5, 5)}
+    assert segments.count_ranges == {"cold": (1, 5), "warm": (5, 5), "hot": (5, 5)}
 
 
-def test_remainder_goes_to_cold_then_warm() -> None:
+def test_remainder_of_thirds_goes_to_cold_then_warm() -> None:
     assert Segments.by_activity(np.arange(7)).sizes == {"cold": 3, "warm": 2, "hot": 2}
     assert Segments.by_activity(np.arange(8)).sizes == {"cold": 3, "warm": 3, "hot": 2}
 
@@ -34,27 +34,27 @@ def test_remainder_goes_to_cold_then_warm() -> None:
 def test_empty_segment_has_no_range() -> None:
     segments = Segments.by_activity(np.array([4]))
     assert segments.sizes == {"cold": 1, "warm": 0, "hot": 0}
-    assert segments.ranges == {"cold": (4, 4), "warm": None, "hot": None}
+    assert segments.count_ranges == {"cold": (4, 4), "warm": None, "hot": None}
     assert Segments.by_activity(np.array([], dtype=np.int64)).sizes == {"cold": 0, "warm": 0, "hot": 0}
 
 
 def test_head_is_smallest_set_of_items_with_half_of_the_ratings() -> None:
-    segments = Segments.of_items(np.array([1, 6, 2, 5, 3, 3]))  # 6 + 5 of 20; 6 alone is less than half
+    segments = Segments.by_popularity(np.array([1, 6, 2, 5, 3, 3]))  # 6 + 5 of 20; 6 alone is less than half
     assert members(segments) == {"head": [1, 3], "tail": [0, 2, 4, 5]}
-    assert segments.ranges == {"head": (5, 6), "tail": (1, 3)}
+    assert segments.count_ranges == {"head": (5, 6), "tail": (1, 3)}
 
 
 def test_exactly_half_of_the_ratings_is_enough_for_the_head() -> None:
-    assert members(Segments.of_items(np.array([2, 5, 3]))) == {"head": [1], "tail": [0, 2]}
+    assert members(Segments.by_popularity(np.array([2, 5, 3]))) == {"head": [1], "tail": [0, 2]}
 
 
 def test_lower_id_is_in_the_head_among_equally_popular_items() -> None:
-    assert members(Segments.of_items(np.array([2, 3, 3, 3, 1]))) == {"head": [1, 2], "tail": [0, 3, 4]}
+    assert members(Segments.by_popularity(np.array([2, 3, 3, 3, 1]))) == {"head": [1, 2], "tail": [0, 3, 4]}
 
 
-def test_items_without_ratings_have_no_head_and_tail() -> None:
+def test_items_without_any_ratings_cannot_be_segmented() -> None:
     with pytest.raises(DataError, match="there are no training ratings"):
-        Segments.of_items(np.zeros(3, dtype=np.int64))
+        Segments.by_popularity(np.zeros(3, dtype=np.int64))
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
@@ -66,7 +66,7 @@ def test_segments_are_an_ordered_partition(counts: list[int]) -> None:
     assert users.assignment[sorted_users].tolist() == sorted(users.assignment.tolist())
     if not any(counts):
         return
-    items = Segments.of_items(np.array(counts))
+    items = Segments.by_popularity(np.array(counts))
     head = [counts[item] for item in np.flatnonzero(items.masks["head"])]
     assert sum(head) * 2 >= sum(counts) > (sum(head) - min(head)) * 2
     assert min(head) >= max((counts[item] for item in np.flatnonzero(items.masks["tail"])), default=0)

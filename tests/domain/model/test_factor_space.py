@@ -1,15 +1,15 @@
-"""Fold-in returns the posterior mean, and predicts better than item biases do."""
+"""Fold-in returns the posterior mean of a user's factors, and predicts better than item biases do."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marquee.algorithms.export import build_factor_space
 from marquee.algorithms.registry import find_algorithm
+from marquee.algorithms.serving_arrays import build_factor_space
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.factor_space import FactorSpace
-from marquee.synthetic import SyntheticSpec, generate
+from marquee.synthetic import SyntheticSpec, generate_dataset
 
 
 def random_space(rng: np.random.Generator) -> FactorSpace:
@@ -66,7 +66,7 @@ def test_unbiased_model_folds_in_without_bias() -> None:
 
 def test_fold_in_of_ten_ratings_predicts_the_rest_better_than_biases() -> None:
     """Half of the users train the model; the other half are folded in."""
-    ratings = generate(SyntheticSpec(n_ratings=30_000), seed=5).ratings
+    ratings = generate_dataset(SyntheticSpec(n_ratings=30_000), seed=5).ratings
     is_trained = ratings["user"].astype(str).map(lambda user: sum(user.encode()) % 2 == 0)
     matrix = InteractionMatrix.from_frame(ratings[is_trained], (1.0, 5.0))
     space = build_factor_space(find_algorithm("svd").create({"n_factors": 20}, 1).fit(matrix), noise=0.8)

@@ -1,4 +1,4 @@
-"""FittedModel: written models load unchanged; incomplete or damaged folders are rejected by file name."""
+"""FittedModel: written models load unchanged; errors about incomplete or damaged folders name the file."""
 
 import json
 import pickle
@@ -46,13 +46,13 @@ FILES = (
 )  # fmt: skip
 
 
-def array_named(name: str) -> AnyArray:
-    """Return an array of `ARRAYS` or of its factors."""
+def get_array(name: str) -> AnyArray:
+    """Return an array of `ARRAYS` or of its factor space."""
     array: AnyArray = getattr(ARRAYS.factors if name in FACTOR_ARRAYS else ARRAYS, name)
     return array
 
 
-def arrays_with(name: str, array: AnyArray) -> ModelArrays:
+def replace_array(name: str, array: AnyArray) -> ModelArrays:
     """Return `ARRAYS` with one array replaced."""
     replacement: dict[str, Any] = {name: array}
     if name not in FACTOR_ARRAYS:
@@ -63,24 +63,25 @@ def arrays_with(name: str, array: AnyArray) -> ModelArrays:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """Folder of a written model."""
     write_model(tmp_path / "model", ARRAYS, MANIFEST_FIELDS)
     return tmp_path / "model"
 
 
 def forge_manifest(folder: Path, **changes: object) -> None:
-    """Change fields of the manifest and make its digests match the files."""
+    """Change fields of the manifest, and replace its digests by those of the present files."""
     path = folder / MANIFEST_NAME
     tree = json.loads(path.read_text())
     tree["files"] = {file.name: sha256_of(file) for file in folder.glob("*.npy")}
     path.write_text(json.dumps({**tree, **changes}))
 
 
-def load_error(folder: Path) -> str:
-    """Return the message with which loading fails."""
-    with pytest.raises(ModelError) as info:
+def loading_error(folder: Path) -> str:
+    """Return the one-line message with which loading fails."""
+    with pytest.raises(ModelError) as caught:
         load_model(folder)
-    assert "\n" not in str(info.value)
-    return str(info.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def test_loaded_model_equals_written_model(folder: Path) -> None:
@@ -189,28 +190,28 @@ def test_failed_write_keeps_the_old_model(folder: Path, monkeypatch: pytest.Monk
 
 def test_folder_without_manifest_is_rejected(folder: Path) -> None:
     (folder / MANIFEST_NAME).unlink()
-    assert MANIFEST_NAME in load_error(folder)
+    assert MANIFEST_NAME in loading_error(folder)
 
 
 def test_missing_folder_is_rejected(tmp_path: Path) -> None:
-    assert "missing-folder" in load_error(tmp_path / "missing-folder")
+    assert "missing-folder" in loading_error(tmp_path / "missing-folder")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\0", '{"schema_version": 99}'])
 def test_invalid_manifest_is_rejected(folder: Path, content: str) -> None:
     (folder / MANIFEST_NAME).write_text(content)
-    assert MANIFEST_NAME in load_error(folder)
+    assert MANIFEST_NAME in loading_error(folder)
 
 
 def test_other_schema_version_is_rejected(folder: Path) -> None:
     forge_manifest(folder, schema_version=99)
-    assert "schema version 99, expected 3" in load_error(folder)
+    assert "schema version 99, expected 3" in loading_error(folder)
 
 
 @pytest.mark.parametrize("changes", [{"scale": 5}, {"scale": [1]}, {"files": 1}, {"counts": []}, {"new": 1}])
 def test_manifest_with_invalid_field_is_rejected(folder: Path, changes: dict[str, object]) -> None:
     forge_manifest(folder, **changes)
-    assert MANIFEST_NAME in load_error(folder)
+    assert MANIFEST_NAME in loading_error(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -219,24 +220,24 @@ def test_changed_file_is_rejected(folder: Path, name: str) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    assert f"{name}.npy" in load_error(folder)
+    assert f"{name}.npy" in loading_error(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_missing_file_is_rejected(folder: Path, name: str) -> None:
     (folder / f"{name}.npy").unlink()
-    assert f"{name}.npy is missing" in load_error(folder)
+    assert f"{name}.npy is missing" in loading_error(folder)
 
 
 def test_truncated_file_is_rejected(folder: Path) -> None:
     path = folder / "top_scores.npy"
     path.write_bytes(path.read_bytes()[:-3])
-    assert "top_scores.npy" in load_error(folder)
+    assert "top_scores.npy" in loading_error(folder)
 
 
 def test_file_that_is_not_in_the_manifest_is_rejected(folder: Path) -> None:
     np.save(folder / "extra.npy", np.zeros(1))
-    assert "extra.npy" in load_error(folder)
+    assert "extra.npy" in loading_error(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -244,7 +245,7 @@ def test_truncated_file_is_rejected_despite_forged_manifest(folder: Path, name: 
     path = folder / f"{name}.npy"
     path.write_bytes(path.read_bytes()[:60])
     forge_manifest(folder)
-    assert f"{name}.npy" in load_error(folder)
+    assert f"{name}.npy" in loading_error(folder)
 
 
 @pytest.mark.parametrize(
@@ -266,13 +267,13 @@ def test_truncated_file_is_rejected_despite_forged_manifest(folder: Path, name: 
 def test_inconsistent_shape_is_rejected_on_write_and_load(
     folder: Path, tmp_path: Path, name: str, shape: tuple[int, ...]
 ) -> None:
-    array = np.zeros(shape, dtype=array_named(name).dtype)
+    array = np.zeros(shape, dtype=get_array(name).dtype)
     with pytest.raises(ModelError, match="does not fit"):
-        write_model(tmp_path / "other", arrays_with(name, array), MANIFEST_FIELDS)
+        write_model(tmp_path / "other", replace_array(name, array), MANIFEST_FIELDS)
     assert not (tmp_path / "other").exists()
     np.save(folder / f"{name}.npy", array)
     forge_manifest(folder)
-    assert "does not fit" in load_error(folder)
+    assert "does not fit" in loading_error(folder)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +297,7 @@ def test_value_out_of_range_is_rejected(folder: Path, name: str, value: float) -
     array.flat[-1] = value
     np.save(path, array)
     forge_manifest(folder)
-    assert path.name in load_error(folder)
+    assert path.name in loading_error(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -304,11 +305,11 @@ def test_wrong_dtype_is_rejected(folder: Path, name: str) -> None:
     path = folder / f"{name}.npy"
     np.save(path, np.load(path).astype(np.complex128))
     forge_manifest(folder)
-    assert path.name in load_error(folder)
+    assert path.name in loading_error(folder)
 
 
 class MaliciousPickle:
-    """Creates a file when it is unpickled."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -328,7 +329,7 @@ def test_loading_never_unpickles(folder: Path, name: str, kind: str, has_forged_
         np.save(path, np.array([MaliciousPickle(target)], dtype=object), allow_pickle=True)
     if has_forged_digest:
         forge_manifest(folder)
-    assert path.name in load_error(folder)
+    assert path.name in loading_error(folder)
     assert not target.exists()
 
 

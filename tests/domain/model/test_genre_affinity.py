@@ -25,12 +25,12 @@ def test_genres_are_sorted_and_item_with_two_genres_counts_for_both(affinity: Ge
 
 
 def test_favorite_genre_has_highest_lift(affinity: GenreAffinity) -> None:
-    # Two comedies, one horror film: (2 + 6) / (3 + 10) / 0.6 = 1.03 < (1 + 2) / 13 / 0.2 = 1.15.
+    # Two comedies and one horror film; lifts: (2 + 6) / (3 + 10) / 0.6 = 1.03 < (1 + 2) / 13 / 0.2 = 1.15.
     assert affinity.favorite_genre([0, 1, 3]) == affinity.genres.index("Horror")
     assert affinity.favorite_genre([2]) == affinity.genres.index("Drama")
 
 
-def test_user_without_ratings_of_a_genre_has_no_favorite_genre(affinity: GenreAffinity) -> None:
+def test_user_without_ratings_of_items_with_genres_has_no_favorite_genre(affinity: GenreAffinity) -> None:
     assert affinity.favorite_genre([]) is None
     assert affinity.favorite_genre([4]) is None
 
@@ -40,7 +40,7 @@ def test_catalog_without_genres_has_no_affinity() -> None:
     indptr, items = np.array([0, 1]), np.array([0], dtype=np.int32)
     assert affinity.favorite_genre([0]) is None
     assert affinity.favorite_genres(indptr, items).tolist() == [NO_GENRE]
-    assert affinity.popular_items_by_genre(indptr, items, 5).shape == (0, 2)
+    assert affinity.popular_items_by_favorite_genre(indptr, items, 5).shape == (0, 2)
 
 
 def test_favorite_genres_of_all_users_equal_those_of_each() -> None:
@@ -55,10 +55,10 @@ def test_favorite_genres_of_all_users_equal_those_of_each() -> None:
     assert len(set(expected)) > 2
 
 
-def test_popular_items_are_those_rated_most_by_users_with_the_favorite_genre(affinity: GenreAffinity) -> None:
+def test_popular_items_of_a_genre_are_those_rated_most_by_users_who_favor_it(affinity: GenreAffinity) -> None:
     # Two of three users favor horror films; they rated item 3 twice, items 0 and 5 once.
     indptr, items = np.array([0, 2, 4, 6]), np.array([3, 5, 3, 0, 0, 1], dtype=np.int32)
-    lists = affinity.popular_items_by_genre(indptr, items, 4)
+    lists = affinity.popular_items_by_favorite_genre(indptr, items, 4)
     assert affinity.favorite_genres(indptr, items).tolist() == [2, 2, 0]
     assert lists[2].tolist() == [3, 0, 5, PADDING]
     assert lists[0].tolist() == [0, 1, PADDING, PADDING]

@@ -1,4 +1,4 @@
-"""The id index finds the same inner ids as a dictionary, also if hashes collide."""
+"""The id index finds the same inner ids as a dictionary, even if hashes collide."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ TEXTS = st.text(st.characters(codec="utf-8"))
 
 
 @given(st.lists(TEXTS), TEXTS)
-def test_index_equals_dictionary(ids: list[str], other: str) -> None:
+def test_index_finds_the_inner_ids_of_a_dictionary(ids: list[str], other: str) -> None:
     index = IdIndex.from_strings(StringTable.from_strings(ids))
     inner_ids = {external_id: inner_id for inner_id, external_id in enumerate(ids)}
     for external_id in (*ids, other):

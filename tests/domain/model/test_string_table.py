@@ -12,7 +12,7 @@ def test_table_contains_the_encoded_strings(strings: list[str]) -> None:
     table = StringTable.from_strings(strings)
     assert list(table) == strings
     assert [table[position] for position in range(len(table))] == strings
-    assert set(table.positions()) == set(strings)
+    assert set(table.positions_by_string()) == set(strings)
 
 
 @pytest.mark.parametrize("index", [-1, 2])

@@ -1,26 +1,29 @@
-"""Alarms over comparison windows: one error rate for all, and late effects are detected."""
+"""Alarms over comparison windows: one error rate for all windows together; late effects are detected."""
 
 import numpy as np
 import pytest
 
 from marquee.rollout.alarms import MeanAlarm, ShareAlarm
 
-N_WINDOWS, N_AFFECTED, BATCH, ALLOCATION, ALPHA = 40, 60, 10, 0.25, 0.05
-WINDOW = 1  # timescale
+N_WINDOWS, N_AFFECTED, USERS_PER_BATCH, ALLOCATION, ALPHA = 40, 60, 10, 0.25, 0.05
+WINDOW = 1  # timescale of the comparison windows; 0 is the whole rollout
 
 
 @pytest.mark.slow
 def test_same_users_affected_in_every_window_raise_no_alarm() -> None:
-    """Sixty users have an event in each window, their arms drawn once. Counting events would raise alarms."""
+    """The arms of sixty users are drawn once, and all have an event in each window.
+
+    A naive test that counts events instead of users raises false alarms.
+    """
     rng, false_alarms, naive_alarms = np.random.default_rng(0), 0, 0
     for _ in range(300):
         alarm, naive = ShareAlarm(ALPHA, 2), ShareAlarm(ALPHA, 1)
         in_canary = rng.random(N_AFFECTED) < ALLOCATION
         alarm.update(int(in_canary.sum()), N_AFFECTED, ALLOCATION)
         for _ in range(N_WINDOWS):
-            for arms in rng.permutation(in_canary).reshape(-1, BATCH):
-                alarm.update(int(arms.sum()), BATCH, ALLOCATION, WINDOW)
-                naive.update(int(arms.sum()), BATCH, ALLOCATION)
+            for arms in rng.permutation(in_canary).reshape(-1, USERS_PER_BATCH):
+                alarm.update(int(arms.sum()), USERS_PER_BATCH, ALLOCATION, WINDOW)
+                naive.update(int(arms.sum()), USERS_PER_BATCH, ALLOCATION)
             alarm.start_window(WINDOW)
         false_alarms += alarm.result.is_alarm
         naive_alarms += naive.result.is_alarm
@@ -38,9 +41,9 @@ def test_late_effect_is_detected_in_its_first_window(n_quiet: int) -> None:
     for _ in range(60):
         alarm.update(1, 1, ALLOCATION, WINDOW)
     assert alarm.result.is_alarm
-    assert (alarm.result.canary, alarm.result.total) == (60, 60), "counts are those of the window"
+    assert (alarm.result.canary, alarm.result.total) == (60, 60), "the counts must be those of the window"
     alarm.start_window(WINDOW)
-    assert alarm.result.is_alarm, "an alarm does not go away"
+    assert alarm.result.is_alarm, "an alarm must persist"
 
 
 def test_more_returning_users_in_canary_raise_no_alarm() -> None:

@@ -1,4 +1,4 @@
-"""Cohort: each user counts once per step, with the probability of the user's assignment."""
+"""Cohort: each user counts once per step, with the probability of being assigned to the canary."""
 
 import math
 import pickle
@@ -39,13 +39,13 @@ POLICY = PromotionPolicy(
 CONDITIONS = RolloutConditions(step=0, step_seconds=1.0, rollout_seconds=1.0, data_age_seconds={})
 WINDOW_S = 60.0  # attribution window
 
-Count = tuple[str, int, int, float]  # metric, canary users, all users, allocation
-Values = tuple[list[float], list[float], float]  # of the canary, of stable, allocation
+Count = tuple[str, int, int, float]  # metric, canary users, users of both arms, allocation
+Values = tuple[list[float], list[float], float]  # values of the canary, values of stable, allocation
 WINDOW_STARTED = ("window started", 0, 0, 0.0)
 
 
 class RecordingAccumulator(EvidenceAccumulator):
-    """Accumulator that keeps the recorded observations for assertions."""
+    """Accumulator that stores what it is given instead of testing it."""
 
     def __init__(self) -> None:
         self.timescales_s = (math.inf, 10.0, 1000.0)
@@ -62,22 +62,22 @@ class RecordingAccumulator(EvidenceAccumulator):
     def start_window(self, timescale: int) -> None:
         self.window_counts[timescale].append(WINDOW_STARTED)
 
-    def record_users(self, canary: int, total: int, allocation: float) -> None:
+    def record_entering_users(self, canary: int, total: int, allocation: float) -> None:
         self.counts.append(("users", canary, total, round(allocation, 6)))
 
-    def record_step_users(self, canary: int) -> None:
+    def record_canary_users_of_step(self, canary: int) -> None:
         self.step_users += canary
 
-    def record_guardrail_events(
+    def record_affected_users(
         self, metric: str, canary: int, total: int, allocation: float, timescale: int = WHOLE_ROLLOUT
     ) -> None:
         counts = self.window_counts[timescale] if timescale else self.counts
         counts.append((metric, canary, total, round(allocation, 6)))
 
-    def record_two_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
+    def add_minute_to_baseline(self, users: int, affected: Mapping[str, int]) -> None:
         self.two_arm_minutes.append({"users": users, **affected})
 
-    def record_single_arm_minute(self, users: int, affected: Mapping[str, int]) -> None:
+    def compare_minute_with_baseline(self, users: int, affected: Mapping[str, int]) -> None:
         self.single_arm_minutes.append({"users": users, **affected})
 
     def record_list_metric(
@@ -100,7 +100,7 @@ class RecordingAccumulator(EvidenceAccumulator):
 
 
 class Scenario:
-    """A cohort with a recording accumulator."""
+    """Cohort whose observations are recorded for assertions."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Scenario:
         self.cohort = Cohort(self.recorded, objective, WINDOW_S, outcome_cap, popularity)
 
     def start_step(self, time: float, allocation: float) -> None:
-        """Start a step and confirm its allocation at the same time."""
+        """Start a step whose allocation is confirmed at once."""
         start_confirmed_step(self.cohort, time, allocation)
 
     def process(self, *events: Exposure | Feedback | Failure, now: float) -> None:
@@ -133,7 +133,7 @@ def start_confirmed_step(cohort: Cohort, time: float, allocation: float) -> None
 def exposure(
     user: str | None, time: float, arm: str = "stable", *, level: str = "personal", items: str = "ab"
 ) -> Exposure:
-    """An exposure of items with one-letter ids."""
+    """Return an exposure of items with one-letter ids."""
     return Exposure(f"{user}{time}", time, user, arm, "1", level, tuple(items), 100)
 
 
@@ -147,7 +147,7 @@ def error(time: float, arm: str = "canary") -> Failure:
     return Failure(time, arm, "x", "errors")
 
 
-def test_user_counts_once() -> None:
+def test_user_counts_once_per_step() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.1)
     scenario.process(exposure("ann", 5.0), exposure("ann", 6.0), exposure("bob", 7.0, "canary"), now=8.0)
@@ -212,7 +212,7 @@ def test_outcome_comes_from_feedback_on_lists_of_the_window() -> None:
     assert scenario.recorded.outcomes == [([0.0], [0.5, 1.0], 0.5)]
 
 
-def test_feedback_waits_for_its_exposure() -> None:
+def test_feedback_that_arrives_before_its_exposure_counts() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.5)
     scenario.process(feedback("ann", 5.5, "a"), now=6.0)
@@ -256,7 +256,7 @@ def test_outcome_is_capped() -> None:
     assert scenario.recorded.outcomes == [([], [10.0], 0.5)]
 
 
-def test_window_that_overlaps_change_of_allocation_has_no_outcome() -> None:
+def test_attribution_window_that_overlaps_change_of_allocation_has_no_outcome() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.1)
     scenario.process(exposure("ann", 5.0), exposure("bob", 50.0), now=51.0)
@@ -319,7 +319,9 @@ def test_minutes_count_users_and_affected_users() -> None:
     assert scenario.recorded.single_arm_minutes == [{"users": 2, "empty": 2, "errors": 1}]
     scenario.process(error(68.0), error(72.0), now=80.0)
     later = scenario.recorded.single_arm_minutes[1:]
-    assert later == [{"users": 1}, {"users": 0, "errors": 1}], "errors count without any response"
+    assert later == [{"users": 1}, {"users": 0, "errors": 1}], (
+        "errors must count in a minute without responses"
+    )
 
 
 def test_users_count_again_in_each_comparison_window() -> None:
@@ -334,7 +336,7 @@ def test_users_count_again_in_each_comparison_window() -> None:
     scenario.process(
         exposure("bob", 9.0, "canary", items=""), exposure("bob", 12.0, "canary", items=""), now=13.0
     )
-    scenario.process(exposure("ann", 9.0, items=""), now=13.0)  # late: counts in the current window
+    scenario.process(exposure("ann", 9.0, items=""), now=13.0)  # arrives late: counts in the current window
     assert scenario.recorded.window_counts[1] == [
         ("empty", 1, 2, 0.5),
         WINDOW_STARTED,
@@ -345,17 +347,17 @@ def test_users_count_again_in_each_comparison_window() -> None:
     scenario.process(exposure("bob", 40.0, "canary", items=""), exposure("ann", 27.0, items=""), now=41.0)
     scenario.process(exposure("ann", 27.0, items=""), now=41.0)
     last = scenario.recorded.window_counts[2][-2:]
-    assert last == [WINDOW_STARTED, ("empty", 1, 1, 0.9)], "a new allocation starts a new window"
+    assert last == [WINDOW_STARTED, ("empty", 1, 1, 0.9)], "a new allocation must start a new window"
 
 
 def last_step_raises_alarm(before: list[int], after: list[int], users: int = 1000) -> bool:
     """Return True if empty lists in the last step raise an alarm, given affected users per minute."""
     accumulator = EvidenceAccumulator(POLICY)
-    accumulator.record_guardrail_events("empty", 5, 10, 0.5)
+    accumulator.record_affected_users("empty", 5, 10, 0.5)
     for affected in before:
-        accumulator.record_two_arm_minute(users, {"empty": affected})
+        accumulator.add_minute_to_baseline(users, {"empty": affected})
     for affected in after:
-        accumulator.record_single_arm_minute(users, {"empty": affected})
+        accumulator.compare_minute_with_baseline(users, {"empty": affected})
     guardrails = accumulator.evidence(CONDITIONS).guardrails
     assert not guardrails["errors"].is_alarm
     return guardrails["empty"].is_alarm
@@ -366,7 +368,9 @@ def test_increase_over_baseline_raises_alarm_in_last_step() -> None:
     assert not last_step_raises_alarm([2] * 10, [2] * 20)
     assert last_step_raises_alarm([2] * 10, [40] * 20)
     assert last_step_raises_alarm([0] * 10, [40])
-    assert last_step_raises_alarm([200, 190, 210, 205, 195], [1000] * 3), "the baseline rate is one fifth"
+    assert last_step_raises_alarm([200, 190, 210, 205, 195], [1000] * 3), (
+        "the baseline rate is one fifth of the users"
+    )
 
 
 def test_recurring_outages_are_part_of_the_baseline() -> None:
@@ -380,7 +384,7 @@ def test_last_step_without_baseline_raises_no_alarm() -> None:
     assert not last_step_raises_alarm([0] * 4, [1000] * 20)
 
 
-def test_users_do_not_enter_during_outage() -> None:
+def test_users_enter_the_cohort_only_outside_outages() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.5)
     scenario.cohort.exclude_outages([Outage(10.0, 20.0)])
@@ -390,7 +394,7 @@ def test_users_do_not_enter_during_outage() -> None:
     assert scenario.recorded.counts == [("users", 0, 1, 0.5), ("users", 1, 2, 0.5)]
     scenario.cohort.exclude_outages([Outage(10.0, 20.0), Outage(70.0, math.inf)])
     scenario.process(now=400.0)
-    assert scenario.recorded.outcomes == [], "windows that overlap an outage have no outcome"
+    assert scenario.recorded.outcomes == [], "attribution windows that overlap an outage must have no outcome"
 
 
 def test_list_metrics_are_overlap_with_previous_list_of_the_arm_and_popularity() -> None:
@@ -406,11 +410,11 @@ def test_list_metrics_are_overlap_with_previous_list_of_the_arm_and_popularity()
     assert scenario.recorded.values["popularity"] == [([0.0], [pytest.approx(0.3), 0.25], 0.5)]
 
 
-def test_data_of_arm_without_response_is_infinitely_old() -> None:
+def test_data_age_of_arm_without_response_is_infinite() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.5)
     scenario.process(exposure("ann", 5.0), now=8.0)
-    assert scenario.cohort.data_ages(8.0) == {"stable": 3.0, "canary": math.inf}
+    assert scenario.cohort.seconds_since_last_response(8.0) == {"stable": 3.0, "canary": math.inf}
 
 
 def test_visitors_without_user_id_are_not_users() -> None:
@@ -418,7 +422,7 @@ def test_visitors_without_user_id_are_not_users() -> None:
     scenario.start_step(0.0, 0.5)
     scenario.process(exposure(None, 5.0, "canary", level="folded", items="a"), now=8.0)
     assert scenario.recorded.counts == []
-    assert scenario.cohort.data_ages(8.0)["canary"] == 3.0
+    assert scenario.cohort.seconds_since_last_response(8.0)["canary"] == 3.0
 
 
 def test_cohort_can_be_pickled() -> None:
@@ -426,7 +430,7 @@ def test_cohort_can_be_pickled() -> None:
     start_confirmed_step(cohort, 0.0, 0.5)
     cohort.process_events([exposure("ann", 5.0, items="")], [], [error(6.0)], 7.0)
     copy = pickle.loads(pickle.dumps(cohort))
-    assert copy.data_ages(8.0) == cohort.data_ages(8.0)
+    assert copy.seconds_since_last_response(8.0) == cohort.seconds_since_last_response(8.0)
 
 
 STEPS = ((0.0, 0.2), (200.0, 0.5))  # start and allocation
@@ -460,7 +464,7 @@ def process_in_periods(
         exposures = [event for event in batch if isinstance(event, Exposure)]
         cohort.process_events(exposures, [event for event in batch if isinstance(event, Feedback)], [], end)
     quality_users = accumulator.evidence(CONDITIONS).quality_users
-    return accumulator.mean_outcomes, quality_users, accumulator.quality.estimate
+    return accumulator.mean_outcomes, quality_users, accumulator.quality_interval.estimate
 
 
 def test_evidence_does_not_depend_on_how_events_are_batched() -> None:

@@ -89,7 +89,7 @@ def test_bad_evidence_rolls_back_even_if_other_evidence_is_missing(
     ("missing", "reason", "message"),
     [
         (
-            {"gaps": (EvidenceGap.metric_failed("events cannot be read"),)},
+            {"gaps": (EvidenceGap.for_failed_metric("events cannot be read"),)},
             ReasonCode.METRIC_FAILED,
             "events cannot be read",
         ),

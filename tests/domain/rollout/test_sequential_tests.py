@@ -1,4 +1,4 @@
-"""Always-valid tests: worked by hand, and false alarms at most as often as stated."""
+"""Always-valid tests: values computed by hand, and false alarms at most at the stated rate."""
 
 import math
 
@@ -16,14 +16,14 @@ from marquee.rollout.sequential_tests import (
 )
 
 
-def test_no_users_are_no_evidence() -> None:
+def test_share_test_without_users_has_no_evidence() -> None:
     test = ShareTest()
     test.update(0, 0, 0.1)
     assert test.log_e == pytest.approx(0.0)
     assert test.p == 1.0
 
 
-def test_allocations_of_zero_and_one_are_no_evidence() -> None:
+def test_users_at_allocations_of_zero_and_one_are_no_evidence() -> None:
     test = ShareTest()
     test.update(50, 50, 1.0)
     test.update(0, 50, 0.0)
@@ -31,9 +31,9 @@ def test_allocations_of_zero_and_one_are_no_evidence() -> None:
 
 
 def test_evidence_is_mean_of_likelihood_ratios() -> None:
-    """One user in the canary at one half: the ratio is 2 x, and x = r / (1 + r) is Beta(1/2, 1/2) above 1/2.
+    """One canary user at allocation 1/2 has ratio 2 x, where x = r / (1 + r) is Beta(1/2, 1/2) above 1/2.
 
-    The mean of x there is 1/2 + 1/π, so the evidence is 1 + 2/π.
+    The mean of x is 1/2 + 1/π, so the evidence is 1 + 2/π.
     """
     test = ShareTest()
     test.update(1, 1, 0.5)
@@ -69,7 +69,7 @@ def test_only_two_sided_test_rejects_too_small_a_share() -> None:
 
 
 def test_share_within_allowed_odds_ratio_raises_no_alarm() -> None:
-    """At three times the odds and an allocation of a tenth, a quarter of the users is in the canary."""
+    """At an allocation of a tenth, three times the odds put a quarter of the affected users in the canary."""
     strict, tolerant = ShareTest(1.0), ShareTest(3.0)
     for test in (strict, tolerant):
         test.update(250, 1000, 0.1)
@@ -78,8 +78,8 @@ def test_share_within_allowed_odds_ratio_raises_no_alarm() -> None:
 
 
 @pytest.mark.slow
-def test_acceptable_rate_raises_alarm_with_at_most_alpha() -> None:
-    """A Poisson process at the highest acceptable rate, tested after each of 200 periods."""
+def test_acceptable_rate_raises_false_alarms_with_probability_at_most_alpha() -> None:
+    """A Poisson process has the highest acceptable rate and is tested after each of 200 periods."""
     rng, alpha, false_alarms = np.random.default_rng(5), 0.05, 0
     for _ in range(400):
         test = RateIncreaseTest(1.5)
@@ -113,7 +113,7 @@ def test_rate_increase_is_detected_after_any_quiet_time(n_quiet: int) -> None:
     assert users <= 500
 
 
-def test_better_canary_raises_no_alarm_when_stable_users_are_used_up() -> None:
+def test_better_canary_raises_no_alarm_after_all_stable_users_had_their_event() -> None:
     """Each user counts once: stable's have their events early, so late events are nearly all the canary's."""
     rng, test = np.random.default_rng(0), ShareTest(1.5)
     rates, unaffected = {"stable": 0.2, "canary": 0.05}, {"stable": 1500, "canary": 1500}
@@ -155,8 +155,8 @@ def test_invalid_ratio_is_rejected(ratio: float) -> None:
 
 
 @pytest.mark.slow
-def test_identical_arms_raise_alarm_with_at_most_alpha() -> None:
-    """Both tests evaluated all the time, at growing allocations."""
+def test_identical_arms_raise_false_alarms_with_probability_at_most_alpha() -> None:
+    """Both tests are evaluated after each batch of users, at growing allocations."""
     rng, alpha, false_alarms = np.random.default_rng(1), 0.05, 0
     for _ in range(150):
         guardrail, sample_ratio = ShareTest(), ShareTest(two_sided=True)
@@ -177,7 +177,7 @@ def test_difference_of_known_means_is_estimated() -> None:
     interval = difference.interval(0.05, 100)
     assert interval.estimate == pytest.approx(0.5, abs=0.05)
     assert interval.low < 0.5 < interval.high
-    # Wider than an interval that holds at one fixed time, but not by too much.
+    # The interval is wider than one that is valid at a single fixed time, but at most 2.5 times as wide.
     fixed_half_width = 1.96 * math.sqrt(2 / 4000)
     assert fixed_half_width < (interval.high - interval.low) / 2 < 2.5 * fixed_half_width
 
@@ -196,7 +196,7 @@ def test_interval_is_unknown_if_all_outcomes_are_equal() -> None:
     assert difference.interval(0.05, 100) == UNKNOWN_INTERVAL
 
 
-def test_steps_with_different_allocations_add_up() -> None:
+def test_evidence_of_steps_with_different_allocations_adds_up() -> None:
     difference = MeanDifference()
     rng = np.random.default_rng(3)
     for allocation in (0.01, 0.05, 0.25, 0.5):
@@ -216,8 +216,8 @@ def test_outcome_that_is_not_finite_is_rejected(outcome: float) -> None:
 
 
 @pytest.mark.slow
-def test_identical_heavy_tailed_arms_differ_with_at_most_alpha() -> None:
-    rng, wrong = np.random.default_rng(4), 0
+def test_interval_of_identical_heavy_tailed_arms_excludes_zero_with_probability_at_most_alpha() -> None:
+    rng, n_wrong_intervals = np.random.default_rng(4), 0
     for _ in range(150):
         difference, excludes_zero = MeanDifference(), False
         for allocation in (0.05, 0.25, 0.5):
@@ -227,5 +227,5 @@ def test_identical_heavy_tailed_arms_differ_with_at_most_alpha() -> None:
                 difference.update(outcomes[in_canary], outcomes[~in_canary], allocation)
                 interval = difference.interval(0.05, 500)
                 excludes_zero |= interval.low > 0 or interval.high < 0
-        wrong += excludes_zero
-    assert wrong <= 150 * 0.05
+        n_wrong_intervals += excludes_zero
+    assert n_wrong_intervals <= 150 * 0.05

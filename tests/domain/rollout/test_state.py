@@ -1,4 +1,4 @@
-"""Rollout state: the same journal entries give the same state, and a conclusion is final."""
+"""Rollout state: it follows from the journal entries alone, and a conclusion is final."""
 
 from typing import Any
 
@@ -69,13 +69,13 @@ def test_rollback_is_never_undone() -> None:
     assert not replay([STARTED, rollback, *later, {"entry": "finished", "time": 7.0}]).is_running
 
 
-def test_operator_can_pause_resume_and_roll_back() -> None:
+def test_operator_commands_pause_resume_and_roll_back() -> None:
     assert replay([STARTED, command("pause")]).is_paused
     assert not replay([STARTED, command("pause"), command("resume", 3.0)]).is_paused
     assert replay([STARTED, command("roll back")]).operator_action == Action.ROLL_BACK
 
 
-def test_outages_shortly_after_each_other_are_merged() -> None:
+def test_outages_shortly_after_one_another_are_merged() -> None:
     def outage(start: float, end: float) -> list[dict[str, Any]]:
         unavailable = {"entry": "canary_unavailable", "time": start, "since": start}
         return [unavailable, {"entry": "canary_available", "time": end}]

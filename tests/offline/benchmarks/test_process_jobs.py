@@ -1,4 +1,4 @@
-"""Jobs in fresh processes, the stopwatch, and what the environment of the peers needs to import."""
+"""Jobs in fresh processes, the stopwatch, memory, and the modules that the job of a peer library imports."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 PEER_JOB_BENCHMARKS = {"fold_files", "machine", "process_jobs", "stopwatch", "table", "table.peer_job"}
-PEER_JOB_MODULES = {  # of Marquee, by name, with their files
+PEER_JOB_MODULES = {  # modules of Marquee: name and file
     "marquee.array_types": "marquee/array_types.py",
     "marquee.metrics": "marquee/metrics/__init__.py",
     "marquee.metrics.prediction": "marquee/metrics/prediction.py",
@@ -24,24 +24,24 @@ PEER_JOB_MODULES = {  # of Marquee, by name, with their files
 }
 
 
-def test_phases_add_up_to_end_to_end() -> None:
+def test_phases_add_up_to_end_to_end_time() -> None:
     stopwatch = Stopwatch()
     stopwatch.end_phase("data")
     stopwatch.end_phase("fit")
     phases = stopwatch.seconds["data"] + stopwatch.seconds["fit"]
-    assert stopwatch.summary()["end_to_end"] == pytest.approx(phases)
+    assert stopwatch.summarize()["end_to_end"] == pytest.approx(phases)
 
 
 def test_peak_memory_is_at_least_resident_memory() -> None:
     assert 0 < resident_mb() <= peak_resident_mb() * 1.01
 
 
-def test_available_cores_are_limited() -> None:
+def test_available_cores_are_limited_to_the_requested_number() -> None:
     assert len(available_cores(1)) <= 1
     assert set(available_cores(1)) <= set(available_cores(2))
 
 
-def test_failed_job_reports_the_last_line_of_its_error(tmp_path: Path) -> None:
+def test_failed_job_error_quotes_the_last_line_of_output(tmp_path: Path) -> None:
     with pytest.raises(JobFailedError, match="KeyError: 'nothing'"):
         run_job(MARQUEE_COMMAND, Job("nothing", str(tmp_path)))
 

@@ -1,11 +1,11 @@
-"""Scaling of SVD: generated ratings, measurement of a size, targets, and rows."""
+"""Scaling of SVD: generated ratings, measurement of one size, targets, and result rows."""
 
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from benchmarks.scaling import SizeCost, format_targets, generate_ratings, measure_size, result_rows
+from benchmarks.scaling import SizeCost, format_targets, generate_ratings, make_result_rows, measure_size
 from marquee.interactions.columns import RATING, USER
 
 
@@ -29,7 +29,7 @@ def test_size_is_measured_in_its_own_process() -> None:
     assert cost.peak_mb >= cost.start_mb > 0
 
 
-def test_targets_are_marked_reached_or_missed() -> None:
+def test_targets_are_marked_as_reached_or_missed() -> None:
     reached = format_targets([make_cost(10**6, 100, 50), make_cost(2 * 10**6, 140, 100)])
     missed = format_targets([make_cost(10**6, 100, 50), make_cost(2 * 10**6, 160, 130)])
     assert reached == [
@@ -40,8 +40,8 @@ def test_targets_are_marked_reached_or_missed() -> None:
     assert [line[-1] for line in missed] == ["✗", "✗"]
 
 
-def test_rows_compare_with_the_smallest_size() -> None:
-    rows = [asdict(row) for row in result_rows([make_cost(10**6, 50, 50), make_cost(2 * 10**6, 25, 50)])]
+def test_rows_compare_each_size_with_the_smallest() -> None:
+    rows = [asdict(row) for row in make_result_rows([make_cost(10**6, 50, 50), make_cost(2 * 10**6, 25, 50)])]
     for row in rows:
         assert list(row)[:6] == ["what", "ours", "peer", "ratio", "unit", "n"]
     assert rows[0]["ratio"] == 1

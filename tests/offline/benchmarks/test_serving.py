@@ -1,9 +1,9 @@
-"""Parts of the serving benchmark that need no server."""
+"""Parts of the serving benchmark that can be tested without a server."""
 
 import pytest
 
-from benchmarks.serving.figure import ModelSizeResult, draw_latency_by_users
-from benchmarks.serving.load import LoadResult, build_wrk_script, draw_users, parse_wrk_output
+from benchmarks.serving.latency_figure import ModelSizeResult, draw_latency_by_users
+from benchmarks.serving.load_generator import LoadResult, build_wrk_script, draw_users, parse_wrk_output
 from marquee.errors import MarqueeError
 
 WRK_OUTPUT = """
@@ -22,7 +22,7 @@ def test_wrk_latencies_are_parsed_as_milliseconds() -> None:
 @pytest.mark.parametrize(
     "line", ["Non-2xx or 3xx responses: 7", "Socket errors: connect 0, read 3, write 0, timeout 0"]
 )
-def test_failed_requests_are_an_error(line: str) -> None:
+def test_failed_requests_in_wrk_output_are_an_error(line: str) -> None:
     with pytest.raises(MarqueeError, match="requests failed"):
         parse_wrk_output(f"{WRK_OUTPUT}\n{line}")
 
@@ -32,7 +32,7 @@ def test_unexpected_wrk_output_is_an_error() -> None:
         parse_wrk_output("nothing")
 
 
-def test_users_are_drawn_by_zipfs_law_and_reproducibly() -> None:
+def test_draws_of_users_follow_zipfs_law_and_are_reproducible() -> None:
     users = [str(number) for number in range(1000)]
     draws = draw_users(users)
     counts = sorted((draws.count(user) for user in set(draws)), reverse=True)

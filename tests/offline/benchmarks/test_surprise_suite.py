@@ -1,4 +1,4 @@
-"""Runner of scikit-surprise's tests: substitution, deviations, and exit code."""
+"""Runner of scikit-surprise's test suite: substitution of algorithms, deviations, and exit code."""
 
 import json
 from pathlib import Path
@@ -46,11 +46,12 @@ def test_SVD_parameters():
     SVD(lr_all=500, n_epochs=50).fit(Dataset.load_from_df(rows, Reader()).build_full_trainset())
 """
 DEFECT = "test_small.py::test_defect"
-Sides = tuple[OutcomesByTest, OutcomesByTest]
+OutcomePair = tuple[OutcomesByTest, OutcomesByTest]  # with Surprise's algorithms, with Marquee's
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a test suite: one test passes, one fails, and three deviate with Marquee's algorithms."""
     folder = tmp_path_factory.mktemp("suite")
     (folder / "conftest.py").touch()
     (folder / "test_small.py").write_text(SMALL_SUITE, encoding="utf-8")
@@ -59,21 +60,23 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sides(suite: Path) -> Sides:
-    """Outcomes on Surprise's algorithms and on Marquee's."""
+def outcome_pair(suite: Path) -> OutcomePair:
+    """Outcomes of the suite with Surprise's algorithms and with Marquee's."""
     before = sorted(suite.rglob("*"))
-    sides = run_both(suite)
-    assert sorted(suite.rglob("*")) == before, "the folder is left as it was"
-    return sides
+    outcome_pair = run_both(suite)
+    assert sorted(suite.rglob("*")) == before, "run_both must not change the folder"
+    return outcome_pair
 
 
-def test_only_tests_that_surprise_passes_are_deviations(sides: Sides) -> None:
-    surprise, marquee = sides
+def test_only_tests_that_surprise_passes_are_deviations(outcome_pair: OutcomePair) -> None:
+    surprise, marquee = outcome_pair
     assert len(surprise) == len(marquee) == 5
     assert [test for test, outcome in surprise.items() if not outcome.passed] == [
         "test_small.py::test_broken"
     ]
-    reasons = {test: deviation_reason(test, outcome) for test, outcome in find_deviations(*sides).items()}
+    reasons = {
+        test: deviation_reason(test, outcome) for test, outcome in find_deviations(*outcome_pair).items()
+    }
     assert reasons == {
         "test_SVD.py::test_SVD_parameters": DIVERGENCE,
         "test_small.py::test_rounding": ROUNDING,
@@ -81,8 +84,8 @@ def test_only_tests_that_surprise_passes_are_deviations(sides: Sides) -> None:
     }
 
 
-def test_summary_counts_and_lists_deviations(sides: Sides) -> None:
-    lines = format_summary(*sides).splitlines()
+def test_summary_counts_and_lists_deviations(outcome_pair: OutcomePair) -> None:
+    lines = format_summary(*outcome_pair).splitlines()
     assert lines[:2] == [
         "Surprise's algorithms: 4 of 5 tests pass",
         "Marquee's algorithms: 1 of 5 tests pass",
@@ -91,10 +94,10 @@ def test_summary_counts_and_lists_deviations(sides: Sides) -> None:
     assert f"  {ROUNDING}" in lines
 
 
-def test_exit_code_is_one_only_for_a_defect(
-    suite: Path, sides: Sides, monkeypatch: pytest.MonkeyPatch
+def test_exit_code_is_one_only_if_there_is_a_defect(
+    suite: Path, outcome_pair: OutcomePair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    surprise, marquee = sides
+    surprise, marquee = outcome_pair
     monkeypatch.setattr(surprise_suite, "run_both", lambda *_: (surprise, marquee))
     assert main(["--tests", str(suite)]) == 1
     without_defect = {**marquee, DEFECT: TestOutcome(passed=True)}
@@ -103,9 +106,9 @@ def test_exit_code_is_one_only_for_a_defect(
 
 
 def test_json_row_counts_passed_tests(
-    suite: Path, sides: Sides, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    suite: Path, outcome_pair: OutcomePair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(surprise_suite, "run_both", lambda *_: sides)
+    monkeypatch.setattr(surprise_suite, "run_both", lambda *_: outcome_pair)
     main(["--tests", str(suite), "--json", str(tmp_path / "rows.json")])
     (row,) = json.loads((tmp_path / "rows.json").read_text())
     assert (row["ours"], row["peer"], row["ratio"], row["n"]) == (1, 4, 0.25, 5)
@@ -117,7 +120,7 @@ def test_test_that_did_not_run_is_a_defect() -> None:
     assert outcome.message == "not run"
 
 
-def test_folder_without_fixtures_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_without_conftest_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--tests", str(tmp_path)])
     assert "conftest.py not found" in capsys.readouterr().err

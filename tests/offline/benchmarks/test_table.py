@@ -1,4 +1,4 @@
-"""Tables of Marquee and other libraries: comparisons, Markdown, figure, and the command on tiny data."""
+"""Tables that compare Marquee with other libraries: values, targets, Markdown, figure, and the command."""
 
 import json
 from dataclasses import replace
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.folds import toy_ratings
-from benchmarks.markdown import markdown_table
+from benchmarks.fold_tables import generate_toy_ratings
+from benchmarks.markdown import format_markdown_table
 from benchmarks.table.__main__ import main
 from benchmarks.table.compared_algorithms import TWINS, select_twins
 from benchmarks.table.comparisons import (
@@ -31,7 +31,7 @@ MISSED, REACHED, STRETCH = TargetStatus.MISSED, TargetStatus.REACHED, TargetStat
 def make_comparisons(
     subject: str, rmse: float, ours: float, peer: float, library: str = SURPRISE
 ) -> list[Comparison]:
-    """Return the comparisons of an algorithm that takes `ours` and `peer` seconds end to end."""
+    """Return comparisons of an algorithm that takes `ours` seconds in Marquee, `peer` seconds elsewhere."""
     return [
         Comparison(subject, Measure.RMSE, rmse, rmse, "stars", 3, library),
         Comparison(subject, Measure.MAE, 0.7, 0.7, "stars", 3, library),
@@ -42,8 +42,8 @@ def make_comparisons(
     ]
 
 
-def make_peer(ours: float, peer: float, rmse: float = 0.87) -> dict[Measure, Comparison]:
-    """Return the comparisons with Cornac's MF by measure."""
+def make_peer_comparisons(ours: float, peer: float, rmse: float = 0.87) -> dict[Measure, Comparison]:
+    """Return comparisons with Cornac's MF, by measure."""
     return {
         comparison.measure: comparison for comparison in make_comparisons("MF", rmse, ours, peer, "Cornac")
     }
@@ -53,7 +53,7 @@ def make_peer(ours: float, peer: float, rmse: float = 0.87) -> dict[Measure, Com
 def ratings_csv(tmp_path: Path) -> Path:
     """CSV file of about 120 ratings."""
     path = tmp_path / "ratings.csv"
-    toy_ratings().to_csv(path, index=False)
+    generate_toy_ratings().to_csv(path, index=False)
     return path
 
 
@@ -79,13 +79,13 @@ def test_ratio_is_peer_divided_by_marquee() -> None:
         (min_ratio(4), None, 4.0, None),
     ],
 )
-def test_target_status(
+def test_target_status_follows_from_ratio_or_value(
     target: Target, ours: float | None, peer: float | None, expected: TargetStatus | None
 ) -> None:
     assert Comparison("SVD", Measure.FIT, ours, peer, "s", 3, target=target).target_status == expected
 
 
-def test_comparisons_survive_json_and_start_with_common_keys(tmp_path: Path) -> None:
+def test_comparisons_are_restored_from_json_rows_that_start_with_common_keys(tmp_path: Path) -> None:
     comparisons = make_comparisons("SVD", 0.87, 0.1, 10.0)
     path = tmp_path / "new" / "rows.json"
     write_comparisons(comparisons, path)
@@ -101,7 +101,7 @@ def test_comparisons_survive_json_and_start_with_common_keys(tmp_path: Path) -> 
 
 
 def test_markdown_cells_are_padded() -> None:
-    assert markdown_table(["name", "s"], [["SVD++", "1.5"], ["NMF", "10"]]) == (
+    assert format_markdown_table(["name", "s"], [["SVD++", "1.5"], ["NMF", "10"]]) == (
         "| name  |   s |\n"
         "| :---- | --: |\n"
         "| SVD++ | 1.5 |\n"
@@ -109,7 +109,7 @@ def test_markdown_cells_are_padded() -> None:
     )  # fmt: skip
 
 
-def test_table_shows_both_sides_and_target_status() -> None:
+def test_table_shows_both_values_and_target_status() -> None:
     lines = format_document(
         make_comparisons("SVD", 0.87, 0.1, 10.0) + make_comparisons("NMF", 0.91, 1.0, 10.0)
     ).splitlines()
@@ -127,7 +127,7 @@ def test_failed_measurement_is_listed_below_the_tables() -> None:
     assert f"- SVD: {note}" in text
 
 
-def test_warning_names_the_longest_wait_for_a_core() -> None:
+def test_warning_states_the_longest_wait_for_a_core() -> None:
     comparisons = make_comparisons("SVD", 0.87, 0.1, 10.0)
     short, long = (Comparison("SVD", Measure.WAITING, 3.0, percent, "%", 3) for percent in (8.0, 42.0))
     assert "other work" not in format_document([*comparisons, short])
@@ -138,24 +138,24 @@ def test_warning_names_the_longest_wait_for_a_core() -> None:
     ("ours", "peer", "expected"),
     [
         ((0.870, 1.0), (0.870, 2.0), "2.00x"),
-        ((0.8705, 1.0), (0.870, 2.0), "2.00x"),  # within 0.001 the accuracy is equal
+        ((0.8705, 1.0), (0.870, 2.0), "2.00x"),  # a difference below 0.001 counts as equal accuracy
         ((0.870, 2.0), (0.870, 1.0), "0.50x"),
         ((0.870, 2.0), (0.900, 1.0), "0.50x (other RMSE 0.0300 higher)"),
         ((0.880, 1.0), (0.870, 2.0), "with SVD++: 0.8600 in 0.50 s"),
         ((0.880, 0.1), (0.850, 0.2), "none: other is more accurate"),
     ],
 )
-def test_speedup_at_equal_accuracy(
+def test_speedup_is_that_of_a_model_at_least_as_accurate(
     ours: tuple[float, float], peer: tuple[float, float], expected: str
 ) -> None:
-    comparisons = make_peer(ours[1], peer[1])
+    comparisons = make_peer_comparisons(ours[1], peer[1])
     comparisons[Measure.RMSE] = replace(comparisons[Measure.RMSE], ours=ours[0], peer=peer[0])
     twins = make_comparisons("SVD++", 0.86, 0.5, 50.0)
     assert format_speedup_at_equal_accuracy(twins, comparisons) == expected
 
 
 def test_slower_fit_is_reported_with_the_speedup() -> None:
-    comparisons = make_peer(1.0, 2.0)
+    comparisons = make_peer_comparisons(1.0, 2.0)
     comparisons[Measure.FIT] = Comparison("MF", Measure.FIT, 1.0, 0.5, "s", 3, "Cornac")
     assert format_speedup_at_equal_accuracy([], comparisons) == "2.00x (fit alone 0.50x)"
 
@@ -178,7 +178,7 @@ def test_run_of_more_than_a_minute_is_not_repeated() -> None:
     assert not series.can_repeat
 
 
-def test_quick_shortens_only_svdpp() -> None:
+def test_quick_option_shortens_only_svdpp() -> None:
     twins = select_twins(quick=True)
     assert twins[0].title == "SVD++, 2 epochs"
     assert twins[0].parameters["n_epochs"] == 2
@@ -207,7 +207,9 @@ def test_command_measures_writes_and_draws_one_algorithm(
     assert capsys.readouterr().out.splitlines()[2:] == tables
 
 
-def test_missing_peer_environment_is_one_line(ratings_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_peer_environment_is_reported_in_one_line(
+    ratings_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--data", str(ratings_csv), "--peers", "--peers-python", "no/such/python"]) == 2
     captured = capsys.readouterr()
     assert captured.err == (
@@ -223,7 +225,7 @@ def test_missing_peer_environment_is_one_line(ratings_csv: Path, capsys: pytest.
         (["--redraw", "no/such.json"], 2, "no/such.json not found"),
     ],
 )
-def test_missing_file_is_one_line(
+def test_missing_file_is_reported_in_one_line(
     arguments: list[str], exit_code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == exit_code
@@ -233,7 +235,7 @@ def test_missing_file_is_one_line(
 
 
 @pytest.mark.parametrize("arguments", [["--algorithm", "SVD+++"], ["--folds", "9"], ["--only", "nothing"]])
-def test_unknown_choice_lists_the_valid_ones(
+def test_unknown_choice_error_lists_the_valid_ones(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

@@ -1,27 +1,25 @@
-"""params.yaml becomes typed, immutable blocks; a wrong key or value is one line that says how to fix it."""
+"""params.yaml is parsed into typed, immutable blocks; a one-line error says how to fix an invalid entry."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from experiments.config import load_params
 from marquee.errors import ConfigError
-from tests.support.params import write_params
+from tests.support.params import ParamsChange, write_changed_params
 
 ROOT = Path(__file__).parents[3]
-Edit = Callable[[dict[str, Any]], object]
 
 
-def error_after(edit: Edit, folder: Path) -> str:
-    """Load a copy of the shipped params.yaml after an edit, and return the error message."""
-    write_params(folder / "params.yaml", edit)
-    return error_of(folder / "params.yaml").replace(f"{folder}/", "")
+def error_after_change(change: ParamsChange, folder: Path) -> str:
+    """Change a copy of the project's params.yaml, and return the message with which loading it fails."""
+    write_changed_params(folder / "params.yaml", change)
+    return loading_error(folder / "params.yaml").replace(f"{folder}/", "")
 
 
-def error_of(path: Path) -> str:
+def loading_error(path: Path) -> str:
+    """Return the one-line message with which loading a file fails."""
     with pytest.raises(ConfigError) as caught:
         load_params(path)
     message = str(caught.value)
@@ -41,7 +39,7 @@ def test_params_are_immutable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "message"),
+    ("change", "message"),
     [
         (
             lambda tree: tree["search"].update(smapler="grid"),
@@ -128,21 +126,23 @@ def test_params_are_immutable() -> None:
         ),
     ],
 )
-def test_invalid_key_or_value_is_named_in_one_line(tmp_path: Path, edit: Edit, message: str) -> None:
-    assert message in error_after(edit, tmp_path)
+def test_invalid_key_or_value_is_named_in_one_line(
+    tmp_path: Path, change: ParamsChange, message: str
+) -> None:
+    assert message in error_after_change(change, tmp_path)
 
 
-def test_missing_file_error_names_the_project_directory(tmp_path: Path) -> None:
-    assert error_of(tmp_path / "params.yaml").endswith(
+def test_missing_file_error_says_to_run_from_the_project_directory(tmp_path: Path) -> None:
+    assert loading_error(tmp_path / "params.yaml").endswith(
         "params.yaml not found; run this command from the project directory"
     )
 
 
-def test_broken_yaml_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("seed: [1\nx: {")
-    assert "is not valid YAML" in error_of(tmp_path / "params.yaml")
+    assert "is not valid YAML" in loading_error(tmp_path / "params.yaml")
 
 
 def test_empty_file_is_reported_as_not_a_mapping(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("")
-    assert "must be a mapping of block names to blocks (got None)" in error_of(tmp_path / "params.yaml")
+    assert "must be a mapping of block names to blocks (got None)" in loading_error(tmp_path / "params.yaml")

@@ -1,4 +1,4 @@
-"""Downloads from a local HTTP server that serves ranges, drops connections and sends wrong content."""
+"""Downloads from a local HTTP server that serves ranges, breaks off responses and sends wrong content."""
 
 import contextlib
 import dataclasses
@@ -29,11 +29,11 @@ pytestmark = pytest.mark.server
 INBOX = Path("data/inbox")
 
 
-class Server(ThreadingHTTPServer):
-    """HTTP server with faults, and a record of its requests."""
+class FaultyServer(ThreadingHTTPServer):
+    """HTTP server that can break off responses or ignore ranges, and that records its requests."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), RequestHandler)
         self.files: dict[str, bytes] = {}
         self.max_body_bytes: int | None = None
         self.supports_ranges = True
@@ -45,8 +45,10 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Server
+class RequestHandler(BaseHTTPRequestHandler):
+    """Serves the files of a `FaultyServer`, entirely or from the start of a requested range."""
+
+    server: FaultyServer
 
     def do_GET(self) -> None:
         range_header = self.headers.get("Range")
@@ -67,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         body = content[start:][: self.server.max_body_bytes]
-        # Count first: the client may check the count as soon as it has the last byte.
+        # Count before writing: the test may read the count as soon as the client has the last byte.
         self.server.n_sent_bytes += len(body)
         self.wfile.write(body)
 
@@ -80,9 +82,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as server:
+    with FaultyServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         yield server
@@ -92,6 +94,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
+    """Bytes of a zip archive with incompressible ratings."""
     noise = np.random.default_rng(0).bytes(300_000)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -100,13 +103,14 @@ def content() -> bytes:
 
 
 @pytest.fixture
-def release(content: bytes, server: Server) -> MovieLensRelease:
+def release(content: bytes, server: FaultyServer) -> MovieLensRelease:
+    """Release ml-1m, with the checksum of the archive that the server offers."""
     server.files["/ml-1m.zip"] = content
     return dataclasses.replace(RELEASES["ml-1m"], md5=hashlib.md5(content).hexdigest())
 
 
 def test_archive_is_downloaded_once(
-    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+    server: FaultyServer, release: MovieLensRelease, content: bytes, tmp_path: Path
 ) -> None:
     for _ in range(2):
         archive = fetch_archive(release, tmp_path, INBOX, server.url)
@@ -116,37 +120,37 @@ def test_archive_is_downloaded_once(
 
 
 def test_interrupted_download_resumes(
-    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+    server: FaultyServer, release: MovieLensRelease, content: bytes, tmp_path: Path
 ) -> None:
     server.max_body_bytes = 100_000
     with pytest.raises(SourceError, match="run the command again to resume"):
         fetch_archive(release, tmp_path, INBOX, server.url)
-    arrived = (tmp_path / "ml-1m.zip.part").stat().st_size
-    assert 0 < arrived <= 100_000
+    n_received_bytes = (tmp_path / "ml-1m.zip.part").stat().st_size
+    assert 0 < n_received_bytes <= 100_000
     server.max_body_bytes, server.n_sent_bytes = None, 0
     assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
-    assert server.requests[-1] == ("/ml-1m.zip", f"bytes={arrived}-")
-    assert server.n_sent_bytes == len(content) - arrived
+    assert server.requests[-1] == ("/ml-1m.zip", f"bytes={n_received_bytes}-")
+    assert server.n_sent_bytes == len(content) - n_received_bytes
 
 
 def test_download_starts_over_if_the_server_ignores_ranges(
-    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+    server: FaultyServer, release: MovieLensRelease, content: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "ml-1m.zip.part").write_bytes(content[:1000])
     server.supports_ranges = False
     assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
 
 
-def test_part_longer_than_the_archive_is_discarded(
-    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+def test_partial_download_longer_than_the_archive_is_discarded(
+    server: FaultyServer, release: MovieLensRelease, content: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "ml-1m.zip.part").write_bytes(content + b"more")
     assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
     assert [range_header for _, range_header in server.requests] == [f"bytes={len(content) + 4}-", None]
 
 
-def test_complete_part_is_not_downloaded_again(
-    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+def test_complete_partial_download_is_not_requested_again(
+    server: FaultyServer, release: MovieLensRelease, content: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "ml-1m.zip.part").write_bytes(content)
     assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
@@ -154,7 +158,7 @@ def test_complete_part_is_not_downloaded_again(
 
 
 def test_download_with_a_wrong_checksum_is_deleted(
-    server: Server, release: MovieLensRelease, tmp_path: Path
+    server: FaultyServer, release: MovieLensRelease, tmp_path: Path
 ) -> None:
     server.files["/ml-1m.zip"] = b"something else"
     with pytest.raises(SourceError, match=f"expected MD5 {release.md5}, got .*; the download was deleted"):
@@ -163,14 +167,14 @@ def test_download_with_a_wrong_checksum_is_deleted(
 
 
 def test_damaged_archive_in_the_cache_is_downloaded_again(
-    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+    server: FaultyServer, release: MovieLensRelease, content: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "ml-1m.zip").write_bytes(b"damaged")
     assert fetch_archive(release, tmp_path, INBOX, server.url).read_bytes() == content
 
 
-def test_changing_archive_is_verified_with_its_published_checksum(
-    server: Server, content: bytes, tmp_path: Path
+def test_archive_that_changes_is_verified_with_its_published_checksum(
+    server: FaultyServer, content: bytes, tmp_path: Path
 ) -> None:
     latest = RELEASES["ml-latest-small"]
     digest = hashlib.md5(content).hexdigest()
@@ -186,7 +190,7 @@ def test_changing_archive_is_verified_with_its_published_checksum(
 
 
 def test_concurrent_callers_download_once(
-    server: Server, release: MovieLensRelease, content: bytes, tmp_path: Path
+    server: FaultyServer, release: MovieLensRelease, content: bytes, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(fetch_archive, release, tmp_path, INBOX, server.url) for _ in range(2)]
@@ -194,8 +198,8 @@ def test_concurrent_callers_download_once(
     assert len(server.requests) == 1
 
 
-def test_unreachable_server_error_says_where_to_put_the_file(
-    release: MovieLensRelease, server: Server, tmp_path: Path
+def test_unreachable_server_error_says_where_to_put_the_archive(
+    release: MovieLensRelease, server: FaultyServer, tmp_path: Path
 ) -> None:
     server.server_close()
     with pytest.raises(SourceError, match=r"put ml-1m.zip into data/inbox/ yourself") as caught:
@@ -204,9 +208,9 @@ def test_unreachable_server_error_says_where_to_put_the_file(
 
 
 def test_expired_certificate_is_rejected_and_reported(
-    release: MovieLensRelease, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    release: MovieLensRelease, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, certificate = expired_certificate(tmp_path)
+    key, certificate = write_expired_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -217,8 +221,8 @@ def test_expired_certificate_is_rejected_and_reported(
     assert server.requests == []
 
 
-def expired_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a key and a certificate of 127.0.0.1 that expired yesterday."""
+def write_expired_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a key and a certificate for 127.0.0.1 that expired yesterday, and return their paths."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
     now = datetime.now(UTC)
@@ -238,16 +242,16 @@ def expired_certificate(folder: Path) -> tuple[Path, Path]:
     return folder / "key.pem", folder / "certificate.pem"
 
 
-def test_missing_page_is_reported_in_one_line(
-    release: MovieLensRelease, server: Server, tmp_path: Path
+def test_missing_file_on_the_server_is_reported_with_status_404(
+    release: MovieLensRelease, server: FaultyServer, tmp_path: Path
 ) -> None:
     del server.files["/ml-1m.zip"]
     with pytest.raises(SourceError, match=r"the server responded with status 404; .*put ml-1m\.zip"):
         fetch_archive(release, tmp_path, INBOX, server.url)
 
 
-def test_unusable_cache_is_reported_in_one_line(
-    release: MovieLensRelease, server: Server, tmp_path: Path
+def test_unusable_cache_error_names_the_variable_to_set(
+    release: MovieLensRelease, server: FaultyServer, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Every format becomes the same tables, and every row of the file is kept."""
+"""Readers of ratings and items: every format gives the same tables, and no row of a file is lost."""
 
 import gzip
 import io
@@ -14,27 +14,27 @@ from hypothesis import strategies as st
 
 from experiments.config import load_params
 from experiments.config.offline import DataParams
-from experiments.datasets.csv_header import column_positions
+from experiments.datasets.csv_header import find_column_positions
 from experiments.datasets.csv_reader import _read_with_python, _SubstitutingStream, read_csv_columns
-from experiments.datasets.encoding import scan_text
-from experiments.datasets.items import items_from_ratings, read_items
+from experiments.datasets.items_table import items_from_ratings, read_items
 from experiments.datasets.movielens import RELEASES
-from experiments.datasets.readers import SourceFormats, choose_table_formats, read_ratings
-from experiments.datasets.tables import TableFormat
+from experiments.datasets.ratings_reader import SourceFormats, choose_table_formats, read_ratings
+from experiments.datasets.table_format import TableFormat
+from experiments.datasets.text_lines import validate_and_count_lines
 from marquee.errors import ConfigError, DataError
-from marquee.interactions.raw_schema import RAW_COLUMNS
+from marquee.interactions.raw_columns import RAW_COLUMNS
 
 ROOT = Path(__file__).parents[3]
 CSV_FORMAT = TableFormat({name: name for name in ("user", "item", "rating", "timestamp")})
 
 
-def write(folder: Path, content: str | bytes, name: str = "ratings.csv") -> Path:
+def write_file(folder: Path, content: str | bytes, name: str = "ratings.csv") -> Path:
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return folder / name
 
 
-def rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, ...]]:
-    """Return line, user, item, rating and timestamp of each row."""
+def read_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, ...]]:
+    """Return line number, user, item, rating and timestamp of each row."""
     table = read_ratings(path, table_format)
     assert set(table.column_names) == set(RAW_COLUMNS)
     return [
@@ -42,8 +42,8 @@ def rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, 
     ]
 
 
-def unread_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, ...]]:
-    """Return line, text and problem of the rows that could not be read completely."""
+def read_invalid_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, ...]]:
+    """Return line number, text and problem of the rows that could not be read completely."""
     return [
         (row["line"], row["raw"], row["parse_error"] or row["rating_text"] or row["timestamp_text"])
         for row in read_ratings(path, table_format).to_pylist()
@@ -51,7 +51,8 @@ def unread_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tupl
     ]
 
 
-def formats_of_file(**changes: Any) -> SourceFormats:
+def choose_formats(**changes: Any) -> SourceFormats:
+    """Return the formats of a table whose block `data.file` has changed parameters."""
     data = load_params(ROOT / "params.yaml").data.model_dump()
     file = data["file"] | changes
     return choose_table_formats(DataParams.model_validate(data | {"source": "file", "file": file}))
@@ -68,35 +69,37 @@ MOVIELENS_LINES = {
 @pytest.mark.parametrize("name", MOVIELENS_LINES)
 def test_all_movielens_formats_give_the_same_row(tmp_path: Path, name: str) -> None:
     line = 2 if name == "ml-25m" else 1
-    path = write(tmp_path, MOVIELENS_LINES[name])
-    assert rows(path, RELEASES[name].ratings) == [(line, "1", "2", 3.0, 881250949.0)]
+    path = write_file(tmp_path, MOVIELENS_LINES[name])
+    assert read_rows(path, RELEASES[name].ratings) == [(line, "1", "2", 3.0, 881250949.0)]
 
 
-def test_genre_flags_of_100k_become_names(tmp_path: Path) -> None:
+def test_genre_flags_of_ml_100k_become_names(tmp_path: Path) -> None:
     flags = "|".join("1" if n in (5, 6) else "0" for n in range(19))
     line = f'1|Misérables, "Les" (1995)|01-Jan-1995||http://x|{flags}\n'
-    table = read_items(write(tmp_path, line.encode("latin-1")), RELEASES["ml-100k"].items)
+    table = read_items(write_file(tmp_path, line.encode("latin-1")), RELEASES["ml-100k"].items)
     assert table.to_pylist() == [
         {"item": "1", "title": 'Misérables, "Les" (1995)', "genres": "Comedy|Crime"},
     ]
 
 
-def test_items_of_1m_may_contain_colons_and_quotation_marks(tmp_path: Path) -> None:
-    path = write(tmp_path, b'1::"Caf\xe9": a title::Drama|War\n2::B::(no genres listed)\n')
+def test_items_of_ml_1m_may_contain_colons_and_quotation_marks(tmp_path: Path) -> None:
+    path = write_file(tmp_path, b'1::"Caf\xe9": a title::Drama|War\n2::B::(no genres listed)\n')
     assert [tuple(row.values()) for row in read_items(path, RELEASES["ml-1m"].items).to_pylist()] == [
         ("1", '"Café": a title', "Drama|War"),
         ("2", "B", ""),
     ]
 
 
-def test_items_of_25m_may_contain_quoted_commas(tmp_path: Path) -> None:
-    path = write(tmp_path, 'movieId,title,genres\n1,"American President, The (1995)",Comedy\n')
+def test_items_of_ml_25m_may_contain_quoted_commas(tmp_path: Path) -> None:
+    path = write_file(tmp_path, 'movieId,title,genres\n1,"American President, The (1995)",Comedy\n')
     (row,) = read_items(path, RELEASES["ml-25m"].items).to_pylist()
     assert row["title"] == "American President, The (1995)"
 
 
-def test_first_of_several_items_with_one_id_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write(tmp_path, "item,title\na,first\nb,B\na,second\n,nobody\nc\n")
+def test_first_of_several_items_with_the_same_id_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_file(tmp_path, "item,title\na,first\nb,B\na,second\n,nobody\nc\n")
     table = read_items(path, TableFormat({"item": "item", "title": "title", "genres": "genres"}))
     assert table.to_pydict() == {"item": ["a", "b"], "title": ["first", "B"], "genres": ["", ""]}
     assert "skipped 1 rows that repeat an item id" in caplog.text
@@ -104,13 +107,13 @@ def test_first_of_several_items_with_one_id_counts(tmp_path: Path, caplog: pytes
 
 
 def test_items_are_derived_from_the_ratings(tmp_path: Path) -> None:
-    ratings = read_ratings(write(tmp_path, "user,item,rating\na,x,1\nb,x,2\na,y,3\nz\n"), CSV_FORMAT)
+    ratings = read_ratings(write_file(tmp_path, "user,item,rating\na,x,1\nb,x,2\na,y,3\nz\n"), CSV_FORMAT)
     table = items_from_ratings(ratings)
     assert table.to_pydict() == {"item": ["x", "y"], "title": ["x", "y"], "genres": ["", ""]}
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_unreadable_rows_keep_their_line_number_and_text(tmp_path: Path, line_end: str) -> None:
+def test_invalid_rows_keep_their_line_number_and_text(tmp_path: Path, line_end: str) -> None:
     lines = [
         "user,item,rating,timestamp",
         "a,x,3,10",
@@ -121,30 +124,30 @@ def test_unreadable_rows_keep_their_line_number_and_text(tmp_path: Path, line_en
         "c,x, 5 ,12",
         "d,,,",
     ]
-    path = write(tmp_path, line_end.join(lines))
-    assert unread_rows(path) == [
+    path = write_file(tmp_path, line_end.join(lines))
+    assert read_invalid_rows(path) == [
         (3, "a,y,abc,11", "abc"),
         (4, "b,x", "expected 4 fields, got 2"),
         (6, "b,y,4,soon", "soon"),
         (8, "d,,,", None),
     ]
-    assert [row[0] for row in rows(path)] == [2, 3, 4, 6, 7, 8]
-    assert rows(path)[4] == (7, "c", "x", 5.0, 12.0)
+    assert [row[0] for row in read_rows(path)] == [2, 3, 4, 6, 7, 8]
+    assert read_rows(path)[4] == (7, "c", "x", 5.0, 12.0)
 
 
-def test_unclosed_quotation_mark_spoils_only_its_own_line(tmp_path: Path) -> None:
+def test_unclosed_quotation_mark_invalidates_only_its_own_line(tmp_path: Path) -> None:
     lines = (
         ["user,item,rating", '"a, b",x,3', 'c,"x,4']
         + [f"u{n},x,{n % 5}" for n in range(200)]
         + ['d,"y\nz",5']
     )
-    path = write(tmp_path, "\n".join(lines) + "\n")
-    assert unread_rows(path) == [(3, 'c,"x,4', "a quotation mark is never closed")]
-    read = rows(path)
-    assert len(read) == 203
-    assert read[0][:4] == (2, "a, b", "x", 3.0)
-    assert read[2][:4] == (4, "u0", "x", 0.0)
-    assert read[-1][:4] == (204, "d", "y\nz", 5.0)
+    path = write_file(tmp_path, "\n".join(lines) + "\n")
+    assert read_invalid_rows(path) == [(3, 'c,"x,4', "a quotation mark is never closed")]
+    rows = read_rows(path)
+    assert len(rows) == 203
+    assert rows[0][:4] == (2, "a, b", "x", 3.0)
+    assert rows[2][:4] == (4, "u0", "x", 0.0)
+    assert rows[-1][:4] == (204, "d", "y\nz", 5.0)
 
 
 @given(
@@ -160,12 +163,12 @@ def test_both_csv_readers_agree_on_well_formed_rows(
     tmp_path: Path, cells: list[list[str]], ends_with_newline: bool
 ) -> None:
     quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in cells]
-    path = write(tmp_path, "user,item,rating\n" + "\n".join(quoted) + "\n" * ends_with_newline)
+    path = write_file(tmp_path, "user,item,rating\n" + "\n".join(quoted) + "\n" * ends_with_newline)
     positions = {"user": 0, "item": 1, "rating": 2}
-    table = read_csv_columns(path, CSV_FORMAT, positions, scan_text(path, "utf-8"))
+    table = read_csv_columns(path, CSV_FORMAT, positions, validate_and_count_lines(path, "utf-8"))
     assert [[row[name] for name in positions] for row in table.to_pylist()] == cells
-    by_python = pa.concat_tables(list(_read_with_python(path, CSV_FORMAT, positions, 3)))
-    assert table.equals(by_python.combine_chunks())
+    read_by_python = pa.concat_tables(list(_read_with_python(path, CSV_FORMAT, positions, 3)))
+    assert table.equals(read_by_python.combine_chunks())
 
 
 @given(st.text(st.sampled_from(":ab"), max_size=40), st.sampled_from(["::", "ab", ":::"]), st.integers(3, 9))
@@ -179,17 +182,17 @@ def test_long_separator_is_substituted_across_blocks(text: str, separator: str, 
 
 def test_compressed_file_with_byte_order_mark_and_other_column_order_is_read(tmp_path: Path) -> None:
     text = "\ufeffrating;stars by;what;note\n4;a;x;hello\n"
-    path = write(tmp_path, gzip.compress(text.encode()), "ratings.csv.gz")
+    path = write_file(tmp_path, gzip.compress(text.encode()), "ratings.csv.gz")
     columns = {"user": "stars by", "item": "what", "rating": "rating", "timestamp": "at"}
-    assert rows(path, TableFormat(columns, separator=";")) == [(2, "a", "x", 4.0, None)]
+    assert read_rows(path, TableFormat(columns, separator=";")) == [(2, "a", "x", 4.0, None)]
 
 
 def test_one_column_may_serve_as_user_and_item(tmp_path: Path) -> None:
     table_format = TableFormat({"user": "1", "item": "1", "rating": "2"}, header=False)
-    assert rows(write(tmp_path, "a,3\n"), table_format) == [(1, "a", "a", 3.0, None)]
+    assert read_rows(write_file(tmp_path, "a,3\n"), table_format) == [(1, "a", "a", 3.0, None)]
 
 
-def test_parquet_may_have_other_types_and_times(tmp_path: Path) -> None:
+def test_parquet_columns_may_have_other_types(tmp_path: Path) -> None:
     table = pa.table(
         {
             "user": pa.array([7, None], pa.int64()),
@@ -199,8 +202,8 @@ def test_parquet_may_have_other_types_and_times(tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, tmp_path / "r.parquet")
-    assert rows(tmp_path / "r.parquet") == [(1, "7", "x", 3.0, 1e9 + 0.5), (2, "", "y", None, None)]
-    ((line, raw, text),) = unread_rows(tmp_path / "r.parquet")
+    assert read_rows(tmp_path / "r.parquet") == [(1, "7", "x", 3.0, 1e9 + 0.5), (2, "", "y", None, None)]
+    ((line, raw, text),) = read_invalid_rows(tmp_path / "r.parquet")
     assert (line, text) == (2, "many")
     assert raw == '{"user": null, "item": "y", "rating": "many", "timestamp": null}'
 
@@ -208,7 +211,7 @@ def test_parquet_may_have_other_types_and_times(tmp_path: Path) -> None:
 def test_float_ids_in_parquet_become_integers_if_all_are_whole(tmp_path: Path) -> None:
     table = pa.table({"user": [7.0, float("nan"), 9.0], "item": [2.5, 3.0, 4.0], "rating": [3.0, 4.0, 5.0]})
     pq.write_table(table, tmp_path / "r.parquet")
-    assert [row[1:3] for row in rows(tmp_path / "r.parquet")] == [("7", "2.5"), ("", "3"), ("9", "4")]
+    assert [row[1:3] for row in read_rows(tmp_path / "r.parquet")] == [("7", "2.5"), ("", "3"), ("9", "4")]
 
 
 def test_parquet_column_of_lists_is_reported_in_one_line(tmp_path: Path) -> None:
@@ -267,21 +270,21 @@ def test_parquet_without_a_column_is_reported_like_csv(tmp_path: Path) -> None:
 )
 def test_unusable_file_is_reported_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        read_ratings(write(tmp_path, content), CSV_FORMAT)
+        read_ratings(write_file(tmp_path, content), CSV_FORMAT)
     assert "\n" not in str(caught.value)
 
 
 def test_plain_file_named_gz_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has the suffix .gz but is not gzip; rename it or compress it"):
-        read_ratings(write(tmp_path, "user,item,rating\na,x,3\n", "ratings.csv.gz"), CSV_FORMAT)
+        read_ratings(write_file(tmp_path, "user,item,rating\na,x,3\n", "ratings.csv.gz"), CSV_FORMAT)
 
 
-def test_columns_without_a_header_are_given_by_number(tmp_path: Path) -> None:
-    path = write(tmp_path, "3,a,x\n")
+def test_columns_without_a_header_are_identified_by_number(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "3,a,x\n")
     numbers = {"user": "2", "item": "3", "rating": "1", "timestamp": "4"}
 
     def positions(columns: dict[str, str]) -> dict[str, int]:
-        return column_positions(path, "3,a,x", TableFormat(columns, header=False), {"timestamp"})
+        return find_column_positions(path, "3,a,x", TableFormat(columns, header=False), {"timestamp"})
 
     assert positions(numbers) == {"user": 1, "item": 2, "rating": 0}
     with pytest.raises(DataError, match="has only 3 columns, expected the item in column 9"):
@@ -291,22 +294,22 @@ def test_columns_without_a_header_are_given_by_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", ['"', "\n", "a\r"])
-def test_separator_that_cannot_separate_is_a_config_error(separator: str) -> None:
+def test_invalid_separator_is_a_config_error(separator: str) -> None:
     with pytest.raises(ConfigError, match=r"data.file.separator must not contain a quotation mark"):
-        formats_of_file(separator=separator)
+        choose_formats(separator=separator)
 
 
-def test_formats_of_a_file_follow_the_parameters() -> None:
-    formats = formats_of_file(separator="\\t", columns={"user": "u", "item": "i", "rating": "r"})
+def test_formats_of_a_table_follow_the_parameters() -> None:
+    formats = choose_formats(separator="\\t", columns={"user": "u", "item": "i", "rating": "r"})
     assert formats.ratings.separator == "\t"
     assert formats.ratings.columns == {"user": "u", "item": "i", "rating": "r"}
     assert formats.items.columns["title"] == "title"
 
 
 @pytest.mark.skipif(
-    "MARQUEE_DATA_DIR" not in os.environ, reason="MARQUEE_DATA_DIR does not name a folder of MovieLens"
+    "MARQUEE_DATA_DIR" not in os.environ, reason="set MARQUEE_DATA_DIR to a folder with ml-1m and ml-100k"
 )
-def test_real_files_are_read_completely() -> None:
+def test_movielens_files_are_read_completely() -> None:
     folder = Path(os.environ["MARQUEE_DATA_DIR"])
     ratings = read_ratings(folder / "ml-1m" / "ratings.csv.gz", CSV_FORMAT)
     assert (ratings.num_rows, ratings["raw"].null_count) == (1_000_209, 1_000_209)
@@ -318,7 +321,7 @@ def test_real_files_are_read_completely() -> None:
     assert items[0] == {"item": "1", "title": "Toy Story (1995)", "genres": "Animation|Children's|Comedy"}
 
 
-garbage = st.one_of(
+ARBITRARY_FILES = st.one_of(
     st.binary(max_size=200),
     st.text(st.sampled_from('ab1,;"\n\r\x00\x1f.é'), max_size=60).map(str.encode),
     st.text(st.sampled_from('ab1,"\n\r'), max_size=60).map(
@@ -331,12 +334,12 @@ garbage = st.one_of(
 )
 
 
-@given(garbage, st.sampled_from([CSV_FORMAT, *(RELEASES[name].ratings for name in MOVIELENS_LINES)]))
+@given(ARBITRARY_FILES, st.sampled_from([CSV_FORMAT, *(RELEASES[name].ratings for name in MOVIELENS_LINES)]))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_give_a_table_or_a_one_line_error(
     tmp_path: Path, content: bytes, table_format: TableFormat
 ) -> None:
-    path, messages = write(tmp_path, content), []
+    path, messages = write_file(tmp_path, content), []
     for read in (read_ratings, read_items):
         try:
             table = read(path, table_format)

@@ -1,4 +1,4 @@
-"""Journal backend: lines stay whole, whichever process writes and whenever it dies."""
+"""Journal backend: readers see only complete lines, with concurrent writers and killed ones."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from experiments.search.journal_backend import JournalBackend
 from marquee.errors import MarqueeError
 
-WRITER = """
+APPEND_200_LOGS = """
 import sys
 from pathlib import Path
 from experiments.search.journal_backend import JournalBackend
@@ -42,7 +42,7 @@ def test_journal_with_only_a_torn_line_starts_empty(tmp_path: Path) -> None:
 
 def test_concurrent_writers_write_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(n)]) for n in range(3)]
+    writers = [subprocess.Popen([sys.executable, "-c", APPEND_200_LOGS, str(path), str(n)]) for n in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     logs = list(JournalBackend(path).read_logs(0))
     assert len(logs) == 600
@@ -50,7 +50,7 @@ def test_concurrent_writers_write_whole_lines(tmp_path: Path) -> None:
         assert [log["n"] for log in logs if log["writer"] == writer] == list(range(200))
 
 
-def test_unwritable_journal_is_a_clear_error(tmp_path: Path) -> None:
+def test_unwritable_journal_is_reported_clearly(tmp_path: Path) -> None:
     journal = JournalBackend(tmp_path / "journal")
     (tmp_path / "journal").unlink()
     (tmp_path / "journal").mkdir()

@@ -1,4 +1,4 @@
-"""Pruners: extrapolated learning curves, calculated by hand; a training that can win is never stopped."""
+"""Curve pruner: learning curves are extrapolated optimistically; no training that can win is stopped."""
 
 import math
 
@@ -12,18 +12,22 @@ from experiments.search.pruners import CurvePruner, checkpoint_epochs, lowest_re
 from experiments.search.space import split_space
 
 
-@pytest.mark.parametrize(("n_epochs", "first", "number"), [(0, None, 0), (1, 1, 1), (10, 1, 10), (54, 2, 27)])
-def test_checkpoints_are_spread_over_the_training(n_epochs: int, first: int | None, number: int) -> None:
+@pytest.mark.parametrize(
+    ("n_epochs", "first_epoch", "n_checkpoints"), [(0, None, 0), (1, 1, 1), (10, 1, 10), (54, 2, 27)]
+)
+def test_checkpoints_are_spread_over_the_training(
+    n_epochs: int, first_epoch: int | None, n_checkpoints: int
+) -> None:
     epochs = checkpoint_epochs(n_epochs)
-    assert len(epochs) == number
-    assert (epochs[0] if epochs else None) == first
+    assert len(epochs) == n_checkpoints
+    assert (epochs[0] if epochs else None) == first_epoch
 
 
 @pytest.mark.parametrize(
     ("name", "space", "n_epochs"),
     [("svd", {}, 20), ("svd", {"n_epochs": [5, 30]}, 30), ("nmf", {}, 50), ("slope_one", {}, 0)],
 )
-def test_training_length_is_the_longest_point_or_the_default(
+def test_training_has_the_epochs_of_the_longest_point_or_the_default(
     name: str, space: SearchSpace, n_epochs: int
 ) -> None:
     assert split_space(name, space).n_epochs == n_epochs

@@ -1,4 +1,4 @@
-"""Search spaces: what needs a training of its own, and which points a training scores."""
+"""Search spaces: which parameters need separate trainings, and which points one training scores."""
 
 from typing import Any
 
@@ -6,40 +6,42 @@ import pytest
 
 from experiments.search.space import CandidateSpace, candidate_spaces, check_candidates, split_space
 from marquee.errors import ConfigError
-from tests.support.searches import search_params
+from tests.support.searches import make_search_params
 
 
 def test_points_that_differ_in_epochs_share_a_training() -> None:
     space = split_space("svd", {"n_epochs": [10, 20, 40], "n_factors": [50, 100]})
-    assert space.trainings() == [{"n_factors": 50}, {"n_factors": 100}]
-    assert space.points({"n_factors": 50}) == tuple({"n_epochs": n, "n_factors": 50} for n in (10, 20, 40))
+    assert space.enumerate_trainings() == [{"n_factors": 50}, {"n_factors": 100}]
+    assert space.points_of_training({"n_factors": 50}) == tuple(
+        {"n_epochs": n, "n_factors": 50} for n in (10, 20, 40)
+    )
 
 
 def test_points_that_differ_in_number_of_neighbors_share_a_training() -> None:
     neighbors: dict[str, Any] = {"k": [10, 40], "min_k": [1, 3], "similarity": ["msd", "cosine"]}
     space = split_space("knn_basic", {**neighbors, "user_based": [True, False]})
-    assert len(space.trainings()) == 2
+    assert len(space.enumerate_trainings()) == 2
     assert len(space.shared_points) == 8
 
 
 def test_shared_range_becomes_eight_values_with_both_bounds() -> None:
-    params = search_params({"svd": {"n_epochs": {"low": 5, "high": 40}}}, sampler="random")
+    params = make_search_params({"svd": {"n_epochs": {"low": 5, "high": 40}}}, sampler="random")
     space = split_space("svd", params.candidates["svd"])
     epochs = [point["n_epochs"] for point in space.shared_points]
     assert (epochs[0], epochs[-1], len(epochs)) == (5, 40, 8)
-    assert space.trainings() == [{}]
+    assert space.enumerate_trainings() == [{}]
 
 
-def test_points_keep_the_parameter_order_of_the_file() -> None:
+def test_points_keep_the_parameter_order_of_params_yaml() -> None:
     space = CandidateSpace(("a", "n", "b"), {"a": [1], "b": [2]}, ({"n": 5},))
-    assert list(space.points({"b": 2, "a": 1})[0]) == ["a", "n", "b"]
+    assert list(space.points_of_training({"b": 2, "a": 1})[0]) == ["a", "n", "b"]
 
 
 def test_candidate_that_predicts_no_ratings_is_rejected() -> None:
     with pytest.raises(ConfigError, match=r"candidates\.ease: EASE ranks items and predicts no ratings"):
-        check_candidates(search_params({"ease": {}}))
+        check_candidates(make_search_params({"ease": {}}))
 
 
 def test_unknown_parameter_is_rejected() -> None:
     with pytest.raises(ConfigError, match="svd has no parameter 'n_factor'; did you mean 'n_factors'"):
-        candidate_spaces(search_params({"svd": {"n_factor": [1]}}))
+        candidate_spaces(make_search_params({"svd": {"n_factor": [1]}}))

@@ -1,4 +1,4 @@
-"""Search key: it changes with every piece of code that the results depend on, and with nothing else."""
+"""Search key: it changes if code changes that the results depend on, and not otherwise."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from experiments.search.run import run_search
 from experiments.search.specification import source_files
 from experiments.source_code import import_closure
 from marquee.errors import MarqueeError
-from tests.support.searches import search_params, search_spec
+from tests.support.searches import make_search_params, make_search_spec
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path("experiments/search/worker.py")
@@ -40,7 +40,7 @@ def test_key_covers_every_module_that_a_worker_imports_and_every_algorithm() -> 
     } <= covered
 
 
-def test_key_does_not_cover_code_that_serves_or_draws() -> None:
+def test_key_does_not_cover_serving_and_reporting_code() -> None:
     outside = ("service", "pipelines", "experiments/figures", "experiments/report")
     assert not [path for path in source_files() if path.as_posix().startswith(outside)]
 
@@ -57,24 +57,24 @@ def test_key_does_not_cover_code_that_serves_or_draws() -> None:
 def test_changed_code_changes_the_key(
     source: FoldSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
-    spec = search_spec(search_params({"baseline_only": {}}), source, tmp_path)
-    original_key = spec.key
+    spec = make_search_spec(make_search_params({"baseline_only": {}}), source, tmp_path)
+    original_key = spec.compute_key()
     root = copy_code(tmp_path / "copy")
     monkeypatch.setattr(specification, "ROOT", root)
     specification._code_digest.cache_clear()
-    assert spec.key == original_key, "the key must not depend on the location of the code"
+    assert spec.compute_key() == original_key, "the key must not depend on the location of the code"
     (root / changed).write_text((root / changed).read_text() + "\n# changed\n")
-    assert spec.key == original_key, "code is read once per process"
+    assert spec.compute_key() == original_key, "code must be read only once per process"
     specification._code_digest.cache_clear()
-    assert spec.key != original_key
+    assert spec.compute_key() != original_key
 
 
-def test_search_does_not_start_if_its_code_is_not_found(
+def test_search_does_not_start_if_a_code_pattern_matches_no_file(
     source: FoldSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patterns = (*specification.CODE_PATTERNS, "marquee/moved.py")
     monkeypatch.setattr(specification, "CODE_PATTERNS", patterns)
-    spec = search_spec(search_params({"baseline_only": {}}), source, tmp_path)
+    spec = make_search_spec(make_search_params({"baseline_only": {}}), source, tmp_path)
     with pytest.raises(MarqueeError, match=r"no source file matches 'marquee/moved.py'"):
         run_search(spec, lambda *_: None)
-    assert not list(tmp_path.iterdir()), "the journal must not exist"
+    assert not list(tmp_path.iterdir()), "no journal must be created"

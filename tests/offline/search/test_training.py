@@ -1,4 +1,4 @@
-"""Trainings: every point scores as if Surprise had trained it alone, and invalid points fail alone."""
+"""Trainings: each point gets the scores of a separate training in Surprise, and only invalid points fail."""
 
 import math
 import re
@@ -19,7 +19,7 @@ SEED = 3
 
 @pytest.fixture(scope="module")
 def folds(source: FoldSource) -> Folds:
-    return source.load()
+    return source.load_folds()
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def same_seed(_: int) -> int:
+def constant_seed(_: int) -> int:
     return SEED
 
 
@@ -45,7 +45,7 @@ def test_scores_equal_those_of_surprise_on_the_same_folds(
         "knn_basic": ([{"k": 2}, {"k": 9}], [surprise.KNNBasic(k=k, verbose=False) for k in (2, 9)]),
     }
     for name, (points, algorithms) in twins.items():
-        result = train(name, points, folds, same_seed, pool, metric="rmse")
+        result = train(name, points, folds, constant_seed, pool, metric="rmse")
         for point, twin in zip(result.points, algorithms, strict=True):
             expected = cross_validate(twin, data, ["rmse", "mae"], KFold(3, random_state=11))
             for fold in range(3):
@@ -53,20 +53,20 @@ def test_scores_equal_those_of_surprise_on_the_same_folds(
                 assert math.isclose(point.folds[fold].mae, expected["test_mae"][fold], rel_tol=1e-9)
 
 
-def test_points_of_a_shared_training_score_as_if_trained_alone(
+def test_points_of_a_shared_training_get_the_scores_of_separate_trainings(
     folds: Folds, pool: ThreadPoolExecutor
 ) -> None:
     points = [{"n_epochs": n, "n_factors": 5} for n in (2, 7, 4)]
-    shared = train("svd", points, folds, same_seed, pool, metric="rmse")
+    shared = train("svd", points, folds, constant_seed, pool, metric="rmse")
     assert [epoch for epoch, _ in shared.curve] == [2, 4, 7]
     for parameters, point in zip(points, shared.points, strict=True):
-        (alone,) = train("svd", [parameters], folds, same_seed, pool, metric="rmse").points
+        (alone,) = train("svd", [parameters], folds, constant_seed, pool, metric="rmse").points
         assert [fold.rmse for fold in alone.folds] == [fold.rmse for fold in point.folds]
 
 
-def test_invalid_point_fails_alone(folds: Folds, pool: ThreadPoolExecutor) -> None:
+def test_only_invalid_points_fail(folds: Folds, pool: ThreadPoolExecutor) -> None:
     points: list[dict[str, Any]] = [{"k": 3}, {"k": 0}, {"k": 3, "similarity": "cosin"}, {"k": "ten"}]
-    valid, *invalid = train("knn_basic", points, folds, same_seed, pool, metric="rmse").points
+    valid, *invalid = train("knn_basic", points, folds, constant_seed, pool, metric="rmse").points
     assert len(valid.folds) == 3
     failures = [str(point.failure) for point in invalid]
     assert failures[0] == "ParameterError: KNNBasic: k must be an integer of at least 1 (got 0)"
@@ -75,14 +75,14 @@ def test_invalid_point_fails_alone(folds: Folds, pool: ThreadPoolExecutor) -> No
     assert failures[2].startswith("ParameterError: KNNBasic: k must be an integer of at least 1 (got 'ten')")
 
 
-def test_points_before_a_divergence_keep_their_scores(folds: Folds, pool: ThreadPoolExecutor) -> None:
+def test_points_scored_before_a_divergence_keep_their_scores(folds: Folds, pool: ThreadPoolExecutor) -> None:
     points = [{"n_epochs": n, "lr_all": 0.4, "reg_all": 0.0} for n in (1, 4000)]
-    first, last = train("svd", points, folds, same_seed, pool, metric="rmse").points
+    first, last = train("svd", points, folds, constant_seed, pool, metric="rmse").points
     assert first.folds
     assert "DivergedError: SVD diverged in epoch" in str(last.failure)
 
 
-def test_pruned_training_keeps_the_points_scored_before(folds: Folds, pool: ThreadPoolExecutor) -> None:
+def test_points_scored_before_pruning_keep_their_scores(folds: Folds, pool: ThreadPoolExecutor) -> None:
     points = [{"n_epochs": n} for n in (2, 27)]
     epochs: list[int] = []
 
@@ -91,9 +91,9 @@ def test_pruned_training_keeps_the_points_scored_before(folds: Folds, pool: Thre
         return epoch >= 3
 
     result = train(
-        "svd", points, folds, same_seed, pool,
+        "svd", points, folds, constant_seed, pool,
         metric="rmse", checkpoints=(1, 3, 9), should_prune=should_prune,
     )  # fmt: skip
-    assert epochs == [1, 2, 3]  # the checkpoints, and the end of the first point
+    assert epochs == [1, 2, 3]  # checkpoints 1 and 3, and 2, the last epoch of the first point
     assert len(result.points[0].folds) == 3
     assert str(result.points[1].pruned).startswith("stopped after epoch 3 with RMSE")

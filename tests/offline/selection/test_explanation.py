@@ -1,25 +1,26 @@
-"""Explanation of the choice: reason, trade-offs and tuning gain, without values that vary between runs."""
+"""Explanation of the choice: reason, trade-offs and tuning gain, and no values that vary between runs."""
 
 from dataclasses import replace
 from typing import Any
 
 from experiments.config.offline import SelectParams
-from experiments.selection.explanation import explain
+from experiments.selection.explanation import explain_choice
 from experiments.selection.rule import choose
 from experiments.selection.search_results import SearchResults
-from tests.support.search_results import sample_results
+from tests.support.sample_search_results import make_search_results
 
 
-def explanation(results: SearchResults, **changes: Any) -> str:
+def explain_with(results: SearchResults, **changes: Any) -> str:
+    """Explain the choice that the rule makes with changed parameters."""
     block = {"objective": "rmse", "rule": "best", "cost_metric": "model_bytes"}
     limits = {"max_fit_seconds": 10, "max_model_megabytes": 10}
     select = SelectParams.model_validate({**block, **limits, **changes})
-    return explain(choose(results, select), results, select)
+    return explain_choice(choose(results, select), results, select)
 
 
 def test_explanation_names_winner_interval_and_lead() -> None:
-    # s = 0.01 over three folds: 4.3027 * 0.01 * sqrt(1/3 + 1/2) = 0.0393; differences are the same on all
-    text = explanation(sample_results())
+    # s = 0.01 over three folds: 4.3027 * 0.01 * sqrt(1/3 + 1/2) = 0.0393; all folds have equal differences
+    text = explain_with(make_search_results())
     assert text.startswith(
         "SVD++ (n_factors=20, n_epochs=20) wins with RMSE 0.8600 (95% CI 0.8207 to 0.8993), "
         "0.0200 (95% CI 0.0200 to 0.0200) better than the next algorithm, SVD (n_factors=100, reg_all=0.02); "
@@ -31,7 +32,7 @@ def test_trade_offs_exclude_the_random_baseline() -> None:
     assert (
         "It gives up NDCG@10 (0.0400 compared with 0.0500 for SVD), coverage (20.0% compared with "
         "30.0% for SVD) and size (5.00 MB compared with 0.10 MB for Baseline)."
-        in explanation(sample_results())
+        in explain_with(make_search_results())
     )
 
 
@@ -39,43 +40,43 @@ def test_explanation_states_gain_over_default_parameters() -> None:
     assert (
         "Tuning lowered the RMSE by 0.0020 (95% CI 0.0020 to 0.0020) compared with the default parameters of "
         "SVD++. Over all 4 candidates it lowered RMSE by 0.0030 on average, most for SVD (0.0100)."
-        in explanation(sample_results())
+        in explain_with(make_search_results())
     )
 
 
-def test_search_space_worse_than_the_defaults_is_reported() -> None:
-    results = sample_results()
+def test_winner_worse_than_default_parameters_is_reported() -> None:
+    results = make_search_results()
     worse = {4: replace(results.candidates[4], default_scores=(0.84, 0.85, 0.86))}
-    text = explanation(replace(results, candidates={**results.candidates, **worse}))
+    text = explain_with(replace(results, candidates={**results.candidates, **worse}))
     assert (
         "Tuning raised the RMSE by 0.0100 (95% CI 0.0100 to 0.0100) compared with the default parameters"
         in text
     )
 
 
-def test_gain_is_that_of_the_winning_trial() -> None:
-    results = sample_results()
+def test_tuning_gain_is_that_of_the_winning_trial() -> None:
+    results = make_search_results()
     second = replace(
         results.candidates[0],
         trial=1,
-        default_scores=tuple(error + 0.5 for error in results.trials[1].values("rmse")),
+        default_scores=tuple(error + 0.5 for error in results.trials[1].fold_values("rmse")),
     )
-    text = explanation(replace(results, candidates={**results.candidates, 1: second}), max_model_megabytes=3)
+    text = explain_with(replace(results, candidates={**results.candidates, 1: second}), max_model_megabytes=3)
     assert text.startswith("SVD (n_factors=50, reg_all=0.02) wins")
     assert "Tuning lowered the RMSE by 0.5000" in text
 
 
 def test_cheaper_winner_is_compared_with_the_better_trial() -> None:
-    text = explanation(sample_results(), rule="one_standard_error", max_model_megabytes=4)
+    text = explain_with(make_search_results(), rule="one_standard_error", max_model_megabytes=4)
     # 0.88 + 0.01 / sqrt(3) = 0.8858 leaves only the first SVD
     assert text.startswith("SVD (n_factors=100, reg_all=0.02) wins")
     assert "was better but over budget." in text
-    results = sample_results()
+    results = make_search_results()
     near = replace(results.trials[1], folds=results.trials[0].folds, number=1)
     smaller = replace(
         near, folds=tuple(replace(fold, rmse=fold.rmse + 0.001, model_bytes=2_000_000) for fold in near.folds)
     )
-    text = explanation(
+    text = explain_with(
         replace(results, trials=[results.trials[0], smaller, *results.trials[2:]]),
         rule="one_standard_error", max_model_megabytes=4,
     )  # fmt: skip
@@ -86,7 +87,7 @@ def test_cheaper_winner_is_compared_with_the_better_trial() -> None:
 
 
 def test_weighted_objective_is_stated_with_its_weights() -> None:
-    text = explanation(sample_results(), objective={"ndcg": 0.7, "rmse": 0.3})
+    text = explain_with(make_search_results(), objective={"ndcg": 0.7, "rmse": 0.3})
     assert text.startswith(
         "SVD (n_factors=100, reg_all=0.02) wins by NDCG@10 0.7, RMSE 0.3; its NDCG@10 is 0.0500"
     )
@@ -94,16 +95,16 @@ def test_weighted_objective_is_stated_with_its_weights() -> None:
 
 
 def test_difference_that_may_be_chance_is_called_not_significant() -> None:
-    results = sample_results()
+    results = make_search_results()
     folds = tuple(
         replace(fold, rmse=fold.rmse + change)
         for fold, change in zip(results.trials[4].folds, (0.03, -0.01, 0.02), strict=True)
     )
     trials = [*results.trials[:4], replace(results.trials[4], folds=folds), *results.trials[5:]]
-    assert "(not significant over these folds)" in explanation(replace(results, trials=trials))
+    assert "(not significant over these folds)" in explain_with(replace(results, trials=trials))
 
 
 def test_explanation_contains_no_durations() -> None:
-    results = sample_results()
+    results = make_search_results()
     slower = {number: replace(candidate, cost=None) for number, candidate in results.candidates.items()}
-    assert explanation(replace(results, candidates=slower)) == explanation(results)
+    assert explain_with(replace(results, candidates=slower)) == explain_with(results)

@@ -1,4 +1,4 @@
-"""Model registry: versions are identified by content, and only a promotion moves the champion."""
+"""Model registry: versions are identified by content, and only a promotion moves the champion alias."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +38,7 @@ def write_small_model(folder: Path, title: str) -> str:
 
 @pytest.fixture(scope="module")
 def run_id(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Id of a run in a temporary store, for versions that the tests register."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder))
@@ -66,7 +67,7 @@ def test_first_version_is_challenger_and_champion_and_the_second_only_challenger
     assert find_challenger("films") == second
 
 
-def test_promotion_moves_the_champion(run_id: str, tmp_path: Path) -> None:
+def test_promotion_moves_the_champion_alias(run_id: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         register_version("games", tmp_path / name, write_small_model(tmp_path / name, name), run_id, TAGS)
     promote_to_champion("games", 2)
@@ -76,7 +77,7 @@ def test_promotion_moves_the_champion(run_id: str, tmp_path: Path) -> None:
     assert get_version("games", 1).aliases == ()
 
 
-def test_same_content_is_the_same_version(run_id: str, tmp_path: Path) -> None:
+def test_equal_content_is_registered_once(run_id: str, tmp_path: Path) -> None:
     digest = write_small_model(tmp_path / "a", "Alpha")
     first, _ = register_version("books", tmp_path / "a", digest, run_id, TAGS)
     again, is_new = register_version("books", tmp_path / "a", digest, run_id, TAGS)
@@ -101,7 +102,7 @@ def test_registered_version_recommends_through_mlflow(run_id: str, tmp_path: Pat
     assert model.predict(pd.DataFrame({"user": ["ann", "nobody"]})) == [["i1"], ["i0", "i1"]]
 
 
-def test_registry_failure_is_not_taken_for_a_missing_champion(
+def test_registry_failure_is_not_mistaken_for_a_missing_champion(
     run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class FailingClient:

@@ -1,4 +1,4 @@
-"""Tracked runs: one parent run per search with a child run per trial, found by the digest of its results."""
+"""Tracked runs: each search has a run, found by the digest of its results, with runs of its best trials."""
 
 import multiprocessing
 import os
@@ -31,8 +31,8 @@ def tracker(uri: str, monkeypatch: pytest.MonkeyPatch) -> ExperimentTracker:
     return ExperimentTracker("test")
 
 
-def trial(number: int, algorithm: str = "svd", rmse: float = 0.9) -> Trial:
-    folds = tuple(FoldScore(rmse + delta, 0.7, 0.0, 2_000_000, 1.5, 0.2) for delta in (0, 0.02))
+def make_trial(number: int, algorithm: str = "svd", rmse: float = 0.9) -> Trial:
+    folds = tuple(FoldScore(rmse + offset, 0.7, 0.0, 2_000_000, 1.5, 0.2) for offset in (0, 0.02))
     return Trial(number, algorithm, {"n_factors": 8}, folds, cost=TrialCost(1.5, 0.2))
 
 
@@ -40,8 +40,8 @@ def log_search(tracker: ExperimentTracker, results_digest: str) -> str:
     """Log a finished search with one scored and one failed trial; return its run id."""
     run_id = tracker.start_search_run("test", DATA, {"seed": 42}, {"mlflow.source.git.commit": "c0ffee"})
     failed = Trial(1, "nmf", {}, failure="DivergedError: the parameters are not finite")
-    tracker.log_trials(run_id, [trial(0), failed], {}, max_runs=10, metric="rmse")
-    tracker.log(run_id, metrics={"rmse": 0.91})
+    tracker.log_trials(run_id, [make_trial(0), failed], {}, max_runs=10, metric="rmse")
+    tracker.log_metrics_and_tags(run_id, metrics={"rmse": 0.91})
     tracker.finish_search_run(run_id, results_digest)
     return run_id
 
@@ -81,10 +81,10 @@ def test_search_run_names_data_seed_and_commit(tracker: ExperimentTracker, uri: 
 def test_recent_search_runs_are_finished_and_newest_first(tracker: ExperimentTracker) -> None:
     older, newer = log_search(tracker, "a"), log_search(tracker, "b")
     tracker.fail_run(tracker.start_search_run("broken", DATA, {}, {}), "no")
-    assert tracker.recent_search_runs(2) == [newer, older]
+    assert tracker.recent_search_run_ids(2) == [newer, older]
 
 
-def test_first_outcome_is_recorded_in_the_search_run_and_each_other_one_in_its_own(
+def test_first_outcome_is_recorded_in_the_search_run_and_any_other_in_its_own_run(
     tracker: ExperimentTracker, uri: str
 ) -> None:
     search = log_search(tracker, "digest-10")
@@ -115,27 +115,27 @@ def test_trial_costs_are_stored_by_number_and_failed_trials_have_none(tracker: E
 
 def test_only_the_best_trials_get_runs_but_all_costs_are_stored(tracker: ExperimentTracker, uri: str) -> None:
     parent = tracker.start_search_run("search", DATA, {}, {})
-    trials = [trial(number, "svd", error) for number, error in enumerate((0.95, 0.90, 0.99, 0.91))]
+    trials = [make_trial(number, "svd", error) for number, error in enumerate((0.95, 0.90, 0.99, 0.91))]
     tracker.log_trials(parent, trials, {}, max_runs=2, metric="rmse")
     tracker.finish_search_run(parent, "digest-9")
-    assert len(tracker.top_trial_runs(parent, "rmse", 9)) == 2
-    best = MlflowClient(uri).get_run(tracker.top_trial_runs(parent, "rmse", 1)[0])
+    assert len(tracker.top_trial_run_ids(parent, "rmse", 9)) == 2
+    best = MlflowClient(uri).get_run(tracker.top_trial_run_ids(parent, "rmse", 1)[0])
     assert best.data.tags["trial"] == "1"
     assert sorted(tracker.load_json(parent, TRIAL_COSTS)) == ["0", "1", "2", "3"]
 
 
 def test_best_trial_runs_are_sorted_and_exclude_failed_trials(tracker: ExperimentTracker, uri: str) -> None:
     parent = log_search(tracker, "digest-7")
-    tracker.log_trials(parent, [trial(2, "svdpp", 0.8)], {}, max_runs=10, metric="rmse")
-    best = tracker.top_trial_runs(parent, "rmse", 5)
+    tracker.log_trials(parent, [make_trial(2, "svdpp", 0.8)], {}, max_runs=10, metric="rmse")
+    best = tracker.top_trial_run_ids(parent, "rmse", 5)
     assert [MlflowClient(uri).get_run(run).data.tags["trial"] for run in best] == ["2", "0"]
 
 
 def test_learning_curve_of_a_trial_is_logged_by_epoch(tracker: ExperimentTracker, uri: str) -> None:
     parent = tracker.start_search_run("search", DATA, {}, {})
-    with_curve = replace(trial(0), curve=((1, 1.2), (10, 0.95)))
+    with_curve = replace(make_trial(0), curve=((1, 1.2), (10, 0.95)))
     tracker.log_trials(parent, [with_curve], {}, max_runs=2, metric="rmse")
-    (run,) = tracker.top_trial_runs(parent, "rmse", 1)
+    (run,) = tracker.top_trial_run_ids(parent, "rmse", 1)
     history = MlflowClient(uri).get_metric_history(run, "epoch_error")
     assert [(point.step, point.value) for point in history] == [(1, 1.2), (10, 0.95)]
 
@@ -158,18 +158,18 @@ def test_curves_of_any_length_are_logged_by_epoch(tracker: ExperimentTracker, ur
     assert sorted((point.step, point.value) for point in history) == curve
 
 
-def test_missing_json_artifact_is_empty(tracker: ExperimentTracker) -> None:
+def test_missing_json_artifact_is_loaded_as_empty(tracker: ExperimentTracker) -> None:
     assert tracker.load_json(log_search(tracker, "digest-8"), "measured_costs.json") == {}
 
 
-def test_compare_url_path_is_that_of_the_ui() -> None:
+def test_compare_url_path_matches_the_mlflow_ui() -> None:
     assert unquote(compare_url_path("3", ["a", "b"])) == '/#/compare-runs?runs=["a","b"]&experiments=["3"]'
 
 
-# The store
+# Store
 
 
-def test_unreachable_store_is_an_error_of_one_line() -> None:
+def test_unreachable_store_is_reported_in_one_line() -> None:
     with pytest.raises(TrackingError) as error:
         ExperimentTracker("test", "file:///nowhere")
     assert "\n" not in str(error.value)
@@ -180,7 +180,7 @@ def create_store(uri: str) -> str:
     return ExperimentTracker("together", uri).experiment_id
 
 
-def test_two_processes_can_create_one_store_at_the_same_time(tmp_path: Path) -> None:
+def test_two_processes_can_create_the_same_store_at_the_same_time(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         ids = pool.map(create_store, [uri, uri])

@@ -1,4 +1,4 @@
-"""The docs page in a real browser without a network connection."""
+"""Docs page in a real browser that can reach nothing but the server."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def test_docs_page_shows_every_route_offline(server: BentoMLServer, tmp_path: Pa
     assert BROWSER is not None
     command = [
         BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000",
-        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # only the server can be reached
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # no host but the server resolves
         f"--user-data-dir={tmp_path / 'browser'}", "--dump-dom", f"http://127.0.0.1:{server.port}/docs#all",
     ]  # fmt: skip
     browser = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from service.api import request_models
+from service.api import request_bodies
 from service.replica import Replica
 from tests.support.sample_replica import (
     ITEMS,
@@ -24,13 +24,13 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True, version=7)
 
 
 @pytest.fixture
-def sample_replica(folder: Path, tmp_path: Path) -> Iterator[tuple[Replica, TestClient]]:
-    with running_replica(replica_settings(folder, events=tmp_path / "events")) as replica_and_client:
+def sample_replica(model_folder: Path, tmp_path: Path) -> Iterator[tuple[Replica, TestClient]]:
+    with running_replica(replica_settings(model_folder, events=tmp_path / "events")) as replica_and_client:
         yield replica_and_client
 
 
@@ -65,7 +65,7 @@ def test_response_has_user_fallback_level_items_and_model(client: TestClient) ->
     assert body["items"][0] == {"item": "i3", "title": "Da 5 Bloods", "score": 4.75}
 
 
-def test_titles_are_utf_8(client: TestClient) -> None:
+def test_titles_are_encoded_as_utf_8(client: TestClient) -> None:
     response = client.get("/recommend/ann?n=2")
     assert "七人の侍".encode() in response.content
 
@@ -106,7 +106,7 @@ def test_invalid_n_is_a_problem(client: TestClient, n: str) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 100])
-def test_limits_of_n_are_valid(client: TestClient, n: int) -> None:
+def test_smallest_and_largest_n_are_valid(client: TestClient, n: int) -> None:
     assert client.get(f"/recommend/ann?n={n}").status_code == 200
 
 
@@ -147,13 +147,13 @@ def test_wrong_method_is_a_problem_that_lists_allowed_methods(
     assert allowed in response.headers["allow"]
 
 
-def test_head_is_supported(client: TestClient) -> None:
+def test_head_request_is_answered(client: TestClient) -> None:
     assert client.head("/recommend/ann").status_code == 200
 
 
-def test_version_has_manifest_and_provenance(client: TestClient, folder: Path) -> None:
+def test_version_has_manifest_and_provenance(client: TestClient, model_folder: Path) -> None:
     version = client.get("/version").json()
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((model_folder / "manifest.json").read_text())
     assert {key: version[key] for key in manifest} == manifest
     assert version["provenance"] == PROVENANCE
     assert len(version["digest"]) == 64
@@ -270,15 +270,15 @@ def test_unknown_item_in_the_path_is_not_found(client: TestClient, path: str) ->
     assert_problem(client.get(path), 404, "item")
 
 
-RATING = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
+FEEDBACK = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
 
 
 def test_feedback_is_stored_once_and_changes_the_next_response(client: TestClient) -> None:
     assert client.get("/recommend/new?n=1").json()["fallback_level"] == "popular"
     assert client.get("/recommend/new").json()["fallback_level"] == "popular"  # cached from now on
-    first = client.post("/feedback", json=RATING)
+    first = client.post("/feedback", json=FEEDBACK)
     assert (first.status_code, first.json()) == (202, {"stored": 1, "duplicates": 0})
-    second = client.post("/feedback", json=[RATING, {**RATING, "event_id": "e2", "item": "i1"}])
+    second = client.post("/feedback", json=[FEEDBACK, {**FEEDBACK, "event_id": "e2", "item": "i1"}])
     assert second.json() == {"stored": 1, "duplicates": 1}
     third = client.get("/recommend/new")
     assert third.json()["fallback_level"] == "folded"
@@ -286,13 +286,13 @@ def test_feedback_is_stored_once_and_changes_the_next_response(client: TestClien
 
 
 def test_feedback_on_an_unknown_item_is_stored(client: TestClient) -> None:
-    assert client.post("/feedback", json={**RATING, "item": "newer than the model"}).status_code == 202
+    assert client.post("/feedback", json={**FEEDBACK, "item": "newer than the model"}).status_code == 202
 
 
-def test_feedback_is_rejected_if_telemetry_is_off(folder: Path) -> None:
-    with running_replica(replica_settings(folder, telemetry="off")) as (_, client):
+def test_feedback_is_rejected_if_telemetry_is_off(model_folder: Path) -> None:
+    with running_replica(replica_settings(model_folder, telemetry="off")) as (_, client):
         assert client.get("/recommend/ann").status_code == 200
-        assert_problem(client.post("/feedback", json=RATING), 503)
+        assert_problem(client.post("/feedback", json=FEEDBACK), 503)
 
 
 INVALID_BODIES: list[tuple[str, Any, str]] = [
@@ -322,20 +322,20 @@ INVALID_BODIES: list[tuple[str, Any, str]] = [
     ("/predict", {"pairs": [{"user": "ann"}]}, "pairs[0].item"),
     ("/predict", {"pairs": [{"user": "", "item": "i0"}]}, "pairs[0].user"),
     ("/predict", {"pairs": [{"user": "ann", "item": "i0"}] * 1001}, "pairs"),
-    ("/feedback", {**RATING, "value": 6}, "[0].value"),
-    ("/feedback", {**RATING, "kind": "like"}, "kind"),
-    ("/feedback", {**RATING, "event_id": ""}, "event_id"),
-    ("/feedback", {**RATING, "event_id": "\u001b"}, "event_id"),
-    ("/feedback", {**RATING, "user": "\ud800"}, "user"),
-    ("/feedback", {**RATING, "request_id": "a b"}, "request_id"),
-    ("/feedback", {**RATING, "time": 4e9}, "[0].time"),
-    ("/feedback", {**RATING, "time": -1}, "time"),
-    ("/feedback", {**RATING, "kind": "watch", "value": -1}, "value"),
-    ("/feedback", {**RATING, "kind": "click", "value": 2}, "value"),
-    ("/feedback", {key: value for key, value in RATING.items() if key != "value"}, "value"),
-    ("/feedback", [RATING, {**RATING, "item": None}], "[1].item"),
+    ("/feedback", {**FEEDBACK, "value": 6}, "[0].value"),
+    ("/feedback", {**FEEDBACK, "kind": "like"}, "kind"),
+    ("/feedback", {**FEEDBACK, "event_id": ""}, "event_id"),
+    ("/feedback", {**FEEDBACK, "event_id": "\u001b"}, "event_id"),
+    ("/feedback", {**FEEDBACK, "user": "\ud800"}, "user"),
+    ("/feedback", {**FEEDBACK, "request_id": "a b"}, "request_id"),
+    ("/feedback", {**FEEDBACK, "time": 4e9}, "[0].time"),
+    ("/feedback", {**FEEDBACK, "time": -1}, "time"),
+    ("/feedback", {**FEEDBACK, "kind": "watch", "value": -1}, "value"),
+    ("/feedback", {**FEEDBACK, "kind": "click", "value": 2}, "value"),
+    ("/feedback", {key: value for key, value in FEEDBACK.items() if key != "value"}, "value"),
+    ("/feedback", [FEEDBACK, {**FEEDBACK, "item": None}], "[1].item"),
     ("/feedback", [], "body"),
-    ("/feedback", [RATING] * 1001, "body"),
+    ("/feedback", [FEEDBACK] * 1001, "body"),
 ]
 
 
@@ -346,7 +346,7 @@ def test_invalid_body_is_a_problem_that_names_the_field(
     replica, client = sample_replica
     assert_problem(client.post(path, content=json.dumps(body).encode(), headers=JSON), 422, field)
     assert replica.event_writer is not None
-    assert replica.event_writer.read_counters().feedback.offered == 0
+    assert replica.event_writer.snapshot_counters().feedback.offered == 0
 
 
 @pytest.mark.parametrize(
@@ -394,14 +394,14 @@ def test_too_large_body_is_rejected_with_and_without_content_length(client: Test
     assert_problem(client.post("/feedback", content=pieces, headers=JSON), 413, "body")
 
 
-def test_every_response_without_a_model_is_a_problem(tmp_path: Path) -> None:
+def test_replica_without_a_model_is_alive_and_responds_with_problems(tmp_path: Path) -> None:
     with running_replica(replica_settings(tmp_path / "nothing")) as (_, client):
         assert client.get("/livez").status_code == 200
         for path in ("/recommend/ann", "/version", "/readyz", "/items/i0"):
             response = client.get(path)
             assert_problem(response, 503)
             assert "manifest.json" in response.json()["detail"]
-        assert_problem(client.post("/feedback", json=RATING), 503)
+        assert_problem(client.post("/feedback", json=FEEDBACK), 503)
 
 
 def test_internal_error_is_a_problem_without_details(
@@ -411,7 +411,7 @@ def test_internal_error_is_a_problem_without_details(
         raise RuntimeError("a secret")
 
     replica, client = sample_replica
-    monkeypatch.setattr(replica, "current_model", fail)
+    monkeypatch.setattr(replica, "require_model", fail)
     for response in (client.get("/items/i0"), client.get("/recommend/ann")):
         assert_problem(response, 500)
         assert "secret" not in response.text
@@ -452,4 +452,4 @@ def test_docs_page_has_no_external_links(client: TestClient) -> None:
 
 
 def test_body_limit_is_one_mebibyte() -> None:
-    assert request_models.MAX_BODY_BYTES == 1 << 20
+    assert request_bodies.MAX_BODY_BYTES == 1 << 20

@@ -1,4 +1,4 @@
-"""Fault injection: parsing of its settings, and which requests it affects."""
+"""Fault injection: parsing of the setting, and the requests that are affected."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError
-from service.api.asgi import ServingApplication
 from service.api.fault_injection import FaultInjection
-from service.faults import Faults
+from service.api.serving_application import ServingApplication
+from service.fault_settings import Faults
 from service.replica import Replica
 from tests.support.bentoml_server import BentoMLServer
 from tests.support.sample_replica import replica_settings, write_sample_model
@@ -26,7 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client_with_faults(
     model: Path, faults: str, *, draws: Sequence[float] = (), times: Sequence[float] = ()
 ) -> Iterator[TestClient]:
-    """Yield a client of a model with faults. Draws and times are 0 once the given ones are used up."""
+    """Yield a client of a replica with faults; once `draws` or `times` are used up, 0 follows."""
     replica = Replica(replica_settings(model, telemetry="off"))
     draw, clock = iter(draws), iter(times)
     app = FaultInjection(
@@ -71,7 +71,7 @@ def test_invalid_faults_are_rejected(text: str, message: str) -> None:
         Faults.parse(text)
 
 
-def test_share_of_recommendations_fails_with_internal_errors(model: Path) -> None:
+def test_configured_share_of_recommendations_fails(model: Path) -> None:
     with client_with_faults(model, "version=7,error_rate=0.3", draws=[0.29, 0.3, 0.1, 0.9]) as client:
         responses = [client.get("/recommend/ann", headers={"x-request-id": "one"}) for _ in range(4)]
         metrics = client.get("/metrics").text
@@ -94,7 +94,7 @@ def test_other_versions_and_routes_are_not_affected(model: Path) -> None:
         assert [client.get(path).status_code for path in ("/livez", "/readyz", "/version")] == [200] * 3
 
 
-def test_response_is_delayed(model: Path) -> None:
+def test_recommendation_is_delayed(model: Path) -> None:
     with client_with_faults(model, "version=7,delay_ms=80", draws=[0.0]) as client:
         start = time.monotonic()
         assert client.get("/recommend/ann").status_code == 200

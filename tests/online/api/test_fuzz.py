@@ -1,4 +1,4 @@
-"""Fuzzing: requests generated from the OpenAPI document, and valid requests with random bytes changed.
+"""Fuzzing: requests generated from the OpenAPI document, and valid requests with random changes.
 
 Ten thousand requests in total, times the factor in MARQUEE_FUZZ (`make fuzz` sets 10).
 """
@@ -134,7 +134,7 @@ def test_mutated_requests_cause_no_errors_and_no_memory_growth(
     statuses: Counter[int] = Counter()
     resident_kb_before = 0
     for number in range(N_MUTATED):
-        if number == N_MUTATED // 10:
+        if number == N_MUTATED // 10:  # after the warm-up
             resident_kb_before = resident_kb()
         method, path, content = rng.choice(VALID_REQUESTS)
         body = b"" if content is None else json.dumps(content).encode()
@@ -151,12 +151,12 @@ def test_mutated_requests_cause_no_errors_and_no_memory_growth(
     assert {200, 202, 400, 404, 415, 422} <= statuses.keys(), statuses
     assert resident_kb() - resident_kb_before < MAX_GROWTH_KB
     assert replica.event_writer is not None
-    assert replica.event_writer.read_counters().is_balanced
+    assert replica.event_writer.snapshot_counters().is_balanced
     assert client.get("/recommend/ann?n=2").json()["items"][0]["item"] in ITEMS
 
 
 async def request_status(app: ASGIApp, method: str, path: str, content_type: bytes, body: bytes) -> int:
-    """Call the ASGI app as a server does, because an HTTP client would correct some of these requests."""
+    """Call the ASGI app directly, since an HTTP client would correct some requests; return the status."""
     path, _, query = path.partition("?")
     scope: Scope = {
         "type": "http",

@@ -1,19 +1,19 @@
-"""deploy/compose.yaml: services match the gateways' configuration and run without privileges."""
+"""deploy/compose.yaml: services match the configuration of the gateways and run without privileges."""
 
 from pathlib import Path
 
 import yaml
 
 from experiments.config import load_params
-from pipelines.commands.compose import build_site_config
+from pipelines.commands.compose import build_shared_gateway_config
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 
 
 def test_services_are_the_gateways_and_the_replicas_of_the_site() -> None:
-    site = build_site_config(load_params(ROOT / "params.yaml"), Path("/run/marquee"))
-    replicas = {replica.host for replica in (*site.stable, *site.canary)}
+    config = build_shared_gateway_config(load_params(ROOT / "params.yaml"), Path("/run/marquee"))
+    replicas = {replica.host for replica in (*config.stable, *config.canary)}
     assert set(COMPOSE["services"]) == replicas | {"gateway-1", "gateway-2"}
 
 
@@ -27,5 +27,5 @@ def test_containers_have_limits_and_no_privileges() -> None:
         assert "latest" not in service["image"]
 
 
-def test_replicas_have_no_network_access_to_the_outside() -> None:
+def test_replicas_cannot_reach_outside_networks() -> None:
     assert COMPOSE["networks"]["replicas"] == {"internal": True}

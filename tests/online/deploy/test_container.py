@@ -1,4 +1,4 @@
-"""Image of a replica in a real engine: no privileges, read-only, restarted after a kill, events kept."""
+"""Container of a replica in a real engine: privileges, packages, memory, restart after a kill, and events."""
 
 import json
 import os
@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from marquee.events import Event, Exposure, Feedback
-from marquee.process_memory import mapped_bytes
-from service.analysis import ExitCode
+from marquee.process_memory import read_memory_breakdown
+from service.rollout_step_analysis import ExitCode
 from service.telemetry.reader import read_events
 from tests.support.containers import BASE, docker
-from tests.support.rollout_steps import policy_file
+from tests.support.rollout_steps import write_policy
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
@@ -29,7 +29,7 @@ BUILD_TOOLS = {"pip", "uv"}
 
 
 class Container:
-    """A replica's container, run as documented: read-only, without privileges, events in a folder."""
+    """Container of a replica, run as documented: read-only, without privileges, with events in a folder."""
 
     def __init__(self, image: str, events: Path) -> None:
         events.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ class Container:
     def private_megabytes(self) -> float:
         """Return the memory that the processes of the container do not share with others."""
         pids = [int(line.split()[1]) for line in docker("top", self.name).splitlines()[1:]]
-        mappings = [mapped_bytes(pid) for pid in pids]
+        mappings = [read_memory_breakdown(pid) for pid in pids]
         return sum(each["Private_Clean"] + each["Private_Dirty"] for each in mappings) / MEGABYTE
 
     def exposures_of(self, user: str) -> list[Event]:
@@ -99,7 +99,7 @@ def test_image_is_small_and_has_no_offline_packages(image: str, container: Conta
     assert not installed & (OFFLINE_PACKAGES | BUILD_TOOLS)
 
 
-def test_container_has_no_privileges_and_two_writable_folders(container: Container) -> None:
+def test_container_has_no_privileges_and_only_two_writable_folders(container: Container) -> None:
     assert container.execute("id", "-u") == "10001"
     status = container.execute("cat", "/proc/1/status")
     assert "CapEff:\t0000000000000000" in status
@@ -133,11 +133,11 @@ def test_analysis_job_runs_in_the_image(
     image: str, tmp_path: Path, name: str, code: ExitCode, message: str
 ) -> None:
     """A step without events whose deadline has passed, and a step without a policy."""
-    policy_file(tmp_path, deadline_seconds=0.5).chmod(0o644)
+    write_policy(tmp_path, deadline_seconds=0.5).chmod(0o644)
     tmp_path.chmod(0o755)
     options = ["--rm", *HARDENING, "-v", f"{tmp_path}:/policy:ro", "-w", "/home/bentoml/bento/src"]
     arguments = [f"--policy=/policy/{name}", "--events=/events", "--step=0"]
-    command = ["docker", "run", *options, image, "python", "-m", "service.analysis", *arguments]
+    command = ["docker", "run", *options, image, "python", "-m", "service.rollout_step_analysis", *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == code, result.stderr
     assert message in result.stdout + result.stderr

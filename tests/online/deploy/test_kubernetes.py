@@ -1,4 +1,4 @@
-"""Kubernetes manifests: valid by the official schemas, secure by our rules, consistent with params.yaml."""
+"""Kubernetes manifests: validity by the official schemas, security rules, consistency with params.yaml."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from experiments.config import load_params
-from pipelines.rollout.policy_config import build_policy
-from service.analysis import ExitCode, load_analysis_policy
+from pipelines.rollout.params_conversion import build_policy
+from service.rollout_step_analysis import ExitCode, read_analysis_policy
 
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -25,7 +25,7 @@ VARIANTS = ("base", "argo", "gateway-api")
 Manifest = dict[str, Any]
 
 
-class Key(NamedTuple):
+class ManifestKey(NamedTuple):
     """Identity of a manifest."""
 
     variant: str
@@ -46,14 +46,14 @@ def read_manifests(folder: str) -> Iterator[tuple[Path, Manifest]]:
 
 
 ALL_MANIFESTS = {
-    Key(variant, path.name, manifest["kind"], manifest["metadata"]["name"]): manifest
+    ManifestKey(variant, path.name, manifest["kind"], manifest["metadata"]["name"]): manifest
     for variant in VARIANTS
     for path, manifest in read_manifests(variant)
 }
 
 
 def find_manifest(kind: str, name: str | None = None) -> Manifest:
-    """Return the first manifest of a kind, and of a name if one is given."""
+    """Return the first manifest of a kind, with a name if one is given."""
     return next(
         manifest
         for key, manifest in ALL_MANIFESTS.items()
@@ -62,7 +62,7 @@ def find_manifest(kind: str, name: str | None = None) -> Manifest:
 
 
 def pod_specs() -> Iterator[tuple[str, Manifest]]:
-    """Yield the file and the specification of each pod that a manifest would start."""
+    """Yield the specification of each pod that a manifest starts, with the name of its file."""
     for key, manifest in ALL_MANIFESTS.items():
         file, spec = f"{key.variant}/{key.file}", manifest.get("spec", {})
         if key.kind == "Deployment":
@@ -76,7 +76,7 @@ def pod_specs() -> Iterator[tuple[str, Manifest]]:
 
 
 @pytest.mark.parametrize("key", ALL_MANIFESTS, ids="/".join)
-def test_manifest_is_valid(key: Key) -> None:
+def test_manifest_is_valid(key: ManifestKey) -> None:
     validate(ALL_MANIFESTS[key])
 
 
@@ -108,7 +108,7 @@ def test_job_of_the_analysis_template_is_valid() -> None:
     kubernetes_validate.validate(job, KUBERNETES_VERSION, strict=True)
 
 
-UNLIMITED = 2**31 - 1  # the largest value of a limit
+UNLIMITED = 2**31 - 1  # the largest value that a limit can have
 OTHER_CODES = sorted({*range(1, 256)} - {ExitCode.ROLL_BACK})
 
 
@@ -129,7 +129,7 @@ def test_only_the_roll_back_verdict_fails_the_job(variant: str) -> None:
     assert fails_job(spec, ExitCode.ROLL_BACK)
     assert not [code for code in OTHER_CODES if fails_job(spec, code)]
     assert spec["template"]["spec"]["restartPolicy"] == "Never", "a podFailurePolicy requires it"
-    assert "activeDeadlineSeconds" not in spec, "it would fail a long analysis"
+    assert "activeDeadlineSeconds" not in spec, "a deadline would fail the Job of a long analysis"
 
 
 def test_argo_rolls_back_after_a_failed_job_only() -> None:
@@ -140,7 +140,7 @@ def test_argo_rolls_back_after_a_failed_job_only() -> None:
 @pytest.mark.parametrize("variant", ["argo", "gateway-api"])
 def test_job_runs_the_analysis_of_the_bento(variant: str) -> None:
     (container,) = analysis_jobs()[variant]["template"]["spec"]["containers"]
-    assert container["command"] == ["python", "-m", "service.analysis"]
+    assert container["command"] == ["python", "-m", "service.rollout_step_analysis"]
     assert container["workingDir"] == "/home/bentoml/bento/src"
 
 
@@ -183,7 +183,7 @@ def test_every_image_has_the_tag_of_a_bento() -> None:
         for path in MANIFESTS.glob("*/kustomization.yaml")
         for image in yaml.safe_load(path.read_text()).get("images", [])
     ]
-    assert [len(tag) for tag in tags] == [12, 12]  # champion; challenger without Argo
+    assert [len(tag) for tag in tags] == [12, 12]  # of the champion, and of the challenger in `gateway-api`
     for _, pod in pod_specs():
         assert [container["image"] for container in pod["containers"]] == [
             "marquee"
@@ -191,12 +191,12 @@ def test_every_image_has_the_tag_of_a_bento() -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in ALL_MANIFESTS if key.kind in {"Deployment", "Rollout"}])
-def test_number_of_replicas_is_left_to_the_autoscaler(key: Key) -> None:
+def test_number_of_replicas_is_left_to_the_autoscaler(key: ManifestKey) -> None:
     assert "replicas" not in ALL_MANIFESTS[key]["spec"]
 
 
 @pytest.mark.parametrize("key", [key for key in ALL_MANIFESTS if key.kind == "Deployment"])
-def test_replicas_are_spread_probed_and_drained(key: Key) -> None:
+def test_replicas_are_spread_probed_and_drained(key: ManifestKey) -> None:
     spec = ALL_MANIFESTS[key]["spec"]["template"]["spec"]
     assert spec["topologySpreadConstraints"]
     container = spec["containers"][0]
@@ -244,7 +244,7 @@ def test_policy_equals_that_of_params_yaml(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     path.write_text(config_map["data"]["policy.json"])
     params = load_params(ROOT / "params.yaml")
-    expected, deployed = build_policy(params.canary), load_analysis_policy(path)
+    expected, deployed = build_policy(params.canary), read_analysis_policy(path)
     assert deployed.policy.steps == expected.steps
     assert deployed.policy.alpha == expected.alpha / len(expected.steps)
     divided = {"steps", "alpha", "guardrail_alpha"}  # each Job analyzes one step, at its share of the levels
@@ -272,11 +272,11 @@ def test_kustomization_is_built_with_the_tag_set_in_one_file(tmp_path: Path, var
     command = ["kubectl", "kustomize", str(copy / variant)]
     build = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if "unknown field" in build.stderr:
-        pytest.skip("this kubectl is older than inline patches")
+        pytest.skip("this kubectl does not support inline patches")
     assert build.returncode == 0, build.stderr
     manifests = list(yaml.safe_load_all(build.stdout))
     assert {manifest["metadata"]["name"] for manifest in manifests} >= {"marquee", "events"}
-    for manifest in manifests:  # patched, named and tagged
+    for manifest in manifests:  # after patches, names and tags are applied
         validate(manifest)
     images = [line.split()[-1] for line in build.stdout.splitlines() if line.strip().startswith("image:")]
     tags = {image.partition(":")[2] for image in images}

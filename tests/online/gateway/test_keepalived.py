@@ -1,4 +1,4 @@
-"""keepalived: configuration of two hosts that share an address."""
+"""Configuration of keepalived on two hosts that share an address."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import ConfigError
-from pipelines.commands.keepalived import keepalived
+from pipelines.commands.keepalived import print_keepalived_config
 from service.gateway.keepalived import KeepalivedHost, render_keepalived
 
 FIRST = KeepalivedHost("first", "192.0.2.1", "eth0", 150)
@@ -26,7 +26,7 @@ SHARED = "192.0.2.10/24"
 def test_invalid_address_is_rejected(changes: dict[str, str], message: str) -> None:
     addresses = {"own": FIRST.address, "peer": SECOND.address, "shared": SHARED, **changes}
     with pytest.raises(ConfigError, match=message):
-        keepalived(interface="eth0", port=3000, second=False, **addresses)
+        print_keepalived_config(interface="eth0", port=3000, second=False, **addresses)
 
 
 def test_config_contains_own_peer_and_health_check_addresses() -> None:
@@ -49,7 +49,7 @@ def test_keepalived_accepts_the_config(tmp_path: Path) -> None:
 
 
 def check_config(folder: Path, config: str) -> str:
-    """Return keepalived's messages; its exit code says nothing, since it ends itself with a signal."""
+    """Return keepalived's messages; its exit code is useless, since the process ends itself with a signal."""
     path = folder / "keepalived.conf"
     path.write_text(config, encoding="utf-8")
     command = ["keepalived", "--config-test", "--log-console", "-f", str(path)]

@@ -1,4 +1,4 @@
-"""Two hosts in network namespaces: if the active host dies, the other takes over the shared address."""
+"""Two hosts in network namespaces: if one host dies, the other takes over the shared address."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-def test_address_moves_there_and_back_when_a_host_dies() -> None:
+def test_address_moves_back_and_forth_when_hosts_die() -> None:
     with host_pair() as pair:
         assert pair.wait_for_holder() == "one"
         assert pair.measure_outage(pair.disconnect) < 2

@@ -1,4 +1,4 @@
-"""Traffic split: gateways that die while they respond, and a full disk."""
+"""Traffic split: incomplete responses of gateways, and a full disk."""
 
 import errno
 import socket
@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from service.gateway import traffic_split
-from service.gateway.config import GatewayConfig
+from service.gateway.haproxy_config import GatewayConfig
 from service.gateway.traffic_split import (
     TrafficSplit,
     apply_split,
@@ -28,7 +28,7 @@ GATEWAY = GatewayConfig("gateway-1", 1)
 
 @contextmanager
 def gateway_socket(response: bytes) -> Iterator[Path]:
-    """Run a gateway that sends a response to each command and closes the connection; yield its folder."""
+    """Simulate a gateway that answers each command with `response` and disconnects; yield its folder."""
     with TemporaryDirectory(prefix="mq-") as name, socket.socket(socket.AF_UNIX) as listener:
         folder = Path(name)
         listener.bind(str(GATEWAY.socket_path(folder)))
@@ -66,7 +66,9 @@ def test_complete_response_is_parsed() -> None:
     assert [(server.name, server.is_up) for server in servers] == [("canary-1", True)]
 
 
-def test_full_disk_allows_only_an_allocation_of_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_allows_only_the_removal_of_users_from_the_canary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     commands: list[str] = []
 
     def record_command(_: Path, command: str) -> str:

@@ -1,4 +1,4 @@
-"""The fallback chain: which level a user gets, and what no level ever returns."""
+"""Fallback chain: the level that serves each user, and the items that no level returns."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def factor_recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
 
 
 def known_user(recommender: Recommender, user: str, **recent_ratings: float) -> UserContext:
-    """Context of a user of the training data, with ratings since training."""
+    """Return the context of a user in the training data, with ratings since training."""
     recent: dict[int, float | None] = {ITEMS.index(item): stars for item, stars in recent_ratings.items()}
     return UserContext(recommender.model.inner_user_id(user), recent)
 
@@ -54,7 +54,7 @@ def test_known_user_gets_stored_list(list_recommender: Recommender) -> None:
     assert recommendations == Recommendations("personal", ((3, 4.75), (2, 4.25)))
 
 
-def test_short_request_gets_the_start_of_the_list(list_recommender: Recommender) -> None:
+def test_request_for_few_items_gets_the_start_of_the_list(list_recommender: Recommender) -> None:
     user = known_user(list_recommender, "ann")
     assert item_ids(list_recommender.recommend(user, RecommendationRequest(1))) == ["i3"]
 
@@ -78,7 +78,7 @@ def test_unknown_user_with_rating_is_folded_in(factor_recommender: Recommender) 
     assert item_ids(recommendations) == ["i1", "i5"]  # the other comedies, though i0 has the highest bias
 
 
-def test_low_rating_moves_recommendations_away(factor_recommender: Recommender) -> None:
+def test_low_rating_moves_recommendations_to_another_genre(factor_recommender: Recommender) -> None:
     user = UserContext(recent={4: 1.0})
     assert item_ids(factor_recommender.recommend(user, RecommendationRequest(1))) == ["i0"]
 
@@ -138,13 +138,13 @@ def test_items_rated_since_training_are_excluded(list_recommender: Recommender) 
     assert "i3" not in item_ids(list_recommender.recommend(user, RecommendationRequest(4)))
 
 
-def test_list_is_at_most_the_whole_catalog(list_recommender: Recommender) -> None:
+def test_list_contains_at_most_the_whole_catalog(list_recommender: Recommender) -> None:
     recommendations = list_recommender.recommend(UNKNOWN_USER, RecommendationRequest(100))
     assert item_ids(recommendations) == [ITEMS[item] for item in ITEMS_BY_POPULARITY]
 
 
 class ManualClock:
-    """Clock whose time is set by a test."""
+    """Clock whose time a test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -162,7 +162,7 @@ def test_scoring_is_skipped_after_the_deadline(factor_recommender: Recommender) 
     assert len(recommendations.items) == 2
 
 
-def test_level_that_was_too_slow_is_skipped_and_later_retried(factor_recommender: Recommender) -> None:
+def test_slow_level_is_skipped_and_later_retried(factor_recommender: Recommender) -> None:
     factor_recommender.costs.seconds["folded"] = 1.0
     deadline = Deadline.after(0.05, 0.0, ManualClock())
     levels = [
@@ -210,7 +210,7 @@ def test_impossible_prediction_is_the_global_mean(
     n=st.integers(1, 8),
     has_factors=st.booleans(),
 )
-def test_filters_are_exact_and_lists_are_as_long_as_possible(  # noqa: PLR0917  passed by name
+def test_filters_are_exact_and_lists_are_as_long_as_possible(  # noqa: PLR0917  hypothesis passes them by name
     list_recommender: Recommender, factor_recommender: Recommender, user: str | None,
     recent: dict[int, float | None], exclude: frozenset[int], hidden: frozenset[int], genre: str | None,
     n: int, has_factors: bool,

@@ -14,7 +14,7 @@ PARAMS = load_params(Path(__file__).parents[3] / "params.yaml")
 
 @pytest.fixture
 def canary_params() -> CanaryParams:
-    """The project's parameters of rollouts."""
+    """The rollout parameters of params.yaml."""
     return PARAMS.canary
 
 

@@ -1,4 +1,4 @@
-"""Actuator: processes that do not obey, interrupted promotions, and gateways that do not respond."""
+"""Actuator: commands without effect, interrupted promotions, and gateways that do not respond."""
 
 import time
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from marquee.errors import MarqueeError
 from pipelines.rollout import actuator as actuator_module
 from pipelines.rollout.actuator import PROMOTED_REPLICAS_FILE, StackActuator
 from pipelines.rollout.interfaces import SplitResult
-from service.gateway.config import GatewayConfig
+from service.gateway.haproxy_config import GatewayConfig
 from service.gateway.traffic_split import NO_CANARY, ServerState, TrafficSplit
 from service.stack.pid_files import RunningProcess
 from service.stack.stack_config import CANARY, STABLE, Arm, StackConfig, read_arms, write_arms
-from service.stack.supervisor import Supervisor
+from service.stack.supervisor import SupervisorClient
 
 OLD, NEW = Arm("/bentos/old", 1), Arm("/bentos/new", 2)
 HALF = TrafficSplit(salt=7, allocation=0.5)
@@ -23,19 +23,19 @@ HALF = TrafficSplit(salt=7, allocation=0.5)
 FindProcess = Callable[[Path, str], RunningProcess | None]
 
 
-class RecordingSupervisor(Supervisor):
+class RecordingSupervisor(SupervisorClient):
     """Supervisor that records commands instead of executing them."""
 
     def __init__(self) -> None:
         self.commands: list[str] = []
 
-    def start(self, name: str) -> None:
+    def start_process(self, name: str) -> None:
         self.commands.append(f"start {name}")
 
-    def stop(self, name: str) -> None:
+    def stop_process(self, name: str) -> None:
         self.commands.append(f"stop {name}")
 
-    def restart(self, name: str) -> None:
+    def restart_process(self, name: str) -> None:
         self.commands.append(f"restart {name}")
 
 
@@ -44,7 +44,9 @@ def arms(stack: StackConfig) -> None:
     write_arms(stack.folder, {STABLE: OLD, CANARY: NEW})
 
 
-def make_actuator(stack: StackConfig, supervisor: Supervisor, find_process: FindProcess) -> StackActuator:
+def make_actuator(
+    stack: StackConfig, supervisor: SupervisorClient, find_process: FindProcess
+) -> StackActuator:
     """Return an actuator whose gateways report all replicas as up, and whose replicas are always ready."""
     servers = [ServerState("stable", replica.name, True, 0) for replica in stack.all_replicas]
     return StackActuator(
@@ -71,9 +73,9 @@ def new_process_each_time() -> FindProcess:
 
 
 def test_command_that_the_supervisor_does_not_execute_is_an_error(stack: StackConfig) -> None:
-    actuator = make_actuator(stack, Supervisor(stack.folder, timeout_s=0.2), no_process)
+    actuator = make_actuator(stack, SupervisorClient(stack.folder, timeout_s=0.2), no_process)
     with pytest.raises(MarqueeError, match="did not restart stable-1"):
-        actuator.promote(NEW)
+        actuator.update_stable_replicas(NEW)
     with pytest.raises(MarqueeError, match="did not stop canary-1"):
         actuator.stop_canary()
     assert not (stack.folder / PROMOTED_REPLICAS_FILE).exists()
@@ -82,8 +84,8 @@ def test_command_that_the_supervisor_does_not_execute_is_an_error(stack: StackCo
 
 def test_old_process_that_still_responds_does_not_count_as_restarted(stack: StackConfig) -> None:
     actuator = make_actuator(stack, RecordingSupervisor(), same_process)
-    with pytest.raises(MarqueeError, match="stable-1 is not ready"):
-        actuator.promote(NEW)
+    with pytest.raises(MarqueeError, match="stable-1 did not become ready"):
+        actuator.update_stable_replicas(NEW)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_interrupted_promotion_restarts_only_remaining_replicas(
     (stack.folder / PROMOTED_REPLICAS_FILE).write_text(progress)
     actuator = make_actuator(stack, supervisor, new_process_each_time())
     for _ in range(2):  # the second call does nothing
-        actuator.promote(NEW)
+        actuator.update_stable_replicas(NEW)
         assert supervisor.commands == [f"restart {name}" for name in remaining]
 
 
@@ -127,7 +129,7 @@ def test_canary_replica_older_than_the_arms_is_restarted(
         ([None, None], SplitResult.NO_RESPONSE),
     ],
 )
-def test_split_is_applied_if_all_gateways_that_respond_have_it(
+def test_split_is_applied_if_all_responding_gateways_report_it(
     stack: StackConfig,
     monkeypatch: pytest.MonkeyPatch,
     splits: list[TrafficSplit | None],

@@ -1,4 +1,4 @@
-"""Controller: whenever it is killed or something fails, the stack ends in a consistent state."""
+"""Controller: kills and failures at any moment leave the stack in a consistent state."""
 
 import errno
 import math
@@ -21,7 +21,7 @@ from marquee.rollout.state import OperatorCommand, Rollout, RolloutOutcome
 from pipelines.rollout.controller import CANARY_START_TIMEOUT_S, HOLD_ENTRY_INTERVAL_S, Controller
 from pipelines.rollout.interfaces import SplitResult
 from pipelines.rollout.journal import Journal, create_journal, find_active_journal, list_journals
-from pipelines.rollout.policy_config import build_policy, dump_canary_params
+from pipelines.rollout.params_conversion import build_policy, dump_canary_params
 from pipelines.rollout.reporter import RolloutReporter
 from service.gateway.traffic_split import NO_CANARY, TrafficSplit
 from service.stack.stack_config import CANARY, STABLE, Arm, StackConfig
@@ -53,7 +53,7 @@ def always(decision: Decision) -> DecideByState:
 
 
 class Killed(BaseException):
-    """SIGKILL: no code catches it."""
+    """Stand-in for SIGKILL; derives from BaseException, so that no code catches it."""
 
 
 def raise_disk_full() -> None:
@@ -62,14 +62,15 @@ def raise_disk_full() -> None:
 
 @dataclass
 class Environment:
-    """What the controller changes and depends on; can kill it before or after a change."""
+    """Simulated state around the controller, which it can kill before or after each change."""
 
     split: TrafficSplit = NO_CANARY
     arms: dict[str, Arm] = field(default_factory=lambda: {STABLE: OLD})
     champion: int = 1
     n_changes: int = 0
-    kill_at: int = -1  # 2 i: before change i; 2 i + 1: after it
-    history: list[tuple[float, int]] = field(default_factory=list)  # allocation and champion, per change
+    kill_at: int = -1  # moment of the kill: 2 i is before change i, 2 i + 1 after it; -1: no kill
+    # Allocation and champion after each change.
+    history: list[tuple[float, int]] = field(default_factory=list)
     clock_seconds: float = 0.0
     outage_start: float | None = None
     can_canary_start: bool = True
@@ -92,7 +93,7 @@ class Environment:
 
 
 class FakeActuator:
-    """Actuator that changes the environment, and changes nothing if the state is already there."""
+    """Actuator that changes the environment, unless it is already in the requested state."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -117,7 +118,7 @@ class FakeActuator:
         if CANARY in self._environment.arms:
             self._environment.change(lambda: self._environment.arms.__delitem__(CANARY))
 
-    def promote(self, arm: Arm) -> None:
+    def update_stable_replicas(self, arm: Arm) -> None:
         self._set_arm(STABLE, arm)
 
     def _set_arm(self, name: str, arm: Arm) -> None:
@@ -126,7 +127,7 @@ class FakeActuator:
 
 
 class FakeObserver:
-    """Observer that returns the rollout itself as its evidence, so that a test can decide by its state."""
+    """Observer that returns the rollout itself as the evidence, so that tests can decide by its state."""
 
     policy = build_policy(PARAMS)
     quality_metrics: Mapping[str, float] = {}
@@ -134,7 +135,7 @@ class FakeObserver:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
 
-    def find_outage_start(self, now: float) -> float | None:
+    def query_outage_start(self, now: float) -> float | None:
         return self._environment.outage_start
 
     def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
@@ -155,7 +156,7 @@ class RecordingJournal(Journal):
 
 
 class OutcomeReporter(RolloutReporter):
-    """Reporter without observations, since their evidence is not real."""
+    """Reporter that ignores observations, since these tests have no real evidence."""
 
     def report_observation(self, *_: object) -> None:
         pass
@@ -163,7 +164,7 @@ class OutcomeReporter(RolloutReporter):
 
 @dataclass
 class Simulation:
-    """A rollout on a stack, and controllers one after the other."""
+    """Rollout on a stack, run by one controller after another."""
 
     stack: StackConfig
     environment: Environment = field(default_factory=Environment)
@@ -215,7 +216,7 @@ class Simulation:
         return controller
 
     def run_until_finished(self) -> None:
-        """Run until the rollout has ended and once more; replace a controller that is killed."""
+        """Run until the rollout has finished, and once more; replace each killed controller."""
         controller = self.start_controller()
         for _ in range(MAX_ITERATIONS):
             try:
@@ -225,7 +226,7 @@ class Simulation:
             if not self.is_rollout_running:
                 controller.run_once()
                 return
-        pytest.fail(f"the rollout did not end within {MAX_ITERATIONS} iterations")
+        pytest.fail(f"the rollout did not finish within {MAX_ITERATIONS} iterations")
 
     def command(self, command: OperatorCommand) -> None:
         self.journal.append("operator_command", command=command)
@@ -261,9 +262,7 @@ N_KILL_MOMENTS: Mapping[DecideByState, int] = {decide_for_better_canary: 46, dec
 
 
 @pytest.mark.parametrize("decide", N_KILL_MOMENTS)
-def test_number_of_kill_moments_is_that_of_a_whole_rollout(
-    simulation: Simulation, decide: DecideByState
-) -> None:
+def test_kill_moments_cover_a_whole_rollout(simulation: Simulation, decide: DecideByState) -> None:
     simulation.decide = decide
     simulation.run_until_finished()
     assert 2 * simulation.environment.n_changes == N_KILL_MOMENTS[decide]
@@ -313,7 +312,7 @@ def assert_steps_increase(simulation: Simulation) -> None:
 @pytest.mark.parametrize(
     ("command", "champion"), [(OperatorCommand.PROMOTE, 2), (OperatorCommand.ROLL_BACK, 1)]
 )
-def test_command_given_while_no_controller_runs_is_executed(
+def test_command_sent_while_no_controller_runs_is_executed(
     simulation: Simulation, command: OperatorCommand, champion: int
 ) -> None:
     for _ in range(3):
@@ -357,14 +356,14 @@ class FakeRun:
         self.finished.append((outcome, reason, message))
 
 
-def test_tracking_store_that_does_not_respond_delays_no_rollback(simulation: Simulation) -> None:
-    test_is_over = threading.Event()
-    run = FakeRun(on_finish=lambda: test_is_over.wait(5))
+def test_unresponsive_tracking_store_delays_no_rollback(simulation: Simulation) -> None:
+    end_of_test = threading.Event()
+    run = FakeRun(on_finish=lambda: end_of_test.wait(5))
     simulation.decide = decide_for_broken_canary
     simulation.make_reporter = partial(OutcomeReporter, open_run=lambda _: run, record_timeout_s=0.1)
     simulation.add_mlflow_run()
     simulation.run_until_finished()
-    test_is_over.set()
+    end_of_test.set()
     assert simulation.rollout.outcome == RolloutOutcome.ROLLED_BACK
     assert not simulation.is_rollout_running
 
@@ -482,7 +481,7 @@ def test_pause_before_the_first_step_holds(simulation: Simulation) -> None:
 
 
 def test_start_timeout_begins_when_the_canary_is_started(simulation: Simulation) -> None:
-    """The rollout is old, but no controller was running that could have started the canary."""
+    """The rollout started long ago, but no controller was running to start the canary."""
     simulation.replace_in_journal(f'"time": {simulation.rollout.started_at}', '"time": 1.0')
     simulation.environment.can_canary_start = False
     controller = simulation.run_controller(1)

@@ -20,7 +20,7 @@ from pipelines.rollout.journal import (
     find_active_journal,
     list_journals,
 )
-from pipelines.rollout.policy_config import dump_canary_params, parse_canary_params
+from pipelines.rollout.params_conversion import dump_canary_params, parse_canary_params
 
 FIELDS: dict[str, Any] = {
     "salt": 1,
@@ -137,7 +137,7 @@ def test_error_names_a_missing_field(tmp_path: Path) -> None:
         ({"entry": "started", "time": 1.0, "version": 3, "name": "new", **FIELDS}, "3"),
     ],
 )
-def test_journal_of_another_format_is_one_clear_error(
+def test_journal_of_another_format_is_reported_in_one_line(
     tmp_path: Path, first_entry: dict[str, Any], format_number: str
 ) -> None:
     path = tmp_path / "rollouts" / "one.jsonl"
@@ -154,7 +154,7 @@ def test_journal_of_another_format_is_one_clear_error(
     assert find_active_journal(tmp_path) is None
 
 
-def test_lock_that_is_held_raises_the_given_error(tmp_path: Path) -> None:
+def test_second_lock_raises_the_given_error(tmp_path: Path) -> None:
     with (
         exclusive_lock(tmp_path / "lock", "another process does it"),
         pytest.raises(MarqueeError, match="another process"),

@@ -1,4 +1,4 @@
-"""Observer of a rollout: outages, unreadable sources, backlogs, and checkpoints."""
+"""Observer of a rollout: outages, unreadable sources, backlogs and checkpoints."""
 
 import math
 import time
@@ -24,9 +24,9 @@ from pipelines.rollout.observer import (
     MIN_CHECKPOINT_INTERVAL_S,
     ObserverCounts,
     RolloutObserver,
-    make_empty_counts,
+    build_empty_counts,
 )
-from pipelines.rollout.policy_config import build_cohort, build_policy
+from pipelines.rollout.params_conversion import build_cohort, build_policy
 from service.gateway.failure_log import FailureLog
 from service.gateway.traffic_split import ServerState
 from service.stack.stack_config import StackConfig
@@ -34,7 +34,7 @@ from service.telemetry import tail
 
 
 class ObservedStack:
-    """A rollout at 50% that started 100 s ago, with gateways and a clock that a test controls."""
+    """Rollout at 50% that started 100 s ago, with gateways and a clock that are controlled by the test."""
 
     def __init__(self, stack: StackConfig, params: CanaryParams) -> None:
         self.stack, self.params = stack, params
@@ -58,7 +58,7 @@ class ObservedStack:
     def restart_observer(
         self,
         *,
-        make_counts: Callable[[], ObserverCounts] | None = None,
+        build_counts: Callable[[], ObserverCounts] | None = None,
         clock: Callable[[], float] | None = None,
         events_per_batch: int = EVENTS_PER_BATCH,
     ) -> None:
@@ -70,13 +70,13 @@ class ObservedStack:
             {},
             time.time(),
             query_servers=self._query_servers,
-            make_counts=make_counts,
+            build_counts=build_counts,
             clock=clock or (lambda: self.clock_seconds),
             events_per_batch=events_per_batch,
         )
 
     def empty_counts(self) -> ObserverCounts:
-        return make_empty_counts(self.stack, self.rollout, self.params, {})
+        return build_empty_counts(self.stack, self.rollout, self.params, {})
 
     def _query_servers(self, *_: object) -> list[ServerState] | None:
         if self.is_canary_up is None:
@@ -84,11 +84,11 @@ class ObservedStack:
         return [ServerState("canary", "canary-1", self.is_canary_up, 0, self.seconds_in_state)]
 
     def observe(self, now: float) -> Evidence:
-        self.observer.find_outage_start(now)
+        self.observer.query_outage_start(now)
         return self.observer.collect_evidence(self.rollout, now)
 
     def write_exposures(self, n_users: int, *, after_s: float = 20.0, arm: str = "stable") -> None:
-        """Write an exposure of each user, 10 ms apart, some seconds after the start."""
+        """Write an exposure of each user, 10 ms apart, from `after_s` seconds after the start."""
         times = (self.started_at + after_s + number / 100 for number in range(n_users))
         exposures = [
             Exposure(f"r{number}", shown_at, f"{arm}{after_s}-{number}", arm, "m", "personal", ("i1",), 1)
@@ -137,22 +137,22 @@ def test_gap_in_the_observation_adds_little_unhealthy_time(observed: ObservedSta
 
 def test_outage_starts_at_the_previous_observation(observed: ObservedStack) -> None:
     now = time.time()
-    assert observed.observer.find_outage_start(now + 1) is None
+    assert observed.observer.query_outage_start(now + 1) is None
     observed.is_canary_up = False
-    assert observed.observer.find_outage_start(now + 2) == now + 1
-    assert observed.observer.find_outage_start(now + 3) == now + 2
+    assert observed.observer.query_outage_start(now + 2) == now + 1
+    assert observed.observer.query_outage_start(now + 3) == now + 2
     observed.is_canary_up = None
-    assert observed.observer.find_outage_start(now + 4) == now + 3
+    assert observed.observer.query_outage_start(now + 4) == now + 3
 
 
 def test_canary_must_have_been_up_during_a_gap_in_the_observation(observed: ObservedStack) -> None:
     now = time.time()
-    assert observed.observer.find_outage_start(now + 1) is None
+    assert observed.observer.query_outage_start(now + 1) is None
     observed.seconds_in_state = 30
-    assert observed.observer.find_outage_start(now + 60) == now + 1
-    assert observed.observer.find_outage_start(now + 61) is None
+    assert observed.observer.query_outage_start(now + 60) == now + 1
+    assert observed.observer.query_outage_start(now + 61) is None
     observed.seconds_in_state = 3600
-    assert observed.observer.find_outage_start(now + 161) is None
+    assert observed.observer.query_outage_start(now + 161) is None
 
 
 def test_step_with_a_long_outage_has_an_evidence_gap(observed: ObservedStack) -> None:
@@ -180,7 +180,7 @@ def test_users_do_not_enter_the_comparison_during_an_outage(observed: ObservedSt
 
 
 class UnreadableLog(FailureLog):
-    """Failure log on a disk that is gone."""
+    """Failure log on a disk that has been removed."""
 
     def poll(self) -> Iterator[Failure]:
         raise OSError("the disk is gone")
@@ -190,16 +190,16 @@ class UnreadableLog(FailureLog):
 def test_unreadable_source_is_a_gap_and_other_sources_are_still_read(observed: ObservedStack) -> None:
     observed.write_exposures(30)
     logs = [UnreadableLog(Path("gone"), 100) for _ in range(2)]
-    observed.restart_observer(make_counts=lambda: replace(observed.empty_counts(), failure_logs=logs))
+    observed.restart_observer(build_counts=lambda: replace(observed.empty_counts(), failure_logs=logs))
     evidence = observed.observe(time.time())
-    assert evidence.gaps == (EvidenceGap.metric_failed("OSError: the disk is gone"),) * 2
+    assert evidence.gaps == (EvidenceGap.for_failed_metric("OSError: the disk is gone"),) * 2
     assert evidence.sample_ratio_mismatch.total == 30
 
 
 class FailingAccumulator(EvidenceAccumulator):
     """Accumulator that cannot count users."""
 
-    def record_users(self, canary: int, total: int, allocation: float) -> None:
+    def record_entering_users(self, canary: int, total: int, allocation: float) -> None:
         raise ZeroDivisionError
 
 
@@ -208,7 +208,7 @@ def test_all_events_are_read_again_after_processing_failed(observed: ObservedSta
     cohort = build_cohort(observed.params, accumulator, {})
     failing = iter([replace(observed.empty_counts(), accumulator=accumulator, cohort=cohort)])
     observed.write_exposures(30)
-    observed.restart_observer(make_counts=lambda: next(failing, None) or observed.empty_counts())
+    observed.restart_observer(build_counts=lambda: next(failing, None) or observed.empty_counts())
     (gap,) = observed.observe(time.time()).gaps
     assert gap.reason == ReasonCode.METRIC_FAILED
     assert "ZeroDivisionError" in gap.message
@@ -264,7 +264,7 @@ def test_observer_continues_from_a_checkpoint(
 
 
 def record_decoded_lines(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return a list that receives each line of the events that is read from now on."""
+    """Return a list to which every line that is decoded from now on is appended."""
     lines: list[bytes] = []
     decode: Callable[[bytes], Event] = vars(tail)["decode"]
 

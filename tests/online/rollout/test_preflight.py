@@ -1,10 +1,10 @@
-"""Preflight checks: every alarm can go off with the parameters of the project."""
+"""Alarm self-test of the preflight checks: every alarm can go off with the parameters of the project."""
 
 import pytest
 
 from experiments.config.online import CanaryParams
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS
-from pipelines.rollout.policy_config import build_policy
+from pipelines.rollout.params_conversion import build_policy
 from pipelines.rollout.preflight import count_users_until_alarm, count_users_until_last_step_alarm
 
 

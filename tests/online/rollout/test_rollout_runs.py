@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def _tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A store for all tests of this module, since creating one takes seconds."""
+    """Tracking store of all tests of this module, since creating one takes seconds."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -37,7 +37,7 @@ def test_run_contains_metrics_outcome_journal_and_figure(run: RolloutRun) -> Non
     assert (unknown.minutes, unknown.allocation, unknown.low, unknown.high) == (0, 0.1, -math.inf, math.inf)
     assert math.isnan(unknown.estimate)
     assert known == RolloutPoint(minutes=1, allocation=0.5, estimate=0.2, low=-0.1, high=0.5)
-    for _ in range(2):  # a controller that was killed meanwhile repeats it
+    for _ in range(2):  # as by a controller that was killed in between
         run.finish(RolloutOutcome.PROMOTED, ReasonCode.FINAL_STEP_PASSED, "no alarm", [{"entry": "started"}])
     client = MlflowClient(tracking_uri())
     stored = client.get_run(run.run_id)
@@ -55,7 +55,7 @@ def test_run_without_metrics_has_no_figure(run: RolloutRun) -> None:
     ]
 
 
-def test_cancelled_run_is_marked_as_killed(run: RolloutRun) -> None:
+def test_canceled_run_is_marked_as_killed(run: RolloutRun) -> None:
     run.cancel("another rollout is running")
     stored = MlflowClient(tracking_uri()).get_run(run.run_id)
     assert (stored.info.status, stored.data.tags["message"]) == ("KILLED", "another rollout is running")

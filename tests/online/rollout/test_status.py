@@ -1,4 +1,4 @@
-"""`marquee canary status` and `history`: pages of running, finished and unreadable rollouts."""
+"""Output of `marquee canary status` and `history` for running, finished and unreadable rollouts."""
 
 import io
 import json
@@ -18,8 +18,8 @@ from marquee.rollout.sequential_tests import UNKNOWN_INTERVAL, ConfidenceInterva
 from marquee.rollout.state import OperatorCommand
 from pipelines.commands import canary
 from pipelines.rollout.journal import Journal, create_journal
-from pipelines.rollout.policy_config import dump_canary_params
-from pipelines.rollout.status import STATUS_FILE, make_status, read_status, write_status
+from pipelines.rollout.params_conversion import dump_canary_params
+from pipelines.rollout.status import STATUS_FILE, build_status, read_status, write_status
 from pipelines.support.paths import STACK_FOLDER
 
 EVIDENCE = Evidence(
@@ -79,7 +79,7 @@ def start_rollout(folder: Path, name: str, params: CanaryParams) -> Journal:
 
 
 def write_old_journal(folder: Path, name: str) -> Path:
-    """Write a finished rollout as the first version of the journal did."""
+    """Write the journal of a finished rollout in the first format."""
     path = folder / "rollouts" / f"{name}.jsonl"
     path.parent.mkdir(exist_ok=True)
     entries = [
@@ -94,17 +94,17 @@ def write_old_journal(folder: Path, name: str) -> Path:
 
 def write_observation(folder: Path, journal: Journal, age_s: float = 0.0) -> None:
     rollout = journal.read_rollout()
-    status = make_status(rollout, EVIDENCE, HOLD, {"mean_stable": 0.3}, time.time() - age_s)
+    status = build_status(rollout, EVIDENCE, HOLD, {"mean_stable": 0.3}, time.time() - age_s)
     write_status(folder, status)
 
 
 def status_output(capsys: pytest.CaptureFixture[str]) -> str:
-    canary.print_status(watch=False)
+    canary.print_rollout_status(watch=False)
     return capsys.readouterr().out
 
 
 def history_output(capsys: pytest.CaptureFixture[str]) -> str:
-    canary.print_history()
+    canary.print_rollout_history()
     return capsys.readouterr().out
 
 
@@ -124,20 +124,20 @@ def test_status_shows_decision_and_evidence(
 
 
 @pytest.mark.parametrize("width", [80, 100])
-def test_pages_fit_the_terminal(
+def test_output_fits_the_terminal(
     folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     write_observation(folder, journal)
     terminal = io.StringIO()
     console = Console(file=terminal, width=width)
     monkeypatch.setattr(canary, "get_console", lambda: console)
-    canary.print_status(watch=False)
-    canary.print_history()
+    canary.print_rollout_status(watch=False)
+    canary.print_rollout_history()
     assert max(len(line) for line in terminal.getvalue().splitlines()) <= width
     assert "…" not in terminal.getvalue()  # nothing is cut off
 
 
-def test_status_marks_a_controller_that_does_not_report(
+def test_status_shows_that_the_controller_does_not_report(
     folder: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_observation(folder, journal)
@@ -148,7 +148,7 @@ def test_status_marks_a_controller_that_does_not_report(
 
 def test_status_shows_a_pause(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
     assert "paused" not in status_output(capsys)
-    canary.send_command(OperatorCommand.PAUSE)
+    canary.send_operator_command(OperatorCommand.PAUSE)
     assert "Command sent to 20261128-101500-v1-to-v2: pause" in capsys.readouterr().out
     assert "paused" in status_output(capsys)
 
@@ -172,10 +172,10 @@ def test_status_file_of_an_older_version_is_ignored(
     assert name in status_output(capsys)
 
 
-def test_status_of_an_older_journal_is_one_clear_error(folder: Path) -> None:
+def test_status_of_an_older_journal_is_an_error_that_names_the_file(folder: Path) -> None:
     path = write_old_journal(folder, "20261127-101500-v1-to-v2")
     with pytest.raises(MarqueeError, match=r"earlier version of Marquee .*; move the file") as error_info:
-        canary.print_status(watch=False)
+        canary.print_rollout_status(watch=False)
     assert str(path) in str(error_info.value)
 
 
@@ -197,10 +197,10 @@ def test_history_without_rollouts_is_empty(folder: Path, capsys: pytest.CaptureF
 
 def test_commands_need_a_rollout_whose_outcome_is_open(folder: Path, canary_params: CanaryParams) -> None:
     with pytest.raises(MarqueeError, match="no rollout is running"):
-        canary.send_command(OperatorCommand.PROMOTE)
-    with pytest.raises(MarqueeError, match="there was no rollout yet"):
-        canary.print_status(watch=False)
+        canary.send_operator_command(OperatorCommand.PROMOTE)
+    with pytest.raises(MarqueeError, match="there has been no rollout yet"):
+        canary.print_rollout_status(watch=False)
     journal = start_rollout(folder, "one", canary_params)
     journal.append("concluded", outcome="rolled back", reason="error_rate", message="it is broken")
     with pytest.raises(MarqueeError, match="one is already being rolled back"):
-        canary.send_command(OperatorCommand.PROMOTE)
+        canary.send_operator_command(OperatorCommand.PROMOTE)

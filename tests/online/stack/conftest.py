@@ -1,4 +1,4 @@
-"""Fixtures of the stack's tests."""
+"""Fixtures of the tests of the stack."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""Log rotation: large logs are truncated, and readers of a failure log miss nothing."""
+"""Log rotation: large logs are truncated, and readers of a failure log miss no line."""
 
 from pathlib import Path
 
 from service.gateway.failure_log import FailureLog
-from service.stack.log_rotation import KEPT_BYTES, MAX_LOG_BYTES, rotate_file, rotate_logs
+from service.stack.log_rotation import KEPT_BYTES, MAX_LOG_BYTES, rotate_if_large, rotate_large_logs
 from service.stack.stack_config import StackConfig
 
 BLOCK_BYTES = 512
@@ -14,7 +14,7 @@ def failure_line(user: str, time_ms: int = 1000) -> bytes:
     return f"{time_ms} canary 500 1000 {user} SH--\n".encode()
 
 
-def test_reader_misses_nothing_when_a_log_is_rotated(tmp_path: Path) -> None:
+def test_reader_misses_no_line_when_a_log_is_rotated(tmp_path: Path) -> None:
     """HAProxy does not append: in a truncated file, its next line comes after a hole."""
     path = tmp_path / "gateway-1.failures"
     reader = FailureLog(path, SLOW_MS)
@@ -23,7 +23,7 @@ def test_reader_misses_nothing_when_a_log_is_rotated(tmp_path: Path) -> None:
             users = range(start, start + 1000)
             gateway.write(b"".join(failure_line(f"{user:015d}") for user in users))
             assert [int(failure.user) for failure in reader.poll()] == [*users]
-            rotate_file(path, max_bytes=200_000, kept_bytes=5_000)
+            rotate_if_large(path, max_bytes=200_000, kept_bytes=5_000)
             assert path.stat().st_blocks * BLOCK_BYTES <= 300_000
         gateway.write(failure_line("last"))
     new_reader = FailureLog(path, SLOW_MS)
@@ -41,7 +41,7 @@ def test_reader_that_missed_a_rotation_continues_after_the_hole(tmp_path: Path) 
         gateway.write(failure_line("a", 1) * 20_000)
         assert len([*reader.poll()]) == 20_000
         gateway.write(failure_line("b", 2) * 20_000)
-        assert rotate_file(path, max_bytes=100_000)
+        assert rotate_if_large(path, max_bytes=100_000)
         assert [*reader.poll()] == []
         gateway.write(failure_line("c", 3))
         assert [failure.user for failure in reader.poll()] == ["c"]
@@ -53,7 +53,7 @@ def test_only_large_logs_are_rotated(stack: StackConfig) -> None:
     small.write_text("well\n")
     for path in (large, failure_log):
         path.write_bytes(b"x" * (MAX_LOG_BYTES + (1 << 20)))
-    rotate_logs(stack)
+    rotate_large_logs(stack)
     assert small.read_text() == "well\n"
     for path in (large, failure_log):
         assert path.stat().st_size == 0

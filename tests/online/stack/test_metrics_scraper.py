@@ -1,4 +1,4 @@
-"""Metrics scraper: rates between two scrapes, quantiles of histograms."""
+"""Metrics scraper: rates between two scrapes, and quantiles of histograms."""
 
 import math
 
@@ -8,7 +8,7 @@ from service.stack.metrics_scraper import Scrape, histogram_quantile, summarize_
 
 
 def scrape(time: float, **requests: float) -> Scrape:
-    """A scrape with a number of requests by status, such as `s200=5`."""
+    """Return a scrape with the number of requests by status, such as `s200=5`."""
     return Scrape(time, {("marquee_requests_total", name[1:]): count for name, count in requests.items()})
 
 

@@ -1,4 +1,4 @@
-"""PID files: processes are found while they run, stopped patiently, and their starts counted."""
+"""PID files: processes are found while they run, stopped, and their starts are counted."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.stack.pid_files import count_starts, find_process, stop_all
+from service.stack.pid_files import count_starts, find_process, stop_all_processes
 
 SLEEP = "import time; time.sleep(60)"
 IGNORE_SIGTERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); "
@@ -30,7 +30,7 @@ def test_process_is_found_only_while_it_runs(pids: Path) -> None:
         found = find_process(pids.parent, "x")
         assert found is not None
         assert found.pid == process.pid
-        pid_file.write_text(f"{process.pid} 1000.0")  # the pid was reused for a later process
+        pid_file.write_text(f"{process.pid} 1000.0")  # the PID was reused by a later process
         assert find_process(pids.parent, "x") is None
     finally:
         process.kill()
@@ -54,13 +54,13 @@ def test_processes_are_terminated_and_then_killed(pids: Path) -> None:
     }
     output = processes["stable-2"].stdout
     assert output is not None
-    output.readline()  # it ignores SIGTERM from here on
+    output.readline()  # from here on, the process ignores SIGTERM
     for name, process in processes.items():
         (pids / name).write_text(f"{process.pid} {time.time()}")
     (pids / "exited").write_text("1 1.0")
-    assert stop_all(pids.parent, 0.5) == ["stable-1", "stable-2"]
+    assert stop_all_processes(pids.parent, 0.5) == ["stable-1", "stable-2"]
     assert [process.wait() for process in processes.values()] == [-signal.SIGTERM, -signal.SIGKILL]
-    assert stop_all(pids.parent) == []
+    assert stop_all_processes(pids.parent) == []
 
 
 def test_only_starts_after_the_given_time_are_counted(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Configuration of the stack: files, environment of the replicas."""
+"""Configuration of the stack: its files, and the environment of the replicas."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_saved_config_is_loaded_again(stack: StackConfig) -> None:
     assert load_stack_config(stack.folder) == stack
     assert stack.process_names[:5] == ("gateway-1", "gateway-2", "stable-1", "stable-2", "canary-1")
     assert len({replica.port for replica in stack.all_replicas}) == 3
-    assert stack.get_arm("canary-1") == CANARY
+    assert stack.find_arm_of_replica("canary-1") == CANARY
 
 
 def test_missing_config_is_reported(tmp_path: Path) -> None:
@@ -42,5 +42,5 @@ def test_replica_gets_arm_bento_and_port_from_its_environment(stack: StackConfig
     write_arms(stack.folder, {STABLE: Arm("/bentos/one", 1), CANARY: Arm("/bentos/two", 2)})
     environment = replica_environment(stack, "canary-1")
     assert (environment["MARQUEE_ARM"], environment["MARQUEE_BENTO"]) == ("canary", "/bentos/two")
-    assert environment["MARQUEE_PORT"] == str(stack.get_replica("canary-1").port)
+    assert environment["MARQUEE_PORT"] == str(stack.find_replica("canary-1").port)
     assert read_arms(stack.folder)[STABLE].version == 1

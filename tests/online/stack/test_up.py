@@ -1,4 +1,4 @@
-"""`marquee up`: checks before and after the processes start."""
+"""Command `marquee up`: checks before and after the processes are started."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_replica_that_does_not_become_ready_is_reported(
     servers = [ServerState(STABLE, replica.name, True, 0) for replica in stack.replicas[STABLE]]
     monkeypatch.setattr(up_command, "query_servers", lambda *_: servers)
     monkeypatch.setattr(up_command, "is_ready", lambda _: False)
-    monkeypatch.setattr(up_command, "READY_SECONDS", 0.3)
+    monkeypatch.setattr(up_command, "READY_TIMEOUT_S", 0.3)
     with pytest.raises(MarqueeError, match="became ready"):
         up_command._wait_until_ready(stack)
 
@@ -49,5 +49,7 @@ def test_invalid_environment_is_rejected_before_anything_starts(
     monkeypatch.setenv("MARQUEE_FAULTS", "version=4")
     monkeypatch.setattr(up_command, "find_haproxy", lambda: "haproxy")
     with pytest.raises(ConfigError, match="MARQUEE_FAULTS"):
-        up_command.up(load_params(ROOT / "params.yaml"), replicas=1, port=1, host="*", events=None)
+        up_command.bring_up_stack(
+            load_params(ROOT / "params.yaml"), replicas=1, port=1, host="*", events=None
+        )
     assert list(tmp_path.iterdir()) == []

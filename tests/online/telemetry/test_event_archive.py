@@ -1,4 +1,4 @@
-"""Archive: every event arrives once, whichever process dies, and is deleted locally only afterwards."""
+"""Event archive: even if processes die, each event is archived once and only then deleted locally."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 
 from marquee.errors import ArchiveError
 from marquee.events import Event, Exposure, Feedback, deduplicate, encode
-from pipelines.commands.archive import archive as archive_command
+from pipelines.commands.archive import archive_events
 from service.telemetry import EventWriter, TelemetrySettings, event_archive
 from service.telemetry.event_archive import ArchiveStore, archive_segments, read_archive
 from service.telemetry.reader import SkippedLines, read_events
@@ -34,7 +34,7 @@ EVENTS: list[Event] = [
 DAY_MS = 1_764_028_800_000  # 2025-11-25
 
 
-def click(event_id: str) -> Feedback:
+def make_click(event_id: str) -> Feedback:
     return Feedback(event_id, 1.0, "ann", "i1", "click", 1.0)
 
 
@@ -117,7 +117,7 @@ def test_files_are_named_by_kind_day_and_segment(events: Path, store: ArchiveSto
 
 def test_archiving_twice_duplicates_nothing(events: Path, url: str) -> None:
     archive_segments(events, ArchiveStore(url))
-    write_all(events)  # as if the process had died before it deleted them
+    write_all(events)  # as if the process had died before deleting them
     archive_segments(events, ArchiveStore(url))
     assert sorted(map(str, read_archive(url))) == sorted(map(str, EVENTS))
 
@@ -138,7 +138,7 @@ def test_open_segment_of_running_process_is_not_archived(tmp_path: Path, store: 
     writer = EventWriter(TelemetrySettings(tmp_path / "events", "r", sync_interval_s=0.01))
     writer.start()
     writer.offer_exposure(encode(EXPOSURE))
-    while not writer.read_counters().exposure.durable:
+    while not writer.snapshot_counters().exposure.durable:
         time.sleep(0.01)
     assert archive_segments(tmp_path / "events", store).segments == 0
     writer.close()
@@ -155,7 +155,7 @@ def test_expired_files_are_deleted(tmp_path: Path, url: str) -> None:
     store, now = ArchiveStore(url), datetime.now(UTC)
     for number, age_days in enumerate((0, 6, 8)):
         started_ms = int((now - timedelta(days=age_days)).timestamp() * 1000)
-        line = encode(click(f"old-{number}"))
+        line = encode(make_click(f"old-{number}"))
         write_segment(tmp_path / "events" / "r", "feedback", [line], started_ms=started_ms)
     archive_segments(tmp_path / "events", store)
     n_files = len(store.list_files("feedback"))
@@ -166,7 +166,7 @@ def test_expired_files_are_deleted(tmp_path: Path, url: str) -> None:
     assert len(store.list_files("feedback")) < n_files
 
 
-def test_failing_store_leaves_all_segments(events: Path, store: ArchiveStore, tmp_path: Path) -> None:
+def test_failing_store_keeps_all_segments(events: Path, store: ArchiveStore, tmp_path: Path) -> None:
     (tmp_path / "archive").write_text("a file in place of the folder")
     before = {path.name: path.read_bytes() for path in events.rglob("*.jsonl")}
     with pytest.raises(ArchiveError, match="remaining segment files are kept"):
@@ -199,7 +199,7 @@ def test_large_segments_are_archived_in_batches(
     tmp_path: Path, store: ArchiveStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_archive, "ROWS_PER_BATCH", 7)
-    events = [click(f"e{number}") for number in range(50)]
+    events = [make_click(f"e{number}") for number in range(50)]
     write_segment(tmp_path / "events" / "r", "feedback", [encode(event) for event in events])
     archive_segments(tmp_path / "events", store)
     assert list(read_archive(str(tmp_path / "archive"))) == events
@@ -211,13 +211,13 @@ def test_deduplicate_yields_the_first_of_equal_ids() -> None:
 
 
 def test_command_prints_a_summary(events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    archive_command(events, str(tmp_path / "archive"), every=None, keep_days=None)
+    archive_events(events, str(tmp_path / "archive"), every=None, keep_days=None)
     output = capsys.readouterr().out
     assert "4 events" in output
     assert "2 segments" in output
 
 
-def test_segments_after_a_time_are_kept_for_their_readers(events: Path, store: ArchiveStore) -> None:
+def test_segments_started_after_a_given_time_are_kept(events: Path, store: ArchiveStore) -> None:
     assert archive_segments(events, store, before=time.time() - 3600).segments == 0
     assert archive_segments(events, store).segments == 2
 
@@ -243,7 +243,7 @@ def test_killed_archiver_loses_and_duplicates_nothing(tmp_path: Path) -> None:
         ids = [f"e{kill}-{n}" for n in range(500)]
         for part in range(10):
             folder = tmp_path / "events" / f"r{part}"
-            lines = [encode(click(event_id)) for event_id in ids[part::10]]
+            lines = [encode(make_click(event_id)) for event_id in ids[part::10]]
             write_segment(folder, "feedback", lines, started_ms=DAY_MS + kill)
         event_ids += ids
         with start_archiver(tmp_path / "events", url) as process:
@@ -263,5 +263,5 @@ def test_stopped_archiver_does_not_affect_the_writer(events: Path, tmp_path: Pat
             line = encode(Exposure(f"x{number}", 1.0, "ann", "a", "7", "personal", (), 1))
             assert writer.offer_exposure(line)
         writer.close()
-        assert writer.read_counters().exposure.durable == 1000
+        assert writer.snapshot_counters().exposure.durable == 1000
         process.kill()

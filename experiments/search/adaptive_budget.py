@@ -1,0 +1,66 @@
+"""Adaptive budget: gives most trainings to the candidates that are most likely to improve on the best result.
+
+The probability that the next training of a candidate improves on the best error so far is estimated from the
+candidate's own trainings, whose best errors are assumed to be normally distributed:
+
+    P(x < best),   x ~ N(m, s^2)
+
+m is their mean. s is their standard deviation, at least `MIN_RELATIVE_SPREAD` of the best error, times
+sqrt(1 + 1/n) because few values are known. Every candidate starts with `INITIAL_TRAININGS`, and none has a
+share below `MIN_SHARE`, so a candidate that started badly is revisited.
+
+The allocation depends on completed rounds only, not on the speed of the workers.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import erfc, sqrt
+from statistics import fmean, pstdev
+
+INITIAL_TRAININGS = 2
+MIN_SHARE = 0.02
+MIN_RELATIVE_SPREAD = 1e-3  # smaller differences are noise between folds
+
+CandidateErrors = Mapping[str, Sequence[float]]
+
+
+def improvement_probabilities(errors: CandidateErrors) -> dict[str, float]:
+    """Return, by candidate, the probability that its next training improves on the best error of all."""
+    best = min((min(values) for values in errors.values() if values), default=0.0)
+    return {name: _improvement_probability(values, best) for name, values in errors.items()}
+
+
+def allocate_trainings(
+    errors: CandidateErrors, completed: Mapping[str, int], remaining: Mapping[str, int], n_trainings: int
+) -> dict[str, int]:
+    """Distribute trainings over candidates in proportion to their improvement probabilities.
+
+    Completed trainings count too, so that the totals approach these proportions, by D'Hondt's method.
+
+    Args:
+        errors: best error of each completed training, by candidate. Failed trainings have none.
+        completed: number of completed trainings, by candidate.
+        remaining: number of trainings that can still be allocated, by candidate.
+        n_trainings: number of trainings to distribute.
+
+    Returns:
+        Number of trainings for each candidate. They add up to `n_trainings`, or to all that remain.
+    """
+    probabilities = improvement_probabilities(errors)
+    allocation = dict.fromkeys(remaining, 0)
+    for _ in range(min(n_trainings, sum(remaining.values()))):
+        open_candidates = [name for name in remaining if allocation[name] < remaining[name]]
+        total = sum(probabilities.get(name, 0.0) for name in open_candidates) or 1.0
+        quotients = {
+            name: max(MIN_SHARE, probabilities.get(name, 0.0) / total)
+            / (completed.get(name, 0) + allocation[name] + 1)
+            for name in open_candidates
+        }
+        allocation[max(quotients, key=quotients.__getitem__)] += 1  # the first one if several are equal
+    return allocation
+
+
+def _improvement_probability(errors: Sequence[float], best: float) -> float:
+    if not errors:
+        return 0.0
+    spread = max(pstdev(errors), MIN_RELATIVE_SPREAD * best) * sqrt(1 + 1 / len(errors))
+    return 0.5 * erfc((fmean(errors) - best) / (spread * sqrt(2)))

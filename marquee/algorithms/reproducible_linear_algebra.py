@@ -1,0 +1,152 @@
+"""Dense linear algebra whose results depend neither on the processor nor on the number of threads.
+
+The order in which BLAS and LAPACK add numbers depends on the processor, so the last digits of their results
+differ between machines. These functions take up to twice as long.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from marquee.algorithms.kernels.linear_algebra import (
+    cholesky_factorize,
+    diagonalize,
+    extend_cholesky_factor,
+    invert_lower_triangular,
+    mirror_lower_triangle,
+    multiply,
+    orthonormalize_rows,
+    solve_with_factor,
+    subtract_factor_product,
+)
+from marquee.algorithms.kernels.simd_vectors import VECTOR_BYTES
+from marquee.algorithms.threads import run_blocks, thread_count
+from marquee.array_types import Float32Array, Float64Array, FloatArray
+
+BLOCK_SIZE = 64  # columns of a Cholesky factor computed in one step
+# Multiplications of a block: about 0.5 ms of work for a thread, which takes 0.1 ms to start.
+MIN_MULTIPLICATIONS = 1 << 24
+
+
+def pack_panels(B: FloatArray) -> FloatArray:
+    """Copy a matrix (depth, n) to panels (n_panels, depth, lanes), padded with zeros."""
+    (depth, n), lanes = B.shape, _panel_width(B)
+    n_panels = -(-n // lanes)
+    padded = np.zeros((depth, n_panels * lanes), dtype=B.dtype)
+    padded[:, :n] = B
+    return np.ascontiguousarray(padded.reshape(depth, n_panels, lanes).swapaxes(0, 1))
+
+
+def multiply_matrices(A: FloatArray, B: FloatArray) -> FloatArray:
+    """Return A B. Both matrices must have the same dtype; A may be a transposed view."""
+    panels, out = pack_panels(B), np.empty((len(A), B.shape[1]), dtype=B.dtype)
+    run_blocks(partial(multiply, *_flatten(A), panels, out), len(A), _block_size(B.size))
+    return out
+
+
+def multiply_packed(A: FloatArray, panels: FloatArray, out: FloatArray) -> None:
+    """Write A B to `out` on one thread; `panels` is B, packed by `pack_panels`."""
+    multiply(*_flatten(A), panels, out, 0, len(A))
+
+
+def invert_cholesky_factor(A: Float64Array) -> Float64Array:
+    """Return the inverse of the lower Cholesky factor L of A = L L'.
+
+    Raises:
+        numpy.linalg.LinAlgError: A is not positive definite or not finite.
+    """
+    L, inverse = A.copy(), np.zeros_like(A)
+    if not cholesky_factorize(L, 0, len(L)):
+        raise np.linalg.LinAlgError("the matrix is not positive definite")
+    invert_lower_triangular(L, inverse)
+    return inverse
+
+
+def allocate_padded_square(n: int) -> Float32Array:
+    """Return an (n, n) matrix of zeros, extended by an identity matrix to a size that `Cholesky` supports."""
+    size = n + -n % (2 * VECTOR_BYTES // np.dtype(np.float32).itemsize)
+    square = np.zeros((size, size), dtype=np.float32)
+    square.reshape(-1)[n * (size + 1) :: size + 1] = 1
+    return square
+
+
+class Cholesky:
+    """Cholesky factor L of a symmetric positive definite matrix A = L L', for solving many systems.
+
+    Args:
+        square: `allocate_padded_square` with the lower triangle of A written into it; it is overwritten.
+        n: size of A.
+
+    Raises:
+        numpy.linalg.LinAlgError: A is not positive definite or not finite.
+    """
+
+    def __init__(self, square: Float32Array, n: int) -> None:
+        self._L, self._n = square, n
+        for first in range(0, len(square), BLOCK_SIZE):
+            self._factorize(first, min(first + BLOCK_SIZE, len(square)))
+        run_blocks(partial(mirror_lower_triangle, square), len(square), _block_size(len(square)))
+
+    def solve(self, V: Float32Array) -> Float32Array:
+        """Return the solution X of A X = V, (n, n_columns)."""
+        size = len(self._L)
+        panels = pack_panels(np.pad(V, ((0, size - self._n), (0, 0))))
+        # A single thread gets all panels at once, so that the factor is read only once.
+        per_thread = len(panels) if thread_count() == 1 else _block_size(size * size * panels.shape[2])
+        run_blocks(partial(solve_with_factor, self._L, panels), len(panels), per_thread)
+        return np.ascontiguousarray(panels.swapaxes(0, 1).reshape(size, -1)[: self._n, : V.shape[1]])
+
+    def _factorize(self, first: int, end: int) -> None:
+        """Compute columns first..end of the factor L, and subtract their L L' from the rest of the matrix."""
+        if not cholesky_factorize(self._L, first, end):
+            raise np.linalg.LinAlgError("the matrix is not positive definite")
+        n, lanes = len(self._L), _panel_width(self._L)
+        panels = np.empty((n // lanes, end - first, lanes), self._L.dtype)
+
+        def on_remaining_rows(kernel: Callable[..., None]) -> Callable[[int, int], None]:
+            return lambda start, stop: kernel(self._L, first, panels, end + start, end + stop)
+
+        run_blocks(
+            on_remaining_rows(extend_cholesky_factor),
+            n - end,
+            _block_size(BLOCK_SIZE**2, multiple=BLOCK_SIZE),
+        )
+        run_blocks(
+            on_remaining_rows(subtract_factor_product),
+            n - end,
+            _block_size(BLOCK_SIZE * n, multiple=BLOCK_SIZE),
+        )
+
+
+def orthonormalize_columns(A: Float32Array) -> Float32Array:
+    """Return orthonormal columns with the same span as those of A; dependent columns become zeros."""
+    rows = np.array(A.T, order="C")
+    orthonormalize_rows(rows)
+    return np.ascontiguousarray(rows.T)
+
+
+def eigendecompose_symmetric(G: FloatArray) -> tuple[Float64Array, Float64Array]:
+    """Return the eigenvalues of a symmetric matrix, in descending order, and its eigenvectors as columns."""
+    values, vectors = G.astype(np.float64), np.eye(len(G))
+    diagonalize(values, vectors)
+    order = np.argsort(-values.diagonal(), kind="stable")
+    return values.diagonal()[order], np.ascontiguousarray(vectors[order].T)
+
+
+def _block_size(multiplications: int, *, multiple: int = 1) -> int:
+    """Return the number of rows with enough work for a thread, for that many multiplications per row."""
+    n_rows = -(-MIN_MULTIPLICATIONS // max(multiplications, 1))
+    return n_rows + -n_rows % multiple
+
+
+def _flatten(A: FloatArray) -> tuple[FloatArray, int, int]:
+    """Return the elements of a matrix in memory order, and the steps from row to row and column to column."""
+    if A.flags.f_contiguous:
+        return A.T.reshape(-1), 1, len(A)
+    return A.reshape(-1), A.shape[1], 1
+
+
+def _panel_width(A: FloatArray) -> int:
+    """Return the number of columns of a panel: two vectors."""
+    return 2 * VECTOR_BYTES // A.itemsize
