@@ -30,13 +30,14 @@ from benchmarks.serving.models import write_random_model
 from experiments.config import load_params
 from experiments.tracking.model_registry import ModelVersion
 from marquee.model.fitted_model import load_model
+from marquee.rollout.arms import STABLE
 from pipelines.commands.up import build_stack_config, start_stack
 from pipelines.rollout.actuator import StackActuator
 from pipelines.support.bento import BentoSpec, ensure_bento, get_bento_folder
-from service.gateway.traffic_split import query_servers
+from service.gateway.haproxy_socket import query_servers
+from service.stack.circus_supervisor import SupervisorClient
 from service.stack.pid_files import find_process
-from service.stack.stack_config import STABLE, Arm, StackConfig, find_free_ports
-from service.stack.supervisor import SupervisorClient
+from service.stack.stack_config import Arm, StackConfig, find_free_ports
 
 N_REQUESTS, N_DEPLOYS = 100_000, 50
 FAULT_INTERVAL_S = 2.0
@@ -128,15 +129,13 @@ def measure_kills(share: float) -> Iterable[ResultRow]:
     n = stats.n_requests
     durations = f"p50 {stats.quantile_ms(0.5):.1f} ms, p99 {stats.quantile_ms(0.99):.0f} ms"
     note = f"target 0 {format_check_mark(stats.failed == 0)}; {n_faults} processes signaled; {durations}"
-    yield ResultRow(
-        f"of {n} requests failed after two retries", stats.failed, None, None, "requests", n, note
-    )
+    yield ResultRow(f"of {n} requests failed after two retries", stats.failed, "requests", n, note)
     rate = stats.first_failed / n
     note = f"target 1 in 1,000 {format_check_mark(rate <= MAX_FIRST_FAILURE_RATE)}"
-    yield ResultRow("failed at the first attempt", 1000 * rate, None, None, "in 1,000", n, note)
+    yield ResultRow("failed at the first attempt", 1000 * rate, "in 1,000", n, note)
     p999 = stats.quantile_ms(0.999)
     note = f"target {MAX_P999_MS:,} ms {format_check_mark(p999 <= MAX_P999_MS)}"
-    yield ResultRow("p99.9 with retries", p999, None, None, "ms", n, note)
+    yield ResultRow("p99.9 with retries", p999, "ms", n, note)
 
 
 def _signal_random_process(stack: StackConfig, rng: random.Random) -> int:
@@ -169,11 +168,9 @@ def measure_deployments(share: float) -> Iterable[ResultRow]:
             seconds.append(time.perf_counter() - start)
         stats = clients.collect_stats()
     durations = f"{np.median(seconds):.1f} s each, p99.9 {stats.quantile_ms(0.999):.0f} ms"
-    yield ResultRow(
-        f"of {stats.n_requests} requests failed at the first attempt, {n_deploys} rolling deployments",
-        stats.first_failed, None, None, "requests", stats.n_requests,
-        f"target 0 {format_check_mark(stats.first_failed == 0)}; {durations}",
-    )  # fmt: skip
+    title = f"of {stats.n_requests} requests failed at the first attempt, {n_deploys} rolling deployments"
+    note = f"target 0 {format_check_mark(stats.first_failed == 0)}; {durations}"
+    yield ResultRow(title, stats.first_failed, "requests", stats.n_requests, note)
 
 
 def measure_gateway_cost(share: float) -> Iterable[ResultRow]:
@@ -193,7 +190,9 @@ def measure_gateway_cost(share: float) -> Iterable[ResultRow]:
     cost, spread = float(np.median(costs)), np.ptp(costs) / 2
     target = f"target {MAX_GATEWAY_COST_MS} ms {format_check_mark(cost <= MAX_GATEWAY_COST_MS)}"
     note = f"{cost:.2f} ± {spread:.2f} ms more, {target}"
-    yield ResultRow("p50 through a gateway; directly", through, direct, direct / through, "ms", rounds, note)
+    yield ResultRow(
+        "p50 through a gateway; directly", through, "ms", rounds, note, peer=direct, ratio=direct / through
+    )
 
 
 @contextmanager

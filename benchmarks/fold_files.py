@@ -7,29 +7,34 @@ The environments of other libraries import this module too, so it needs NumPy on
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Column = npt.NDArray[Any]
-RatingColumns = tuple[Column, Column, Column]  # users, items, ratings
 FoldPart = Literal["train", "test"]
 
-COLUMN_NAMES = ("users", "items", "ratings")
 TOY_USERS = TOY_ITEMS = 12
+
+
+class RatingColumns(NamedTuple):
+    """Ratings as columns of one length."""
+
+    users: Column
+    items: Column
+    ratings: Column
 
 
 def write_columns(columns: RatingColumns, folder: Path) -> None:
     """Write the columns of all ratings."""
-    for name, column in zip(COLUMN_NAMES, columns, strict=True):
+    for name, column in columns._asdict().items():
         np.save(folder / f"{name}.npy", column)
 
 
 def read_columns(folder: Path) -> RatingColumns:
     """Read the columns of all ratings."""
-    users, items, ratings = (np.load(folder / f"{name}.npy") for name in COLUMN_NAMES)
-    return users, items, ratings
+    return RatingColumns(*(np.load(folder / f"{name}.npy") for name in RatingColumns._fields))
 
 
 def write_fold_rows(part: FoldPart, fold: int, rows: Column, folder: Path) -> None:
@@ -40,8 +45,7 @@ def write_fold_rows(part: FoldPart, fold: int, rows: Column, folder: Path) -> No
 def read_fold_columns(part: FoldPart, fold: int, folder: Path) -> RatingColumns:
     """Read the columns of one part of a fold."""
     rows = np.load(folder / f"{part}-{fold}.npy")
-    users, items, ratings = (column[rows] for column in read_columns(folder))
-    return users, items, ratings
+    return RatingColumns(*(column[rows] for column in read_columns(folder)))
 
 
 def generate_toy_columns() -> RatingColumns:
@@ -49,4 +53,4 @@ def generate_toy_columns() -> RatingColumns:
     users, items = np.divmod(np.arange(TOY_USERS * TOY_ITEMS), TOY_ITEMS)
     is_rated = (users + 2 * items) % 7 != 0
     ratings = 1 + (users * 3 + items * items) % 5
-    return users[is_rated], items[is_rated], ratings[is_rated]
+    return RatingColumns(users[is_rated], items[is_rated], ratings[is_rated])

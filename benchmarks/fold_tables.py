@@ -20,8 +20,7 @@ N_FOLDS = 5
 
 def write_ratings(ratings: pd.DataFrame, folder: Path) -> None:
     """Write all ratings."""
-    users, items, values = (ratings[column].to_numpy() for column in RATING_TABLE_COLUMNS)
-    write_columns((users, items, values), folder)
+    write_columns(RatingColumns(*(ratings[column].to_numpy() for column in RATING_TABLE_COLUMNS)), folder)
 
 
 def write_folds(ratings: pd.DataFrame, folder: Path, max_test_rows: int | None = None) -> None:

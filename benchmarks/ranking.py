@@ -183,7 +183,7 @@ def measure_algorithm(name: str, task: RankingTask, n_repeats: int) -> list[Resu
 
 def _compare(title: str, column: MetricColumn, ours: float, peer: float | None, n: int) -> ResultRow:
     ratio = None if peer is None else peer / ours if column.is_lower_better else ours / peer
-    return ResultRow(title, ours, peer, ratio, column.unit, n)
+    return ResultRow(title, ours, column.unit, n, peer=peer, ratio=ratio)
 
 
 def measure_all(task: RankingTask, n_repeats: int) -> Iterator[ResultRow]:

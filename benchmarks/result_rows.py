@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from marquee.files.atomic_write import write_atomically
@@ -14,8 +14,8 @@ class ResultRow:
 
     what: str
     ours: float
-    peer: float | None
-    ratio: float | None  # above 1: Marquee is better
+    peer: float | None = field(default=None, kw_only=True)
+    ratio: float | None = field(default=None, kw_only=True)  # above 1: Marquee is better
     unit: str
     n: int  # runs, requests or ratings that were measured
     note: str = ""

@@ -147,7 +147,7 @@ def make_result_rows(costs: Sequence[SizeCost]) -> Iterator[ResultRow]:
         for figure, smallest in zip(_figures(cost), _figures(costs[0]), strict=True):
             (what, value, unit), (_, peer, _) = figure, smallest
             title = f"SVD, {cost.millions:g} million ratings: {what}"
-            yield ResultRow(title, value, peer, peer / value if value else None, unit, N_EPOCHS)
+            yield ResultRow(title, value, unit, N_EPOCHS, peer=peer, ratio=peer / value if value else None)
 
 
 def _figures(cost: SizeCost) -> tuple[tuple[str, float, str], ...]:

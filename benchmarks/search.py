@@ -30,8 +30,8 @@ from experiments.config import load_params
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource, fold_seeds
 from experiments.search.run import run_search
-from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
+from experiments.search.training_space import candidate_spaces
 from experiments.search.trials import Trial, rank_trials
 from marquee.algorithms.registry import find_algorithm
 from marquee.interactions.splitting import shuffle_rows, split_for_cross_validation
@@ -102,9 +102,9 @@ def write_search_spec(search: SearchParams, ratings: pd.DataFrame, folder: Path)
 def time_search(search: SearchParams, ratings: pd.DataFrame) -> tuple[list[Trial], float]:
     """Run Marquee's search; return its trials and its duration in seconds."""
     with TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        start = time.perf_counter()
         trials = run_search(write_search_spec(search, ratings, Path(folder)), lambda *_: None)
-        return trials, time.perf_counter() - started
+        return trials, time.perf_counter() - start
 
 
 # GridSearchCV
@@ -124,7 +124,7 @@ def compare_grid_searches(grids: Sequence[Grid], share: float, n_repeats: int) -
         target = f"target {grid.target:g}x {format_check_mark(speedup >= grid.target)}"
         note = f"{target}; {_compare_best(best, peer)}: {best.label}, {best.mean('rmse'):.4f}"
         title = f"{grid.title}, {grid.data}: GridSearchCV"
-        yield ResultRow(title, seconds, peer.seconds, speedup, "s", n_repeats, note)
+        yield ResultRow(title, seconds, "s", n_repeats, note, peer=peer.seconds, ratio=speedup)
 
 
 def surprise_grid_search(grid: Grid, ratings: pd.DataFrame) -> BestPoint:
@@ -136,11 +136,11 @@ def surprise_grid_search(grid: Grid, ratings: pd.DataFrame) -> BestPoint:
         space["sim_options"] = {"name": space.pop("similarity"), "user_based": [True]}
         space["verbose"] = [False]
     algorithm = twin if is_knn else make_fold_seeded_class(grid.algorithm, twin, ratings)
-    started = time.perf_counter()
+    start = time.perf_counter()
     data = surprise.Dataset.load_from_df(ratings, surprise.Reader(rating_scale=RATING_SCALE))
     search = GridSearchCV(algorithm, space, ["rmse"], KFold(N_FOLDS, random_state=SEED), n_jobs=N_WORKERS)
     search.fit(data)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - start
     parameters = {key: value for key, value in search.best_params["rmse"].items() if key != "verbose"}
     if is_knn:
         parameters["similarity"] = parameters.pop("sim_options")["name"]
@@ -198,7 +198,7 @@ def compare_with_optuna(share: float) -> ResultRow:
     target = f"target {MIN_TRIALS_RATIO}x {format_check_mark(ratio >= MIN_TRIALS_RATIO)}"
     note = f"{target}; {len(trials)} trials, peer {n_peer_trials}"
     title = "default candidates, ml-100k: Optuna with Surprise"
-    return ResultRow(title, per_minute, peer_per_minute, ratio, "trials/min", 1, note)
+    return ResultRow(title, per_minute, "trials/min", 1, note, peer=peer_per_minute, ratio=ratio)
 
 
 def time_optuna_search(points: Sequence[Point], ratings: pd.DataFrame) -> tuple[int, float]:
@@ -208,13 +208,13 @@ def time_optuna_search(points: Sequence[Point], ratings: pd.DataFrame) -> tuple[
         study = optuna.create_study(study_name=STUDY, storage=_open_journal(journal))
         for number in range(len(points)):
             study.enqueue_trial({"point": number})
-        started = time.perf_counter()
+        start = time.perf_counter()
         with ProcessPoolExecutor(N_WORKERS) as pool:
             workers = [
                 pool.submit(_run_optuna_worker, journal, ratings, points, seed) for seed in range(N_WORKERS)
             ]
             n_trials = sum(worker.result() for worker in workers)
-        return n_trials, time.perf_counter() - started
+        return n_trials, time.perf_counter() - start
 
 
 def _run_optuna_worker(journal: str, ratings: pd.DataFrame, points: Sequence[Point], seed: int) -> int:

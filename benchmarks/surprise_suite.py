@@ -150,7 +150,9 @@ def format_summary(surprise: OutcomesByTest, marquee: OutcomesByTest) -> str:
 def make_result_row(surprise: OutcomesByTest, marquee: OutcomesByTest) -> ResultRow:
     """Return the number of passed tests as a row for `--json`."""
     ours, peer = _n_passed(marquee), _n_passed(surprise)
-    return ResultRow("tests of scikit-surprise that pass", ours, peer, ours / peer, "tests", len(surprise))
+    return ResultRow(
+        "tests of scikit-surprise that pass", ours, "tests", len(surprise), peer=peer, ratio=ours / peer
+    )
 
 
 def _n_passed(outcomes: OutcomesByTest) -> int:
@@ -172,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         write_rows([asdict(make_result_row(surprise, marquee))], options.json)
     deviations = find_deviations(surprise, marquee)
-    return int(any(deviation_reason(*deviation) is None for deviation in deviations.items()))
+    return int(any(deviation_reason(test, outcome) is None for test, outcome in deviations.items()))
 
 
 if __name__ == "__main__":

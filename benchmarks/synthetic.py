@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from time import perf_counter
 from typing import TypeAlias
@@ -47,15 +47,17 @@ class SimilarityRow:
     what: str
     ours: float  # mean over the seeds
     spread: float  # standard deviation over the seeds
-    peer: float | None
-    ratio: float | None  # ours / peer
+    peer: float | None = field(default=None, kw_only=True)
+    ratio: float | None = field(default=None, kw_only=True)  # ours / peer
     unit: str
     n: int  # ratings in each synthetic data set
 
 
 def describe_distribution(ratings: pd.DataFrame) -> StatisticsByName:
     """Return histogram and mean of ratings in whole stars (1 to 5), and the inequality of rating counts."""
-    shares = {f"share of {star} stars": float((ratings[RATING] == star).mean()) for star in range(1, 6)}
+    shares = {
+        f"share of {star}-star ratings": float((ratings[RATING] == star).mean()) for star in range(1, 6)
+    }
     return shares | {
         MEAN_RATING: float(ratings[RATING].mean()),
         "Gini of item counts": _gini(ratings[ITEM]),
@@ -104,10 +106,10 @@ def compare_statistics(
         mean, peer = float(values.mean()), real.get(name)
         ratio = mean / peer if peer else None
         unit = "stars" if name in IN_STARS else "1"
-        yield SimilarityRow(name, mean, float(values.std()), peer, ratio, unit, n_ratings)
+        yield SimilarityRow(name, mean, float(values.std()), unit, n_ratings, peer=peer, ratio=ratio)
     share = float(np.mean([is_in_order(each, algorithms) for each in by_seed]))
     peer = float(is_in_order(real, algorithms)) if real else None
-    yield SimilarityRow("share of seeds in the order above", share, 0.0, peer, None, "1", n_ratings)
+    yield SimilarityRow("share of seeds in the order above", share, 0.0, "1", n_ratings, peer=peer)
 
 
 def measure_speed(n_ratings: int, min_rows: int) -> SimilarityRow:
@@ -121,13 +123,13 @@ def measure_speed(n_ratings: int, min_rows: int) -> SimilarityRow:
             break
     rate = n_rows / (perf_counter() - start)
     name = f"ratings per second, first {n_rows / 1e6:.1f} M of {n_ratings / 1e6:.0f} M"
-    return SimilarityRow(name, rate, 0.0, None, None, "1/s", n_rows)
+    return SimilarityRow(name, rate, 0.0, "1/s", n_rows)
 
 
 def extrapolate_time(speed: SimilarityRow) -> SimilarityRow:
     """Return the time that generating 100 million ratings takes at a measured speed."""
     minutes = LARGE_LOG / speed.ours / 60
-    return SimilarityRow("time of 100 M ratings, extrapolated", minutes, 0.0, None, None, "min", LARGE_LOG)
+    return SimilarityRow("time of 100 M ratings, extrapolated", minutes, 0.0, "min", LARGE_LOG)
 
 
 def measure_rows(quick: bool) -> Iterator[SimilarityRow]:

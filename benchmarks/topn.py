@@ -58,7 +58,7 @@ def compare_with_implicit(share: float) -> ResultRow:
         f"Marquee {seconds[:, 0].min():.3f} to {seconds[:, 0].max():.3f} s"
     )
     title = f"top {LIST_LENGTH} of {matrix.n_users} users, ml-1m"
-    return ResultRow(title, ours, peer, peer / ours, "s", N_ROUNDS, note)
+    return ResultRow(title, ours, "s", N_ROUNDS, note, peer=peer, ratio=peer / ours)
 
 
 def _implicit_model(model: SVD) -> AlternatingLeastSquares:
@@ -102,7 +102,7 @@ def measure_million_users(share: float) -> ResultRow:
     target = f"target {MAX_MILLION_SECONDS} s {format_check_mark(seconds <= MAX_MILLION_SECONDS)}"
     note = f"{target}; {extra_mb:.0f} MB of memory beyond the factors"
     title = f"top {LIST_LENGTH} of {n_users} users x {n_items} items"
-    return ResultRow(title, seconds, None, None, "s", 1, note)
+    return ResultRow(title, seconds, "s", 1, note)
 
 
 def _random_factors(n: int, rng: np.random.Generator) -> Float64Array:

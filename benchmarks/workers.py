@@ -41,7 +41,9 @@ def measure_worker_speedup(share: float) -> ResultRow:
         seconds = {n: time_search(make_search_params(space, workers=n), ratings)[1] for n in (2, 1)}
     speedup = seconds[1] / seconds[2]
     note = f"target {MIN_SPEEDUP}x {format_check_mark(speedup >= MIN_SPEEDUP)}"
-    return ResultRow("two workers against one, SVD, ml-1m", seconds[2], seconds[1], speedup, "s", 1, note)
+    return ResultRow(
+        "two workers against one, SVD, ml-1m", seconds[2], "s", 1, note, peer=seconds[1], ratio=speedup
+    )
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def measure_trial_overhead(_: float) -> ResultRow:
         f"target {MAX_OVERHEAD_MS} ms {format_check_mark(overhead_ms <= MAX_OVERHEAD_MS)}; "
         f"Optuna {optuna_ms:.2f}, MLflow {mlflow_ms:.2f} with {N_LOGGED_TRIALS} runs"
     )
-    return ResultRow("overhead of a trial, 200 trials", overhead_ms, None, None, "ms", len(trials), note)
+    return ResultRow("overhead of a trial, 200 trials", overhead_ms, "ms", len(trials), note)
 
 
 def time_queueing(folder: Path) -> tuple[list[Trial], float]:
@@ -86,9 +88,9 @@ def time_logging(trials: Sequence[Trial], folder: Path) -> float:
     """Log trials to a new MLflow store; return the milliseconds per trial."""
     tracker = ExperimentTracker("overhead", f"sqlite:///{folder}/mlflow.db")
     run_id = tracker.start_search_run("overhead", DataVersion("ml-100k", "0", str(folder)), {}, {})
-    started = time.perf_counter()
+    start = time.perf_counter()
     tracker.log_trials(run_id, trials, {}, max_runs=N_LOGGED_TRIALS, metric="rmse")
-    return 1000 * (time.perf_counter() - started) / len(trials)
+    return 1000 * (time.perf_counter() - start) / len(trials)
 
 
 def measure_pruning(share: float) -> Iterator[ResultRow]:
@@ -111,7 +113,7 @@ def measure_pruning(share: float) -> Iterator[ResultRow]:
             f"target {MAX_RMSE_LOSS} stars {format_check_mark(loss <= MAX_RMSE_LOSS)}: {loss:.5f} lost"
         )
         title = f"epochs with {pruner} pruning, SVD, ml-100k"
-        yield ResultRow(title, 100 * epoch_share, 100, 1 / epoch_share, "%", 1, note)
+        yield ResultRow(title, 100 * epoch_share, "%", 1, note, peer=100, ratio=1 / epoch_share)
 
 
 def mean_training_seconds(trials: Sequence[Trial]) -> float:

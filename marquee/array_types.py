@@ -1,4 +1,4 @@
-"""Type aliases for arrays. Imports only NumPy, because serving processes import this module."""
+"""Type aliases for arrays and scorers. Imports only NumPy, because serving processes import this module."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -17,4 +17,5 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 AnyArray: TypeAlias = npt.NDArray[Any]
 
 RatingScale: TypeAlias = tuple[float, float]  # lowest and highest rating
-BlockScorer: TypeAlias = Callable[[Int32Array], Float64Array]  # users (n,) -> scores (n, n_items)
+# Inner ids, shape (n,), to the scores of all items for each, shape (n, n_items).
+BlockScorer: TypeAlias = Callable[[Int32Array], Float64Array]

@@ -7,6 +7,7 @@ import click
 
 from experiments.config import load_params
 from pipelines.support.console import INTERRUPTED_EXIT_CODE, USER_ERRORS, exit_with_error
+from pipelines.support.paths import EVENTS
 
 PORT = click.IntRange(1, 65535)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -42,9 +43,9 @@ def repro(*, force: bool) -> None:
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 def leaderboard(*, markdown: bool) -> None:
     """Print all trials of the last search, best first."""
-    from pipelines.commands.leaderboard import print_leaderboard
+    from pipelines.commands.leaderboard import print_trial_leaderboard
 
-    print_leaderboard(load_params(), markdown=markdown)
+    print_trial_leaderboard(load_params(), markdown=markdown)
 
 
 @cli.command()
@@ -60,21 +61,21 @@ def report() -> None:
 
 @cli.command()
 @click.option(
-    "--patience",
+    "--max-wait",
     type=click.FloatRange(min=0),
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time to wait for the search to start.",
+    help="Longest time to wait for the search to start.",
 )
-def search_worker(*, patience: float) -> None:
-    """Join a running search, on this machine or another one.
+def search_worker(*, max_wait: float) -> None:
+    """Join a search, which may run on this machine or another one.
 
     params.yaml, data and code must be those of the search. Press Ctrl-C to leave after the current training.
     """
     from pipelines.commands.search_worker import join_search
 
-    join_search(load_params(), patience=patience)
+    join_search(load_params(), max_wait=max_wait)
 
 
 @cli.command()
@@ -131,11 +132,11 @@ def image(tag: str | None) -> None:
     "--events",
     type=FOLDER,
     metavar="FOLDER",
-    default=None,
-    show_default="events",
+    default=EVENTS,
+    show_default=True,
     help="Folder of the events.",
 )
-def up(replicas: int | None, port: int | None, host: str, events: Path | None) -> None:
+def up(replicas: int | None, port: int | None, host: str, events: Path) -> None:
     """Start the serving stack on this machine.
 
     The stack consists of two gateways, the replicas of the champion, and a supervisor that restarts them.
@@ -157,9 +158,9 @@ def status(*, watch: bool) -> None:
 @cli.command()
 def restart() -> None:
     """Restart the replicas one by one, without downtime."""
-    from pipelines.commands.restart import restart_replicas
+    from pipelines.commands.restart import restart_stable_replicas
 
-    restart_replicas(load_params())
+    restart_stable_replicas(load_params())
 
 
 @cli.command()
@@ -175,7 +176,7 @@ def down() -> None:
     "--events",
     type=FOLDER,
     metavar="FOLDER",
-    default=Path("events"),
+    default=EVENTS,
     envvar="MARQUEE_EVENTS",
     show_default=True,
     show_envvar=True,
@@ -238,9 +239,9 @@ def compose(image: str | None, canary_image: str | None, allocation: float) -> N
     Prints the command that starts the stack in containers. Gateways that are already running apply the
     allocation at once.
     """
-    from pipelines.commands.compose import write_compose_files
+    from pipelines.commands.compose_mounts import write_compose_mounts
 
-    write_compose_files(load_params(), image=image, canary=canary_image, allocation=allocation)
+    write_compose_mounts(load_params(), image=image, canary=canary_image, allocation=allocation)
 
 
 @cli.command()
@@ -280,9 +281,9 @@ def canary() -> None:
 @click.option("--to", type=int, default=None, show_default="the challenger", help="Version to roll out.")
 def start_canary(to: int | None) -> None:
     """Start a rollout."""
-    from pipelines.commands.canary_start import start_rollout
+    from pipelines.commands.canary_start import submit_rollout
 
-    start_rollout(load_params(), to)
+    submit_rollout(load_params(), to)
 
 
 @canary.command(name="shadow")
@@ -291,7 +292,7 @@ def start_canary(to: int | None) -> None:
     "--events",
     type=FOLDER,
     metavar="FOLDER",
-    default=Path("events"),
+    default=EVENTS,
     show_default=True,
     help="Folder of the events.",
 )
@@ -304,9 +305,9 @@ def start_canary(to: int | None) -> None:
 )
 def run_canary_shadow(to: int | None, events: Path, requests: int) -> None:
     """Replay recorded requests to compare challenger and champion."""
-    from pipelines.commands.canary_shadow import run_shadow_replay
+    from pipelines.commands.canary_shadow import print_shadow_comparison
 
-    run_shadow_replay(load_params(), to, events, requests)
+    print_shadow_comparison(load_params(), to, events, requests)
 
 
 @canary.command(name="status")

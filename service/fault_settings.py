@@ -31,11 +31,12 @@ class Faults:
                 rate nor a delay.
         """
         assignments = [assignment.partition("=") for assignment in text.split(",")]
+        names = [name for name, _, _ in assignments]
         values = {name: value for name, _, value in assignments}
         if unknown := sorted(values.keys() - {field.name for field in fields(cls)}):
             raise _invalid(text, f"{unknown[0]!r} is unknown")
-        if len(values) < len(assignments):
-            raise _invalid(text, "a setting is repeated")
+        if repeated := [name for name in values if names.count(name) > 1]:
+            raise _invalid(text, f"{repeated[0]} must not be repeated")
         version = values.pop("version", "")
         if not version:
             raise _invalid(text, "version is missing")

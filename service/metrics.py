@@ -123,7 +123,7 @@ def collect_telemetry_metrics(writer: EventWriter) -> Iterator[MetricFamily]:
         queued.add_metric((kind,), kind_counters.queued)
     yield events
     yield queued
-    is_failing = float(writer.disk_status != "ok")
+    is_failing = float(writer.write_status != "ok")
     yield make_gauge_metric("marquee_events_failing", "1 while events cannot be written to disk.", is_failing)
 
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from marquee.events import ExposureTemplate, Feedback
 from service.api.response_cache import ResponseCache
+from service.input_reloader import InputReloader
 from service.metrics import (
     MetricFamily,
     ReplicaMetrics,
@@ -21,7 +22,6 @@ from service.metrics import (
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recent_activity import RecentActivity
 from service.recommendation.recommender import UserContext
-from service.reloader import Reloader
 from service.settings import Settings
 from service.telemetry import EventWriter, TelemetrySettings
 
@@ -57,7 +57,7 @@ class Replica:
             self.event_writer = EventWriter(
                 TelemetrySettings(folder=settings.events, replica=settings.replica)
             )
-        self.reloader = Reloader(
+        self.reloader = InputReloader(
             settings, self.problems, on_model=self._replace_model, on_feedback=self._apply_stored_feedback
         )
 
@@ -87,7 +87,7 @@ class Replica:
         if self.event_writer is not None:
             self.event_writer.close(timeout_s)
 
-    def require_model(self) -> LoadedModel:
+    def require_loaded_model(self) -> LoadedModel:
         """Return the model being served.
 
         Raises:
@@ -99,7 +99,7 @@ class Replica:
 
     def describe_health(self) -> dict[str, object]:
         """Return the state of telemetry and the problems that do not prevent serving."""
-        telemetry = "off" if self.event_writer is None else self.event_writer.disk_status
+        telemetry = "off" if self.event_writer is None else self.event_writer.write_status
         return {"telemetry": telemetry, "problems": self.problems}
 
     def build_user_context(self, model: LoadedModel, user: str) -> UserContext:

@@ -30,9 +30,9 @@ IRRELEVANT_CODE = {
     "pipelines/__init__.py": "turns off telemetry of libraries, saves the start time",
     "pipelines/support/paths.py": "file names; renaming an output changes dvc.yaml as well",
     "pipelines/support/console.py": "terminal output",
-    "pipelines/support/json_files.py": "reads JSON unchanged",
+    "pipelines/support/json_reader.py": "reads JSON unchanged",
     "pipelines/support/programs.py": "runs other programs",
-    "pipelines/support/mlflow_search_run.py": "tracking",
+    "pipelines/support/last_search_run.py": "tracking",
     "pipelines/support/stage_runner.py": "errors, signals and wall time",
     "experiments/config/__init__.py": "types of params.yaml; values are params of the stages",
     "experiments/config/params.py": "types of params.yaml; values are params of the stages",
@@ -44,7 +44,7 @@ IRRELEVANT_CODE = {
     "marquee/errors.py": "exception classes",
     "marquee/files/atomic_write.py": "how files are written, not their content",
     "marquee/files/digest.py": "SHA-256 and MD5 of a file",
-    "marquee/files/journal.py": "how lines are appended, not their content",
+    "marquee/files/append_only_file.py": "how lines are appended, not their content",
     "marquee/files/lock.py": "mutual exclusion of processes",
 }
 IRRELEVANT_CODE_OF_STAGE = {

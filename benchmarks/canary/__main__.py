@@ -69,11 +69,11 @@ def measure_identical_arms(share: float) -> Iterable[ResultRow]:
     yield ResultRow(
         "identical arms promoted or rolled back for their quality; z-test on the same events",
         n_wrong / n_rollouts,
-        z_test,
-        z_test / max(n_wrong / n_rollouts, 1 / n_rollouts),
         "share",
         n_rollouts,
         describe_error_rate(n_wrong, n_rollouts, policy.alpha),
+        peer=z_test,
+        ratio=z_test / max(n_wrong / n_rollouts, 1 / n_rollouts),
     )
     n_alarms = count_rollouts(rollouts, RolloutOutcome.ROLLED_BACK) - n_worse
     title = "identical arms rolled back by an alarm"
@@ -107,9 +107,11 @@ def measure_power(share: float) -> Iterable[ResultRow]:
         rollouts = simulate_rollouts(n_rollouts, error, POWER_SEED + SEEDS_PER_ERROR * number)
         point = summarize_power(rollouts, estimate_mean_click_through(error) - champion_rate)
         points.append(point)
-        note = f"rolled back {point.rolled_back:.0%}, {point.median_users:,.0f} users until decision (median)"
+        note = f"rolled back {point.rolled_back:.0%}"
+        if point.median_users is not None:
+            note += f", {point.median_users:,.0f} users until decision (median)"
         title = f"{point.difference:+.2%} of lists clicked: promoted"
-        yield ResultRow(title, point.promoted, None, None, "share", n_rollouts, note)
+        yield ResultRow(title, point.promoted, "share", n_rollouts, note)
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     draw_power(points, champion_rate, make_simulation_policy().alpha).savefig(FIGURE, dpi=120)
 
@@ -121,7 +123,7 @@ def summarize_power(rollouts: list[SimulatedRollout], difference: float) -> Powe
         difference,
         count_rollouts(rollouts, RolloutOutcome.PROMOTED) / len(rollouts),
         count_rollouts(rollouts, RolloutOutcome.ROLLED_BACK) / len(rollouts),
-        float(np.median(users)) if len(users) > MIN_DECIDED * len(rollouts) else 0.0,
+        float(np.median(users)) if len(users) > MIN_DECIDED * len(rollouts) else None,
     )
 
 
@@ -149,7 +151,7 @@ def measure_detection_time(
     note = f"{target}; p95 {p95:.1f} s, false alarms before the failure: {n_early}"
     start = f"{failure_s:g} s" if failure_s < MINUTE_S else f"{failure_s / MINUTE_S:g} min"
     title = f"{fault.name} after {start}, {allocation:.0%} of 200 requests/s: until rolled back"
-    return ResultRow(title, median, None, None, "s", n_runs, note)
+    return ResultRow(title, median, "s", n_runs, note)
 
 
 def count_rollouts(rollouts: list[SimulatedRollout], outcome: RolloutOutcome) -> int:
@@ -160,7 +162,7 @@ def count_rollouts(rollouts: list[SimulatedRollout], outcome: RolloutOutcome) ->
 def make_error_rate_row(title: str, n_errors: int, n_runs: int, alpha: float) -> ResultRow:
     """Return the share of runs with an error, compared with the level `alpha`."""
     note = describe_error_rate(n_errors, n_runs, alpha)
-    return ResultRow(title, n_errors / n_runs, None, None, "share", n_runs, note)
+    return ResultRow(title, n_errors / n_runs, "share", n_runs, note)
 
 
 def describe_error_rate(n_errors: int, n_runs: int, alpha: float) -> str:

@@ -17,7 +17,7 @@ class PowerPoint:
     difference: float  # mean click-through of the challenger minus that of the champion
     promoted: float  # share of rollouts
     rolled_back: float  # share of rollouts
-    median_users: float  # in both arms, until the decision; 0 if too few rollouts were decided
+    median_users: float | None  # in both arms, until the decision; None if too few rollouts were decided
 
 
 def draw_power(points: Sequence[PowerPoint], champion_rate: float, alpha: float) -> Figure:
@@ -44,11 +44,12 @@ def draw_power(points: Sequence[PowerPoint], champion_rate: float, alpha: float)
     above.legend(frameon=False, loc="center right")
     title = f"Outcome of a rollout by true effect (champion: {champion_rate:.0%} of lists clicked)"
     above.set_title(title, loc="left", fontsize=10)
-    decided = [point for point in points if point.median_users > 0]
-    decided_differences = [100 * point.difference for point in decided]
-    below.plot(
-        decided_differences, [point.median_users / 1000 for point in decided], "o-", color=MARQUEE_COLOR
-    )
+    median_users = {
+        100 * point.difference: point.median_users / 1000
+        for point in points
+        if point.median_users is not None
+    }
+    below.plot(list(median_users), list(median_users.values()), "o-", color=MARQUEE_COLOR)
     below.set_ylim(0, None)
     below.set_ylabel("users until decision,\nthousands (median)")
     below.set_xlabel("canary minus stable, percentage points of lists clicked")

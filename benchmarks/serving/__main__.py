@@ -190,7 +190,13 @@ def compare_at_half_load(
     target = f"target at most 2x the constant's {format_check_mark(ours <= 2 * peer)}"
     note = f"{target}; {_range(latencies['marquee'])} ms"
     return ResultRow(
-        f"p99 at half load ({rate:.0f}/s), a constant", ours, peer, peer / ours, "ms", N_ROUNDS, note
+        f"p99 at half load ({rate:.0f}/s), a constant",
+        ours,
+        "ms",
+        N_ROUNDS,
+        note,
+        peer=peer,
+        ratio=peer / ours,
     )
 
 
@@ -199,7 +205,7 @@ def measure_replica_memory(marquee: RunningServer) -> ResultRow:
     memory = measure_memory(marquee.pid)
     target = f"target {MAX_REPLICA_MB} MB private {format_check_mark(memory.private_mb <= MAX_REPLICA_MB)}"
     note = f"{target}; PSS {memory.pss_mb:.0f} MB"
-    return ResultRow("memory of a replica with its supervisor", memory.private_mb, None, None, "MB", 1, note)
+    return ResultRow("memory of a replica with its supervisor", memory.private_mb, "MB", 1, note)
 
 
 def compare_with_mlflow(inputs: HotRouteInputs, marquee: Sequence[LoadResult]) -> ResultRow:
@@ -232,7 +238,9 @@ def compare_with_surprise(inputs: HotRouteInputs, marquee: Sequence[LoadResult])
     ):
         mark = format_check_mark(rate / peer >= MIN_SURPRISE_SPEEDUP)
         note = f"target {MIN_SURPRISE_SPEEDUP}x {mark}; Surprise in process, without a server"
-        yield ResultRow(f"{title}, Surprise's predict and sort", rate, peer, rate / peer, "1/s", n, note)
+        yield ResultRow(
+            f"{title}, Surprise's predict and sort", rate, "1/s", n, note, peer=peer, ratio=rate / peer
+        )
 
 
 def measure_surprise_rate(ratings: pd.DataFrame) -> float:
@@ -275,7 +283,7 @@ def compare_with_failing_disk(share: float) -> ResultRow:
     ours, peer = median(latencies["failing"]), median(latencies["working"])
     note = f"target within 5% {format_check_mark(ours <= 1.05 * peer)}; {_range(latencies['failing'])} ms"
     title = f"p99 at {FIXED_RATE}/s with a disk that fails, one that works"
-    return ResultRow(title, ours, peer, peer / ours, "ms", 2 * N_ROUNDS, note)
+    return ResultRow(title, ours, "ms", 2 * N_ROUNDS, note, peer=peer, ratio=peer / ours)
 
 
 def measure_visitor_latency(share: float) -> ResultRow:
@@ -295,9 +303,7 @@ def measure_visitor_latency(share: float) -> ResultRow:
     p50, p99 = np.percentile(latencies, [50, 99])
     target = f"target {MAX_FOLD_IN_MS} ms {format_check_mark(p50 <= MAX_FOLD_IN_MS)}"
     note = f"{target}; p99 {p99:.2f} ms; {matrix.n_items} items"
-    return ResultRow(
-        "POST /recommend with ten ratings, p50", float(p50), None, None, "ms", len(latencies), note
-    )
+    return ResultRow("POST /recommend with ten ratings, p50", float(p50), "ms", len(latencies), note)
 
 
 def measure_model_sizes(share: float) -> Iterator[ResultRow]:
@@ -311,7 +317,7 @@ def measure_model_sizes(share: float) -> Iterator[ResultRow]:
         ready = f"ready in {result.ready_s:.1f} s, target {MAX_READY_S} s {mark}"
         note = f"{ready}; p99 {result.p99:.2f} ms; {result.private_mb:.0f} MB private"
         title = f"GET /recommend/{{user}} of {n_users} users, p50"
-        yield ResultRow(title, result.p50, None, None, "ms", n_requests, note)
+        yield ResultRow(title, result.p50, "ms", n_requests, note)
     if not is_quick:
         FIGURE.parent.mkdir(exist_ok=True)
         draw_latency_by_users(results).savefig(FIGURE, dpi=150)
@@ -371,7 +377,7 @@ def _rate_row(
     ratio = median_rate(ours) / median_rate(peer)
     rates = _range([result.rate for result in ours])
     note = f"target {target:g}x {format_check_mark(ratio >= target)}; {rates}/s"
-    return ResultRow(title, median_rate(ours), median_rate(peer), ratio, "1/s", len(ours), note)
+    return ResultRow(title, median_rate(ours), "1/s", len(ours), note, peer=median_rate(peer), ratio=ratio)
 
 
 def _range(values: Sequence[float]) -> str:

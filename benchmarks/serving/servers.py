@@ -100,7 +100,7 @@ def measure_memory(pid: int) -> MemoryUsage:
 
 def _start(
     command: Sequence[str], port: int, log: Path, environment: Mapping[str, str], *, pinned: bool
-) -> "subprocess.Popen[bytes]":
+) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     defaults = {
         "BENTOML_HOME": str(log.parent),
@@ -124,7 +124,7 @@ def _is_healthy(port: int, path: str) -> bool:
     return response is not None and response[0] == HTTPStatus.OK
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, signal_number)

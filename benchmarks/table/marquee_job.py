@@ -135,12 +135,15 @@ def run_compilation(job: Job) -> JobResult:  # noqa: ARG001  signature of a task
 
 def run_top_n(job: Job) -> JobResult:
     """Measure the computation of the lists of all users from a fitted factor model, without the fit."""
-    result: JobResult = {}
-    for ratings, repeats in ((generate_toy_ratings(), 1), (read_fold(job.folder, job.fold)[0], job.repeats)):
-        matrix = InteractionMatrix.from_frame(ratings, RATING_SCALE)
-        algorithm = create_algorithm(job.algorithm, job.parameters).fit(matrix)
-        _, result = time_repeats(repeats, partial(_recommend, algorithm, matrix))
-    return result
+    _time_recommendation(job, generate_toy_ratings(), n_repeats=1)
+    train, _ = read_fold(job.folder, job.fold)
+    return _time_recommendation(job, train, job.repeats)
+
+
+def _time_recommendation(job: Job, train: pd.DataFrame, n_repeats: int) -> JobResult:
+    matrix = InteractionMatrix.from_frame(train, RATING_SCALE)
+    algorithm = create_algorithm(job.algorithm, job.parameters).fit(matrix)
+    return time_repeats(n_repeats, partial(_recommend, algorithm, matrix))[1]
 
 
 def _recommend(algorithm: Algorithm, matrix: InteractionMatrix, stopwatch: Stopwatch) -> None:

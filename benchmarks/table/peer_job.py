@@ -34,7 +34,7 @@ def run_fold(job: Job) -> JobResult:
     train, test = _read_part(job, "train"), _read_part(job, "test")
     predict_fold(job, _toy_part(), _toy_part(), Stopwatch())
     estimated, timings = time_repeats(job.repeats, partial(predict_fold, job, train, test))
-    return timings | {"rmse": rmse(test[2], estimated), "mae": mae(test[2], estimated)}
+    return timings | {"rmse": rmse(test.ratings, estimated), "mae": mae(test.ratings, estimated)}
 
 
 def _read_part(job: Job, part: FoldPart) -> RatingColumns:
@@ -46,8 +46,7 @@ def _toy_part() -> RatingColumns:
 
 
 def _with_float_ratings(columns: RatingColumns) -> RatingColumns:
-    users, items, ratings = columns
-    return users, items, ratings.astype(np.float64)
+    return columns._replace(ratings=columns.ratings.astype(np.float64))
 
 
 # Cornac
@@ -63,7 +62,7 @@ def _predict_with_cornac(
     stopwatch.end_phase("data")
     model = getattr(models, job.algorithm)(**_cornac_parameters(job, data)).fit(data)
     stopwatch.end_phase("fit")
-    users, items = _inner_ids(test[0], data.uid_map), _inner_ids(test[1], data.iid_map)
+    users, items = _inner_ids(test.users, data.uid_map), _inner_ids(test.items, data.iid_map)
     estimate = _estimate_one_by_one if "KNN" in job.algorithm else _estimate_from_cornac_factors
     estimated = np.clip(estimate(model, users, items), LOWEST_RATING, HIGHEST_RATING)
     stopwatch.end_phase("predict")
@@ -76,7 +75,7 @@ def _cornac_parameters(job: Job, data: Any) -> dict[str, Any]:
     init_std = parameters.pop("init_std", None)
     if job.algorithm != "NMF" or "seed" not in parameters:  # with a seed, Cornac's NMF allows only one thread
         parameters["num_threads"] = len(job.cores) or 1
-    if init_std is not None:  # as in Marquee's SVD; Cornac's own factors have 0.01
+    if init_std is not None:  # as in Marquee's SVD; Cornac itself would use 0.01
         rng = np.random.RandomState(0)
         sizes = {"U": data.num_users, "V": data.num_items}
         parameters["init_params"] = {
@@ -133,7 +132,7 @@ def _predict_with_lenskit(
         estimated = _estimate_from_lenskit_factors(scorer, test)
     else:
         estimated = _estimate_with_pipeline(pipeline, test)
-    estimated = np.where(np.isnan(estimated), train[2].mean(), estimated)
+    estimated = np.where(np.isnan(estimated), train.ratings.mean(), estimated)
     estimated = np.clip(estimated, LOWEST_RATING, HIGHEST_RATING)
     stopwatch.end_phase("predict")
     return estimated
@@ -155,8 +154,8 @@ def _lenskit_scorer(name: str, parameters: dict[str, Any]) -> Any:
 
 def _estimate_from_lenskit_factors(scorer: Any, test: RatingColumns) -> Float64Array:
     """Estimate all pairs at once from the mean, biases and factors of a fitted LensKit scorer."""
-    users = scorer.users.numbers(test[0], missing="negative")
-    items = scorer.items.numbers(test[1], missing="negative")
+    users = scorer.users.numbers(test.users, missing="negative")
+    items = scorer.items.numbers(test.items, missing="negative")
     known_users, known_items = users >= 0, items >= 0
     estimated = np.full(len(users), scorer.bias.global_bias)
     estimated += np.where(known_users, scorer.bias.user_biases[users], 0)
@@ -185,15 +184,17 @@ def _lenskit_frame(columns: RatingColumns) -> pd.DataFrame:
 
 def run_top_n(job: Job) -> JobResult:
     """Measure the computation of the lists of all users with implicit's ALS, without the fit."""
+    _time_recommendation(job, _toy_part(), n_repeats=1)
+    return _time_recommendation(job, _read_part(job, "train"), job.repeats)
+
+
+def _time_recommendation(job: Job, train: RatingColumns, n_repeats: int) -> JobResult:
     from implicit.als import AlternatingLeastSquares
 
-    result: JobResult = {}
-    for train, repeats in ((_toy_part(), 1), (_read_part(job, "train"), job.repeats)):
-        matrix = _sparse_matrix(train)
-        model = AlternatingLeastSquares(**job.parameters, random_state=0, num_threads=len(job.cores) or 1)
-        model.fit(matrix, show_progress=False)
-        _, result = time_repeats(repeats, partial(_recommend, model, matrix))
-    return result
+    matrix = _sparse_matrix(train)
+    model = AlternatingLeastSquares(**job.parameters, random_state=0, num_threads=len(job.cores) or 1)
+    model.fit(matrix, show_progress=False)
+    return time_repeats(n_repeats, partial(_recommend, model, matrix))[1]
 
 
 def _recommend(model: Any, matrix: Any, stopwatch: Stopwatch) -> None:
@@ -206,8 +207,8 @@ def _sparse_matrix(train: RatingColumns) -> Any:
     """Return the ratings as a users x items CSR matrix."""
     from scipy.sparse import csr_matrix
 
-    users, items, ratings = pd.factorize(train[0])[0], pd.factorize(train[1])[0], train[2]
-    return csr_matrix((ratings.astype(np.float32), (users, items)))
+    users, items = pd.factorize(train.users)[0], pd.factorize(train.items)[0]
+    return csr_matrix((train.ratings.astype(np.float32), (users, items)))
 
 
 TASKS: dict[str, Callable[[Job], JobResult]] = {"fold": run_fold, "top_n": run_top_n}

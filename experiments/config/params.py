@@ -34,7 +34,10 @@ UNION_REQUIREMENTS = {"bool": "must be a number, a string, true, false or null",
 
 
 class Params(ParamsBlock):
-    """All parameters of params.yaml, one field per block."""
+    """All parameters of params.yaml, one field per block.
+
+    Two fields have other names than their blocks, because `validate` and `register` are names of methods.
+    """
 
     seed: int = Field(ge=0)
     data: DataParams
@@ -63,35 +66,35 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {one_line_message(error)}") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must be a mapping of block names to blocks (got {_quoted(tree)})")
+        raise ConfigError(f"{path} must be a mapping of block names to blocks (got {_quote(tree)})")
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_summary(error)}") from None
+        raise ConfigError(f"{path}: {_summarize(error)}") from None
 
 
-def _summary(error: ValidationError) -> str:
+def _summarize(error: ValidationError) -> str:
     """Describe the first problem in one line, and count the other keys with a problem."""
     problems = error.errors()
     # An unknown key is often a misspelling, which also explains why another key is missing.
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
-    others = {_dotted_key(problem["loc"]) for problem in problems} - {_dotted_key(first["loc"])}
-    return _description(first) + (f" (and {len(others)} more)" if others else "")
+    others = {_format_key(problem["loc"]) for problem in problems} - {_format_key(first["loc"])}
+    return _describe(first) + (f" (and {len(others)} more)" if others else "")
 
 
-def _description(problem: ErrorDetails) -> str:
-    key = _dotted_key(problem["loc"])
+def _describe(problem: ErrorDetails) -> str:
+    key = _format_key(problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{_suggestion(problem['loc'])}"
+        return f"unknown key '{key}'{_suggest_key(problem['loc'])}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
     if problem["type"] == "value_error":
         message = problem["msg"].removeprefix("Value error, ")
         return f"{key} {message}" if message.startswith("must ") else f"{key}: {message}"
-    return f"{key} {_requirement(problem)} (got {_quoted(problem['input'])})"
+    return f"{key} {_describe_requirement(problem)} (got {_quote(problem['input'])})"
 
 
-def _requirement(problem: ErrorDetails) -> str:
+def _describe_requirement(problem: ErrorDetails) -> str:
     """Rephrase "Input should be a valid list" as "must be a list"."""
     if requirement := UNION_REQUIREMENTS.get(str(problem["loc"][-1])):
         return requirement
@@ -99,13 +102,13 @@ def _requirement(problem: ErrorDetails) -> str:
     return re.sub(r"\ba valid ([aeiou]?)", lambda match: f"a{'n' if match[1] else ''} {match[1]}", message)
 
 
-def _suggestion(location: Sequence[str | int]) -> str:
+def _suggest_key(location: Sequence[str | int]) -> str:
     """Suggest the known key nearest to an unknown one; return an empty string if none is similar."""
-    nearest = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
+    nearest = difflib.get_close_matches(str(location[-1]), _find_known_keys(location[:-1]), n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
-def _dotted_key(location: Sequence[str | int]) -> str:
+def _format_key(location: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in location if not _is_union_member(part))
 
 
@@ -113,12 +116,12 @@ def _is_union_member(part: str | int) -> bool:
     return isinstance(part, str) and (part in UNION_MEMBERS or "[" in part)
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     text = repr(value)
     return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 3]}..."
 
 
-def _known_keys(location: Sequence[str | int]) -> list[str]:
+def _find_known_keys(location: Sequence[str | int]) -> list[str]:
     """Return the keys of the block at a location in the file, or an empty list if there is no block."""
     block: Any = Params
     for part in location:

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from experiments.datasets.csv_header import SUBSTITUTE_SEPARATOR, find_column_positions, split_fields
+from experiments.datasets.csv_columns import SUBSTITUTE_SEPARATOR, find_column_positions, split_fields
 from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
 from experiments.datasets.text_lines import (
     TextFileStats,
@@ -27,11 +27,18 @@ from experiments.datasets.text_lines import (
     validate_and_count_lines,
 )
 from marquee.errors import DataError, one_line_message
-from marquee.interactions.raw_columns import LINE, PARSE_ERROR
+from marquee.interactions.raw_table_columns import LINE, PARSE_ERROR
 
 BLOCK_BYTES = 4 << 20
 ROWS_PER_BATCH = 1 << 17
 MAX_RECORD_LINES = 100  # a quotation mark that is open for longer counts as never closed
+
+
+class _Record(NamedTuple):
+    """Fields of one record, which may span several lines, and the number of its first line."""
+
+    line: int
+    fields: list[str] | None  # None: a quotation mark is never closed
 
 
 def read_csv(path: Path, table_format: TableFormat, optional: Collection[str]) -> RawTable:
@@ -129,7 +136,7 @@ def _read_with_python(
     path: Path, table_format: TableFormat, positions: Mapping[str, int], n_fields: int
 ) -> Iterator[pa.Table]:
     """Yield the rows in batches: at least one batch, which may be empty."""
-    records = _records(iter_numbered_lines(path, table_format.encoding), table_format.separator)
+    records = _split_records(iter_numbered_lines(path, table_format.encoding), table_format.separator)
     if table_format.header:
         next(records)
     while True:
@@ -139,22 +146,22 @@ def _read_with_python(
             return
 
 
-def _batch_columns(
-    batch: list[tuple[int, list[str] | None]], positions: Mapping[str, int], n_fields: int
-) -> pa.Table:
+def _batch_columns(batch: list[_Record], positions: Mapping[str, int], n_fields: int) -> pa.Table:
     lines, errors = [], []
     columns: list[list[str | None]] = [[] for _ in positions]
-    for line, fields in batch:
-        error = _parse_error(fields, n_fields)
-        lines.append(line)
+    for record in batch:
+        error = _parse_error(record.fields, n_fields)
+        lines.append(record.line)
         errors.append(error)
+        fields = None if error else record.fields
         for column, position in zip(columns, positions.values(), strict=True):
-            column.append(fields[position] if fields is not None and error is None else None)
+            column.append(fields[position] if fields else None)
     arrays = [pa.array(column, pa.string()) for column in columns]
     return _raw_columns(lines, arrays, pa.array(errors, pa.string()), list(positions))
 
 
 def _parse_error(fields: list[str] | None, n_fields: int) -> str | None:
+    """Return the reason why the fields of a record are not a row, or None."""
     if fields is None:
         return "a quotation mark is never closed"
     return None if len(fields) == n_fields else _field_count_error(n_fields, len(fields))
@@ -164,25 +171,26 @@ def _field_count_error(expected: int, actual: int) -> str:
     return f"expected {expected} fields, got {actual}"
 
 
-def _records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield the line number and fields of each record; None as fields if a quotation mark is never closed."""
+def _split_records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[_Record]:
+    """Split numbered lines into records; an unclosed quotation mark spoils only its own line."""
     unread: deque[tuple[int, str]] = deque()
 
     def next_line() -> tuple[int, str] | None:
         return unread.popleft() if unread else next(lines, None)
 
-    while (line := next_line()) is not None:
-        record = [line]
-        fields = _record_fields([line[1]], separator)
-        while fields is None and len(record) < MAX_RECORD_LINES and (following := next_line()) is not None:
-            record.append(following)
-            fields = _record_fields([text for _, text in record], separator)
+    while (first := next_line()) is not None:
+        number, text = first
+        following: list[tuple[int, str]] = []
+        fields = _split_record([text], separator)
+        while fields is None and len(following) < MAX_RECORD_LINES - 1 and (line := next_line()) is not None:
+            following.append(line)
+            fields = _split_record([text, *(text for _, text in following)], separator)
         if fields is None:
-            unread.extendleft(reversed(record[1:]))  # these lines are records of their own
-        yield line[0], fields
+            unread.extendleft(reversed(following))  # these lines are records of their own
+        yield _Record(number, fields)
 
 
-def _record_fields(lines: list[str], separator: str) -> list[str] | None:
+def _split_record(lines: list[str], separator: str) -> list[str] | None:
     """Return the fields of one record; None if a quotation mark is still open after the last line."""
     if len(separator) > 1:
         lines = [line.replace(separator, SUBSTITUTE_SEPARATOR) for line in lines]
@@ -197,7 +205,7 @@ def _record_fields(lines: list[str], separator: str) -> list[str] | None:
             return None
     try:
         return next(csv.reader(record, delimiter=separator), [])
-    except csv.Error:
+    except csv.Error:  # a field longer than csv.field_size_limit()
         return []
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from experiments.datasets.ratings_reader import read_table
 from experiments.datasets.table_format import ArrowColumn, TableFormat
 from marquee.interactions.columns import GENRE_SEPARATOR, GENRES, ITEM, TITLE
-from marquee.interactions.raw_columns import PARSE_ERROR, valid_id_mask
+from marquee.interactions.raw_table_columns import PARSE_ERROR, valid_id_mask
 
 log = logging.getLogger(__name__)
 

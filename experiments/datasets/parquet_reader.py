@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from experiments.datasets.csv_header import missing_column_message, repeated_column_message
+from experiments.datasets.csv_columns import missing_column_message, repeated_column_message
 from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
 from marquee.errors import DataError, one_line_message
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
-from marquee.interactions.raw_columns import LINE, PARSE_ERROR
+from marquee.interactions.raw_table_columns import LINE, PARSE_ERROR
 
 NUMERIC_TYPES = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_timestamp)
 

@@ -1,6 +1,7 @@
 """Reader of the ratings of any source: returns the raw table, before validation and without blank lines.
 
-The columns are those of `marquee.interactions.raw_columns`. Rows that cannot be read are marked, not dropped.
+Its columns are listed in `marquee.interactions.raw_table_columns`. Rows that cannot be read are marked, not
+dropped.
 """
 
 import logging
@@ -18,7 +19,7 @@ from experiments.datasets.parquet_reader import read_parquet
 from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
 from marquee.errors import ConfigError, DataError
 from marquee.interactions.columns import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
-from marquee.interactions.raw_columns import LINE, PARSE_ERROR, RATING_TEXT, RAW, TIMESTAMP_TEXT
+from marquee.interactions.raw_table_columns import LINE, PARSE_ERROR, RATING_TEXT, RAW, TIMESTAMP_TEXT
 
 log = logging.getLogger(__name__)
 

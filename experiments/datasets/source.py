@@ -107,7 +107,7 @@ def _local_location(release: MovieLensRelease, path: Path) -> Path | None:
     if path == INBOX:
         return None
     if not path.is_dir():
-        raise SourceError(f"{path} does not exist; set data.path to the {release.name} archive or folder")
+        raise SourceError(f"{path} not found; set data.path to the {release.name} archive or folder")
     raise SourceError(
         f"{path} contains neither {release.archive_name} nor {release.ratings_member}; "
         f"set data.path to the {release.name} archive or folder"
@@ -134,7 +134,7 @@ def _fetch_release(release: MovieLensRelease, location: Path, target: Path) -> F
 def _fetch_own_data(path: Path, file: FileParams, target: Path) -> FetchedFiles:
     """Copy or extract the ratings of a user's own source, and the items if it has any."""
     if not path.exists():
-        raise SourceError(f"{path} does not exist; set data.path to an archive, a folder or a table")
+        raise SourceError(f"{path} not found; set data.path to an archive, a folder or a table")
     if path.is_file() and not is_archive(path):
         _copy(path, target / path.name)
         return FetchedFiles(path.name, None)

@@ -19,7 +19,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class TextFileStats:
-    """First line of a text file, and what was counted in it."""
+    """First line of a text file, and numbers of its lines and quotation marks."""
 
     first_line: str
     n_lines: int

@@ -17,7 +17,7 @@ from experiments.evaluation.candidate_record import (
     LOWER_IS_BETTER,
     CandidateMetrics,
 )
-from experiments.evaluation.confidence_intervals import MeanInterval, mean_interval, paired_difference
+from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, paired_fold_difference
 from experiments.search.trials import MEGABYTE, Trial, rank_trials
 from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchResults
 
@@ -89,7 +89,7 @@ def _candidate_rows(results: SearchResults, winner: Trial) -> list[dict[str, Any
         trial = results.best_trial(candidate)
         difference = None
         if first is not None and candidate is not first:
-            difference = paired_difference(
+            difference = paired_fold_difference(
                 candidate.fold_values(results.metric), first.fold_values(results.metric)
             )
         rows.append(
@@ -104,7 +104,7 @@ def _candidate_rows(results: SearchResults, winner: Trial) -> list[dict[str, Any
                 "difference": _difference(difference),
                 "impossible": f"{candidate.mean('impossible'):.2%}",
                 "gain": _difference(
-                    paired_difference(candidate.default_scores, candidate.fold_values(results.metric))
+                    paired_fold_difference(candidate.default_scores, candidate.fold_values(results.metric))
                     if candidate.default_scores
                     else None
                 ),

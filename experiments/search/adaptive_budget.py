@@ -60,7 +60,7 @@ def allocate_trainings(
 
 
 def _improvement_probability(errors: Sequence[float], best: float) -> float:
-    if not errors:
+    if not errors or best == 0:  # no error is lower than 0, and there the spread may be 0
         return 0.0
     spread = max(pstdev(errors), MIN_RELATIVE_SPREAD * best) * sqrt(1 + 1 / len(errors))
     return 0.5 * erfc((fmean(errors) - best) / (spread * sqrt(2)))

@@ -10,9 +10,8 @@ from optuna.importance import FanovaImportanceEvaluator
 from experiments.config.offline import ParameterValue
 from experiments.search.trials import Trial
 
-optuna.logging.set_verbosity(
-    optuna.logging.ERROR
-)  # otherwise Optuna logs every study that is created in memory
+# Otherwise Optuna logs every study that is created in memory.
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 MIN_TRIALS = 4
 
@@ -37,9 +36,8 @@ def parameter_importances(
         return {names[0]: 1.0}
     study = _create_study(trials, names, errors)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # Optuna warns that the evaluator is experimental and that its forest is small
+        # Optuna warns that the evaluator is experimental and that its forest is small.
+        warnings.simplefilter("ignore")
         shares = optuna.importance.get_param_importances(
             study, evaluator=FanovaImportanceEvaluator(seed=seed), params=list(names)
         )

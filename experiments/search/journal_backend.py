@@ -1,7 +1,7 @@
 """Optuna journal backend: the state of a search on one machine, in one file with one line per operation.
 
 Optuna's own file backend fails permanently on a torn line. It locks with a second file, which blocks the
-other processes for half a minute if the holder is killed. `marquee.files.journal` avoids both.
+other processes for half a minute if the holder is killed. `marquee.files.append_only_file` avoids both.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from marquee.errors import MarqueeError
-from marquee.files.journal import append_lines, read_complete_lines
+from marquee.files.append_only_file import append_lines, read_complete_lines
 
 
 class JournalBackend(BaseJournalBackend):

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 
 from experiments.config.offline import SearchParams
 from experiments.search.adaptive_budget import INITIAL_TRAININGS, allocate_trainings
-from experiments.search.space import ENUMERATING_SAMPLERS, CandidateSpace, draw_training, shuffle_trainings
 from experiments.search.training_result import TrainingId, TrainingResult
+from experiments.search.training_space import (
+    ENUMERATING_SAMPLERS,
+    CandidateSpace,
+    draw_random_training,
+    shuffle_trainings,
+)
 from marquee.algorithms.registry import Parameters
 
 BASELINES = ("normal_predictor", "baseline_only")
@@ -104,7 +109,7 @@ class RoundPlanner:
             return enumerated[training_id.number]
         if self._search.sampler == "tpe":
             return None
-        return draw_training(
+        return draw_random_training(
             self._spaces[training_id.candidate], self._seed, training_id.candidate, training_id.number
         )
 

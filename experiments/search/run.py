@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Iterable
 
 from experiments.search.round_planner import RoundPlanner, ScheduledTraining
-from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
 from experiments.search.storage import JOURNAL
 from experiments.search.training_queue import MAX_WORKER_DEATHS, FatalTraining, TrainingQueue
 from experiments.search.training_result import TrainingId, TrainingResult
+from experiments.search.training_space import candidate_spaces
 from experiments.search.trials import Trial
 from experiments.search.worker import is_worker_dead
 from experiments.search.worker_pool import WorkerPool

@@ -11,8 +11,8 @@ from pathlib import Path
 import experiments
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.search.space import CandidateSpace
 from experiments.search.training_queue import TrainingQueue
+from experiments.search.training_space import CandidateSpace
 from experiments.source_code import import_closure, matching_files
 from marquee.files.digest import sha256_of
 

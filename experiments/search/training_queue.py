@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from experiments.config.offline import ParameterDomain, ParameterRange
 from experiments.search.pruners import create_pruner
-from experiments.search.space import CandidateSpace
 from experiments.search.storage import JOURNAL, open_storage
 from experiments.search.training_result import TrainingId, TrainingResult
+from experiments.search.training_space import CandidateSpace
 from marquee.algorithms.registry import Parameters
 from marquee.errors import TrackingError
 

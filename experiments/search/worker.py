@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from experiments.evaluation.cross_validation import Folds, fold_seeds
 from experiments.search.pruners import checkpoint_epochs
-from experiments.search.space import CandidateSpace, candidate_spaces
 from experiments.search.specification import WorkerAssignment
 from experiments.search.training import train
 from experiments.search.training_queue import ClaimedTraining
 from experiments.search.training_result import TrainingResult
+from experiments.search.training_space import CandidateSpace, candidate_spaces
 from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
 from marquee.errors import MarqueeError
 

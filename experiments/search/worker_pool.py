@@ -17,7 +17,7 @@ from marquee.algorithms.threads import thread_count
 from marquee.errors import MarqueeError
 
 CONTEXT = multiprocessing.get_context("forkserver")  # forking this process would copy its threads and locks
-KERNELS = "marquee.algorithms.kernels.numba_warm_up"
+KERNELS = "marquee.algorithms.kernels.numba_preload"
 
 
 def preload_worker_imports(candidates: Iterable[str]) -> None:

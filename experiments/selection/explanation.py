@@ -8,7 +8,7 @@ from statistics import fmean
 
 from experiments.config.offline import SelectParams
 from experiments.evaluation.candidate_record import LOWER_IS_BETTER, RANDOM_BASELINE, CandidateMetrics
-from experiments.evaluation.confidence_intervals import MeanInterval, mean_interval, paired_difference
+from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, paired_fold_difference
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.rule import Choice
 from experiments.selection.search_results import SearchResults
@@ -54,7 +54,7 @@ class _Explanation:
         runner_up = self._choice.runner_up
         if runner_up is None:
             return f"{text}, out of {_count_trials(self._choice.n_trials)}."
-        difference = paired_difference(values, self._results.fold_values(runner_up, metric))
+        difference = paired_fold_difference(values, self._results.fold_values(runner_up, metric))
         better = difference.mean < 0 if metric in LOWER_IS_BETTER else difference.mean > 0
         certainty = "" if difference.excludes_zero else " (not significant over these folds)"
         lead = f"{_with_bounds(_magnitude(difference), metric)} {'better' if better else 'worse'}"
@@ -130,7 +130,7 @@ class _Explanation:
         """State how much the search improved on default parameters."""
         results = self._results
         gains = {
-            candidate.trial: paired_difference(
+            candidate.trial: paired_fold_difference(
                 candidate.default_scores, results.best_trial(candidate).fold_values(results.metric)
             )
             for candidate in results.ranked_candidates

@@ -133,8 +133,8 @@ def register_version(
 ) -> Registration:
     """Register a fitted model, unless a version has the same content, and make that version the challenger.
 
-    The first version also becomes the champion. If there is no champion later, the alias was removed on
-    purpose and stays removed.
+    Version 1 also becomes the champion, unless there is one. Later versions never do: if there is no
+    champion then, the alias was removed on purpose.
 
     Args:
         name: the registered model.
@@ -182,9 +182,8 @@ def _ensure_registered_model(name: str) -> None:
     try:
         _client().create_registered_model(name)
     except MlflowException:
-        _client().get_registered_model(
-            name
-        )  # succeeds if the model exists already; otherwise raises the reason
+        # If the model exists already, this succeeds; otherwise it raises the reason.
+        _client().get_registered_model(name)
 
 
 def _find_version_by_alias(name: str, alias: str) -> ModelVersion | None:

@@ -70,8 +70,8 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         An impossible estimate has the value of `default_prediction()`, as in `predict`.
         """
         estimates = self._estimate_pairs(
-            replace_unknown_ids(users, self.trainset.n_users),
-            replace_unknown_ids(items, self.trainset.n_items),
+            mark_unknown_ids(users, self.trainset.n_users),
+            mark_unknown_ids(items, self.trainset.n_items),
         )
         return replace(estimates, values=self._fill_impossible(estimates))
 
@@ -81,7 +81,7 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
 
     def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Score every item for each of these users; shape (len(users), n_items), not clipped."""
-        users, n_items = replace_unknown_ids(users, self.trainset.n_users), self.trainset.n_items
+        users, n_items = mark_unknown_ids(users, self.trainset.n_users), self.trainset.n_items
         known = users != UNKNOWN
         if known.all():
             return self._score_all_items(users)
@@ -120,8 +120,8 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         Raises:
             PredictionImpossible: the algorithm has no estimate for this pair.
         """
-        users = replace_unknown_ids([UNKNOWN if isinstance(u, str) else u], self.trainset.n_users)
-        items = replace_unknown_ids([UNKNOWN if isinstance(i, str) else i], self.trainset.n_items)
+        users = mark_unknown_ids([UNKNOWN if isinstance(u, str) else u], self.trainset.n_users)
+        items = mark_unknown_ids([UNKNOWN if isinstance(i, str) else i], self.trainset.n_items)
         estimates = self._estimate_pairs(users, items)
         if estimates.impossible is not None and estimates.impossible[0]:
             raise PredictionImpossible(self._explain_impossible(users[0], items[0]))
@@ -271,7 +271,7 @@ class EpochAlgorithm(Algorithm):
         )
 
 
-def replace_unknown_ids(ids: npt.ArrayLike, n: int) -> Int32Array:
+def mark_unknown_ids(ids: npt.ArrayLike, n: int) -> Int32Array:
     """Return ids as a contiguous int32 array in which `UNKNOWN` replaces those outside range(n).
 
     Kernels do not check bounds, so ids must pass through this function first.

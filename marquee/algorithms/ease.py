@@ -10,7 +10,7 @@ import scipy.sparse
 from scipy.linalg import lapack
 
 from marquee.algorithms.array_allocation import allocate_within_memory
-from marquee.algorithms.base import replace_unknown_ids
+from marquee.algorithms.base import mark_unknown_ids
 from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute, check_number_attributes
 from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import ONE_BLAS_THREAD
@@ -59,7 +59,7 @@ class EASE(Ranker):
     def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the sums of weights for each of these users, (len(users), n_items)."""
         positives = self._user_positives(
-            self.training_matrix, replace_unknown_ids(users, self.training_matrix.n_users), self.dtype
+            self.training_matrix, mark_unknown_ids(users, self.training_matrix.n_users), self.dtype
         )
         return np.asarray(positives @ self.weights, dtype=np.float64)
 
@@ -74,7 +74,7 @@ class EASE(Ranker):
         remedy = "remove rare items, use dtype float32, or use ImplicitALS"
         square = allocate_within_memory((matrix.n_items, matrix.n_items), self.dtype, purpose, remedy)
         _count_co_occurrences(positives, square)
-        _add_to_diagonal(square, self.reg)
+        np.fill_diagonal(square, square.diagonal() + self.reg)
         with ONE_BLAS_THREAD:
             self._invert(square)
         self.weights = _compute_weights(square)
@@ -106,10 +106,6 @@ def _count_co_occurrences(positives: scipy.sparse.csr_array, square: FloatArray)
         square[start : start + ROWS_PER_BLOCK] = (
             by_item[start : start + ROWS_PER_BLOCK] @ positives
         ).toarray()
-
-
-def _add_to_diagonal(square: FloatArray, value: float) -> None:
-    square.reshape(-1)[:: len(square) + 1] += value
 
 
 def _compute_weights(square: FloatArray) -> FloatArray:

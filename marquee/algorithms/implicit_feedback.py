@@ -12,7 +12,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
-from marquee.algorithms.base import EpochAlgorithm, replace_unknown_ids
+from marquee.algorithms.base import EpochAlgorithm, mark_unknown_ids
 from marquee.algorithms.parameter_checks import (
     DTYPES,
     RandomState,
@@ -38,7 +38,7 @@ class _FactorRanker(Ranker, EpochAlgorithm):
 
     def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the dot products of each user's factors with those of every item, (len(users), n_items)."""
-        rows = replace_unknown_ids(users, self.trainset.n_users)
+        rows = mark_unknown_ids(users, self.trainset.n_users)
         factors = np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0))
         with ONE_BLAS_THREAD:
             return np.asarray(factors @ self.qi.T, dtype=np.float64)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from surprise.utils import get_rng
 
-from marquee.algorithms.kernels.nmf import LANES, update_biases_and_estimates, update_factors
+from marquee.algorithms.kernels.nmf import WIDTH_MULTIPLE, update_biases_and_estimates, update_factors
 from marquee.algorithms.kernels.sgd import compute_pair_dots
 from marquee.algorithms.parameter_checks import (
     DTYPES,
@@ -37,9 +37,10 @@ class NMF(FactorModel):
             {\sum_{u \in U_i} p_{uf} \hat r_{ui} + \lambda |U_i| q_{if}}
 
     With `biased=True` the estimate is :math:`\mu + b_u + b_i + q_i^T p_u`, and stochastic gradient descent
-    trains the biases as in `SVD`. Factors stay non-negative if the ratings are. A user or item that has only
-    ratings of 0 gets factors of 0. Twin of `surprise.NMF`. Luo et al. (2014), An Efficient Non-Negative
-    Matrix-Factorization-Based Approach to Collaborative Filtering for Recommender Systems.
+    trains the biases as in `SVD`. Factors stay non-negative if ratings and estimates are; biases can make an
+    estimate negative. A user or item that has only ratings of 0 gets factors of 0. Twin of `surprise.NMF`.
+    Luo et al. (2014), An Efficient Non-Negative Matrix-Factorization-Based Approach to Collaborative
+    Filtering for Recommender Systems.
 
     Args:
         n_factors: number of factors.
@@ -104,13 +105,13 @@ class NMF(FactorModel):
         pu, qi = (rng.uniform(self.init_low, self.init_high, size=shape) for shape in shapes)
         self.pu, self.qi = pu.astype(self.dtype, copy=False), qi.astype(self.dtype, copy=False)
         self.bu, self.bi = np.zeros(matrix.n_users, self.dtype), np.zeros(matrix.n_items, self.dtype)
-        updates = _FactorUpdates(matrix, self.dtype)
+        updater = _FactorUpdater(matrix, self.dtype)
         yield None
         p, q = _pad_columns(self.pu), _pad_columns(self.qi)
         while True:
             if self.biased:
-                updates.set_estimates(self._train_biases(matrix, updates.users))
-            p, q, squared_error = updates.update(p, q, self.reg_pu, self.reg_qi)
+                updater.set_estimates(self._train_biases(matrix, updater.users))
+            p, q, squared_error = updater.update(p, q, self.reg_pu, self.reg_qi)
             self.pu = np.ascontiguousarray(p[:, : self.n_factors])
             self.qi = np.ascontiguousarray(q[:, : self.n_factors])
             yield squared_error
@@ -134,19 +135,20 @@ class NMF(FactorModel):
         return estimates
 
 
-class _FactorUpdates:
-    """Simultaneous updates of user and item factors; holds the ratings grouped by user and by item."""
+class _FactorUpdater:
+    """Updates the factors of all users and items at once; holds the ratings grouped by user and by item."""
 
     def __init__(self, matrix: InteractionMatrix, dtype: str) -> None:
+        # The user of each rating.
         self.users: Int32Array = np.repeat(np.arange(matrix.n_users, dtype=np.int32), matrix.by_user.counts)
         self._rows = matrix.by_user
-        self._order = stable_argsort(matrix.items)  # by user, the twin's order of summation
+        self._order = stable_argsort(matrix.items)  # each item's ratings by user, as the twin adds them
         self._columns = SparseRows(matrix.by_item.indptr, self.users[self._order], matrix.values[self._order])
         self._values = [side.values.astype(dtype, copy=False) for side in (self._rows, self._columns)]
-        self._estimates: list[FloatArray] = [np.empty(0, dtype)] * 2
+        self._estimates: list[FloatArray] = [np.empty(0, dtype)] * 2  # empty: the dot products of factors
 
     def set_estimates(self, estimates: Float64Array) -> None:
-        """Use these estimates of the ratings, in order, in place of the dot products of factors."""
+        """Set estimates of the ratings, by user, that `update` uses instead of dot products of factors."""
         with np.errstate(over="ignore"):  # infinite values are detected after the epoch
             by_user = estimates.astype(self._values[0].dtype, copy=False)
         self._estimates = [by_user, by_user[self._order]]
@@ -159,7 +161,8 @@ class _FactorUpdates:
         next_p, next_q = np.empty_like(p), np.empty_like(q)
         errors, unused = np.empty(n_users), np.empty(n_items)
 
-        def update_block(start: int, stop: int) -> None:  # rows are all users, then all items
+        # Rows are all users, then all items; the range of one of the two calls is usually empty.
+        def update_block(start: int, stop: int) -> None:
             update_factors(
                 start, min(stop, n_users), self._rows.indptr, self._rows.indices,
                 self._values[0], self._estimates[0], p, q, float(reg_pu), next_p, errors,
@@ -174,5 +177,5 @@ class _FactorUpdates:
 
 
 def _pad_columns(factors: FloatArray) -> FloatArray:
-    """Append columns of zeros up to a multiple of `LANES`."""
-    return np.pad(factors, ((0, 0), (0, -factors.shape[1] % LANES)))
+    """Append columns of zeros up to a multiple of `WIDTH_MULTIPLE`."""
+    return np.pad(factors, ((0, 0), (0, -factors.shape[1] % WIDTH_MULTIPLE)))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from marquee.algorithms.base import Algorithm, Estimates, replace_unknown_ids
+from marquee.algorithms.base import Algorithm, Estimates, mark_unknown_ids
 from marquee.algorithms.parameter_checks import check_number_attributes
 from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.errors import DataError
@@ -39,8 +39,8 @@ class Ranker(Algorithm):
 
     def score_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
         """Return the ranking scores of pairs of inner ids, shape (n,), as `score_all_items` computes them."""
-        users = replace_unknown_ids(users, self.trainset.n_users)
-        items = replace_unknown_ids(items, self.trainset.n_items)
+        users = mark_unknown_ids(users, self.trainset.n_users)
+        items = mark_unknown_ids(items, self.trainset.n_items)
         scores = np.zeros(len(users))
         known = np.flatnonzero(items >= 0)
         known = known[np.argsort(users[known], kind="stable")]

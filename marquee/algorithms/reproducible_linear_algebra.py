@@ -30,12 +30,12 @@ MIN_MULTIPLICATIONS = 1 << 24
 
 
 def pack_panels(B: FloatArray) -> FloatArray:
-    """Copy a matrix (depth, n) to panels (n_panels, depth, lanes), padded with zeros."""
-    (depth, n), lanes = B.shape, _panel_width(B)
-    n_panels = -(-n // lanes)
-    padded = np.zeros((depth, n_panels * lanes), dtype=B.dtype)
+    """Copy a matrix (depth, n) to panels (n_panels, depth, panel_width), padded with zeros."""
+    (depth, n), panel_width = B.shape, _panel_width(B)
+    n_panels = -(-n // panel_width)
+    padded = np.zeros((depth, n_panels * panel_width), dtype=B.dtype)
     padded[:, :n] = B
-    return np.ascontiguousarray(padded.reshape(depth, n_panels, lanes).swapaxes(0, 1))
+    return np.ascontiguousarray(padded.reshape(depth, n_panels, panel_width).swapaxes(0, 1))
 
 
 def multiply_matrices(A: FloatArray, B: FloatArray) -> FloatArray:
@@ -67,7 +67,7 @@ def allocate_padded_square(n: int) -> Float32Array:
     """Return an (n, n) matrix of zeros, extended by an identity matrix to a size that `Cholesky` supports."""
     size = n + -n % (2 * VECTOR_BYTES // np.dtype(np.float32).itemsize)
     square = np.zeros((size, size), dtype=np.float32)
-    square.reshape(-1)[n * (size + 1) :: size + 1] = 1
+    np.fill_diagonal(square[n:, n:], 1)
     return square
 
 
@@ -101,8 +101,8 @@ class Cholesky:
         """Compute columns first..end of the factor L, and subtract their L L' from the rest of the matrix."""
         if not cholesky_factorize(self._L, first, end):
             raise np.linalg.LinAlgError("the matrix is not positive definite")
-        n, lanes = len(self._L), _panel_width(self._L)
-        panels = np.empty((n // lanes, end - first, lanes), self._L.dtype)
+        n, panel_width = len(self._L), _panel_width(self._L)
+        panels = np.empty((n // panel_width, end - first, panel_width), self._L.dtype)
 
         def on_remaining_rows(kernel: Callable[..., None]) -> Callable[[int, int], None]:
             return lambda start, stop: kernel(self._L, first, panels, end + start, end + stop)

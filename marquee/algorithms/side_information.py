@@ -70,26 +70,21 @@ class FeatureRegression:
             covariance_root: matrix H such that H'H is the inverse of L, (n_dims, n_dims).
             rng: source of random numbers.
         """
-        n_dims = T.shape[1]
-        B = multiply_matrices(
-            rng.standard_normal((self.n_features, n_dims), dtype=np.float32), covariance_root
-        )
+        B = _draw_noise(self.n_features, covariance_root, rng)
         B /= np.sqrt(self._reg)
         M = self._weighted_feature_sums(B)
-        residual = multiply_matrices(
-            rng.standard_normal((self.n_rows, n_dims), dtype=np.float32), covariance_root
-        )
-        np.subtract(T, residual, out=residual)
+        noise = _draw_noise(self.n_rows, covariance_root, rng)
+        residual = np.subtract(T, noise, out=noise)
         residual -= M
         if self._by_feature:
-            change = self._solve(self._weighted_row_sums(residual))
-            M += self._weighted_feature_sums(change)
+            correction = self._solve(self._weighted_row_sums(residual))
+            M += self._weighted_feature_sums(correction)
         else:
-            solved = self._solve(residual)
-            change = self._weighted_row_sums(solved)
+            solution = self._solve(residual)
+            correction = self._weighted_row_sums(solution)
             M += residual
-            M -= self._reg * solved  # X X' = (X X' + reg I) - reg I
-        B += change
+            M -= self._reg * solution  # X X' = (X X' + reg I) - reg I
+        B += correction
         return M, multiply_matrices(B.T, B).astype(np.float64) * float(self._reg)
 
     def _weighted_feature_sums(self, B: Float32Array) -> Float32Array:
@@ -110,7 +105,8 @@ class FeatureRegression:
             products *= self._weights
             products *= self._weights[:, None]
         n = min(self.n_rows, self.n_features)
-        square.reshape(-1)[: n * len(square) : len(square) + 1] += self._reg
+        diagonal = np.arange(n)
+        square[diagonal, diagonal] += self._reg
         try:
             return Cholesky(square, n)
         except np.linalg.LinAlgError:
@@ -127,7 +123,7 @@ class FeatureRegression:
 
     def _solve_iteratively(self, V: Float32Array) -> Float32Array:
         """Solve by conjugate gradients, for all columns at once, without forming the matrix."""
-        solved, residual = np.zeros_like(V), V.copy()
+        solution, residual = np.zeros_like(V), V.copy()
         direction, squared_norm = residual.copy(), _column_dots(residual, residual)
         squared_tolerance = CG_TOLERANCE**2 * squared_norm
         for _ in range(MAX_CG_STEPS):
@@ -135,12 +131,12 @@ class FeatureRegression:
                 break
             product = self._multiply_system(direction)
             step = squared_norm / np.maximum(_column_dots(direction, product), np.finfo(np.float32).tiny)
-            solved += step * direction
+            solution += step * direction
             residual -= step * product
             squared_norm, previous = _column_dots(residual, residual), squared_norm
             direction *= squared_norm / np.maximum(previous, np.finfo(np.float32).tiny)
             direction += residual
-        return solved
+        return solution
 
     def _multiply_system(self, V: Float32Array) -> Float32Array:
         """Return the matrix that `_factorize` would factorize, times V."""
@@ -150,6 +146,12 @@ class FeatureRegression:
             else self._weighted_feature_sums(self._weighted_row_sums(V))
         )
         return product + self._reg * V
+
+
+def _draw_noise(n: int, covariance_root: Float32Array, rng: np.random.Generator) -> Float32Array:
+    """Draw n vectors of mean zero, given H such that H'H is their covariance, (n, n_dims)."""
+    white = rng.standard_normal((n, len(covariance_root)), dtype=np.float32)
+    return multiply_matrices(white, covariance_root)
 
 
 def _column_dots(a: Float32Array, b: Float32Array) -> Float32Array:

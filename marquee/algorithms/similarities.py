@@ -17,8 +17,6 @@ from marquee.interactions.matrix import InteractionMatrix, SparseRows
 MEASURES = {"cosine": COSINE, "msd": MSD, "pearson": PEARSON, "pearson_baseline": COSINE}
 ROWS_PER_TILE = 64
 SUMS_PER_TILE_ROW = 8192  # tiles are wide enough that even short rating lists have entries in them
-
-
 MAX_EXACT_SUM = 2**50  # float64 represents integers up to 2**53; formulas combine a few sums
 
 

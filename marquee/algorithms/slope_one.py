@@ -17,7 +17,8 @@ from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix, stable_argsort
 
 FIT_ITEMS_PER_BLOCK = 64  # items whose deviations one thread computes at a time
-SCORE_ITEMS_PER_BLOCK = 32  # items that one thread predicts at a time: their deviations fit into the L2 cache
+PAIR_ITEMS_PER_BLOCK = 32  # items whose pairs one thread estimates at a time: deviations fit into L2 cache
+SCORE_ITEMS_PER_BLOCK = 64  # items that one thread scores for all users at a time
 
 
 class SlopeOne(Algorithm):
@@ -75,7 +76,7 @@ class SlopeOne(Algorithm):
             columns = np.ascontiguousarray(self._deviations(start, stop).T, dtype=np.float64)
             average_all_deviations(columns, users, matrix.indptr, matrix.items, scores[:, start:stop])
 
-        run_blocks(score_block, matrix.n_items, 2 * SCORE_ITEMS_PER_BLOCK)
+        run_blocks(score_block, matrix.n_items, SCORE_ITEMS_PER_BLOCK)
         scores += self.user_mean[users][:, None]
         return scores
 
@@ -115,10 +116,10 @@ class SlopeOne(Algorithm):
             first, end = np.searchsorted(known_items, (start, stop))
             if first == end:
                 return
-            start, stop = int(known_items[first]), int(known_items[end - 1]) + 1
+            lowest, highest = int(known_items[first]), int(known_items[end - 1])
             average_pair_deviations(
-                self._deviations(start, stop),
-                known_items[first:end] - start,
+                self._deviations(lowest, highest + 1),
+                known_items[first:end] - lowest,
                 known_users[first:end],
                 matrix.indptr,
                 matrix.items,
@@ -128,7 +129,7 @@ class SlopeOne(Algorithm):
         if len(known) == 1:  # `predict`: only the block of this item, without threads
             estimate_block(int(known_items[0]), int(known_items[0]) + 1)
         else:
-            run_blocks(estimate_block, matrix.n_items, SCORE_ITEMS_PER_BLOCK)
+            run_blocks(estimate_block, matrix.n_items, PAIR_ITEMS_PER_BLOCK)
         values, impossible = np.zeros(len(users)), np.ones(len(users), dtype=np.bool_)
         values[known], impossible[known] = self.user_mean[known_users] + means, False
         return Estimates(values, impossible)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import surprise
 
-from marquee.algorithms.kernels.retrieval import clear_heaps, push_scores, write_sorted_lists
+from marquee.algorithms.kernels.top_n_heaps import clear_heaps, push_scores, write_sorted_lists
 from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
 from marquee.algorithms.scoring import build_block_scorer
 from marquee.algorithms.svd import FactorModel

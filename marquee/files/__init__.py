@@ -1,1 +1,1 @@
-"""Crash-safe files: atomic writes, append-only journals, locks and digests."""
+"""Crash-safe files: atomic writes, append-only files, locks and digests."""

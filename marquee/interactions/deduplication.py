@@ -8,7 +8,7 @@ import pandas as pd
 
 from marquee.array_types import Int64Array
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
-from marquee.interactions.raw_columns import LINE
+from marquee.interactions.raw_table_columns import LINE
 
 DuplicatePolicy: TypeAlias = Literal["last", "mean", "refuse"]
 DROP_REASONS: dict[DuplicatePolicy, str] = {

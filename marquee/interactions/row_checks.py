@@ -10,7 +10,7 @@ import pandera.pandas as pa
 from marquee.array_types import Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
-from marquee.interactions.raw_columns import (
+from marquee.interactions.raw_table_columns import (
     CONTROL_CHARACTERS,
     LINE,
     PARSE_ERROR,

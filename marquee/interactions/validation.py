@@ -17,7 +17,7 @@ import pandas as pd
 from marquee.array_types import RatingScale
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.interactions.deduplication import DuplicatePolicy, resolve_duplicates
-from marquee.interactions.raw_columns import LINE, RATING_TEXT, RAW, RAW_COLUMNS, TIMESTAMP_TEXT
+from marquee.interactions.raw_table_columns import LINE, RATING_TEXT, RAW, RAW_COLUMNS, TIMESTAMP_TEXT
 from marquee.interactions.row_checks import find_problems, has_timestamps
 
 REASONS = "reasons"

@@ -5,6 +5,7 @@ Recommendations of the fallback level `group` are the items rated most by users 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -13,8 +14,7 @@ from marquee.top_n import PADDING
 
 GENRE_SEPARATOR = "|"  # as in marquee.interactions.columns, which is not part of a Bento
 NO_GENRE = -1  # of users without a favorite genre
-# Pseudo-ratings with the overall genre shares: they smooth the lift of users with few ratings.
-PRIOR_RATINGS = 10
+PRIOR_RATINGS = 10  # with the overall genre shares, added to each user's: they smooth the lift
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class GenreAffinity:
             item_genres: genres of each item, separated by "|".
             counts: ratings of each item, shape (n_items,).
         """
-        split = [[genre for genre in text.split(GENRE_SEPARATOR) if genre] for text in item_genres]
-        genres = tuple(sorted({genre for genres_of_item in split for genre in genres_of_item}))
+        genres_by_item = [[genre for genre in text.split(GENRE_SEPARATOR) if genre] for text in item_genres]
+        genres = tuple(sorted(set(chain.from_iterable(genres_by_item))))
         rows = {genre: row for row, genre in enumerate(genres)}
-        item_masks = np.zeros((len(genres), len(split)), dtype=bool)
-        for item, genres_of_item in enumerate(split):
+        item_masks = np.zeros((len(genres), len(genres_by_item)), dtype=bool)
+        for item, genres_of_item in enumerate(genres_by_item):
             for genre in genres_of_item:
                 item_masks[rows[genre], item] = True
         return cls(genres, item_masks, (item_masks @ counts) / max(int(counts.sum()), 1))
 
     def favorite_genre(self, items: Sequence[int]) -> int | None:
-        """Return the favorite genre of a user who rated these items, or None if there is none.
+        """Return the index of the favorite genre of a user who rated these items, or None if there is none.
 
-        It is the genre with the highest lift, if that is above 1. Lift is the genre's share of the user's
-        ratings relative to its share of all ratings.
+        The favorite genre is the one with the highest lift, if that is above 1. Lift is the genre's share of
+        the user's ratings relative to its share of all ratings.
         """
         if not len(items) or not len(self.genres):
             return None
@@ -55,7 +55,7 @@ class GenreAffinity:
         return best if lifts[best] > 1 else None
 
     def favorite_genres(self, indptr: Int64Array, items: Int32Array) -> Int32Array:
-        """Return the favorite genre of every user, shape (n_users,), or `NO_GENRE`.
+        """Return the index of every user's favorite genre, or `NO_GENRE`; shape (n_users,).
 
         Args:
             indptr: user u rated `items[indptr[u]:indptr[u + 1]]`.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any
 from marquee.array_types import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
+from marquee.model.model_arrays import FACTOR_CONSTANTS
 
 SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
+MAPPINGS = ("parameters", "metrics", "counts", "libraries", "files")  # fields that are JSON objects
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Manifest:
     counts: Mapping[str, int]
     libraries: Mapping[str, str]  # versions by name
     files: Mapping[str, str]  # SHA-256 by file name
-    factors: Mapping[str, float] | None = None  # offset and noise of a factor model
+    factors: Mapping[str, float] | None = None  # `FACTOR_CONSTANTS` of a factor model
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -63,21 +65,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError(
             f"{path} has schema version {version}, expected {SCHEMA_VERSION}; export the model again"
         )
-    return _parse_manifest(path, tree)
-
-
-def _parse_manifest(path: Path, tree: dict[str, Any]) -> Manifest:
-    known = {field.name for field in fields(Manifest)}
-    if set(tree) != known:
-        raise ModelError(f"{path} has missing or unknown keys: {', '.join(sorted(set(tree) ^ known))}")
-    scale = tree.pop("scale")
-    mappings = [tree[name] for name in ("parameters", "metrics", "counts", "libraries", "files")]
-    if tree["factors"] is not None:
-        mappings.append(tree["factors"])
-    is_scale = isinstance(scale, list) and len(scale) == 2
-    if not (is_scale and all(isinstance(mapping, dict) for mapping in mappings)):
-        raise ModelError(f"{path} has a field of the wrong type; export the model again")
-    return Manifest(**tree, scale=(scale[0], scale[1]))
+    for problem in _find_problems(tree):
+        raise ModelError(f"{path} {problem}; export the model again")
+    lowest, highest = tree["scale"]
+    return Manifest(**(tree | {"scale": (lowest, highest)}))
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:
@@ -97,3 +88,33 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
             raise ModelError(f"{folder / name} is not in the manifest; copy the model again")
         if digests[name] != manifest.files[name]:
             raise ModelError(f"{folder / name} is damaged: wrong SHA-256 digest; copy the model again")
+
+
+def _find_problems(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Check the fields that loading a model relies on."""
+    known = {field.name for field in fields(Manifest)}
+    if different := sorted(known ^ set(tree)):
+        yield f"has missing or unknown fields: {', '.join(different)}"
+        return
+    for name in MAPPINGS:
+        if not isinstance(tree[name], dict):
+            yield f"has an invalid field: {name} must be an object (got {tree[name]!r})"
+    if not _is_scale(tree["scale"]):
+        yield f"has an invalid field: scale must be a list of two numbers (got {tree['scale']!r})"
+    if not _are_factors(tree["factors"]):
+        expected = " and ".join(FACTOR_CONSTANTS)
+        yield f"has an invalid field: factors must be null or have {expected} (got {tree['factors']!r})"
+
+
+def _is_scale(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _are_factors(value: object) -> bool:
+    if not isinstance(value, dict):
+        return value is None
+    return set(value) == set(FACTOR_CONSTANTS) and all(map(_is_number, value.values()))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

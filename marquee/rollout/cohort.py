@@ -26,9 +26,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from marquee.events import Exposure, Feedback
+from marquee.events import Event, Exposure, Feedback
 from marquee.rollout.accumulator import EvidenceAccumulator
-from marquee.rollout.arms import ARMS, CANARY, STABLE
+from marquee.rollout.arms import ARMS, CANARY, STABLE, ValuesByArm, values_by_arm
 from marquee.rollout.comparison_windows import ComparisonWindow
 from marquee.rollout.list_metrics import ListMetricCalculator
 from marquee.rollout.state import AllocationChange, Outage
@@ -38,8 +38,6 @@ OUTCOMES_PER_BATCH = 50  # passed to the accumulator together
 PERSONAL_LEVELS = frozenset({"personal", "live", "folded"})
 TRANSITION_MARGIN_S = 1.0  # excluded before and after a change of the allocation
 FEEDBACK_DELAY_S = 5.0  # feedback waits this long for its exposure, since exposures are written in batches
-
-ValuesByArm = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,8 @@ def _counts_by_allocation() -> dict[float, Counter[str]]:
     return defaultdict(Counter)
 
 
-def _values_by_arm() -> ValuesByArm:
-    return defaultdict(list)
-
-
 def _values_by_allocation() -> dict[float, ValuesByArm]:
-    return defaultdict(_values_by_arm)
+    return defaultdict(values_by_arm)
 
 
 @dataclass
@@ -222,14 +216,14 @@ class Cohort:
         feedback: Iterable[Feedback],
         failures: Iterable[Failure],
         now: float,
-    ) -> list[tuple[float, Exposure | Feedback | Failure]]:
+    ) -> list[tuple[float, Event | Failure]]:
         """Return events with their processing times, in order; keep feedback that is not due yet."""
         self._delayed_feedback.extend(feedback)
         due = [event for event in self._delayed_feedback if event.time + FEEDBACK_DELAY_S <= now]
         self._delayed_feedback = [
             event for event in self._delayed_feedback if event.time + FEEDBACK_DELAY_S > now
         ]
-        events: list[tuple[float, Exposure | Feedback | Failure]] = [
+        events: list[tuple[float, Event | Failure]] = [
             *((event.time, event) for event in exposures),
             *((event.time, event) for event in failures),
             *((event.time + FEEDBACK_DELAY_S, event) for event in due),

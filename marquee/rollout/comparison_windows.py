@@ -13,12 +13,8 @@ import numpy as np
 
 from marquee.events import Exposure
 from marquee.rollout.accumulator import SHORTEST_WINDOW, EvidenceAccumulator
-from marquee.rollout.arms import CANARY, STABLE
+from marquee.rollout.arms import CANARY, STABLE, ValuesByArm, values_by_arm
 from marquee.rollout.list_metrics import ListMetricCalculator
-
-
-def _values_by_arm() -> dict[str, list[float]]:
-    return defaultdict(list)  # a named function, not a lambda: a checkpoint pickles windows
 
 
 class ComparisonWindow:
@@ -31,7 +27,7 @@ class ComparisonWindow:
     def __init__(
         self, accumulator: EvidenceAccumulator, timescale: int, popularity: Mapping[str, float]
     ) -> None:
-        """Start before the first window.
+        """Start without a window; the first event starts one.
 
         Args:
             accumulator: receives the counts.
@@ -40,7 +36,7 @@ class ComparisonWindow:
         """
         self._accumulator = accumulator
         self._timescale = timescale
-        self._seconds = accumulator.timescales_s[timescale]
+        self._length_s = accumulator.timescales_s[timescale]
         self._list_metrics = ListMetricCalculator(popularity)
         self._number, self._allocation = -1, -1.0  # less than those of any window
         self._users = set[str]()
@@ -49,7 +45,7 @@ class ComparisonWindow:
 
     def _clear_pending(self) -> None:
         self._pending_events: dict[str, Counter[str]] = defaultdict(Counter)  # by metric and arm
-        self._pending_values: dict[str, dict[str, list[float]]] = defaultdict(_values_by_arm)
+        self._pending_values: dict[str, ValuesByArm] = defaultdict(values_by_arm)
 
     def record_exposure(
         self, user: str, arm: str, exposure: Exposure, allocation: float, *, canary_available: bool
@@ -92,9 +88,9 @@ class ComparisonWindow:
         Returns:
             False if the event belongs to a previous step and must not count.
         """
-        number = int(time // self._seconds)
         if allocation < self._allocation:
             return False
+        number = int(time // self._length_s)
         if number <= self._number and allocation == self._allocation:
             return True
         self.flush()

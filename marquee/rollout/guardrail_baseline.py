@@ -2,12 +2,12 @@
 
 import math
 
-STANDARD_ERRORS = 3.0  # added to the observed rate as a margin
-MIN_MINUTES = 5  # of observation, before the baseline is known
+MARGIN_STANDARD_ERRORS = 3.0  # standard errors added to the observed rate
+MIN_MINUTES = 5  # minutes of observation before the baseline is known
 
 
 class BaselineRate:
-    """Rate and dispersion of the number of users with an event per minute.
+    """Rate and dispersion of the number of users with an event per minute; defined once `is_known`.
 
     A quasi-Poisson model: of n users in a minute, k have an event, with mean rate · n and variance
     dispersion · rate · n. The dispersion is Pearson's statistic, pooled over all minutes:
@@ -49,6 +49,9 @@ class BaselineRate:
 
     @property
     def rate_upper_bound(self) -> float:
-        """Upper bound of the rate per user and minute: the observed rate plus `STANDARD_ERRORS`."""
-        error = math.sqrt(self.dispersion * (self._affected + 1))
-        return (self._affected + STANDARD_ERRORS * error) / self._users
+        """Upper bound of the rate per user and minute: the observed rate plus `MARGIN_STANDARD_ERRORS`.
+
+        The standard error is computed as if one more user had had an event, so it is above 0 without events.
+        """
+        standard_error = math.sqrt(self.dispersion * (self._affected + 1))
+        return (self._affected + MARGIN_STANDARD_ERRORS * standard_error) / self._users

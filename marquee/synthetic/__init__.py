@@ -9,10 +9,10 @@ docs/synthetic.md has the formulas of the model and a comparison with MovieLens.
 """
 
 from marquee.synthetic.ground_truth import GroundTruth
+from marquee.synthetic.item_catalog import generate_items
 from marquee.synthetic.rating_log import SyntheticDataset, generate_dataset, generate_rating_chunks
 from marquee.synthetic.sampling import draw_ground_truth
 from marquee.synthetic.spec import SyntheticSpec
-from marquee.synthetic.titles import generate_items
 
 __all__ = [
     "GroundTruth",

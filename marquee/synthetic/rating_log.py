@@ -15,9 +15,9 @@ from marquee.errors import ConfigError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.seeds import rng_for
 from marquee.synthetic.ground_truth import GroundTruth
+from marquee.synthetic.item_catalog import generate_items
 from marquee.synthetic.sampling import draw_ground_truth
 from marquee.synthetic.spec import DAY, SyntheticSpec
-from marquee.synthetic.titles import generate_items
 
 USERS_PER_BATCH = 64  # their weights of all items fit in the processor's cache
 MAX_VISITS = 16  # per user

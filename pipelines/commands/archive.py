@@ -4,11 +4,13 @@ import math
 import time
 from pathlib import Path
 
+from rich.markup import escape
+
 from marquee.errors import ArchiveError
 from pipelines.rollout.journal import find_active_journal
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.paths import STACK_FOLDER
-from service.telemetry.event_archive import ArchiveStore, ArchiveSummary, archive_segments
+from service.telemetry.parquet_archive import ArchiveStore, ArchiveSummary, archive_segments
 
 
 def archive_events(folder: Path, url: str, *, every: float | None, keep_days: int | None) -> None:
@@ -24,16 +26,16 @@ def archive_events(folder: Path, url: str, *, every: float | None, keep_days: in
         ArchiveError: the archive cannot be written. With `every`, the error is printed and the next round
             tries again.
     """
-    store, console = ArchiveStore(url), get_console()
+    store, console = ArchiveStore(url), create_console()
     while True:
         try:
             summary = archive_segments(folder, store, keep_days=keep_days, before=_read_rollout_start())
         except ArchiveError as error:
             if every is None:
                 raise
-            console.print(f"[red]{error}[/red]; next attempt in {every:g} s")
+            console.print(f"[red]{escape(str(error))}[/]; next attempt in {every:g} s")
         else:
-            console.print(_format_summary(summary, url))
+            console.print(_format_summary(summary, url), markup=False)
         if every is None:
             return
         time.sleep(every)
@@ -46,7 +48,7 @@ def _read_rollout_start() -> float:
 
 
 def _format_summary(summary: ArchiveSummary, url: str) -> str:
-    text = f"Archived {summary.events} events from {summary.segments} segments in {url}"
+    text = f"Archived {summary.events} events from {summary.segments} segment files in {url}"
     if summary.skipped_lines:
         text += f", {summary.skipped_lines} unreadable lines set aside"
     if summary.expired_files:

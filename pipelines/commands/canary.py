@@ -14,13 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from marquee.errors import MarqueeError
+from marquee.rollout.arms import CANARY
 from marquee.rollout.state import OperatorCommand, Rollout, RolloutOutcome
 from pipelines.rollout.journal import Journal, find_active_journal, list_journals
 from pipelines.rollout.params_conversion import parse_canary_params
-from pipelines.rollout.status import IntervalStatus, RolloutStatus, read_status
-from pipelines.support.console import get_console
+from pipelines.rollout.status_file import IntervalStatus, RolloutStatus, read_status
+from pipelines.support.console import create_console
 from pipelines.support.paths import STACK_FOLDER
-from service.stack.stack_config import CANARY, read_arms
+from service.stack.stack_config import read_arms
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600
 REFRESH_INTERVAL_S = 0.5
@@ -49,7 +50,7 @@ def send_operator_command(command: OperatorCommand) -> None:
     if rollout.outcome is not None:
         raise MarqueeError(f"{rollout.name} is already being {rollout.outcome}")
     journal.append("operator_command", command=command)
-    get_console().print(f"Command sent to {rollout.name}: {command}")
+    create_console().print(f"Command sent to {rollout.name}: {command}")
 
 
 def print_rollout_status(*, watch: bool) -> None:
@@ -61,7 +62,7 @@ def print_rollout_status(*, watch: bool) -> None:
     journals = list_journals(STACK_FOLDER.resolve())
     if not journals:
         raise MarqueeError("there has been no rollout yet; start one with `marquee canary start`")
-    journal, console = journals[-1], get_console()
+    journal, console = journals[-1], create_console()
     if not watch:
         console.print(_build_status_page(journal))
         return
@@ -83,7 +84,7 @@ def print_rollout_history() -> None:
             table.add_row(*_format_history_row(journal.read_rollout()))
         except MarqueeError as error:
             errors.append(str(error))
-    console = get_console()
+    console = create_console()
     console.print(table)
     for message in errors:
         console.print(Text(f"\n{message}", "red"))

@@ -10,7 +10,7 @@ from experiments.tracking.model_registry import ModelVersion
 from marquee.errors import MarqueeError
 from marquee.events import Exposure
 from pipelines.support.bento import prepare_arm
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.model_versions import require_rollout_versions
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import FALLBACK_LEVELS
@@ -18,7 +18,7 @@ from service.recommendation.shadow_replay import ShadowComparison, replay_and_co
 from service.telemetry.reader import read_events
 
 
-def run_shadow_replay(params: Params, version: int | None, events: Path, max_requests: int) -> None:
+def print_shadow_comparison(params: Params, version: int | None, events: Path, max_requests: int) -> None:
     """Replay recorded requests on champion and challenger, and print how their responses differ.
 
     Args:
@@ -41,7 +41,7 @@ def run_shadow_replay(params: Params, version: int | None, events: Path, max_req
         )
     champion, challenger = (_load_model(params, version) for version in versions)
     comparison = replay_and_compare(exposures, champion, challenger)
-    console = get_console()
+    console = create_console()
     console.print(_build_comparison_table(comparison, *(version.version for version in versions)))
     console.print(
         f"\nRank-biased overlap of the lists: {comparison.overlap:.3f}, averaged over "

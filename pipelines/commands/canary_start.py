@@ -1,4 +1,4 @@
-"""`marquee canary start`: run the preflight checks, build the Bento, and start a rollout."""
+"""`marquee canary start`: run preflight checks, build the Bento, and submit a rollout to the controller."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,20 +9,22 @@ from experiments.config import Params
 from experiments.tracking.model_registry import ModelVersion
 from experiments.tracking.rollout_runs import RolloutRun
 from marquee.errors import MarqueeError, TrackingError
+from marquee.rollout.arms import CANARY, STABLE
+from pipelines.rollout.alarm_self_test import run_alarm_self_test
+from pipelines.rollout.failure_log_check import check_failure_logs
 from pipelines.rollout.journal import check_no_active_rollout, create_journal
-from pipelines.rollout.params_conversion import dump_canary_params
-from pipelines.rollout.preflight import run_preflight
+from pipelines.rollout.params_conversion import build_policy, dump_canary_params
 from pipelines.support.bento import prepare_arm
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.model_versions import require_rollout_versions
 from pipelines.support.paths import STACK_FOLDER
 from service.gateway.traffic_split import draw_salt
-from service.stack.stack_config import CANARY, STABLE, StackConfig, load_stack_config
-from service.stack.supervisor import SupervisorClient
+from service.stack.circus_supervisor import SupervisorClient
+from service.stack.stack_config import StackConfig, load_stack_config
 
 
-def start_rollout(params: Params, version: int | None) -> None:
-    """Start a rollout by creating its journal; the running controller does the rest.
+def submit_rollout(params: Params, version: int | None) -> None:
+    """Submit a rollout to the running controller by creating its journal.
 
     Args:
         params: parameters of the project.
@@ -39,9 +41,11 @@ def start_rollout(params: Params, version: int | None) -> None:
         raise MarqueeError(
             f"version {champion.version} is already the champion; there is nothing to roll out"
         )
-    console = get_console()
-    for line in run_preflight(stack, params.canary):
+    console = create_console()
+    for line in run_alarm_self_test(build_policy(params.canary)):
         console.print(f"Preflight  {line}")
+    check_failure_logs(stack)
+    console.print(f"Preflight  failure logs: all {len(stack.gateways)} gateways logged a failed request")
     _print_capacity_note(console, stack)
     arm = prepare_arm(params, challenger)
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-v{champion.version}-to-v{challenger.version}"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from marquee.errors import MarqueeError
 from pipelines.support.bento import read_last_bento
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.programs import run_program
 from service.app import IMAGE
 
@@ -31,7 +31,7 @@ def build_image(name: str | None = None) -> None:
     tag, user = bento["tag"], quote(bento["user"], safe="")
     name = name or tag
     engine = _find_engine()
-    console = get_console()
+    console = create_console()
     console.print(f"Building {name} from Bento {tag} with {engine} ...")
     _build_images(engine, tag, name)
     console.print(f"Built image [bold]{name}[/]. To run a replica:")

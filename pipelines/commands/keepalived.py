@@ -4,7 +4,7 @@ import ipaddress
 from typing import NamedTuple
 
 from marquee.errors import ConfigError
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from service.gateway.keepalived import KeepalivedHost, render_keepalived
 
 
@@ -33,10 +33,8 @@ def print_keepalived_config(
         ConfigError: an address is invalid.
     """
     if _parse_address(own, "--own") == _parse_address(peer, "--peer"):
-        raise ConfigError(f"--own and --peer must be two hosts (got {own} for both)")
-    if "/" not in shared:
-        raise ConfigError(f"--shared must have a prefix length, such as 192.0.2.10/24 (got {shared!r})")
-    _parse_address(shared.partition("/")[0], "--shared")
+        raise ConfigError(f"--own and --peer must be different addresses (got {own} for both)")
+    _check_shared_address(shared)
     own_role, peer_role = (BACKUP, PRIMARY) if second else (PRIMARY, BACKUP)
     config = render_keepalived(
         KeepalivedHost(own_role.name, own, interface, own_role.priority),
@@ -44,7 +42,21 @@ def print_keepalived_config(
         shared,
         port=port,
     )
-    get_console().print(config, markup=False)
+    create_console().print(config, markup=False)
+
+
+def _check_shared_address(shared: str) -> None:
+    """Raise ConfigError unless `shared` is an address with a prefix length that keepalived accepts."""
+    _, _, prefix_length = shared.partition("/")
+    try:
+        ipaddress.ip_interface(shared)
+        is_valid = prefix_length.isdecimal()  # neither missing nor a netmask
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ConfigError(
+            f"--shared must be an IP address with a prefix length, such as 192.0.2.10/24 (got {shared!r})"
+        )
 
 
 def _parse_address(text: str, option: str) -> str:

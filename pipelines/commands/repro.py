@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
 from experiments.config import Params
-from experiments.search.space import check_candidates
+from experiments.search.training_space import check_candidates
 from marquee.errors import SourceError
 from pipelines.support.dvc import run_dvc
 

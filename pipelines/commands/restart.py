@@ -6,17 +6,18 @@ champion, in a new Bento if the code has changed.
 
 from experiments.config import Params
 from marquee.errors import MarqueeError
+from marquee.rollout.arms import STABLE
 from pipelines.rollout.actuator import StackActuator
 from pipelines.rollout.journal import find_active_journal
 from pipelines.support.bento import prepare_arm
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.model_versions import require_champion
 from pipelines.support.paths import STACK_FOLDER
-from service.stack.stack_config import STABLE, load_stack_config, read_arms, write_arms
-from service.stack.supervisor import SupervisorClient
+from service.stack.circus_supervisor import SupervisorClient
+from service.stack.stack_config import load_stack_config, read_arms, write_arms
 
 
-def restart_replicas(params: Params) -> None:
+def restart_stable_replicas(params: Params) -> None:
     """Restart all replicas of the champion.
 
     Raises:
@@ -33,7 +34,7 @@ def restart_replicas(params: Params) -> None:
         )
     champion = require_champion(params.registration.model)
     write_arms(stack.folder, {**read_arms(stack.folder), STABLE: prepare_arm(params, champion)})
-    actuator, console = StackActuator(stack), get_console()
+    actuator, console = StackActuator(stack), create_console()
     for replica in stack.replicas[STABLE]:
         actuator.restart_replica(replica.name)
         console.print(f"{replica.name} is ready with version {champion.version}")

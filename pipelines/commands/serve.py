@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from pipelines.support.bento import read_last_bento
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.ports import check_port_free
 from pipelines.support.programs import replace_process
 
@@ -18,7 +18,7 @@ def serve_last_bento(*, host: str, port: int) -> None:
     tag, user = bento["tag"], quote(bento["user"], safe="")
     check_port_free(port, host)
     base = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
-    console = get_console()
+    console = create_console()
     console.print(f"Serving [bold]{tag}[/], model version {bento['version']}. Press Ctrl-C to stop. Try:")
     console.print(f"  curl {base}/recommend/{user}")
     console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/{user}?n=5'")

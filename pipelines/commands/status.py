@@ -9,13 +9,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.support.console import get_console
+from marquee.rollout.arms import CANARY, STABLE
+from pipelines.support.console import create_console
 from pipelines.support.paths import STACK_FOLDER
-from service.gateway.traffic_split import TrafficSplit, query_servers, query_split
-from service.stack.metrics_scraper import Scrape, ServingStats, scrape_replicas, summarize_scrapes
+from service.gateway.haproxy_socket import query_servers
+from service.gateway.traffic_split import TrafficSplit, query_split
+from service.stack.circus_supervisor import SupervisorClient
+from service.stack.metrics_scraper import Scrape, ServingStats, scrape_replicas, stats_between_scrapes
 from service.stack.pid_files import find_pids, find_process
-from service.stack.stack_config import CANARY, STABLE, StackConfig, load_stack_config, read_arms
-from service.stack.supervisor import SupervisorClient
+from service.stack.stack_config import StackConfig, load_stack_config, read_arms
 
 SCRAPE_INTERVAL_SECONDS = 1.0
 ORPHANS = (
@@ -34,7 +36,7 @@ def print_stack_status(*, watch: bool) -> None:
         MarqueeError: no stack has been started in this project.
     """
     stack = load_stack_config(STACK_FOLDER.resolve())
-    console = get_console()
+    console = create_console()
     if not SupervisorClient(stack.folder).is_running:
         orphans = find_pids(stack.folder)
         console.print(
@@ -77,7 +79,7 @@ def _build_replica_table(
             continue
         names = [replica.name for replica in replicas]
         n_up = sum(is_up.get(name, False) for name in names)
-        total = summarize_scrapes([before[name] for name in names], [after[name] for name in names])
+        total = stats_between_scrapes([before[name] for name in names], [after[name] for name in names])
         table.add_row(
             f"[bold]{arm}[/]",
             str(arms[arm].version),
@@ -86,7 +88,7 @@ def _build_replica_table(
             *_format_stats(total),
         )
         for name in names:
-            stats = summarize_scrapes([before[name]], [after[name]])
+            stats = stats_between_scrapes([before[name]], [after[name]])
             table.add_row(f"  {name}", "", "", _format_health(stack, name, is_up), *_format_stats(stats))
     return table
 

@@ -3,7 +3,7 @@
 from experiments.config import Params
 from experiments.tracking.runs import ExperimentTracker, compare_url_path, runs_url_path
 from marquee.errors import TrackingError
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.ports import check_port_free
 from pipelines.support.programs import replace_process
 
@@ -27,7 +27,7 @@ def start_mlflow_ui(params: Params, *, port: int) -> None:
         return
     check_port_free(port, HOST)
     _print_links(tracker, f"http://{HOST}:{port}", runs, params.search.metric)
-    get_console().print("Press Ctrl-C to stop.")
+    create_console().print("Press Ctrl-C to stop.")
     # One worker and no job execution: two processes, with a fifth of the memory that the defaults need.
     options = ["--workers", "1", "--host", HOST, "--port", str(port), "--backend-store-uri", tracker.uri]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -36,7 +36,7 @@ def start_mlflow_ui(params: Params, *, port: int) -> None:
 
 def _print_links(tracker: ExperimentTracker, base: str, runs: list[str], metric: str) -> None:
     """Print the URLs of pages with all runs, the best trials of the last search, and the last searches."""
-    console = get_console()
+    console = create_console()
     experiment = tracker.experiment_id
     trials = tracker.top_trial_run_ids(runs[0], metric, MAX_TRIALS)
     pages = {

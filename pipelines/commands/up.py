@@ -9,28 +9,22 @@ from experiments.config import Params
 from experiments.tracking.model_registry import get_version
 from experiments.tracking.store_access import tracking_uri
 from marquee.errors import MarqueeError
+from marquee.rollout.arms import CANARY, STABLE
 from pipelines.rollout.journal import find_active_journal
 from pipelines.support.bento import prepare_arm
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.model_versions import require_champion
-from pipelines.support.paths import EVENTS, STACK_FOLDER
+from pipelines.support.paths import STACK_FOLDER
 from pipelines.support.ports import check_port_free
 from service.gateway.api_keys import API_KEY_FILE, ensure_api_key
 from service.gateway.haproxy_config import GatewayConfig, find_haproxy, write_config
-from service.gateway.traffic_split import NO_CANARY, TrafficSplit, query_servers, write_split
+from service.gateway.haproxy_socket import query_servers
+from service.gateway.traffic_split import NO_CANARY, TrafficSplit, write_split
 from service.settings import Settings
+from service.stack.circus_supervisor import SupervisorClient
 from service.stack.health_checks import fetch_unready_reason, is_ready
 from service.stack.pid_files import stop_all_processes
-from service.stack.stack_config import (
-    CANARY,
-    STABLE,
-    Arm,
-    StackConfig,
-    build_replica_addresses,
-    find_free_ports,
-    write_arms,
-)
-from service.stack.supervisor import SupervisorClient
+from service.stack.stack_config import Arm, StackConfig, build_replica_addresses, find_free_ports, write_arms
 from service.stack.waiting import wait_until
 
 N_GATEWAYS = 2
@@ -39,7 +33,7 @@ MAX_PATH_LENGTH = 80  # characters; the paths of sockets in the folder may have 
 
 
 def bring_up_stack(
-    params: Params, *, replicas: int | None, port: int | None, host: str, events: Path | None
+    params: Params, *, replicas: int | None, port: int | None, host: str, events: Path
 ) -> None:
     """Start the stack, and wait until all replicas are ready.
 
@@ -48,7 +42,7 @@ def bring_up_stack(
         replicas: number of replicas of the champion; None for `gateway.replicas`.
         port: port of the gateways; None for `gateway.port`.
         host: address that the gateways listen on; `*` for all.
-        events: folder of the events; None for `events`.
+        events: folder of the events.
 
     Raises:
         MarqueeError: the stack is already running, HAProxy is not installed, there is no champion, the port
@@ -71,14 +65,14 @@ def bring_up_stack(
         replicas=replicas or params.gateway.replicas,
         port=port or params.gateway.port,
         host=host,
-        events=(events or EVENTS).resolve(),
+        events=events.resolve(),
     )
     stop_all_processes(stack.folder)  # orphans of a supervisor that was killed
     check_port_free(stack.port, "0.0.0.0" if host == "*" else host)
     start_stack(stack, _prepare_arms(params, folder))
     _print_next_commands(stack)
     if faults is not None:
-        get_console().print(f"[bold red]Fault injection is on[/]: {faults}")
+        create_console().print(f"[bold red]Fault injection is on[/]: {faults}")
 
 
 def start_stack(stack: StackConfig, arms: Mapping[str, Arm]) -> None:
@@ -128,7 +122,7 @@ def build_stack_config(
 def _prepare_arms(params: Params, folder: Path) -> dict[str, Arm]:
     """Return the champion, and the challenger of a rollout that was interrupted when the stack stopped."""
     champion = require_champion(params.registration.model)
-    console = get_console()
+    console = create_console()
     console.print(f"Champion  {champion.name} version {champion.version}")
     arms = {STABLE: prepare_arm(params, champion)}
     journal = find_active_journal(folder)
@@ -179,8 +173,8 @@ def _is_ready(stack: StackConfig) -> bool:
 
 
 def _print_next_commands(stack: StackConfig) -> None:
-    console = get_console()
-    base = f"http://{stack.local_address}:{stack.port}"
+    console = create_console()
+    base = f"http://{stack.local_gateway_host}:{stack.port}"
     n_replicas = len(stack.replicas[STABLE])
     console.print(f"Started   {N_GATEWAYS} gateways on {base}, {n_replicas} replicas. Try:")
     key = os.path.relpath(stack.folder / API_KEY_FILE)

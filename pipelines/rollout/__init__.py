@@ -5,5 +5,6 @@
                                                            journal  reporter ─► status file, MLflow
 
 The controller uses observer, actuator and reporter through the protocols in `interfaces`.
-`observer_checkpoint` saves the counts of the observer, and `preflight` runs checks before a rollout starts.
+`observer_checkpoint` saves the counts of the observer. `alarm_self_test` and `failure_log_check` are the
+preflight checks, which run before a rollout starts.
 """

@@ -13,7 +13,7 @@ from pipelines.support.console import USER_ERRORS, exit_with_error
 from service.stack.stack_config import load_stack_config
 
 
-def run_controller(folder: Path, model: str) -> None:
+def run_controller_forever(folder: Path, model: str) -> None:
     """Run the controller of a stack until the process is stopped.
 
     Args:
@@ -25,12 +25,12 @@ def run_controller(folder: Path, model: str) -> None:
     """
     stack = load_stack_config(folder)
     with exclusive_lock(folder / "controller.lock", "another controller is running for this stack"):
-        Controller(stack, model).run()
+        Controller(stack, model).run_forever()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     try:
-        run_controller(Path(sys.argv[1]), sys.argv[2])
+        run_controller_forever(Path(sys.argv[1]), sys.argv[2])
     except USER_ERRORS as error:
         exit_with_error("controller", error)

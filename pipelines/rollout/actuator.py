@@ -9,32 +9,18 @@ from pathlib import Path
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
+from marquee.rollout.arms import CANARY, STABLE
 from pipelines.rollout.interfaces import SplitResult
 from pipelines.rollout.observer import has_healthy_canary
 from service.gateway.haproxy_config import GatewayConfig
-from service.gateway.traffic_split import (
-    ServerState,
-    TrafficSplit,
-    apply_split,
-    query_servers,
-    query_split,
-    read_split,
-    set_server_state,
-)
+from service.gateway.haproxy_socket import ServerState, query_servers, set_server_state
+from service.gateway.traffic_split import TrafficSplit, apply_split, query_split, read_split
 from service.stack import health_checks
+from service.stack.circus_supervisor import SupervisorClient
+from service.stack.hang_watchdog import write_heartbeat
 from service.stack.pid_files import RunningProcess, find_process
-from service.stack.stack_config import (
-    CANARY,
-    STABLE,
-    Arm,
-    StackConfig,
-    arms_modified_at,
-    read_arms,
-    write_arms,
-)
-from service.stack.supervisor import SupervisorClient
+from service.stack.stack_config import Arm, StackConfig, arms_modified_at, read_arms, write_arms
 from service.stack.waiting import wait_until
-from service.stack.watchdog import write_heartbeat
 
 REPLICA_START_TIMEOUT_S = 60.0  # for a replica to load its model
 DRAIN_TIMEOUT_S = 10.0  # for the gateways to finish their requests to a replica
@@ -87,7 +73,7 @@ class StackActuator:
             return SplitResult.NO_RESPONSE
         return SplitResult.APPLIED if accepted.issuperset(current) else SplitResult.NOT_APPLIED
 
-    def is_canary_ready(self) -> bool:
+    def is_any_canary_replica_up(self) -> bool:
         """Return True if any gateway reports a replica of the canary as up."""
         return has_healthy_canary(self._query_all_servers())
 

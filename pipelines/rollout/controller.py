@@ -17,6 +17,7 @@ from experiments.tracking.model_registry import promote_to_champion
 from marquee.errors import MarqueeError
 from marquee.finite_values import drop_non_finite
 from marquee.model.fitted_model import load_model
+from marquee.rollout.arms import STABLE
 from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.policy import PromotionPolicy, decide
@@ -28,8 +29,8 @@ from pipelines.rollout.observer import RolloutObserver
 from pipelines.rollout.params_conversion import parse_canary_params
 from pipelines.rollout.reporter import RolloutReporter, read_last_observation_time
 from service.gateway.traffic_split import NO_CANARY, TrafficSplit
-from service.stack.stack_config import STABLE, Arm, StackConfig, read_arms
-from service.stack.watchdog import write_heartbeat
+from service.stack.hang_watchdog import write_heartbeat
+from service.stack.stack_config import Arm, StackConfig, read_arms
 
 LOOP_INTERVAL_S = 0.5
 HOLD_ENTRY_INTERVAL_S = 60.0  # between two journal entries with the same reason to hold
@@ -102,7 +103,7 @@ class Controller:
         self._clock = clock
         self._current = _CurrentRollout(Path())
 
-    def run(self) -> None:
+    def run_forever(self) -> None:
         """Run the control loop until the process is stopped."""
         while True:
             write_heartbeat(self._stack.folder, "controller")
@@ -147,7 +148,7 @@ class Controller:
         self._actuator.start_canary(Arm(rollout.bento, rollout.challenger))
         if self._current.canary_started_at is None:
             self._current.canary_started_at = self._clock()
-        if self._actuator.is_canary_ready():
+        if self._actuator.is_any_canary_replica_up():
             if not rollout.is_paused:
                 self._start_next_step(journal, rollout, ReasonCode.CANARY_READY, "the canary is ready")
         elif self._clock() > self._current.canary_started_at + CANARY_START_TIMEOUT_S:
@@ -166,10 +167,10 @@ class Controller:
             return
         rollout = self._apply_allocation(journal, rollout)
         observer, now = self._get_observer(rollout), time.time()
-        rollout = self._record_availability(journal, rollout, observer.query_outage_start(now))
+        rollout = self._record_availability(journal, rollout, observer.query_unavailable_since(now))
         evidence = observer.collect_evidence(rollout, now)
         decision = self._make_decision(rollout, evidence, observer.policy)
-        self._reporter.report_observation(rollout, evidence, decision, observer.quality_metrics, now)
+        self._reporter.report_observation(rollout, evidence, decision, observer.metrics_to_report, now)
         self._act_on(journal, rollout, decision)
 
     def _apply_allocation(self, journal: Journal, rollout: Rollout) -> Rollout:
@@ -296,7 +297,7 @@ class Controller:
             self._actuator.update_stable_replicas(Arm(rollout.bento, rollout.challenger))
         self._actuator.set_traffic_split(NO_CANARY)
         self._actuator.stop_canary()
-        self._reporter.record_outcome(journal)
+        self._reporter.record_outcome_in_mlflow(journal)
         journal.append("finished")
 
 

@@ -29,14 +29,14 @@ class Observer(Protocol):
         """Policy that the rollout started with."""
 
     @property
-    def quality_metrics(self) -> Mapping[str, float]:
-        """Current values of all quality metrics, for the status file and MLflow."""
+    def metrics_to_report(self) -> Mapping[str, float]:
+        """Mean outcomes, quality difference and list counts, for the status file and MLflow."""
 
-    def query_outage_start(self, now: float) -> float | None:
+    def query_unavailable_since(self, now: float) -> float | None:
         """Query the gateways; return the time since which the canary may have been unavailable, or None."""
 
     def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
-        """Read new events and return the evidence; call `query_outage_start` first."""
+        """Read new events and return the evidence; call `query_unavailable_since` first."""
 
 
 class Actuator(Protocol):
@@ -45,7 +45,7 @@ class Actuator(Protocol):
     def set_traffic_split(self, split: TrafficSplit) -> SplitResult:
         """Set the traffic split of all gateways."""
 
-    def is_canary_ready(self) -> bool:
+    def is_any_canary_replica_up(self) -> bool:
         """Return True if any gateway reports a replica of the canary as up."""
 
     def start_canary(self, arm: Arm) -> None:
@@ -71,8 +71,8 @@ class Reporter(Protocol):
     ) -> None:
         """Report the evidence and the decision that follows from it."""
 
-    def record_outcome(self, journal: Journal) -> None:
-        """Record the outcome of a rollout."""
+    def record_outcome_in_mlflow(self, journal: Journal) -> None:
+        """Record the outcome of a rollout in its MLflow run."""
 
     def retry_unrecorded_outcomes(self) -> None:
         """Record the outcomes of earlier rollouts that could not be recorded yet."""

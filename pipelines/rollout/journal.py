@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from marquee.errors import MarqueeError
+from marquee.files.append_only_file import append_lines, read_complete_lines
 from marquee.files.atomic_write import write_atomically
-from marquee.files.journal import append_lines, read_complete_lines
 from marquee.files.lock import acquire_lock
 from marquee.rollout.state import JOURNAL_VERSION, Rollout, replay
 

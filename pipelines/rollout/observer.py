@@ -13,17 +13,18 @@ from experiments.config.online import CanaryParams
 from marquee.events import Event, Exposure, Feedback
 from marquee.finite_values import drop_non_finite
 from marquee.rollout.accumulator import EvidenceAccumulator
+from marquee.rollout.arms import CANARY
 from marquee.rollout.cohort import Cohort, Failure
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap, RolloutConditions
 from marquee.rollout.state import Rollout
 from pipelines.rollout import observer_checkpoint
-from pipelines.rollout.params_conversion import build_cohort, build_policy
+from pipelines.rollout.params_conversion import build_empty_cohort, build_policy
 from service.gateway.failure_log import FailureLog
 from service.gateway.haproxy_config import GatewayConfig
-from service.gateway.traffic_split import ServerState, query_servers
+from service.gateway.haproxy_socket import ServerState, query_servers
 from service.stack.pid_files import count_starts
-from service.stack.stack_config import CANARY, StackConfig
+from service.stack.stack_config import StackConfig
 from service.telemetry import EventTail, yield_until_os_error
 
 # After a longer gap between two observations, for example a restart of the controller, the canary counts as
@@ -61,7 +62,7 @@ def build_empty_counts(
     accumulator = EvidenceAccumulator(build_policy(params))
     return ObserverCounts(
         accumulator,
-        build_cohort(params, accumulator, popularity),
+        build_empty_cohort(params, accumulator, popularity),
         [EventTail(stack.events, kind, rollout.started_at) for kind in ("exposure", "feedback")],
         [FailureLog(gateway.failure_log_path(stack.folder), stack.slow_ms) for gateway in stack.gateways],
     )
@@ -125,7 +126,7 @@ class RolloutObserver:
         self._read_errors: list[str] = []
 
     @property
-    def quality_metrics(self) -> dict[str, float]:
+    def metrics_to_report(self) -> dict[str, float]:
         """Mean outcomes, quality difference with interval, and list counts; unknown values are omitted."""
         accumulator = self._counts.accumulator
         means, quality = accumulator.mean_outcomes, accumulator.quality_interval
@@ -134,7 +135,7 @@ class RolloutObserver:
         metrics |= {f"lists_{arm}": count for arm, count in self._counts.cohort.list_counts.items()}
         return drop_non_finite({name: float(value) for name, value in metrics.items()})
 
-    def query_outage_start(self, now: float) -> float | None:
+    def query_unavailable_since(self, now: float) -> float | None:
         """Query the gateways for the canary's replicas, and update how long the canary has been unhealthy.
 
         After a gap between observations, a replica must have been up during the whole gap.
@@ -158,7 +159,7 @@ class RolloutObserver:
         return None if is_available else previous
 
     def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:
-        """Read new events and return the evidence; call `query_outage_start` first."""
+        """Read new events and return the evidence; call `query_unavailable_since` first."""
         gaps = self._update_counts(rollout, now)
         if not self._responses:
             gaps.append(EvidenceGap(ReasonCode.GATEWAY_UNRESPONSIVE, "no gateway responds"))

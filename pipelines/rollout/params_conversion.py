@@ -36,7 +36,7 @@ def build_policy(params: CanaryParams) -> PromotionPolicy:
     )
 
 
-def build_cohort(
+def build_empty_cohort(
     params: CanaryParams, accumulator: EvidenceAccumulator, popularity: Mapping[str, float]
 ) -> Cohort:
     """Return a cohort without users.

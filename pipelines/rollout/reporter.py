@@ -18,7 +18,7 @@ from marquee.rollout.decision_types import Decision, ReasonCode
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.state import Rollout, RolloutOutcome
 from pipelines.rollout.journal import Journal, list_journals
-from pipelines.rollout.status import build_status, read_status, write_status
+from pipelines.rollout.status_file import build_status, read_status, write_status
 
 METRICS_INTERVAL_S = 5.0  # between two uploads of metrics to MLflow
 RECORD_TIMEOUT_S = 10.0  # for MLflow to accept an outcome
@@ -97,7 +97,7 @@ class RolloutReporter:
         except TrackingError as error:
             log.error("cannot log metrics to MLflow: %s", error)  # noqa: TRY400
 
-    def record_outcome(self, journal: Journal) -> None:
+    def record_outcome_in_mlflow(self, journal: Journal) -> None:
         """Record outcome, reason, journal and figure in MLflow, unless that has been done already."""
         rollout = journal.read_rollout()
         run_id, outcome = rollout.run_id, rollout.outcome
@@ -128,7 +128,7 @@ class RolloutReporter:
         self._last_attempt_at = time.monotonic()
         for journal in list_journals(self._folder)[-MAX_RETRIED_ROLLOUTS:]:
             try:
-                self.record_outcome(journal)
+                self.record_outcome_in_mlflow(journal)
             except MarqueeError as error:
                 log.warning("skipping an outcome: %s", error)
 

@@ -22,9 +22,9 @@ from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
 from marquee.files.digest import sha256_of
 from marquee.seeds import seed_for
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
+from pipelines.support.fetched_source import read_rating_scale
 from pipelines.support.paths import ALGORITHM_STATE, CHAMPION_SCORE, EVALUATION, TEST, TRAIN
-from pipelines.support.provenance import read_rating_scale
 from pipelines.support.stage_runner import run_stage
 
 BASELINES = ("baseline_only", "normal_predictor")
@@ -47,7 +47,7 @@ def evaluate_on_test_set(params: Params) -> None:
     CHAMPION_SCORE.unlink(missing_ok=True)
     if champion is not None:
         _score_champion(champion, params.seed, test_set, scores)
-    get_console().print(_build_table(scores, champion, protocol.n))
+    create_console().print(_build_table(scores, champion, protocol.n))
 
 
 def _score_champion(
@@ -58,8 +58,8 @@ def _score_champion(
         fit_seed = seed_for(root_seed, "fit", champion.algorithm)
         score = test_set.fit_and_score(champion.algorithm, champion.parameters, fit_seed)
     except (MarqueeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        get_console().print(f"Champion version {champion.version} cannot be refitted: {reason}")
+        message = f"Champion version {champion.version} cannot be refitted: {type(error).__name__}: {error}"
+        create_console().print(message, markup=False)
         return
     scores["champion"] = score
     metrics = {name: value for name, value in score.to_record().items() if name != "algorithm"}

@@ -12,9 +12,9 @@ from marquee.interactions.columns import GENRES, ITEM, TITLE
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.fitted_model import write_model
 from marquee.model.string_table import StringTable
-from pipelines.support.json_files import read_json
+from pipelines.support.fetched_source import read_data_version, read_rating_scale
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import ALGORITHM_STATE, EVALUATION, FITTED_MODEL, ITEMS, TRAIN
-from pipelines.support.provenance import read_data_version, read_rating_scale
 from pipelines.support.stage_runner import run_stage
 
 LIBRARIES = ("numpy", "scikit-surprise")  # whose versions the manifest records

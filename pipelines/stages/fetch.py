@@ -10,7 +10,7 @@ from pipelines.support.paths import RAW, SOURCE
 from pipelines.support.stage_runner import run_stage
 
 
-def fetch(params: Params) -> None:
+def fetch_data_source(params: Params) -> None:
     """Write data/raw and data/source.json, which lists the files with their digests."""
     fetched = fetch_source(params.data, params.seed, RAW)
     files = list_raw_files(RAW)
@@ -28,4 +28,4 @@ def fetch(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(fetch, "fetch")
+    run_stage(fetch_data_source, "fetch")

@@ -7,9 +7,9 @@ from marquee.algorithms.persistence import save_fitted_algorithm
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.trainset import build_trainset
 from marquee.seeds import seed_for
-from pipelines.support.json_files import read_json
+from pipelines.support.fetched_source import read_rating_scale
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import ALGORITHM_STATE, SELECTION, TRAIN
-from pipelines.support.provenance import read_rating_scale
 from pipelines.support.stage_runner import run_stage
 
 

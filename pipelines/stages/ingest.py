@@ -5,12 +5,12 @@ import pyarrow.parquet as pq
 from experiments.config import Params
 from experiments.datasets.items_table import items_from_ratings, read_items
 from experiments.datasets.ratings_reader import choose_table_formats, read_ratings
-from pipelines.support.json_files import read_json
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import INGESTED_ITEMS, INGESTED_RATINGS, RAW, SOURCE
 from pipelines.support.stage_runner import run_stage
 
 
-def ingest(params: Params) -> None:
+def convert_to_parquet(params: Params) -> None:
     """Write data/ingested. A source without an items file gets a table of the rated items."""
     source = read_json(SOURCE)
     formats = choose_table_formats(params.data)
@@ -24,4 +24,4 @@ def ingest(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(ingest, "ingest")
+    run_stage(convert_to_parquet, "ingest")

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import pandas as pd
+from rich.markup import escape
 from rich.progress import track
 
 from experiments.config import Params
@@ -18,26 +19,26 @@ from experiments.selection.search_results import SearchResults
 from marquee.errors import DataError
 from marquee.files.atomic_write import write_json
 from marquee.seeds import seed_for
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
+from pipelines.support.fetched_source import read_rating_scale
 from pipelines.support.paths import CANDIDATE_METRICS, FOLDS, MEASURED_COSTS, TRAIN
-from pipelines.support.provenance import read_rating_scale
 from pipelines.support.stage_results import read_trials, save_costs
 from pipelines.support.stage_runner import run_stage
 
 
-def measure_candidates(params: Params) -> None:
+def evaluate_best_trials(params: Params) -> None:
     """Write results/candidate_metrics.json and save the costs."""
     context = _build_context(params)
     context.require_relevant_items()
     trials = _select_trials(read_trials(params), params)
-    console = get_console()
+    console = create_console()
     candidates = [
         evaluate_candidate(trial, context)
         for trial in track(trials, "measuring", console=console, transient=True)
     ]
     for candidate in candidates:
         if candidate.failure:
-            console.print(f"[red]not measured[/] {candidate.algorithm}: {candidate.failure}")
+            console.print(f"[red]not measured[/] {candidate.algorithm}: {escape(candidate.failure)}")
     save_costs(MEASURED_COSTS, {candidate.trial: candidate.cost for candidate in candidates})
     write_json(CANDIDATE_METRICS, _build_record(context, candidates))
 
@@ -78,7 +79,7 @@ def _build_split_pair(params: Params, source: FoldSource, protocol: EvaluationPr
         splits = SplitPair.from_ratings(pd.read_parquet(TRAIN), params.split.test_share, seed, source.scale)
         splits.require_relevant_items(protocol)
     except DataError as error:
-        get_console().print(f"[yellow]Leakage is not measured[/]: {error}")
+        create_console().print(f"[yellow]Leakage is not measured[/]: {escape(str(error))}")
         return None
     return splits
 
@@ -107,4 +108,4 @@ def _compare_splits(
 
 
 if __name__ == "__main__":
-    run_stage(measure_candidates, "measure")
+    run_stage(evaluate_best_trials, "measure")

@@ -6,7 +6,7 @@ from marquee.errors import TrackingError
 from marquee.files.atomic_write import write_json
 from marquee.model.fitted_model import load_model
 from pipelines.support.bento import BentoSpec, digest_code, ensure_bento
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.paths import BENTO, FITTED_MODEL, LAST_BENTO
 from pipelines.support.provenance import get_git_commit
 from pipelines.support.stage_runner import run_stage
@@ -34,7 +34,7 @@ def package(params: Params) -> None:
             "user": model.arrays.users[0],  # for the example requests of `marquee serve`
         },
     )
-    get_console().print(f"Bento {tag}")
+    create_console().print(f"Bento {tag}")
 
 
 if __name__ == "__main__":

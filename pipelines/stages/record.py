@@ -14,8 +14,10 @@ from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchRes
 from experiments.tracking.model_registry import find_version
 from experiments.tracking.runs import ExperimentTracker
 from marquee.files.atomic_write import write_json
-from pipelines.support.json_files import read_json
-from pipelines.support.mlflow_search_run import find_or_create_search_run
+from pipelines.support.fetched_source import read_data_version
+from pipelines.support.html_report import write_html_report
+from pipelines.support.json_reader import read_json
+from pipelines.support.last_search_run import find_or_restore_search_run
 from pipelines.support.paths import (
     BENTO,
     EVALUATION,
@@ -26,39 +28,38 @@ from pipelines.support.paths import (
     REPORT,
     SELECTION,
 )
-from pipelines.support.provenance import digest_search_results, get_code_tags, read_data_version
-from pipelines.support.search_report import write_search_report
+from pipelines.support.provenance import digest_search_results, get_code_tags
 from pipelines.support.stage_results import (
-    load_costs,
+    load_or_download_costs,
     read_champion_score,
-    read_search_results,
     read_test_scores,
+    read_trials_and_metrics,
 )
 from pipelines.support.stage_runner import run_stage
 
 OUTCOME_FILES = (SELECTION, EVALUATION, REGISTERED_MODEL, BENTO)
 
 
-def record(params: Params) -> None:
+def record_pipeline_run(params: Params) -> None:
     """Log metrics, tags, costs, report and figures to the pipeline's run; write results/recorded.json."""
     tracker = ExperimentTracker(params.search.experiment)
     outcome = _digest_outcome()
     run_id = tracker.find_or_create_pipeline_run(
-        find_or_create_search_run(tracker), outcome, read_data_version(), get_code_tags()
+        find_or_restore_search_run(tracker), outcome, read_data_version(), get_code_tags()
     )
-    results = read_search_results(params)
+    results = read_trials_and_metrics(params)
     winner = results.trials_by_number[read_json(SELECTION)["trial"]]
     tracker.log_metrics_and_tags(
         run_id, metrics=_collect_metrics(winner, results), tags=_collect_tags(params, results, winner)
     )
-    tracker.log_json(run_id, load_costs(params, MEASURED_COSTS), MEASURED_COSTS)
+    tracker.log_json(run_id, load_or_download_costs(params, MEASURED_COSTS), MEASURED_COSTS)
     curves = {
         f"epoch_{results.metric}/{leader.algorithm}": leader.learning_curve
         for leader in results.ranked_candidates
         if leader.learning_curve
     }
     tracker.log_curves(run_id, curves)
-    for path in write_search_report(params):
+    for path in write_html_report(params):
         tracker.log_file(run_id, path, "report" if path == REPORT else "figures")
     write_json(
         RECORDED_RUN,
@@ -112,4 +113,4 @@ def _collect_tags(params: Params, results: SearchResults, winner: Trial) -> dict
 
 
 if __name__ == "__main__":
-    run_stage(record, "record")
+    run_stage(record_pipeline_run, "record")

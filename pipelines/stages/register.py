@@ -7,23 +7,24 @@ from experiments.tracking.model_registry import register_version
 from experiments.tracking.runs import ExperimentTracker
 from marquee.files.atomic_write import write_json
 from marquee.model.fitted_model import FittedModel, load_model
-from pipelines.support.console import get_console
-from pipelines.support.mlflow_search_run import find_or_create_search_run
+from pipelines.support.console import create_console
+from pipelines.support.fetched_source import read_data_version
+from pipelines.support.last_search_run import find_or_restore_search_run
 from pipelines.support.paths import FITTED_MODEL, REGISTERED_MODEL
-from pipelines.support.provenance import digest_search_results, get_git_commit, read_data_version
+from pipelines.support.provenance import digest_search_results, get_git_commit
 from pipelines.support.stage_runner import run_stage
 
 
-def register(params: Params) -> None:
+def register_challenger(params: Params) -> None:
     """Write models/registered.json: name and digest, without the version number, which differs by clone."""
     model = load_model(FITTED_MODEL)
-    search_run = find_or_create_search_run(ExperimentTracker(params.search.experiment))
+    search_run = find_or_restore_search_run(ExperimentTracker(params.search.experiment))
     name = params.registration.model
     version, is_new = register_version(name, FITTED_MODEL, model.digest, search_run, _build_tags(model))
     write_json(REGISTERED_MODEL, {"model": name, "digest": model.digest})
     state = "is new" if is_new else "already exists with the same content"
     aliases = ", ".join(sorted(version.aliases))
-    get_console().print(f"{name} version {version.version} {state}; aliases: {aliases}")
+    create_console().print(f"{name} version {version.version} {state}; aliases: {aliases}")
 
 
 def _build_tags(model: FittedModel) -> dict[str, str]:
@@ -43,4 +44,4 @@ def _build_tags(model: FittedModel) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    run_stage(register, "register")
+    run_stage(register_challenger, "register")

@@ -2,19 +2,21 @@
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.config import Params
 from experiments.search.run import delete_search_state, run_search
-from experiments.search.space import check_candidates
 from experiments.search.specification import SearchSpec
 from experiments.search.storage import check_storage_setting
+from experiments.search.training_space import check_candidates
 from experiments.search.trials import Trial, rank_trials, trial_to_record
 from experiments.search.worker_pool import preload_worker_imports
 from marquee.files.atomic_write import write_json
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
+from pipelines.support.fetched_source import read_data_version
 from pipelines.support.paths import SEARCH, TRIAL_COSTS
-from pipelines.support.provenance import digest_search_results, get_code_tags, read_data_version
+from pipelines.support.provenance import digest_search_results, get_code_tags
 from pipelines.support.search_spec import build_search_spec
 from pipelines.support.stage_results import save_costs
 from pipelines.support.stage_runner import run_stage
@@ -39,7 +41,7 @@ def search(params: Params) -> None:
     except BaseException as error:
         tracker.fail_run(run_id, f"{type(error).__name__}: {error}")
         raise
-    write_json(SEARCH, build_search_record(params, trials))
+    write_json(SEARCH, build_trials_record(params, trials))
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
     _finish_run(tracker, run_id, params, trials)
     delete_search_state(spec)
@@ -69,7 +71,7 @@ def _run_with_progress(spec: SearchSpec) -> list[Trial]:
     """Run the search with a progress bar of trainings, and print one line per finished trial."""
     metric, best = spec.metric, float("inf")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=get_console(), transient=True) as progress:
+    with Progress(*columns, console=create_console(), transient=True) as progress:
         bar = progress.add_task("search")
 
         def on_training(trials: list[Trial], n_finished: int, max_trainings: int) -> None:
@@ -84,16 +86,17 @@ def _run_with_progress(spec: SearchSpec) -> list[Trial]:
 
 
 def _format_trial(trial: Trial, metric: str) -> str:
+    """Return a line with rich markup."""
     if trial.failure is not None:
-        return f"  [red]failed[/] {trial.label}: {trial.failure}"
+        return f"  [red]failed[/] {escape(f'{trial.label}: {trial.failure}')}"
     if trial.pruned is not None:
-        return f"  [dim]pruned  {trial.label}: {trial.pruned}[/]"
+        return f"  [dim]pruned  {escape(f'{trial.label}: {trial.pruned}')}[/]"
     seconds = f"{trial.cost.fit_seconds:7.2f} s" if trial.cost else ""
     error = f"{trial.mean(metric):.4f} ± {trial.std(metric):.4f}"
-    return f"  {error} {seconds}  {trial.algorithm_title} [dim]{trial.parameters_text}[/]"
+    return f"  {error} {seconds}  {trial.algorithm_title} [dim]{escape(trial.parameters_text)}[/]"
 
 
-def build_search_record(params: Params, trials: list[Trial]) -> dict[str, object]:
+def build_trials_record(params: Params, trials: list[Trial]) -> dict[str, object]:
     """Return the content of results/search.json."""
     return {
         "data_digest": read_data_version().digest,

@@ -9,9 +9,9 @@ from experiments.selection.explanation import explain_choice
 from experiments.selection.rule import Choice, choose
 from experiments.selection.search_results import SearchResults
 from marquee.files.atomic_write import write_json
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.paths import HEADLINE, SELECTION
-from pipelines.support.stage_results import read_search_results
+from pipelines.support.stage_results import read_trials_and_metrics
 from pipelines.support.stage_runner import run_stage
 
 HEADLINE_METRICS = ("ndcg", "recall", "coverage", "personalization", "diversity", "novelty")
@@ -19,15 +19,15 @@ HEADLINE_METRICS = ("ndcg", "recall", "coverage", "personalization", "diversity"
 
 def select(params: Params) -> None:
     """Write results/selection.json and results/headline.json, and print the reason."""
-    results = read_search_results(params)
+    results = read_trials_and_metrics(params)
     choice = choose(results, params.select)
     reason = explain_choice(choice, results, params.select)
     write_json(SELECTION, _build_record(choice, reason))
     write_json(HEADLINE, _build_headline(results, choice.winner))
-    console = get_console()
+    console = create_console()
     for trial in choice.over_budget:
-        console.print(f"Over budget: {trial}.")
-    console.print(reason)
+        console.print(f"Over budget: {trial}.", markup=False)
+    console.print(reason, markup=False)
 
 
 def _build_record(choice: Choice, reason: str) -> dict[str, object]:

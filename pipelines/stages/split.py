@@ -19,7 +19,7 @@ from pipelines.support.paths import FOLDS, RATINGS, SPLIT, TEST, TRAIN
 from pipelines.support.stage_runner import run_stage
 
 
-def split(params: Params) -> None:
+def hold_out_test_set(params: Params) -> None:
     """Write data/split (training set, test set, row order of the folds) and results/split.json."""
     ratings = pd.read_parquet(RATINGS)
     parts = _hold_out(ratings, params)
@@ -52,4 +52,4 @@ def _summarize(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(split, "split")
+    run_stage(hold_out_test_set, "split")

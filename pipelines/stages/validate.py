@@ -14,7 +14,7 @@ from marquee.errors import DataValidationError
 from marquee.files.atomic_write import write_json
 from marquee.interactions.columns import ITEM, USER
 from marquee.interactions.validation import ValidationRules, validate_ratings
-from pipelines.support.json_files import missing_output_error, read_json
+from pipelines.support.json_reader import missing_output_error, read_json
 from pipelines.support.paths import (
     INGESTED_ITEMS,
     INGESTED_RATINGS,
@@ -29,7 +29,7 @@ from pipelines.support.stage_runner import run_stage
 log = logging.getLogger(__name__)
 
 
-def validate(params: Params) -> None:
+def quarantine_invalid_rows(params: Params) -> None:
     """Write the valid rows and the quarantine; if the table is rejected, write the quarantine and fail."""
     scale = read_json(SOURCE)["scale"]
     limits = params.validation
@@ -71,4 +71,4 @@ def _write_tables(ratings: pd.DataFrame, items: pd.DataFrame) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(validate, "validate")
+    run_stage(quarantine_invalid_rows, "validate")

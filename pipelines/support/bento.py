@@ -30,7 +30,7 @@ from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
 from marquee.files.digest import sha256_of
 from marquee.model.manifest import read_manifest
-from pipelines.support.json_files import read_json
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import FITTED_MODEL, LAST_BENTO
 from pipelines.support.programs import run_program
 from service.stack.stack_config import Arm
@@ -109,12 +109,12 @@ def read_last_bento() -> Mapping[str, Any]:
     if not LAST_BENTO.exists():
         raise MarqueeError("no Bento has been packaged in this clone; run `make repro` first")
     bento = read_json(LAST_BENTO)
-    if not is_bento_current(bento):
+    if not bento_has_current_model(bento):
         raise MarqueeError(f"{bento['tag']} was deleted or contains an older model; run `make repro` again")
     return bento
 
 
-def is_bento_current(bento: Mapping[str, Any]) -> bool:
+def bento_has_current_model(bento: Mapping[str, Any]) -> bool:
     """Return True if the last packaged Bento still exists and contains the current model."""
     digest = read_manifest(FITTED_MODEL).digest
     return bento.get("model_digest") == digest and bento_exists(bento["tag"])
@@ -148,7 +148,7 @@ def list_code_files() -> list[Path]:
     return sorted(matching_files(Path(), INCLUDED_CODE) - matching_files(Path(), EXCLUDED_CODE))
 
 
-def check_imports(files: Collection[Path]) -> None:
+def check_import_closure(files: Collection[Path]) -> None:
     """Check that the code of a Bento imports no module of the project that the Bento lacks.
 
     Raises:
@@ -185,7 +185,7 @@ def _build(tag: str, provenance: Mapping[str, Any], model: Path) -> None:
 
 def _copy_content(root: Path, model: Path, provenance: Mapping[str, Any]) -> None:
     files = list_code_files()
-    check_imports(files)
+    check_import_closure(files)
     for file in (*files, REQUIREMENTS):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, root / file)

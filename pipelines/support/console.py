@@ -14,7 +14,7 @@ UNLIMITED_WIDTH = 10_000  # characters
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
 
 
-def get_console() -> Console:
+def create_console() -> Console:
     """Return a console for standard output; lines wrap on a terminal, but not in a pipe or file."""
     width = None if sys.stdout.isatty() else UNLIMITED_WIDTH
     return Console(file=sys.stdout, highlight=False, width=width)

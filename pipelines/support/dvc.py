@@ -20,9 +20,8 @@ def run_dvc(*arguments: str) -> None:
     """
     programs = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
-    environment.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # with it, every stage would compile all its imports again
+    # With this variable, every stage would compile all its imports again.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.run([str(programs / "dvc"), *arguments], env=environment, check=False)
     if process.returncode != 0:
         raise MarqueeError(f"`dvc {' '.join(arguments)}` failed; see the message above")

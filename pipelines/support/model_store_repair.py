@@ -2,10 +2,10 @@
 
 from experiments.config import Params
 from experiments.tracking.model_registry import ModelVersion, find_version
-from pipelines.support.bento import is_bento_current
-from pipelines.support.console import get_console
+from pipelines.support.bento import bento_has_current_model
+from pipelines.support.console import create_console
 from pipelines.support.dvc import run_dvc
-from pipelines.support.json_files import read_json
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import LAST_BENTO, REGISTERED_MODEL
 
 
@@ -21,7 +21,7 @@ def register_and_package_if_missing(params: Params) -> None:
 
 
 def _run_again(stage: str, reason: str) -> None:
-    get_console().print(f"All files are up to date, but {reason}: running the stage `{stage}` again.")
+    create_console().print(f"All files are up to date, but {reason}: running the stage `{stage}` again.")
     run_dvc("repro", "--force", "--single-item", stage)
 
 
@@ -29,7 +29,7 @@ def _is_packaged(params: Params) -> bool:
     """Return True if the last Bento exists and contains the current model as registered in the registry."""
     version = _find_registered_version(params)
     bento = read_json(LAST_BENTO) if LAST_BENTO.exists() else {}
-    return version is not None and bento.get("run_id") == version.run_id and is_bento_current(bento)
+    return version is not None and bento.get("run_id") == version.run_id and bento_has_current_model(bento)
 
 
 def _find_registered_version(params: Params) -> ModelVersion | None:

@@ -1,7 +1,8 @@
-"""Paths of all stage outputs; no other module repeats the file names of dvc.yaml."""
+"""Paths of all stage outputs and of the local state, relative to the project directory."""
 
 from pathlib import Path
 
+# Outputs of stages, as in dvc.yaml.
 RAW = Path("data/raw")
 SOURCE = Path("data/source.json")
 INGESTED_RATINGS = Path("data/ingested/ratings.parquet")
@@ -30,9 +31,11 @@ FIGURES = Path("reports/figures")
 
 LOCAL_STATE = Path(".marquee")  # state of this clone, which is neither versioned nor shared
 TIMINGS = LOCAL_STATE / "timings.json"
-TRIAL_COSTS = "costs.json"  # file name below LOCAL_STATE, and artifact name in an MLflow run
-MEASURED_COSTS = "measured_costs.json"  # likewise
 LAST_BENTO = LOCAL_STATE / "packaged.json"
 CHAMPION_SCORE = LOCAL_STATE / "champion.json"
 STACK_FOLDER = LOCAL_STATE / "run"  # ports, sockets, logs and rollout journals of `marquee up`
-EVENTS = Path("events")
+EVENTS = Path("events")  # default of --events
+
+# Names of files in LOCAL_STATE and of artifacts of MLflow runs.
+TRIAL_COSTS = "costs.json"
+MEASURED_COSTS = "measured_costs.json"

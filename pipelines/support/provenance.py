@@ -1,25 +1,11 @@
-"""Provenance of runs and models: data version, code version, search results."""
+"""Provenance of runs and models: digest of the search results, and the commit of the code."""
 
 import subprocess
 from functools import lru_cache
 
-from experiments.tracking.data_version import DataVersion
-from marquee.array_types import RatingScale
 from marquee.files.digest import sha256_of
-from pipelines.support.json_files import missing_output_error, read_json
-from pipelines.support.paths import SEARCH, SOURCE
-
-
-def read_data_version() -> DataVersion:
-    """Return the data source and the digest of its raw files, which equals the digest in dvc.lock."""
-    source = read_json(SOURCE)
-    return DataVersion(source["source"], source["digest"], "data/raw")
-
-
-def read_rating_scale() -> RatingScale:
-    """Return the lowest and highest possible rating of the data source."""
-    low, high = read_json(SOURCE)["scale"]
-    return float(low), float(high)
+from pipelines.support.json_reader import missing_output_error
+from pipelines.support.paths import SEARCH
 
 
 def digest_search_results() -> str:

@@ -10,30 +10,30 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.config import Params
-from experiments.tracking.model_registry import find_version
-from pipelines.support.console import get_console
+from experiments.tracking.model_registry import ModelVersion, find_version
+from pipelines.support.console import create_console
 from pipelines.support.dvc import read_stage_names
-from pipelines.support.json_files import read_json
-from pipelines.support.leaderboard import build_leaderboard
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import EVALUATION, LAST_BENTO, REGISTERED_MODEL, SELECTION, TIMINGS
+from pipelines.support.trial_leaderboard import build_trial_leaderboard
 
 LABEL_WIDTH = 7  # characters
 
 
 def print_summary(params: Params, started: float) -> None:
     """Print the results of the pipeline run that started at the given Unix time."""
-    console = get_console()
-    bento = read_json(LAST_BENTO)
+    console = create_console()
+    bento, registered = read_json(LAST_BENTO), read_json(REGISTERED_MODEL)
     facts: dict[str, RenderableType] = {
         "Chosen": Text(read_json(SELECTION)["reason"]),
         "Test": _format_test_errors(read_json(EVALUATION)["winner"]),
-        "Version": _format_version(read_json(REGISTERED_MODEL)),
+        "Version": _format_version(find_version(registered["model"], registered["digest"])),
         "Bento": bento["tag"],
-        "Time": _format_times(read_stage_names(), read_json(TIMINGS), started),
+        "Time": _format_times(read_stage_names(), read_json(TIMINGS), started, time.time()),
         "Next": _format_commands(bento["user"]),
     }
     console.print()
-    console.print(build_leaderboard(params, width=console.width, best_only=True))
+    console.print(build_trial_leaderboard(params, width=console.width, best_only=True))
     for label, value in facts.items():
         console.print(_build_row(label, value))
 
@@ -51,17 +51,17 @@ def _format_test_errors(winner: Mapping[str, Any]) -> str:
     return f"RMSE {winner['rmse']:.4f}, MAE {winner['mae']:.4f} on the test set, which the search did not use"
 
 
-def _format_version(registered: Mapping[str, Any]) -> str:
-    version = find_version(registered["model"], registered["digest"])
+def _format_version(version: ModelVersion | None) -> str:
     if version is None:
         return "none"
-    return f"{version.name} version {version.version} ({', '.join(sorted(version.aliases))})"
+    aliases = f" ({', '.join(sorted(version.aliases))})" if version.aliases else ""
+    return f"{version.name} version {version.version}{aliases}"
 
 
-def _format_times(stages: Sequence[str], timings: Mapping[str, Any], started: float) -> str:
+def _format_times(stages: Sequence[str], timings: Mapping[str, Any], started: float, now: float) -> str:
     """Format the total wall time, the time of each stage that ran, and the stages that were up to date."""
     ran = {stage for stage in stages if stage in timings and timings[stage]["ended"] >= started}
-    parts = [f"[bold]{time.time() - started:.0f} s[/]"]
+    parts = [f"[bold]{now - started:.0f} s[/]"]
     parts += [f"{stage} {timings[stage]['seconds']:.1f}" for stage in stages if stage in ran]
     text = " · ".join(parts)
     skipped = [stage for stage in stages if stage not in ran]

@@ -3,8 +3,8 @@
 from experiments.config import Params
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.search.specification import SearchSpec
+from pipelines.support.fetched_source import read_rating_scale
 from pipelines.support.paths import FOLDS, LOCAL_STATE, TRAIN
-from pipelines.support.provenance import read_rating_scale
 
 
 def build_search_spec(params: Params) -> SearchSpec:

@@ -14,7 +14,7 @@ from experiments.search.trials import Trial, TrialCost, trial_from_record
 from experiments.selection.search_results import SearchResults
 from marquee.files.atomic_write import write_json
 from marquee.files.digest import sha256_of
-from pipelines.support.json_files import read_json
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import (
     CANDIDATE_METRICS,
     CHAMPION_SCORE,
@@ -31,7 +31,7 @@ Costs = Mapping[str, Any]  # fields of the cost of a trial, by trial number
 
 def read_trials(params: Params) -> list[Trial]:
     """Return the trials of the last search, with their costs if known."""
-    costs = load_costs(params, TRIAL_COSTS)
+    costs = load_or_download_costs(params, TRIAL_COSTS)
     trials = []
     for record in read_json(SEARCH)["trials"]:
         cost = costs.get(str(record["number"]))
@@ -39,9 +39,9 @@ def read_trials(params: Params) -> list[Trial]:
     return trials
 
 
-def read_search_results(params: Params) -> SearchResults:
+def read_trials_and_metrics(params: Params) -> SearchResults:
     """Return the trials of the last search and the metrics of each candidate's best trial."""
-    costs, metrics = load_costs(params, MEASURED_COSTS), read_json(CANDIDATE_METRICS)
+    costs, metrics = load_or_download_costs(params, MEASURED_COSTS), read_json(CANDIDATE_METRICS)
     measured = {}
     for record in metrics["candidates"]:
         cost = costs.get(str(record["trial"]))
@@ -64,16 +64,15 @@ def save_costs(name: str, costs: Mapping[int, TrialCost | MeasuredCost | None]) 
     write_json(LOCAL_STATE / name, {"search_results_digest": digest_search_results(), "costs": records})
 
 
-def load_costs(params: Params, name: str) -> Costs:
+def load_or_download_costs(params: Params, name: str) -> Costs:
     """Return costs of trials of the last search: those saved in this clone, or those in its MLflow run."""
     path = LOCAL_STATE / name
     saved = read_json(path) if path.exists() else {}
     if saved.get("search_results_digest") == digest_search_results():
         costs: Costs = saved["costs"]
         return costs
-    from pipelines.support.mlflow_search_run import (
-        download_costs,
-    )  # imports MLflow, which most readers do not need
+    # Imports MLflow, which takes seconds and which most callers do not need.
+    from pipelines.support.last_search_run import download_costs
 
     return download_costs(params, name)
 

@@ -13,7 +13,7 @@ from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
 from pipelines import PROCESS_START
 from pipelines.support.console import INTERRUPTED_EXIT_CODE, USER_ERRORS, exit_with_error
-from pipelines.support.json_files import read_json
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import TIMINGS
 
 Stage = Callable[[Params], None]

@@ -26,8 +26,8 @@ from marquee.events import ExposureTemplate, Feedback, encode
 from service.api import request_bodies
 from service.api.openapi import build_openapi_document, read_docs_page
 from service.api.problem_details import RequestProblem, invalid_field_problem, not_found_problem
-from service.api.query_params import find_genre_index, parse_n, parse_query_string, validate_id
-from service.api.recommend_endpoint import recommend_or_raise
+from service.api.query_params import JSON, find_genre_index, parse_n, parse_query_string, validate_id
+from service.api.recommend_endpoint import recommend_at_least_one
 from service.recommendation.deadline import Deadline
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest, Recommendations, UserContext
@@ -47,11 +47,11 @@ class Endpoints:
         """Return all routes with their handlers."""
         return [
             _route("/recommend", self.recommend_to_visitor, "POST"),
-            _route("/similar/{item:anything}", self.similar, "GET"),
+            _route("/similar/{item:any_text}", self.similar, "GET"),
             _route("/predict", self.predict, "POST"),
-            _route("/feedback", self.feedback, "POST"),
-            _route("/items/{item:anything}", self.item, "GET"),
-            _route("/version", self.version, "GET"),
+            _route("/feedback", self.store_feedback, "POST"),
+            _route("/items/{item:any_text}", self.item, "GET"),
+            _route("/version", self.describe_model, "GET"),
             _route("/livez", self.livez, "GET"),
             _route("/readyz", self.readyz, "GET"),
             _route("/metrics", self.metrics, "GET"),
@@ -61,7 +61,7 @@ class Endpoints:
 
     async def recommend_to_visitor(self, request: Request) -> Response:
         """Recommend items to a visitor without a user id, based on the ratings in the body."""
-        model = self._replica.require_model()
+        model = self._replica.require_loaded_model()
         body = request_bodies.validate_body(
             request_bodies.VISITOR_REQUEST, await request_bodies.read_json_body(request)
         )
@@ -75,13 +75,13 @@ class Endpoints:
         start = time.perf_counter()  # the time to receive the body does not count against the deadline
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
         visitor = UserContext(recent=ratings)
-        recommendations = recommend_or_raise(model, visitor, recommendation_request, deadline)
+        recommendations = recommend_at_least_one(model, visitor, recommendation_request, deadline)
         self._record_exposure(request, model, recommendations)
         return _json_bytes_response(model.encode_response(None, recommendations))
 
     async def similar(self, request: Request) -> Response:
         """Return items rated by the same users, followed by popular items if there are too few."""
-        model = self._replica.require_model()
+        model = self._replica.require_loaded_model()
         item = _path_item(model, request)
         n = parse_n(parse_query_string(request.scope["query_string"], ("n",)).get("n"))
         arrays = model.fitted_model.arrays
@@ -97,16 +97,16 @@ class Endpoints:
 
     async def predict(self, request: Request) -> Response:
         """Predict ratings of user-item pairs."""
-        model = self._replica.require_model()
+        model = self._replica.require_loaded_model()
         body = request_bodies.validate_body(
             request_bodies.PREDICTION_REQUEST, await request_bodies.read_json_body(request)
         )
         predictions = [self._predict_pair(model, index, pair) for index, pair in enumerate(body.pairs)]
         return _json_response({"predictions": predictions, "model": model.summary})
 
-    async def feedback(self, request: Request) -> Response:
+    async def store_feedback(self, request: Request) -> Response:
         """Store feedback, and respond once it is on disk."""
-        model = self._replica.require_model()
+        model = self._replica.require_loaded_model()
         bodies = request_bodies.validate_feedback_body(await request_bodies.read_json_body(request))
         events = [self._build_feedback_event(model, index, body) for index, body in enumerate(bodies)]
         n_stored = await self._store_events(events)
@@ -116,14 +116,14 @@ class Endpoints:
 
     async def item(self, request: Request) -> Response:
         """Return title, genres and availability of an item."""
-        model = self._replica.require_model()
+        model = self._replica.require_loaded_model()
         item = _path_item(model, request)
         is_available = bool(model.recommender.visible_items(time.time()).mask[item])
         return _json_response({**model.describe_item(item), "available": is_available})
 
-    async def version(self, request: Request) -> Response:  # noqa: ARG002  Starlette's signature
+    async def describe_model(self, request: Request) -> Response:  # noqa: ARG002  Starlette's signature
         """Return manifest, digest and provenance of the loaded model."""
-        return _json_bytes_response(self._replica.require_model().version_body)
+        return _json_bytes_response(self._replica.require_loaded_model().version_body)
 
     async def livez(self, request: Request) -> Response:  # noqa: ARG002
         """Liveness check: the event loop responds."""
@@ -131,7 +131,7 @@ class Endpoints:
 
     async def readyz(self, request: Request) -> Response:  # noqa: ARG002
         """Readiness check: a model is loaded. The response lists problems that do not prevent serving."""
-        model = self._replica.require_model()
+        model = self._replica.require_loaded_model()
         content = {"status": "ready", "model": model.summary, **self._replica.describe_health()}
         return _json_response(content)
 
@@ -231,7 +231,7 @@ def _route(path: str, handler: Handler, method: str) -> Route:
     """Create a route whose requests are counted by path template: metrics must not contain user ids."""
 
     async def handle(request: Request) -> Response:
-        request.scope["state"]["route"] = path.replace(":anything", "")
+        request.scope["state"]["route"] = path.replace(":any_text", "")
         return await handler(request)
 
     return Route(path, handle, methods=[method])
@@ -267,4 +267,4 @@ def _json_response(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Response
 
 
 def _json_bytes_response(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(body, status, media_type="application/json")
+    return Response(body, status, media_type=JSON)

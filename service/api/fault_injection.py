@@ -8,7 +8,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import logs
-from service.api.problem_details import log_internal_error
+from service.api.problem_details import logged_error_problem
 from service.api.recommend_endpoint import PATH_PREFIX, ROUTE
 from service.api.response_headers import ResponseHeaders
 from service.fault_settings import Faults
@@ -62,7 +62,7 @@ class FaultInjection:
         await asyncio.sleep(self._faults.delay_ms / 1000)
         if self._draw() < self._faults.error_rate:
             request_id = self._headers.choose_request_id(dict(scope["headers"]).get(b"x-request-id"))
-            problem = log_internal_error(InjectedFault("fault injected on purpose"))
+            problem = logged_error_problem(InjectedFault("fault injected on purpose"))
             response = self._headers.problem_response(problem, request_id)
             self._replica.metrics.record_request(ROUTE, response.status_code, time.perf_counter() - start)
             await response(scope, receive, send)

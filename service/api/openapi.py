@@ -6,14 +6,13 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from service.api.query_params import DEFAULT_N, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N
+from service.api.problem_details import PROBLEM_TYPE
+from service.api.query_params import DEFAULT_N, JSON, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N, TEXT
 from service.api.request_bodies import MAX_EVENTS, FeedbackBody, PredictionRequest, VisitorRequest
 from service.recommendation.recommender import FALLBACK_LEVELS
 
 REF = "#/components/schemas/{model}"
-JSON, PROBLEM, TEXT = "application/json", "application/problem+json", "text/plain"
 BODY_ERRORS = (400, 408, 413, 415, 422)  # of routes with a request body
-OPERATION_ID_WORDS = 5
 JsonObject = dict[str, Any]
 
 
@@ -52,21 +51,23 @@ def _paths() -> JsonObject:
         "exclude", {"type": "string"}, f"Item ids separated by commas, at most {MAX_EXCLUDED}."
     )
     genre = _query_parameter("genre", {"type": "string"}, "Genre of the recommended items.")
-    text = {TEXT: {"schema": {"type": "string"}, "example": "50,181,258"}}
+    item_ids = {TEXT: {"schema": {"type": "string"}, "example": "50,181,258"}}
     recommendations = _content(_ref("Recommendations"))
     feedback = {"oneOf": [_ref("FeedbackBody"), _array(_ref("FeedbackBody"), 1, MAX_EVENTS)]}
     any_object: JsonObject = _content({"type": "object"})
     return {
         "/recommend/{user}": {
             "get": _operation(
+                "recommend-to-user",
                 "Recommend items to a user",
-                {**recommendations, **text},
+                {**recommendations, **item_ids},
                 parameters=[user, n, exclude, genre],
                 errors=(422,),
             )
         },
         "/recommend": {
             "post": _operation(
+                "recommend-to-visitor",
                 "Recommend items to a visitor by ratings in the body",
                 recommendations,
                 body=_ref("VisitorRequest"),
@@ -74,6 +75,7 @@ def _paths() -> JsonObject:
         },
         "/similar/{item}": {
             "get": _operation(
+                "find-similar-items",
                 "Find items rated by the same users",
                 _content(_ref("SimilarItems")),
                 parameters=[item, n],
@@ -82,6 +84,7 @@ def _paths() -> JsonObject:
         },
         "/predict": {
             "post": _operation(
+                "predict-ratings",
                 "Predict ratings of user-item pairs",
                 _content(_ref("Predictions")),
                 body=_ref("PredictionRequest"),
@@ -89,6 +92,7 @@ def _paths() -> JsonObject:
         },
         "/feedback": {
             "post": _operation(
+                "store-feedback",
                 "Store feedback; the response is sent once it is on disk",
                 _content(_ref("FeedbackReceipt")),
                 body=feedback,
@@ -97,17 +101,30 @@ def _paths() -> JsonObject:
         },
         "/items/{item}": {
             "get": _operation(
-                "Describe an item", _content(_ref("Item")), parameters=[item], errors=(404, 422)
+                "describe-item",
+                "Describe an item",
+                _content(_ref("Item")),
+                parameters=[item],
+                errors=(404, 422),
             )
         },
-        "/version": {"get": _operation("Get the provenance of the loaded model", any_object, errors=(503,))},
-        "/livez": {"get": _operation("Check liveness", any_object, errors=())},
-        "/readyz": {"get": _operation("Check readiness", any_object, errors=(503,))},
-        "/metrics": {"get": _operation("Get metrics in Prometheus format", text, errors=())},
+        "/version": {
+            "get": _operation(
+                "get-version", "Get the provenance of the loaded model", any_object, errors=(503,)
+            )
+        },
+        "/livez": {"get": _operation("check-liveness", "Check liveness", any_object, errors=())},
+        "/readyz": {"get": _operation("check-readiness", "Check readiness", any_object, errors=(503,))},
+        "/metrics": {
+            "get": _operation(
+                "get-metrics", "Get metrics in Prometheus format", {TEXT: {"schema": _STRING}}, errors=()
+            )
+        },
     }
 
 
 def _operation(
+    operation_id: str,
     summary: str,
     content: JsonObject,
     *,
@@ -119,7 +136,8 @@ def _operation(
     """Describe one operation.
 
     Args:
-        summary: one line; the operation id is derived from it.
+        operation_id: unique name, which client generators use for functions.
+        summary: one line.
         content: content of a successful response, by media type.
         parameters: path and query parameters.
         errors: statuses of problem documents. 400 and 503 are added unless the tuple is empty.
@@ -130,11 +148,11 @@ def _operation(
     for error in sorted({*errors, 400, 503} if errors else ()):
         responses[str(error)] = {
             "description": _ERROR_DESCRIPTIONS[error],
-            "content": {PROBLEM: {"schema": _ref("Problem")}},
+            "content": {PROBLEM_TYPE: {"schema": _ref("Problem")}},
         }
     operation: JsonObject = {
         "summary": summary,
-        "operationId": _operation_id(summary),
+        "operationId": operation_id,
         "responses": responses,
     }
     if parameters:
@@ -142,10 +160,6 @@ def _operation(
     if body is not None:
         operation["requestBody"] = {"required": True, "content": _content(body)}
     return operation
-
-
-def _operation_id(summary: str) -> str:
-    return "-".join(word.strip(",;").lower() for word in summary.split()[:OPERATION_ID_WORDS])
 
 
 def _path_parameter(name: str, description: str) -> JsonObject:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 log = logging.getLogger("marquee.api")
-MEDIA_TYPE = "application/problem+json"
+PROBLEM_TYPE = "application/problem+json"
 
 
 class RequestProblem(Exception):
@@ -53,7 +53,7 @@ def not_ready_problem(reason: Exception) -> RequestProblem:
     return RequestProblem(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {reason}")
 
 
-def log_internal_error(error: Exception) -> RequestProblem:
+def logged_error_problem(error: Exception) -> RequestProblem:
     """Log an unexpected error with its traceback, and return a problem that does not reveal it (500)."""
     log.error("request failed", exc_info=error)
     return RequestProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal server error; the error was logged")
@@ -68,7 +68,7 @@ def problem_response(status: HTTPStatus, detail: str, **members: str) -> Respons
         "detail": detail,
         **members,
     }
-    return Response(json.dumps(document), status.value, media_type=MEDIA_TYPE)
+    return Response(json.dumps(document), status.value, media_type=PROBLEM_TYPE)
 
 
 async def handle_request_problem(request: Request, error: Exception) -> Response:  # noqa: ARG001  Starlette's signature
@@ -84,7 +84,7 @@ async def handle_not_ready(request: Request, error: Exception) -> Response:  # n
 
 async def handle_unexpected_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
     """Respond to a request whose endpoint raised an unexpected error."""
-    return log_internal_error(error).to_response()
+    return logged_error_problem(error).to_response()
 
 
 async def handle_http_exception(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from marquee.events import ExposureTemplate
 from service.api.problem_details import (
     RequestProblem,
     invalid_field_problem,
-    log_internal_error,
+    logged_error_problem,
     not_ready_problem,
 )
 from service.api.query_params import (
@@ -76,7 +76,7 @@ class RecommendEndpoint:
         """Return the cached response, or compute it, and cache it if it may be reused."""
         replica = self._replica
         cache = replica.response_cache
-        model = replica.require_model()
+        model = replica.require_loaded_model()
         user, query = scope["path"][len(PATH_PREFIX) :], scope["query_string"]
         is_cacheable = not query and accept in CACHEABLE_ACCEPT
         if time.time() >= cache.valid_until:
@@ -102,7 +102,7 @@ class RecommendEndpoint:
             find_genre_index(fields.get("genre"), model.fitted_model.genre_affinity.genres),
         )
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
-        return recommend_or_raise(model, self._replica.build_user_context(model, user), request, deadline)
+        return recommend_at_least_one(model, self._replica.build_user_context(model, user), request, deadline)
 
     def _encode(
         self, model: LoadedModel, user: str, recommendations: Recommendations, accept: bytes | None
@@ -122,7 +122,7 @@ class RecommendEndpoint:
         return CachedResponse(body, headers, level, event)
 
 
-def recommend_or_raise(
+def recommend_at_least_one(
     model: LoadedModel, user: UserContext, request: RecommendationRequest, deadline: Deadline
 ) -> Recommendations:
     """Recommend at least one item.
@@ -142,4 +142,4 @@ def recommend_or_raise(
 def _to_problem(error: Exception) -> RequestProblem:
     if isinstance(error, RequestProblem):
         return error
-    return not_ready_problem(error) if isinstance(error, NotReady) else log_internal_error(error)
+    return not_ready_problem(error) if isinstance(error, NotReady) else logged_error_problem(error)

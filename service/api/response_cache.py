@@ -4,12 +4,12 @@ The response to a user changes only with the model, the item availability or the
 one of them changes, the affected entries are dropped.
 """
 
+import math
 from dataclasses import dataclass
 
 from marquee.events import ExposureTemplate
 
 RawHeaders = list[tuple[bytes, bytes]]
-FOREVER = float("inf")
 MAX_RESPONSES = 20_000  # about a kilobyte each
 
 
@@ -34,7 +34,7 @@ class ResponseCache:
     def __init__(self, max_responses: int = MAX_RESPONSES) -> None:
         self._max_responses = max_responses
         self._responses: dict[str, CachedResponse] = {}
-        self.valid_until = FOREVER
+        self.valid_until = math.inf
         self.get = self._responses.get
 
     def __len__(self) -> int:
@@ -55,4 +55,4 @@ class ResponseCache:
     def clear(self) -> None:
         """Drop all responses, because the model or the item availability has changed."""
         self._responses.clear()
-        self.valid_until = FOREVER
+        self.valid_until = math.inf

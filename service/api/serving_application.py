@@ -32,7 +32,7 @@ class AnyTextConvertor(PathConvertor):
     regex = "(?s:.*)"
 
 
-register_url_convertor("anything", AnyTextConvertor())
+register_url_convertor("any_text", AnyTextConvertor())
 
 
 class ServingApplication:
@@ -60,7 +60,7 @@ def _build_starlette(replica: Replica) -> Starlette:
         # The hot route is listed only so that other methods get 405 with the allowed methods, instead of 404.
         routes=[
             *Endpoints(replica).routes(),
-            Route(ROUTE.replace("}", ":anything}"), _unreachable, methods=["GET"]),
+            Route(ROUTE.replace("}", ":any_text}"), _unreachable, methods=["GET"]),
         ],
         exception_handlers={
             RequestProblem: handle_request_problem,

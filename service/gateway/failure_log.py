@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from marquee.files.journal import read_complete_lines
+from marquee.files.append_only_file import read_complete_lines
 from marquee.rollout.arms import ARMS
 from marquee.rollout.cohort import Failure
 

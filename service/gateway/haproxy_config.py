@@ -114,11 +114,11 @@ def write_config(shared: SharedGatewayConfig, gateway: GatewayConfig) -> Path:
         MarqueeError: HAProxy is not installed.
     """
     path = gateway.config_path(shared.folder)
-    move_into_place(write_checked_draft(shared, gateway), path)
+    move_into_place(render_checked_draft(shared, gateway), path)
     return path
 
 
-def write_checked_draft(shared: SharedGatewayConfig, gateway: GatewayConfig) -> Path:
+def render_checked_draft(shared: SharedGatewayConfig, gateway: GatewayConfig) -> Path:
     """Write a draft of the configuration, check it with HAProxy, and return its path.
 
     Raises:

@@ -13,6 +13,7 @@ The rules are a JSON file:
 the model does not contain are ignored, because the file may be newer than the model.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
@@ -24,8 +25,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from marquee.array_types import BoolArray
 from marquee.errors import ConfigError
 from marquee.model.fitted_model import FittedModel
-
-FOREVER = float("inf")
 
 
 class AvailabilityPeriod(BaseModel):
@@ -66,24 +65,24 @@ class ItemAvailability:
 
     def __init__(self, model: FittedModel, policy: AvailabilityPolicy) -> None:
         n_items = len(model.arrays.items)
-        self._from = np.full(n_items, -FOREVER)
-        self._until = np.full(n_items, FOREVER)
+        self._from = np.full(n_items, -math.inf)
+        self._until = np.full(n_items, math.inf)
         for item_id, period in policy.available.items():
             if (item := model.inner_item_id(item_id)) is not None:
-                self._from[item] = _timestamp(period.from_, -FOREVER)
-                self._until[item] = _timestamp(period.until, FOREVER)
+                self._from[item] = _timestamp(period.from_, -math.inf)
+                self._until[item] = _timestamp(period.until, math.inf)
         for item_id in policy.hidden:
             if (item := model.inner_item_id(item_id)) is not None:
-                self._until[item] = -FOREVER
+                self._until[item] = -math.inf
         static_items = (model.inner_item_id(item_id) for item_id in policy.static)
         self.static_items = tuple(item for item in static_items if item is not None)
 
-    def visible_items(self, now: float) -> "VisibleItems":
+    def compute_visible_items(self, now: float) -> "VisibleItems":
         """Return the items that may be shown at `now` (UTC seconds)."""
         return VisibleItems((self._from <= now) & (now < self._until), self._next_change(now))
 
     def _next_change(self, now: float) -> float:
-        changes = np.concatenate([self._from[self._from > now], self._until[self._until > now], [FOREVER]])
+        changes = np.concatenate([self._from[self._from > now], self._until[self._until > now], [math.inf]])
         return float(changes.min())
 
 

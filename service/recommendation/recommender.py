@@ -23,7 +23,8 @@ from marquee.array_types import BoolArray, Float32Array, Int32Array
 from marquee.model.factor_space import UserFactors
 from marquee.model.fitted_model import FittedModel
 from service.recommendation.availability import AvailabilityPolicy, ItemAvailability, VisibleItems
-from service.recommendation.deadline import NO_DEADLINE, Deadline, LevelCosts
+from service.recommendation.deadline import NO_DEADLINE, Deadline
+from service.recommendation.level_costs import LevelCosts
 
 FallbackLevel = Literal["personal", "live", "folded", "group", "popular", "static"]
 FALLBACK_LEVELS: tuple[FallbackLevel, ...] = get_args(FallbackLevel)
@@ -71,7 +72,7 @@ class Recommender:
         self.model = model
         self.costs = LevelCosts()
         self._availability = ItemAvailability(model, policy or AvailabilityPolicy())
-        self._visible = self._availability.visible_items(time.time())
+        self._visible = self._availability.compute_visible_items(time.time())
         self._popular = tuple(item for item, _ in model.popular_items())
         self._genre_flags = tuple(row.tobytes() for row in model.genre_affinity.item_masks)
 
@@ -83,7 +84,7 @@ class Recommender:
     def visible_items(self, now: float) -> VisibleItems:
         """Return the items that may be shown at `now` (UTC seconds)."""
         if now >= self._visible.valid_until:
-            self._visible = self._availability.visible_items(now)
+            self._visible = self._availability.compute_visible_items(now)
         return self._visible
 
     def recommend(

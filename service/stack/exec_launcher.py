@@ -8,8 +8,9 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
-from service.gateway.haproxy_config import find_haproxy
+from service.gateway.haproxy_config import GatewayConfig, find_haproxy
 from service.stack.pid_files import record_start, write_pid_file
 from service.stack.stack_config import WATCHDOGS, StackConfig, load_stack_config, replica_environment
 
@@ -18,23 +19,19 @@ STDOUT, STDERR = 1, 2  # file descriptors
 REPLICA_PROGRAM = CODE_FOLDER / "deploy" / "container" / "serve.py"
 
 
-def exec_program(folder: Path, name: str) -> None:
-    """Replace this process with a program of the stack; never returns."""
-    # Taken before the arms are read, so that an arm changed after that is newer than this process.
+def exec_program(folder: Path, name: str) -> NoReturn:
+    """Replace this process with a program of the stack."""
+    # Before the arms are read: if an arm changes after that, this process counts as older than the arm.
     started_at = time.time()
     stack = load_stack_config(folder)
-    command, environment = _program(stack, name)
+    command, environment = _command_and_environment(stack, name)
     write_pid_file(folder, name, started_at)
     record_start(folder, name)
-    log = open_log(folder / "logs" / f"{name}.log")
-    failure_logs = {gateway.name: gateway.failure_log_path(folder) for gateway in stack.gateways}
-    output = open_log(failure_logs[name]) if name in failure_logs else log  # HAProxy's log goes to its stdout
-    os.dup2(output, STDOUT)
-    os.dup2(log, STDERR)
+    _redirect_output(stack, name)
     os.execve(command[0], command, {**os.environ, **environment})
 
 
-def open_log(path: Path) -> int:
+def open_log_descriptor(path: Path) -> int:
     """Open a log for appending, end an incomplete last line, and return the file descriptor.
 
     HAProxy clears O_APPEND on its output (it sets the flags to O_NONBLOCK alone), so the position must be at
@@ -48,16 +45,27 @@ def open_log(path: Path) -> int:
     return descriptor
 
 
-def _program(stack: StackConfig, name: str) -> tuple[list[str], dict[str, str]]:
+def _redirect_output(stack: StackConfig, name: str) -> None:
+    """Send output to the log of the process, but what HAProxy prints to stdout to its failure log."""
+    log = open_log_descriptor(stack.folder / "logs" / f"{name}.log")
+    gateway = _find_gateway(stack, name)
+    os.dup2(open_log_descriptor(gateway.failure_log_path(stack.folder)) if gateway else log, STDOUT)
+    os.dup2(log, STDERR)
+
+
+def _command_and_environment(stack: StackConfig, name: str) -> tuple[list[str], dict[str, str]]:
     """Return the command of a process and its additional environment variables."""
-    for gateway in stack.gateways:
-        if gateway.name == name:
-            return [find_haproxy(), "-db", "-f", str(gateway.config_path(stack.folder))], {}
+    if gateway := _find_gateway(stack, name):
+        return [find_haproxy(), "-db", "-f", str(gateway.config_path(stack.folder))], {}
     if name in WATCHDOGS:
-        return [sys.executable, "-m", "service.stack.watchdog", str(stack.folder), name], {}
+        return [sys.executable, "-m", "service.stack.hang_watchdog", str(stack.folder), name], {}
     if name == "controller":
         return [*stack.controller], {}
     return [sys.executable, str(REPLICA_PROGRAM)], replica_environment(stack, name)
+
+
+def _find_gateway(stack: StackConfig, name: str) -> GatewayConfig | None:
+    return next((gateway for gateway in stack.gateways if gateway.name == name), None)
 
 
 if __name__ == "__main__":

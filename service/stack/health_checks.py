@@ -7,7 +7,7 @@ TIMEOUT_S = 0.25
 READY_TIMEOUT_S = 1.0
 
 
-def is_alive(port: int, timeout_s: float = TIMEOUT_S) -> bool:
+def is_responding(port: int, timeout_s: float = TIMEOUT_S) -> bool:
     """Return True if /livez responds in time, with any status: a gateway without replicas is alive too."""
     return fetch(port, "/livez", timeout_s) is not None
 

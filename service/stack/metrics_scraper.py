@@ -45,7 +45,7 @@ def scrape_replicas(stack: StackConfig) -> dict[str, Scrape | None]:
         return dict(zip(ports, pool.map(_scrape, ports.values()), strict=True))
 
 
-def summarize_scrapes(before: Iterable[Scrape | None], after: Iterable[Scrape | None]) -> ServingStats:
+def stats_between_scrapes(before: Iterable[Scrape | None], after: Iterable[Scrape | None]) -> ServingStats:
     """Return the statistics of one or several replicas between two scrapes of each."""
     pairs = [
         (old, new) for old, new in zip(before, after, strict=True) if old is not None and new is not None

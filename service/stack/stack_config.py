@@ -10,11 +10,11 @@ from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_atomically
+from marquee.rollout.arms import CANARY, STABLE
 from service.gateway.haproxy_config import GatewayConfig, ReplicaAddress, SharedGatewayConfig
 from service.settings import Settings
 
 STACK_FILE, ARMS_FILE = "stack.json", "arms.json"
-STABLE, CANARY = "stable", "canary"
 WATCHDOGS = ("watchdog-1", "watchdog-2")
 SUBFOLDERS = ("logs", "pids", "homes", "starts", "heartbeats")
 
@@ -59,7 +59,7 @@ class StackConfig:
         )
 
     @property
-    def local_address(self) -> str:
+    def local_gateway_host(self) -> str:
         """Address of the gateways for clients on this machine."""
         return "127.0.0.1" if self.host in {"*", "0.0.0.0"} else self.host
 
@@ -82,13 +82,12 @@ class StackConfig:
 
     def find_arm_of_replica(self, replica: str) -> str:
         """Return the name of the arm that a replica belongs to."""
-        return next(
-            arm for arm, replicas in self.replicas.items() if replica in {each.name for each in replicas}
-        )
+        arms = {each.name: arm for arm, replicas in self.replicas.items() for each in replicas}
+        return arms[replica]
 
     def find_replica(self, name: str) -> ReplicaAddress:
-        """Return the replica of a name."""
-        return next(replica for replica in self.all_replicas if replica.name == name)
+        """Return the replica with this name."""
+        return {replica.name: replica for replica in self.all_replicas}[name]
 
     def save(self) -> None:
         """Write the configuration to its folder, and create the subfolders."""
@@ -110,7 +109,11 @@ def load_stack_config(folder: Path) -> StackConfig:
     except FileNotFoundError:
         raise MarqueeError(f"no stack was started in {folder}; run `marquee up`") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise MarqueeError(f"{path} is damaged ({error!r}); run `marquee down`, then `marquee up`") from None
+        raise _damage(path, error) from None
+
+
+def _damage(path: Path, error: Exception) -> MarqueeError:
+    return MarqueeError(f"{path} is damaged ({error!r}); run `marquee down`, then `marquee up`")
 
 
 def _parse(tree: dict[str, Any]) -> StackConfig:
@@ -126,12 +129,19 @@ def _parse(tree: dict[str, Any]) -> StackConfig:
 
 
 def read_arms(folder: Path) -> dict[str, Arm]:
-    """Read the arms by name; an arm that is missing has no running replicas."""
+    """Read the arms by name; an arm that is missing has no running replicas.
+
+    Raises:
+        MarqueeError: the file is damaged.
+    """
+    path = folder / ARMS_FILE
     try:
-        tree: dict[str, Any] = json.loads((folder / ARMS_FILE).read_text(encoding="utf-8"))
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Arm(**fields) for name, fields in tree.items()}
     except FileNotFoundError:
         return {}
-    return {name: Arm(**fields) for name, fields in tree.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _damage(path, error) from None
 
 
 def write_arms(folder: Path, arms: Mapping[str, Arm]) -> None:
@@ -154,7 +164,7 @@ def build_replica_addresses(arm: str, ports: Sequence[int]) -> tuple[ReplicaAddr
 
 
 def replica_environment(stack: StackConfig, replica: str) -> dict[str, str]:
-    """Return the environment variables of a replica (see `service.settings`).
+    """Return the environment variables of a replica (see `service.settings`), after validating them.
 
     Raises:
         ConfigError: a variable is invalid.
@@ -175,15 +185,15 @@ def replica_environment(stack: StackConfig, replica: str) -> dict[str, str]:
     return environment
 
 
-def find_free_ports(number: int) -> list[int]:
+def find_free_ports(n_ports: int) -> list[int]:
     """Return ports that are not in use, all different."""
     with ExitStack() as open_sockets:
-        return list(_bind_ports(number, open_sockets))
+        return list(_bind_ports(n_ports, open_sockets))
 
 
-def _bind_ports(number: int, open_sockets: ExitStack) -> Iterator[int]:
+def _bind_ports(n_ports: int, open_sockets: ExitStack) -> Iterator[int]:
     """Yield ports and keep them bound, so no port is yielded twice."""
-    for _ in range(number):
+    for _ in range(n_ports):
         probe = open_sockets.enter_context(socket.socket())
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -4,7 +4,7 @@ offer_exposure ──► queue ──┐                      ┌─► <replica
                            ├─► writer thread ─────┤                               ├─► Parquet
 queue_feedback ──► queue ──┘   one sync per batch └─► <replica>/feedback-*.jsonl ─┘
 
-`event_archive.py` writes the Parquet files, in another process.
+`parquet_archive.py` writes the Parquet files, in another process.
 """
 
 from service.telemetry.counters import EventCounters, KindCounters

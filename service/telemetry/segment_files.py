@@ -15,8 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from marquee.files.append_only_file import append_and_sync
 from marquee.files.atomic_write import sync_folder
-from marquee.files.journal import append_and_sync
 from marquee.files.lock import acquire_lock, file_lock
 
 OPEN_SUFFIX, CLOSED_SUFFIX = ".jsonl.open", ".jsonl"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from marquee.errors import EventError
 from marquee.events import Event, decode
-from marquee.files.journal import read_complete_lines
+from marquee.files.append_only_file import read_complete_lines
 from service.telemetry.segment_files import CLOSED_SUFFIX, OPEN_SUFFIX
 
 T = TypeVar("T")

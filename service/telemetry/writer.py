@@ -104,7 +104,7 @@ class EventWriter:
         self._thread = threading.Thread(target=self._run, name="marquee-events", daemon=True)
 
     def start(self) -> None:
-        """Start the thread. If the disk cannot be written, writing is retried; see `disk_status`."""
+        """Start the thread. If the disk cannot be written, writing is retried; see `write_status`."""
         self._thread.start()
 
     def offer_exposure(self, line: bytes) -> bool:
@@ -157,7 +157,7 @@ class EventWriter:
             )
 
     @property
-    def disk_status(self) -> str:
+    def write_status(self) -> str:
         """`ok`; while events cannot be written, for how long and why."""
         if self._failure is None:
             return "ok"

@@ -16,21 +16,21 @@ from threadpoolctl import threadpool_info
 
 from experiments.config import load_params
 from experiments.search.run import run_search
-from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
+from experiments.search.training_space import candidate_spaces
 from experiments.search.trials import Trial
 from experiments.search.worker import run_worker
 from marquee.files.atomic_write import write_json
 from pipelines.stages.evaluate import evaluate_on_test_set
 from pipelines.stages.export import export
-from pipelines.stages.fetch import fetch
+from pipelines.stages.fetch import fetch_data_source
 from pipelines.stages.fit import fit
-from pipelines.stages.ingest import ingest
-from pipelines.stages.measure import measure_candidates
-from pipelines.stages.search import build_search_record
+from pipelines.stages.ingest import convert_to_parquet
+from pipelines.stages.measure import evaluate_best_trials
+from pipelines.stages.search import build_trials_record
 from pipelines.stages.select import select
-from pipelines.stages.split import split
-from pipelines.stages.validate import validate
+from pipelines.stages.split import hold_out_test_set
+from pipelines.stages.validate import quarantine_invalid_rows
 from pipelines.support.paths import SEARCH, TRIAL_COSTS
 from pipelines.support.search_spec import build_search_spec
 from pipelines.support.stage_results import save_costs
@@ -39,13 +39,13 @@ from pipelines.support.stage_results import save_costs
 def run_stages() -> None:
     """Run the stages from fetch to export in the current folder."""
     params = load_params()
-    for stage in (fetch, ingest, validate, split):
+    for stage in (fetch_data_source, convert_to_parquet, quarantine_invalid_rows, hold_out_test_set):
         stage(params)
     trials = run_search_in_process(build_search_spec(params))
-    write_json(SEARCH, build_search_record(params, trials))
+    write_json(SEARCH, build_trials_record(params, trials))
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
     with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # no model registry here
-        for stage in (measure_candidates, select, fit, evaluate_on_test_set, export):
+        for stage in (evaluate_best_trials, select, fit, evaluate_on_test_set, export):
             stage(params)
 
 

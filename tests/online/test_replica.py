@@ -72,10 +72,10 @@ def test_new_model_is_served_without_a_restart(model_folder: Path) -> None:
 
 def test_request_in_progress_keeps_its_model(model_folder: Path) -> None:
     with running_replica(replica_settings(model_folder)) as (replica, _):
-        model = replica.require_model()
+        model = replica.require_loaded_model()
         replace_model(model_folder, version=8)
         replica.reloader.load_changes()
-        assert replica.require_model() is not model
+        assert replica.require_loaded_model() is not model
         user = replica.build_user_context(model, "ann")
         recommendations = model.recommender.recommend(user, RecommendationRequest(2))
         assert b'"version":7' in model.encode_response("ann", recommendations)

@@ -54,16 +54,11 @@ class StageProject:
 
     def run(self, *stages: str) -> subprocess.CompletedProcess[str]:
         """Run the stages in order in one process; the first failure ends it."""
-        code = "\n".join(
-            f"from pipelines.stages.{stage} import {stage}\n"
-            f"from pipelines.support.stage_runner import run_stage\n"
-            f"run_stage({stage}, '{stage}')"
-            for stage in stages
-        )
+        code = "\n".join(f"run_module('pipelines.stages.{stage}', run_name='__main__')" for stage in stages)
         command = (
             [sys.executable, "-m", f"pipelines.stages.{stages[0]}"]
             if len(stages) == 1
-            else [sys.executable, "-c", code]
+            else [sys.executable, "-c", f"from runpy import run_module\n{code}"]
         )
         env = {**os.environ, "PYTHONPATH": str(ROOT), "MARQUEE_CACHE": str(self.folder / "cache")}
         return run_command(command, self.folder, env)
@@ -206,7 +201,7 @@ def test_duplicate_rating_fails_validation_under_policy_refuse(project: StagePro
 
 def test_missing_source_is_reported_in_one_line(project: StageProject) -> None:
     project.write_params(data__source="file", data__path="gone.csv")
-    assert "gone.csv does not exist" in project.run_failing("fetch")
+    assert "gone.csv not found" in project.run_failing("fetch")
 
 
 def test_invalid_movielens_archive_is_reported_in_one_line(project: StageProject) -> None:

@@ -12,25 +12,25 @@ from typing import Any
 
 import pytest
 
-from service.rollout_step_analysis import ExitCode
+from service.kubernetes_analysis_job import ExitCode
 from tests.support.rollout_steps import write_policy, write_user_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]  # one process, one Bento
 PACKAGES = ("marquee", "service", "experiments", "pipelines")
-# Runs `python -m service.rollout_step_analysis` as a pod does, and writes a list of the loaded modules.
+# Runs `python -m service.kubernetes_analysis_job` as a pod does, and writes a list of the loaded modules.
 RUN_ANALYSIS = f"""
 import atexit, importlib.util, json, pathlib, runpy, sys
 
 def write_loaded_modules():
     specs = [m.__spec__ for name, m in sys.modules.items() if name.partition(".")[0] in {PACKAGES}]
-    specs.append(importlib.util.find_spec("service.rollout_step_analysis"))
+    specs.append(importlib.util.find_spec("service.kubernetes_analysis_job"))
     libraries = sorted({{name.partition(".")[0] for name in sys.modules}})
     loaded = {{"files": [spec.origin for spec in specs], "libraries": libraries}}
     pathlib.Path(path).write_text(json.dumps(loaded))
 
 path = sys.argv.pop(1)
 atexit.register(write_loaded_modules)
-runpy.run_module("service.rollout_step_analysis", run_name="__main__", alter_sys=True)
+runpy.run_module("service.kubernetes_analysis_job", run_name="__main__", alter_sys=True)
 """
 OFFLINE_LIBRARIES = {"mlflow", "optuna", "dvc", "surprise", "pandas", "numba", "scipy", "pandera"}
 SHORT_STEP: dict[str, Any] = {"attribution_window_seconds": 0.5, "min_step_seconds": 1}
@@ -71,12 +71,12 @@ class AnalysisJob:
 
     def read_first_line(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline() or self.wait()[2]
+        return self._process.stdout.readline() or self.wait().stderr
 
-    def wait(self) -> tuple[int, str, str]:
-        """Return the exit code, the rest of standard output, and standard error."""
+    def wait(self) -> subprocess.CompletedProcess[str]:
+        """Wait for the exit; the result has the output that was not read before."""
         output, errors = self._process.communicate(timeout=90)
-        return self._process.returncode, output, errors
+        return subprocess.CompletedProcess(self._process.args, self._process.returncode, output, errors)
 
     def kill(self) -> None:
         self._process.kill()
@@ -127,9 +127,9 @@ def test_step_ends_with_a_decision(
 ) -> None:
     assert "no data" in job.read_first_line()
     write_user_events(tmp_path / "events", time.time(), click_lift=0.4, slow_share=slow_share)
-    exit_code, output, errors = job.wait()
-    assert exit_code == code, errors
-    assert json.loads(output.splitlines()[-1])["action"] == action
+    result = job.wait()
+    assert result.returncode == code, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["action"] == action
     assert not job.modules_outside_the_bento()
     assert not job.loaded_libraries() & OFFLINE_LIBRARIES
 
@@ -138,10 +138,9 @@ def test_invalid_input_is_reported_and_does_not_roll_back(
     interpreter: IsolatedInterpreter, tmp_path: Path
 ) -> None:
     job = AnalysisJob(interpreter, tmp_path, ["--policy=nowhere.json", "--events=.", "--step=0"])
-    exit_code, _, errors = job.wait()
-    assert (exit_code, errors) == (
-        ExitCode.INVALID_INPUT, "analysis: cannot read the policy nowhere.json: No such file or directory\n",
-    )  # fmt: skip
+    result = job.wait()
+    assert result.returncode == ExitCode.INVALID_INPUT
+    assert result.stderr == "analysis: cannot read the policy nowhere.json: No such file or directory\n"
     assert not job.modules_outside_the_bento()
 
 
@@ -153,7 +152,7 @@ def test_every_module_in_the_bento_can_be_imported(interpreter: IsolatedInterpre
         for path in sorted((interpreter.source / package).rglob("*.py"))
         if path.name != "__init__.py"
     ]
-    assert {"service.rollout_step_analysis", "service.replica"} <= set(names)
+    assert {"service.kubernetes_analysis_job", "service.replica"} <= set(names)
     load = "import importlib, sys; print(*[importlib.import_module(name).__file__ for name in sys.argv[1:]])"
     process = interpreter.start(load, *names)
     output, errors = process.communicate(timeout=120)

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.config import load_params
 from experiments.search.trials import TrialCost
-from pipelines.support import mlflow_search_run
+from pipelines.support import last_search_run
 from pipelines.support.provenance import digest_search_results
 from pipelines.support.stage_results import read_trials
 
@@ -22,7 +22,7 @@ SAVED_COST, LOGGED_COST = TrialCost(1.5, 0.25), TrialCost(9.0, 9.0)
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Clone with search results; the search's MLflow run has other costs than the tests save in the clone."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mlflow_search_run, "download_costs", lambda *_: {"0": asdict(LOGGED_COST)})
+    monkeypatch.setattr(last_search_run, "download_costs", lambda *_: {"0": asdict(LOGGED_COST)})
     for name in ("results", ".marquee"):
         (tmp_path / name).mkdir()
     (tmp_path / "results/search.json").write_text(json.dumps({"trials": [TRIAL]}))

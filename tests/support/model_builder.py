@@ -16,7 +16,7 @@ SCORES = (4.75, 4.25, 4.0, 3.5, 3.0)  # of the first, second, ... item of every 
 SIMILARITIES = (0.5, 0.25)
 
 
-def build_model_arrays(
+def build_small_model_arrays(
     users: Users,
     items: Sequence[str],
     *,
@@ -34,7 +34,7 @@ def build_model_arrays(
         titles: titles of the items; by default their ids.
         genres: genres of each item, separated by "|"; none by default.
         similar: up to two similar items, by item.
-        width: length to which the stored lists are padded or cut.
+        width: length to which the stored lists are padded or cut, at most 5.
         factors: factor space, if the model is a factor model.
     """
     histories = [rated for rated, _ in users.values()]

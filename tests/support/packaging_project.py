@@ -11,7 +11,7 @@ from typing import Any
 from marquee.model.fitted_model import write_model
 from tests.support.commands import run_command
 from tests.support.manifest_fields import MANIFEST_FIELDS
-from tests.support.model_builder import build_model_arrays
+from tests.support.model_builder import build_small_model_arrays
 
 ROOT = Path(__file__).parents[2]
 # Runs the package stage. Its stand-in registry returns the given version for any model; 0: no version.
@@ -29,7 +29,7 @@ run_stage(package.package, "package")
 
 def write_small_model(folder: Path) -> None:
     """Write a model with two users; Ann rated i0, and her recommendations are i2 and i1."""
-    arrays = build_model_arrays(
+    arrays = build_small_model_arrays(
         {"ann": ([0], [2, 1]), "bob": ([1], [0, 2])},
         ["i0", "i1", "i2"],
         titles=["Alien", "Amélie", "七人の侍"],

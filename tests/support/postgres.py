@@ -3,18 +3,19 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.stack.stack_config import find_free_ports
+
 PROGRAMS_VARIABLE = "MARQUEE_TEST_POSTGRES"  # folder of initdb and pg_ctl
 USER = "marquee"
 
 
-def find_postgres() -> Path | None:
+def find_postgres_programs() -> Path | None:
     """Return the folder of PostgreSQL's programs, or None if PostgreSQL is not installed."""
     folders = []
     if PROGRAMS_VARIABLE in os.environ:
@@ -32,23 +33,25 @@ def running_postgres(programs: Path) -> Iterator[str]:
     owner = _unprivileged_user()
     if owner:
         shutil.chown(folder, owner)
-    port = _find_free_port()
+    port = find_free_ports(1)[0]
+    log = folder / "log"
 
     def run(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [str(programs / program), *arguments], check=True, user=owner, cwd=folder, capture_output=True,
+        result = subprocess.run(
+            [str(programs / program), "-D", str(folder / "data"), *arguments],
+            check=False, user=owner, cwd=folder, capture_output=True, text=True,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(folder)},
         )  # fmt: skip
+        assert result.returncode == 0, result.stderr + (log.read_text() if log.exists() else "")
 
-    data, log = str(folder / "data"), str(folder / "log")
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
     try:
-        run("initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8")
-        run("pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start")
+        run("initdb", "-U", USER, "-A", "trust", "-E", "UTF8")
+        run("pg_ctl", "-l", str(log), "-w", "-o", options, "start")
         try:
             yield f"postgresql://{USER}@127.0.0.1:{port}/postgres"
         finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            run("pg_ctl", "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder)
 
@@ -59,9 +62,3 @@ def _unprivileged_user() -> str | None:
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in users else "nobody"
-
-
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from starlette.testclient import TestClient
@@ -15,7 +15,7 @@ from service.api.serving_application import ServingApplication
 from service.replica import Replica
 from service.settings import Settings
 from tests.support.manifest_fields import MANIFEST_FIELDS
-from tests.support.model_builder import build_model_arrays
+from tests.support.model_builder import build_small_model_arrays
 
 ITEMS = ["i0", "i1", "i2", "i3", "i4", "i5"]
 TITLES = ["Alien", "Amélie", "七人の侍", "Da 5 Bloods", '"Q", & A', "Ёлки"]
@@ -31,7 +31,7 @@ PROVENANCE = {"name": "marquee", "version": 7, "run_id": "0f0f", "git_commit": N
 
 
 def sample_factor_space() -> FactorSpace:
-    """Return a space in which trained users score i0 highest and i5 lowest.
+    """Return a space in which ann, bob and eve score i0 highest and i5 lowest; zoë scores comedies highest.
 
     Its one factor separates comedies (1) from other items (-1); fold-in moves an unknown user along it.
     """
@@ -45,7 +45,7 @@ def sample_factor_space() -> FactorSpace:
 
 def write_sample_model(folder: Path, *, factors: bool = False, version: int | None = None) -> Path:
     """Write the sample model and return its folder; `version` adds the provenance of a packaged model."""
-    arrays = build_model_arrays(
+    arrays = build_small_model_arrays(
         USERS,
         ITEMS,
         titles=TITLES,
@@ -66,12 +66,20 @@ def replica_settings(folder: Path, **overrides: Any) -> Settings:
     return Settings.from_environment({name: str(value) for name, value in variables.items()})
 
 
+class RunningReplica(NamedTuple):
+    """Started replica, and a client of its application."""
+
+    replica: Replica
+    client: TestClient
+
+
 @contextmanager
-def running_replica(settings: Settings) -> Iterator[tuple[Replica, TestClient]]:
-    """Run a replica during the `with` block; yield it and a client of its application."""
+def running_replica(settings: Settings) -> Iterator[RunningReplica]:
+    """Run a replica during the `with` block."""
     replica = Replica(settings)
     replica.start()
     try:
-        yield replica, TestClient(ServingApplication(replica), raise_server_exceptions=False)
+        client = TestClient(ServingApplication(replica), raise_server_exceptions=False)
+        yield RunningReplica(replica, client)
     finally:
         replica.close()

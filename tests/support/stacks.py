@@ -29,7 +29,7 @@ from service.stack.stack_config import StackConfig, find_free_ports, load_stack_
 from service.telemetry.reader import read_events
 from tests.support.commands import run_command
 from tests.support.manifest_fields import MANIFEST_FIELDS
-from tests.support.model_builder import build_model_arrays
+from tests.support.model_builder import build_small_model_arrays
 from tests.support.packaging_project import copy_sources
 from tests.support.params import write_changed_params
 from tests.support.waiting import wait_until
@@ -115,7 +115,7 @@ class StackProject:
         """Register a model that recommends `n_liked` liked items to each user, and return its version."""
         items = [f"i{item}" for item in range(N_ITEMS)]
         titles = [title, *items[1:]]
-        arrays = build_model_arrays(
+        arrays = build_small_model_arrays(
             make_seen_items_and_lists(n_liked), items, titles=titles, width=LIST_LENGTH
         )
         model = self.folder / "made" / title

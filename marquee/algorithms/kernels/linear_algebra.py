@@ -1,9 +1,9 @@
 """Dense linear algebra in a fixed order of operations: products, Cholesky factors, eigenvectors.
 
-The right factor of a product is packed into panels of two vectors, (n_panels, depth, lanes), so that a tile
-of `TILE_ROWS` rows and one panel is accumulated in registers. Each element of a product is the sum of the
-sums over blocks of `BLOCK_DEPTH`, independent of the tiles: it depends neither on the rows that are computed
-together nor on the processor.
+The right factor of a product is packed into panels as wide as two vectors, (n_panels, depth, panel_width), so
+that a tile of `TILE_ROWS` rows and one panel is accumulated in registers. Each element of a product is the
+sum of the sums over blocks of `BLOCK_DEPTH`, independent of the tiles: it depends neither on the rows that
+are computed together nor on the processor.
 """
 
 from typing import Any
@@ -40,19 +40,19 @@ def multiply(
 
     Element (i, k) of A is `A[i * row_step + k * column_step]`, so that A may be transposed.
     """
-    n_panels, depth, lanes = panels.shape
-    scratch = np.empty((TILE_ROWS, lanes), out.dtype)
+    n_panels, depth, panel_width = panels.shape
+    scratch = np.empty((TILE_ROWS, panel_width), out.dtype)
     tile_end = stop - (stop - start) % TILE_ROWS
     if depth == 0:
         out[start:stop] = 0
     for first in range(0, depth, BLOCK_DEPTH):
         end, accumulate = min(first + BLOCK_DEPTH, depth), first > 0
         for p in range(n_panels):
-            B, column = panels[p], p * lanes
-            width = min(lanes, out.shape[1] - column)
+            B, column = panels[p], p * panel_width
+            width = min(panel_width, out.shape[1] - column)
             for i in range(start, tile_end, TILE_ROWS):
                 at = i * row_step
-                if width == lanes:
+                if width == panel_width:
                     _set_tile(A, at, row_step, column_step, B, first, end, accumulate, 1.0, out, i, column)
                     continue
                 _set_tile(A, at, row_step, column_step, B, first, end, False, 1.0, scratch, 0, 0)
@@ -109,6 +109,7 @@ def _set_tile(
 
 @kernel
 def _set_pair(row: Any, column: int, accumulate: bool, factor: Any, s0: Any, s1: Any) -> None:
+    """Write or, if `accumulate`, add two vectors times `factor` to a row, from `column` on."""
     lanes = lanes_of(row)
     before0 = load(row, column) if accumulate else zeros(row)
     before1 = load(row, column + lanes) if accumulate else zeros(row)
@@ -140,19 +141,19 @@ def cholesky_factorize(A: FloatArray, first: int, end: int) -> bool:
 def extend_cholesky_factor(A: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
     """Compute rows start..stop of some columns of the Cholesky factor, given their square on the diagonal.
 
-    The columns start at `first`. They are also written to `panels`, (n_panels, n_columns, lanes), one row to
-    each lane. All bounds must be multiples of the number of lanes.
+    The columns start at `first`. They are also written to `panels`, (n_panels, n_columns, panel_width), each
+    row to one column of a panel. All bounds must be multiples of the panel width.
     """
-    lanes = panels.shape[2]
-    for p in range(start // lanes, stop // lanes):
-        X, row = panels[p], p * lanes
-        for lane in range(lanes):
+    panel_width = panels.shape[2]
+    for p in range(start // panel_width, stop // panel_width):
+        X, row = panels[p], p * panel_width
+        for c in range(panel_width):
             for k in range(len(X)):
-                X[k, lane] = A[row + lane, first + k]
+                X[k, c] = A[row + c, first + k]
         _substitute_forward(A, first, panels, p, p + 1)
-        for lane in range(lanes):
+        for c in range(panel_width):
             for k in range(len(X)):
-                A[row + lane, first + k] = X[k, lane]
+                A[row + c, first + k] = X[k, c]
 
 
 @kernel
@@ -161,10 +162,10 @@ def subtract_factor_product(A: FloatArray, first: int, panels: FloatArray, start
 
     Arguments as in `extend_cholesky_factor`.
     """
-    n, (n_columns, lanes), flat = len(A), panels.shape[1:], A.reshape(-1)
+    n, (n_columns, panel_width), flat = len(A), panels.shape[1:], A.reshape(-1)
     for i in range(start, stop, TILE_ROWS):
-        for p in range((first + n_columns) // lanes, (i + TILE_ROWS - 1) // lanes + 1):
-            _set_tile(flat, i * n + first, n, 1, panels[p], 0, n_columns, True, -1.0, A, i, p * lanes)
+        for p in range((first + n_columns) // panel_width, (i + TILE_ROWS - 1) // panel_width + 1):
+            _set_tile(flat, i * n + first, n, 1, panels[p], 0, n_columns, True, -1.0, A, i, p * panel_width)
 
 
 @kernel
@@ -189,7 +190,7 @@ def solve_with_factor(L: FloatArray, panels: FloatArray, start: int, stop: int) 
             _set_tile(flat, i * n, n, 1, X, i + TILE_ROWS, n, True, -1.0, X, i, 0)
             for r in range(i + TILE_ROWS - 1, i - 1, -1):
                 for k in range(r + 1, i + TILE_ROWS):
-                    _subtract(X[k], L[r, k], X[r])
+                    _subtract_multiple(X[k], L[r, k], X[r])
                 _divide(X[r], L[r, r])
 
 
@@ -206,12 +207,13 @@ def _substitute_forward(L: FloatArray, first: int, panels: FloatArray, start: in
             _set_tile(flat, (first + i) * n + first, n, 1, X, 0, i, True, -1.0, X, i, 0)
             for r in range(i, i + TILE_ROWS):
                 for k in range(i, r):
-                    _subtract(X[k], L[first + r, first + k], X[r])
+                    _subtract_multiple(X[k], L[first + r, first + k], X[r])
                 _divide(X[r], L[first + r, first + r])
 
 
 @kernel
-def _subtract(row: FloatArray, factor: float, out: FloatArray) -> None:
+def _subtract_multiple(row: FloatArray, factor: float, out: FloatArray) -> None:
+    """Subtract `factor` times a row from `out`."""
     for f in range(len(out)):
         out[f] -= factor * row[f]
 
@@ -229,7 +231,7 @@ def invert_lower_triangular(L: Float64Array, out: Float64Array) -> None:
         row = out[i]
         row[i] = 1
         for k in range(i):
-            _subtract(out[k, : k + 1], L[i, k], row[: k + 1])
+            _subtract_multiple(out[k, : k + 1], L[i, k], row[: k + 1])
         _divide(row[: i + 1], L[i, i])
 
 
@@ -244,7 +246,7 @@ def orthonormalize_rows(rows: Float32Array) -> None:
         squared_length = dot(row, row, n)
         for _ in range(2):
             for i in range(j):
-                _subtract(rows[i], dot(rows[i], row, n), row)
+                _subtract_multiple(rows[i], dot(rows[i], row, n), row)
         remaining = dot(row, row, n)
         if remaining > squared_length * NEGLIGIBLE:
             _divide(row, np.sqrt(remaining))

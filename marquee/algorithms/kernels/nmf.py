@@ -21,7 +21,7 @@ from marquee.algorithms.kernels.simd_vectors import (
 )
 from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 
-LANES = 8  # factors are padded to a multiple of this: whole vectors in both precisions
+WIDTH_MULTIPLE = 8  # factors are padded to a multiple of this width: whole vectors in both precisions
 
 
 @kernel
@@ -80,7 +80,7 @@ def update_factors(
 
 @kernel
 def _four_dots(own: Any, a: Any, b: Any, c: Any, d: Any, width: int) -> tuple[Any, Any, Any, Any]:
-    """Return the dot products of `own` with four rows; the width must be a multiple of `LANES`."""
+    """Return the dot products of `own` with four rows; the width must be a multiple of `WIDTH_MULTIPLE`."""
     sa = sb = sc = sd = zeros(own)
     for f in range(0, width, lanes_of(own)):
         x = load(own, f)
@@ -91,7 +91,7 @@ def _four_dots(own: Any, a: Any, b: Any, c: Any, d: Any, width: int) -> tuple[An
 
 @kernel
 def _add_four(out: FloatArray, a: Any, b: Any, c: Any, d: Any, xa: Any, xb: Any, xc: Any, xd: Any) -> None:
-    """Add xa a + xb b + xc c + xd d to `out`, whose length is a multiple of `LANES`."""
+    """Add xa a + xb b + xc c + xd d to `out`, whose length is a multiple of `WIDTH_MULTIPLE`."""
     xa, xb, xc, xd = repeat(xa), repeat(xb), repeat(xc), repeat(xd)
     for f in range(0, len(out), lanes_of(out)):
         ab = multiply_add(load(b, f), xb, multiply(load(a, f), xa))

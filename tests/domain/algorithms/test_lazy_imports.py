@@ -43,11 +43,17 @@ def run_python(script: str, *arguments: str) -> str:
     return process.stdout
 
 
+def is_algorithm(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, surprise.AlgoBase)
+
+
 @pytest.fixture(scope="module")
 def loaded_modules() -> dict[str, set[str]]:
     """Modules of marquee.algorithms that importing each class loads."""
     lines = run_python(PRINT_LOADED_MODULES, json.dumps(list(MODULES))).splitlines()
-    return {name: {m.removeprefix(PREFIX) for m in modules} for name, modules in map(json.loads, lines)}
+    return {
+        name: {module.removeprefix(PREFIX) for module in modules} for name, modules in map(json.loads, lines)
+    }
 
 
 def test_every_registered_algorithm_is_exported() -> None:
@@ -59,10 +65,6 @@ def test_every_surprise_algorithm_is_exported_under_its_name() -> None:
     twins = {name for name, value in vars(surprise).items() if is_algorithm(value)} - {"AlgoBase"}
     assert len(twins) == 11
     assert twins <= set(marquee.algorithms.__all__)
-
-
-def is_algorithm(value: object) -> bool:
-    return inspect.isclass(value) and issubclass(value, surprise.AlgoBase)
 
 
 @pytest.mark.parametrize("name", marquee.algorithms.__all__)

@@ -91,7 +91,7 @@ def test_points_before_a_divergence_get_their_models(data: RatingSample) -> None
     points = [{"n_epochs": n_epochs, "lr_all": 0.25} for n_epochs in (1, 500)]
     snapshots = train_shared(find_algorithm("svd"), points, SEED, data.matrix)
     assert next(snapshots).points == (0,)
-    with pytest.raises(DivergedError):
+    with pytest.raises(DivergedError, match="SVD diverged in epoch"):
         next(snapshots)
 
 

@@ -40,7 +40,7 @@ def test_dot_product_is_bit_identical_to_documented_order(n: int, dtype: str) ->
         assert dot(a, b, n) == documented_dot(a, b)
 
 
-def test_non_contiguous_rows_are_rejected() -> None:
+def test_non_contiguous_vectors_are_rejected() -> None:
     matrix = np.ones((8, 8))
     with pytest.raises(TypingError, match="not contiguous"):
         dot(matrix[:, 0], matrix[:, 1], 8)

@@ -112,6 +112,8 @@ def test_lists_can_be_written_to_memory_mapped_files(tmp_path: Path) -> None:
         np.lib.format.open_memmap(tmp_path / "scores.npy", "w+", np.float32, shape),
     )
     recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 4, out)
-    out[0].flush()
-    items, _ = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 4)
+    for array in out:
+        array.flush()
+    items, scores = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 4)
     np.testing.assert_array_equal(np.load(tmp_path / "items.npy"), items)
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), scores)

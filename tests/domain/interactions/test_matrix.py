@@ -25,12 +25,26 @@ def test_inner_ids_follow_order_of_first_appearance() -> None:
 
 
 def test_matrix_groups_by_user_in_source_order() -> None:
-    matrix = InteractionMatrix.from_encoded(EncodedInteractions.from_frame(RATINGS))
+    matrix = InteractionMatrix.from_frame(RATINGS)
     assert matrix.indptr.tolist() == [0, 2, 3, 4]
     assert matrix.items.tolist() == [0, 1, 1, 0]
     assert matrix.values.tolist() == [4.0, 5.0, 3.0, 1.0]
     assert matrix.item_counts().tolist() == [2, 2]
     assert (matrix.n_users, matrix.n_items) == (3, 2)
+
+
+def test_transpose_groups_by_item_in_source_order() -> None:
+    by_item = InteractionMatrix.from_frame(RATINGS).by_item
+    assert by_item.indptr.tolist() == [0, 2, 4]
+    assert by_item.indices.tolist() == [0, 2, 1, 0]
+    assert by_item.values.tolist() == [4.0, 1.0, 3.0, 5.0]
+
+
+def test_selection_of_rows_gets_new_inner_ids() -> None:
+    encoded = EncodedInteractions.from_frame(RATINGS).take(np.array([3, 2]))
+    assert (encoded.user_ids, encoded.users.tolist()) == (("c", "b"), [0, 1])
+    assert (encoded.item_ids, encoded.items.tolist()) == (("y", "x"), [0, 1])
+    assert encoded.values.tolist() == [1.0, 5.0]
 
 
 def test_table_without_ratings_is_rejected() -> None:

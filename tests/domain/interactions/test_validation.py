@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from marquee.errors import DataError
 from marquee.interactions.deduplication import DuplicatePolicy
-from marquee.interactions.raw_columns import RAW_COLUMNS, valid_id_mask
+from marquee.interactions.raw_table_columns import RAW_COLUMNS, valid_id_mask
 from marquee.interactions.validation import (
     QUARANTINE_COLUMNS,
     ValidationResult,
@@ -24,8 +24,8 @@ Row = tuple[Any, ...]  # (user, item, rating[, timestamp])
 
 def raw_table(*rows: Row, **texts: dict[int, str]) -> pd.DataFrame:
     """Return a raw table whose rows start at line 2; `texts` contains values of text columns, by line."""
-    columns = [list(column) for column in zip(*(((*row, None)[:4]) for row in rows), strict=True)]
-    frame = pd.DataFrame(dict(zip(("user", "item", "rating", "timestamp"), columns, strict=True)))
+    cells = [(*row, None)[:4] for row in rows]  # without a timestamp, it is None
+    frame = pd.DataFrame(cells, columns=["user", "item", "rating", "timestamp"])
     frame = frame.astype({"rating": "float64", "timestamp": "float64"})
     frame["line"] = range(2, len(frame) + 2)
     for name in ("raw", "parse_error", "rating_text", "timestamp_text"):

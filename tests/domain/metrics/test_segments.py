@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from marquee.errors import DataError
 from marquee.metrics.segments import Segments
 
+COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=20)
+
 
 def members(segments: Segments) -> dict[str, list[int]]:
     return {name: np.flatnonzero(mask).tolist() for name, mask in segments.masks.items()}
@@ -57,16 +59,19 @@ def test_items_without_any_ratings_cannot_be_segmented() -> None:
         Segments.by_popularity(np.zeros(3, dtype=np.int64))
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
-def test_segments_are_an_ordered_partition(counts: list[int]) -> None:
-    users = Segments.by_activity(np.array(counts))
-    assert np.sum(list(users.masks.values()), axis=0).tolist() == [1] * len(counts)
-    assert max(users.sizes.values()) - min(users.sizes.values()) <= 1
-    sorted_users = sorted(range(len(counts)), key=lambda user: (counts[user], user))
-    assert users.assignment[sorted_users].tolist() == sorted(users.assignment.tolist())
-    if not any(counts):
-        return
-    items = Segments.by_popularity(np.array(counts))
-    head = [counts[item] for item in np.flatnonzero(items.masks["head"])]
+@given(COUNTS)
+def test_user_segments_have_equal_sizes_and_are_in_order_of_activity(counts: list[int]) -> None:
+    segments = Segments.by_activity(np.array(counts))
+    assert np.sum(list(segments.masks.values()), axis=0).tolist() == [1] * len(counts)
+    assert max(segments.sizes.values()) - min(segments.sizes.values()) <= 1
+    users = sorted(range(len(counts)), key=lambda user: (counts[user], user))
+    assert segments.assignment[users].tolist() == sorted(segments.assignment.tolist())
+
+
+@given(COUNTS.filter(any))
+def test_head_is_no_larger_than_needed_and_more_popular_than_tail(counts: list[int]) -> None:
+    segments = Segments.by_popularity(np.array(counts))
+    head = [counts[item] for item in members(segments)["head"]]
+    tail = [counts[item] for item in members(segments)["tail"]]
     assert sum(head) * 2 >= sum(counts) > (sum(head) - min(head)) * 2
-    assert min(head) >= max((counts[item] for item in np.flatnonzero(items.masks["tail"])), default=0)
+    assert min(head) >= max(tail, default=0)

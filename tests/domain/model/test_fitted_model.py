@@ -19,11 +19,11 @@ from marquee.model.manifest import MANIFEST_NAME
 from marquee.model.model_arrays import FACTOR_ARRAYS, ModelArrays
 from marquee.model.string_table import StringTable
 from tests.support.manifest_fields import MANIFEST_FIELDS
-from tests.support.model_builder import build_model_arrays
+from tests.support.model_builder import build_small_model_arrays
 
 # Ann rated a and b and has a stored list of two; Zoë rated every item, so her list is empty.
 ARRAYS = replace(
-    build_model_arrays(
+    build_small_model_arrays(
         {"ann": ([0, 1], [3, 2]), "zoë": ([0, 1, 2, 3], [])},
         ["a", "b", "c", "d"],
         titles=["Alien", "Amélie", "七人の侍", ""],
@@ -208,10 +208,24 @@ def test_other_schema_version_is_rejected(folder: Path) -> None:
     assert "schema version 99, expected 3" in loading_error(folder)
 
 
-@pytest.mark.parametrize("changes", [{"scale": 5}, {"scale": [1]}, {"files": 1}, {"counts": []}, {"new": 1}])
-def test_manifest_with_invalid_field_is_rejected(folder: Path, changes: dict[str, object]) -> None:
-    forge_manifest(folder, **changes)
-    assert MANIFEST_NAME in loading_error(folder)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("scale", 5),
+        ("scale", [1]),
+        ("scale", ["1", "5"]),
+        ("files", 1),
+        ("counts", []),
+        ("factors", {}),
+        ("factors", {"offset": 3.5, "noise": None}),
+        ("new", 1),
+    ],
+)
+def test_invalid_field_of_manifest_is_named(folder: Path, field: str, value: object) -> None:
+    forge_manifest(folder, **{field: value})
+    message = loading_error(folder)
+    assert MANIFEST_NAME in message
+    assert field in message.partition("field")[2]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from marquee.array_types import Float64Array
-from marquee.events import Exposure, Feedback, FeedbackKind
+from marquee.events import Event, Exposure, Feedback, FeedbackKind
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.alarms import WHOLE_ROLLOUT
 from marquee.rollout.arms import PerArm
@@ -48,7 +48,7 @@ class RecordingAccumulator(EvidenceAccumulator):
     """Accumulator that stores what it is given instead of testing it."""
 
     def __init__(self) -> None:
-        self.timescales_s = (math.inf, 10.0, 1000.0)
+        self.timescales_s = (math.inf, 10.0, 1000.0)  # the shortest window, "a minute", lasts 10 s here
         self.counts: list[Count] = []  # of the whole rollout
         self.window_counts: dict[int, list[Count]] = {1: [], 2: []}  # by timescale
         self.values: dict[str, list[Values]] = {"overlap": [], "popularity": [], "outcome": []}
@@ -116,7 +116,7 @@ class Scenario:
         """Start a step whose allocation is confirmed at once."""
         start_confirmed_step(self.cohort, time, allocation)
 
-    def process(self, *events: Exposure | Feedback | Failure, now: float) -> None:
+    def process(self, *events: Event | Failure, now: float) -> None:
         self.cohort.process_events(
             [event for event in events if isinstance(event, Exposure)],
             [event for event in events if isinstance(event, Feedback)],
@@ -294,7 +294,7 @@ def test_only_first_guardrail_event_of_a_user_counts() -> None:
     ]
 
 
-def test_minutes_count_users_and_affected_users() -> None:
+def test_minutes_before_last_step_go_to_the_baseline() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.5)
     scenario.process(
@@ -306,22 +306,32 @@ def test_minutes_count_users_and_affected_users() -> None:
     )
     scenario.process(exposure("ann", 15.0), now=18.0)
     scenario.start_step(30.0, 1.0)
+    scenario.process(exposure("ann", 40.0, "canary"), now=45.0)
+    assert scenario.recorded.two_arm_minutes == [{"users": 2, "empty": 1, "errors": 1}, {"users": 1}]
+    assert scenario.recorded.single_arm_minutes == []
+
+
+def test_minutes_of_last_step_are_compared_with_the_baseline_when_they_end() -> None:
+    scenario = Scenario()
+    scenario.start_step(0.0, 1.0)
     scenario.process(
         exposure("ann", 40.0, "canary", items=""),
         exposure("ann", 41.0, "canary", items=""),
         exposure("bob", 42.0, "canary", items=""),
-        *[error(40.0)] * 3,
+        *[error(43.0)] * 3,
         now=45.0,
     )
-    assert scenario.recorded.two_arm_minutes == [{"users": 2, "empty": 1, "errors": 1}, {"users": 1}]
     assert scenario.recorded.single_arm_minutes == []
     scenario.process(exposure("ann", 46.0, "canary", items=""), exposure("ann", 51.0, "canary"), now=52.0)
     assert scenario.recorded.single_arm_minutes == [{"users": 2, "empty": 2, "errors": 1}]
-    scenario.process(error(68.0), error(72.0), now=80.0)
-    later = scenario.recorded.single_arm_minutes[1:]
-    assert later == [{"users": 1}, {"users": 0, "errors": 1}], (
-        "errors must count in a minute without responses"
-    )
+    assert scenario.recorded.two_arm_minutes == []
+
+
+def test_errors_count_in_a_minute_without_responses() -> None:
+    scenario = Scenario()
+    scenario.start_step(0.0, 1.0)
+    scenario.process(exposure("ann", 51.0, "canary"), error(68.0), error(72.0), now=80.0)
+    assert scenario.recorded.single_arm_minutes == [{"users": 1}, {"users": 0, "errors": 1}]
 
 
 def test_users_count_again_in_each_comparison_window() -> None:
@@ -363,14 +373,21 @@ def last_step_raises_alarm(before: list[int], after: list[int], users: int = 100
     return guardrails["empty"].is_alarm
 
 
-def test_increase_over_baseline_raises_alarm_in_last_step() -> None:
-    assert not last_step_raises_alarm([2] * 10, [0] * 20)
-    assert not last_step_raises_alarm([2] * 10, [2] * 20)
-    assert last_step_raises_alarm([2] * 10, [40] * 20)
-    assert last_step_raises_alarm([0] * 10, [40])
-    assert last_step_raises_alarm([200, 190, 210, 205, 195], [1000] * 3), (
-        "the baseline rate is one fifth of the users"
-    )
+@pytest.mark.parametrize("affected", [0, 2])
+def test_rate_up_to_the_baseline_raises_no_alarm_in_last_step(affected: int) -> None:
+    assert not last_step_raises_alarm([2] * 10, [affected] * 20)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([2] * 10, [40] * 20),
+        ([0] * 10, [40]),
+        ([200, 190, 210, 205, 195], [1000] * 3),  # from one fifth of the users to all
+    ],
+)
+def test_increase_over_baseline_raises_alarm_in_last_step(before: list[int], after: list[int]) -> None:
+    assert last_step_raises_alarm(before, after)
 
 
 def test_recurring_outages_are_part_of_the_baseline() -> None:
@@ -410,7 +427,7 @@ def test_list_metrics_are_overlap_with_previous_list_of_the_arm_and_popularity()
     assert scenario.recorded.values["popularity"] == [([0.0], [pytest.approx(0.3), 0.25], 0.5)]
 
 
-def test_data_age_of_arm_without_response_is_infinite() -> None:
+def test_time_since_last_response_of_arm_without_response_is_infinite() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.5)
     scenario.process(exposure("ann", 5.0), now=8.0)
@@ -436,10 +453,10 @@ def test_cohort_can_be_pickled() -> None:
 STEPS = ((0.0, 0.2), (200.0, 0.5))  # start and allocation
 
 
-def random_events() -> list[Exposure | Feedback]:
+def random_events() -> list[Event]:
     """Return events of 300 users who visit in both steps and click half of the time."""
     rng = np.random.default_rng(0)
-    events: list[Exposure | Feedback] = []
+    events: list[Event] = []
     for start, allocation in STEPS:
         for number in range(300):
             user, time = f"u{number}", start + 5 + rng.random() * 60
@@ -451,7 +468,7 @@ def random_events() -> list[Exposure | Feedback]:
 
 
 def process_in_periods(
-    events: list[Exposure | Feedback], periods: list[tuple[float, float]]
+    events: list[Event], periods: list[tuple[float, float]]
 ) -> tuple[PerArm[float], PerArm[int], float]:
     """Return mean outcomes, users and estimated difference after processing each period in turn."""
     accumulator = EvidenceAccumulator(POLICY)

@@ -117,8 +117,8 @@ def test_journal_without_start_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({**STARTED, "entry": "began"}, "earlier version of Marquee .format 1, expected 2"),
-        ({**STARTED, "version": 3}, "another version of Marquee .format 3, expected 2"),
+        ({**STARTED, "entry": "began"}, r"earlier version of Marquee \(format 1, expected 2\)"),
+        ({**STARTED, "version": 3}, r"another version of Marquee \(format 3, expected 2\)"),
     ],
 )
 def test_journal_of_another_version_is_rejected(entry: dict[str, Any], message: str) -> None:

@@ -46,7 +46,7 @@ def test_every_fault_causes_a_rollback(fault: Behavior) -> None:
 
 
 def test_power_figure_omits_duration_of_undecided_rollouts() -> None:
-    figure = draw_power([PowerPoint(0.1, 1.0, 0.0, 9000.0), PowerPoint(0.0, 0.0, 0.0, 0.0)], 0.4, 0.05)
+    figure = draw_power([PowerPoint(0.1, 1.0, 0.0, 9000.0), PowerPoint(0.0, 0.0, 0.0, None)], 0.4, 0.05)
     above, below = figure.axes
     assert [len(np.asarray(line.get_xdata())) for line in above.get_lines()[:2]] == [2, 2]
     assert len(np.asarray(below.get_lines()[0].get_xdata())) == 1

@@ -22,7 +22,7 @@ COMMANDS = sorted(
 
 
 def yield_example_row(share: float) -> Iterator[ResultRow]:
-    yield ResultRow("SVD: fit", 2.0 * share, 8.0, 4.0 / share, "s", 3, "target 2x ✓")
+    yield ResultRow("SVD: fit", 2.0 * share, "s", 3, "target 2x ✓", peer=8.0, ratio=4.0 / share)
 
 
 def raise_data_error(share: float) -> Iterator[ResultRow]:
@@ -59,7 +59,7 @@ def test_failed_part_is_reported_in_one_line(
 
 
 def test_row_without_peer_or_note_shows_only_its_value() -> None:
-    assert format_row(ResultRow("lists", 1.5, None, None, "s", 1)) == "lists: 1.5 s"
+    assert format_row(ResultRow("lists", 1.5, "s", 1)) == "lists: 1.5 s"
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(BENCHMARKS)))

@@ -69,8 +69,13 @@ def test_only_selected_members_are_written_under_the_requested_names(
     archive = make(tmp_path / name, {"ml/ratings.csv": b"a,b\n", "ml/README": b"hello", "ml/links.csv": b"x"})
     extract_members(archive, RATINGS_ONLY, target)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == {"ratings.csv": b"a,b\n"}
+
+
+@both_formats
+def test_archive_is_recognized_and_its_files_are_listed(tmp_path: Path, make: MakeArchive, name: str) -> None:
+    archive = make(tmp_path / name, {"ml/ratings.csv": b"a,b\n", "ml/README": b"hello"})
     assert is_archive(archive)
-    assert list_archive_files(archive) == ["ml/ratings.csv", "ml/README", "ml/links.csv"]
+    assert list_archive_files(archive) == ["ml/ratings.csv", "ml/README"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,7 @@ def test_nothing_is_written_outside_the_target(tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("zip")
     (folder / "target").mkdir()
     archive = make_zip(folder / "a.zip", {name: b"evil"})
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="is not safe to unpack"):
         extract_members(archive, {name: "ratings.csv"}, folder / "target")
     assert sorted(path.name for path in folder.rglob("*")) == ["a.zip", "target"]
 
@@ -138,13 +143,16 @@ def test_archive_over_the_member_limit_is_rejected(tmp_path: Path, target: Path)
         extract_members(archive, RATINGS_ONLY, target, ArchiveLimits(members=10))
 
 
-@pytest.mark.parametrize("claimed_size", [10, 5_000_000])
+@pytest.mark.parametrize(
+    ("claimed_size", "message"),
+    [(10, "Bad CRC-32"), (5_000_000, "should have 5,000,000 bytes, got 3,145,728")],
+)
 def test_member_with_a_false_size_in_its_header_is_rejected(
-    tmp_path: Path, target: Path, claimed_size: int
+    tmp_path: Path, target: Path, claimed_size: int, message: str
 ) -> None:
     archive = make_zip(tmp_path / "a.zip", {"ml/ratings.csv": bytes(3 << 20)})
     patch_central_directory(archive, 24, "<I", claimed_size)  # uncompressed size
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match=message):
         extract_members(archive, RATINGS_ONLY, target, ArchiveLimits(ratio=1e9))
     assert sum(path.stat().st_size for path in target.iterdir()) <= 3 << 20
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from experiments.config import load_params
 from experiments.config.offline import DataParams
-from experiments.datasets.csv_header import find_column_positions
+from experiments.datasets.csv_columns import find_column_positions
 from experiments.datasets.csv_reader import _read_with_python, _SubstitutingStream, read_csv_columns
 from experiments.datasets.items_table import items_from_ratings, read_items
 from experiments.datasets.movielens import RELEASES
@@ -22,7 +22,7 @@ from experiments.datasets.ratings_reader import SourceFormats, choose_table_form
 from experiments.datasets.table_format import TableFormat
 from experiments.datasets.text_lines import validate_and_count_lines
 from marquee.errors import ConfigError, DataError
-from marquee.interactions.raw_columns import RAW_COLUMNS
+from marquee.interactions.raw_table_columns import RAW_COLUMNS
 
 ROOT = Path(__file__).parents[3]
 CSV_FORMAT = TableFormat({name: name for name in ("user", "item", "rating", "timestamp")})

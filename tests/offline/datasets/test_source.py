@@ -115,7 +115,7 @@ def test_error_without_archive_and_network_says_where_to_put_the_archive() -> No
 
 
 def test_path_other_than_the_inbox_starts_no_download() -> None:
-    with pytest.raises(SourceError, match=r"gone does not exist; set data.path to the ml-1m archive"):
+    with pytest.raises(SourceError, match=r"gone not found; set data.path to the ml-1m archive"):
         fetch(make_data_params(source="ml-1m", path=Path("gone")))
     write_file("other/ratings.csv")
     with pytest.raises(SourceError, match=r"other contains neither ml-1m.zip nor ratings.dat"):
@@ -190,7 +190,7 @@ def test_links_and_paths_that_leave_the_folder_are_rejected() -> None:
 
 def test_failed_fetch_keeps_the_old_files() -> None:
     fetch(make_data_params(source="file", path=write_file("one.csv")))
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match=r"gone\.csv not found"):
         fetch(make_data_params(source="file", path=Path("gone.csv")))
     assert read_raw_files() == {"one.csv": CSV}
     assert sorted(path.name for path in Path("data").iterdir()) == ["inbox", "raw"]

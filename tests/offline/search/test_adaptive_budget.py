@@ -24,3 +24,9 @@ def test_candidate_with_only_failures_is_revisited_late_in_the_search() -> None:
     assert early == {"good": 5, "failed": 0}
     late = allocate_trainings(errors, {"good": 300, "failed": 2}, remaining, 5)
     assert late["failed"] > 0
+
+
+def test_error_of_zero_cannot_be_improved_on() -> None:
+    errors = {"perfect": [0.0, 0.0], "other": [1.0, 1.2]}
+    assert improvement_probabilities(errors) == {"perfect": 0.0, "other": 0.0}
+    assert allocate_trainings(errors, {}, dict.fromkeys(errors, 5), 4) == {"perfect": 2, "other": 2}

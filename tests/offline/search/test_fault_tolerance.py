@@ -18,10 +18,10 @@ import pytest
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.search.journal_backend import JournalBackend
 from experiments.search.run import delete_search_state, run_search
-from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
 from experiments.search.training_queue import TrainingQueue
 from experiments.search.training_result import TrainingId
+from experiments.search.training_space import candidate_spaces
 from experiments.search.worker import current_worker_name, is_worker_dead, run_worker
 from marquee.errors import MarqueeError
 from tests.support.searches import (

@@ -10,13 +10,13 @@ import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.search.run import delete_search_state, run_search
-from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
 from experiments.search.training_queue import SearchNotFoundError
+from experiments.search.training_space import candidate_spaces
 from experiments.search.trials import Trial
 from experiments.search.worker import run_worker
 from marquee.errors import TrackingError
-from tests.support.postgres import find_postgres, running_postgres
+from tests.support.postgres import find_postgres_programs, running_postgres
 from tests.support.searches import (
     make_search_params,
     make_search_spec,
@@ -32,7 +32,7 @@ SPACE = {"svd": {"n_factors": [2, 3, 4, 5, 6], "n_epochs": [3, 30]}, "slope_one"
 @pytest.fixture(scope="module")
 def postgres_programs() -> Path:
     """Folder of PostgreSQL's programs."""
-    programs = find_postgres()
+    programs = find_postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql, or set MARQUEE_TEST_POSTGRES)")
     return programs

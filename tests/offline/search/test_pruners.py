@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from experiments.config.offline import SearchSpace
 from experiments.search.pruners import CurvePruner, checkpoint_epochs, lowest_reachable_error
-from experiments.search.space import split_space
+from experiments.search.training_space import split_space
 
 
 @pytest.mark.parametrize(

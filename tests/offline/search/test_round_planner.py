@@ -6,8 +6,8 @@ from typing import Any
 from experiments.config.offline import SearchParams
 from experiments.search.adaptive_budget import INITIAL_TRAININGS
 from experiments.search.round_planner import RoundPlanner, ScheduledTraining
-from experiments.search.space import candidate_spaces
 from experiments.search.training_result import PointResult, TrainingId, TrainingResult
+from experiments.search.training_space import candidate_spaces
 from experiments.search.trials import FoldScore
 from tests.support.searches import make_search_params
 

@@ -66,10 +66,10 @@ def test_pruner_stops_trainings_but_not_the_best(source: FoldSource, tmp_path: P
 def test_search_ends_at_its_time_limit_with_the_results_so_far(source: FoldSource, tmp_path: Path) -> None:
     space = {"svd": {"reg_all": {"low": 0.001, "high": 1.0}, "n_epochs": [500]}}
     params = make_search_params(space, sampler="random", n_trials=10**6, max_minutes=0.1, workers=1)
-    started = time.monotonic()
+    start = time.monotonic()
     trials = run_search_to_end(params, source, tmp_path)
     assert 0 < len(trials) < 10**6
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - start < 60
 
 
 def test_modules_preloaded_for_workers_exist(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,11 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from service.api import request_bodies
-from service.replica import Replica
 from tests.support.sample_replica import (
     ITEMS,
     PROVENANCE,
     USERS,
+    RunningReplica,
     replica_settings,
     running_replica,
     write_sample_model,
@@ -29,14 +28,14 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sample_replica(model_folder: Path, tmp_path: Path) -> Iterator[tuple[Replica, TestClient]]:
+def sample_replica(model_folder: Path, tmp_path: Path) -> Iterator[RunningReplica]:
     with running_replica(replica_settings(model_folder, events=tmp_path / "events")) as replica_and_client:
         yield replica_and_client
 
 
 @pytest.fixture
-def client(sample_replica: tuple[Replica, TestClient]) -> TestClient:
-    return sample_replica[1]
+def client(sample_replica: RunningReplica) -> TestClient:
+    return sample_replica.client
 
 
 def item_ids(response: httpx.Response) -> list[str]:
@@ -147,7 +146,7 @@ def test_wrong_method_is_a_problem_that_lists_allowed_methods(
     assert allowed in response.headers["allow"]
 
 
-def test_head_request_is_answered(client: TestClient) -> None:
+def test_head_request_gets_status_200(client: TestClient) -> None:
     assert client.head("/recommend/ann").status_code == 200
 
 
@@ -173,15 +172,19 @@ def test_every_response_has_arm_model_version_and_request_id(client: TestClient)
 
 
 def test_valid_request_id_of_the_client_is_kept(client: TestClient) -> None:
-    def response_id(request_id: str) -> str:
-        response = client.get("/recommend/ann", headers={"x-request-id": request_id})
-        return str(response.headers["x-request-id"])
+    response = client.get("/recommend/ann", headers={"x-request-id": "abc-1.2_3"})
+    assert response.headers["x-request-id"] == "abc-1.2_3"
 
-    assert response_id("abc-1.2_3") == "abc-1.2_3"
-    for invalid_id in ("x" * 65, "a b", '"', "a/b"):
-        assert response_id(invalid_id) != invalid_id
-    new_ids = {client.get("/recommend/ann").headers["x-request-id"] for _ in range(3)}
-    assert len(new_ids) == 3
+
+@pytest.mark.parametrize("request_id", ["x" * 65, "a b", '"', "a/b"])
+def test_invalid_request_id_is_replaced(client: TestClient, request_id: str) -> None:
+    response = client.get("/recommend/ann", headers={"x-request-id": request_id})
+    assert response.headers["x-request-id"] not in {"", request_id}
+
+
+def test_request_without_id_gets_a_new_one(client: TestClient) -> None:
+    request_ids = {client.get("/recommend/ann").headers["x-request-id"] for _ in range(3)}
+    assert len(request_ids) == 3
 
 
 def test_excluded_items_are_left_out_and_unknown_ids_ignored(client: TestClient) -> None:
@@ -341,7 +344,7 @@ INVALID_BODIES: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("path", "body", "field"), INVALID_BODIES)
 def test_invalid_body_is_a_problem_that_names_the_field(
-    sample_replica: tuple[Replica, TestClient], path: str, body: Any, field: str
+    sample_replica: RunningReplica, path: str, body: Any, field: str
 ) -> None:
     replica, client = sample_replica
     assert_problem(client.post(path, content=json.dumps(body).encode(), headers=JSON), 422, field)
@@ -387,6 +390,11 @@ def test_compressed_body_is_rejected(client: TestClient) -> None:
     assert_problem(response, 415, "content-encoding")
 
 
+@pytest.mark.parametrize(("n_bytes", "status"), [(1 << 20, 400), ((1 << 20) + 1, 413)])
+def test_largest_valid_body_has_one_mebibyte(client: TestClient, n_bytes: int, status: int) -> None:
+    assert_problem(client.post("/feedback", content=b" " * n_bytes, headers=JSON), status, "body")
+
+
 def test_too_large_body_is_rejected_with_and_without_content_length(client: TestClient) -> None:
     large = b" " * (20 << 20)
     assert_problem(client.post("/feedback", content=large, headers=JSON), 413, "body")
@@ -405,20 +413,19 @@ def test_replica_without_a_model_is_alive_and_responds_with_problems(tmp_path: P
 
 
 def test_internal_error_is_a_problem_without_details(
-    sample_replica: tuple[Replica, TestClient], monkeypatch: pytest.MonkeyPatch
+    sample_replica: RunningReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object) -> None:
         raise RuntimeError("a secret")
 
     replica, client = sample_replica
-    monkeypatch.setattr(replica, "require_model", fail)
+    monkeypatch.setattr(replica, "require_loaded_model", fail)
     for response in (client.get("/items/i0"), client.get("/recommend/ann")):
         assert_problem(response, 500)
         assert "secret" not in response.text
 
 
-def test_metrics_have_bounded_labels_and_no_user_ids(sample_replica: tuple[Replica, TestClient]) -> None:
-    _, client = sample_replica
+def test_metrics_have_bounded_labels_and_no_user_ids(client: TestClient) -> None:
     for user in [*USERS, *(f"user{number}" for number in range(200))]:
         client.get(f"/recommend/{user}")
     client.get("/items/i0")
@@ -449,7 +456,3 @@ def test_docs_page_has_no_external_links(client: TestClient) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "http://" not in page.text
     assert "https://" not in page.text
-
-
-def test_body_limit_is_one_mebibyte() -> None:
-    assert request_bodies.MAX_BODY_BYTES == 1 << 20

@@ -23,12 +23,16 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Scope
 
 from marquee.process_memory import resident_bytes
-from service.replica import Replica
-from tests.support.sample_replica import ITEMS, replica_settings, running_replica, write_sample_model
+from tests.support.sample_replica import (
+    ITEMS,
+    RunningReplica,
+    replica_settings,
+    running_replica,
+    write_sample_model,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +48,7 @@ MAX_GROWTH_KB = 60_000  # resident memory of the whole process, including the te
 
 
 @pytest.fixture(scope="module")
-def sample_replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Replica, TestClient]]:
+def sample_replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReplica]:
     folder = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True, version=7)
     with running_replica(replica_settings(folder)) as replica_and_client:
         yield replica_and_client
@@ -54,7 +58,7 @@ def resident_kb() -> int:
     return (resident_bytes() or 0) // 1024
 
 
-def test_generated_requests_get_documented_responses(sample_replica: tuple[Replica, TestClient]) -> None:
+def test_generated_requests_get_documented_responses(sample_replica: RunningReplica) -> None:
     _, client = sample_replica
     api = schemathesis.openapi.from_asgi("/openapi.json", client.app)
     results = list(api.get_all_operations())
@@ -127,7 +131,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def test_mutated_requests_cause_no_errors_and_no_memory_growth(
-    sample_replica: tuple[Replica, TestClient],
+    sample_replica: RunningReplica,
 ) -> None:
     replica, client = sample_replica
     rng = random.Random(2026)

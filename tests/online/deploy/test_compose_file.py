@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from experiments.config import load_params
-from pipelines.commands.compose import build_shared_gateway_config
+from pipelines.commands.compose_mounts import build_shared_gateway_config
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())

@@ -14,7 +14,7 @@ import pytest
 
 from marquee.events import Event, Exposure, Feedback
 from marquee.process_memory import read_memory_breakdown
-from service.rollout_step_analysis import ExitCode
+from service.kubernetes_analysis_job import ExitCode
 from service.telemetry.reader import read_events
 from tests.support.containers import BASE, docker
 from tests.support.rollout_steps import write_policy
@@ -65,13 +65,13 @@ class Container:
         except (httpx.TransportError, AssertionError):
             return False
 
-    def private_megabytes(self) -> float:
-        """Return the memory that the processes of the container do not share with others."""
+    def measure_private_megabytes(self) -> float:
+        """Measure the memory that the processes of the container do not share with others."""
         pids = [int(line.split()[1]) for line in docker("top", self.name).splitlines()[1:]]
         mappings = [read_memory_breakdown(pid) for pid in pids]
         return sum(each["Private_Clean"] + each["Private_Dirty"] for each in mappings) / MEGABYTE
 
-    def exposures_of(self, user: str) -> list[Event]:
+    def read_exposures_of(self, user: str) -> list[Event]:
         events = read_events(self.events)
         return [event for event in events if isinstance(event, Exposure) and event.user == user]
 
@@ -119,28 +119,46 @@ def test_health_check_reports_a_ready_replica(container: Container) -> None:
 
 def test_private_memory_is_bounded(container: Container) -> None:
     """Pages of the model and of libraries are shared and do not count."""
-    assert container.private_megabytes() < 180
+    assert container.measure_private_megabytes() < 180
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "message"),
-    [
-        ("policy.json", ExitCode.ROLL_BACK, "inconclusive"),
-        ("none.json", ExitCode.INVALID_INPUT, "none.json"),
-    ],
-)
-def test_analysis_job_runs_in_the_image(
-    image: str, tmp_path: Path, name: str, code: ExitCode, message: str
-) -> None:
-    """A step without events whose deadline has passed, and a step without a policy."""
-    write_policy(tmp_path, deadline_seconds=0.5).chmod(0o644)
-    tmp_path.chmod(0o755)
-    options = ["--rm", *HARDENING, "-v", f"{tmp_path}:/policy:ro", "-w", "/home/bentoml/bento/src"]
-    arguments = [f"--policy=/policy/{name}", "--events=/events", "--step=0"]
-    command = ["docker", "run", *options, image, "python", "-m", "service.rollout_step_analysis", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert result.returncode == code, result.stderr
-    assert message in result.stdout + result.stderr
+def run_analysis_job(image: str, folder: Path, policy: str) -> subprocess.CompletedProcess[str]:
+    """Analyze a step without events, with the policy file of this name in `folder`."""
+    folder.chmod(0o755)
+    options = ["--rm", *HARDENING, "-v", f"{folder}:/policy:ro", "-w", "/home/bentoml/bento/src"]
+    arguments = [f"--policy=/policy/{policy}", "--events=/events", "--step=0"]
+    command = [
+        "docker",
+        "run",
+        *options,
+        image,
+        "python",
+        "-m",
+        "service.kubernetes_analysis_job",
+        *arguments,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_analysis_job_rolls_back_an_inconclusive_step_at_its_deadline(image: str, tmp_path: Path) -> None:
+    policy = write_policy(tmp_path, deadline_seconds=0.5)
+    policy.chmod(0o644)
+    result = run_analysis_job(image, tmp_path, policy.name)
+    assert result.returncode == ExitCode.ROLL_BACK, result.stderr
+    assert "inconclusive" in result.stdout + result.stderr
+
+
+def test_analysis_job_rejects_a_missing_policy(image: str, tmp_path: Path) -> None:
+    result = run_analysis_job(image, tmp_path, "none.json")
+    assert result.returncode == ExitCode.INVALID_INPUT, result.stderr
+    assert "none.json" in result.stdout + result.stderr
+
+
+def test_log_contains_no_user_ids(container: Container) -> None:
+    container.get("/recommend/stranger-1")
+    log = docker("logs", container.name)
+    assert '"event": "model loaded"' in log
+    assert "stranger-1" not in log
 
 
 def test_killed_replica_restarts_and_keeps_its_events(container: Container) -> None:
@@ -155,19 +173,16 @@ def test_killed_replica_restarts_and_keeps_its_events(container: Container) -> N
     container.wait_until_ready()
     feedback = [event for event in read_events(container.events) if isinstance(event, Feedback)]
     assert [event.event_id for event in feedback] == ["e1"]
-    assert len(container.exposures_of("bob")) == 5
+    assert len(container.read_exposures_of("bob")) == 5
     assert container.send_feedback().json() == {"stored": 0, "duplicates": 1}
 
 
-def test_stopped_container_drains_and_writes_its_events(container: Container) -> None:
+def test_stopped_container_drains_and_writes_its_events(container: Container) -> None:  # last: stops it
     for _ in range(20):
         container.get("/recommend/ann")
-    started = time.monotonic()
+    start = time.monotonic()
     docker("stop", "--time", "10", container.name)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - start < 8
     assert container.inspect(".State.ExitCode") == "0"
-    assert len(container.exposures_of("ann")) >= 20
+    assert len(container.read_exposures_of("ann")) >= 20
     assert not list(container.events.rglob("*.open"))
-    logs = docker("logs", container.name)
-    assert '"event": "model loaded"' in logs
-    assert "ann" not in logs.replace("cannot", "")

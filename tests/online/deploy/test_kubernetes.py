@@ -15,7 +15,7 @@ import yaml
 
 from experiments.config import load_params
 from pipelines.rollout.params_conversion import build_policy
-from service.rollout_step_analysis import ExitCode, read_analysis_policy
+from service.kubernetes_analysis_job import ExitCode, read_analysis_policy
 
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -140,7 +140,7 @@ def test_argo_rolls_back_after_a_failed_job_only() -> None:
 @pytest.mark.parametrize("variant", ["argo", "gateway-api"])
 def test_job_runs_the_analysis_of_the_bento(variant: str) -> None:
     (container,) = analysis_jobs()[variant]["template"]["spec"]["containers"]
-    assert container["command"] == ["python", "-m", "service.rollout_step_analysis"]
+    assert container["command"] == ["python", "-m", "service.kubernetes_analysis_job"]
     assert container["workingDir"] == "/home/bentoml/bento/src"
 
 

@@ -21,7 +21,7 @@ import pytest
 from experiments.config import load_params
 from marquee.errors import ConfigError, MarqueeError
 from marquee.rollout.cohort import Failure
-from pipelines.commands.compose import build_shared_gateway_config
+from pipelines.commands.compose_mounts import build_shared_gateway_config
 from service.gateway.api_keys import KEY_DIGESTS_FILE, write_key_digests
 from service.gateway.failure_log import FailureLog
 from service.gateway.haproxy_config import (
@@ -33,19 +33,18 @@ from service.gateway.haproxy_config import (
     render_config,
     write_config,
 )
+from service.gateway.haproxy_socket import query_servers, set_server_state
 from service.gateway.traffic_split import (
     NO_CANARY,
     TrafficSplit,
     apply_split,
-    query_servers,
     query_split,
     read_split,
-    set_server_state,
     write_split,
 )
-from service.stack.exec_launcher import open_log
+from service.stack.circus_supervisor import graceful_stop_signal
+from service.stack.exec_launcher import open_log_descriptor
 from service.stack.stack_config import find_free_ports
-from service.stack.supervisor import graceful_stop_signal
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[3]
@@ -158,7 +157,7 @@ class GatewayPair:
         self.canary.stop()
 
     def start(self, gateway: GatewayConfig) -> None:
-        output = open_log(gateway.failure_log_path(self.folder))
+        output = open_log_descriptor(gateway.failure_log_path(self.folder))
         command = [find_haproxy(), "-db", "-f", str(write_config(self.config, gateway))]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
         self.processes[gateway.name] = process

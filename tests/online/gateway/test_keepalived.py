@@ -18,9 +18,12 @@ SHARED = "192.0.2.10/24"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"own": "here"}, "--own"),
-        ({"peer": "192.0.2.1"}, "--own and --peer"),
-        ({"shared": "192.0.2.10"}, "prefix"),
+        ({"own": "here"}, "--own must be an IP address"),
+        ({"peer": "there"}, "--peer must be an IP address"),
+        ({"peer": "192.0.2.1"}, "--own and --peer must be different addresses"),
+        ({"shared": "192.0.2.10"}, "--shared must be an IP address with a prefix length"),
+        ({"shared": "192.0.2.10/33"}, "--shared must be an IP address with a prefix length"),
+        ({"shared": "192.0.2.10/255.255.255.0"}, "--shared must be an IP address with a prefix length"),
     ],
 )
 def test_invalid_address_is_rejected(changes: dict[str, str], message: str) -> None:

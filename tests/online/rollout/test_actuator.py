@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import MarqueeError
+from marquee.rollout.arms import CANARY, STABLE
 from pipelines.rollout import actuator as actuator_module
 from pipelines.rollout.actuator import PROMOTED_REPLICAS_FILE, StackActuator
 from pipelines.rollout.interfaces import SplitResult
 from service.gateway.haproxy_config import GatewayConfig
-from service.gateway.traffic_split import NO_CANARY, ServerState, TrafficSplit
+from service.gateway.haproxy_socket import ServerState
+from service.gateway.traffic_split import NO_CANARY, TrafficSplit
+from service.stack.circus_supervisor import SupervisorClient
 from service.stack.pid_files import RunningProcess
-from service.stack.stack_config import CANARY, STABLE, Arm, StackConfig, read_arms, write_arms
-from service.stack.supervisor import SupervisorClient
+from service.stack.stack_config import Arm, StackConfig, read_arms, write_arms
 
 OLD, NEW = Arm("/bentos/old", 1), Arm("/bentos/new", 2)
 HALF = TrafficSplit(salt=7, allocation=0.5)

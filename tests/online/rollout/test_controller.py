@@ -14,6 +14,7 @@ import pytest
 
 from experiments.config import load_params
 from marquee.errors import TrackingError
+from marquee.rollout.arms import CANARY, STABLE
 from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import Evidence
 from marquee.rollout.policy import PromotionPolicy
@@ -24,7 +25,7 @@ from pipelines.rollout.journal import Journal, create_journal, find_active_journ
 from pipelines.rollout.params_conversion import build_policy, dump_canary_params
 from pipelines.rollout.reporter import RolloutReporter
 from service.gateway.traffic_split import NO_CANARY, TrafficSplit
-from service.stack.stack_config import CANARY, STABLE, Arm, StackConfig
+from service.stack.stack_config import Arm, StackConfig
 
 PARAMS = load_params(Path(__file__).parents[3] / "params.yaml").canary
 LAST_STEP = len(PARAMS.steps) - 1
@@ -108,7 +109,7 @@ class FakeActuator:
             environment.change(lambda: setattr(environment, "split", split))
         return SplitResult.APPLIED
 
-    def is_canary_ready(self) -> bool:
+    def is_any_canary_replica_up(self) -> bool:
         return self._environment.can_canary_start and CANARY in self._environment.arms
 
     def start_canary(self, arm: Arm) -> None:
@@ -130,12 +131,12 @@ class FakeObserver:
     """Observer that returns the rollout itself as the evidence, so that tests can decide by its state."""
 
     policy = build_policy(PARAMS)
-    quality_metrics: Mapping[str, float] = {}
+    metrics_to_report: Mapping[str, float] = {}
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
 
-    def query_outage_start(self, now: float) -> float | None:
+    def query_unavailable_since(self, now: float) -> float | None:
         return self._environment.outage_start
 
     def collect_evidence(self, rollout: Rollout, now: float) -> Evidence:

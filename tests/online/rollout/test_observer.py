@@ -26,9 +26,9 @@ from pipelines.rollout.observer import (
     RolloutObserver,
     build_empty_counts,
 )
-from pipelines.rollout.params_conversion import build_cohort, build_policy
+from pipelines.rollout.params_conversion import build_empty_cohort, build_policy
 from service.gateway.failure_log import FailureLog
-from service.gateway.traffic_split import ServerState
+from service.gateway.haproxy_socket import ServerState
 from service.stack.stack_config import StackConfig
 from service.telemetry import tail
 
@@ -84,7 +84,7 @@ class ObservedStack:
         return [ServerState("canary", "canary-1", self.is_canary_up, 0, self.seconds_in_state)]
 
     def observe(self, now: float) -> Evidence:
-        self.observer.query_outage_start(now)
+        self.observer.query_unavailable_since(now)
         return self.observer.collect_evidence(self.rollout, now)
 
     def write_exposures(self, n_users: int, *, after_s: float = 20.0, arm: str = "stable") -> None:
@@ -137,22 +137,22 @@ def test_gap_in_the_observation_adds_little_unhealthy_time(observed: ObservedSta
 
 def test_outage_starts_at_the_previous_observation(observed: ObservedStack) -> None:
     now = time.time()
-    assert observed.observer.query_outage_start(now + 1) is None
+    assert observed.observer.query_unavailable_since(now + 1) is None
     observed.is_canary_up = False
-    assert observed.observer.query_outage_start(now + 2) == now + 1
-    assert observed.observer.query_outage_start(now + 3) == now + 2
+    assert observed.observer.query_unavailable_since(now + 2) == now + 1
+    assert observed.observer.query_unavailable_since(now + 3) == now + 2
     observed.is_canary_up = None
-    assert observed.observer.query_outage_start(now + 4) == now + 3
+    assert observed.observer.query_unavailable_since(now + 4) == now + 3
 
 
 def test_canary_must_have_been_up_during_a_gap_in_the_observation(observed: ObservedStack) -> None:
     now = time.time()
-    assert observed.observer.query_outage_start(now + 1) is None
+    assert observed.observer.query_unavailable_since(now + 1) is None
     observed.seconds_in_state = 30
-    assert observed.observer.query_outage_start(now + 60) == now + 1
-    assert observed.observer.query_outage_start(now + 61) is None
+    assert observed.observer.query_unavailable_since(now + 60) == now + 1
+    assert observed.observer.query_unavailable_since(now + 61) is None
     observed.seconds_in_state = 3600
-    assert observed.observer.query_outage_start(now + 161) is None
+    assert observed.observer.query_unavailable_since(now + 161) is None
 
 
 def test_step_with_a_long_outage_has_an_evidence_gap(observed: ObservedStack) -> None:
@@ -205,7 +205,7 @@ class FailingAccumulator(EvidenceAccumulator):
 
 def test_all_events_are_read_again_after_processing_failed(observed: ObservedStack) -> None:
     accumulator = FailingAccumulator(build_policy(observed.params))
-    cohort = build_cohort(observed.params, accumulator, {})
+    cohort = build_empty_cohort(observed.params, accumulator, {})
     failing = iter([replace(observed.empty_counts(), accumulator=accumulator, cohort=cohort)])
     observed.write_exposures(30)
     observed.restart_observer(build_counts=lambda: next(failing, None) or observed.empty_counts())

@@ -19,7 +19,7 @@ from marquee.rollout.state import OperatorCommand
 from pipelines.commands import canary
 from pipelines.rollout.journal import Journal, create_journal
 from pipelines.rollout.params_conversion import dump_canary_params
-from pipelines.rollout.status import STATUS_FILE, build_status, read_status, write_status
+from pipelines.rollout.status_file import STATUS_FILE, build_status, read_status, write_status
 from pipelines.support.paths import STACK_FOLDER
 
 EVIDENCE = Evidence(
@@ -130,7 +130,7 @@ def test_output_fits_the_terminal(
     write_observation(folder, journal)
     terminal = io.StringIO()
     console = Console(file=terminal, width=width)
-    monkeypatch.setattr(canary, "get_console", lambda: console)
+    monkeypatch.setattr(canary, "create_console", lambda: console)
     canary.print_rollout_status(watch=False)
     canary.print_rollout_history()
     assert max(len(line) for line in terminal.getvalue().splitlines()) <= width

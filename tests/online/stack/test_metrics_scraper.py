@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from service.stack.metrics_scraper import Scrape, histogram_quantile, summarize_scrapes
+from service.stack.metrics_scraper import Scrape, histogram_quantile, stats_between_scrapes
 
 
 def scrape(time: float, **requests: float) -> Scrape:
@@ -28,14 +28,14 @@ def test_quantile_of_an_empty_histogram_is_nan(counts: dict[str, float]) -> None
 
 
 def test_rates_are_those_between_two_scrapes() -> None:
-    stats = summarize_scrapes([scrape(10.0, s200=100.0, s500=0.0)], [scrape(12.0, s200=150.0, s500=50.0)])
+    stats = stats_between_scrapes([scrape(10.0, s200=100.0, s500=0.0)], [scrape(12.0, s200=150.0, s500=50.0)])
     assert (stats.requests_per_s, stats.error_rate) == (50.0, 0.5)
 
 
 def test_counters_of_a_restarted_replica_do_not_decrease_the_rate() -> None:
-    stats = summarize_scrapes([scrape(12.0, s200=150.0)], [scrape(14.0, s200=5.0)])
+    stats = stats_between_scrapes([scrape(12.0, s200=150.0)], [scrape(14.0, s200=5.0)])
     assert stats.requests_per_s == 0.0
 
 
 def test_rate_without_a_previous_scrape_is_0() -> None:
-    assert summarize_scrapes([None], [scrape(12.0, s200=150.0)]).requests_per_s == 0.0
+    assert stats_between_scrapes([None], [scrape(12.0, s200=150.0)]).requests_per_s == 0.0

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import MarqueeError
+from marquee.rollout.arms import CANARY, STABLE
 from service.stack.stack_config import (
-    CANARY,
-    STABLE,
     Arm,
     StackConfig,
     load_stack_config,
@@ -36,6 +35,13 @@ def test_damaged_config_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "stack.json").write_text(content)
     with pytest.raises(MarqueeError, match="damaged"):
         load_stack_config(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"stable": 1}', '{"stable": {"bento": "x"}}'])
+def test_damaged_arms_are_reported(tmp_path: Path, content: str) -> None:
+    (tmp_path / "arms.json").write_text(content)
+    with pytest.raises(MarqueeError, match=r"arms\.json is damaged"):
+        read_arms(tmp_path)
 
 
 def test_replica_gets_arm_bento_and_port_from_its_environment(stack: StackConfig) -> None:

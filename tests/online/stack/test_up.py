@@ -6,9 +6,10 @@ import pytest
 
 from experiments.config import load_params
 from marquee.errors import ConfigError, MarqueeError
+from marquee.rollout.arms import STABLE
 from pipelines.commands import up as up_command
-from service.gateway.traffic_split import ServerState
-from service.stack.stack_config import STABLE, StackConfig
+from service.gateway.haproxy_socket import ServerState
+from service.stack.stack_config import StackConfig
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,6 +51,6 @@ def test_invalid_environment_is_rejected_before_anything_starts(
     monkeypatch.setattr(up_command, "find_haproxy", lambda: "haproxy")
     with pytest.raises(ConfigError, match="MARQUEE_FAULTS"):
         up_command.bring_up_stack(
-            load_params(ROOT / "params.yaml"), replicas=1, port=1, host="*", events=None
+            load_params(ROOT / "params.yaml"), replicas=1, port=1, host="*", events=tmp_path
         )
     assert list(tmp_path.iterdir()) == []

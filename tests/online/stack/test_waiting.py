@@ -12,9 +12,9 @@ def test_wait_ends_when_the_condition_holds() -> None:
 
 
 def test_wait_ends_after_the_timeout() -> None:
-    started = time.monotonic()
+    start = time.monotonic()
     assert not wait_until(lambda: False, 0.05, poll_interval_s=0.01)
-    assert 0.05 <= time.monotonic() - started < 5
+    assert 0.05 <= time.monotonic() - start < 5
 
 
 def test_condition_is_polled_once_with_timeout_0() -> None:

@@ -70,7 +70,7 @@ class KilledWriters:
             if line.endswith("\n"):
                 self.acknowledged_ids |= set(line.split())
 
-    def _kill_soon(self, process: "subprocess.Popen[bytes]", output_path: Path) -> None:
+    def _kill_soon(self, process: subprocess.Popen[bytes], output_path: Path) -> None:
         """Kill the process shortly after its first output."""
         deadline = time.monotonic() + 20
         while not output_path.stat().st_size and time.monotonic() < deadline:

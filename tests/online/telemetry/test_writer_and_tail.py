@@ -233,13 +233,13 @@ def test_disk_failure_is_reported_counted_and_survived(
     result = store(writer, "lost")
     assert isinstance(result, OSError)
     assert result.errno == code
-    assert "failing" in writer.disk_status
-    assert os.strerror(code) in writer.disk_status
+    assert "failing" in writer.write_status
+    assert os.strerror(code) in writer.write_status
     writer.offer_exposure(encode_exposure(1))
     wait_until(lambda: writer.snapshot_counters().exposure.dropped == 1)
     switch.clear()
     assert store(writer, "lost", "after") == 2  # not acknowledged, so the client sends it again
-    assert writer.disk_status == "ok"
+    assert writer.write_status == "ok"
     counters = idle_counters(writer)
     assert (counters.feedback.durable, counters.feedback.rejected) == (3, 1)
     writer.close()
@@ -276,10 +276,10 @@ def test_missing_folder_is_reported_and_retried(settings: TelemetrySettings, tmp
     writer = EventWriter(settings)
     writer.start()
     assert isinstance(store(writer, "e1"), OSError)
-    assert "failing" in writer.disk_status
+    assert "failing" in writer.write_status
     obstacle.unlink()
     assert store(writer, "e1") == 1
-    assert writer.disk_status == "ok"
+    assert writer.write_status == "ok"
     writer.close()
 
 
@@ -326,7 +326,7 @@ def test_full_disk_loses_no_acknowledged_feedback(small_disk: Path) -> None:
     for path in small_disk.rglob("feedback-*"):
         path.unlink()  # an operator frees space
     wait_until(lambda: store(writer, "again") == 1)
-    assert writer.disk_status == "ok"
+    assert writer.write_status == "ok"
     writer.close()
     assert writer.snapshot_counters().is_balanced
 

@@ -15,17 +15,18 @@ from experiments.search.trials import Trial
 from experiments.selection.search_results import SearchResults
 from marquee.algorithms.registry import find_algorithm
 from marquee.seeds import seed_for
-from pipelines.support.json_files import read_json
+from pipelines.support.fetched_source import read_data_version
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import FIGURES, REPORT, SELECTION
-from pipelines.support.provenance import digest_search_results, get_git_commit, read_data_version
-from pipelines.support.stage_results import read_champion_score, read_search_results, read_test_scores
+from pipelines.support.provenance import digest_search_results, get_git_commit
+from pipelines.support.stage_results import read_champion_score, read_test_scores, read_trials_and_metrics
 
 LIBRARIES = ("marquee", "numpy", "numba", "scikit-surprise", "optuna")  # whose versions the report states
 
 
-def write_search_report(params: Params) -> list[Path]:
+def write_html_report(params: Params) -> list[Path]:
     """Write the report and its figures; return their paths, the report first."""
-    results = read_search_results(params)
+    results = read_trials_and_metrics(params)
     selection = read_json(SELECTION)
     winner = results.trials_by_number[selection["trial"]]
     figures = {

@@ -1,55 +1,38 @@
-"""Preflight checks of a rollout: the alarm self-test, and a test of the gateways' failure logs.
+"""Alarm self-test before a rollout: simulates the worst possible canary for each alarm.
 
-The self-test simulates the worst possible canary for each alarm, with the code and the parameters of the
-rollout. The second test sends requests that must fail to the gateways, and looks for them in the failure
-logs.
+It uses the code and the parameters of the rollout, and no stack.
 """
 
-import http.client
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from experiments.config.online import CanaryParams
 from marquee.errors import MarqueeError
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.decision_types import Action
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
 from marquee.rollout.guardrail_baseline import MIN_MINUTES
 from marquee.rollout.policy import PromotionPolicy, decide
-from pipelines.rollout.params_conversion import build_policy
-from service.gateway.api_keys import API_KEY_FILE
-from service.gateway.failure_log import FailureLog
-from service.gateway.haproxy_config import PROBE_PATH
-from service.stack.stack_config import StackConfig
 
 MAX_CANARY_USERS = 10_000  # every alarm must go off within this number of users
 USERS_PER_BATCH = 10
 # List metrics are compared by their means over many users. An alarm that has not gone off after this many
 # times `min_list_users` never will.
 MAX_LIST_USERS_RATIO = 20
-MAX_PROBES = 200  # requests until every gateway has received one
-PROBE_TIMEOUT_S = 2
-LOG_DELAY_S = 3.0  # for a gateway to write its failure log
 CONDITIONS = RolloutConditions(
     step=0, step_seconds=0.0, rollout_seconds=0.0, data_age_seconds={"stable": 0.0, "canary": 0.0}
 )
 
 
-def run_preflight(stack: StackConfig, params: CanaryParams) -> Iterator[str]:
-    """Run all checks; yield a line for each one that passes.
+def run_alarm_self_test(policy: PromotionPolicy) -> Iterator[str]:
+    """Test every alarm in the first step, then the alarm of every guardrail metric in the last step.
+
+    Yields:
+        A line for each alarm that goes off.
 
     Raises:
-        MarqueeError: an alarm does not go off, or a failure is missing from the log of a gateway.
+        MarqueeError: an alarm does not go off.
     """
-    yield from _test_alarms(build_policy(params))
-    _check_failure_logs(stack)
-    yield f"failure logs: all {len(stack.gateways)} gateways logged a failed request"
-
-
-def _test_alarms(policy: PromotionPolicy) -> Iterator[str]:
-    """Test every alarm in the first step, then the alarm of every guardrail metric in the last step."""
     for name in (*GUARDRAIL_METRICS, *LIST_METRICS, "sample_ratio_mismatch", "quality"):
         n_users = count_users_until_alarm(policy, name)
         if n_users is None:
@@ -120,55 +103,6 @@ def count_users_until_last_step_alarm(policy: PromotionPolicy, name: str) -> int
         if accumulator.evidence(CONDITIONS).guardrails[name].is_alarm:
             return n_users
     return None
-
-
-def _check_failure_logs(stack: StackConfig) -> None:
-    """Send requests that fail until each gateway has logged one.
-
-    Raises:
-        MarqueeError: the gateways do not respond, or a failure is missing from the log of a gateway.
-    """
-    logs = {
-        gateway.name: FailureLog(gateway.failure_log_path(stack.folder), stack.slow_ms)
-        for gateway in stack.gateways
-    }
-    for failure_log in logs.values():
-        for _ in failure_log.poll():  # skip earlier failures
-            pass
-    for _ in range(MAX_PROBES):
-        _send_probe(stack)
-        logs = _logs_without_error(logs)
-        if not logs:
-            return
-    time.sleep(LOG_DELAY_S)
-    logs = _logs_without_error(logs)
-    if logs:
-        raise MarqueeError(
-            f"a failed request is missing from the failure log of {', '.join(sorted(logs))}, so errors would "
-            f"not raise an alarm; see {stack.folder / 'logs'}"
-        )
-
-
-def _send_probe(stack: StackConfig) -> None:
-    """Send a request that a gateway answers with an error."""
-    api_key = (stack.folder / API_KEY_FILE).read_text(encoding="utf-8")
-    connection = http.client.HTTPConnection(stack.local_address, stack.port, timeout=PROBE_TIMEOUT_S)
-    try:
-        connection.request("GET", PROBE_PATH, headers={"x-api-key": api_key})
-        connection.getresponse().read()
-    except (OSError, http.client.HTTPException) as error:
-        raise MarqueeError(f"the gateways do not respond ({error}); run `marquee status`") from None
-    finally:
-        connection.close()
-
-
-def _logs_without_error(logs: Mapping[str, FailureLog]) -> dict[str, FailureLog]:
-    """Poll the failure logs; return those to which no error was added since the last poll, by gateway."""
-    return {
-        name: failure_log
-        for name, failure_log in logs.items()
-        if not any(failure.kind == "errors" for failure in failure_log.poll())
-    }
 
 
 def _label(name: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from experiments.search.space import CandidateSpace, candidate_spaces, check_candidates, split_space
+from experiments.search.training_space import CandidateSpace, candidate_spaces, check_candidates, split_space
 from marquee.errors import ConfigError
 from tests.support.searches import make_search_params
 

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from experiments.config import Params, load_params
-from pipelines.support.leaderboard import build_leaderboard, build_markdown_leaderboard
 from pipelines.support.provenance import digest_search_results
+from pipelines.support.trial_leaderboard import build_markdown_leaderboard, build_trial_leaderboard
 
 ROOT = Path(__file__).parents[2]
 COSTS = {"fit_seconds": 1.5, "predict_seconds": 0.25}
@@ -51,7 +51,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
 def render_leaderboard(params: Params, *, width: int, best_only: bool = False) -> list[str]:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(build_leaderboard(params, width=width, best_only=best_only))
+        console.print(build_trial_leaderboard(params, width=width, best_only=best_only))
     return capture.get().splitlines()
 
 
@@ -59,6 +59,12 @@ def test_trials_are_listed_best_first_and_failed_ones_last(params: Params) -> No
     lines = [line for line in render_leaderboard(params, width=160) if line.strip()]
     rows = [line.split()[:2] for line in lines[-4:]]
     assert rows == [["1", "SVD"], ["▶", "2"], ["3", "SVD"], ["✗", "NMF"]]
+
+
+def test_brackets_in_a_failure_are_not_markup(params: Params) -> None:
+    failed = {"number": 4, "algorithm": "nmf", "parameters": {}, "failure": "OSError: no space in [/tmp]"}
+    Path("results/search.json").write_text(json.dumps({"trials": [*TRIALS, failed]}))
+    assert "OSError: no space in [/tmp]" in "\n".join(render_leaderboard(params, width=160))
 
 
 def test_best_only_keeps_one_trial_of_each_algorithm(params: Params) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from marquee.errors import ConfigError, ModelError
 from marquee.events import Feedback
 from service import logs
-from service.file_watcher import FileWatcher
+from service.file_changes import ChangeDetector
 from service.recommendation.availability import AvailabilityPolicy, read_policy
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import Recommender
@@ -20,7 +20,7 @@ POLL_INTERVAL_S = 1.0
 log = logs.get_logger("reloader")
 
 
-class Reloader:
+class InputReloader:
     """Detects changes on disk and loads them.
 
     Slow work (reading and verifying a model) happens in the background thread. The callbacks run on the event
@@ -48,8 +48,10 @@ class Reloader:
         self._on_model, self._on_feedback = on_model, on_feedback
         self._model: LoadedModel | None = None
         self._policy = AvailabilityPolicy()
-        self._model_watcher = FileWatcher(settings.model)
-        self._policy_watcher = None if settings.availability is None else FileWatcher(settings.availability)
+        self._model_watcher = ChangeDetector(settings.model)
+        self._policy_watcher = (
+            None if settings.availability is None else ChangeDetector(settings.availability)
+        )
         self._event_tail = EventTail(settings.events) if settings.telemetry else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = threading.Event()

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.config import Params
 from experiments.search.trials import MEGABYTE, Trial, rank_trials
-from pipelines.support.json_files import read_json
+from pipelines.support.fetched_source import read_data_version
+from pipelines.support.json_reader import read_json
 from pipelines.support.paths import SELECTION
-from pipelines.support.provenance import read_data_version
 from pipelines.support.stage_results import read_trials
 
 Row = tuple[str, ...]
@@ -23,7 +24,7 @@ MAX_PARAMETERS_WIDTH = 40
 SEPARATOR_WIDTH = 2  # characters between two columns
 
 
-def build_leaderboard(params: Params, *, width: int, best_only: bool = False) -> Table:
+def build_trial_leaderboard(params: Params, *, width: int, best_only: bool = False) -> Table:
     """Build a table of all trials: best first, the selected one marked, failed ones last with their reasons.
 
     Args:
@@ -97,8 +98,9 @@ def _create_table(title: str, columns: Sequence[str], rows: Iterable[Row]) -> Ta
 
 
 def _pick_cells(row: Row, columns: Sequence[str]) -> Row:
+    """Return the cells of these columns, escaped because rich interprets brackets as markup."""
     cells = dict(zip(COLUMNS, row, strict=True))
-    return tuple(cells[column] for column in columns)
+    return tuple(escape(cells[column]) for column in columns)
 
 
 def _format_scored_trial(rank: int, trial: Trial) -> Row:

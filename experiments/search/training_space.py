@@ -99,7 +99,7 @@ def shuffle_trainings(space: CandidateSpace, seed: int, name: str) -> list[Param
     return trainings
 
 
-def draw_training(space: CandidateSpace, seed: int, name: str, number: int) -> Parameters:
+def draw_random_training(space: CandidateSpace, seed: int, name: str, number: int) -> Parameters:
     """Draw a training of a random search; the result depends only on seed, candidate name and number."""
     rng = np.random.default_rng(seed_for(seed, "sampler", name, number))
     return {key: _draw_value(values, rng) for key, values in space.trained.items()}

@@ -8,15 +8,15 @@ from experiments.config import Params
 from marquee.errors import ConfigError, MarqueeError
 from marquee.files.atomic_write import write_atomically
 from pipelines.support.bento import read_last_bento
-from pipelines.support.console import get_console
+from pipelines.support.console import create_console
 from pipelines.support.paths import LOCAL_STATE
 from service.gateway.api_keys import ensure_api_key, write_key_digests
 from service.gateway.haproxy_config import (
     GatewayConfig,
     ReplicaAddress,
     SharedGatewayConfig,
+    render_checked_draft,
     render_config,
-    write_checked_draft,
 )
 from service.gateway.traffic_split import (
     NO_CANARY,
@@ -37,7 +37,7 @@ STABLE_REPLICAS, CANARY_REPLICAS = ("stable-1", "stable-2", "stable-3"), ("canar
 GATEWAYS = (GatewayConfig("gateway-1", METRICS_PORT), GatewayConfig("gateway-2", METRICS_PORT))
 
 
-def write_compose_files(params: Params, *, image: str | None, canary: str | None, allocation: float) -> None:
+def write_compose_mounts(params: Params, *, image: str | None, canary: str | None, allocation: float) -> None:
     """Write .marquee/compose, and apply the allocation to running gateways.
 
     While the allocation is above 0, the salt is kept, so users keep their arm. At 0, it is discarded.
@@ -66,7 +66,9 @@ def write_compose_files(params: Params, *, image: str | None, canary: str | None
         for path in (COMPOSE, *COMPOSE.iterdir()):
             os.chown(path, IMAGE_USER, IMAGE_USER)
     profile = "--profile canary " if canary else ""
-    get_console().print(f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml {profile}up -d")
+    create_console().print(
+        f"docker compose --env-file {COMPOSE / '.env'} -f deploy/compose.yaml {profile}up -d"
+    )
 
 
 def _write_variables(params: Params, image: str, canary: str | None) -> None:
@@ -91,11 +93,13 @@ def _write_gateway_config(params: Params, gateway: GatewayConfig) -> None:
         write_split(folder, NO_CANARY)
         write_key_digests(folder, [])
         try:
-            write_checked_draft(build_shared_gateway_config(params, folder), gateway)
+            render_checked_draft(build_shared_gateway_config(params, folder), gateway)
         except ConfigError:
             raise
         except MarqueeError:  # HAProxy is not installed; only the check needs it on this machine
-            get_console().print(f"HAProxy is not installed; {gateway.config_path(COMPOSE)} was not checked")
+            create_console().print(
+                f"HAProxy is not installed; {gateway.config_path(COMPOSE)} was not checked"
+            )
     config = render_config(build_shared_gateway_config(params, CONTAINER_FOLDER), gateway)
     write_atomically(gateway.config_path(COMPOSE), config)
 
@@ -110,7 +114,7 @@ def _apply_split(split: TrafficSplit) -> None:
         )
     if running:
         names = " and ".join(gateway.name for gateway in running)
-        get_console().print(f"{names}: {split.allocation:.1%} of users are now assigned to the canary")
+        create_console().print(f"{names}: {split.allocation:.1%} of users are now assigned to the canary")
 
 
 def build_shared_gateway_config(params: Params, folder: Path) -> SharedGatewayConfig:

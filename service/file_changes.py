@@ -5,7 +5,7 @@ from pathlib import Path
 _Snapshot = tuple[tuple[str, int, int, int], ...]  # name, inode, modification time and size of each file
 
 
-class FileWatcher:
+class ChangeDetector:
     """Detects changes of a file, or of any file directly in a folder.
 
     All files of a model folder are compared, not only its manifest: while a folder is being copied, each

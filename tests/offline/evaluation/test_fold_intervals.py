@@ -4,7 +4,7 @@ from math import inf, isclose, sqrt
 
 import pytest
 
-from experiments.evaluation.confidence_intervals import mean_interval, paired_difference, standard_error
+from experiments.evaluation.fold_intervals import mean_interval, paired_fold_difference, standard_error
 
 
 def test_interval_of_three_folds_matches_hand_computation() -> None:
@@ -28,15 +28,15 @@ def test_single_fold_gives_an_infinite_interval() -> None:
 
 
 def test_paired_difference_removes_variation_common_to_folds() -> None:
-    interval = paired_difference([1.01, 2.01, 3.01], [1.0, 2.0, 3.0])
+    interval = paired_fold_difference([1.01, 2.01, 3.01], [1.0, 2.0, 3.0])
     assert isclose(interval.mean, 0.01)
     assert interval.excludes_zero
-    assert not paired_difference([1.01, 1.99, 3.0], [1.0, 2.0, 3.0]).excludes_zero
+    assert not paired_fold_difference([1.01, 1.99, 3.0], [1.0, 2.0, 3.0]).excludes_zero
 
 
 def test_paired_difference_needs_equal_numbers_of_folds() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        paired_difference([1.0, 2.0], [1.0])
+        paired_fold_difference([1.0, 2.0], [1.0])
 
 
 def test_standard_error_of_three_folds_matches_hand_computation() -> None:

@@ -1,11 +1,11 @@
-"""Alarm self-test of the preflight checks: every alarm can go off with the parameters of the project."""
+"""Alarm self-test: every alarm can go off with the parameters of the project."""
 
 import pytest
 
 from experiments.config.online import CanaryParams
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS
+from pipelines.rollout.alarm_self_test import count_users_until_alarm, count_users_until_last_step_alarm
 from pipelines.rollout.params_conversion import build_policy
-from pipelines.rollout.preflight import count_users_until_alarm, count_users_until_last_step_alarm
 
 
 @pytest.mark.parametrize("name", [*GUARDRAIL_METRICS, *LIST_METRICS, "sample_ratio_mismatch", "quality"])

@@ -1,6 +1,6 @@
 """Analysis of one step of a rollout on a cluster: a Job that exits when the evidence allows a decision.
 
-    python -m service.rollout_step_analysis --policy FILE --events FOLDER --step N [--arm NAME]
+    python -m service.kubernetes_analysis_job --policy FILE --events FOLDER --step N [--arm NAME]
 
 It reads the events that the replicas write after its start, and decides with the same functions as `marquee
 canary`. The differences:
@@ -231,7 +231,8 @@ def _print_decision(decision: Decision) -> None:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m service.rollout_step_analysis", description=(__doc__ or "").split("\n", maxsplit=1)[0]
+        prog="python -m service.kubernetes_analysis_job",
+        description=(__doc__ or "").split("\n", maxsplit=1)[0],
     )
     parser.add_argument("--policy", type=Path, required=True, help="JSON file of the policy")
     parser.add_argument("--events", type=Path, required=True, help="folder that all replicas write to")

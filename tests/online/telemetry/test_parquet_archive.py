@@ -19,8 +19,8 @@ from moto.server import ThreadedMotoServer
 from marquee.errors import ArchiveError
 from marquee.events import Event, Exposure, Feedback, deduplicate, encode
 from pipelines.commands.archive import archive_events
-from service.telemetry import EventWriter, TelemetrySettings, event_archive
-from service.telemetry.event_archive import ArchiveStore, archive_segments, read_archive
+from service.telemetry import EventWriter, TelemetrySettings, parquet_archive
+from service.telemetry.parquet_archive import ArchiveStore, archive_segments, read_archive
 from service.telemetry.reader import SkippedLines, read_events
 
 ROOT = Path(__file__).parents[3]
@@ -185,7 +185,7 @@ def test_truncated_upload_is_detected(
         os.truncate(remote, 20)
 
     monkeypatch.setattr(filesystem, "put_file", truncate)
-    with pytest.raises(ArchiveError):
+    with pytest.raises(ArchiveError, match="remaining segment files are kept"):
         archive_segments(events, store)
     assert len(list(events.rglob("*.jsonl"))) == 2
 
@@ -198,7 +198,7 @@ def test_unknown_protocol_is_rejected() -> None:
 def test_large_segments_are_archived_in_batches(
     tmp_path: Path, store: ArchiveStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_archive, "ROWS_PER_BATCH", 7)
+    monkeypatch.setattr(parquet_archive, "ROWS_PER_BATCH", 7)
     events = [make_click(f"e{number}") for number in range(50)]
     write_segment(tmp_path / "events" / "r", "feedback", [encode(event) for event in events])
     archive_segments(tmp_path / "events", store)
@@ -225,14 +225,14 @@ def test_segments_started_after_a_given_time_are_kept(events: Path, store: Archi
 ARCHIVER = """
 import sys, time
 from pathlib import Path
-from service.telemetry.event_archive import ArchiveStore, archive_segments
+from service.telemetry.parquet_archive import ArchiveStore, archive_segments
 while True:
     archive_segments(Path(sys.argv[1]), ArchiveStore(sys.argv[2]))
     time.sleep(0.005)
 """
 
 
-def start_archiver(events: Path, url: str) -> "subprocess.Popen[bytes]":
+def start_archiver(events: Path, url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", ARCHIVER, str(events), url], cwd=ROOT)
 
 

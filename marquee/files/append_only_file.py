@@ -31,7 +31,8 @@ def append_lines(path: Path, lines: Iterable[bytes]) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        append_and_sync(descriptor, _truncate_torn_line(descriptor), lines)
+        size = _truncate_torn_line(descriptor)
+        append_and_sync(descriptor, size, lines)
     finally:
         os.close(descriptor)
 
@@ -79,7 +80,7 @@ def read_complete_lines(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int
 
 
 def _truncate_torn_line(descriptor: int) -> int:
-    """Remove bytes after the last line break and return the size of the file."""
+    """Remove the bytes after the last line break, and return the new size of the file."""
     size = end = os.lseek(descriptor, 0, os.SEEK_END)
     while end:
         start = max(0, end - SEARCH_BLOCK_BYTES)

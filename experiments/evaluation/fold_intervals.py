@@ -45,7 +45,7 @@ def mean_interval(values: Sequence[float]) -> MeanInterval:
     return MeanInterval(mean, mean - half_width, mean + half_width)
 
 
-def paired_difference(values: Sequence[float], reference: Sequence[float]) -> MeanInterval:
+def paired_fold_difference(values: Sequence[float], reference: Sequence[float]) -> MeanInterval:
     """Return the interval of the mean difference `values - reference` on the same folds.
 
     Pairing removes the variation that the folds have in common.

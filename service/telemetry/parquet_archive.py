@@ -41,7 +41,7 @@ _COLUMN_TYPES: dict[str, pa.DataType] = {
 class ArchiveSummary:
     """Result of `archive_segments`."""
 
-    segments: int
+    segments: int  # archived segment files
     events: int
     skipped_lines: int
     expired_files: int  # archived files that were deleted because of their age
@@ -61,7 +61,7 @@ class ArchiveStore:
         except (ValueError, ImportError) as error:
             raise ArchiveError(f"cannot archive events to {url}: {error}") from None
 
-    def upload(self, local: Path, name: str) -> None:
+    def upload_and_verify(self, local: Path, name: str) -> None:
         """Copy a Parquet file to the store and read it back.
 
         Raises:
@@ -140,7 +140,7 @@ def _archive_segment(path: Path, store: ArchiveStore, skipped: SkippedLines) -> 
         parquet = Path(scratch) / "events.parquet"
         n_events = _convert_segment(path, parquet, torn, skipped)
         if n_events:
-            store.upload(parquet, _archive_name(path))
+            store.upload_and_verify(parquet, _archive_name(path))
     if not torn.stat().st_size:
         torn.unlink()
     path.unlink()

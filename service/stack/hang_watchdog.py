@@ -5,7 +5,7 @@ gateway, every second connection still goes to it. Each watchdog sends health ch
 checks the heartbeats of the other processes, and rotates logs. Two watchdogs check each other, because a
 watchdog that is stopped or hangs detects nothing.
 
-    python -m service.stack.watchdog FOLDER NAME
+    python -m service.stack.hang_watchdog FOLDER NAME
 """
 
 import os
@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from service import logs
-from service.stack.health_checks import is_alive
+from service.stack.health_checks import is_responding
 from service.stack.log_rotation import rotate_large_logs
 from service.stack.pid_files import RunningProcess, find_process
 from service.stack.stack_config import WATCHDOGS, StackConfig, load_stack_config
@@ -60,7 +60,7 @@ class Watchdog:
                 kill_if_heartbeat_is_old(self._stack.folder, other)
 
     def _check_health(self, ports: Mapping[str, int], timeout_s: float, max_failures: int) -> None:
-        results = self._pool.map(lambda port: is_alive(port, timeout_s), ports.values())
+        results = self._pool.map(lambda port: is_responding(port, timeout_s), ports.values())
         for name, has_responded in zip(ports, results, strict=True):
             process = find_process(self._stack.folder, name)
             if process is None:

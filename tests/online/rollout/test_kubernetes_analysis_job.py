@@ -15,10 +15,10 @@ from marquee.errors import ConfigError
 from marquee.events import Event, Exposure
 from marquee.model.fitted_model import write_model
 from marquee.rollout.decision_types import Action, Decision, ReasonCode
-from service import rollout_step_analysis as analysis_module
-from service.rollout_step_analysis import ExitCode, StepAnalysis, read_analysis_policy
+from service import kubernetes_analysis_job as analysis_module
+from service.kubernetes_analysis_job import ExitCode, StepAnalysis, read_analysis_policy
 from tests.support.manifest_fields import MANIFEST_FIELDS
-from tests.support.model_builder import build_model_arrays
+from tests.support.model_builder import build_small_model_arrays
 from tests.support.rollout_steps import (
     LIST_LENGTH,
     N_ITEMS,
@@ -76,12 +76,14 @@ def test_error_rates_are_divided_among_the_steps(tmp_path: Path) -> None:
 
 def test_job_prints_its_decision_and_exits_with_the_code_of_the_action(tmp_path: Path) -> None:
     policy = write_policy(tmp_path, deadline_seconds=0.5)
-    write_model(tmp_path / "model", build_model_arrays({"u1": ([], [0])}, ["i1", "i2"]), MANIFEST_FIELDS)
+    write_model(
+        tmp_path / "model", build_small_model_arrays({"u1": ([], [0])}, ["i1", "i2"]), MANIFEST_FIELDS
+    )
     result = subprocess.run(
         [
             sys.executable,
             "-m",
-            "service.rollout_step_analysis",
+            "service.kubernetes_analysis_job",
             f"--policy={policy}",
             f"--events={tmp_path}",
             "--step=0",
@@ -101,7 +103,9 @@ def test_job_prints_its_decision_and_exits_with_the_code_of_the_action(tmp_path:
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
     """Valid arguments of the Job, for a step without events."""
-    write_model(tmp_path / "model", build_model_arrays({"u1": ([], [0])}, ["i1", "i2"]), MANIFEST_FIELDS)
+    write_model(
+        tmp_path / "model", build_small_model_arrays({"u1": ([], [0])}, ["i1", "i2"]), MANIFEST_FIELDS
+    )
     monkeypatch.setenv("MARQUEE_MODEL", str(tmp_path / "model"))
     return ["--policy", str(write_policy(tmp_path)), "--events", str(tmp_path), "--step", "0"]
 

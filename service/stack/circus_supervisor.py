@@ -1,6 +1,6 @@
 """Supervisor: starts all processes of the stack with circus, and restarts those that exit.
 
-python -m service.stack.supervisor FOLDER     run the supervisor
+python -m service.stack.circus_supervisor FOLDER     run the supervisor
 SupervisorClient(folder)                      start it, or send commands to a running one
 """
 
@@ -21,12 +21,13 @@ from circus.watcher import Watcher
 from tornado import gen
 
 from marquee.errors import MarqueeError
+from marquee.rollout.arms import CANARY
 from service import logs
 from service.stack.exec_launcher import CODE_FOLDER
+from service.stack.hang_watchdog import kill_if_heartbeat_is_old
 from service.stack.pid_files import find_process, write_pid_file
-from service.stack.stack_config import CANARY, StackConfig, load_stack_config, read_arms
+from service.stack.stack_config import StackConfig, load_stack_config, read_arms
 from service.stack.waiting import wait_until
-from service.stack.watchdog import kill_if_heartbeat_is_old
 
 CHECK_INTERVAL_S = 0.25  # between checks for processes that exited
 GRACE_PERIOD_S = 15.0  # for a process to finish requests in progress
@@ -66,7 +67,7 @@ class SupervisorClient:
         Raises:
             MarqueeError: the supervisor exited or did not respond in time; its log contains the reason.
         """
-        command = [sys.executable, "-m", "service.stack.supervisor", str(self._folder)]
+        command = [sys.executable, "-m", "service.stack.circus_supervisor", str(self._folder)]
         with self._log.open("ab") as output:
             process = subprocess.Popen(
                 command,

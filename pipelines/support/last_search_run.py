@@ -4,11 +4,12 @@ from typing import Any
 
 from experiments.config import Params
 from experiments.tracking.runs import RESTORED, ExperimentTracker
+from pipelines.support.fetched_source import read_data_version
 from pipelines.support.paths import SEARCH
-from pipelines.support.provenance import digest_search_results, read_data_version
+from pipelines.support.provenance import digest_search_results
 
 
-def find_or_create_search_run(tracker: ExperimentTracker) -> str:
+def find_or_restore_search_run(tracker: ExperimentTracker) -> str:
     """Return the run id of the last search; create a run if the tracking store has none.
 
     Search results that were restored from a DVC cache or remote have no run in this tracking store, but later
