@@ -214,7 +214,7 @@ def test_command_prints_a_summary(events: Path, tmp_path: Path, capsys: pytest.C
     archive_events(events, str(tmp_path / "archive"), every=None, keep_days=None)
     output = capsys.readouterr().out
     assert "4 events" in output
-    assert "2 segments" in output
+    assert "2 segment files" in output
 
 
 def test_segments_started_after_a_given_time_are_kept(events: Path, store: ArchiveStore) -> None:
