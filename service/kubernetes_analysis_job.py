@@ -37,9 +37,9 @@ from marquee.finite_values import drop_non_finite
 from marquee.model.fitted_model import load_model
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import CANARY, STABLE
-from marquee.rollout.cohort import Cohort, Failure, Objective
 from marquee.rollout.decision_types import Action, Decision, ReasonCode
 from marquee.rollout.evidence import EvidenceGap, RolloutConditions
+from marquee.rollout.observation_collector import Failure, Objective, ObservationCollector
 from marquee.rollout.policy import PromotionPolicy, decide
 from service.settings import Settings
 from service.telemetry import EventTail, yield_until_os_error
@@ -151,7 +151,7 @@ class StepAnalysis:
             )
         self._policy, self._step, self._started_at, self._arm = policy, step, started_at, arm
         self._accumulator = EvidenceAccumulator(policy.policy)
-        self._cohort = Cohort(
+        self._cohort = ObservationCollector(
             self._accumulator,
             policy.objective,
             policy.attribution_window_seconds,
@@ -181,7 +181,7 @@ class StepAnalysis:
         return decide(self._accumulator.evidence(conditions), self._policy.policy)
 
     def _process_new_events(self, now: float) -> Sequence[str]:
-        """Pass new events to the cohort; return the errors of event files that cannot be read."""
+        """Pass new events to the collector; return the errors of event files that cannot be read."""
         errors: list[str] = []
         events = [event for tail in self._event_tails for event in yield_until_os_error(tail.poll(), errors)]
         exposures = [self._normalize_arm(event) for event in events if isinstance(event, Exposure)]

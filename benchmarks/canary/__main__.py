@@ -11,7 +11,7 @@
 Users and their preferences come from `marquee.synthetic`. Tests and policy are those of the controller with
 the parameters of params.yaml, evaluated after every batch of users. The peer is a z-test for a fixed sample
 size on the same events, evaluated equally often. `healthy` and `alarms` simulate single requests, which also
-pass through the cohort of the controller.
+pass through the collector of the controller.
 """
 
 import sys

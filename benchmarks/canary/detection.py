@@ -1,8 +1,9 @@
 """Time to detect a broken challenger: seconds from the failure until no user is in the canary.
 
-Requests arrive at random, and a few users send most of them. Cohort, tests and policy are the controller's.
-The delays are those of the stack: between two evaluations, until events are on disk, and until the gateways
-apply an allocation. The time of the failure matters: after an hour, nearly all users have been counted.
+Requests arrive at random, and a few users send most of them. Observation collector, tests and policy are the
+controller's. The delays are those of the stack: between two evaluations, until events are on disk, and until
+the gateways apply an allocation. The time of the failure matters: after an hour, nearly all users have been
+counted.
 """
 
 import math
@@ -15,9 +16,9 @@ from benchmarks.canary.simulation import FRESH_DATA, make_simulation_policy
 from marquee.events import Exposure
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import CANARY, STABLE
-from marquee.rollout.cohort import Cohort, Failure
 from marquee.rollout.decision_types import Action
 from marquee.rollout.evidence import RolloutConditions
+from marquee.rollout.observation_collector import Failure, ObservationCollector
 from marquee.rollout.policy import decide
 
 EVALUATION_S = 0.5  # between two evaluations by the controller
@@ -103,9 +104,11 @@ def simulate_seconds_until_rollback(
     """
     rng, policy = np.random.default_rng(seed), make_simulation_policy(min_step_seconds=3600.0)
     accumulator = EvidenceAccumulator(policy)
-    cohort = Cohort(accumulator, "click_through", ATTRIBUTION_WINDOW_S, popularity=POPULARITY)
-    cohort.start_step(-10.0, allocation)
-    cohort.confirm_allocation(-10.0)
+    collector = ObservationCollector(
+        accumulator, "click_through", ATTRIBUTION_WINDOW_S, popularity=POPULARITY
+    )
+    collector.start_step(-10.0, allocation)
+    collector.confirm_allocation(-10.0)
     delay_s = EVALUATION_S + (0 if behavior.event in {"errors", "slow"} else EXPOSURE_DELAY_S)
     phase = float(rng.random()) * EVALUATION_S
     traffic = _Traffic(behavior, allocation, requests_per_s, rng)
@@ -113,7 +116,7 @@ def simulate_seconds_until_rollback(
         time = tick * EVALUATION_S + phase
         failed = time > failure_s
         exposures, failures = traffic.draw_events(time, failed=failed)
-        cohort.process_events(exposures, (), failures, time + EVALUATION_S)
+        collector.process_events(exposures, (), failures, time + EVALUATION_S)
         evidence = accumulator.evidence(RolloutConditions(0, 0.0, time, FRESH_DATA))
         if decide(evidence, policy).action == Action.ROLL_BACK:
             return time - failure_s + delay_s + SPLIT_DELAY_S if failed else 0.0

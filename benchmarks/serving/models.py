@@ -11,7 +11,7 @@ from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.serving_arrays import build_model_arrays
 from marquee.algorithms.svd import SVD
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import write_model
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.string_table import StringTable

@@ -7,7 +7,7 @@ source              any source -> a folder that contains only the files to read
 dvc_digest          digest of that folder, as dvc.lock shows it
 table_format        format of a table in a file, and the table as read
 text_lines          lines of a text file: decompression, encoding, invalid bytes
-csv_header          positions of the columns in a delimited text file
+csv_columns          positions of the columns in a delimited text file
 csv_reader          delimited text -> columns of text, with line numbers
 parquet_reader      Parquet -> the same
 ratings_reader      the raw ratings table of any source

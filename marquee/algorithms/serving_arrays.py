@@ -7,7 +7,7 @@ from marquee.algorithms.co_rating_similarity import build_co_rating_scorer
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.top_n_retrieval import ItemLists, recommend_from_algorithm, recommend_from_scorer
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.model.genre_affinity import GenreAffinity
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.string_table import StringTable

@@ -8,7 +8,7 @@
     group_items.npy                          (n_genres, m) items rated most by users who favor a genre, padded
     users_*, items_*, titles_*, genres_*     string tables: text and offsets (`marquee.model.string_table`)
     users_keys.npy, users_order.npy          (n_users,) index of user ids (`marquee.model.id_index`)
-    item_factors.npy, ...                    parameters of a factor model (`marquee.model.factor_space`)
+    item_factors.npy, ...                    parameters of a factor model (`marquee.model.factor_scoring`)
 
 Files are never unpickled, so loading a model runs no code from it.
 """
@@ -24,7 +24,7 @@ from marquee.array_types import AnyArray
 from marquee.errors import ModelError
 from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import sha256_of
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.model.genre_affinity import GenreAffinity
 from marquee.model.id_index import IdIndex
 from marquee.model.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files

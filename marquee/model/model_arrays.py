@@ -9,7 +9,7 @@ import numpy as np
 
 from marquee.array_types import AnyArray, Float32Array, Int32Array, Int64Array
 from marquee.errors import ModelError
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.model.id_index import IdIndex
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING

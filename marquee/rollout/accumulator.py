@@ -1,6 +1,7 @@
 """Evidence accumulator: feeds the users of a rollout to the tests of its policy.
 
-It takes counts and arrays in which each user occurs once; `marquee.rollout.cohort` derives them from events.
+It takes counts and arrays in which each user occurs once; `marquee.rollout.observation_collector` derives
+them from events.
 """
 
 import math

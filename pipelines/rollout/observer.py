@@ -14,12 +14,12 @@ from marquee.events import Event, Exposure, Feedback
 from marquee.finite_values import drop_non_finite
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.arms import CANARY
-from marquee.rollout.cohort import Cohort, Failure
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap, RolloutConditions
+from marquee.rollout.observation_collector import Failure, ObservationCollector
 from marquee.rollout.state import Rollout
 from pipelines.rollout import observer_checkpoint
-from pipelines.rollout.params_conversion import build_empty_cohort, build_policy
+from pipelines.rollout.params_conversion import build_empty_collector, build_policy
 from service.gateway.failure_log import FailureLog
 from service.gateway.haproxy_config import GatewayConfig
 from service.gateway.haproxy_socket import ServerState, query_servers
@@ -47,11 +47,11 @@ class ObserverCounts:
     """Counts of a rollout, and the positions up to which its events have been read; saved as a checkpoint."""
 
     accumulator: EvidenceAccumulator
-    cohort: Cohort
+    collector: ObservationCollector
     event_tails: Sequence[EventTail]
     failure_logs: Sequence[FailureLog]
-    n_steps: int = 0  # started in the cohort
-    n_confirmations: int = 0  # of allocations, passed to the cohort
+    n_steps: int = 0  # started in the collector
+    n_confirmations: int = 0  # of allocations, passed to the collector
     processed_until: float = 0.0  # UTC seconds; all earlier events are in the counts
 
 
@@ -62,7 +62,7 @@ def build_empty_counts(
     accumulator = EvidenceAccumulator(build_policy(params))
     return ObserverCounts(
         accumulator,
-        build_empty_cohort(params, accumulator, popularity),
+        build_empty_collector(params, accumulator, popularity),
         [EventTail(stack.events, kind, rollout.started_at) for kind in ("exposure", "feedback")],
         [FailureLog(gateway.failure_log_path(stack.folder), stack.slow_ms) for gateway in stack.gateways],
     )
@@ -132,7 +132,7 @@ class RolloutObserver:
         means, quality = accumulator.mean_outcomes, accumulator.quality_interval
         metrics = {"mean_stable": means.stable, "mean_canary": means.canary}
         metrics |= {"estimate": quality.estimate, "low": quality.low, "high": quality.high}
-        metrics |= {f"lists_{arm}": count for arm, count in self._counts.cohort.list_counts.items()}
+        metrics |= {f"lists_{arm}": count for arm, count in self._counts.collector.list_counts.items()}
         return drop_non_finite({name: float(value) for name, value in metrics.items()})
 
     def query_unavailable_since(self, now: float) -> float | None:
@@ -171,7 +171,7 @@ class RolloutObserver:
                 step=max(rollout.step, 0),
                 step_seconds=now - rollout.step_started_at,
                 rollout_seconds=now - rollout.started_at,
-                data_age_seconds=self._counts.cohort.seconds_since_last_response(now),
+                data_age_seconds=self._counts.collector.seconds_since_last_response(now),
                 restarts=self._count_restarts(since=rollout.step_started_at),
                 unhealthy_seconds=self._unhealthy_seconds,
                 gaps=gaps,
@@ -197,13 +197,13 @@ class RolloutObserver:
             return [EvidenceGap.for_failed_metric(f"{type(error).__name__}: {error}")]
 
     def _update_steps(self, rollout: Rollout) -> None:
-        """Pass outages, new allocations and their confirmations to the cohort."""
+        """Pass outages, new allocations and their confirmations to the collector."""
         counts = self._counts
-        counts.cohort.exclude_outages(rollout.outages)
+        counts.collector.exclude_outages(rollout.outages)
         for change in rollout.allocations[counts.n_steps :]:
-            counts.cohort.start_step(change.time, change.allocation)
+            counts.collector.start_step(change.time, change.allocation)
         for confirmed_at in rollout.confirmation_times[counts.n_confirmations :]:
-            counts.cohort.confirm_allocation(confirmed_at)
+            counts.collector.confirm_allocation(confirmed_at)
         counts.n_steps, counts.n_confirmations = len(rollout.allocations), len(rollout.confirmation_times)
 
     def _process_new_events(self, now: float) -> list[EvidenceGap]:
@@ -244,7 +244,7 @@ class RolloutObserver:
 
     def _process_batch(self, batch: Sequence[Event | Failure], until: float) -> None:
         self._counts.processed_until = until
-        self._counts.cohort.process_events(
+        self._counts.collector.process_events(
             [event for event in batch if isinstance(event, Exposure)],
             [event for event in batch if isinstance(event, Feedback)],
             [event for event in batch if isinstance(event, Failure)],

@@ -1,4 +1,4 @@
-"""Conversion of the `canary` block of params.yaml to a policy, a cohort, and to and from journal fields."""
+"""Conversion of the `canary` block of params.yaml: to a policy and a collector, to and from journal fields."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 from experiments.config.online import CanaryParams
 from marquee.errors import ConfigError, one_line_message
 from marquee.rollout.accumulator import EvidenceAccumulator
-from marquee.rollout.cohort import Cohort
 from marquee.rollout.decision_types import Action
+from marquee.rollout.observation_collector import ObservationCollector
 from marquee.rollout.policy import PromotionPolicy
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60.0, 3600.0
@@ -36,10 +36,10 @@ def build_policy(params: CanaryParams) -> PromotionPolicy:
     )
 
 
-def build_empty_cohort(
+def build_empty_collector(
     params: CanaryParams, accumulator: EvidenceAccumulator, popularity: Mapping[str, float]
-) -> Cohort:
-    """Return a cohort without users.
+) -> ObservationCollector:
+    """Return a collector without users.
 
     Args:
         params: parameters of the rollout.
@@ -48,7 +48,7 @@ def build_empty_cohort(
     """
     outcome_cap = math.inf if params.outcome_cap is None else params.outcome_cap
     window_s = params.attribution_window_minutes * SECONDS_PER_MINUTE
-    return Cohort(accumulator, params.objective, window_s, outcome_cap, popularity)
+    return ObservationCollector(accumulator, params.objective, window_s, outcome_cap, popularity)
 
 
 def dump_canary_params(params: CanaryParams) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from marquee.files.append_only_file import read_complete_lines
 from marquee.rollout.arms import ARMS
-from marquee.rollout.cohort import Failure
+from marquee.rollout.observation_collector import Failure
 
 MIN_ERROR_STATUS = 500
 

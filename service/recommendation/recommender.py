@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from marquee.array_types import BoolArray, Float32Array, Int32Array
-from marquee.model.factor_space import UserFactors
+from marquee.model.factor_scoring import UserFactors
 from marquee.model.fitted_model import FittedModel
 from service.recommendation.availability import AvailabilityPolicy, ItemAvailability, VisibleItems
 from service.recommendation.deadline import NO_DEADLINE, Deadline

@@ -45,7 +45,7 @@ def test_bento_contains_service_model_and_provenance_only(bento: Path) -> None:
     # On a cluster, the analysis of a rollout step runs from the Bento; gateways and stack do not.
     assert (source / "service" / "kubernetes_analysis_job.py").exists()
     assert not {"gateway", "stack"} & {path.name for path in (source / "service").iterdir()}
-    assert not (source / "service" / "recommendation" / "shadow_replay.py").exists()
+    assert not (source / "service" / "recommendation" / "recorded_request_replay.py").exists()
     assert not {"algorithms", "synthetic"} & {path.name for path in (source / "marquee").iterdir()}
     provenance = json.loads((source / "model" / "provenance.json").read_text())
     assert (provenance["name"], provenance["version"], provenance["run_id"]) == ("marquee", 3, "0f0f")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from marquee.array_types import Int32Array
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.model.genre_affinity import GenreAffinity
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.string_table import StringTable

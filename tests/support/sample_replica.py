@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from starlette.testclient import TestClient
 
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import write_model
 from service.api.serving_application import ServingApplication
 from service.replica import Replica

@@ -13,7 +13,7 @@ import pytest
 from marquee.array_types import AnyArray
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import load_model, write_model
 from marquee.model.manifest import MANIFEST_NAME
 from marquee.model.model_arrays import FACTOR_ARRAYS, ModelArrays

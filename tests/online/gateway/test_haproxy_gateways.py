@@ -20,7 +20,7 @@ import pytest
 
 from experiments.config import load_params
 from marquee.errors import ConfigError, MarqueeError
-from marquee.rollout.cohort import Failure
+from marquee.rollout.observation_collector import Failure
 from pipelines.commands.compose_mounts import build_shared_gateway_config
 from service.gateway.api_keys import KEY_DIGESTS_FILE, write_key_digests
 from service.gateway.failure_log import FailureLog

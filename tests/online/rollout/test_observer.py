@@ -12,9 +12,9 @@ import pytest
 from experiments.config.online import CanaryParams
 from marquee.events import Event, Exposure, Feedback, encode
 from marquee.rollout.accumulator import EvidenceAccumulator
-from marquee.rollout.cohort import Failure
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap
+from marquee.rollout.observation_collector import Failure
 from marquee.rollout.state import AllocationChange, Outage, Rollout
 from pipelines.rollout import observer_checkpoint
 from pipelines.rollout.observer import (
@@ -26,7 +26,7 @@ from pipelines.rollout.observer import (
     RolloutObserver,
     build_empty_counts,
 )
-from pipelines.rollout.params_conversion import build_empty_cohort, build_policy
+from pipelines.rollout.params_conversion import build_empty_collector, build_policy
 from service.gateway.failure_log import FailureLog
 from service.gateway.haproxy_socket import ServerState
 from service.stack.stack_config import StackConfig
@@ -205,8 +205,8 @@ class FailingAccumulator(EvidenceAccumulator):
 
 def test_all_events_are_read_again_after_processing_failed(observed: ObservedStack) -> None:
     accumulator = FailingAccumulator(build_policy(observed.params))
-    cohort = build_empty_cohort(observed.params, accumulator, {})
-    failing = iter([replace(observed.empty_counts(), accumulator=accumulator, cohort=cohort)])
+    collector = build_empty_collector(observed.params, accumulator, {})
+    failing = iter([replace(observed.empty_counts(), accumulator=accumulator, collector=collector)])
     observed.write_exposures(30)
     observed.restart_observer(build_counts=lambda: next(failing, None) or observed.empty_counts())
     (gap,) = observed.observe(time.time()).gaps
@@ -242,7 +242,7 @@ def test_feedback_from_a_fast_clock_does_not_end_attribution_windows(
     observed.write_feedback(Feedback("e1", time.time() + 2000, "somebody", "i1", "click", 1.0))
     observed.restart_observer(events_per_batch=events_per_batch)
     assert observed.observe(time.time()).gaps == ()
-    assert len(observed.observer._counts.cohort._open_windows) == 30
+    assert len(observed.observer._counts.collector._open_windows) == 30
 
 
 def test_observer_continues_from_a_checkpoint(

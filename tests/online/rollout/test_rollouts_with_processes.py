@@ -45,7 +45,9 @@ def test_rollout_outcomes_survive_killed_processes(monkeypatch: pytest.MonkeyPat
         with SimulatedUsers(project) as users:
             project.wait_for_events()
             shadow = project.marquee("canary", "shadow", "--to", str(better), "--requests", "50")
-            assert_contains(shadow, f"version {better}", "fallback level personal", "averaged over 50 requests")
+            assert_contains(
+                shadow, f"version {better}", "fallback level personal", "averaged over 50 requests"
+            )
             roll_out_worse_version(project, users, worse)
             assert project.champion_version() == first
             roll_out_broken_version(project, broken)

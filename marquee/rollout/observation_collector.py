@@ -1,6 +1,6 @@
-"""Cohort: from events to users, each counted once.
+"""ObservationCollector: from events to users, each counted once.
 
-    exposures, feedback, failures ─► Cohort ─► PendingObservations ─► EvidenceAccumulator
+    exposures, feedback, failures ─► ObservationCollector ─► PendingObservations ─► EvidenceAccumulator
 
 A user enters the comparison with the first list of a step and stays for one attribution window. What the user
 does with the lists of that window is the user's outcome. When the allocation grows from w to w', each user in
@@ -72,7 +72,7 @@ class _Assignment(NamedTuple):
     arm: str
 
 
-# Named functions rather than lambdas, because a checkpoint pickles the cohort.
+# Named functions rather than lambdas, because a checkpoint pickles the collector.
 def _counts_by_allocation() -> dict[float, Counter[str]]:
     return defaultdict(Counter)
 
@@ -112,7 +112,7 @@ class PendingObservations:
             accumulator.record_outcomes(np.array(by_arm[CANARY]), np.array(by_arm[STABLE]), allocation)
 
 
-class Cohort:
+class ObservationCollector:
     """Users of a rollout; feeds an evidence accumulator from events."""
 
     def __init__(

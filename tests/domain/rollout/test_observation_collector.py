@@ -1,4 +1,4 @@
-"""Cohort: each user counts once per step, with the probability of being assigned to the canary."""
+"""ObservationCollector: each user counts once per step, with the probability of assignment to the canary."""
 
 import math
 import pickle
@@ -12,9 +12,9 @@ from marquee.events import Event, Exposure, Feedback, FeedbackKind
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.alarms import WHOLE_ROLLOUT
 from marquee.rollout.arms import PerArm
-from marquee.rollout.cohort import FEEDBACK_DELAY_S, Cohort, Failure, Objective
 from marquee.rollout.decision_types import Action
 from marquee.rollout.evidence import GUARDRAIL_METRICS, LIST_METRICS, RolloutConditions
+from marquee.rollout.observation_collector import FEEDBACK_DELAY_S, Failure, Objective, ObservationCollector
 from marquee.rollout.policy import PromotionPolicy
 from marquee.rollout.state import Outage
 
@@ -100,7 +100,7 @@ class RecordingAccumulator(EvidenceAccumulator):
 
 
 class Scenario:
-    """Cohort whose observations are recorded for assertions."""
+    """ObservationCollector whose observations are recorded for assertions."""
 
     def __init__(
         self,
@@ -110,14 +110,14 @@ class Scenario:
         popularity: Mapping[str, float] | None = None,
     ) -> None:
         self.recorded = RecordingAccumulator()
-        self.cohort = Cohort(self.recorded, objective, WINDOW_S, outcome_cap, popularity)
+        self.collector = ObservationCollector(self.recorded, objective, WINDOW_S, outcome_cap, popularity)
 
     def start_step(self, time: float, allocation: float) -> None:
         """Start a step whose allocation is confirmed at once."""
-        start_confirmed_step(self.cohort, time, allocation)
+        start_confirmed_step(self.collector, time, allocation)
 
     def process(self, *events: Event | Failure, now: float) -> None:
-        self.cohort.process_events(
+        self.collector.process_events(
             [event for event in events if isinstance(event, Exposure)],
             [event for event in events if isinstance(event, Feedback)],
             [event for event in events if isinstance(event, Failure)],
@@ -125,9 +125,9 @@ class Scenario:
         )
 
 
-def start_confirmed_step(cohort: Cohort, time: float, allocation: float) -> None:
-    cohort.start_step(time, allocation)
-    cohort.confirm_allocation(time)
+def start_confirmed_step(collector: ObservationCollector, time: float, allocation: float) -> None:
+    collector.start_step(time, allocation)
+    collector.confirm_allocation(time)
 
 
 def exposure(
@@ -184,9 +184,9 @@ def test_events_close_to_change_of_allocation_are_excluded() -> None:
 
 def test_events_before_allocation_is_confirmed_are_excluded() -> None:
     scenario = Scenario()
-    scenario.cohort.start_step(10.0, 0.1)
+    scenario.collector.start_step(10.0, 0.1)
     scenario.process(exposure("ann", 15.0), now=16.0)
-    scenario.cohort.confirm_allocation(20.0)
+    scenario.collector.confirm_allocation(20.0)
     scenario.process(exposure("ann", 20.5), exposure("bob", 21.5), now=22.0)
     assert scenario.recorded.counts == [("users", 0, 1, 0.1)]
 
@@ -404,12 +404,12 @@ def test_last_step_without_baseline_raises_no_alarm() -> None:
 def test_users_enter_the_cohort_only_outside_outages() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.5)
-    scenario.cohort.exclude_outages([Outage(10.0, 20.0)])
+    scenario.collector.exclude_outages([Outage(10.0, 20.0)])
     scenario.process(exposure("ann", 5.0), exposure("bob", 12.0), exposure("eve", 15.0, "canary"), now=16.0)
     assert scenario.recorded.counts == [("users", 0, 1, 0.5)]
     scenario.process(exposure("bob", 21.0), exposure("eve", 22.0, "canary"), exposure("ann", 23.0), now=24.0)
     assert scenario.recorded.counts == [("users", 0, 1, 0.5), ("users", 1, 2, 0.5)]
-    scenario.cohort.exclude_outages([Outage(10.0, 20.0), Outage(70.0, math.inf)])
+    scenario.collector.exclude_outages([Outage(10.0, 20.0), Outage(70.0, math.inf)])
     scenario.process(now=400.0)
     assert scenario.recorded.outcomes == [], "attribution windows that overlap an outage must have no outcome"
 
@@ -431,7 +431,7 @@ def test_time_since_last_response_of_arm_without_response_is_infinite() -> None:
     scenario = Scenario()
     scenario.start_step(0.0, 0.5)
     scenario.process(exposure("ann", 5.0), now=8.0)
-    assert scenario.cohort.seconds_since_last_response(8.0) == {"stable": 3.0, "canary": math.inf}
+    assert scenario.collector.seconds_since_last_response(8.0) == {"stable": 3.0, "canary": math.inf}
 
 
 def test_visitors_without_user_id_are_not_users() -> None:
@@ -439,15 +439,17 @@ def test_visitors_without_user_id_are_not_users() -> None:
     scenario.start_step(0.0, 0.5)
     scenario.process(exposure(None, 5.0, "canary", level="folded", items="a"), now=8.0)
     assert scenario.recorded.counts == []
-    assert scenario.cohort.seconds_since_last_response(8.0)["canary"] == 3.0
+    assert scenario.collector.seconds_since_last_response(8.0)["canary"] == 3.0
 
 
 def test_cohort_can_be_pickled() -> None:
-    cohort = Cohort(EvidenceAccumulator(POLICY), "click_through", WINDOW_S, popularity={"a": 0.5})
-    start_confirmed_step(cohort, 0.0, 0.5)
-    cohort.process_events([exposure("ann", 5.0, items="")], [], [error(6.0)], 7.0)
-    copy = pickle.loads(pickle.dumps(cohort))
-    assert copy.seconds_since_last_response(8.0) == cohort.seconds_since_last_response(8.0)
+    collector = ObservationCollector(
+        EvidenceAccumulator(POLICY), "click_through", WINDOW_S, popularity={"a": 0.5}
+    )
+    start_confirmed_step(collector, 0.0, 0.5)
+    collector.process_events([exposure("ann", 5.0, items="")], [], [error(6.0)], 7.0)
+    copy = pickle.loads(pickle.dumps(collector))
+    assert copy.seconds_since_last_response(8.0) == collector.seconds_since_last_response(8.0)
 
 
 STEPS = ((0.0, 0.2), (200.0, 0.5))  # start and allocation
@@ -472,14 +474,16 @@ def process_in_periods(
 ) -> tuple[PerArm[float], PerArm[int], float]:
     """Return mean outcomes, users and estimated difference after processing each period in turn."""
     accumulator = EvidenceAccumulator(POLICY)
-    cohort = Cohort(accumulator, "click_through", WINDOW_S)
+    collector = ObservationCollector(accumulator, "click_through", WINDOW_S)
     for start, end in periods:
         for time, allocation in STEPS:
             if start <= time < end:
-                start_confirmed_step(cohort, time, allocation)
+                start_confirmed_step(collector, time, allocation)
         batch = [event for event in events if start <= event.time < end]
         exposures = [event for event in batch if isinstance(event, Exposure)]
-        cohort.process_events(exposures, [event for event in batch if isinstance(event, Feedback)], [], end)
+        collector.process_events(
+            exposures, [event for event in batch if isinstance(event, Feedback)], [], end
+        )
     quality_users = accumulator.evidence(CONDITIONS).quality_users
     return accumulator.mean_outcomes, quality_users, accumulator.quality_interval.estimate
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.serving_arrays import build_factor_space
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.model.factor_space import FactorSpace
+from marquee.model.factor_scoring import FactorSpace
 from marquee.synthetic import SyntheticSpec, generate_dataset
 
 
