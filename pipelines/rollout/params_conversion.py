@@ -1,4 +1,4 @@
-"""Conversion of the `canary` block of params.yaml: to a policy and a collector, to and from journal fields."""
+"""Conversion of the `canary` block of params.yaml: to a policy, a collector, and journal fields and back."""
 
 import math
 from collections.abc import Mapping
