@@ -15,7 +15,7 @@ import yaml
 
 from experiments.config import Params
 from experiments.config.block import ParamsBlock
-from experiments.source_code import import_closure
+from experiments.import_closure import import_closure
 from pipelines.support import paths
 from pipelines.support.bento import REQUIREMENTS, list_code_files
 
@@ -50,7 +50,7 @@ IRRELEVANT_CODE = {
 IRRELEVANT_CODE_OF_STAGE = {
     "search": {
         "pipelines/support/stage_results.py": "saves costs, which are not in an output",
-        "experiments/source_code.py": "decides whether an interrupted search may be continued",
+        "experiments/import_closure.py": "decides whether an interrupted search may be continued",
     },
     "evaluate": {"experiments/tracking/model_registry.py": "the champion's score is not in an output"},
     "package": {"experiments/tracking/model_registry.py": "the version number is not in an output"},

@@ -11,9 +11,9 @@ from pathlib import Path
 import experiments
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
+from experiments.import_closure import import_closure, matching_files
 from experiments.search.training_queue import TrainingQueue
 from experiments.search.training_space import CandidateSpace
-from experiments.source_code import import_closure, matching_files
 from marquee.files.digest import sha256_of
 
 ROOT = Path(str(experiments.__file__)).parents[1]

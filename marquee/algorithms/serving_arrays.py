@@ -3,7 +3,7 @@
 import numpy as np
 import surprise
 
-from marquee.algorithms.co_rating_similarity import build_co_rating_scorer
+from marquee.algorithms.similar_items import build_similar_items_scorer
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.top_n_retrieval import ItemLists, recommend_from_algorithm, recommend_from_scorer
 from marquee.interactions.matrix import InteractionMatrix
@@ -78,5 +78,5 @@ def _similar_items(matrix: InteractionMatrix) -> ItemLists:
     """Return the most similar items of each item and their similarities, (n_items, N_SIMILAR_ITEMS)."""
     nothing_seen = np.zeros(matrix.n_items + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
     return recommend_from_scorer(
-        build_co_rating_scorer(matrix), *nothing_seen, matrix.n_items, N_SIMILAR_ITEMS
+        build_similar_items_scorer(matrix), *nothing_seen, matrix.n_items, N_SIMILAR_ITEMS
     )

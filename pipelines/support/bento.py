@@ -20,7 +20,7 @@ import bentoml
 import yaml
 
 from experiments.config import Params
-from experiments.source_code import import_closure, matching_files
+from experiments.import_closure import import_closure, matching_files
 from experiments.tracking.model_registry import (
     DIGEST_TAG,
     ModelVersion,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
+from experiments.import_closure import import_closure
 from experiments.search import specification
 from experiments.search.run import run_search
 from experiments.search.specification import source_files
-from experiments.source_code import import_closure
 from marquee.errors import MarqueeError
 from tests.support.searches import make_search_params, make_search_spec
 

@@ -12,7 +12,7 @@ from marquee.interactions.matrix import InteractionMatrix
 SHRINKAGE = 10  # number of common raters at which the similarity is halved: with few, it may be due to chance
 
 
-def build_co_rating_scorer(matrix: InteractionMatrix) -> BlockScorer:
+def build_similar_items_scorer(matrix: InteractionMatrix) -> BlockScorer:
     r"""Return a function that computes the similarity of all items to each item of a block.
 
     .. math:: \frac{|U_i \cap U_j|}{\sqrt{|U_i| |U_j|}} \cdot \frac{|U_i \cap U_j|}{|U_i \cap U_j| + \beta}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marquee.algorithms.co_rating_similarity import SHRINKAGE, build_co_rating_scorer
+from marquee.algorithms.similar_items import SHRINKAGE, build_similar_items_scorer
 from marquee.array_types import Float64Array
 from marquee.interactions.matrix import InteractionMatrix
 
@@ -15,7 +15,7 @@ ROWS = [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("bob", "b"), ("
 def similarities() -> Float64Array:
     """Similarities of the items a, b and c, shape (3, 3)."""
     ratings = pd.DataFrame(ROWS, columns=["user", "item"]).assign(rating=3.0)
-    score = build_co_rating_scorer(InteractionMatrix.from_frame(ratings, (1.0, 5.0)))
+    score = build_similar_items_scorer(InteractionMatrix.from_frame(ratings, (1.0, 5.0)))
     return score(np.arange(3, dtype=np.int32))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.source_code import import_closure, matching_files
+from experiments.import_closure import import_closure, matching_files
 from marquee.errors import MarqueeError
 
 FILES = {
