@@ -221,10 +221,10 @@ def _draw_times(axes: Axes, millions: Sequence[float], nanoseconds: Sequence[flo
     limit = MAX_TIME_RATIO * nanoseconds[0]
     axes.plot(millions, nanoseconds, "o-", color=MARQUEE_COLOR)
     axes.axhline(limit, color=MUTED_COLOR, linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate(f"target: {MAX_TIME_RATIO} times the first", (millions[-1], limit), (0, 4),
-                  textcoords="offset points", ha="right", color=MUTED_COLOR, fontsize=9)  # fmt: skip
+    axes.annotate(f"target: {MAX_TIME_RATIO} times the first", (0, limit), (4, 4),
+                  textcoords="offset points", ha="left", color=MUTED_COLOR, fontsize=9)  # fmt: skip
     axes.set_ylim(0, 1.25 * max(limit, *nanoseconds))
-    _label_axes(axes, "SVD (100), one thread: ns per rating and epoch")
+    _label_axes(axes, "SVD, 100 factors, one thread: ns per rating and epoch")
 
 
 def _draw_memory(axes: Axes, millions: Sequence[float], gigabytes: Sequence[float]) -> None:
@@ -232,14 +232,14 @@ def _draw_memory(axes: Axes, millions: Sequence[float], gigabytes: Sequence[floa
     axes.plot([0, end], [0, slope * end], color=MUTED_COLOR, linewidth=1, linestyle=(0, (4, 3)))
     axes.plot(millions, gigabytes, "o", color=MARQUEE_COLOR)
     axes.annotate(
-        "through 0 and the last point", (end * 0.56, slope * end * 0.5), color=MUTED_COLOR, fontsize=9
+        "through 0 and the last point", (end * 0.53, slope * end * 0.42), color=MUTED_COLOR, fontsize=9
     )
     axes.set_ylim(0, None)
     _label_axes(axes, "memory of matrix and model, GB")
 
 
 def _label_axes(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10.5, color=TEXT_COLOR)
+    axes.set_title(title, loc="left", fontsize=9.5, color=TEXT_COLOR)
     axes.set_xlabel("million ratings", color=TEXT_COLOR)
     axes.set_xlim(0, None)
     axes.spines[["top", "right"]].set_visible(False)
