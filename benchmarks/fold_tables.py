@@ -12,7 +12,7 @@ from benchmarks.fold_files import (
     write_columns,
     write_fold_rows,
 )
-from benchmarks.ratings import RATING_TABLE_COLUMNS, SEED
+from benchmarks.ratings import SEED, USER_ITEM_RATING
 from marquee.interactions.splitting import shuffle_rows, split_for_cross_validation
 
 N_FOLDS = 5
@@ -20,7 +20,7 @@ N_FOLDS = 5
 
 def write_ratings(ratings: pd.DataFrame, folder: Path) -> None:
     """Write all ratings."""
-    write_columns(RatingColumns(*(ratings[column].to_numpy() for column in RATING_TABLE_COLUMNS)), folder)
+    write_columns(RatingColumns(*(ratings[column].to_numpy() for column in USER_ITEM_RATING)), folder)
 
 
 def write_folds(ratings: pd.DataFrame, folder: Path, max_test_rows: int | None = None) -> None:
@@ -35,15 +35,15 @@ def write_folds(ratings: pd.DataFrame, folder: Path, max_test_rows: int | None =
         write_fold_rows("test", number, fold.test[:max_test_rows], folder)
 
 
-def read_ratings(folder: str) -> pd.DataFrame:
+def read_ratings(folder: Path) -> pd.DataFrame:
     """Read all ratings."""
-    return _to_frame(read_columns(Path(folder)))
+    return _to_frame(read_columns(folder))
 
 
-def read_fold(folder: str, number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_fold(folder: Path, number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the training part and the test part of a fold."""
-    train = read_fold_columns("train", number, Path(folder))
-    test = read_fold_columns("test", number, Path(folder))
+    train = read_fold_columns("train", number, folder)
+    test = read_fold_columns("test", number, folder)
     return _to_frame(train), _to_frame(test)
 
 
@@ -53,4 +53,4 @@ def generate_toy_ratings() -> pd.DataFrame:
 
 
 def _to_frame(columns: RatingColumns) -> pd.DataFrame:
-    return pd.DataFrame(dict(zip(RATING_TABLE_COLUMNS, columns, strict=True)))
+    return pd.DataFrame(dict(zip(USER_ITEM_RATING, columns, strict=True)))

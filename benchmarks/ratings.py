@@ -14,7 +14,7 @@ from marquee.synthetic import SyntheticSpec, generate_dataset
 
 SEED = 0
 RATING_SCALE = (1.0, 5.0)
-RATING_TABLE_COLUMNS = (USER, ITEM, RATING)
+USER_ITEM_RATING = (USER, ITEM, RATING)
 DATA_DIR_VARIABLE = "MARQUEE_DATA_DIR"
 MOVIELENS_FILES = {"ml-1m": Path("ml-1m/ratings.csv.gz"), "ml-100k": Path("ml-100k/u.data")}
 SIZE_OF_ML_1M = SyntheticSpec(n_ratings=1_000_000, n_users=6040, n_items=3706)
@@ -68,8 +68,8 @@ def find_movielens(name: str) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     if path.suffix == ".data":  # tab-separated, no header, timestamp in the fourth column
-        return pd.read_csv(path, sep="\t", names=list(RATING_TABLE_COLUMNS), usecols=[0, 1, 2])
-    return pd.read_csv(path)[list(RATING_TABLE_COLUMNS)]
+        return pd.read_csv(path, sep="\t", names=list(USER_ITEM_RATING), usecols=[0, 1, 2])
+    return pd.read_csv(path)[list(USER_ITEM_RATING)]
 
 
 def sample_ratings(ratings: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{path} not found; --data must be a CSV file with the columns user, item, rating")
     ratings = pd.read_csv(path)
-    missing = set(RATING_TABLE_COLUMNS) - set(ratings.columns)
+    missing = set(USER_ITEM_RATING) - set(ratings.columns)
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}")
     return ratings

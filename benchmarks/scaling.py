@@ -118,7 +118,7 @@ def run_scaling(job: Job) -> JobResult:
     algorithm = SVD(n_epochs=N_EPOCHS + 1, random_state=0)
     toy_matrix = InteractionMatrix.from_frame(generate_toy_ratings(), RATING_SCALE)
     algorithm.fit(toy_matrix)  # loads the compiled kernels
-    ratings = read_ratings(job.folder)
+    ratings = read_ratings(Path(job.folder))
     start_mb, start = resident_mb(), time.perf_counter()
     matrix = InteractionMatrix.from_frame(ratings, RATING_SCALE)
     matrix_seconds = time.perf_counter() - start

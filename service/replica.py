@@ -1,7 +1,7 @@
 """State of one replica: the served model, recent activity, cached responses, metrics and the event writer.
 
-Only the thread of the event loop accesses this state. The reloader's background thread changes it through
-callbacks that run on the loop.
+Only the thread of the event loop accesses this state, except `problems`, which the reloader's background
+thread updates itself. That thread changes everything else through callbacks that run on the loop.
 """
 
 import asyncio
@@ -67,7 +67,10 @@ class Replica:
         return self.loaded_model is not None
 
     def start(self) -> None:
-        """Load the model; if that fails, the replica runs but is not ready, and health checks report why."""
+        """Start the event writer and load the model.
+
+        If the model cannot be loaded, the replica runs but is not ready, and health checks report why.
+        """
         if self.event_writer is not None:
             self.event_writer.start()
         self.reloader.load_changes()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,7 +39,7 @@ Value = TypeVar("Value")
 def run_fold(job: Job) -> JobResult:
     """Measure an algorithm on one fold, from the ratings table to the metrics."""
     _predict_fold(job, generate_toy_ratings(), generate_toy_ratings(), Stopwatch())
-    train, test = read_fold(job.folder, job.fold)
+    train, test = read_fold(Path(job.folder), job.fold)
     predictions, timings = time_repeats(job.repeats, partial(_predict_fold, job, train, test))
     fold_rmse, fold_mae = _errors(predictions)
     return timings | {
@@ -66,7 +67,7 @@ def run_all_folds(job: Job) -> JobResult:
     """Measure an algorithm on all folds, from the ratings table to the metrics, with one fold per thread."""
     _mean_rmse_of_folds(job, generate_toy_ratings(), Stopwatch())
     mean_rmse, timings = time_repeats(
-        job.repeats, partial(_mean_rmse_of_folds, job, read_ratings(job.folder))
+        job.repeats, partial(_mean_rmse_of_folds, job, read_ratings(Path(job.folder)))
     )
     return timings | {"rmse": mean_rmse}
 
@@ -90,7 +91,7 @@ def run_published(job: Job) -> JobResult:
     for twin in twins:
         _fit_toy(twin)
     errors, timings = time_repeats(
-        job.repeats, partial(_fold_errors_of_twins, job, twins, read_ratings(job.folder))
+        job.repeats, partial(_fold_errors_of_twins, job, twins, read_ratings(Path(job.folder)))
     )
     errors_by_title = {
         twin.title: {"rmse": twin_errors[:, 0].tolist(), "mae": twin_errors[:, 1].tolist()}
@@ -136,7 +137,7 @@ def run_compilation(job: Job) -> JobResult:  # noqa: ARG001  signature of a task
 def run_top_n(job: Job) -> JobResult:
     """Measure the computation of the lists of all users from a fitted factor model, without the fit."""
     _time_recommendation(job, generate_toy_ratings(), n_repeats=1)
-    train, _ = read_fold(job.folder, job.fold)
+    train, _ = read_fold(Path(job.folder), job.fold)
     return _time_recommendation(job, train, job.repeats)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class FoldPredictions(NamedTuple):
 def run_fold(job: Job) -> JobResult:
     """Measure an algorithm on one fold, from the ratings table to the metrics."""
     _predict_fold(job, generate_toy_ratings(), generate_toy_ratings(), Stopwatch())
-    train, test = read_fold(job.folder, job.fold)
+    train, test = read_fold(Path(job.folder), job.fold)
     predictions, timings = time_repeats(job.repeats, partial(_predict_fold, job, train, test))
     return timings | {"fold": job.fold} | predictions._asdict()
 
@@ -59,7 +60,9 @@ def _predict_fold(job: Job, train: pd.DataFrame, test: pd.DataFrame, stopwatch: 
 def run_all_folds(job: Job) -> JobResult:
     """Measure `cross_validate` on all folds."""
     _cross_validate(job, generate_toy_ratings(), Stopwatch())
-    mean_rmse, timings = time_repeats(job.repeats, partial(_cross_validate, job, read_ratings(job.folder)))
+    mean_rmse, timings = time_repeats(
+        job.repeats, partial(_cross_validate, job, read_ratings(Path(job.folder)))
+    )
     return timings | {"rmse": mean_rmse}
 
 

@@ -72,7 +72,7 @@ class DataParams(ParamsBlock):
 
 
 class ValidateParams(ParamsBlock):
-    """Validation rules for the ratings table."""
+    """Validation rules for the interactions table."""
 
     duplicates: Literal["last", "mean", "refuse"]
     max_invalid_share: Share

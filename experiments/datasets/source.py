@@ -30,7 +30,7 @@ from experiments.datasets.movielens import BASE_URL, RELEASES, MovieLensRelease
 from marquee.errors import SourceError
 from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import md5_of
-from marquee.interactions.columns import ITEM_COLUMNS, RATING_COLUMNS
+from marquee.interactions.columns import INTERACTION_COLUMNS, ITEM_COLUMNS
 from marquee.seeds import seed_for
 from marquee.synthetic import SyntheticSpec, generate_dataset
 
@@ -87,7 +87,7 @@ def source_rating_scale(data: DataParams) -> tuple[float, float]:
 def _generate_demo(demo: DemoParams, seed: int, folder: Path) -> FetchedFiles:
     spec = SyntheticSpec(demo.n_ratings, n_users=demo.n_users, n_items=demo.n_items, step=demo.step)
     dataset = generate_dataset(spec, seed_for(seed, "demo"))
-    ratings, items = dataset.ratings[list(RATING_COLUMNS)], dataset.items[list(ITEM_COLUMNS)]
+    ratings, items = dataset.ratings[list(INTERACTION_COLUMNS)], dataset.items[list(ITEM_COLUMNS)]
     for name, frame in (("ratings", ratings), ("items", items)):
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet")
     return FetchedFiles("ratings.parquet", "items.parquet")

@@ -74,6 +74,7 @@ def evaluate_candidate(trial: Trial, context: EvaluationContext) -> CandidateMet
 
     An error becomes the `failure` of the result.
     """
+    # NumPy's warnings are off: non-finite values are reported as divergence.
     with ONE_BLAS_THREAD, ThreadPoolExecutor(thread_count()) as pool, np.errstate(all="ignore"):
         try:
             return _evaluate(trial, context, pool)

@@ -27,11 +27,10 @@ from marquee.metrics.prediction import mae, rmse
 from marquee.seeds import seed_for
 
 FoldSeeds = Callable[[int], int]  # fold number -> seed
-ScoredSnapshot = tuple[TrainingSnapshot, FoldScore]
 
 
 class FoldData(NamedTuple):
-    """Training matrix of a fold, and its held-out ratings with the matrix's user and item numbers."""
+    """Training matrix of a fold, and its held-out ratings with the inner ids of that matrix."""
 
     train: InteractionMatrix
     test: UserItemPairs
@@ -53,7 +52,7 @@ class FoldSource:
 
 
 class Folds(Sequence[FoldData]):
-    """Folds of a ratings table, in memory."""
+    """Folds of an interactions table, in memory."""
 
     def __init__(
         self, encoded: EncodedInteractions, order: Int64Array, n_folds: int, scale: RatingScale
@@ -78,6 +77,13 @@ class TrainingStep:
     folds: tuple[FoldScore, ...]
 
 
+class ScoredSnapshot(NamedTuple):
+    """Model of one fold at one stop of a training, and its score."""
+
+    snapshot: TrainingSnapshot
+    score: FoldScore
+
+
 def build_fold_data(encoded: EncodedInteractions, fold: TrainTestSplit, scale: RatingScale) -> FoldData:
     """Build the training matrix and the held-out pairs of a fold."""
     matrix = InteractionMatrix.from_encoded(encoded.take(fold.train), scale)
@@ -96,7 +102,7 @@ def train_on_folds(
     seeds: FoldSeeds,
     pool: ThreadPoolExecutor,
     *,
-    checkpoints: Collection[int] = (),
+    extra_epochs: Collection[int] = (),
 ) -> Iterator[TrainingStep]:
     """Train once per fold and score every point on the way; all folds stop at the same epochs.
 
@@ -106,26 +112,26 @@ def train_on_folds(
         folds: training and held-out data.
         seeds: returns the seed of a fold.
         pool: threads, one per fold.
-        checkpoints: additional epochs after which to score.
+        extra_epochs: epochs after which to score, besides the last one of each point.
 
     Raises:
         Exception: any error that training or scoring raises on a fold.
     """
-    trainings = [_train(name, points, data, seeds(fold), checkpoints) for fold, data in enumerate(folds)]
-    while snapshots := [snapshot for snapshot in pool.map(_next_snapshot, trainings) if snapshot is not None]:
-        first = snapshots[0][0]
-        yield TrainingStep(first.points, first.epoch, tuple(score for _, score in snapshots))
+    trainings = [_train(name, points, data, seeds(fold), extra_epochs) for fold, data in enumerate(folds)]
+    while scored := [each for each in pool.map(_next_snapshot, trainings) if each is not None]:
+        first = scored[0].snapshot
+        yield TrainingStep(first.points, first.epoch, tuple(each.score for each in scored))
 
 
 def _train(
-    name: str, points: Sequence[Parameters], data: FoldData, seed: int, checkpoints: Collection[int]
+    name: str, points: Sequence[Parameters], data: FoldData, seed: int, extra_epochs: Collection[int]
 ) -> Iterator[ScoredSnapshot]:
-    for snapshot in train_shared(find_algorithm(name), points, seed, data.train, checkpoints):
-        yield snapshot, _score(snapshot, data.test)
+    for snapshot in train_shared(find_algorithm(name), points, seed, data.train, extra_epochs):
+        yield ScoredSnapshot(snapshot, _score(snapshot, data.test))
 
 
 def _next_snapshot(training: Iterator[ScoredSnapshot]) -> ScoredSnapshot | None:
-    with limit_threads(1), np.errstate(all="ignore"):
+    with limit_threads(1), np.errstate(all="ignore"):  # non-finite values are reported as divergence
         return next(training, None)
 
 

@@ -46,7 +46,7 @@ class SplitPair:
     def from_ratings(
         cls, ratings: pd.DataFrame, test_share: float, seed: int, scale: RatingScale
     ) -> "SplitPair":
-        """Split a ratings table both ways.
+        """Split an interactions table both ways.
 
         Raises:
             DataError: the table has no timestamps, or all are equal.

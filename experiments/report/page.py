@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from math import isinf
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from experiments.evaluation.candidate_record import (
@@ -21,8 +22,8 @@ from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, p
 from experiments.search.trials import MEGABYTE, Trial, rank_trials
 from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchResults
 
-TEMPLATE = Path(__file__).with_name("page.html")
-PERCENTAGES = {"coverage", "popularity_lift", "impossible"}
+TEMPLATE_PATH = Path(__file__).with_name("page.html")
+PERCENTAGES = {"coverage", "popularity_lift"}
 
 
 @dataclass(frozen=True)
@@ -55,76 +56,70 @@ def render_report(
         context: the other content of the report.
         figures: SVG element of each figure by name; None leaves a figure out.
     """
-    return str(
-        _template().render(
-            context=context,
-            results=results,
-            winner=winner,
-            candidates=_candidate_rows(results, winner),
-            ranking=_metric_table(results, RANKING_METRIC_NAMES),
-            beyond_accuracy=_metric_table(results, BEYOND_ACCURACY),
-            costs=_cost_rows(results),
-            trials=rank_trials(results.trials, results.metric),
-            unfinished=[trial for trial in results.trials if not trial.folds],
-            failed=[candidate for candidate in results.candidates.values() if candidate.failure],
-            figures={name: svg and Markup(svg) for name, svg in figures.items()},
-            leakage=_leakage_orders(results),
-        )
+    return _template().render(
+        context=context,
+        results=results,
+        winner=winner,
+        candidates=_candidate_rows(results, winner),
+        ranking=_metric_table(results, RANKING_METRIC_NAMES),
+        beyond_accuracy=_metric_table(results, BEYOND_ACCURACY),
+        costs=_cost_rows(results),
+        trials=rank_trials(results.trials, results.metric),
+        unfinished=[trial for trial in results.trials if not trial.folds],
+        failed=[candidate for candidate in results.candidates.values() if candidate.failure],
+        figures={name: svg and Markup(svg) for name, svg in figures.items()},
+        leakage=_leakage_orders(results),
     )
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return environment.from_string(TEMPLATE_PATH.read_text(encoding="utf-8"))
 
 
 def _candidate_rows(results: SearchResults, winner: Trial) -> list[dict[str, Any]]:
     """Return errors with intervals, and differences from the first row on the same folds."""
     rows: list[dict[str, Any]] = []
-    first = next(iter(results.ranked_candidates), None)
     for candidate in results.ranked_candidates:
         trial = results.best_trial(candidate)
-        difference = None
-        if first is not None and candidate is not first:
-            difference = paired_fold_difference(
-                candidate.fold_values(results.metric), first.fold_values(results.metric)
-            )
+        scores, default_scores = candidate.fold_values(results.metric), candidate.default_scores
+        first_scores = results.ranked_candidates[0].fold_values(results.metric)
+        difference = paired_fold_difference(scores, first_scores) if rows else None
+        gain = paired_fold_difference(default_scores, scores) if default_scores else None
         rows.append(
             {
                 "title": trial.algorithm_title,
                 "settings": trial.parameters_text,
                 "is_winner": trial.number == winner.number,
                 "errors": [
-                    _with_interval(mean_interval(candidate.fold_values(metric)), "{:.4f}")
+                    _interval_cell(mean_interval(candidate.fold_values(metric)), "{:.4f}")
                     for metric in ERRORS
                 ],
-                "difference": _difference(difference),
+                "difference": _difference_cell(difference),
                 "impossible": f"{candidate.mean('impossible'):.2%}",
-                "gain": _difference(
-                    paired_fold_difference(candidate.default_scores, candidate.fold_values(results.metric))
-                    if candidate.default_scores
-                    else None
-                ),
+                "gain": _difference_cell(gain),
             }
         )
     return rows
 
 
-def _difference(interval: MeanInterval | None) -> Cell:
-    if interval is None or interval.mean == interval.low == interval.high == 0:
-        return Cell("none" if interval else "-")
-    note = "" if interval.excludes_zero else "; not significant"
-    return Cell(f"{interval.mean:+.4f}", f"{_bounds(interval, '{:+.4f}')}{note}")
+def _difference_cell(difference: MeanInterval | None) -> Cell:
+    if difference is None:
+        return Cell("-")
+    if difference.mean == difference.low == difference.high == 0:
+        return Cell("none")
+    note = "" if difference.excludes_zero else "; not significant"
+    return Cell(f"{difference.mean:+.4f}", f"{_format_bounds(difference, '{:+.4f}')}{note}")
 
 
-def _with_interval(interval: MeanInterval, form: str) -> Cell:
-    return Cell(form.format(interval.mean), _bounds(interval, form))
+def _interval_cell(interval: MeanInterval, form: str) -> Cell:
+    return Cell(form.format(interval.mean), _format_bounds(interval, form))
 
 
-def _bounds(interval: MeanInterval, form: str) -> str:
+def _format_bounds(interval: MeanInterval, form: str) -> str:
     return "" if isinf(interval.low) else f"{form.format(interval.low)} to {form.format(interval.high)}"
 
 
@@ -140,18 +135,18 @@ def _metric_table(results: SearchResults, metrics: Sequence[str]) -> dict[str, A
     rows = [
         (
             results.best_trial(candidate).algorithm_title,
-            [_cell(candidate, metric, best.get(metric)) for metric in metrics],
+            [_metric_cell(candidate, metric, best.get(metric)) for metric in metrics],
         )
         for candidate in results.ranked_candidates
     ]
     return {"columns": [results.metric_display_name(metric) for metric in metrics], "rows": rows}
 
 
-def _cell(candidate: CandidateMetrics, metric: str, best: float | None) -> Cell:
+def _metric_cell(candidate: CandidateMetrics, metric: str, best: float | None) -> Cell:
     form = "{:.1%}" if metric in PERCENTAGES else "{:.4f}" if metric in RANKING_METRIC_NAMES else "{:.3f}"
     interval = mean_interval(candidate.fold_values(metric))
     return Cell(
-        form.format(interval.mean), _bounds(interval, form), best is not None and interval.mean == best
+        form.format(interval.mean), _format_bounds(interval, form), best is not None and interval.mean == best
     )
 
 
@@ -179,7 +174,7 @@ def _leakage_orders(results: SearchResults) -> dict[str, Any] | None:
         for candidate in results.ranked_candidates
     }
     return {
-        "cutoff": str(results.leakage["cutoff"])[:10],
+        "cutoff": datetime.fromisoformat(results.leakage["cutoff"]).date().isoformat(),
         "orders": [
             {
                 "name": results.metric_display_name(metric),

@@ -34,7 +34,8 @@ def allocate_trainings(
 ) -> dict[str, int]:
     """Distribute trainings over candidates in proportion to their improvement probabilities.
 
-    Completed trainings count too, so that the totals approach these proportions, by D'Hondt's method.
+    By D'Hondt's method, each training goes to the candidate with the largest ratio of its share to its number
+    of trainings plus one. Completed trainings count, so the totals approach the proportions.
 
     Args:
         errors: best error of each completed training, by candidate. Failed trainings have none.
@@ -43,7 +44,7 @@ def allocate_trainings(
         n_trainings: number of trainings to distribute.
 
     Returns:
-        Number of trainings for each candidate. They add up to `n_trainings`, or to all that remain.
+        Number of trainings for each candidate. The numbers add up to `n_trainings`, or to all that remain.
     """
     probabilities = improvement_probabilities(errors)
     allocation = dict.fromkeys(remaining, 0)
@@ -60,7 +61,7 @@ def allocate_trainings(
 
 
 def _improvement_probability(errors: Sequence[float], best: float) -> float:
-    if not errors or best == 0:  # no error is lower than 0, and there the spread may be 0
+    if not errors or best == 0:  # an error of 0 cannot be improved on, and its spread may be 0
         return 0.0
     spread = max(pstdev(errors), MIN_RELATIVE_SPREAD * best) * sqrt(1 + 1 / len(errors))
     return 0.5 * erfc((fmean(errors) - best) / (spread * sqrt(2)))

@@ -1,12 +1,12 @@
 """Pruners: stop trainings that cannot win.
 
-`curve` extrapolates the learning curve of a training with the slope of the last twelfth of its epochs:
+`curve` extrapolates the learning curve of a training with its slope over the last two reporting intervals:
 
-    error + slope * remaining epochs
+    error + min(slope, 0) * remaining epochs
 
-Learning curves flatten, so the straight line is optimistic. A training is stopped if even this error is
-higher than the best error of a finished training. Of the pruners that were compared, only this one never
-stopped the winner, whatever the order of trainings (docs/results.md).
+Learning curves flatten, so the straight line is optimistic. (A rising curve counts as flat.) A training is
+stopped if even this error is higher than the best error of a finished training. In the measurements in
+docs/results.md, no order of the trainings made it stop the winner.
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,25 @@ from math import inf
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-MIN_CHECKPOINTS = 24  # of a training with at least this many epochs
-SLOPE_SPAN = 2  # number of checkpoints over which a slope is taken; from one to the next, errors are noisy
+MIN_REPORTS = 24  # of a training with at least this many epochs
+SLOPE_SPAN = 2  # reporting intervals over which a slope is taken; over a single one, errors are noisy
 MIN_MEDIAN_TRAININGS = 4  # finished trainings before the median pruner starts
 HYPERBAND_REDUCTION = 3  # each time, one third of the trainings continue, with three times as many epochs
 
 LearningCurve = Sequence[tuple[int, float]]  # (epoch, error) in order of epochs
 
 
-def checkpoint_epochs(n_epochs: int) -> tuple[int, ...]:
+def reporting_epochs(n_epochs: int) -> tuple[int, ...]:
     """Return the epochs after which a training of `n_epochs` reports its error."""
-    interval = max(1, n_epochs // MIN_CHECKPOINTS)
+    interval = max(1, n_epochs // MIN_REPORTS)
     return tuple(range(interval, n_epochs + 1, interval))
 
 
 def lowest_reachable_error(curve: LearningCurve, n_epochs: int) -> float:
-    """Return the final error if the curve keeps its last slope, or -inf if the curve is too short to tell."""
+    """Return the final error if the curve keeps falling as fast as now, or stays flat if it is rising.
+
+    If the curve is too short to tell, the result is -inf.
+    """
     if len(curve) <= SLOPE_SPAN:
         return -inf
     (earlier_epoch, earlier_error), (epoch, error) = curve[-1 - SLOPE_SPAN], curve[-1]

@@ -12,8 +12,6 @@ JOURNAL = "journal"
 MAX_ATTEMPTS = 10
 RETRY_SECONDS = 0.3
 MAX_REASON_LENGTH = 300
-# Errors that a database raises while another process is creating Optuna's tables.
-TABLE_CREATION_ERRORS = {"IntegrityError", "ProgrammingError", "InternalError"}
 
 
 def check_storage_setting(storage: str) -> None:
@@ -52,15 +50,17 @@ def _with_driver(url: str) -> str:
 
 
 def _open_database(url: str) -> optuna.storages.RDBStorage:
+    """Connect to a database; retry errors that it raises while another process creates Optuna's tables."""
+    from sqlalchemy import exc  # takes half a second to import, and a journal does not need it
+
+    table_creation_errors = (exc.IntegrityError, exc.ProgrammingError, exc.InternalError)
     for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
             return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
             raise TrackingError(f"search.storage cannot be used: {_reason(error)}") from error
-        except Exception as error:  # SQLAlchemy wraps the errors of every driver in its own classes
-            if not type(error).__module__.startswith("sqlalchemy"):
-                raise
-            if not attempts_left or type(error).__name__ not in TABLE_CREATION_ERRORS:
+        except exc.SQLAlchemyError as error:
+            if not attempts_left or not isinstance(error, table_creation_errors):
                 raise TrackingError(
                     f"search.storage cannot be reached: {_reason(error.__cause__ or error)}"
                 ) from error

@@ -21,7 +21,7 @@ def train(
     pool: ThreadPoolExecutor,
     *,
     metric: str,
-    checkpoints: Collection[int] = (),
+    reporting_epochs: Collection[int] = (),
     should_prune: ShouldPrune | None = None,
 ) -> TrainingResult:
     """Train once and return the result of every point.
@@ -36,16 +36,15 @@ def train(
         seeds: returns the seed of a fold.
         pool: threads that fit the folds.
         metric: `rmse` or `mae`.
-        checkpoints: epochs after which `should_prune` is called; it is also called where a point is scored.
+        reporting_epochs: epochs after which `should_prune` is called, besides those that score a point.
         should_prune: called with the epoch and the mean error over the folds; None: never stop early.
     """
     failures = [_validation_error(name, point) for point in points]
     valid_points = [point for point, failure in zip(points, failures, strict=True) if failure is None]
     training = _Training(valid_points, metric, should_prune)
     if valid_points:
-        steps = train_on_folds(
-            name, valid_points, folds, seeds, pool, checkpoints=checkpoints if should_prune else ()
-        )
+        extra_epochs = reporting_epochs if should_prune else ()
+        steps = train_on_folds(name, valid_points, folds, seeds, pool, extra_epochs=extra_epochs)
         training.run(steps)
     results = iter(training.results())
     return TrainingResult(
@@ -71,7 +70,7 @@ class _Training:
         try:
             for step in steps:
                 self._scores |= dict.fromkeys(step.points, step.folds)
-                if step.epoch is not None and self._record_checkpoint(step.epoch, step.folds):
+                if step.epoch is not None and self._report(step.epoch, step.folds):
                     return
         except Exception as error:
             self._failure = describe_error(error)
@@ -84,7 +83,7 @@ class _Training:
             for index, point in enumerate(self._points)
         ]
 
-    def _record_checkpoint(self, epoch: int, folds: Sequence[FoldScore]) -> bool:
+    def _report(self, epoch: int, folds: Sequence[FoldScore]) -> bool:
         """Extend the learning curve; return True if the training should stop."""
         error = fmean(getattr(fold, self._metric) for fold in folds)
         self.curve.append((epoch, error))

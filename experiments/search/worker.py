@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.evaluation.cross_validation import Folds, fold_seeds
-from experiments.search.pruners import checkpoint_epochs
+from experiments.search.pruners import reporting_epochs
 from experiments.search.specification import WorkerAssignment
 from experiments.search.training import train
 from experiments.search.training_queue import ClaimedTraining
@@ -134,7 +134,7 @@ def _run_training(
         fold_seeds(assignment.seed, claim.id.candidate),
         pool,
         metric=assignment.metric,
-        checkpoints=checkpoint_epochs(space.n_epochs),
+        reporting_epochs=reporting_epochs(space.n_epochs),
         should_prune=claim.report_and_check_pruning if assignment.search.pruner != "none" else None,
     )
 

@@ -1,9 +1,10 @@
 r"""User and item biases as in scikit-surprise's `bsl_options`, the baseline of several algorithms.
 
-.. math:: \min_{b} \sum_{r_{ui}} (r_{ui} - \mu - b_u - b_i)^2 + \lambda \Big(\sum_u b_u^2 + \sum_i b_i^2\Big)
+.. math:: \min_b \sum_{r_{ui}} (r_{ui} - \mu - b_u - b_i)^2 + \lambda_U \sum_u b_u^2 + \lambda_I \sum_i b_i^2
 
-is solved by alternating least squares (`als`) or stochastic gradient descent (`sgd`).
-Koren (2010), Factor in the Neighbors, section 2.1.
+is solved by alternating least squares (`als`), with `reg_u` and `reg_i` as :math:`\lambda_U` and
+:math:`\lambda_I`. Stochastic gradient descent (`sgd`) instead regularizes both biases with `reg` at every
+rating. Koren (2010), Factor in the Neighbors, section 2.1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,8 @@ from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 METHODS = ("als", "sgd")
 DEFAULT_EPOCHS = {"als": 10, "sgd": 20}
-ROWS_PER_BLOCK = 2048  # users or items that one thread solves at a time; starting it costs as much as 200
+# Users or items that a thread solves at a time; starting a thread takes as long as solving 200 of them.
+ROWS_PER_BLOCK = 2048
 
 
 @dataclass(frozen=True)

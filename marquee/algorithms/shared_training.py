@@ -33,7 +33,7 @@ class TrainingSnapshot:
     """Model at a certain stage of a shared training; valid until the next snapshot is requested."""
 
     algorithm: Algorithm
-    points: tuple[int, ...]  # indices of the points it belongs to; empty at a mere checkpoint
+    points: tuple[int, ...]  # indices of the points it belongs to; empty after an extra epoch
     epoch: int | None  # None if the algorithm does not train by epochs
     seconds: float  # training time until this snapshot, without the caller's time between snapshots
 
@@ -60,7 +60,7 @@ def train_shared(
     points: Sequence[Parameters],
     seed: int,
     matrix: InteractionMatrix,
-    checkpoints: Collection[int] = (),
+    extra_epochs: Collection[int] = (),
 ) -> Iterator[TrainingSnapshot]:
     """Train once, and yield for every point the model that fitting it separately would give.
 
@@ -69,13 +69,13 @@ def train_shared(
         points: parameter settings that differ only in `list_varying_parameters`.
         seed: seed of all points.
         matrix: training ratings.
-        checkpoints: epochs after which to yield an additional snapshot, if the algorithm trains by epochs.
+        extra_epochs: epochs after which to yield another snapshot, if the algorithm trains by epochs.
 
     Raises:
         ParameterError, DivergedError, DataError: see `Algorithm.fit`.
     """
     if issubclass(entry.algorithm_class, EpochAlgorithm):
-        return _train_epochs(entry, points, seed, matrix, checkpoints)
+        return _train_epochs(entry, points, seed, matrix, extra_epochs)
     if issubclass(entry.algorithm_class, KNNAlgorithm):
         return _train_knn(entry, points, seed, matrix)
     return _train_separately(entry, points, seed, matrix)
@@ -95,7 +95,7 @@ def _train_epochs(
     points: Sequence[Parameters],
     seed: int,
     matrix: InteractionMatrix,
-    checkpoints: Collection[int],
+    extra_epochs: Collection[int],
 ) -> Iterator[TrainingSnapshot]:
     """Train for the largest number of epochs, with a snapshot after the last epoch of each point."""
     points_by_epoch: dict[int, list[int]] = defaultdict(list)
@@ -111,7 +111,7 @@ def _train_epochs(
     seconds, resumed = 0.0, time.perf_counter()
     for epoch in longest.fit_by_epoch(matrix):
         seconds += time.perf_counter() - resumed
-        if epoch.number in checkpoints or epoch.number in points_by_epoch:
+        if epoch.number in extra_epochs or epoch.number in points_by_epoch:
             finished = tuple(points_by_epoch.get(epoch.number, ()))
             yield TrainingSnapshot(longest, finished, epoch.number, seconds)
         resumed = time.perf_counter()

@@ -1,6 +1,7 @@
-"""Genre affinity: the genre that a user rates more often than other users do.
+"""Genre affinity: how much more often a user rates a genre than other users do.
 
-Recommendations of the fallback level `group` are the items rated most by users with the same favorite genre.
+The favorite genre of a user is the one with the highest affinity, measured as lift. Recommendations of the
+fallback level `group` are the items rated most by users with the same favorite genre.
 """
 
 from collections.abc import Iterable, Sequence

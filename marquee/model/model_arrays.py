@@ -45,7 +45,10 @@ Shape: TypeAlias = tuple[int | None, ...]  # None: any length
 
 @dataclass(frozen=True)
 class ModelArrays:
-    """Content of a fitted model. Inner ids are positions in `users` and `items`."""
+    """Content of a fitted model; `marquee.model.fitted_model` lists the meaning and shape of each array.
+
+    Inner ids are positions in `users` and `items`.
+    """
 
     users: StringTable
     items: StringTable
@@ -137,7 +140,8 @@ def _check_shapes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
 def _factor_shapes(arrays: ModelArrays) -> dict[str, Shape]:
     if arrays.factors is None:
         return {}
-    n_users, n_items, n_factors = len(arrays.users), len(arrays.items), arrays.factors.item_factors.shape[-1]
+    n_users, n_items = len(arrays.users), len(arrays.items)
+    n_factors = np.atleast_1d(arrays.factors.item_factors).shape[-1]
     return {
         "item_factors": (n_items, n_factors),
         "item_biases": (n_items,),

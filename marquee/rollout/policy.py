@@ -62,6 +62,14 @@ class PromotionPolicy:
         """Quality difference above which the hypothesis is proven."""
         return -self.non_inferiority_margin if self.hypothesis == "non-inferiority" else 0.0
 
+    def is_last_step(self, step: int) -> bool:
+        """Return True for the step with all users in the canary, which has no stable arm."""
+        return step == len(self.steps) - 1
+
+    def is_next_to_last_step(self, step: int) -> bool:
+        """Return True for the step in which quality must be proven before all users get the canary."""
+        return step == len(self.steps) - 2
+
 
 def decide(evidence: Evidence, policy: PromotionPolicy) -> Decision:
     """Return the decision that follows from the evidence and the policy, without side effects."""
@@ -84,8 +92,7 @@ def _rollbacks(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision
 def _alarm_rollbacks(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision]:
     for name, counts in evidence.guardrails.items():
         if counts.is_alarm:
-            last_step = policy.steps[evidence.step] == 1
-            message = _describe_guardrail(name, counts, last_step=last_step)
+            message = _describe_guardrail(name, counts, last_step=policy.is_last_step(evidence.step))
             yield _roll_back(ALARM_REASONS[name], message, p=counts.p)
     for name, metric in evidence.list_metrics.items():
         if metric.is_alarm:
@@ -119,14 +126,15 @@ def _roll_back(reason: ReasonCode, message: str, **values: float) -> Decision:
 
 def _holds(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Decision]:
     """Yield a hold for each unmet requirement for giving the canary to more users."""
-    for gap in (*evidence.gaps, *_data_gaps(evidence, policy), *_sample_gaps(evidence, policy)):
+    data_gaps, sample_gaps = _data_gaps(evidence, policy), _sample_gaps(evidence, policy)
+    for gap in (*evidence.gaps, *data_gaps, *sample_gaps, *_quality_gaps(evidence, policy)):
         yield Decision(Action.HOLD, gap.reason, gap.message, _quality_values(evidence))
 
 
 def _data_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[EvidenceGap]:
     """Yield a gap for each arm without recent data, and for undefined metrics."""
     for arm, age in evidence.data_age_seconds.items():
-        if arm == STABLE and policy.steps[evidence.step] == 1:
+        if arm == STABLE and policy.is_last_step(evidence.step):
             continue
         if math.isinf(age):
             yield EvidenceGap(ReasonCode.NO_DATA, f"no data: the {arm} arm has not answered any request yet")
@@ -151,28 +159,31 @@ def _sample_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[Eviden
             yield EvidenceGap(ReasonCode.TOO_FEW_LIST_USERS, message)
 
 
+def _quality_gaps(evidence: Evidence, policy: PromotionPolicy) -> Iterator[EvidenceGap]:
+    """Yield a gap if the last step comes next and the hypothesis is not proven."""
+    if not policy.is_next_to_last_step(evidence.step) or evidence.quality.low > policy.quality_threshold:
+        return
+    if math.isnan(evidence.quality.estimate):
+        message = f"quality: {_describe_users(evidence.quality_users, policy.min_quality_users)}"
+        yield EvidenceGap(ReasonCode.TOO_FEW_QUALITY_USERS, message)
+    else:
+        message = f"quality is inconclusive: {_format_interval(evidence.quality)}"
+        yield EvidenceGap(ReasonCode.QUALITY_INCONCLUSIVE, message)
+
+
 def _advance_or_promote(evidence: Evidence, policy: PromotionPolicy) -> Decision:
-    """Return the decision if there is no reason to roll back or hold, except possibly unproven quality."""
+    """Return the decision if there is no reason to roll back or to hold."""
     values = _quality_values(evidence)
-    steps_left = len(policy.steps) - 1 - evidence.step
-    if steps_left == 0:
+    if policy.is_last_step(evidence.step):
         message = "all users are in the canary, and no alarm was raised"
         return Decision(Action.PROMOTE, ReasonCode.FINAL_STEP_PASSED, message, values)
-    if steps_left > 1:
-        message = f"no alarm at this allocation; {policy.steps[evidence.step + 1]:.0%} of users come next"
-        return Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, message, values)
-    if evidence.quality.low > policy.quality_threshold:
+    if policy.is_next_to_last_step(evidence.step):
         superiority = policy.hypothesis == "superiority"
-        claim = "better" if superiority else f"not worse by {policy.non_inferiority_margin:g}"
+        claim = "better" if superiority else f"not worse by more than {policy.non_inferiority_margin:g}"
         message = f"quality is {claim}: {_format_interval(evidence.quality)}"
         return Decision(Action.ADVANCE, ReasonCode.QUALITY_PROVEN, message, values)
-    if math.isnan(evidence.quality.estimate):
-        reason = ReasonCode.TOO_FEW_QUALITY_USERS
-        message = f"quality: {_describe_users(evidence.quality_users, policy.min_quality_users)}"
-    else:
-        reason = ReasonCode.QUALITY_INCONCLUSIVE
-        message = f"quality is inconclusive: {_format_interval(evidence.quality)}"
-    return _apply_deadline(evidence, policy, Decision(Action.HOLD, reason, message, values))
+    message = f"no alarm at this allocation; {policy.steps[evidence.step + 1]:.0%} of users come next"
+    return Decision(Action.ADVANCE, ReasonCode.GUARDRAILS_PASSED, message, values)
 
 
 def _apply_deadline(evidence: Evidence, policy: PromotionPolicy, hold: Decision) -> Decision:
@@ -180,7 +191,7 @@ def _apply_deadline(evidence: Evidence, policy: PromotionPolicy, hold: Decision)
 
     The last step has no deadline, since quality is proven before it.
     """
-    if evidence.rollout_seconds < policy.deadline_seconds or policy.steps[evidence.step] == 1:
+    if evidence.rollout_seconds < policy.deadline_seconds or policy.is_last_step(evidence.step):
         return hold
     message = f"inconclusive after {evidence.rollout_seconds / 3600:.1f} h: {hold.message}"
     return Decision(policy.at_deadline, ReasonCode.DEADLINE_EXCEEDED, message, hold.evidence)

@@ -1,4 +1,4 @@
-"""In-memory store of user activity since training: exclusions, and input for fold-in."""
+"""In-memory store of user activity since training: items not to recommend, and input for fold-in."""
 
 from collections import OrderedDict
 from collections.abc import Mapping

@@ -3,13 +3,13 @@
     personal   the stored list of a known user
     live       all items scored for a known user whose stored list is exhausted by filters
     folded     all items scored for a user with ratings who is not in the training data
-    group      the items most rated by users of the same genre affinity
+    group      the items most rated by users with the same favorite genre
     popular    the items most rated by all users
     static     the operator's list, then the rest of the catalog; the genre filter is dropped
 
 Levels are tried in this order until the list is full. A level that would miss the deadline is skipped. The
 fallback level of a response is the lowest level that contributed an item. No level returns items that the
-user has rated, items that the request excludes, or items that are not available.
+user has rated or watched, items that the request excludes, or items that are not available.
 """
 
 import time

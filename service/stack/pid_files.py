@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -51,12 +52,12 @@ def find_pids(folder: Path) -> dict[str, int]:
 
 
 def stop_all_processes(folder: Path, timeout_s: float = 0.0) -> list[str]:
-    """Terminate all recorded processes, kill those still alive after `timeout_s`; return all their names."""
-    pids = find_pids(folder)
-    _signal_all(folder, pids, signal.SIGTERM)
-    wait_until(lambda: not any(find_process(folder, name) for name in pids), timeout_s)
-    _signal_all(folder, pids, signal.SIGKILL)
-    return list(pids)
+    """Terminate all recorded processes, and kill those still alive after `timeout_s`; return their names."""
+    names = list(find_pids(folder))
+    _signal_all(folder, names, signal.SIGTERM)
+    wait_until(lambda: not any(find_process(folder, name) for name in names), timeout_s)
+    _signal_all(folder, names, signal.SIGKILL)
+    return names
 
 
 def record_start(folder: Path, name: str) -> None:
@@ -74,8 +75,9 @@ def count_starts(folder: Path, name: str, since: float) -> int:
     return sum(float(started_at) > since for started_at in START_TIME.findall(text))
 
 
-def _signal_all(folder: Path, pids: dict[str, int], number: signal.Signals) -> None:
-    for name, pid in pids.items():
-        if find_process(folder, name) is not None:
+def _signal_all(folder: Path, names: Iterable[str], number: signal.Signals) -> None:
+    for name in names:
+        process = find_process(folder, name)
+        if process is not None:
             with suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(process.pid, number)

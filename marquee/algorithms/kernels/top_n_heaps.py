@@ -35,14 +35,14 @@ def push_scores(
             item = seen_items[position] - first_item
             if 0 <= item < n_items:
                 row[item] = EMPTY_SCORE
-        best, items = heap_scores[u], heap_items[u]
-        term, worst = user_terms[u], best[0]
+        best_scores, best_items = heap_scores[u], heap_items[u]
+        term, worst = user_terms[u], best_scores[0]
         for i in range(n_items):
             score = row[i] + (term + item_terms[i])
             if score > worst:
-                best[0], items[0] = score, first_item + i
-                _sift_down(best, items, 0, len(best))
-                worst = best[0]
+                best_scores[0], best_items[0] = score, first_item + i
+                _sift_down(best_scores, best_items, 0, len(best_scores))
+                worst = best_scores[0]
 
 
 @kernel
@@ -58,31 +58,31 @@ def write_sorted_lists(
 ) -> None:
     """Write the heaps as rows, best first, padded with `PADDING` and NaN; the heaps are overwritten."""
     for u in range(len(heap_scores)):
-        best, items = heap_scores[u], heap_items[u]
-        for end in range(len(best) - 1, -1, -1):  # the worst entry left goes to the end
-            is_filled = best[0] > EMPTY_SCORE
+        scores, items = heap_scores[u], heap_items[u]
+        for end in range(len(scores) - 1, -1, -1):  # the worst entry left goes to the end
+            is_filled = scores[0] > EMPTY_SCORE
             out_items[u, end] = items[0] if is_filled else PADDING
-            out_scores[u, end] = best[0] if is_filled else float("nan")
-            best[0], items[0] = best[end], items[end]
-            _sift_down(best, items, 0, end)
+            out_scores[u, end] = scores[0] if is_filled else float("nan")
+            scores[0], items[0] = scores[end], items[end]
+            _sift_down(scores, items, 0, end)
 
 
 @kernel
-def _sift_down(best: Float64Array, items: Int32Array, position: int, size: int) -> None:
+def _sift_down(scores: Float64Array, items: Int32Array, position: int, size: int) -> None:
     """Move an entry down the heap until both entries below it are better."""
-    score, item = best[position], items[position]
+    score, item = scores[position], items[position]
     while True:
         child = 2 * position + 1
         if child >= size:
             break
         other = child + 1
-        if other < size and _is_worse(best[other], items[other], best[child], items[child]):
+        if other < size and _is_worse(scores[other], items[other], scores[child], items[child]):
             child = other
-        if not _is_worse(best[child], items[child], score, item):
+        if not _is_worse(scores[child], items[child], score, item):
             break
-        best[position], items[position] = best[child], items[child]
+        scores[position], items[position] = scores[child], items[child]
         position = child
-    best[position], items[position] = score, item
+    scores[position], items[position] = score, item
 
 
 @kernel

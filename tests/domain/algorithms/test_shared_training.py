@@ -63,9 +63,9 @@ def test_zero_epochs_give_the_untrained_model(data: RatingSample) -> None:
     assert_equals_separate_fits("svd", [{"n_epochs": 0}, {"n_epochs": 2}, {"n_epochs": 0}], data)
 
 
-def test_checkpoints_yield_additional_snapshots(data: RatingSample) -> None:
-    points, checkpoints = [{"n_epochs": 5}], (1, 3, 9)
-    snapshots = list(train_shared(find_algorithm("svd"), points, SEED, data.matrix, checkpoints))
+def test_extra_epochs_yield_additional_snapshots(data: RatingSample) -> None:
+    points, extra_epochs = [{"n_epochs": 5}], (1, 3, 9)
+    snapshots = list(train_shared(find_algorithm("svd"), points, SEED, data.matrix, extra_epochs))
     epochs = [(snapshot.epoch, snapshot.points) for snapshot in snapshots]
     assert epochs == [(1, ()), (3, ()), (5, (0,))]
     seconds = [snapshot.seconds for snapshot in snapshots]

@@ -271,6 +271,7 @@ def test_truncated_file_is_rejected_despite_forged_manifest(folder: Path, name: 
         ("popular_items", (3,)),
         ("seen_indptr", (4,)),
         ("item_factors", (3, 2)),
+        ("item_factors", ()),
         ("item_biases", (4, 1)),
         ("user_factors", (2, 3)),
         ("prior_covariance", (2, 2)),

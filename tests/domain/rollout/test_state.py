@@ -44,10 +44,12 @@ def test_allocation_is_that_of_last_step() -> None:
     assert rollout.is_running
 
 
-def test_allocation_is_confirmed_once_per_step() -> None:
-    confirmed = {"entry": "allocation_confirmed", "time": 3.0}
-    rollout = replay([STARTED, confirmed, allocation_set(2.0, 0.1), confirmed, confirmed])
-    assert rollout.confirmation_times == (3.0,)
+def test_first_confirmation_of_a_step_counts() -> None:
+    early, first, second, third = (
+        {"entry": "allocation_confirmed", "time": time} for time in (1.5, 3.0, 4.0, 6.0)
+    )
+    entries = [STARTED, early, allocation_set(2.0, 0.1), first, second, allocation_set(5.0, 0.5), third]
+    assert replay(entries).confirmation_times == (3.0, 6.0)
 
 
 def test_allocation_is_zero_before_first_step() -> None:
@@ -66,7 +68,14 @@ def test_rollback_is_never_undone() -> None:
     rollout = replay([STARTED, allocation_set(2.0, 0.1), rollback, *later])
     assert (rollout.outcome, rollout.message) == (RolloutOutcome.ROLLED_BACK, "errors")
     assert (rollout.allocation, rollout.reason) == (0.0, ReasonCode.ERROR_RATE)
-    assert not replay([STARTED, rollback, *later, {"entry": "finished", "time": 7.0}]).is_running
+
+
+def test_promoted_rollout_keeps_its_allocation_until_it_is_finished() -> None:
+    promotion = concluded("promoted", "final_step_passed", "no alarm")
+    promoted = replay([STARTED, allocation_set(2.0, 1.0), promotion])
+    assert (promoted.is_running, promoted.allocation) == (True, 1.0)
+    finished = replay([{"entry": "finished", "time": 7.0}], promoted)
+    assert (finished.is_running, finished.allocation) == (False, 0.0)
 
 
 def test_operator_commands_pause_resume_and_roll_back() -> None:

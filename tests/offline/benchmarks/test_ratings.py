@@ -14,7 +14,7 @@ from marquee.interactions.columns import ITEM, RATING, USER
 
 def test_fold_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_folds(generate_toy_ratings(), tmp_path, max_test_rows=5)
-    train, test = read_fold(str(tmp_path), 0)
+    train, test = read_fold(tmp_path, 0)
     assert len(test) == 5
     assert len(train) == len(generate_toy_ratings()) - ceil(len(generate_toy_ratings()) / N_FOLDS)
     assert list(train.columns) == [USER, ITEM, RATING]

@@ -8,18 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.config.offline import SearchSpace
-from experiments.search.pruners import CurvePruner, checkpoint_epochs, lowest_reachable_error
+from experiments.search.pruners import CurvePruner, lowest_reachable_error, reporting_epochs
 from experiments.search.training_space import split_space
 
 
 @pytest.mark.parametrize(
-    ("n_epochs", "first_epoch", "n_checkpoints"), [(0, None, 0), (1, 1, 1), (10, 1, 10), (54, 2, 27)]
+    ("n_epochs", "first_epoch", "n_reports"), [(0, None, 0), (1, 1, 1), (10, 1, 10), (54, 2, 27)]
 )
-def test_checkpoints_are_spread_over_the_training(
-    n_epochs: int, first_epoch: int | None, n_checkpoints: int
-) -> None:
-    epochs = checkpoint_epochs(n_epochs)
-    assert len(epochs) == n_checkpoints
+def test_reports_are_spread_over_the_training(n_epochs: int, first_epoch: int | None, n_reports: int) -> None:
+    epochs = reporting_epochs(n_epochs)
+    assert len(epochs) == n_reports
     assert (epochs[0] if epochs else None) == first_epoch
 
 

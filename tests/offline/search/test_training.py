@@ -92,8 +92,8 @@ def test_points_scored_before_pruning_keep_their_scores(folds: Folds, pool: Thre
 
     result = train(
         "svd", points, folds, constant_seed, pool,
-        metric="rmse", checkpoints=(1, 3, 9), should_prune=should_prune,
+        metric="rmse", reporting_epochs=(1, 3, 9), should_prune=should_prune,
     )  # fmt: skip
-    assert epochs == [1, 2, 3]  # checkpoints 1 and 3, and 2, the last epoch of the first point
+    assert epochs == [1, 2, 3]  # the reporting epochs 1 and 3, and 2, the last epoch of the first point
     assert len(result.points[0].folds) == 3
     assert str(result.points[1].pruned).startswith("stopped after epoch 3 with RMSE")

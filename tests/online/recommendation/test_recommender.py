@@ -90,7 +90,7 @@ def test_watched_item_without_rating_is_excluded_but_not_folded_in(factor_recomm
 
 
 def test_unknown_user_gets_group_items_if_model_has_no_factors(list_recommender: Recommender) -> None:
-    # Drama is the genre affinity of bob (i2) and zoë; i3 is also a war film.
+    # Drama is the favorite genre of bob (i2) and zoë; i3 is also a war film.
     assert list_recommender.recommend(DRAMA_FAN, RecommendationRequest(1)).fallback_level == "group"
 
 

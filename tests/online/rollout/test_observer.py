@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config.online import CanaryParams
-from marquee.events import Event, Exposure, Feedback, encode
+from marquee.events import Event, Exposure, Feedback, decode, encode
 from marquee.rollout.accumulator import EvidenceAccumulator
 from marquee.rollout.decision_types import ReasonCode
 from marquee.rollout.evidence import Evidence, EvidenceGap
@@ -184,7 +184,7 @@ class UnreadableLog(FailureLog):
 
     def poll(self) -> Iterator[Failure]:
         raise OSError("the disk is gone")
-        yield
+        yield  # makes this a generator: the error is raised while the log is read, as in `FailureLog`
 
 
 def test_unreadable_source_is_a_gap_and_other_sources_are_still_read(observed: ObservedStack) -> None:
@@ -242,7 +242,10 @@ def test_feedback_from_a_fast_clock_does_not_end_attribution_windows(
     observed.write_feedback(Feedback("e1", time.time() + 2000, "somebody", "i1", "click", 1.0))
     observed.restart_observer(events_per_batch=events_per_batch)
     assert observed.observe(time.time()).gaps == ()
-    assert len(observed.observer._counts.collector._open_windows) == 30
+    clicked_at = observed.started_at + 95
+    observed.write_feedback(Feedback("e2", clicked_at, "stable90.0-0", "i1", "click", 1.0))
+    observed.observe(time.time() + 60 * observed.params.attribution_window_minutes + 60)
+    assert observed.observer.metrics_to_report["mean_stable"] == pytest.approx(1 / 30)
 
 
 def test_observer_continues_from_a_checkpoint(
@@ -266,7 +269,6 @@ def test_observer_continues_from_a_checkpoint(
 def record_decoded_lines(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return a list to which every line that is decoded from now on is appended."""
     lines: list[bytes] = []
-    decode: Callable[[bytes], Event] = vars(tail)["decode"]
 
     def record_and_decode(line: bytes) -> Event:
         lines.append(line)
