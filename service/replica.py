@@ -36,7 +36,7 @@ class Replica:
     Attributes:
         settings: settings with which the replica was started.
         loaded_model: the model being served, or None.
-        problems: messages of problems that do not prevent serving, by their source.
+        problems: message of each current problem, by its source.
         recent_activity: user activity since training.
         response_cache: encoded responses of the hot route.
         metrics: counters for /metrics.
@@ -101,7 +101,7 @@ class Replica:
         return self.loaded_model
 
     def describe_health(self) -> dict[str, object]:
-        """Return the state of telemetry and the problems that do not prevent serving."""
+        """Return the state of telemetry and the current problems."""
         telemetry = "off" if self.event_writer is None else self.event_writer.write_status
         return {"telemetry": telemetry, "problems": self.problems}
 
@@ -145,6 +145,6 @@ class Replica:
         n_users = len(self.recent_activity)
         yield make_gauge_metric("marquee_recent_users", "Users with activity since training.", n_users)
         n_problems = len(self.problems)
-        yield make_gauge_metric("marquee_problems", "Problems that do not prevent serving.", n_problems)
+        yield make_gauge_metric("marquee_problems", "Current problems.", n_problems)
         if self.event_writer is not None:
             yield from collect_telemetry_metrics(self.event_writer)

@@ -57,7 +57,7 @@ def _open_database(url: str) -> optuna.storages.RDBStorage:
     for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
             return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-        except (optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
+        except (optuna.exceptions.StorageInternalError, exc.ArgumentError, ImportError, ValueError) as error:
             raise TrackingError(f"search.storage cannot be used: {_reason(error)}") from error
         except exc.SQLAlchemyError as error:
             if not attempts_left or not isinstance(error, table_creation_errors):

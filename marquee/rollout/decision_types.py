@@ -23,7 +23,7 @@ class ReasonCode(StrEnum):
     # Guardrails and other proof that the canary is bad: roll back.
     ERROR_RATE = "error_rate"
     LATENCY = "latency"
-    FALLBACK_RATE = "fallback_rate"  # responses that are not personal
+    FALLBACK_RATE = "fallback_rate"  # lists that are not personalized
     EMPTY_LISTS = "empty_lists"
     LIST_POPULARITY = "list_popularity"
     LIST_OVERLAP = "list_overlap"

@@ -1,8 +1,8 @@
 """Promotion policy: from the evidence to a decision.
 
-    bad        an alarm, mismatched arms, a crash loop, quality proven worse       -> roll back
-    unknown    no data, stale data, a failed metric, too few users, too early      -> hold
-    good       no alarm; before the last step, quality proven                      -> advance, promote
+    bad      an alarm, a crash loop, no healthy replica, quality proven worse              -> roll back
+    unknown  no recent data, failed metric, too few users, too early, quality inconclusive -> hold
+    good     no alarm; before the last step, quality proven                                -> advance, promote
 
 The three are checked in this order, so bad evidence ends a rollout even if other evidence is missing, and
 missing evidence is never a pass.

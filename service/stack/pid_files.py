@@ -14,6 +14,7 @@ import psutil
 from service.stack.waiting import wait_until
 
 CLOCK_TOLERANCE_S = 1.0  # between the creation time of a process and the time it recorded
+KILL_TIMEOUT_S = 5.0  # for killed processes to end
 START_TIME = re.compile(r"^\d+\.\d{3}$", re.MULTILINE)
 
 
@@ -37,10 +38,11 @@ def find_process(folder: Path, name: str) -> RunningProcess | None:
         process = psutil.Process(recorded.pid)
         # The system reuses pids: a process created after the record is another one.
         is_same = process.create_time() <= recorded.started_at + CLOCK_TOLERANCE_S
-        is_alive = is_same and process.status() != psutil.STATUS_ZOMBIE
+        # The main thread of a killed process may end, and make it a zombie, before its other threads end.
+        is_dead = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
     except (OSError, ValueError, psutil.Error):
         return None
-    return recorded if is_alive else None
+    return recorded if is_same and not is_dead else None
 
 
 def find_pids(folder: Path) -> dict[str, int]:
@@ -52,11 +54,20 @@ def find_pids(folder: Path) -> dict[str, int]:
 
 
 def stop_all_processes(folder: Path, timeout_s: float = 0.0) -> list[str]:
-    """Terminate all recorded processes, and kill those still alive after `timeout_s`; return their names."""
+    """Terminate all recorded processes, kill those still alive after `timeout_s`, and wait until they end.
+
+    Returns:
+        The names of the processes.
+    """
     names = list(find_pids(folder))
+
+    def have_ended() -> bool:
+        return not any(find_process(folder, name) for name in names)
+
     _signal_all(folder, names, signal.SIGTERM)
-    wait_until(lambda: not any(find_process(folder, name) for name in names), timeout_s)
+    wait_until(have_ended, timeout_s)
     _signal_all(folder, names, signal.SIGKILL)
+    wait_until(have_ended, KILL_TIMEOUT_S)  # until then, they may still occupy their ports
     return names
 
 

@@ -96,7 +96,7 @@ def test_outages_shortly_after_one_another_are_merged() -> None:
 
 
 def test_reason_is_that_of_last_hold_or_of_conclusion() -> None:
-    rollout = replay([STARTED, held("no_data", "no requests")])
+    rollout = replay([STARTED, held("step_too_short", "too early"), held("no_data", "no requests")])
     assert (rollout.reason, rollout.message) == (ReasonCode.NO_DATA, "no requests")
     rollout = replay([concluded("promoted", "operator_command", "by command")], rollout)
     assert (rollout.reason, rollout.message) == (ReasonCode.OPERATOR_COMMAND, "by command")

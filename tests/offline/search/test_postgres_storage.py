@@ -11,6 +11,7 @@ import pytest
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.search.run import delete_search_state, run_search
 from experiments.search.specification import SearchSpec
+from experiments.search.storage import open_storage
 from experiments.search.training_queue import SearchNotFoundError
 from experiments.search.training_space import candidate_spaces
 from experiments.search.trials import Trial
@@ -120,3 +121,8 @@ def test_unreachable_database_error_names_the_parameter(source: FoldSource, tmp_
     params = make_search_params(SPACE, storage="postgresql://nobody@127.0.0.1:1/nothing")
     with pytest.raises(TrackingError, match=r"search\.storage cannot be reached: .*[Cc]onnection refused"):
         run_search_to_end(params, source, tmp_path)
+
+
+def test_database_of_unknown_type_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match=r"search\.storage cannot be used: .*postgres$"):
+        open_storage("postgres://host/database", tmp_path / "search.journal")

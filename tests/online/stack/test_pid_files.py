@@ -59,6 +59,7 @@ def test_processes_are_terminated_and_then_killed(pids: Path) -> None:
         (pids / name).write_text(f"{process.pid} {time.time()}")
     (pids / "exited").write_text("1 1.0")
     assert stop_all_processes(pids.parent, 0.5) == ["stable-1", "stable-2"]
+    assert [find_process(pids.parent, name) for name in processes] == [None, None]
     assert [process.wait() for process in processes.values()] == [-signal.SIGTERM, -signal.SIGKILL]
     assert stop_all_processes(pids.parent) == []
 
