@@ -10,7 +10,8 @@ text_lines          lines of a text file: decompression, encoding, invalid bytes
 csv_header          positions of the columns in a delimited text file
 csv_reader          delimited text -> columns of text, with line numbers
 parquet_reader      Parquet -> the same
-ratings_reader      the raw ratings table of any source
-items_table         the items table: read, or derived from the ratings
-ratings_summary     statistics of the validated ratings
+evidence            the columns that say how much a user likes an item: ratings or weights
+interactions_reader the raw table of any source
+items_table         the items table: read, or derived from the interactions
+interactions_summary statistics of the validated interactions
 """

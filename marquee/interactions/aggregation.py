@@ -11,27 +11,11 @@ import pandas as pd
 
 from marquee.array_types import Float64Array, Int64Array
 from marquee.errors import DataError
-from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, WEIGHT
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, WEIGHT, value_column
 
 RepeatsPolicy: TypeAlias = Literal["last", "mean", "refuse", "sum", "count", "max"]
 RATING_POLICIES: tuple[RepeatsPolicy, ...] = ("last", "mean", "refuse")
 WEIGHT_POLICIES: tuple[RepeatsPolicy, ...] = ("sum", "count", "max", "last", "refuse")
-
-
-def value_column(frame: pd.DataFrame) -> str:
-    """Return the name of the column with the evidence: "rating" (explicit feedback) or "weight" (implicit).
-
-    Raises:
-        DataError: the table has neither column, or both.
-
-    >>> value_column(pd.DataFrame({"user": ["ann"], "item": ["x"], "weight": [3.0]}))
-    'weight'
-    """
-    present = [name for name in (RATING, WEIGHT) if name in frame]
-    if len(present) != 1:
-        listed = ", ".join(map(str, frame.columns))
-        raise DataError(f"an interactions table must have a rating or a weight column (got {listed})")
-    return present[0]
 
 
 def aggregate(rows: pd.DataFrame, repeats: RepeatsPolicy) -> pd.DataFrame:
@@ -57,7 +41,7 @@ def aggregate(rows: pd.DataFrame, repeats: RepeatsPolicy) -> pd.DataFrame:
     """
     column = value_column(rows)
     _check_policy(column, repeats)
-    pairs = _pair_codes(rows)
+    pairs = pair_codes(rows)
     first_rows, groups = _first_rows(pairs)
     if repeats == "refuse" and len(first_rows) < len(rows):
         _refuse(rows, pairs)
@@ -78,7 +62,7 @@ def _check_policy(column: str, repeats: RepeatsPolicy) -> None:
         )
 
 
-def _pair_codes(rows: pd.DataFrame) -> Int64Array:
+def pair_codes(rows: pd.DataFrame) -> Int64Array:
     """Return a number for each row that is equal for rows of the same user and item."""
     users, items = pd.factorize(rows[USER])[0], pd.factorize(rows[ITEM])[0]
     pairs: Int64Array = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items

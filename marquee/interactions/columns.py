@@ -7,8 +7,32 @@ Interactions have either a rating (explicit feedback) or a weight (implicit feed
 timestamp, or none has. Rows stay in source order: stochastic gradient descent visits ratings in that order.
 """
 
+from collections.abc import Hashable, Iterable
+
+from marquee.errors import DataError
+
 USER, ITEM, RATING, WEIGHT, TIMESTAMP = "user", "item", "rating", "weight", "timestamp"
 TITLE, GENRES = "title", "genres"
 RATING_COLUMNS = (USER, ITEM, RATING, TIMESTAMP)
 ITEM_COLUMNS = (ITEM, TITLE, GENRES)
 GENRE_SEPARATOR = "|"
+
+
+def value_column(columns: Iterable[Hashable]) -> str:
+    """Return the column of an interactions table that has its values: "rating" or "weight".
+
+    Args:
+        columns: the table, or the names of its columns.
+
+    Raises:
+        DataError: the table has neither column, or both.
+
+    >>> value_column(["user", "item", "weight"])
+    'weight'
+    """
+    names = list(columns)
+    present = [name for name in (RATING, WEIGHT) if name in names]
+    if len(present) != 1:
+        listed = ", ".join(map(str, names))
+        raise DataError(f"an interactions table must have a rating or a weight column (got {listed})")
+    return present[0]

@@ -1,4 +1,4 @@
-"""The stages fetch, ingest and validate: outputs, exit codes, and one-line error messages."""
+"""The stages fetch, ingest, validate and split: outputs, exit codes, and one-line error messages."""
 
 import csv
 import gzip
@@ -101,8 +101,8 @@ def test_demo_data_passes_all_stages(project: StageProject) -> None:
     assert result.returncode == 0, result.stderr
     summary = project.read_json("results/validation.json")
     assert (summary["rows"], summary["invalid_rows"], summary["has_timestamps"]) == (2000, 0, True)
-    assert sum(summary["histogram"].values()) == summary["ratings"]
-    ratings = pd.read_parquet(project.folder / "data" / "ratings.parquet")
+    assert sum(summary["histogram"].values()) == summary["interactions"]
+    ratings = pd.read_parquet(project.folder / "data" / "interactions.parquet")
     assert {name: str(kind) for name, kind in ratings.dtypes.items()} == {
         "user": "str", "item": "str", "rating": "float32", "timestamp": "int64",
     }  # fmt: skip
@@ -130,7 +130,7 @@ def test_source_digest_depends_on_the_content(project: StageProject) -> None:
     assert project.run("fetch").returncode == 0
     first = project.read_json("data/source.json")
     assert [file["name"] for file in first["files"]] == ["ratings.csv"]
-    assert (first["ratings"], first["items"], first["scale"]) == ("ratings.csv", None, [1.0, 5.0])
+    assert (first["interactions"], first["items"], first["scale"]) == ("ratings.csv", None, [1.0, 5.0])
     project.write_source(VALID_TABLE.replace("u1,", "v1,"))
     assert project.run("fetch").returncode == 0
     assert project.read_json("data/source.json")["digest"] != first["digest"]
@@ -145,7 +145,7 @@ UNREADABLE_TABLES: dict[str, tuple[str | bytes, str]] = {
         "has no column 'item', only user, film, rating",
     ),
     "binary data": (RANDOM_BYTES, "is not UTF-8 text: invalid byte"),
-    "only a header": ("user,item,rating\n", "contains no ratings below its header"),
+    "only a header": ("user,item,rating\n", "contains no interactions below its header"),
 }
 
 
@@ -178,7 +178,7 @@ def test_invalid_rating_fails_validation_if_none_is_allowed(project: StageProjec
     assert "1 of 61 rows are invalid" in message
     assert "first: line 62 (rating 'abc' is not a number)" in message
     assert project.read_quarantine() == {62: "rating 'abc' is not a number"}
-    assert not (project.folder / "data" / "ratings.parquet").exists()
+    assert not (project.folder / "data" / "interactions.parquet").exists()
 
 
 INVALID_ROWS = {
@@ -199,8 +199,8 @@ def test_all_broken_rules_are_reported_in_one_line(project: StageProject) -> Non
     assert list(project.read_quarantine()) == [62, 63, 64, 65, 66, 67]
 
 
-def test_duplicate_rating_fails_validation_under_policy_refuse(project: StageProject) -> None:
-    project.write_source(VALID_TABLE + "u0,i0,5,5000\n", validate__duplicates="refuse")
+def test_repeated_rating_fails_validation_under_policy_refuse(project: StageProject) -> None:
+    project.write_source(VALID_TABLE + "u0,i0,5,5000\n", interactions__repeats="refuse")
     assert "line 62 (same user and item as line 2)" in project.run_failing(*STAGES)
 
 
@@ -231,7 +231,7 @@ def test_movielens_100k_passes_all_stages(project: StageProject) -> None:
     result = project.run(*STAGES)
     assert result.returncode == 0, result.stderr
     summary = project.read_json("results/validation.json")
-    assert (summary["ratings"], summary["users"], summary["items"], summary["invalid_rows"]) == (
+    assert (summary["interactions"], summary["users"], summary["items"], summary["invalid_rows"]) == (
         100_000,
         943,
         1682,

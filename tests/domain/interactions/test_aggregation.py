@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.errors import DataError
-from marquee.interactions.aggregation import RepeatsPolicy, aggregate, value_column
+from marquee.interactions.aggregation import RepeatsPolicy, aggregate
+from marquee.interactions.columns import value_column
 
 Row = tuple[str, str, float, int]
 ROWS: list[Row] = [  # user, item, value, timestamp
