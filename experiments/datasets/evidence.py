@@ -7,7 +7,7 @@ from experiments.config.offline import DataParams, InteractionColumnNames
 from experiments.datasets.movielens import RELEASES
 from marquee.errors import ConfigError
 from marquee.interactions.columns import RATING, WEIGHT
-from marquee.interactions.feedback import FeedbackSetting
+from marquee.interactions.feedback import EVERY_ROW_COUNTS_ONE, FeedbackSetting
 from marquee.interactions.raw_columns import EVENT
 
 
@@ -71,10 +71,10 @@ def _weight_evidence(names: InteractionColumnNames) -> Evidence:
 
 def _describe_weights(names: InteractionColumnNames) -> str:
     if names.event is None:
-        return "every row counts 1" if names.weight is None else f"column {names.weight} has the weights"
+        return EVERY_ROW_COUNTS_ONE if names.weight is None else f"weights are column {names.weight}"
     weights = ", ".join(f"{event} {weight:g}" for event, weight in names.event.weights.items())
-    factor = "" if names.weight is None else f", times column {names.weight}"
-    return f"column {names.event.column} decides the weight ({weights}{factor})"
+    by_event = f"those of the events in column {names.event.column} ({weights})"
+    return f"weights are {by_event if names.weight is None else f'column {names.weight} times {by_event}'}"
 
 
 def _weight_columns(names: InteractionColumnNames) -> str:

@@ -47,7 +47,9 @@ def describe_distribution(table: pd.DataFrame) -> list[str]:
             f"only {n_users} users: with fewer than {MIN_USERS}, scores say little about other users"
         )
     if n_full := _users_with_every_item(table):
-        warnings.append(f"{n_full} users have interacted with every item; their lists will be empty")
+        warnings.append(
+            f"{n_full} of {n_users} users have interacted with every item; their lists will be empty"
+        )
     if WEIGHT in table and (weight := _constant_weight(table[WEIGHT])) is not None:
         warnings.append(f"all weights are {weight:g}: every row counts the same")
     return warnings

@@ -10,6 +10,7 @@ from marquee.interactions.aggregation import RATING_POLICIES, WEIGHT_POLICIES, R
 FeedbackType: TypeAlias = Literal["explicit", "implicit"]
 FeedbackSetting: TypeAlias = Literal["auto", "explicit", "implicit"]
 RepeatsSetting: TypeAlias = Literal["auto"] | RepeatsPolicy
+EVERY_ROW_COUNTS_ONE = "every row counts 1"
 RELEVANT_SHARE_OF_SCALE = 0.75  # a rating is relevant from three quarters of the way up the scale
 
 

@@ -32,6 +32,10 @@ BEFORE_1970, IN_FUTURE = "is before 1970", "is in the future"
 
 MIN_WEIGHT, MAX_WEIGHT = 1e-12, 1e12  # counts, durations and amounts of money are in between
 MIN_MILLISECONDS = 100_000_000_000  # as seconds, the year 5138: larger values must be milliseconds
+REMEDIES = {  # what to do about a reason that contains the text
+    "(milliseconds?)": "set data.file.timestamp_unit to ms",
+    HAS_NO_WEIGHT: "add the event to data.file.columns.event.weights (0 leaves it out)",
+}
 MAX_QUOTED_CHARACTERS = 42  # of an invalid value, in a reason
 
 
@@ -79,6 +83,12 @@ def find_problems(rows: pd.DataFrame, rules: RowRules) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame({"row": pd.Series(dtype="int64"), "problem": pd.Series(dtype=str), "reason": []})
     return _sort_by_row_and_column(pd.concat(parts, ignore_index=True))
+
+
+def find_remedy(reasons: pd.Series) -> str | None:
+    """Return what to do about the first reason that has a remedy in params.yaml, if any."""
+    remedies = (remedy for text, remedy in REMEDIES.items() if reasons.str.contains(text, regex=False).any())
+    return next(remedies, None)
 
 
 def has_timestamps(rows: pd.DataFrame) -> bool:
@@ -198,10 +208,9 @@ def _reason(column: str, problem: str, value: Any, scale: RatingScale) -> str:
     if problem == EXTREME:
         return f"weight {value:.9g} {problem} (expected 0, or {MIN_WEIGHT:g} to {MAX_WEIGHT:g} in size)"
     if problem in (NOT_A_NUMBER, HAS_CONTROL_CHARACTER, HAS_NO_WEIGHT):
-        hint = " (add it to data.file.columns.event.weights)" if problem == HAS_NO_WEIGHT else ""
-        return f"{column} {_quote(value)} {problem}{hint}"
+        return f"{column} {_quote(value)} {problem}"
     if problem in (BEFORE_1970, IN_FUTURE):
-        hint = " (milliseconds? see data.file.timestamp_unit)" if value > MIN_MILLISECONDS else ""
+        hint = " (milliseconds?)" if value > MIN_MILLISECONDS else ""
         return f"timestamp {value:.15g} {problem}{hint}"
     return f"{column} {problem}"
 

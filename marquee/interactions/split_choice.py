@@ -121,7 +121,7 @@ def choose_cut(table: SplitTable, spec: SplitSpec) -> tuple[Cut, str]:
     try:
         return _cut_by_time_or_user(table, spec)
     except DataError:
-        cause = "too few users have at least five rows to hold out the last of them"
+        cause = "no user has at least five rows"
         return _cut(table.keys, spec, "random"), f"random split, because {cause}"
 
 

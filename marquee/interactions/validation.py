@@ -21,6 +21,7 @@ from marquee.interactions.aggregation import aggregate
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, WEIGHT
 from marquee.interactions.distribution_checks import constant_rating
 from marquee.interactions.feedback import (
+    EVERY_ROW_COUNTS_ONE,
     FeedbackSetting,
     FeedbackSpec,
     RepeatsSetting,
@@ -28,7 +29,7 @@ from marquee.interactions.feedback import (
     implicit_feedback,
 )
 from marquee.interactions.raw_columns import LINE, RAW, TEXT_COLUMNS, VALUE_COLUMNS, raw_columns
-from marquee.interactions.row_checks import RowRules, find_problems, has_timestamps
+from marquee.interactions.row_checks import RowRules, find_problems, find_remedy, has_timestamps
 from marquee.interactions.row_weights import (
     IS_ZERO,
     NegativeWeightsPolicy,
@@ -39,7 +40,6 @@ from marquee.interactions.row_weights import (
 
 REASONS = "reasons"
 MAX_QUOTED_ROWS = 3  # in an error message
-EVERY_ROW_COUNTS_ONE = "every row counts 1"
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,10 @@ def _invalid_rows_failure(
         return None
     by_count = sorted(_count(problems["problem"]).items(), key=lambda pair: (-pair[1], pair[0]))
     counts = ", ".join(f"{problem} ({count})" for problem, count in by_count)
+    remedy = find_remedy(invalid)
     return (
         f"{len(invalid)} of {len(rows)} rows are invalid ({share:.4%}, allowed: {max_share:.4%}): {counts}; "
-        f"first: {_first_rows(rows, invalid)}"
+        f"first: {_first_rows(rows, invalid)}{'' if remedy is None else f'; {remedy}'}"
     )
 
 

@@ -14,6 +14,7 @@ from experiments.datasets.interactions_summary import summarize_interactions
 from experiments.datasets.items_table import clean_and_complete_items
 from marquee.errors import DataValidationError
 from marquee.files.atomic_write import write_json
+from marquee.interactions.aggregation import RepeatsPolicy
 from marquee.interactions.columns import ITEM, USER
 from marquee.interactions.distribution_checks import describe_distribution, find_unlearnable_distribution
 from marquee.interactions.validation import ValidationResult, ValidationRules, validate_interactions
@@ -31,6 +32,14 @@ from pipelines.support.paths import (
 from pipelines.support.stage_runner import run_stage
 
 log = logging.getLogger(__name__)
+
+REPEATS_IN_WORDS: dict[RepeatsPolicy, str] = {
+    "last": "the last one counts",
+    "mean": "their mean counts",
+    "sum": "their sum counts",
+    "count": "their number counts",
+    "max": "the largest counts",
+}
 
 
 def validate(params: Params) -> None:
@@ -90,7 +99,7 @@ def _failure(result: ValidationResult) -> str | None:
 
 def _item_warnings(table: pd.DataFrame, items: pd.DataFrame) -> list[str]:
     n_unused = len(items) - table[ITEM].nunique()
-    if not n_unused:
+    if not n_unused or table.empty:
         return []
     return [f"{n_unused} of {len(items)} items have no interactions, so no list will contain them"]
 
@@ -109,10 +118,12 @@ def _log_outcome(result: ValidationResult, warnings: Sequence[str]) -> None:
     """Log the kind of feedback, the counts, and the warnings."""
     log.info("%s", result.feedback.reason)
     log.info(
-        "%d interactions, %d of them repeat a user and item (%s counts); %d rows are in %s",
-        len(result.interactions), result.n_repeats, result.feedback.repeats,
-        len(result.quarantine), QUARANTINE,
+        "%d interactions are valid, %d rows are in %s",
+        len(result.interactions), len(result.quarantine), QUARANTINE,
     )  # fmt: skip
+    if result.n_repeats:
+        counts = REPEATS_IN_WORDS[result.feedback.repeats]
+        log.info("%d interactions repeat a user and item; %s", result.n_repeats, counts)
     for warning in warnings:
         log.warning("%s", warning)
 

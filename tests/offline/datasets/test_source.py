@@ -165,7 +165,7 @@ def test_inbox_without_ratings_error_says_what_to_add() -> None:
     write_file("data/inbox/stars.csv")
     with pytest.raises(
         SourceError,
-        match=r"no table named ratings\.\* or interactions\.\* \(its files: README.md, stars.csv\); add ratings",
+        match=r"ratings\.\* or interactions\.\* \(its files: README.md, stars.csv\); add ratings.csv",
     ):
         fetch(make_data_params(source="file"))
 
