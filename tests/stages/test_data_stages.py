@@ -209,12 +209,12 @@ EVENTS = {"column": "event", "weights": {"view": 1, "buy": 5, "ignore": 0, "retu
 
 
 def event_table(n_users: int = 30, n_rounds: int = 10) -> str:
-    """Return events of users who act in turn; some act again on the same item."""
+    """Return events of users who act in turn; every second user acts twice on each item."""
     rows = ["user,item,event,quantity,timestamp"]
     for time in range(n_rounds):
-        event = ("view", "buy", "view")[time % 3]
+        event, start = ("view", "buy", "view")[time % 3], 1000 + time * n_users
         rows += [
-            f"u{user},i{(user * 7 + time) % 8},{event},{1 + time},{1000 + time * n_users + user}"
+            f"u{user},i{(user + time // (1 + user % 2)) % 12},{event},{1 + time},{start + user}"
             for user in range(n_users)
         ]
     return "\n".join(rows) + "\n"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marquee.errors import ConfigError
@@ -210,6 +210,7 @@ EVENTS = st.sampled_from(["view", "buy", "ignore", "return", "unknown", ""])
 
 
 @given(st.lists(st.tuples(VALUES, EVENTS), min_size=1, max_size=12), st.sampled_from(["drop", "subtract"]))
+@settings(max_examples=25)
 def test_every_row_is_in_the_table_or_in_the_quarantine(rows: list[tuple[float, str]], policy: str) -> None:
     columns: dict[str, list[Any]] = {"weight": [row[0] for row in rows], "event": [row[1] for row in rows]}
     result = validate(columns, negative_weights=policy)
