@@ -326,6 +326,16 @@ def test_ratings_are_used_before_weights_and_the_output_says_so(project: StagePr
     assert "feedback is explicit, as there are ratings" in result.stderr
 
 
+def test_items_without_interactions_are_reported(project: StageProject) -> None:
+    project.write_source(VALID_TABLE, data__path="data/inbox")
+    items = "item\n" + "".join(f"i{number}\n" for number in range(70))
+    (project.folder / "data" / "inbox" / "items.csv").write_text(items)
+    result = project.run(*STAGES)
+    assert "10 of 70 items have no interactions, so no list will contain them" in result.stderr
+    assert "only 9 users: with fewer than 20, scores say little about other users" in result.stderr
+    assert len(project.read_json("results/validation.json")["warnings"]) == 2
+
+
 def test_repeats_are_aggregated_after_the_split(project: StageProject) -> None:
     project.write_source(VALID_TABLE + "u0,i0,5,900\n" * 2)
     result = project.run(*STAGES, "split")
