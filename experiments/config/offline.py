@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from experiments.config.block import ParamsBlock, PositiveFloat, Share
 
@@ -27,31 +27,56 @@ class DemoParams(ParamsBlock):
     step: float = Field(default=1.0, multiple_of=0.5, ge=0.5, le=1.0)
 
 
-class RatingColumnNames(ParamsBlock):
-    """Names of the columns in the ratings file; `timestamp` may be null or absent."""
+def _number_to_text(value: object) -> object:
+    """Return an integer, such as a column number that YAML read, as text; anything else unchanged."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    user: str
-    item: str
-    rating: str
-    timestamp: str | None = None
+
+Text = Annotated[str, BeforeValidator(_number_to_text)]
+EventWeight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+
+
+class EventColumn(ParamsBlock):
+    """Column of event types, and the weight of each type; 0 leaves a type out."""
+
+    column: Text
+    weights: dict[Text, EventWeight]
+
+    @model_validator(mode="after")
+    def _check_some_weight_is_positive(self) -> Self:
+        if not any(weight > 0 for weight in self.weights.values()):
+            raise ValueError(f"weights must contain a positive weight (got {self.weights})")
+        return self
+
+
+class InteractionColumnNames(ParamsBlock):
+    """Names of the columns in the interactions file; all but `user` and `item` may be null or absent."""
+
+    user: Text
+    item: Text
+    rating: Text | None = None
+    weight: Text | None = None
+    event: EventColumn | None = None
+    timestamp: Text | None = None
 
 
 class ItemColumnNames(ParamsBlock):
     """Names of the columns in the items file; all but `item` may be null or absent."""
 
-    item: str
-    title: str | None = None
-    genres: str | None = None
+    item: Text
+    title: Text | None = None
+    genres: Text | None = None
 
 
 class FileParams(ParamsBlock):
     """Format of a user's own table, used with `data.source: file`."""
 
-    columns: RatingColumnNames
+    columns: InteractionColumnNames
     item_columns: ItemColumnNames
     separator: str = Field(default=",", min_length=1)
     header: bool = True
-    ratings_member: str | None = None
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
+    interactions_member: str | None = None
     items_member: str | None = None
     scale: tuple[float, float] = (1.0, 5.0)
 
@@ -63,7 +88,7 @@ class FileParams(ParamsBlock):
 
 
 class DataParams(ParamsBlock):
-    """Source of the ratings."""
+    """Source of the interactions."""
 
     source: SourceName
     path: Path
@@ -74,15 +99,23 @@ class DataParams(ParamsBlock):
 class ValidateParams(ParamsBlock):
     """Validation rules for the interactions table."""
 
-    duplicates: Literal["last", "mean", "refuse"]
     max_invalid_share: Share
 
 
-class SplitParams(ParamsBlock):
-    """Train/test split and cross-validation settings."""
+class InteractionsParams(ParamsBlock):
+    """Kind of feedback, and how its values are read."""
 
-    strategy: Literal["random", "time"]
-    test_share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    feedback: Literal["auto", "explicit", "implicit"]
+    repeats: Literal["auto", "last", "mean", "refuse", "sum", "count", "max"]
+    negative_weights: Literal["drop", "subtract"]
+
+
+class SplitParams(ParamsBlock):
+    """Test part, validation parts, and cross-validation settings."""
+
+    strategy: Literal["auto", "random", "time", "user_last"]
+    test_share: Annotated[float, Field(gt=0.0, le=0.2)]  # four parts of this size must leave rows to train on
+    repeat: Literal["exclude", "allow"]
     folds: int = Field(ge=2)
 
 

@@ -14,6 +14,7 @@ from experiments.config.block import ParamsBlock
 from experiments.config.offline import (
     DataParams,
     ExportParams,
+    InteractionsParams,
     MeasureParams,
     PackageParams,
     RegisterParams,
@@ -41,6 +42,7 @@ class Params(ParamsBlock):
 
     seed: int = Field(ge=0)
     data: DataParams
+    interactions: InteractionsParams
     validation: ValidateParams = Field(alias="validate")
     split: SplitParams
     search: SearchParams

@@ -8,7 +8,7 @@ import pandas as pd
 
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
-from marquee.interactions.columns import ITEM, RATING, USER
+from marquee.interactions.columns import ITEM, USER, value_column
 
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 
@@ -22,23 +22,23 @@ class EncodedInteractions:
     Inner ids follow the order of first appearance, as in scikit-surprise.
     """
 
-    users: Int32Array  # (n_ratings,)
-    items: Int32Array  # (n_ratings,)
-    values: Float64Array  # (n_ratings,)
+    users: Int32Array  # (n_rows,)
+    items: Int32Array  # (n_rows,)
+    values: Float64Array  # (n_rows,); ratings or weights
     user_ids: Ids  # by inner id
     item_ids: Ids
 
     @classmethod
-    def from_frame(cls, ratings: pd.DataFrame) -> "EncodedInteractions":
+    def from_frame(cls, interactions: pd.DataFrame) -> "EncodedInteractions":
         """Encode the user and item ids of an interactions table.
 
         Raises:
-            DataError: the table is empty, lacks a user or item id, or has a non-finite rating.
+            DataError: the table is empty, lacks a user or item id, or has a non-finite value.
         """
-        users, user_ids = pd.factorize(ratings[USER])
-        items, item_ids = pd.factorize(ratings[ITEM])
+        users, user_ids = pd.factorize(interactions[USER])
+        items, item_ids = pd.factorize(interactions[ITEM])
         _check_ids_present(users, items)
-        values = ratings[RATING].to_numpy(dtype=np.float64)
+        values = interactions[value_column(interactions)].to_numpy(dtype=np.float64)
         check_rating_values(values)
         return cls(users.astype(np.int32), items.astype(np.int32), values, tuple(user_ids), tuple(item_ids))
 
@@ -57,8 +57,8 @@ class SparseRows:
     """
 
     indptr: Int64Array  # (n_rows + 1,)
-    indices: Int32Array  # (n_ratings,)
-    values: Float64Array  # (n_ratings,)
+    indices: Int32Array  # (n_entries,)
+    values: Float64Array  # (n_entries,)
 
     @classmethod
     def from_triplets(
@@ -90,14 +90,15 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class InteractionMatrix:
-    """User-item matrix of ratings in CSR form, with its transpose in `by_item`.
+    """User-item matrix of ratings or weights in CSR form, with its transpose in `by_item`.
 
-    User u rated `items[indptr[u]:indptr[u + 1]]` with `values[indptr[u]:indptr[u + 1]]`, in source order.
+    User u interacted with `items[indptr[u]:indptr[u + 1]]`; the ratings, or the weights, are
+    `values[indptr[u]:indptr[u + 1]]`. Both are in source order.
     """
 
     indptr: Int64Array  # (n_users + 1,)
-    items: Int32Array  # (n_ratings,)
-    values: Float64Array  # (n_ratings,)
+    items: Int32Array  # (n_interactions,)
+    values: Float64Array  # (n_interactions,); ratings or weights
     user_ids: Ids  # by inner id
     item_ids: Ids
     by_item: SparseRows  # each item's users, in source order
@@ -122,18 +123,20 @@ class InteractionMatrix:
         )
 
     @classmethod
-    def from_frame(cls, ratings: pd.DataFrame, scale: RatingScale = DEFAULT_SCALE) -> "InteractionMatrix":
-        """Encode and group an interactions table.
+    def from_frame(
+        cls, interactions: pd.DataFrame, scale: RatingScale = DEFAULT_SCALE
+    ) -> "InteractionMatrix":
+        """Encode and group an interactions table of ratings or weights.
 
         Raises:
-            DataError: the table is empty, lacks a user or item id, or has a non-finite rating.
+            DataError: the table is empty, lacks a user or item id, or has a non-finite value.
 
         >>> ratings = pd.DataFrame({"user": ["ann", "bob"], "item": ["x", "x"], "rating": [4.0, 2.0]})
         >>> matrix = InteractionMatrix.from_frame(ratings)
         >>> matrix.user_ids, matrix.item_ids, matrix.by_item.means.tolist()
         (('ann', 'bob'), ('x',), [3.0])
         """
-        return cls.from_encoded(EncodedInteractions.from_frame(ratings), scale)
+        return cls.from_encoded(EncodedInteractions.from_frame(interactions), scale)
 
     @property
     def by_user(self) -> SparseRows:
@@ -151,22 +154,22 @@ class InteractionMatrix:
         return len(self.item_ids)
 
     def item_counts(self) -> Int64Array:
-        """Return the number of ratings of each item, shape (n_items,)."""
+        """Return the number of interactions with each item, shape (n_items,)."""
         return self.by_item.counts
 
 
 def check_rating_values(values: Float64Array) -> None:
-    """Check that there are ratings and that all of them are finite.
+    """Check that there are ratings or weights, and that all of them are finite.
 
     Raises:
-        DataError: there are no ratings, or one is NaN or infinite.
+        DataError: there are no values, or one is NaN or infinite.
     """
     if not len(values):
-        raise DataError("the interactions table is empty: there are no ratings to train on")
+        raise DataError("the interactions table is empty: there is nothing to train on")
     invalid = np.flatnonzero(~np.isfinite(values))
     if len(invalid):
         raise DataError(
-            f"{len(invalid)} of {len(values)} ratings are not finite, the first in row {invalid[0]} "
+            f"{len(invalid)} of {len(values)} values are not finite, the first in row {invalid[0]} "
             f"({values[invalid[0]]}); the validate stage removes such rows"
         )
 
@@ -190,7 +193,7 @@ def _check_ids_present(users: Int64Array, items: Int64Array) -> None:
     missing = np.flatnonzero((users < 0) | (items < 0))
     if len(missing):
         raise DataError(
-            f"{len(missing)} of {len(users)} ratings lack a user or item id, the first in row "
+            f"{len(missing)} of {len(users)} interactions lack a user or item id, the first in row "
             f"{missing[0]}; the validate stage removes such rows"
         )
 

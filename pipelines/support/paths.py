@@ -5,16 +5,20 @@ from pathlib import Path
 # Outputs of stages, as in dvc.yaml.
 RAW = Path("data/raw")
 SOURCE = Path("data/source.json")
-INGESTED_RATINGS = Path("data/ingested/ratings.parquet")
+INGESTED_INTERACTIONS = Path("data/ingested/interactions.parquet")
 INGESTED_ITEMS = Path("data/ingested/items.parquet")
-RATINGS = Path("data/ratings.parquet")
+INTERACTIONS = Path("data/interactions.parquet")
+FEEDBACK = Path("data/feedback.json")
 ITEMS = Path("data/items.parquet")
 QUARANTINE = Path("data/quarantine.csv")
 VALIDATION = Path("results/validation.json")
+TRAIN_ROWS = Path("data/split/rows.parquet")  # not aggregated, with the validation part of each row
 TRAIN = Path("data/split/train.parquet")
 TEST = Path("data/split/test.parquet")
-FOLDS = Path("data/split/folds.npy")
-SPLIT = Path("results/split.json")
+TEST_REPEATS = Path("data/split/repeats.parquet")  # test pairs that the user has a training row of
+TEST_HISTORY = Path("data/split/history.parquet")  # first interactions of users who are new in the test part
+FOLDS = Path("data/split/folds.npy")  # explicit feedback only
+SPLIT = Path("data/split/split.json")
 SEARCH = Path("results/search.json")
 CANDIDATE_METRICS = Path("results/candidate_metrics.json")
 HEADLINE = Path("results/headline.json")

@@ -201,7 +201,7 @@ def test_algorithm_can_be_fitted_to_one_rating(name: str) -> None:
 def test_non_finite_ratings_are_rejected(name: str, value: float) -> None:
     rows = pd.DataFrame({"user": ["a", "a"], "item": ["x", "y"], "rating": [4.0, value]})
     trainset = surprise.Dataset.load_from_df(rows, surprise.Reader()).build_full_trainset()
-    with pytest.raises(DataError, match="1 of 2 ratings are not finite"):
+    with pytest.raises(DataError, match="1 of 2 values are not finite"):
         find_algorithm(name).create({}, seed=1).fit(trainset)
 
 
@@ -270,7 +270,7 @@ def test_test_calls_overridden_predict(data: RatingSample) -> None:
 
 def test_rating_without_user_is_rejected() -> None:
     frame = pd.DataFrame({"user": ["a", None], "item": ["x", "y"], "rating": [4.0, 3.0]})
-    with pytest.raises(DataError, match="1 of 2 ratings lack a user or item id, the first in row 1"):
+    with pytest.raises(DataError, match="1 of 2 interactions lack a user or item id, the first in row 1"):
         InteractionMatrix.from_frame(frame)
 
 

@@ -48,5 +48,12 @@ def test_selection_of_rows_gets_new_inner_ids() -> None:
 
 
 def test_table_without_ratings_is_rejected() -> None:
-    with pytest.raises(DataError, match="no ratings to train on"):
+    with pytest.raises(DataError, match="nothing to train on"):
         EncodedInteractions.from_frame(RATINGS.iloc[:0])
+
+
+def test_weights_become_values_of_the_matrix() -> None:
+    weights = RATINGS.rename(columns={"rating": "weight"})
+    matrix, rated = InteractionMatrix.from_frame(weights), InteractionMatrix.from_frame(RATINGS)
+    assert matrix.values.tolist() == rated.values.tolist()
+    assert matrix.by_item.values.tolist() == rated.by_item.values.tolist()

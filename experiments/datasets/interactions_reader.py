@@ -1,4 +1,4 @@
-"""Reader of the ratings of any source: returns the raw table, before validation and without blank lines.
+"""Reader of the interactions of any source: returns the raw table, before validation and without blank lines.
 
 Its columns are listed in `marquee.interactions.raw_table_columns`. Rows that cannot be read are marked, not
 dropped.
@@ -6,7 +6,7 @@ dropped.
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,9 +17,10 @@ from experiments.datasets.csv_reader import read_csv
 from experiments.datasets.movielens import RELEASES
 from experiments.datasets.parquet_reader import read_parquet
 from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
+from experiments.datasets.value_columns import ValueColumns
 from marquee.errors import ConfigError, DataError
-from marquee.interactions.columns import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER
-from marquee.interactions.raw_table_columns import LINE, PARSE_ERROR, RATING_TEXT, RAW, TIMESTAMP_TEXT
+from marquee.interactions.columns import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER, WEIGHT
+from marquee.interactions.raw_table_columns import EVENT, LINE, PARSE_ERROR, RAW, TEXT_COLUMNS, TIMESTAMP_TEXT
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 class SourceFormats:
     """Formats of the two tables of a source."""
 
-    ratings: TableFormat
+    interactions: TableFormat
     items: TableFormat
 
 
@@ -46,22 +47,24 @@ class ParsedNumbers:
     invalid_texts: ArrowColumn  # str, the text if the cell is not a number, else null
 
 
-def choose_table_formats(data: DataParams) -> SourceFormats:
+def choose_table_formats(data: DataParams, values: ValueColumns) -> SourceFormats:
     """Return the formats of the two tables of the configured source.
 
     Raises:
         ConfigError: data.file.separator contains a quotation mark, a line end or NUL.
     """
     if data.source == "demo":
-        return SourceFormats(
-            _same_name_format(USER, ITEM, RATING, TIMESTAMP), _same_name_format(ITEM, TITLE, GENRES)
-        )
+        interactions = _same_name_format(USER, ITEM, *values.columns, TIMESTAMP)
+        return SourceFormats(interactions, _same_name_format(ITEM, TITLE, GENRES))
     if data.source == "file":
-        file = data.file
-        ratings, items = file.columns.model_dump(), file.item_columns.model_dump()
-        return SourceFormats(_file_format(file, ratings), _file_format(file, items))
+        names = data.file.columns
+        columns = {USER: names.user, ITEM: names.item, **values.columns, TIMESTAMP: names.timestamp}
+        items = data.file.item_columns.model_dump()
+        return SourceFormats(_file_format(data.file, columns), _file_format(data.file, items))
     release = RELEASES[data.source]
-    return SourceFormats(release.ratings, release.items)
+    ids = {name: release.interactions.columns[name] for name in (USER, ITEM, TIMESTAMP)}
+    columns_read = {**ids, **values.columns}
+    return SourceFormats(replace(release.interactions, columns=columns_read), release.items)
 
 
 def read_table(path: Path, table_format: TableFormat, optional: Collection[str]) -> RawTable:
@@ -85,8 +88,8 @@ def read_table(path: Path, table_format: TableFormat, optional: Collection[str])
     return read_csv(path, table_format, optional)
 
 
-def read_ratings(path: Path, table_format: TableFormat) -> pa.Table:
-    """Read every row of a ratings file into the raw table.
+def read_interactions(path: Path, table_format: TableFormat) -> pa.Table:
+    """Read every row of an interactions file into the raw table.
 
     Raises:
         ConfigError: the file has no header and a column is not given by its number.
@@ -94,22 +97,18 @@ def read_ratings(path: Path, table_format: TableFormat) -> pa.Table:
     """
     table = read_table(path, table_format, optional={TIMESTAMP})
     columns = table.columns
-    ratings = parse_numbers(columns[RATING])
-    if TIMESTAMP in columns.column_names:
-        timestamps = parse_numbers(columns[TIMESTAMP])
-    else:
-        log.info("%s has no timestamps", path)
-        timestamps = ParsedNumbers(pa.nulls(len(columns), pa.float64()), pa.nulls(len(columns), pa.string()))
-    raw = pa.table(
-        {
-            LINE: columns[LINE], USER: columns[USER], ITEM: columns[ITEM],
-            RATING: ratings.values, TIMESTAMP: timestamps.values, PARSE_ERROR: columns[PARSE_ERROR],
-            RATING_TEXT: ratings.invalid_texts, TIMESTAMP_TEXT: timestamps.invalid_texts,
-        }
-    )  # fmt: skip
+    raw = columns.select([LINE, USER, ITEM, PARSE_ERROR])
+    for name in (RATING, WEIGHT):
+        if name in columns.column_names:
+            raw = _append_numbers(raw, name, parse_numbers(columns[name]))
+    if EVENT in columns.column_names:
+        raw = raw.append_column(EVENT, pc.utf8_trim_whitespace(columns[EVENT]))
+    raw = _append_numbers(raw, TIMESTAMP, _parse_timestamps(path, columns, table_format.timestamp_unit))
     raw = _drop_blank_lines(path, _add_row_texts(raw, table))
     if raw.num_rows == 0:
-        raise DataError(f"{path} contains no ratings{' below its header' if table_format.header else ''}")
+        raise DataError(
+            f"{path} contains no interactions{' below its header' if table_format.header else ''}"
+        )
     return raw
 
 
@@ -129,6 +128,23 @@ def parse_numbers(column: ArrowColumn) -> ParsedNumbers:
     except pa.ArrowInvalid:
         return _parse_mixed(pc.cast(column, pa.string()))
     return ParsedNumbers(values, pc.if_else(pc.is_nan(values), column, pa.scalar(None, column.type)))
+
+
+def _parse_timestamps(path: Path, columns: pa.Table, unit: str) -> ParsedNumbers:
+    """Return the times in UTC seconds; all are null if the file has none."""
+    if TIMESTAMP not in columns.column_names:
+        log.info("%s has no timestamps", path)
+        return ParsedNumbers(pa.nulls(len(columns), pa.float64()), pa.nulls(len(columns), pa.string()))
+    column = columns[TIMESTAMP]
+    parsed = parse_numbers(column)
+    if unit == "s" or pa.types.is_timestamp(column.type):
+        return parsed
+    return replace(parsed, values=pc.divide(parsed.values, UNITS_PER_SECOND[unit]))
+
+
+def _append_numbers(raw: pa.Table, name: str, numbers: ParsedNumbers) -> pa.Table:
+    """Add the columns of the numbers and of the cells that are not numbers."""
+    return raw.append_column(name, numbers.values).append_column(TEXT_COLUMNS[name], numbers.invalid_texts)
 
 
 def _parse_mixed(column: ArrowColumn) -> ParsedNumbers:
@@ -154,14 +170,16 @@ def _file_format(file: FileParams, columns: dict[str, str | None]) -> TableForma
             f"data.file.separator must not contain a quotation mark, a line end or NUL (got {separator!r})"
         )
     named = {column: source_name for column, source_name in columns.items() if source_name is not None}
-    return TableFormat(named, separator=separator, header=file.header)
+    return TableFormat(named, separator, header=file.header, timestamp_unit=file.timestamp_unit)
 
 
 def _add_row_texts(raw: pa.Table, table: RawTable) -> pa.Table:
     """Add a column with the text of each row that could not be read completely, else null."""
-    has_rating = pc.fill_null(pc.is_finite(raw[RATING]), fill_value=False)
     incomplete = pc.or_(pc.is_valid(raw[PARSE_ERROR]), pc.is_valid(raw[TIMESTAMP_TEXT]))
-    incomplete = pc.or_(incomplete, pc.invert(has_rating))
+    for name in (RATING, WEIGHT):
+        if name in raw.column_names:
+            has_value = pc.fill_null(pc.is_finite(raw[name]), fill_value=False)
+            incomplete = pc.or_(incomplete, pc.invert(has_value))
     texts = pa.nulls(len(raw), pa.string())
     if pc.any(incomplete).as_py():
         lines = raw[LINE].filter(incomplete).to_pylist()
