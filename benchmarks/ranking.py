@@ -130,7 +130,8 @@ def build_task(ratings: pd.DataFrame) -> RankingTask:
 
 def _to_scipy(matrix: InteractionMatrix, values: Float32Array) -> scipy.sparse.csr_matrix:
     shape = (matrix.n_users, matrix.n_items)
-    return scipy.sparse.csr_matrix((values, matrix.items, matrix.indptr), shape=shape)
+    # SciPy would share the arrays, and `eliminate_zeros` would overwrite those of the interaction matrix.
+    return scipy.sparse.csr_matrix((values, matrix.items, matrix.indptr), shape=shape, copy=True)
 
 
 def run_marquee(create: Callable[[], Algorithm], task: RankingTask) -> RankingRun:
