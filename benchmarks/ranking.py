@@ -53,7 +53,8 @@ N_WARM_UP_RATINGS = 2000
 ALGORITHMS: Mapping[str, Callable[[], Algorithm]] = {
     "Popularity": lambda: Popularity(threshold=RELEVANCE_THRESHOLD),
     "EASE": lambda: EASE(threshold=RELEVANCE_THRESHOLD),
-    "EASE, float32": lambda: EASE(threshold=RELEVANCE_THRESHOLD, dtype="float32"),
+    "EASE, float64": lambda: EASE(threshold=RELEVANCE_THRESHOLD, dtype="float64"),
+    "EASE, linear weights": lambda: EASE(weighting="linear"),
     "ImplicitALS": lambda: ImplicitALS(threshold=RELEVANCE_THRESHOLD, random_state=SEED),
     "ImplicitALS, tuned": lambda: ImplicitALS(
         reg_all=10, alpha=4, threshold=RELEVANCE_THRESHOLD, random_state=SEED
