@@ -28,6 +28,7 @@ class EncodedInteractions:
     values: Float64Array  # (n_ratings,)
     user_ids: Ids  # by inner id
     item_ids: Ids
+    feedback: Feedback = "explicit"
 
     @classmethod
     def from_frame(cls, ratings: pd.DataFrame) -> "EncodedInteractions":
@@ -47,7 +48,7 @@ class EncodedInteractions:
         """Return a selection of the rows, in the order of `rows`, with new inner ids."""
         users, user_ids = _reencode(self.users[rows], self.user_ids)
         items, item_ids = _reencode(self.items[rows], self.item_ids)
-        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids)
+        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids, self.feedback)
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,9 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class InteractionMatrix:
-    """User-item matrix of ratings or weights in CSR form, with its transpose in `by_item`.
+    """User-item matrix of ratings in CSR form, with its transpose in `by_item`.
 
     User u rated `items[indptr[u]:indptr[u + 1]]` with `values[indptr[u]:indptr[u + 1]]`, in source order.
-    With implicit feedback, the values are weights, and the scale has no meaning.
     """
 
     indptr: Int64Array  # (n_users + 1,)
@@ -104,7 +104,7 @@ class InteractionMatrix:
     item_ids: Ids
     by_item: SparseRows  # each item's users, in source order
     scale: RatingScale = DEFAULT_SCALE
-    feedback: Feedback = "explicit"
+    feedback: Feedback = "explicit"  # implicit: the values are weights, and the scale has no meaning
 
     @classmethod
     def from_encoded(
@@ -122,6 +122,7 @@ class InteractionMatrix:
             encoded.item_ids,
             by_item,
             scale,
+            encoded.feedback,
         )
 
     @classmethod

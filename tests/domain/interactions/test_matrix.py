@@ -1,5 +1,7 @@
 """Inner ids and the interaction matrix, with values computed by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,3 +38,10 @@ def test_matrix_groups_by_user_in_source_order() -> None:
 def test_table_without_ratings_is_rejected() -> None:
     with pytest.raises(DataError, match="no ratings to train on"):
         EncodedInteractions.from_frame(RATINGS.iloc[:0])
+
+
+def test_matrix_of_selected_rows_has_the_kind_of_feedback_of_the_table() -> None:
+    encoded = EncodedInteractions.from_frame(RATINGS)
+    assert InteractionMatrix.from_encoded(encoded).feedback == "explicit"
+    implicit = replace(encoded, feedback="implicit").take(np.array([1]))
+    assert InteractionMatrix.from_encoded(implicit).feedback == "implicit"
