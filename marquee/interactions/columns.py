@@ -9,8 +9,11 @@ stochastic gradient descent visits ratings.
 """
 
 from collections.abc import Hashable, Iterable
+from typing import Literal, TypeAlias
 
 from marquee.errors import DataError
+
+FeedbackType: TypeAlias = Literal["explicit", "implicit"]  # the values are ratings, or weights
 
 USER, ITEM, RATING, WEIGHT, TIMESTAMP = "user", "item", "rating", "weight", "timestamp"
 TITLE, GENRES = "title", "genres"

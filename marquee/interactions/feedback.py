@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeAlias
 from marquee.array_types import RatingScale
 from marquee.errors import ConfigError
 from marquee.interactions.aggregation import RATING_POLICIES, WEIGHT_POLICIES, RepeatsPolicy
+from marquee.interactions.columns import FeedbackType
 
-FeedbackType: TypeAlias = Literal["explicit", "implicit"]
 FeedbackSetting: TypeAlias = Literal["auto", "explicit", "implicit"]
 RepeatsSetting: TypeAlias = Literal["auto"] | RepeatsPolicy
 EVERY_ROW_COUNTS_ONE = "every row counts 1"
