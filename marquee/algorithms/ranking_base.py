@@ -1,7 +1,7 @@
 """Base class of ranking models, which order items and do not predict ratings.
 
     Ranker                     weighs interactions; scores pairs by scoring all items for blocks of users
-    ├── Popularity, EASE           popularity.py, ease.py; score from histories
+    ├── Popularity, EASE           popularity.py, ease.py
     └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
 
 Scores have no scale: only their order for one user is meaningful.

@@ -381,6 +381,26 @@ def test_ranker_can_be_fitted_to_one_interaction(create: RankerFactory) -> None:
     assert np.isfinite(scores).all()
 
 
+@every_ranker
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("u", item, 5) for item in range(20)],
+        [(user, "i", 5) for user in range(20)],
+        [(user, item, 5) for user in range(6) for item in range(5)],
+        [(1, "a", 5), (1, "b", 1), (2, "b", 1), (2, "a", 4), (3, "b", 2)],
+    ],
+    ids=["one user", "one item", "users with everything", "item without positives"],
+)
+@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
+def test_degenerate_data_gives_finite_scores(
+    create: RankerFactory, rows: list[tuple[Any, Any, float]], feedback: Any
+) -> None:
+    model = create().fit(replace(make_matrix(rows), feedback=feedback))
+    assert np.isfinite(model.score_all_items([0, UNKNOWN])).all()
+    assert np.isfinite(model.score_histories([0, 1, 1], [0], [5.0])).all()
+
+
 # Epochs
 
 
