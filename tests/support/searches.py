@@ -1,8 +1,10 @@
 """Small searches, run in this process or in a separate one."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,11 @@ SLOW_SPACE = {"svd": {"n_epochs": [4000], "n_factors": [200, 201, 202]}}  # a tr
 def make_search_params(candidates: dict[str, Any], **changes: Any) -> SearchParams:
     block = {"sampler": "grid", "n_trials": 3, "workers": 2, "experiment": "test"}
     return SearchParams.model_validate({**block, "candidates": candidates, **changes})
+
+
+def live_workers() -> list[ForkServerProcess]:
+    """Return the worker processes of running searches, without child processes of other libraries."""
+    return [child for child in multiprocessing.active_children() if isinstance(child, ForkServerProcess)]
 
 
 def make_search_spec(search: SearchParams, source: FoldSource, folder: Path) -> SearchSpec:

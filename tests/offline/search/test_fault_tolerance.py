@@ -1,7 +1,6 @@
 """Fault tolerance of searches: killed processes, interrupts, time limits and full disks lose no results."""
 
 import json
-import multiprocessing
 import os
 import resource
 import signal
@@ -26,6 +25,7 @@ from experiments.search.worker import current_worker_name, is_worker_dead, run_w
 from marquee.errors import MarqueeError
 from tests.support.searches import (
     SLOW_SPACE,
+    live_workers,
     make_search_params,
     make_search_spec,
     run_search_to_end,
@@ -53,7 +53,7 @@ def test_killed_worker_is_replaced_and_its_training_repeated(source: FoldSource,
 
     def kill_first_worker(*_: object) -> None:
         if not killed_pids:
-            worker = multiprocessing.active_children()[0]
+            worker = live_workers()[0]
             worker.kill()
             killed_pids.append(worker.pid)
 
@@ -118,7 +118,7 @@ def killing_workers_of_later_trainings(journal: Path) -> Iterator[None]:
             claims = journal.read_text().count('"worker":') if journal.exists() else 0
             if claims > n_claims:
                 n_claims = claims
-                for worker in multiprocessing.active_children():
+                for worker in live_workers():
                     worker.kill()
 
     killer = threading.Thread(target=kill_workers)

@@ -1,6 +1,5 @@
 """Searches stored in PostgreSQL: any process can join as a worker, and killed processes lose no results."""
 
-import multiprocessing
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from experiments.search.worker import run_worker
 from marquee.errors import TrackingError
 from tests.support.postgres import find_postgres_programs, running_postgres
 from tests.support.searches import (
+    live_workers,
     make_search_params,
     make_search_spec,
     run_search_to_end,
@@ -103,8 +103,8 @@ def test_killed_worker_and_killed_search_lose_no_trials(
 
     def kill_first_worker(trials: list[Trial], *_: object) -> None:
         reported.extend(trials)
-        if not killed_pids and multiprocessing.active_children():
-            worker = multiprocessing.active_children()[0]
+        if not killed_pids and live_workers():
+            worker = live_workers()[0]
             worker.kill()
             killed_pids.append(worker.pid)
 
