@@ -5,7 +5,7 @@
     choice loss       loss of test NDCG@10 against the best of a grid; peer: three folds of cross-validation
     factor ladder     the same for models that differ only in their number of factors
     coverage          95% intervals that contain the truth, and the factor of the standard error
-    power             2% differences told from zero with 600 users; peer: intervals over three parts
+    power             differences of 2% that are found with 600 users; peer: intervals over parts
     half-width        width of intervals on MovieLens 1M
     selection         choices that are truly more than 1% worse than the best; peer: one standard error
     racing            fits that a race needs, and how often it has the winner of all fits

@@ -18,7 +18,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from benchmarks.protocol.choice_loss import MARGIN, choose
+from benchmarks.protocol.choice_loss import MARGIN, choose_among
 from benchmarks.protocol.recipes import SAMPLE_GRID, Recipe
 from benchmarks.protocol.user_values import collect_values, cut_at_random, prepare_values
 from benchmarks.ratings import SEED, load_movielens
@@ -29,6 +29,7 @@ from experiments.evaluation.user_intervals import (
     UserInterval,
     UserValues,
 )
+from experiments.selection.recommender_rule import Feedback
 from marquee.array_types import Float64Array
 from marquee.interactions.columns import USER
 from marquee.seeds import rng_for
@@ -121,7 +122,7 @@ def measure_coverage(share: float) -> ResultRow:
 
 
 def measure_power(share: float) -> ResultRow:
-    """Measure how often a true difference of 2% is told from zero with 600 users.
+    """Measure how often a true difference of 2% is distinguished from zero with 600 users.
 
     The differences of pairs of competitive recipes are shifted so that the true difference is exactly 2%. The
     peer is the interval of Nadeau and Bengio over the three parts.
@@ -150,12 +151,8 @@ def measure_wrong_selections(share: float) -> ResultRow:
     samples = _samples(share)
     means = true_means(samples)
     losses = 1 - means / means.max()
-    chosen = {
-        feedback: np.array(
-            [losses[choose(each.values, each.rated, SAMPLE_GRID, feedback)] for each in samples]
-        )
-        for feedback in ("explicit", "implicit")
-    }
+    kinds: tuple[Feedback, ...] = ("explicit", "implicit")
+    chosen = {feedback: np.array([losses[_choose(each, feedback)] for each in samples]) for feedback in kinds}
     leaders = np.array([losses[_best_mean(each)] for each in samples])
     one_error = np.array([losses[_choose_by_one_standard_error(each, SAMPLE_GRID)] for each in samples])
     wrong = {name: float((loss > MARGIN).mean()) for name, loss in chosen.items()}
@@ -209,6 +206,10 @@ def _make_pair(samples: Sequence[Sample], first: int, second: int) -> Pair:
         paired_fold_difference(each.part_means(first), each.part_means(second)) for each in samples
     )
     return Pair(float(np.mean([interval.mean for interval in by_user])), by_user, by_part)
+
+
+def _choose(sample: Sample, feedback: Feedback) -> int:
+    return choose_among(sample.values, sample.rated, SAMPLE_GRID, feedback).winner.trial
 
 
 def _best_mean(sample: Sample) -> int:

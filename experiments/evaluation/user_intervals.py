@@ -31,7 +31,7 @@ from marquee.errors import DataError
 
 # Actual divided by estimated standard error of differences; `python -m benchmarks.protocol --only coverage`.
 STANDARD_ERROR_FACTOR = 1.1
-MIN_USERS = 200  # with fewer evaluated users, a difference cannot be told from chance
+MIN_USERS = 200  # with fewer evaluated users, any difference may be chance
 METRIC_RANGE, DIFFERENCE_RANGE = (0.0, 1.0), (-1.0, 1.0)
 
 
@@ -47,7 +47,7 @@ class UserInterval:
 
     @property
     def has_enough_users(self) -> bool:
-        """False if there are so few evaluated users that differences cannot be told from chance."""
+        """False if there are so few evaluated users that any difference may be chance."""
         return self.n_users >= MIN_USERS
 
     @property

@@ -1,7 +1,7 @@
 """Explanation of the recommender in one paragraph: its value and lead, why it won, and what it gives up.
 
 Every number is that of the validation parts. Differences have intervals that are paired by user, and a
-difference that cannot be told from zero is called so. The paragraph contains no durations, so that the same
+difference that may be chance is called so. The paragraph contains no durations, so that the same
 search gives the same text on every machine.
 """
 
@@ -15,7 +15,7 @@ from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.selection.recommender_rule import POPULARITY, Contender, RecommenderChoice, RecommenderTrials
 
 MAX_NAMED_OVER_BUDGET = 3
-NOT_TOLD = "which cannot be told from zero"
+MAY_BE_CHANCE = "which may be chance"
 FLOORS = {POPULARITY: "popularity", RANDOM_BASELINE: "Random"}  # algorithms that every other one should beat
 NEGLIGIBLE = 0.0005  # relative difference that is not worth a number
 MOST_POPULAR = "the most popular items for everybody"
@@ -87,7 +87,7 @@ class _Explanation:
             return f"The lists of {self._label} are worse than {MOST_POPULAR}: {values}."
         return (
             f"The lists of {self._label} are not shown to beat {MOST_POPULAR}: {values}, a difference of "
-            f"{popularity.difference.mean:.4f} {_bounds(popularity.difference)}, {NOT_TOLD}."
+            f"{popularity.difference.mean:.4f} {_bounds(popularity.difference)}, {MAY_BE_CHANCE}."
         )
 
     def _value_and_lead(self) -> str:
@@ -112,14 +112,14 @@ class _Explanation:
         if f"{size.mean:.4f}" == "0.0000":
             return f"equal to that of {label} in four decimals"
         text = f"{size.mean:.4f} {_bounds(size)} {'higher' if difference.mean > 0 else 'lower'}"
-        return f"{text} than that of {label}{'' if difference.excludes_zero else f', {NOT_TOLD}'}"
+        return f"{text} than that of {label}{'' if difference.excludes_zero else f', {MAY_BE_CHANCE}'}"
 
     def _too_few_users(self) -> str:
         value = self._winner.value
         if value.has_enough_users:
             return ""
         return (
-            f"With {value.n_users} evaluated users, differences cannot be told from chance; at least "
+            f"With {value.n_users} evaluated users, any difference may be chance; at least "
             f"{MIN_USERS} are needed."
         )
 
@@ -169,7 +169,7 @@ class _Explanation:
         if relative < NEGLIGIBLE:
             return f"{text}, about as much."
         change = f"{relative:.1%} {'less' if difference.mean < 0 else 'more'}"
-        return f"{text}, {change}{'' if difference.excludes_zero else f', {NOT_TOLD}'}."
+        return f"{text}, {change}{'' if difference.excludes_zero else f', {MAY_BE_CHANCE}'}."
 
     def _not_personal(self) -> str:
         share = self._descriptions.common_list_share

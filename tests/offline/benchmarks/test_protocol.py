@@ -9,7 +9,12 @@ import pytest
 
 from benchmarks.fold_tables import generate_toy_ratings
 from benchmarks.protocol import user_values
-from benchmarks.protocol.choice_loss import compute_losses
+from benchmarks.protocol.choice_loss import (
+    best_of_other_seeds,
+    choose_for_seed,
+    loss_in_hindsight,
+    mean_loss,
+)
 from benchmarks.protocol.constant_scorer import expected_ndcg_of_random_lists
 from benchmarks.protocol.races import draw_users, race_recipes
 from benchmarks.protocol.recipes import FULL_GRID, SAMPLE_GRID, Recipe, expand_grid
@@ -74,12 +79,20 @@ def test_values_have_a_column_for_each_user_with_a_relevant_item() -> None:
     assert np.array_equal(rated.users, values.users)
 
 
-def test_loss_is_relative_to_the_best_recipe_on_the_test_part() -> None:
-    cuts = cut_at_random("toy", generate_toy_ratings(), seed=0)
-    losses = compute_losses(cuts, [BASELINE, POPULARITY])
-    worse = 1 - losses.test_means / losses.test_means.max()
-    assert sorted(worse) == [0, max(losses.by_mean, worse.max())]
-    assert losses.by_rule == worse[losses.choice]
+def test_choices_of_a_seed_are_recipes_with_a_test_value() -> None:
+    result = choose_for_seed(cut_at_random("toy", generate_toy_ratings(), seed=0), [BASELINE, POPULARITY])
+    assert {result.by_rule, result.by_mean, result.by_folds} <= {0, 1}
+    assert result.by_rule == result.by_mean  # so few users leave the choice to the mean
+    assert ((result.test_means >= 0) & (result.test_means <= 1)).all()
+
+
+def test_losses_match_hand_computation() -> None:
+    test_means = np.array([[0.5, 0.4, 0.1], [0.3, 0.4, 0.1], [0.4, 0.3, 0.1]])  # means 0.4, 0.3667, 0.1
+    assert mean_loss(test_means, [0, 0, 0]) == pytest.approx(0)
+    assert mean_loss(test_means, [0, 1, 0]) == pytest.approx(1 - 1.3 / 1.2)  # better than any single recipe
+    assert loss_in_hindsight(test_means, [1, 1, 1]) == pytest.approx((0.2 + 0 + 0.25) / 3)
+    assert best_of_other_seeds(test_means) == [0, 0, 0]
+    assert best_of_other_seeds(test_means[:2]) == [1, 0]
 
 
 def test_recipes_of_the_grids_exist_and_differ() -> None:
@@ -160,6 +173,7 @@ def test_expected_ndcg_of_random_lists_is_the_mean_over_all_lists() -> None:
 
 def test_truth_row_marks_the_target() -> None:
     reached, missed = summarize_taus([0.8, 0.9], [0.1, 0.3]), summarize_taus([0.6], [0.2])
-    assert (reached.what, reached.ours, reached.peer, reached.n) == ("truth", pytest.approx(0.85), 0.2, 2)
+    assert (reached.what, reached.n) == ("truth", 2)
+    assert (reached.ours, reached.peer) == pytest.approx((0.85, 0.2))
     assert "target 0.7 ✓; 0.80 to 0.90" in reached.note
     assert "✗" in missed.note

@@ -80,10 +80,9 @@ def test_defeat_by_popularity_is_the_first_sentence() -> None:
 def test_lead_over_popularity_by_chance_is_called_so() -> None:
     trials = make_trials([0.1905, 0.19], algorithms=["ease", "popularity"], spread=0.1)
     assert re.match(
-        r"The lists of T0 are not shown to beat the most popular items for everybody: NDCG@10 "
-        r"0\.1905 compared with "
-        r"0\.1900, a difference of 0\.0005 \(95% CI -0\.0\d+ to 0\.0\d+\), which cannot be told from "
-        r"zero\. T0 ",
+        r"The lists of T0 are not shown to beat the most popular items for everybody: NDCG@10 0\.1905 "
+        r"compared with 0\.1900, a difference of 0\.0005 \(95% CI -0\.0\d+ to 0\.0\d+\), which may be "
+        r"chance\. T0 ",
         explain(trials),
     )
 
@@ -125,8 +124,8 @@ def test_preference_by_the_order_of_rated_items() -> None:
 def test_too_few_users_are_said() -> None:
     trials = make_trials([0.3, 0.2], algorithms=["ease", "svd"], n_users=98)
     text = explain(trials)
-    assert "With 98 evaluated users, differences cannot be told from chance; at least 200 are needed." in text
-    assert "higher than that of T1 (0.2000), which cannot be told from zero, the best" in text
+    assert "With 98 evaluated users, any difference may be chance; at least 200 are needed." in text
+    assert "higher than that of T1 (0.2000), which may be chance, the best" in text
 
 
 def test_winner_with_the_lowest_rmse_is_both() -> None:
@@ -159,7 +158,7 @@ def test_single_trial_has_nothing_to_compare_with() -> None:
 
 NUMBER = r"-?\d+\.\d+"
 INTERVAL = rf"\(95% CI ({NUMBER}) to ({NUMBER})\)"
-NOT_TOLD = "which cannot be told from zero"
+MAY_BE_CHANCE = "which may be chance"
 
 
 class Claims:
@@ -173,8 +172,8 @@ class Claims:
     def mean_of(self, label: str) -> float:
         return float(self.means[int(label[1:])])
 
-    def is_told_from_zero(self, first: str, second: str) -> bool:
-        """Return True if the difference of two trials is told from zero, by an interval computed in "
+    def is_beyond_chance(self, first: str, second: str) -> bool:
+        """Return True if the difference of two trials is beyond chance, by an interval computed in "
         "another way."""
         difference = self.averages[int(first[1:])] - self.averages[int(second[1:])]
         error = STANDARD_ERROR_FACTOR * difference.std(ddof=1) / np.sqrt(self.n_users)
@@ -197,33 +196,33 @@ class Claims:
         assert 0 <= float(low) <= float(mean) <= float(high) <= 1
         assert int(n_users) == self.n_users
         lead = re.search(
-            rf"({NUMBER}) {INTERVAL} (higher|lower) than that of (T\d) \(({NUMBER})\)(, {NOT_TOLD})?",
+            rf"({NUMBER}) {INTERVAL} (higher|lower) than that of (T\d) \(({NUMBER})\)(, {MAY_BE_CHANCE})?",
             self.text,
         )
         if lead:
-            size, low, high, direction, other, other_mean, not_told = lead.groups()
+            size, low, high, direction, other, other_mean, chance = lead.groups()
             difference = self.mean_of(label) - self.mean_of(other)
             assert (difference > 0) == (direction == "higher")
             assert float(size) == pytest.approx(abs(difference), abs=6e-5)
             assert float(low) <= float(size) <= float(high)
             assert float(other_mean) == pytest.approx(self.mean_of(other), abs=6e-5)
-            assert self.is_told_from_zero(label, other) == (not_told is None)
-        assert ("differences cannot be told from chance" in self.text) == (self.n_users < MIN_USERS)
+            assert self.is_beyond_chance(label, other) == (chance is None)
+        assert ("any difference may be chance" in self.text) == (self.n_users < MIN_USERS)
 
     def check_popularity(self) -> None:
         label, popularity = f"T{self.choice.winner.trial}", "T3"
         is_better = self.mean_of(label) > self.mean_of(popularity)
-        is_told = label != popularity and self.is_told_from_zero(label, popularity)
-        assert ("times the NDCG@10 of the most popular" in self.text) == (is_told and is_better)
-        assert ("are worse than the most popular" in self.text) == (is_told and not is_better)
+        is_clear = label != popularity and self.is_beyond_chance(label, popularity)
+        assert ("times the NDCG@10 of the most popular" in self.text) == (is_clear and is_better)
+        assert ("are worse than the most popular" in self.text) == (is_clear and not is_better)
         assert ("are not shown to beat the most popular" in self.text) == (
-            label != popularity and not is_told
+            label != popularity and not is_clear
         )
         if ratio := re.search(rf"That is ({NUMBER}) times .* everybody \(({NUMBER})\)", self.text):
             assert float(ratio[1]) == pytest.approx(self.mean_of(label) / self.mean_of(popularity), abs=6e-3)
         if "No recommender is shown to beat" in self.text:
             assert not any(
-                self.is_told_from_zero(f"T{other.trial}", popularity)
+                self.is_beyond_chance(f"T{other.trial}", popularity)
                 and self.mean_of(f"T{other.trial}") > self.mean_of(popularity)
                 for other in self.choice.contenders
             )
@@ -232,7 +231,7 @@ class Claims:
         label = f"T{self.choice.winner.trial}"
         claim = re.search(
             rf"lowest RMSE, (T\d), reach NDCG@10 ({NUMBER}), (?:({NUMBER})% (less|more)(, "
-            rf"{NOT_TOLD})?|about)",
+            rf"{MAY_BE_CHANCE})?|about)",
             self.text,
         )
         assert (claim is None) == (label == predictor) == ("It also has the lowest RMSE" in self.text)
@@ -241,7 +240,7 @@ class Claims:
             assert claim[1] == predictor
             assert (change < 0) == (claim[4] == "less")
             assert float(claim[3]) == pytest.approx(100 * abs(change), abs=0.06)
-            assert self.is_told_from_zero(predictor, label) == (claim[5] is None)
+            assert self.is_beyond_chance(predictor, label) == (claim[5] is None)
 
     def check_trade_offs(self, coverage: Sequence[float]) -> None:
         winner = self.choice.winner.trial
