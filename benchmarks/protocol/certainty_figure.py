@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from experiments.evaluation.user_intervals import MIN_USERS
 from experiments.figures.style import FAINT, assign_styles, use_plain_tick_labels
 
+Y_TICKS = (0.2, 0.5, 1, 2, 5, 10, 20)
+
 
 @dataclass(frozen=True)
 class WidthCurve:
@@ -27,16 +29,14 @@ def draw_widths(curves: Sequence[WidthCurve]) -> Figure:
         style = styles[curve.name]
         axes.loglog(curve.n_users, curve.half_widths, color=style.color, marker="o", label=curve.name)
     axes.axvline(MIN_USERS, color=FAINT, linewidth=1, linestyle="--")
-    axes.annotate(
-        "fewer: any difference may be chance", (MIN_USERS, axes.get_ylim()[0]), (-4, 8),
-        textcoords="offset points", ha="right", fontsize=9,
-    )  # fmt: skip
+    label, position = f"at least {MIN_USERS} users", (MIN_USERS, axes.get_ylim()[0])
+    axes.annotate(label, position, (5, 8), textcoords="offset points", fontsize=9)
     use_plain_tick_labels(axes)
-    axes.set_yticks([0.2, 0.5, 1, 2, 5, 10, 20], ["0.2", "0.5", "1", "2", "5", "10", "20"])
+    axes.set_yticks(Y_TICKS, [f"{tick:g}" for tick in Y_TICKS])
     axes.minorticks_off()
     axes.set_xlabel("evaluated users")
     axes.set_ylabel("half-width of the 95% interval, % of NDCG@10")
-    axes.set_title("Smallest difference to the best model that is clearly not chance, MovieLens 1M")
+    axes.set_title("A difference below the line may be chance (best model of MovieLens 1M and others)")
     axes.grid(visible=True)
     axes.legend()
     return figure

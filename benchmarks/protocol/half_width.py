@@ -26,6 +26,7 @@ DATA = "ml-1m"
 MAX_HALF_WIDTH = 0.005
 NEAR = 0.05  # differences up to this share of the best mean are compared
 NUMBERS_OF_USERS = (100, 200, 400, 800, 1600, 3200)
+MORE_PARTS = 8
 N_DRAWS = 20  # samples of each number of users
 FIGURES = Path("docs/figures")
 
@@ -50,7 +51,8 @@ def measure_half_width(share: float) -> ResultRow:
     note = (
         f"target {MAX_HALF_WIDTH:.1%} {format_check_mark(nearest <= MAX_HALF_WIDTH)}; "
         f"best {NEAR_GRID[best].label}, NDCG {own.mean:.4f} ± {_half_width(own) / own.mean:.2%}; "
-        f"differences to {details}"
+        f"differences to {details}; {MORE_PARTS} parts would give "
+        f"{width_with_more_parts(values, best, others[0], MORE_PARTS):.2f} of the width"
     )
     return ResultRow("half-width", 100 * nearest, "%", own.n_users, note)
 
@@ -60,6 +62,26 @@ def select_users(values: UserValues, n_users: int, rng: np.random.Generator) -> 
     users = rng.choice(np.unique(values.users), n_users, replace=False)
     is_drawn = np.isin(values.users, users)
     return UserValues(values.values[:, is_drawn], values.parts[is_drawn], values.users[is_drawn])
+
+
+def width_with_more_parts(values: UserValues, model: int, reference: int, n_parts: int) -> float:
+    r"""Return the expected width of a difference's interval with more parts, relative to the present width.
+
+    .. math:: \sqrt{\frac{\tau^2 + \sigma^2 / n}{\tau^2 + \sigma^2 / P}}
+
+    where :math:`\sigma^2` is the variance of a user's difference between parts, that is, by which items were
+    held out, and :math:`\tau^2` is the variance between users of what remains. Users who are evaluated on all
+    P parts count.
+    """
+    n_present = len(np.unique(values.parts))
+    differences = np.full((int(values.users.max()) + 1, n_present), np.nan)
+    differences[values.users, values.parts] = values.values[model] - values.values[reference].astype(
+        np.float64
+    )
+    differences = differences[~np.isnan(differences).any(axis=1)]
+    within = float(differences.var(axis=1, ddof=1).mean())
+    between = max(0.0, float(differences.mean(axis=1).var(ddof=1)) - within / n_present)
+    return float(np.sqrt((between + within / n_parts) / (between + within / n_present)))
 
 
 def _half_width(interval: UserInterval) -> float:

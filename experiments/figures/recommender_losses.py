@@ -33,10 +33,9 @@ def plot_recommender_losses(choice: RecommenderChoice, labels: Sequence[str], me
         (100 * choice.margin, -0.7), (4, 0), textcoords="offset points", va="center", fontsize=9,
     )  # fmt: skip
     axes.set_ylim(len(contenders) - 0.4, -1.1)
-    axes.set_yticks(range(len(contenders)), [labels[contender.trial] for contender in contenders])
-    axes.set_xlabel(
-        f"loss of {metric} against the leader, % (dot), and its one-sided 95% bound (end of the line)"
-    )
+    names = [f"{labels[contender.trial]}{_remark(contender, choice)}" for contender in contenders]
+    axes.set_yticks(range(len(contenders)), names)
+    axes.set_xlabel(f"loss of {metric} against the leader, %: mean (dot) to one-sided 95% bound")
     axes.grid(visible=True, axis="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -57,5 +56,9 @@ def _draw_contender(axes: Axes, row: int, contender: Contender, choice: Recommen
         axes.plot([loss, 100 * bound], [row, row], color=color, linewidth=2, solid_capstyle="butt")
     is_winner = contender.trial == choice.winner.trial
     axes.plot(loss, row, "*" if is_winner else "o", color=color, markersize=13 if is_winner else 6)
-    note = "chosen" if is_winner else "" if isfinite(bound) else "too few users for a bound"
-    axes.annotate(note, (loss, row), (9, 7), textcoords="offset points", fontsize=9)
+
+
+def _remark(contender: Contender, choice: RecommenderChoice) -> str:
+    if contender.trial == choice.winner.trial:
+        return " (chosen)"
+    return "" if isfinite(contender.max_relative_loss) else " (too few users for a bound)"

@@ -7,7 +7,9 @@
 
 The values of two trials are compared user by user, which removes the variation between users that they have
 in common. A user's values of several parts are averaged first. A trial is dropped if its mean is lower than
-that of the leader by more than `MAX_Z` standard errors of the mean difference.
+that of the leader by more than `MAX_Z` standard errors of the mean difference. These have the factor of
+`experiments.evaluation.user_intervals` for what all users have in common: without it, near-equal trials were
+dropped in one of 100 simulated races instead of one of 300.
 
 The leader of a comparison depends on complete rounds only, not on the order in which workers finish.
 """
@@ -18,6 +20,7 @@ from math import inf, sqrt
 
 import numpy as np
 
+from experiments.evaluation.user_intervals import STANDARD_ERROR_FACTOR
 from marquee.array_types import BoolArray, Float32Array, Float64Array, Int8Array, Int32Array
 
 MAX_Z = 3.0
@@ -65,7 +68,8 @@ def compare_with_leader(leader: Float32Array, values: Float32Array, users: Int32
     means = _mean_by_user(differences, users[is_known])
     if len(means) < 2:
         return Comparison(float(means.mean()) if len(means) else 0.0, 0.0, len(means))
-    mean, error = float(means.mean()), float(means.std(ddof=1)) / sqrt(len(means))
+    mean = float(means.mean())
+    error = STANDARD_ERROR_FACTOR * float(means.std(ddof=1)) / sqrt(len(means))
     if error == 0:
         return Comparison(mean, inf if mean > 0 else 0.0, len(means))
     return Comparison(mean, mean / error, len(means))

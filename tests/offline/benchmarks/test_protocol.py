@@ -16,10 +16,11 @@ from benchmarks.protocol.choice_loss import (
     mean_loss,
 )
 from benchmarks.protocol.constant_scorer import expected_ndcg_of_random_lists
+from benchmarks.protocol.half_width import width_with_more_parts
 from benchmarks.protocol.races import draw_users, race_recipes
 from benchmarks.protocol.recipes import FULL_GRID, SAMPLE_GRID, Recipe, expand_grid
 from benchmarks.protocol.truth import summarize_taus
-from benchmarks.protocol.user_samples import N_USERS, Pair, sample_users
+from benchmarks.protocol.user_samples import N_USERS, Pair, are_neighbors, sample_users
 from benchmarks.protocol.user_values import collect_values, cut_at_random, load_values
 from experiments.evaluation.fold_intervals import MeanInterval
 from experiments.evaluation.user_intervals import UserInterval, UserValues
@@ -122,6 +123,31 @@ def test_coverage_and_error_of_a_pair_match_hand_computation() -> None:
     assert pair.error_ratio == pytest.approx(0.003 / 0.001)
     assert pair.power(0.004, pair.half_widths) == pytest.approx(2 / 3)  # 0.001, 0.004 and 0.007
     assert pair.power(0.004, pair.half_widths_by_part) == 0
+
+
+def test_neighbors_differ_by_a_factor_of_two_in_one_parameter() -> None:
+    first, second, third = expand_grid("ease", reg=[100, 200, 400], threshold=[4.0], dtype=["float32"])
+    assert are_neighbors(first, second)
+    assert are_neighbors(third, second)
+    assert not are_neighbors(first, third)
+    assert not are_neighbors(first, Recipe("ease", {"reg": 200, "threshold": 1.0, "dtype": "float32"}))
+    assert not are_neighbors(first, POPULARITY)
+
+
+@pytest.mark.parametrize(
+    ("user_spread", "part_spread", "expected"), [(0.0, 1.0, (3 / 12) ** 0.5), (1.0, 0.0, 1.0)]
+)
+def test_more_parts_narrow_intervals_if_parts_differ(
+    user_spread: float, part_spread: float, expected: float
+) -> None:
+    rng = np.random.default_rng(0)
+    values = user_spread * rng.normal(0, 1, (1, 20_000)) + part_spread * rng.normal(0, 1, (3, 20_000))
+    table = UserValues(
+        np.stack([values.reshape(-1), np.zeros(60_000)]).astype(np.float32),
+        np.repeat([0, 1, 2], 20_000).astype(np.int8),
+        np.tile(np.arange(20_000), 3).astype(np.int32),
+    )
+    assert width_with_more_parts(table, 0, 1, 12) == pytest.approx(expected, rel=0.03)
 
 
 # Races

@@ -19,7 +19,7 @@ def texts_of(figure: Figure) -> list[str]:
 
 def test_rows_are_the_trials_near_the_leader_best_first() -> None:
     figure = plot_recommender_losses(choose([0.29, 0.30, 0.20, 0.299]), ["a", "b", "c", "d"], "NDCG@10")
-    assert texts_of(figure) == ["b", "d", "a", "chosen", "margin, 1%"]
+    assert texts_of(figure) == ["b (chosen)", "d", "a", "margin, 1%"]
 
 
 def test_winner_is_shown_even_if_many_trials_are_better() -> None:
@@ -30,4 +30,4 @@ def test_winner_is_shown_even_if_many_trials_are_better() -> None:
 
 def test_trials_without_a_bound_are_marked() -> None:
     figure = plot_recommender_losses(choose([0.3, 0.29], n_users=50), ["a", "b"], "NDCG@10")
-    assert "too few users for a bound" in texts_of(figure)
+    assert "b (too few users for a bound)" in texts_of(figure)
