@@ -1,0 +1,237 @@
+"""Certainty of the protocol, on samples of users of MovieLens 1M: coverage, power, and wrong selections.
+
+    6,040 users ─ shuffled, in groups ─► samples of 600 users
+    each sample ─► three validation parts ─► fitted recipes ─► differences with intervals, selection
+    all samples ─► mean difference of two recipes: the truth
+
+Each sample is a complete data set with models of its own, so the intervals are compared with everything that
+varies from data set to data set: users, held-out ratings, fitted models and seeds. Ten samples of a shuffle
+have no user in common, so their means vary less than those of independent samples, by the factor
+sqrt(1 - 600 / 6040); deviations from the truth are divided by it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.protocol.choice_loss import MARGIN, choose_among
+from benchmarks.protocol.recipes import SAMPLE_GRID, Recipe
+from benchmarks.protocol.user_values import collect_values, cut_at_random, prepare_values
+from benchmarks.ratings import SEED, load_movielens
+from benchmarks.result_rows import ResultRow, format_check_mark
+from experiments.evaluation.fold_intervals import MeanInterval, paired_fold_difference, standard_error
+from experiments.evaluation.user_intervals import (
+    STANDARD_ERROR_FACTOR,
+    UserInterval,
+    UserValues,
+)
+from marquee.array_types import Float64Array
+from marquee.interactions.columns import USER, FeedbackType
+from marquee.seeds import rng_for
+
+DATA, N_ALL_USERS, N_USERS = "ml-1m", 6040, 600
+SAMPLES_PER_SHUFFLE = N_ALL_USERS // N_USERS
+N_SAMPLES, MIN_SAMPLES = 100, 6
+INDEPENDENCE = np.sqrt(
+    1 - N_USERS / N_ALL_USERS
+)  # deviations of disjoint samples relative to independent ones
+TRUE_DIFFERENCE = 0.02  # of the best mean, for the power
+COMPETITIVE = 0.9  # recipes with at least this share of the best mean
+MIN_COVERAGE, MAX_COVERAGE, MIN_POWER, MAX_WRONG = 0.93, 0.97, 0.65, 0.05
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values of all recipes on one sample of users."""
+
+    values: UserValues
+    rated: UserValues
+
+    def part_means(self, model: int) -> list[float]:
+        """Return the mean of a recipe on each validation part."""
+        row, parts = self.values.values[model], self.values.parts
+        return [float(row[parts == part].mean(dtype=np.float64)) for part in np.unique(parts)]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Differences of two recipes on all samples; the deviations from the truth are those of independent ones.
+
+    Attributes:
+        truth: mean difference over all samples.
+        by_user: difference on each sample, with its interval by user.
+        by_part: the same with an interval over three parts.
+    """
+
+    truth: float
+    by_user: tuple[UserInterval, ...]
+    by_part: tuple[MeanInterval, ...]
+
+    @property
+    def deviations(self) -> Float64Array:
+        """Deviation of each sample's difference from the truth."""
+        return np.asarray(np.array([interval.mean - self.truth for interval in self.by_user]) / INDEPENDENCE)
+
+    @property
+    def half_widths(self) -> Float64Array:
+        """Half the width of each interval by user."""
+        return np.array([(interval.high - interval.low) / 2 for interval in self.by_user])
+
+    @property
+    def half_widths_by_part(self) -> Float64Array:
+        """Half the width of each interval over the parts."""
+        return np.array([(interval.high - interval.low) / 2 for interval in self.by_part])
+
+    @property
+    def coverage(self) -> float:
+        """Share of intervals by user that contain the truth."""
+        return float((np.abs(self.deviations) <= self.half_widths).mean())
+
+    @property
+    def error_ratio(self) -> float:
+        """Actual standard error divided by the estimated one without its factor."""
+        estimated = np.array([interval.standard_error for interval in self.by_user]) / STANDARD_ERROR_FACTOR
+        return float(
+            np.sqrt((self.deviations**2).sum() / (len(estimated) - 1)) / np.sqrt((estimated**2).mean())
+        )
+
+    def power(self, difference: float, half_widths: Float64Array) -> float:
+        """Return the share of intervals that exclude zero if the true difference had this size."""
+        return float((np.abs(difference + self.deviations) > half_widths).mean())
+
+
+def measure_coverage(share: float) -> ResultRow:
+    """Measure how often 95% intervals contain the true difference, and the factor of the standard error."""
+    samples = _samples(share)
+    pairs = [_make_pair(samples, *pair) for pair in combinations(range(len(SAMPLE_GRID)), 2)]
+    coverages = np.array([pair.coverage for pair in pairs])
+    ratios = np.array([pair.error_ratio for pair in pairs])
+    is_reached = MIN_COVERAGE <= coverages.mean() <= MAX_COVERAGE
+    note = (
+        f"target {MIN_COVERAGE:.0%} to {MAX_COVERAGE:.0%} {format_check_mark(is_reached)}; "
+        f"{len(pairs)} pairs of recipes, {coverages.min():.0%} to {coverages.max():.0%}; factor of "
+        f"the standard error "
+        f"{np.sqrt((ratios**2).mean()):.3f} ({ratios.min():.2f} to {ratios.max():.2f})"
+    )
+    return ResultRow("coverage", 100 * float(coverages.mean()), "%", len(samples), note)
+
+
+def measure_power(share: float) -> ResultRow:
+    """Measure how often a true difference of 2% is distinguished from zero with 600 users.
+
+    The differences of pairs of competitive recipes are shifted so that the true difference is exactly 2%.
+    The value is that of neighbors in a grid; the noise of different algorithms is larger. The peer is the
+    interval of Nadeau and Bengio over the three parts, for the same pairs.
+    """
+    samples = _samples(share)
+    means = true_means(samples)
+    competitive = np.flatnonzero(means >= COMPETITIVE * means.max()).tolist()
+    pairs = {pair: _make_pair(samples, *pair) for pair in combinations(competitive, 2)}
+    difference = TRUE_DIFFERENCE * means.max()
+    power = {pair: each.power(difference, each.half_widths) for pair, each in pairs.items()}
+    neighbors = [pair for pair in pairs if are_neighbors(*(SAMPLE_GRID[model] for model in pair))]
+    others = [pair for pair in pairs if pair not in neighbors]
+    by_user, by_others = (np.array([power[pair] for pair in kind]) for kind in (neighbors, others))
+    by_part = [pairs[pair].power(difference, pairs[pair].half_widths_by_part) for pair in neighbors]
+    note = (
+        f"target {MIN_POWER:.0%} {format_check_mark(by_user.mean() >= MIN_POWER)}; {N_USERS} users, "
+        f"{len(neighbors)} pairs of neighbors in a grid, {by_user.min():.0%} to {by_user.max():.0%}; "
+        f"{len(others)} other pairs {by_others.mean():.0%}, {by_others.min():.0%} to {by_others.max():.0%}"
+    )
+    return ResultRow(
+        "power", 100 * float(by_user.mean()), "%", len(samples), note, peer=100 * float(np.mean(by_part))
+    )
+
+
+def are_neighbors(first: Recipe, second: Recipe) -> bool:
+    """Return True if two recipes are consecutive in a grid that varies one parameter by a factor of two."""
+    if first.algorithm != second.algorithm:
+        return False
+    ratios = [second.parameters[name] / value for name, value in first.parameters.items() if name != "dtype"]
+    return sorted(max(ratio, 1 / ratio) for ratio in ratios) == [1.0] * (len(ratios) - 1) + [2.0]
+
+
+def measure_wrong_selections(share: float) -> ResultRow:
+    """Measure how often the selection rule chooses a recipe that is truly more than 1% worse than the best.
+
+    The peer is the rule of one standard error over three parts, which chooses the cheapest.
+    """
+    samples = _samples(share)
+    means = true_means(samples)
+    losses = 1 - means / means.max()
+    kinds: tuple[FeedbackType, ...] = ("explicit", "implicit")
+    chosen = {feedback: np.array([losses[_choose(each, feedback)] for each in samples]) for feedback in kinds}
+    leaders = np.array([losses[_best_mean(each)] for each in samples])
+    one_error = np.array([losses[_choose_by_one_standard_error(each, SAMPLE_GRID)] for each in samples])
+    wrong = {name: float((loss > MARGIN).mean()) for name, loss in chosen.items()}
+    worst = max(wrong.values())
+    note = (
+        f"target {MAX_WRONG:.0%} {format_check_mark(worst <= MAX_WRONG)}; explicit "
+        f"{wrong['explicit']:.1%}, "
+        f"implicit {wrong['implicit']:.1%}, best mean alone {(leaders > MARGIN).mean():.1%}; mean loss "
+        f"{chosen['explicit'].mean():.2%}, {chosen['implicit'].mean():.2%}, {leaders.mean():.2%}"
+    )
+    return ResultRow(
+        "selection", 100 * worst, "%", len(samples), note, peer=100 * float((one_error > MARGIN).mean())
+    )
+
+
+def true_means(samples: Sequence[Sample]) -> Float64Array:
+    """Return the mean NDCG of each recipe over all samples."""
+    means = [[each.values.mean(model) for model in range(each.values.n_models)] for each in samples]
+    return np.asarray(np.mean(means, axis=0))
+
+
+def sample_users(ratings: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Return the ratings of a sample of users; ten consecutive samples have no user in common."""
+    shuffle, group = divmod(number, SAMPLES_PER_SHUFFLE)
+    users = ratings[USER].unique()
+    order = rng_for(SEED, "user sample", shuffle).permutation(len(users))
+    chosen = users[order[group * N_USERS : (group + 1) * N_USERS]]
+    return ratings[ratings[USER].isin(chosen)].reset_index(drop=True)
+
+
+def _samples(share: float) -> tuple[Sample, ...]:
+    return load_samples(max(MIN_SAMPLES, round(N_SAMPLES * share)))
+
+
+@cache
+def load_samples(n_samples: int) -> tuple[Sample, ...]:
+    """Return the values of the recipes on the first samples."""
+    ratings, samples = load_movielens(DATA), []
+    for number in range(n_samples):
+        name = f"{DATA}, {N_USERS} users, sample {number}"
+        cuts = cut_at_random(name, sample_users(ratings, number), seed=number)
+        prepare_values(cuts.parts, SAMPLE_GRID)
+        values, rated = (collect_values(cuts.parts, SAMPLE_GRID, metric) for metric in ("ndcg", "rated_ndcg"))
+        samples.append(Sample(values, rated))
+    return tuple(samples)
+
+
+def _make_pair(samples: Sequence[Sample], first: int, second: int) -> Pair:
+    by_user = tuple(each.values.difference(first, second) for each in samples)
+    by_part = tuple(
+        paired_fold_difference(each.part_means(first), each.part_means(second)) for each in samples
+    )
+    return Pair(float(np.mean([interval.mean for interval in by_user])), by_user, by_part)
+
+
+def _choose(sample: Sample, feedback: FeedbackType) -> int:
+    return choose_among(sample.values, sample.rated, SAMPLE_GRID, feedback).winner.trial
+
+
+def _best_mean(sample: Sample) -> int:
+    return int(np.argmax([sample.values.mean(model) for model in range(sample.values.n_models)]))
+
+
+def _choose_by_one_standard_error(sample: Sample, recipes: Sequence[Recipe]) -> int:
+    """Return the cheapest recipe within one standard error of the best, over the parts."""
+    means = [np.mean(sample.part_means(model)) for model in range(len(recipes))]
+    best = int(np.argmax(means))
+    limit = means[best] - standard_error(sample.part_means(best))
+    near = [model for model in range(len(recipes)) if means[model] >= limit]
+    return min(near, key=lambda model: (recipes[model].relative_cost, -means[model]))
