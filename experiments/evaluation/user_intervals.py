@@ -132,7 +132,7 @@ class UserValues:
         n_users_of_part = np.bincount(parts)
         n_parts = np.count_nonzero(n_users_of_part)
         part_means = np.bincount(parts, values) / np.maximum(n_users_of_part, 1)
-        mean = float(part_means.sum()) / n_parts
+        mean = float(part_means.sum() / n_parts)
         deviations = (values - part_means[parts]) / (n_parts * n_users_of_part[parts])
         evaluated = np.unique(users)
         n_users = len(evaluated)

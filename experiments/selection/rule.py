@@ -21,7 +21,7 @@ from marquee.errors import ConfigError, MarqueeError, TrackingError
 
 
 @dataclass(frozen=True)
-class Contender:
+class PredictorContender:
     """A trial that can win, with its loss on each fold and its cost."""
 
     trial: Trial
@@ -97,7 +97,7 @@ def selection_needs_evaluation(select: SelectParams) -> bool:
     return has_budget or bool(set(select.objective_weights) - set(ERRORS))
 
 
-def _contenders(results: SearchResults, select: SelectParams) -> list[Contender]:
+def _contenders(results: SearchResults, select: SelectParams) -> list[PredictorContender]:
     trials, weights = _eligible_trials(results, select), select.objective_weights
     values = {trial.number: {name: results.fold_values(trial, name) for name in weights} for trial in trials}
     best = {
@@ -106,7 +106,7 @@ def _contenders(results: SearchResults, select: SelectParams) -> list[Contender]
     }
     costs = {number: candidate.cost for number, candidate in results.candidates.items()}
     return [
-        Contender(trial, _losses(values[trial.number], best, weights), costs.get(trial.number))
+        PredictorContender(trial, _losses(values[trial.number], best, weights), costs.get(trial.number))
         for trial in trials
     ]
 
@@ -145,7 +145,9 @@ def _distances(values: Sequence[float], best: float, metric: str) -> list[float]
     return [sign * (value - best) / unit for value in values]
 
 
-def _cheapest_equivalent(contenders: Sequence[Contender], select: SelectParams) -> Contender:
+def _cheapest_equivalent(
+    contenders: Sequence[PredictorContender], select: SelectParams
+) -> PredictorContender:
     """Return the cheapest contender within one standard error of the first; at equal cost, the better one."""
     best = contenders[0]
     limit = best.loss + standard_error(best.losses)
@@ -156,7 +158,7 @@ def _cheapest_equivalent(contenders: Sequence[Contender], select: SelectParams) 
     )
 
 
-def _exceeded_budget(contender: Contender, select: SelectParams) -> str | None:
+def _exceeded_budget(contender: PredictorContender, select: SelectParams) -> str | None:
     """Return a description of the first budget that a contender exceeds, or None."""
     for limit, measure, template, unit in (
         (select.max_fit_seconds, _fit_seconds, "a fit takes {:.1f}", "s"),
@@ -170,25 +172,25 @@ def _exceeded_budget(contender: Contender, select: SelectParams) -> str | None:
     return None
 
 
-def _fit_seconds(contender: Contender) -> float:
+def _fit_seconds(contender: PredictorContender) -> float:
     if contender.trial.cost is None:
         raise _unknown_cost(contender, "fit time", "search")
     return contender.trial.cost.fit_seconds
 
 
-def _megabytes(contender: Contender) -> float:
+def _megabytes(contender: PredictorContender) -> float:
     return contender.trial.model_bytes / MEGABYTE
 
 
-def _predict_microseconds(contender: Contender) -> float:
+def _predict_microseconds(contender: PredictorContender) -> float:
     return _measured_cost(contender).predict_microseconds
 
 
-def _top_n_seconds(contender: Contender) -> float:
+def _top_n_seconds(contender: PredictorContender) -> float:
     return _measured_cost(contender).top_n_seconds
 
 
-def _peak_megabytes(contender: Contender) -> float:
+def _peak_megabytes(contender: PredictorContender) -> float:
     peak = _measured_cost(contender).peak_bytes
     if peak is None:
         raise ConfigError(
@@ -197,13 +199,13 @@ def _peak_megabytes(contender: Contender) -> float:
     return peak / MEGABYTE
 
 
-def _measured_cost(contender: Contender) -> MeasuredCost:
+def _measured_cost(contender: PredictorContender) -> MeasuredCost:
     if contender.cost is None:
         raise _unknown_cost(contender, "measured cost", "measure")
     return contender.cost
 
 
-def _unknown_cost(contender: Contender, cost: str, stage: str) -> TrackingError:
+def _unknown_cost(contender: PredictorContender, cost: str, stage: str) -> TrackingError:
     return TrackingError(
         f"the {cost} of trial {contender.trial.number} ({contender.trial.label}) is not in this tracking "
         f"store; measure it again with `dvc repro --force --single-item {stage}`"
