@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import surprise
-
+from marquee.algorithms.base import Algorithm
 from marquee.algorithms.persistence import load_fitted_algorithm, save_fitted_algorithm
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.trainset import Trainset
@@ -24,7 +23,7 @@ class FittedRecipe:
     """A recipe and the algorithm that was fitted by it."""
 
     recipe: Recipe
-    algorithm: surprise.AlgoBase
+    algorithm: Algorithm
 
 
 def fit_recipes(recipes: Mapping[Role, Recipe], trainset: Trainset, folder: Path) -> None:
