@@ -233,9 +233,16 @@ def _check_bento_name(name: str) -> str:
 
 
 class RegisterParams(ParamsBlock):
-    """Name in the model registry."""
+    """Names in the model registry."""
 
     model: Annotated[str, AfterValidator(_check_model_name)]
+    svd_model: Annotated[str, AfterValidator(_check_model_name)]
+
+    @model_validator(mode="after")
+    def _check_names_differ(self) -> Self:
+        if self.model == self.svd_model:
+            raise ValueError(f"model and svd_model must be different names (got {self.model!r} twice)")
+        return self
 
 
 class PackageParams(ParamsBlock):

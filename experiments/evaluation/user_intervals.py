@@ -26,7 +26,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from experiments.evaluation.fold_intervals import LEVEL
-from marquee.array_types import BoolArray, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array
+from marquee.array_types import BoolArray, Float64Array, FloatArray, Int8Array, Int32Array, Int64Array
 from marquee.errors import DataError
 
 # Actual divided by estimated standard error of differences; `python -m benchmarks.protocol --only coverage`.
@@ -76,7 +76,7 @@ class UserValues:
     (0.375, -0.125, 2)
     """
 
-    values: Float32Array
+    values: FloatArray
     parts: Int8Array
     users: Int32Array
 
@@ -87,6 +87,16 @@ class UserValues:
                 f"user values of shape {self.values.shape} need one part and one user per column "
                 f"(got {len(self.parts)} parts and {len(self.users)} users)"
             )
+
+    @classmethod
+    def from_one_part(cls, values: FloatArray) -> "UserValues":
+        """Return the values of several models for the users of one part, such as the test part.
+
+        Args:
+            values: value of each model for each evaluated user, (n_models, n_users).
+        """
+        n_users = values.shape[1]
+        return cls(values, np.zeros(n_users, dtype=np.int8), np.arange(n_users, dtype=np.int32))
 
     @property
     def n_models(self) -> int:

@@ -18,7 +18,6 @@ from experiments.config.offline import ParameterRange, ParameterValue, SearchPar
 from marquee.algorithms.base import EpochAlgorithm
 from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.algorithms.shared_training import list_varying_parameters
-from marquee.errors import ConfigError
 from marquee.seeds import seed_for
 
 MAX_SHARED_RANGE_VALUES = 8
@@ -54,7 +53,7 @@ def candidate_spaces(search: SearchParams) -> dict[str, CandidateSpace]:
     """Return the search space of every candidate, split; all are empty for the sampler `defaults`.
 
     Raises:
-        ConfigError: a candidate or parameter does not exist, or the candidate does not predict ratings.
+        ConfigError: a candidate or parameter does not exist.
     """
     check_candidates(search)
     empty: SearchSpace = {}
@@ -68,16 +67,11 @@ def check_candidates(search: SearchParams) -> None:
     """Check candidates and parameter names before any work starts.
 
     Raises:
-        ConfigError: a candidate or parameter does not exist, or the candidate does not predict ratings.
+        ConfigError: a candidate or parameter does not exist.
     """
     for name, space in search.candidates.items():
         algorithm = find_algorithm(name)
         algorithm.check_parameter_names(space)
-        if algorithm.algorithm_class.is_ranker:
-            raise ConfigError(
-                f"search.candidates.{name}: {algorithm.title} ranks items and predicts no ratings, so it "
-                "has no RMSE or MAE; remove it"
-            )
 
 
 def split_space(name: str, space: SearchSpace) -> CandidateSpace:

@@ -64,6 +64,10 @@ class Ranker(Algorithm):
         """Return the ranking scores of every item for each of these users, (len(users), n_items)."""
         raise NotImplementedError
 
+    def build_weighting(self) -> Weighting:
+        """Return the function from ratings or implicit weights to the weights that the model learns from."""
+        return Weighting(self.weighting, self.threshold, self.neutral)
+
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  all impossible
         return Estimates(np.zeros(len(users)), np.ones(len(users), dtype=np.bool_))
 
@@ -86,7 +90,7 @@ class Ranker(Algorithm):
         weights = self._weigh(matrix.by_user, dtype)
         if not (weights.data > 0).any():
             kind = "weight" if matrix.feedback == "implicit" else "rating"
-            name, value = self._build_weighting().find_bound(matrix.feedback, matrix.scale)
+            name, value = self.build_weighting().find_bound(matrix.feedback, matrix.scale)
             raise DataError(
                 f"{type(self).__name__}: no {kind} counts as a positive with {name}={value:g} "
                 f"(the highest {kind} is {matrix.values.max():g}); lower {name}"
@@ -99,7 +103,7 @@ class Ranker(Algorithm):
         If an item occurs several times in a row, its largest weight counts.
         """
         matrix = self.training_matrix
-        weights = self._build_weighting().weigh(rows.values, matrix.feedback, matrix.scale)
+        weights = self.build_weighting().weigh(rows.values, matrix.feedback, matrix.scale)
         indptr, items = rows.indptr, rows.indices
         if not weights.all():
             is_counted = weights != 0
@@ -111,9 +115,6 @@ class Ranker(Algorithm):
         weighted = scipy.sparse.csr_array(arrays, shape=(len(indptr) - 1, matrix.n_items))
         weighted.sort_indices()
         return weighted if weighted.has_canonical_format else _drop_repeats(weighted)
-
-    def _build_weighting(self) -> Weighting:
-        return Weighting(self.weighting, self.threshold, self.neutral)
 
     def _select_histories(self, users: npt.ArrayLike) -> SparseRows:
         """Return the training interactions of these users; the row of an `UNKNOWN` user is empty."""

@@ -14,12 +14,10 @@ Binary ratings are one-class feedback: Pan et al. (2008), One-Class Collaborativ
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from marquee.array_types import Float64Array, RatingScale
 from marquee.errors import ParameterError
 from marquee.interactions.columns import FeedbackType
-from marquee.logarithms import log
+from marquee.model.history_weighting import HistoryWeighting
 
 WEIGHTINGS = ("binary", "linear", "log")
 THRESHOLD_QUANTILE = 0.75  # default threshold, as part of the way up the rating scale: 4 stars of 1 to 5
@@ -36,6 +34,7 @@ class Weighting:
             rating scale, and every implicit weight above 0.
         neutral: rating with weight 0, for linear weighting; None: the lowest of the rating scale.
 
+    >>> import numpy as np
     >>> Weighting("linear").weigh(np.array([1.0, 2.0, 5.0]), "explicit", scale=(1.0, 5.0)).tolist()
     [0.0, 0.25, 1.0]
     >>> Weighting("binary").weigh(np.array([0.0, 1.0, 7.0]), "implicit", scale=(1.0, 5.0)).tolist()
@@ -57,10 +56,18 @@ class Weighting:
         Raises:
             ParameterError: the weighting is not defined for this kind of feedback.
         """
+        return self.resolve(feedback, scale).weigh(values)
+
+    def resolve(self, feedback: FeedbackType, scale: RatingScale) -> HistoryWeighting:
+        """Return the function with the bounds for this kind of feedback, as it is served.
+
+        Raises:
+            ParameterError: the weighting is not defined for this kind of feedback.
+        """
         _, bound = self.find_bound(feedback, scale)
         if feedback == "implicit":
-            return self._weigh_implicit(np.maximum(values, 0.0), bound)
-        return self._weigh_ratings(values, bound, scale[1])
+            return self._resolve_implicit(bound)
+        return self._resolve_explicit(bound, scale[1])
 
     def find_bound(self, feedback: FeedbackType, scale: RatingScale) -> tuple[str, float]:
         """Return the parameter that decides which values have a positive weight, and its effective value."""
@@ -72,17 +79,17 @@ class Weighting:
         default = low + THRESHOLD_QUANTILE * (high - low)
         return "threshold", default if self.threshold is None else self.threshold
 
-    def _weigh_implicit(self, weights: Float64Array, threshold: float) -> Float64Array:
+    def _resolve_implicit(self, threshold: float) -> HistoryWeighting:
         if self.name == "binary":
-            return ((weights > 0) & (weights >= threshold)).astype(np.float64)
-        return weights if self.name == "linear" else log(1 + weights)
+            return HistoryWeighting("binary", bound=threshold if threshold > 0 else None)
+        return HistoryWeighting("linear" if self.name == "linear" else "log")
 
-    def _weigh_ratings(self, ratings: Float64Array, bound: float, highest: float) -> Float64Array:
+    def _resolve_explicit(self, bound: float, highest: float) -> HistoryWeighting:
         if self.name == "binary":
-            return (ratings >= bound).astype(np.float64)
+            return HistoryWeighting("binary", bound=bound)
         if self.name == "linear":
             unit = highest - bound if highest > bound else 1.0
-            return np.maximum((ratings - bound) / unit, MIN_PREFERENCE)
+            return HistoryWeighting("linear", bound=bound, unit=unit, floor=MIN_PREFERENCE)
         raise ParameterError(
             "weighting log is defined for implicit weights only (got ratings); use binary or linear"
         )

@@ -1,4 +1,4 @@
-"""Record the results of the pipeline in MLflow: the winner and the reason, test scores, version, Bento.
+"""Record the results of the pipeline in MLflow: what was chosen and why, test scores, version, Bento.
 
 Recording is a separate stage at the end, because DVC skips earlier stages whose inputs have not changed, but
 their results must be recorded with the new run too.
@@ -36,7 +36,9 @@ from pipelines.support.stage_results import (
     read_trials_and_metrics,
 )
 from pipelines.support.stage_runner import run_stage
+from pipelines.support.test_looks import count_test_looks
 
+TEST_ERRORS = ("rmse", "mae", "impossible")
 OUTCOME_FILES = (SELECTION, EVALUATION, REGISTERED_MODEL, BENTO)
 
 
@@ -48,7 +50,7 @@ def record_pipeline_run(params: Params) -> None:
         find_or_restore_search_run(tracker), outcome, read_data_version(), get_code_tags()
     )
     results = read_trials_and_metrics(params)
-    winner = results.trials_by_number[read_json(SELECTION)["trial"]]
+    winner = results.trials_by_number[read_json(SELECTION)["recommender"]["trial"]]
     tracker.log_metrics_and_tags(
         run_id, metrics=_collect_metrics(winner, results), tags=_collect_tags(params, results, winner)
     )
@@ -84,23 +86,36 @@ def _collect_metrics(winner: Trial, results: SearchResults) -> dict[str, float]:
     if measured is not None and measured.folds:
         metrics |= {f"{name}_at_{results.n}": measured.mean(name) for name in RANKING_METRIC_NAMES}
         metrics |= {name: measured.mean(name) for name in BEYOND_ACCURACY}
-    for name, score in read_test_scores().items():
-        prefix = "test" if name == "winner" else f"test_{name}"
-        metrics |= {f"{prefix}_{metric}": value for metric, value in score.items() if metric != "algorithm"}
+    metrics |= _collect_test_metrics()
     champion = read_champion_score()
     metrics |= {f"test_champion_{name}": value for name, value in champion.items() if name != "version"}
     for metric in ("rmse", "ndcg"):
-        if metric in champion:
+        if metric in champion and f"test_{metric}" in metrics:
             metrics[f"test_{metric}_minus_champion"] = metrics[f"test_{metric}"] - champion[metric]
     return metrics
+
+
+def _collect_test_metrics() -> dict[str, float]:
+    """Return the scores on the test set.
+
+    Metrics named only `test_` are those of what is served: errors of the predictor, the rest of the
+    recommender.
+    """
+    scores = read_test_scores()
+    served = dict(scores["recommender"])
+    served |= {name: scores["predictor"][name] for name in TEST_ERRORS if "predictor" in scores}
+    metrics = {f"test_{metric}": value for metric, value in served.items()}
+    for role, score in scores.items():
+        metrics |= {f"test_{role}_{metric}": value for metric, value in score.items()}
+    return {name: value for name, value in metrics.items() if not name.endswith("_algorithm")}
 
 
 def _collect_tags(params: Params, results: SearchResults, winner: Trial) -> dict[str, str]:
     registered = read_json(REGISTERED_MODEL)
     version = find_version(registered["model"], registered["digest"])
     tags = {
-        "choice": winner.label,
-        "choice_reason": read_json(SELECTION)["reason"],
+        **_collect_choice_tags(results),
+        "test_set_looks": str(count_test_looks()),
         "model_digest": registered["digest"],
         "model_version": f"{registered['model']} {version.version if version else '?'}",
         "bento": read_json(LAST_BENTO)["tag"],
@@ -110,6 +125,16 @@ def _collect_tags(params: Params, results: SearchResults, winner: Trial) -> dict
     if champion := read_champion_score():
         tags["champion_version"] = str(champion["version"])
     return {name: value for name, value in tags.items() if value}
+
+
+def _collect_choice_tags(results: SearchResults) -> dict[str, str]:
+    """Return label and reason of the recommender and, if there is one, of the predictor."""
+    tags: dict[str, str] = {}
+    for role, choice in read_json(SELECTION).items():
+        if choice is not None:
+            tags[role] = results.trials_by_number[choice["trial"]].label
+            tags[f"{role}_reason"] = choice["reason"]
+    return tags
 
 
 if __name__ == "__main__":

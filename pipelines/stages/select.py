@@ -22,21 +22,43 @@ def select(params: Params) -> None:
     results = read_trials_and_metrics(params)
     choice = choose(results, params.select)
     reason = explain_choice(choice, results, params.select)
-    write_json(SELECTION, _build_record(choice, reason))
+    recommender = _find_best_lists(results) or choice.winner
+    write_json(SELECTION, _build_record(choice, reason, recommender, results))
     write_json(HEADLINE, _build_headline(results, choice.winner))
     console = create_console()
     for trial in choice.over_budget:
         console.print(f"Over budget: {trial}.", markup=False)
     console.print(reason, markup=False)
+    console.print(f"{recommender.label} recommends.", markup=False)
 
 
-def _build_record(choice: Choice, reason: str) -> dict[str, object]:
-    winner = choice.winner
+def _find_best_lists(results: SearchResults) -> Trial | None:
+    """Return the evaluated trial with the highest NDCG; None if no candidate has one."""
+    values = {number: candidate.mean("ndcg") for number, candidate in results.candidates.items()}
+    ranked = [number for number, value in values.items() if not isnan(value)]
+    if not ranked:
+        return None
+    return results.trials_by_number[max(ranked, key=lambda number: (values[number], -number))]
+
+
+def _build_record(
+    choice: Choice, reason: str, recommender: Trial, results: SearchResults
+) -> dict[str, object]:
+    metric = results.metric_display_name("ndcg")
     return {
-        "algorithm": winner.algorithm,
-        "parameters": dict(winner.parameters),
-        "trial": winner.number,
-        "reason": reason,
+        "recommender": {
+            **_describe_trial(recommender),
+            "reason": f"{recommender.label} recommends, because its lists have the highest {metric}.",
+        },
+        "predictor": {**_describe_trial(choice.winner), "reason": reason},
+    }
+
+
+def _describe_trial(trial: Trial) -> dict[str, object]:
+    return {
+        "algorithm": trial.algorithm,
+        "parameters": dict(trial.parameters),
+        "trial": trial.number,
     }
 
 

@@ -11,7 +11,6 @@ from experiments.figures.parameter_space import varied_parameters
 from experiments.figures.style import to_standalone_svg, to_svg_element
 from experiments.report.page import ReportContext, render_report
 from experiments.search.importance import parameter_importances
-from experiments.search.trials import Trial
 from experiments.selection.search_results import SearchResults
 from marquee.algorithms.registry import find_algorithm
 from marquee.seeds import seed_for
@@ -28,16 +27,16 @@ def write_html_report(params: Params) -> list[Path]:
     """Write the report and its figures; return their paths, the report first."""
     results = read_trials_and_metrics(params)
     selection = read_json(SELECTION)
-    winner = results.trials_by_number[selection["trial"]]
+    winner = results.trials_by_number[selection["recommender"]["trial"]]
     figures = {
         name: to_svg_element(figure) if figure else None
         for name, figure in draw_figures(results, winner, _compute_importances(params, results)).items()
     }
     context = ReportContext(
         read_data_version().source,
-        selection["reason"],
+        " ".join(selection[role]["reason"] for role in ("recommender", "predictor") if selection[role]),
         _collect_facts(params),
-        list(_build_test_rows(winner)),
+        list(_build_test_rows()),
     )
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(render_report(results, winner, context, figures), encoding="utf-8")
@@ -69,14 +68,15 @@ def _compute_importances(params: Params, results: SearchResults) -> dict[str, di
     return importances
 
 
-def _build_test_rows(winner: Trial) -> Iterator[dict[str, Any]]:
-    """Yield the test-set scores of the winner, of the champion if there was one, and of the baselines."""
+def _build_test_rows() -> Iterator[dict[str, Any]]:
+    """Yield the test-set scores of the selected models, of references, and of a champion if there was one."""
     scores = read_test_scores()
-    yield {"model": f"{winner.algorithm_title} (winner)", **scores.pop("winner")}
+    for role, score in scores.items():
+        title = find_algorithm(score["algorithm"]).title
+        is_selected = role in ("recommender", "predictor")
+        yield {"model": f"{title} ({role})" if is_selected else title, **score}
     if champion := read_champion_score():
         yield {"model": f"champion, version {champion['version']}, refitted", **champion}
-    for score in scores.values():
-        yield {"model": find_algorithm(score["algorithm"]).title, **score}
 
 
 def _collect_facts(params: Params) -> dict[str, str]:

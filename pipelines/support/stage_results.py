@@ -78,8 +78,9 @@ def load_or_download_costs(params: Params, name: str) -> Costs:
 
 
 def read_test_scores() -> dict[str, dict[str, Any]]:
-    """Return the test-set scores by model: first the winner, then the baselines."""
-    return read_json(EVALUATION)
+    """Return the test-set scores by role: recommender, predictor if there is one, then references."""
+    scores: dict[str, dict[str, Any]] = read_json(EVALUATION)["scores"]
+    return scores
 
 
 def read_champion_score() -> dict[str, Any]:

@@ -32,7 +32,7 @@ def build_trial_leaderboard(params: Params, *, width: int, best_only: bool = Fal
         width: width of the terminal in characters; a narrow terminal shows fewer columns.
         best_only: keep the best trial of each algorithm and the selected one.
     """
-    trials, selected = read_trials(params), read_json(SELECTION)["trial"]
+    trials, selected = read_trials(params), read_json(SELECTION)["recommender"]["trial"]
     ranking = rank_trials(trials, params.search.metric)
     scope = f"cross-validation on {read_data_version().source}, {len(trials)} trials"
     title = f"Leaderboard: {scope}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from marquee.errors import ModelError
 from marquee.model.fitted_model import FittedModel, load_model
-from marquee.model.manifest import MANIFEST_NAME
+from marquee.model.manifest import MANIFEST_NAME, ScoreUnit
 from service.recommendation.availability import AvailabilityPolicy
 from service.recommendation.recommender import Recommendations, Recommender
 
@@ -20,7 +20,7 @@ class LoadedModel:
     """A model that is being served. A request uses one model from start to end, even if it is replaced."""
 
     recommender: Recommender
-    summary: Mapping[str, Any]  # name, version and digest, part of every response
+    summary: Mapping[str, Any]  # name, version, digest and algorithms, part of every response
     version_body: bytes  # response body of GET /version
     version: str  # registered version, or else the digest; used in headers and events
     item_prefixes: tuple[bytes, ...] = field(repr=False)  # JSON object of each item up to its score
@@ -57,7 +57,13 @@ class LoadedModel:
         titles = zip(model.arrays.items, model.arrays.titles, strict=True)
         return cls(
             recommender=Recommender(model, policy),
-            summary={"name": provenance.get("name"), "version": version, "digest": short_digest},
+            summary={
+                "name": provenance.get("name"),
+                "version": version,
+                "digest": short_digest,
+                "recommender": model.manifest.recommender.algorithm,
+                "predictor": None if model.manifest.predictor is None else model.manifest.predictor.algorithm,
+            },
             version_body=_encode(details),
             version=str(version or short_digest),
             item_prefixes=tuple(
@@ -70,6 +76,11 @@ class LoadedModel:
         """The model itself: arrays, manifest and id index."""
         return self.recommender.model
 
+    @property
+    def score_unit(self) -> ScoreUnit:
+        """Unit of the scores of recommended items."""
+        return self.fitted_model.manifest.score_unit
+
     def encode_response(self, user: str | None, recommendations: Recommendations) -> bytes:
         """Encode recommendations as a JSON response body, mostly from parts encoded in advance."""
         items = b",".join(
@@ -78,8 +89,12 @@ class LoadedModel:
         )
         level = recommendations.fallback_level.encode()
         head = b'{"user":%b,"fallback_level":"%b","items":[' % (_encode(user), level)
-        relaxed_filters = _encode(recommendations.relaxed_filters)
-        tail = b'],"relaxed_filters":%b,"model":%b}' % (relaxed_filters, _encode(self.summary))
+        relaxed_filters, unit = _encode(recommendations.relaxed_filters), self.score_unit.encode()
+        tail = b'],"relaxed_filters":%b,"score_unit":"%b","model":%b}' % (
+            relaxed_filters,
+            unit,
+            _encode(self.summary),
+        )
         return head + items + tail
 
     def item_ids(self, recommendations: Recommendations) -> list[str]:

@@ -27,6 +27,7 @@ from pipelines.stages.fetch import fetch_data_source
 from pipelines.stages.fit import fit
 from pipelines.stages.ingest import convert_to_parquet
 from pipelines.stages.measure import evaluate_best_trials
+from pipelines.stages.refit import refit
 from pipelines.stages.search import build_trials_record
 from pipelines.stages.select import select
 from pipelines.stages.split import hold_out_test_set
@@ -45,7 +46,7 @@ def run_stages() -> None:
     write_json(SEARCH, build_trials_record(params, trials))
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
     with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # no model registry here
-        for stage in (evaluate_best_trials, select, fit, evaluate_on_test_set, export):
+        for stage in (evaluate_best_trials, select, fit, evaluate_on_test_set, refit, export):
             stage(params)
 
 

@@ -39,7 +39,8 @@ def test_report_metrics_and_plots_are_produced(reproduced: Clone, tmp_path: Path
     page = (reproduced.folder / "reports/search.html").read_text()
     assert "was chosen on demo" in page
     selection = json.loads((reproduced.folder / "results/selection.json").read_text())
-    assert selection["reason"] in html.unescape(page)
+    assert selection["recommender"]["reason"] in html.unescape(page)
+    assert selection["predictor"]["reason"] in html.unescape(page)
     metrics = json.loads(reproduced.dvc("metrics", "show", "--json").stdout)[""]["data"]
     assert {"rmse", "ndcg", "coverage"} <= metrics["results/headline.json"]["data"].keys()
     reproduced.dvc("plots", "show", "--out", str(tmp_path))

@@ -40,7 +40,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     for folder in ("data", "results", ".marquee"):
         (tmp_path / folder).mkdir()
     Path("results/search.json").write_text(json.dumps({"trials": TRIALS}))
-    Path("results/selection.json").write_text(json.dumps({"trial": 2}))
+    Path("results/selection.json").write_text(json.dumps({"recommender": {"trial": 2}}))
     Path("data/source.json").write_text(json.dumps({"source": "demo", "digest": "0" * 36}))
     costs = {str(number): COSTS for number in range(3)}
     saved = {"search_results_digest": digest_search_results(), "costs": costs}

@@ -37,9 +37,8 @@ def test_points_keep_the_parameter_order_of_params_yaml() -> None:
     assert list(space.points_of_training({"b": 2, "a": 1})[0]) == ["a", "n", "b"]
 
 
-def test_candidate_that_predicts_no_ratings_is_rejected() -> None:
-    with pytest.raises(ConfigError, match=r"candidates\.ease: EASE ranks items and predicts no ratings"):
-        check_candidates(make_search_params({"ease": {}}))
+def test_candidate_that_only_ranks_is_accepted() -> None:
+    check_candidates(make_search_params({"ease": {}}))
 
 
 def test_unknown_parameter_is_rejected() -> None:

@@ -1,0 +1,44 @@
+"""Interactions that a stage reads: training set, test set, or all rows; and their kind of feedback."""
+
+import pandas as pd
+
+from marquee.algorithms.trainset import MatrixTrainset, build_trainset
+from marquee.interactions.aggregation import aggregate
+from marquee.interactions.columns import USER
+from marquee.interactions.feedback import FeedbackSpec
+from marquee.interactions.matrix import DEFAULT_SCALE
+from pipelines.support.json_reader import read_json
+from pipelines.support.paths import FEEDBACK, INTERACTIONS, SPLIT, TEST, TEST_HISTORY, TRAIN
+
+
+def read_feedback() -> FeedbackSpec:
+    """Return the kind of feedback, as the stage `validate` derived it."""
+    return FeedbackSpec.from_record(read_json(FEEDBACK))
+
+
+def read_trainset(feedback: FeedbackSpec) -> MatrixTrainset:
+    """Read the training set, including the first interactions of users who are new in the test part."""
+    train, history = pd.read_parquet(TRAIN), pd.read_parquet(TEST_HISTORY)
+    pairs = pd.concat([train, history], ignore_index=True) if len(history) else train
+    return build_trainset(pairs, feedback.scale or DEFAULT_SCALE)
+
+
+def read_test_set() -> pd.DataFrame:
+    """Read the held-out pairs, which are new to their users."""
+    return pd.read_parquet(TEST)
+
+
+def read_newcomers() -> frozenset[str]:
+    """Return the ids of the users whose first interactions are in the test part."""
+    return frozenset(pd.read_parquet(TEST_HISTORY, columns=[USER])[USER])
+
+
+def read_all_interactions(feedback: FeedbackSpec) -> MatrixTrainset:
+    """Read all valid interactions, one for each pair of user and item, training and test set together."""
+    pairs = aggregate(pd.read_parquet(INTERACTIONS), feedback.repeats)
+    return build_trainset(pairs, feedback.scale or DEFAULT_SCALE)
+
+
+def allow_repeats() -> bool:
+    """Return True if items that a user has interacted with may be recommended (`split.repeat: allow`)."""
+    return bool(read_json(SPLIT)["repeat"] == "allow")

@@ -1,0 +1,114 @@
+"""Scores on the test set: lists of evaluated users, errors of predictors, comparison with popularity."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.evaluation.cross_validation import FoldData
+from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.test_set import ListScores, TestScore, TestSet
+from marquee.algorithms.scoring import encode_pairs
+from marquee.algorithms.trainset import build_trainset
+from marquee.array_types import Float64Array
+from marquee.model.recipe import Recipe
+
+# Item x is the most popular, then y. Popularity recommends y to Ann and Bob, and x to Cem and Dee.
+TRAIN = pd.DataFrame(
+    [("ann", "x", 5.0), ("bob", "x", 4.0), ("eva", "x", 3.0), ("cem", "y", 5.0), ("dee", "y", 2.0),
+     ("fay", "z", 1.0)],
+    columns=["user", "item", "rating"],
+)  # fmt: skip
+# Ann and Cem have relevant items. Bob's item is not relevant, and nobody knows Gus.
+HELD_OUT = pd.DataFrame(
+    [("ann", "y", 5.0), ("cem", "z", 4.0), ("bob", "y", 1.0), ("gus", "x", 5.0)],
+    columns=["user", "item", "rating"],
+)
+POPULARITY = Recipe("popularity", {}, 0)
+BASELINE = Recipe("baseline_only", {}, 0)
+
+
+def make_test_set(
+    *, has_ratings: bool = True, newcomers: frozenset[str] = frozenset(), allow_repeats: bool = False
+) -> TestSet:
+    trainset = build_trainset(TRAIN)
+    data = FoldData(trainset.matrix, encode_pairs(HELD_OUT, trainset.matrix))
+    return TestSet(
+        trainset,
+        data,
+        EvaluationProtocol(n=1, relevance_threshold=4.0),
+        n_users=4,
+        has_ratings=has_ratings,
+        newcomers=newcomers,
+        allow_repeats=allow_repeats,
+    )
+
+
+def test_lists_are_scored_for_users_with_a_relevant_held_out_item() -> None:
+    score = make_test_set().fit_and_score(POPULARITY)
+    assert score.lists is not None
+    assert score.lists.user_ndcg.tolist() == [1.0, 0.0]  # Ann, Cem
+    record = score.to_record()
+    assert (record["ndcg"], record["recall"]) == (0.5, 0.5)
+    assert record["coverage"] == 2 / 3  # x and y are in lists
+    assert (record["ndcg_low"], record["ndcg_high"]) == (0.0, 1.0)  # limited to possible values
+
+
+def test_ranking_model_has_no_errors() -> None:
+    assert make_test_set().fit_and_score(POPULARITY).errors == {}
+
+
+def test_predictor_has_errors_on_all_held_out_ratings() -> None:
+    errors = make_test_set().fit_and_score(BASELINE).errors
+    assert errors["impossible"] == 0.0
+    assert errors["mae"] > 0
+
+
+def test_implicit_feedback_has_no_errors() -> None:
+    assert make_test_set(has_ratings=False).fit_and_score(BASELINE).errors == {}
+
+
+def test_description_counts_evaluated_users() -> None:
+    assert make_test_set(newcomers=frozenset({"cem", "bob"})).describe() == {
+        "n": 1,
+        "pairs": 4,
+        "users": 4,
+        "evaluated_users": 2,
+        "evaluated_share": 0.5,
+        "evaluated_newcomers": 1,
+    }
+
+
+def test_newcomers_have_a_score_of_their_own() -> None:
+    score = make_test_set(newcomers=frozenset({"cem"})).fit_and_score(POPULARITY)
+    assert score.to_record()["newcomer_ndcg"] == 0.0
+    assert "newcomer_ndcg" not in make_test_set().fit_and_score(POPULARITY).to_record()
+
+
+def test_seen_items_are_recommended_if_repeats_are_allowed() -> None:
+    score = make_test_set(allow_repeats=True).fit_and_score(POPULARITY)
+    assert score.to_record()["ndcg"] == 0.0  # everybody gets x
+
+
+def make_score(*user_ndcg: float) -> TestScore:
+    values: Float64Array = np.array(user_ndcg)
+    return TestScore("ease", {}, ListScores(values, np.zeros(len(values), dtype=bool), 0.0, 0.0))
+
+
+def test_comparison_with_popularity_is_paired_by_user() -> None:
+    comparison = make_score(0.5, 0.7, 0.9).compare_with_popularity(make_score(0.4, 0.6, 0.8))
+    assert comparison["popularity_ratio"] == pytest.approx(0.7 / 0.6)
+    assert comparison["popularity_gain"] == pytest.approx(0.1)
+    assert comparison["popularity_gain_low"] == pytest.approx(0.1)  # each user gains the same
+    assert comparison["popularity_gain_high"] == pytest.approx(0.1)
+
+
+def test_ratio_to_lists_without_a_hit_is_undefined() -> None:
+    comparison = make_score(0.5, 0.7).compare_with_popularity(make_score(0.0, 0.0))
+    assert "popularity_ratio" not in comparison
+    assert comparison["popularity_gain"] == pytest.approx(0.6)
+
+
+def test_lists_are_not_scored_without_relevant_items() -> None:
+    score = TestScore("ease")
+    assert score.to_record() == {"algorithm": "ease"}
+    assert score.compare_with_popularity(make_score(0.5)) == {}
