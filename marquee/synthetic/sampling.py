@@ -4,6 +4,8 @@ Factors are on a grid of 1/128 within [-4, 4]. A dot product of up to 64 of them
 any order of addition: the same seed gives the same ratings with every BLAS.
 """
 
+from math import copysign, sqrt
+
 import numpy as np
 
 from marquee.array_types import Float32Array, Float64Array, Int64Array
@@ -16,7 +18,7 @@ GRID_POINTS_PER_UNIT = 128
 MAX_FACTOR = 4  # absolute value
 FACTOR_DECAY = 0.35  # variance explained by a factor, relative to the factor before it
 GENRE_SHARE = 0.5  # of the variance of an item's factors that its genres explain
-POPULARITY_EXPONENT = 0.35  # of the power law for the most popular items
+POPULARITY_EXPONENT = 0.53  # of the power law for the most popular items
 LATEST_JOIN = 0.95  # share of the log before the last user joins; later ones would have no time to rate
 BISECTION_STEPS = 60
 
@@ -24,19 +26,25 @@ BISECTION_STEPS = 60
 def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
     """Draw users and items, but no ratings; the result depends only on the specification and the seed.
 
-    It takes about 100 bytes of memory per user and per item.
+    It takes about 150 bytes of memory per user and per item.
     """
     std = _factor_std(spec.n_factors)
     codes = draw_genres(spec.item_count, rng_for(seed, "synthetic", "genres"))
     item_factors = _draw_item_factors(spec, codes, rng_for(seed, "synthetic", "item factors"))
-    attraction = _draw_attraction(spec, item_factors, rng_for(seed, "synthetic", "item lure"))
+    # Users and items contribute equally to the correlation of <t, r> with <p, q>.
+    correlation = sqrt(abs(spec.attraction_correlation))
+    item_correlation = copysign(correlation, spec.attraction_correlation)
+    attraction = _draw_correlated(item_factors, item_correlation, rng_for(seed, "synthetic", "item lure"))
     item_bias, popularity = _draw_bias_and_popularity(spec, rng_for(seed, "synthetic", "appeal"))
     users = rng_for(seed, "synthetic", "users")
     size = (spec.user_count, spec.n_factors)
+    user_factors = users.standard_normal(size)
+    interests = _draw_correlated(user_factors, correlation, rng_for(seed, "synthetic", "interests"))
     return GroundTruth(
         spec=spec,
         seed=seed,
-        user_factors=_round_to_grid(std * users.standard_normal(size)),
+        user_factors=_round_to_grid(std * user_factors),
+        user_interests=_round_to_grid(std * interests),
         user_drift=_round_to_grid(std * spec.taste_drift * users.standard_normal(size)),
         user_bias=spec.user_bias_std * users.standard_normal(spec.user_count),
         user_joined_at=_draw_joining_times(spec, users),
@@ -71,14 +79,11 @@ def _draw_item_factors(spec: SyntheticSpec, codes: GenreCodes, rng: np.random.Ge
     return factors
 
 
-def _draw_attraction(
-    spec: SyntheticSpec, item_factors: Float64Array, rng: np.random.Generator
-) -> Float64Array:
-    """Draw the attraction factors of the items, which are correlated with the item factors."""
-    correlation = spec.attraction_correlation
-    unrelated = rng.standard_normal(item_factors.shape)
-    attraction: Float64Array = correlation * item_factors + np.sqrt(1 - correlation**2) * unrelated
-    return attraction
+def _draw_correlated(factors: Float64Array, correlation: float, rng: np.random.Generator) -> Float64Array:
+    """Draw factors of variance 1 with this correlation with given ones, of the same shape."""
+    unrelated = rng.standard_normal(factors.shape)
+    correlated: Float64Array = correlation * factors + np.sqrt(1 - correlation**2) * unrelated
+    return correlated
 
 
 def _draw_bias_and_popularity(
