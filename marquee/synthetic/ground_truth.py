@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import erf
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtr
 
 from marquee.array_types import BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 from marquee.errors import DataError
@@ -238,7 +238,12 @@ def _noise_tail(bound: Float64Array, std: float, skew: float) -> Float64Array:
     discriminant = 1 - 4 * skew * offset
     root = 1 + np.sqrt(np.maximum(discriminant, 0))
     upper = np.divide(root, 2 * skew, out=np.full_like(root, np.inf), where=skew > 0)
-    return np.where(discriminant > 0, ndtr(upper) - ndtr(2 * offset / root), 0.0)
+    return np.where(discriminant > 0, _normal_cdf(upper) - _normal_cdf(2 * offset / root), 0.0)
+
+
+def _normal_cdf(z: Float64Array) -> Float64Array:
+    error_function: Float64Array = np.vectorize(erf, otypes=[np.float64])(z / np.sqrt(2))
+    return (1 + error_function) / 2
 
 
 def _mix(word: UInt64Array) -> UInt64Array:
