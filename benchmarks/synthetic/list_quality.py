@@ -11,11 +11,13 @@ import pandas as pd
 
 from benchmarks.synthetic.statistic_row import StatisticsByName
 from marquee.algorithms.base import Algorithm
+from marquee.algorithms.baseline_only import BaselineOnly
 from marquee.algorithms.bayesian import BayesianMF
 from marquee.algorithms.ease import EASE
+from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
 from marquee.algorithms.popularity import Popularity
 from marquee.algorithms.scoring import UserItemPairs, encode_pairs
-from marquee.algorithms.svd import SVD
+from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import Int32Array
 from marquee.interactions.matrix import InteractionMatrix
@@ -26,9 +28,14 @@ TEST_SHARE = 0.2
 THRESHOLD = 4.0  # lowest rating of a hit, and of a positive of the ranking models
 LIST_LENGTH = 10
 EASE_REGULARIZATIONS = (100.0, 200.0, 400.0, 800.0)  # the best of these counts
-RATING_MODELS: Mapping[str, Callable[[], Algorithm]] = {  # default parameters
+OTHER_MODELS: Mapping[str, Callable[[], Algorithm]] = {  # default parameters
     "Bayesian MF": lambda: BayesianMF(random_state=0),
     "SVD": lambda: SVD(random_state=0),
+    # The generator was not calibrated to these.
+    "SVD++": lambda: SVDpp(random_state=0),
+    "BaselineOnly": lambda: BaselineOnly(verbose=False),
+    "ImplicitALS": lambda: ImplicitALS(threshold=THRESHOLD, random_state=0),
+    "ImplicitBPR": lambda: ImplicitBPR(threshold=THRESHOLD, random_state=0),
 }
 
 
@@ -65,7 +72,7 @@ def measure_list_quality(ratings: pd.DataFrame, seed: int) -> StatisticsByName:
     task = ListTask.from_ratings(ratings, seed)
     popularity = task.mean_ndcg(Popularity(threshold=THRESHOLD))
     ease = max(task.mean_ndcg(EASE(reg=reg, threshold=THRESHOLD)) for reg in EASE_REGULARIZATIONS)
-    others = {name: task.mean_ndcg(create()) for name, create in RATING_MODELS.items()}
+    others = {name: task.mean_ndcg(create()) for name, create in OTHER_MODELS.items()}
     multiples = {
         f"NDCG@{LIST_LENGTH} of {name} / popularity": value / popularity
         for name, value in ({"EASE": ease} | others).items()

@@ -12,7 +12,7 @@ TOLERANCE = 1e-9  # of the number of choices, relative
 
 
 def compute_interest(attraction: Float32Array, selectivity: float) -> Float32Array:
-    """Replace <t, r> by (1 + selectivity * <t, r> / 8)^8, in place, and return it.
+    """Replace <t, q> by (1 + selectivity * <t, q> / 8)^8, in place, and return it.
 
     The power is three squarings: correctly rounded operations, so every processor gets the same bytes.
     """

@@ -31,9 +31,9 @@ class GroundTruth:
 
     Before users rate items, they choose them, each item with the weight
 
-        w(u, i) = popularity_i * (1 + selectivity * <t_u, r_i> / 8)^8
+        w(u, i) = popularity_i * (1 + selectivity * <t_u, q_i> / 8)^8
 
-    Interests t_u and attraction r_i are correlated with p_u and q_i: users choose what they expect to like.
+    where the interests t_u are correlated with the tastes p_u: users choose what they expect to like.
 
     Factors are on a grid (see `sampling`), so their dot products are exact.
     """
@@ -47,8 +47,7 @@ class GroundTruth:
     user_joined_at: Int64Array  # (n_users,), UTC seconds of the first session
     ratings_per_user: Int64Array  # (n_users,), number of ratings in the log
     user_rounds_to_whole: BoolArray  # (n_users,), True: rates in whole stars even if the scale has half stars
-    item_factors: Float32Array  # q, (n_items, n_factors): what users like about an item
-    item_attraction: Float32Array  # r, (n_items, n_factors): what attracts users about an item
+    item_factors: Float32Array  # q, (n_items, n_factors)
     item_bias: Float64Array  # b_i, (n_items,)
     item_popularity: Float32Array  # (n_items,), relative weight
     item_appeared_at: Int64Array  # (n_items,), UTC seconds; not rated earlier
@@ -154,7 +153,7 @@ class GroundTruth:
 
         With these weights, users choose as if they knew all items equally well.
         """
-        attraction = _dot(self.user_interests[user_rows], self.item_attraction[item_rows])
+        attraction = _dot(self.user_interests[user_rows], self.item_factors[item_rows])
         return compute_interest(attraction.astype(np.float32), self.spec.selectivity).astype(np.float64)
 
     def like_probabilities_by_index(

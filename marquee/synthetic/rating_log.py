@@ -143,7 +143,7 @@ def _draw_arrivals(
     (Efraimidis and Spirakis 2006). The weight is `GroundTruth.choice_weights`. An item that appears after
     the user's last visit never arrives.
     """
-    attraction = truth.user_interests[batch] @ truth.item_attraction.T
+    attraction = truth.user_interests[batch] @ truth.item_factors.T
     weights = compute_interest(attraction, truth.spec.selectivity)
     weights *= truth.item_popularity
     arrivals = rng.standard_exponential(weights.shape, dtype=np.float32)

@@ -4,8 +4,6 @@ Factors are on a grid of 1/128 within [-4, 4]. A dot product of up to 64 of them
 any order of addition: the same seed gives the same ratings with every BLAS.
 """
 
-from math import copysign, sqrt
-
 import numpy as np
 
 from marquee.array_types import Float32Array, Float64Array, Int64Array
@@ -31,15 +29,13 @@ def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
     std = _factor_std(spec.n_factors)
     codes = draw_genres(spec.item_count, rng_for(seed, "synthetic", "genres"))
     item_factors = _draw_item_factors(spec, codes, rng_for(seed, "synthetic", "item factors"))
-    # Users and items contribute equally to the correlation of <t, r> with <p, q>.
-    correlation = sqrt(abs(spec.attraction_correlation))
-    item_correlation = copysign(correlation, spec.attraction_correlation)
-    attraction = _draw_correlated(item_factors, item_correlation, rng_for(seed, "synthetic", "item lure"))
     item_bias, popularity = _draw_bias_and_popularity(spec, rng_for(seed, "synthetic", "appeal"))
     users = rng_for(seed, "synthetic", "users")
     size = (spec.user_count, spec.n_factors)
     user_factors = users.standard_normal(size)
-    interests = _draw_correlated(user_factors, correlation, rng_for(seed, "synthetic", "interests"))
+    interests = _draw_correlated(
+        user_factors, spec.attraction_correlation, rng_for(seed, "synthetic", "interests")
+    )
     return GroundTruth(
         spec=spec,
         seed=seed,
@@ -51,7 +47,6 @@ def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
         ratings_per_user=_draw_ratings_per_user(spec, rng_for(seed, "synthetic", "activity")),
         user_rounds_to_whole=users.random(spec.user_count) < 0.5,
         item_factors=_round_to_grid(std * item_factors),
-        item_attraction=_round_to_grid(std * attraction),
         item_bias=item_bias,
         item_popularity=popularity,
         item_appeared_at=_draw_appearance_times(spec, rng_for(seed, "synthetic", "appearance")),

@@ -44,15 +44,15 @@ class SyntheticSpec:
     start: int = 1_546_300_800  # start of the log in UTC seconds: 2019-01-01
     years: float = 4.0  # length of the log
 
-    mean_rating: float = 3.0  # of an average item by an average user; users choose items they like better
+    mean_rating: float = 2.98  # of an average item by an average user; users choose items they like better
     taste_std: float = 0.73  # of the part of a rating that the factors explain
-    user_bias_std: float = 0.48
+    user_bias_std: float = 0.44
     item_bias_std: float = 0.40
-    noise_std: float = 0.86  # of the part that cannot be predicted
+    noise_std: float = 0.85  # of the part that cannot be predicted
     noise_skew: float = 0.4  # > 0: ratings fall below expectations by more than they exceed them
     taste_drift: float = 0.5  # change of the user factors over the whole log, relative to their std
     selectivity: float = 1.75  # how strongly a user's interests determine which items the user rates
-    attraction_correlation: float = 0.58  # between what attracts a user and what the user likes
+    attraction_correlation: float = 0.63  # between what attracts a user and what the user likes
     log_popularity_range: float = 4.7  # log ratio of the weights of the most and the least popular item
     activity_std: float = 1.2  # of the log number of ratings per user
     popularity_bias_correlation: float = 0.5  # between an item's log popularity and its bias
