@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.stats import kendalltau
 
 from benchmarks.synthetic.list_quality import LIST_LENGTH, THRESHOLD, ListTask
-from benchmarks.synthetic.list_truth import TRUTHS, ListTruth
+from benchmarks.synthetic.list_truth import CHOSEN_AND_LIKED, STARS, TRUTHS, ListTruth
 from benchmarks.synthetic.statistic_row import StatisticRow, StatisticsByName, summarize
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.baseline_only import BaselineOnly
@@ -29,6 +30,7 @@ from marquee.top_n import PADDING
 
 NEGATIVE_RMSE = "negative RMSE"  # the higher the better, like the other metrics
 NDCG = f"ndcg@{LIST_LENGTH}"
+LEADING_SHARE = 0.5  # of the best NDCG, from which a model counts as leading
 RATED_NDCG = f"{NDCG} of rated items"  # lists of held-out items only
 MODELS: Mapping[str, Callable[[], Algorithm]] = {
     "Random": NormalPredictor,
@@ -100,16 +102,29 @@ def kendall_tau(scores: Sequence[ModelScores], metric: str, truth: str) -> float
     return float(statistic)
 
 
+def select_leading(scores: Sequence[ModelScores]) -> list[ModelScores]:
+    """Return the models with a good NDCG: at least LEADING_SHARE of the best."""
+    best = max(each.offline[NDCG] for each in scores)
+    return [each for each in scores if each.offline[NDCG] >= LEADING_SHARE * best]
+
+
 def compare_orders(n_ratings: int, seeds: Sequence[int]) -> Iterator[StatisticRow]:
-    """Yield a row for the tau of each metric and truth, then rows for the scores behind them."""
+    """Yield rows with the tau of each metric and truth, then rows with the scores behind them."""
     by_seed = [measure_models(n_ratings, seed) for seed in seeds]
+    scores = [list(each.values()) for each in by_seed]
     metrics = (NEGATIVE_RMSE, *by_seed[0]["Popularity"].offline)
-    for truth in TRUTHS:
-        for metric in metrics:
-            taus = [kendall_tau(list(each.values()), metric, truth) for each in by_seed]
-            yield summarize(f"tau with {truth}: {metric}", taus, n_ratings)
+    for truth, metric in product(TRUTHS, metrics):
+        taus = [kendall_tau(each, metric, truth) for each in scores]
+        yield summarize(f"tau with {truth}: {metric}", taus, n_ratings)
+    for truth, metric in product((STARS, CHOSEN_AND_LIKED), (NDCG, RATED_NDCG)):
+        taus = [kendall_tau(select_leading(each), metric, truth) for each in scores]
+        yield summarize(f"tau with {truth}, leading models: {metric}", taus, n_ratings)
     for name in MODELS:
-        scores = [each[name] for each in by_seed]
-        yield summarize(f"{name}: {NDCG}", [each.offline[NDCG] for each in scores], n_ratings)
-        for truth in TRUTHS:
-            yield summarize(f"{name}: {truth}", [each.truth[truth] for each in scores], n_ratings)
+        yield from _summarize_model(name, [each[name] for each in by_seed], n_ratings)
+
+
+def _summarize_model(name: str, scores: Sequence[ModelScores], n_ratings: int) -> Iterator[StatisticRow]:
+    for metric in (NDCG, RATED_NDCG):
+        yield summarize(f"{name}: {metric}", [each.offline[metric] for each in scores], n_ratings)
+    for truth in TRUTHS:
+        yield summarize(f"{name}: {truth}", [each.truth[truth] for each in scores], n_ratings)

@@ -31,17 +31,15 @@ def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
     item_factors = _draw_item_factors(spec, codes, rng_for(seed, "synthetic", "item factors"))
     item_bias, popularity = _draw_bias_and_popularity(spec, rng_for(seed, "synthetic", "appeal"))
     users = rng_for(seed, "synthetic", "users")
-    size = (spec.user_count, spec.n_factors)
-    user_factors = users.standard_normal(size)
-    interests = _draw_correlated(
-        user_factors, spec.attraction_correlation, rng_for(seed, "synthetic", "interests")
+    user_factors, interests = _draw_tastes_and_interests(
+        spec, std, users, rng_for(seed, "synthetic", "interests")
     )
     return GroundTruth(
         spec=spec,
         seed=seed,
-        user_factors=_round_to_grid(std * user_factors),
-        user_interests=_round_to_grid(std * interests),
-        user_drift=_round_to_grid(std * spec.taste_drift * users.standard_normal(size)),
+        user_factors=user_factors,
+        user_interests=interests,
+        user_drift=_round_to_grid(std * spec.taste_drift * users.standard_normal(user_factors.shape)),
         user_bias=spec.user_bias_std * users.standard_normal(spec.user_count),
         user_joined_at=_draw_joining_times(spec, users),
         ratings_per_user=_draw_ratings_per_user(spec, rng_for(seed, "synthetic", "activity")),
@@ -62,8 +60,10 @@ def _factor_std(n_factors: int) -> Float64Array:
 
 def _round_to_grid(factors: Float64Array) -> Float32Array:
     limit = MAX_FACTOR * GRID_POINTS_PER_UNIT
-    points = np.clip(np.rint(factors * GRID_POINTS_PER_UNIT), -limit, limit)
-    return (points / GRID_POINTS_PER_UNIT).astype(np.float32)
+    points = factors * GRID_POINTS_PER_UNIT
+    np.clip(np.rint(points, out=points), -limit, limit, out=points)
+    points /= GRID_POINTS_PER_UNIT
+    return points.astype(np.float32)
 
 
 def _draw_item_factors(spec: SyntheticSpec, codes: GenreCodes, rng: np.random.Generator) -> Float64Array:
@@ -74,11 +74,15 @@ def _draw_item_factors(spec: SyntheticSpec, codes: GenreCodes, rng: np.random.Ge
     return factors
 
 
-def _draw_correlated(factors: Float64Array, correlation: float, rng: np.random.Generator) -> Float64Array:
-    """Draw factors of variance 1 with this correlation with given ones, of the same shape."""
-    unrelated = rng.standard_normal(factors.shape)
-    correlated: Float64Array = correlation * factors + np.sqrt(1 - correlation**2) * unrelated
-    return correlated
+def _draw_tastes_and_interests(
+    spec: SyntheticSpec, std: Float64Array, rng: np.random.Generator, interest_rng: np.random.Generator
+) -> tuple[Float32Array, Float32Array]:
+    """Draw what users like and what attracts them, both (n_users, n_factors), with a correlation."""
+    tastes = rng.standard_normal((spec.user_count, spec.n_factors))
+    correlation = spec.attraction_correlation
+    interests = np.sqrt(1 - correlation**2) * interest_rng.standard_normal(tastes.shape)
+    interests += correlation * tastes
+    return _round_to_grid(std * tastes), _round_to_grid(std * interests)
 
 
 def _draw_bias_and_popularity(

@@ -18,6 +18,7 @@ from benchmarks.synthetic.rank_agreement import (
     kendall_tau,
     measure_models,
     rank_held_out,
+    select_leading,
 )
 from benchmarks.synthetic.statistic_row import format_row, summarize
 from marquee.algorithms.ease import EASE
@@ -93,6 +94,11 @@ def test_tau_counts_only_models_that_have_the_metric() -> None:
     ]
     assert kendall_tau(models, NDCG, STARS) == pytest.approx(1)
     assert kendall_tau(models, NEGATIVE_RMSE, STARS) == pytest.approx(-1)
+
+
+def test_leading_models_have_at_least_half_of_the_best_ndcg() -> None:
+    models = [ModelScores({NDCG: ndcg}, {}) for ndcg in (0.1, 0.2, 0.4, 0.3)]
+    assert [each.offline[NDCG] for each in select_leading(models)] == [0.2, 0.4, 0.3]
 
 
 def test_list_quality_is_relative_to_popularity(data: SyntheticDataset) -> None:
