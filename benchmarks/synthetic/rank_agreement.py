@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -48,6 +49,9 @@ MODELS: Mapping[str, Callable[[], Algorithm]] = {
     "Implicit ALS": lambda: ImplicitALS(threshold=THRESHOLD, random_state=0),
     "Implicit BPR": lambda: ImplicitBPR(threshold=THRESHOLD, random_state=0),
 }
+
+
+Select: TypeAlias = Callable[[Sequence["ModelScores"]], list["ModelScores"]]
 
 
 @dataclass(frozen=True)
@@ -108,19 +112,31 @@ def select_leading(scores: Sequence[ModelScores]) -> list[ModelScores]:
     return [each for each in scores if each.offline[NDCG] >= LEADING_SHARE * best]
 
 
+def select_rating_models(scores: Sequence[ModelScores]) -> list[ModelScores]:
+    """Return the models that predict ratings, which are those with an RMSE."""
+    return [each for each in scores if NEGATIVE_RMSE in each.offline]
+
+
 def compare_orders(n_ratings: int, seeds: Sequence[int]) -> Iterator[StatisticRow]:
     """Yield rows with the tau of each metric and truth, then rows with the scores behind them."""
     by_seed = [measure_models(n_ratings, seed) for seed in seeds]
-    scores = [list(each.values()) for each in by_seed]
-    metrics = (NEGATIVE_RMSE, *by_seed[0]["Popularity"].offline)
-    for truth, metric in product(TRUTHS, metrics):
-        taus = [kendall_tau(each, metric, truth) for each in scores]
-        yield summarize(f"tau with {truth}: {metric}", taus, n_ratings)
-    for truth, metric in product((STARS, CHOSEN_AND_LIKED), (NDCG, RATED_NDCG)):
-        taus = [kendall_tau(select_leading(each), metric, truth) for each in scores]
-        yield summarize(f"tau with {truth}, leading models: {metric}", taus, n_ratings)
+    yield from _summarize_taus([list(each.values()) for each in by_seed], n_ratings)
     for name in MODELS:
         yield from _summarize_model(name, [each[name] for each in by_seed], n_ratings)
+
+
+def _summarize_taus(by_seed: Sequence[list[ModelScores]], n_ratings: int) -> Iterator[StatisticRow]:
+    """Yield the taus over all models, over those that predict ratings, and over the leading ones."""
+
+    def row(truth: str, metric: str, models: Select = list, of: str = "") -> StatisticRow:
+        taus = [kendall_tau(models(each), metric, truth) for each in by_seed]
+        return summarize(f"tau with {truth}{of}: {metric}", taus, n_ratings)
+
+    metrics = dict.fromkeys(metric for each in by_seed[0] for metric in each.offline)
+    yield from (row(truth, metric) for truth, metric in product(TRUTHS, metrics))
+    yield from (row(truth, NDCG, select_rating_models, ", rating models") for truth in TRUTHS)
+    for truth, metric in product((STARS, CHOSEN_AND_LIKED), (NDCG, RATED_NDCG)):
+        yield row(truth, metric, select_leading, ", leading models")
 
 
 def _summarize_model(name: str, scores: Sequence[ModelScores], n_ratings: int) -> Iterator[StatisticRow]:
