@@ -88,11 +88,14 @@ class Cuts:
     folds: tuple[Cut, ...]
 
 
-def cut_at_random(name: str, ratings: pd.DataFrame, seed: int) -> Cuts:
-    """Cut ratings into a test part of 10%, three disjoint validation parts of the same size, and the rest."""
+def cut_at_random(name: str, ratings: pd.DataFrame, seed: int, n_parts: int = N_PARTS) -> Cuts:
+    """Cut ratings into a test part of 10%, disjoint validation parts of the same size, and the rest.
+
+    The first parts are the same for any number of parts.
+    """
     order = shuffle_rows(len(ratings), seed)
     n_part = round(len(ratings) * PART_SHARE)
-    chunks = [order[k * n_part : (k + 1) * n_part] for k in range(1 + N_PARTS)]
+    chunks = [order[k * n_part : (k + 1) * n_part] for k in range(1 + n_parts)]
     others = np.sort(order[n_part:])  # all rows but those of the test part
 
     def make_cut(kind: str, held_out: Int64Array) -> Cut:
