@@ -12,9 +12,9 @@ from scipy.linalg import lapack
 from marquee.algorithms.array_allocation import allocate_within_memory
 from marquee.algorithms.base import replace_unknown_ids
 from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute, check_number_attributes
-from marquee.algorithms.ranking_base import Ranker
+from marquee.algorithms.ranking_base import LinearItemModel
 from marquee.algorithms.threads import ONE_BLAS_THREAD
-from marquee.array_types import Float64Array, FloatArray
+from marquee.array_types import FloatArray
 from marquee.errors import DivergedError
 from marquee.interactions.matrix import InteractionMatrix
 
@@ -27,7 +27,7 @@ LAPACK_ROUTINES = {  # Cholesky factorization, and inversion by the factor
 }
 
 
-class EASE(Ranker):
+class EASE(LinearItemModel):
     r"""Embarrassingly shallow autoencoder: scores are weighted sums over the user's positives.
 
     .. math:: s_{ui} = \sum_{j \in I_u} B_{ji}, \qquad
@@ -50,18 +50,14 @@ class EASE(Ranker):
         weights: B (n_items, n_items).
     """
 
-    weights: FloatArray
-
     def __init__(self, reg: float = 500.0, threshold: float | None = None, dtype: str = "float64") -> None:
         super().__init__()
         self.reg, self.threshold, self.dtype = reg, threshold, dtype
 
-    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
-        """Return the sums of weights for each of these users, (len(users), n_items)."""
-        positives = self._user_positives(
-            self.training_matrix, replace_unknown_ids(users, self.training_matrix.n_users), self.dtype
-        )
-        return np.asarray(positives @ self.weights, dtype=np.float64)
+    def build_histories(self, users: npt.ArrayLike) -> scipy.sparse.csr_array:
+        """Return the positives of these users as ones, (len(users), n_items)."""
+        matrix = self.training_matrix
+        return self._user_positives(matrix, replace_unknown_ids(users, matrix.n_users), self.dtype)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -20,6 +20,7 @@ from marquee.algorithms.parameter_checks import (
     check_integer_attributes,
 )
 from marquee.algorithms.ranking_base import Ranker
+from marquee.algorithms.reproducible_linear_algebra import multiply_matrices
 from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
 from marquee.array_types import Float64Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix
@@ -40,8 +41,7 @@ class _FactorRanker(Ranker, EpochAlgorithm):
         """Return the dot products of each user's factors with those of every item, (len(users), n_items)."""
         rows = replace_unknown_ids(users, self.trainset.n_users)
         factors = np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0))
-        with ONE_BLAS_THREAD:
-            return np.asarray(factors @ self.qi.T, dtype=np.float64)
+        return np.asarray(multiply_matrices(factors, self.qi.T), dtype=np.float64)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

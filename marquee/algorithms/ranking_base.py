@@ -1,7 +1,9 @@
 """Base class of ranking models, which order items and do not predict ratings.
 
     Ranker                     selects positives; scores pairs by scoring all items for blocks of users
-    ├── Popularity, EASE           popularity.py, ease.py
+    ├── Popularity                 popularity.py
+    ├── LinearItemModel            scores by a user's history times item-to-item weights
+    │   └── EASE                   ease.py
     └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
 
 Scores have no scale: only their order for one user is meaningful.
@@ -15,7 +17,7 @@ import scipy.sparse
 
 from marquee.algorithms.base import Algorithm, Estimates, replace_unknown_ids
 from marquee.algorithms.parameter_checks import check_number_attributes
-from marquee.array_types import BoolArray, Float64Array, Int32Array
+from marquee.array_types import BoolArray, Float64Array, FloatArray, Int32Array
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix
 
@@ -101,3 +103,26 @@ class Ranker(Algorithm):
         positives.sum_duplicates()  # an item that a user rated twice is one positive
         positives.data[:] = 1
         return positives
+
+
+class LinearItemModel(Ranker):
+    r"""Base class of rankers that score an item by a weighted sum over the user's history.
+
+    .. math:: s_{ui} = \sum_{j} x_{uj} B_{ji}
+
+    Attributes:
+        weights: B (n_items, n_items).
+    """
+
+    weights: FloatArray
+
+    def build_histories(self, users: npt.ArrayLike) -> scipy.sparse.csr_array:
+        """Return the histories x of these users, (len(users), n_items), in the dtype of the weights.
+
+        The row of an unknown user is empty.
+        """
+        raise NotImplementedError
+
+    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
+        """Return the sums of weights for each of these users, (len(users), n_items)."""
+        return np.asarray(self.build_histories(users) @ self.weights, dtype=np.float64)
