@@ -147,8 +147,12 @@ def _or_none(
         return None
 
 
-def _score_defaults(trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor) -> tuple[float, ...]:
-    """Return the error on each fold with the algorithm's default parameters."""
+def _score_defaults(
+    trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor
+) -> tuple[float, ...] | None:
+    """Return the error on each fold with the algorithm's default parameters; None for a ranking model."""
+    if find_algorithm(trial.algorithm).algorithm_class.is_ranker:
+        return None
     if find_algorithm(trial.algorithm).are_defaults(trial.parameters):
         return tuple(trial.fold_values(context.metric))
     (step,) = train_on_folds(trial.algorithm, [{}], context.folds, _fold_seeds_of(trial, context), pool)

@@ -6,10 +6,6 @@ from math import nan
 from statistics import fmean
 from typing import Any
 
-from experiments.evaluation.metric_names import BEYOND_ACCURACY as BEYOND_ACCURACY
-from experiments.evaluation.metric_names import ERRORS as ERRORS
-from experiments.evaluation.metric_names import HIGHER_IS_BETTER as HIGHER_IS_BETTER
-from experiments.evaluation.metric_names import LOWER_IS_BETTER as LOWER_IS_BETTER
 from experiments.search.metric import MetricSetting
 from experiments.search.trials import Trial, rank_trials
 

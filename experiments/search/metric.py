@@ -15,7 +15,7 @@ from math import isfinite, nan
 from experiments.evaluation.metric_names import ERRORS, LOWER_IS_BETTER, RANKING_METRIC_NAMES, metric_title
 from marquee.logarithms import log
 
-MetricSetting = str | Mapping[str, float]  # a metric, or the weight of each
+MetricSetting = str | Mapping[str, float]  # a metric, or the weights of several
 MIN_VALUE = 1e-12  # instead of 0, which has no logarithm
 
 

@@ -2,11 +2,12 @@
 
 `curve` extrapolates the learning curve of a training with the slope of the last twelfth of its epochs:
 
-    error + slope * remaining epochs
+    loss + slope * remaining epochs
 
-Learning curves flatten, so the straight line is optimistic. A training is stopped if even this error is
-higher than the best error of a finished training. Of the pruners that were compared, only this one never
-stopped the winner, whatever the order of trainings (docs/results.md).
+The loss is that of the search metric; lower is better. Learning curves flatten, so the straight line is
+optimistic. A training is stopped if even this loss is higher than the best loss of a finished training. Of
+the pruners that were compared, only this one never stopped the winner, whatever the order of trainings
+(docs/results.md).
 """
 
 from collections.abc import Sequence
@@ -16,30 +17,30 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 MIN_CHECKPOINTS = 24  # of a training with at least this many epochs
-SLOPE_SPAN = 2  # number of checkpoints over which a slope is taken; from one to the next, errors are noisy
+SLOPE_SPAN = 2  # number of checkpoints over which a slope is taken; from one to the next, losses are noisy
 MIN_MEDIAN_TRAININGS = 4  # finished trainings before the median pruner starts
 HYPERBAND_REDUCTION = 3  # each time, one third of the trainings continue, with three times as many epochs
 
-LearningCurve = Sequence[tuple[int, float]]  # (epoch, error) in order of epochs
+LearningCurve = Sequence[tuple[int, float]]  # (epoch, loss) in order of epochs
 
 
 def checkpoint_epochs(n_epochs: int) -> tuple[int, ...]:
-    """Return the epochs after which a training of `n_epochs` reports its error."""
+    """Return the epochs after which a training of `n_epochs` reports its loss."""
     interval = max(1, n_epochs // MIN_CHECKPOINTS)
     return tuple(range(interval, n_epochs + 1, interval))
 
 
-def lowest_reachable_error(curve: LearningCurve, n_epochs: int) -> float:
-    """Return the final error if the curve keeps its last slope, or -inf if the curve is too short to tell."""
+def lowest_reachable_loss(curve: LearningCurve, n_epochs: int) -> float:
+    """Return the final loss if the curve keeps its last slope, or -inf if the curve is too short to tell."""
     if len(curve) <= SLOPE_SPAN:
         return -inf
-    (earlier_epoch, earlier_error), (epoch, error) = curve[-1 - SLOPE_SPAN], curve[-1]
-    slope = (error - earlier_error) / (epoch - earlier_epoch)
-    return error + min(slope, 0.0) * (n_epochs - epoch)
+    (earlier_epoch, earlier_loss), (epoch, loss) = curve[-1 - SLOPE_SPAN], curve[-1]
+    slope = (loss - earlier_loss) / (epoch - earlier_epoch)
+    return loss + min(slope, 0.0) * (n_epochs - epoch)
 
 
 class CurvePruner(optuna.pruners.BasePruner):
-    """Stops a training whose extrapolated learning curve does not reach the best finished error.
+    """Stops a training whose extrapolated learning curve does not reach the best finished loss.
 
     Args:
         n_epochs: number of epochs of a complete training.
@@ -51,9 +52,9 @@ class CurvePruner(optuna.pruners.BasePruner):
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Return True if the training should stop."""
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        errors = [float(other.value) for other in finished if other.value is not None]
+        losses = [float(other.value) for other in finished if other.value is not None]
         curve = sorted(trial.intermediate_values.items())
-        return bool(errors) and lowest_reachable_error(curve, self._n_epochs) > min(errors)
+        return bool(losses) and lowest_reachable_loss(curve, self._n_epochs) > min(losses)
 
 
 def create_pruner(name: str, n_epochs: int) -> optuna.pruners.BasePruner:

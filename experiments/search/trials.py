@@ -1,4 +1,4 @@
-"""Trials: one candidate with one set of parameters, its lists on every validation part, its errors on every fold.
+"""Trials: one candidate with one set of parameters, and its scores on every validation part and every fold.
 
 Evaluation, selection and reports read trials, so this module must not import Optuna.
 """
@@ -91,11 +91,12 @@ class Trial:
     pruned: str | None = None  # where the evaluation was stopped, and why
     curve: tuple[tuple[int, float], ...] = field(default=(), compare=False)  # (epoch, search metric)
     parts: tuple[PartScore, ...] = ()
+    fold_failure: str | None = None  # why it has no errors, although it predicts ratings and has lists
 
     @property
     def label(self) -> str:
         """Name of the trial for display: `SVD (n_factors=50)`."""
-        return f"{self.algorithm_title} ({self.parameters_text})" if self.parameters else self.algorithm_title
+        return format_label(self.algorithm, self.parameters)
 
     @property
     def parameters_text(self) -> str:
@@ -115,7 +116,8 @@ class Trial:
     @property
     def model_bytes(self) -> int:
         """Size of the largest model over all fits."""
-        return max(fit.model_bytes for fit in (*self.folds, *self.parts))
+        sizes = [fold.model_bytes for fold in self.folds] + [part.model_bytes for part in self.parts]
+        return max(sizes)
 
     def mean(self, name: str) -> float:
         """Return the mean of a score over the folds or the validation parts."""
@@ -161,6 +163,12 @@ def format_parameters(parameters: Parameters) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
+def format_label(algorithm: str, parameters: Parameters) -> str:
+    """Return a name for display: `SVD (n_factors=50)`."""
+    title = find_algorithm(algorithm).title
+    return f"{title} ({format_parameters(parameters)})" if parameters else title
+
+
 def point_key(algorithm: str, parameters: Parameters) -> str:
     """Return a text that identifies a point of the search space, whatever the order of a grid.
 
@@ -170,7 +178,7 @@ def point_key(algorithm: str, parameters: Parameters) -> str:
     return f"{algorithm} {json.dumps(dict(parameters), sort_keys=True, default=str)}"
 
 
-def rank_trials(trials: Sequence[Trial], metric: MetricSetting) -> list[Trial]:
+def rank_trials(trials: Sequence[Trial], metric: MetricSetting | SearchMetric) -> list[Trial]:
     """Return the trials that have a value of the metric, best first.
 
     Trials that were stopped early come after the others, and those with fewer evaluated users last. Equal
@@ -206,6 +214,8 @@ def trial_to_record(trial: Trial) -> dict[str, Any]:
         return {**record, "failure": trial.failure}
     if trial.pruned is not None:
         record["pruned"] = trial.pruned
+    if trial.fold_failure is not None:
+        record["fold_failure"] = trial.fold_failure
     if trial.folds or trial.parts:
         metrics = {name: value for name, value in trial.metrics().items() if not name.endswith("_seconds")}
         record |= {**metrics, "model_bytes": trial.model_bytes}
@@ -242,7 +252,9 @@ def trial_from_record(record: Mapping[str, Any], cost: TrialCost | None = None) 
         failure=record.get("failure"),
         cost=cost,
         pruned=record.get("pruned"),
-        parts=tuple(_part_from_record(part, size, fit_seconds, list_seconds) for part in record.get("parts", ())),
+        parts=tuple(
+            _part_from_record(part, size, fit_seconds, list_seconds) for part in record.get("parts", ())
+        ),
     )
 
 

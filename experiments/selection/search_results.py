@@ -7,8 +7,8 @@ from typing import Any
 
 from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.evaluation.metric_names import ERRORS, metric_title
-from experiments.evaluation.metric_names import RANKING_METRIC_NAMES as RANKING_METRIC_NAMES
 from experiments.search.trials import Trial
+
 
 @dataclass(frozen=True)
 class SearchResults:

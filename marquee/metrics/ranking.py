@@ -51,6 +51,12 @@ class RelevantItems:
         counted_weights = None if weights is None else weights[order][is_counted]
         return cls(indptr, items[is_counted].astype(np.int32), counted_weights)
 
+    def take(self, n_users: int) -> "RelevantItems":
+        """Return the relevant items of the first users."""
+        end = self.indptr[n_users]
+        weights = None if self.weights is None else self.weights[:end]
+        return RelevantItems(self.indptr[: n_users + 1], self.items[:end], weights)
+
     @property
     def owners(self) -> Int64Array:
         """User of each relevant item, shape (n_relevant,)."""

@@ -47,9 +47,9 @@ def _select_trials(trials: list[Trial], params: Params) -> list[Trial]:
 
     A selection rule that needs the metrics measured here can only choose among the best trials.
     """
-    best = best_trial_per_candidate(trials, params.search.metric)
+    best = best_trial_per_candidate(trials, params.search.metric_weights)
     if not selection_needs_evaluation(params.select):
-        winner = choose(SearchResults(trials, metric=params.search.metric), params.select).winner
+        winner = choose(SearchResults(trials, metric=params.search.error_metric), params.select).winner
         if winner not in best:
             best.append(winner)
     return best
@@ -64,7 +64,7 @@ def _build_context(params: Params) -> EvaluationContext:
         source.load_folds(),
         _build_split_pair(params, source, protocol),
         protocol,
-        params.search.metric,
+        params.search.error_metric,
         params.seed,
     )
 
