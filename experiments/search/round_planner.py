@@ -36,7 +36,7 @@ from experiments.search.training_result import (
     TrainingId,
     merge_results,
 )
-from experiments.search.trials import format_label, point_key
+from experiments.search.trials import format_sorted_label, point_key
 from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.array_types import Float32Array, Int32Array
 from marquee.seeds import seed_for
@@ -224,7 +224,10 @@ class RoundPlanner:
         leader = self._find_leader(n_parts)
         if leader is None:
             return
-        scores, label = self._scores(), format_label(leader.training.candidate, self._parameters(leader))
+        scores, label = (
+            self._scores(),
+            format_sorted_label(leader.training.candidate, self._parameters(leader)),
+        )
         ids = {training.id for training in trainings}
         where = "the first part" if n_parts == 1 else f"{n_parts} parts"
         for point, point_scores in scores.items():

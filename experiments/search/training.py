@@ -183,7 +183,8 @@ class _PointCollector:
                     self._losses.append(loss)
                 if stop.epoch is None:
                     continue
-                self._curve.append((stop.epoch, stop.values[self._metric.names[0]]))
+                if (value := stop.values.get(self._metric.names[0])) is not None:
+                    self._curve.append((stop.epoch, value))
                 is_complete = len(self._results) == len(self._points)
                 if not is_complete and pruning and self._should_prune(stop, pruning):
                     values = self._metric.format_values(stop.values, self._list_length)

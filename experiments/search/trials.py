@@ -169,6 +169,11 @@ def format_label(algorithm: str, parameters: Parameters) -> str:
     return f"{title} ({format_parameters(parameters)})" if parameters else title
 
 
+def format_sorted_label(algorithm: str, parameters: Parameters) -> str:
+    """Return a name for display with sorted parameters, for texts that must not depend on their order."""
+    return format_label(algorithm, dict(sorted(parameters.items())))
+
+
 def point_key(algorithm: str, parameters: Parameters) -> str:
     """Return a text that identifies a point of the search space, whatever the order of a grid.
 
@@ -252,6 +257,7 @@ def trial_from_record(record: Mapping[str, Any], cost: TrialCost | None = None) 
         failure=record.get("failure"),
         cost=cost,
         pruned=record.get("pruned"),
+        fold_failure=record.get("fold_failure"),
         parts=tuple(
             _part_from_record(part, size, fit_seconds, list_seconds) for part in record.get("parts", ())
         ),

@@ -25,7 +25,7 @@ from experiments.search.specification import SearchSpec, WorkerAssignment
 from experiments.search.task_queue import ClaimedTask, TaskQueue, prunable_part
 from experiments.search.training import Leader, PruningSchedule, train_on_all_folds, train_on_part
 from experiments.search.training_result import FOLDS, PointId, Task, TaskId, TaskResult
-from experiments.search.trials import format_label
+from experiments.search.trials import format_sorted_label
 from marquee.algorithms.threads import ONE_BLAS_THREAD, limit_threads, thread_count
 from marquee.errors import MarqueeError
 
@@ -191,7 +191,7 @@ class _TaskRunner:
             part = result.find_point(leader.point).part
             assert part is not None, "a leader has lists"
             points = self._spaces[leader.training.candidate].points_of_training(led.parameters)
-            label = format_label(leader.training.candidate, points[leader.point])
+            label = format_sorted_label(leader.training.candidate, points[leader.point])
             self._leaders[leader] = Leader(label, part.user_values[name])
         return self._leaders[leader]
 

@@ -7,7 +7,7 @@ does not depend on the tiling of items.
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.array_types import Float32Array, Float64Array, Int32Array, Int64Array
+from marquee.array_types import Float32Array, Float64Array, FloatArray, Int32Array, Int64Array
 from marquee.hashing import HALF_BITS, INCREMENT, MULTIPLIERS, SHIFTS
 
 PADDING = -1  # item of an empty entry
@@ -18,7 +18,7 @@ MULTIPLIER_1, MULTIPLIER_2, HASH_INCREMENT = (np.uint64(value) for value in (*MU
 
 @kernel
 def push_scores(
-    scores: Float64Array,
+    scores: FloatArray,
     users: Int32Array,
     first_item: int,
     user_terms: Float64Array,
@@ -105,11 +105,11 @@ def _precedes(user: int, item: int, other_item: int) -> bool:
     """Return True if the first of two items with equal scores is better; an empty entry is worse than any."""
     if item < 0 or other_item < 0:
         return False
-    return _hash_pair(user, item) < _hash_pair(user, other_item)
+    return bool(_hash_pair(user, item) < _hash_pair(user, other_item))
 
 
 @kernel
-def _hash_pair(user: int, item: int) -> int:
+def _hash_pair(user: int, item: int) -> np.uint64:
     """Return the number of `marquee.hashing.hash_pairs`."""
     key = ((np.uint64(user) << SHIFT_USER) | np.uint64(item)) + HASH_INCREMENT
     key = (key ^ (key >> SHIFT_1)) * MULTIPLIER_1

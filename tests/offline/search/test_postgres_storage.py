@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.search.run import delete_search_state, run_search
+from experiments.search.run import TaskReport, delete_search_state, run_search
 from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
-from experiments.search.training_queue import SearchNotFoundError
+from experiments.search.task_queue import SearchNotFoundError
 from experiments.search.trials import Trial
 from experiments.search.worker import run_worker
 from marquee.errors import TrackingError
@@ -67,9 +67,9 @@ def test_database_gives_the_same_results_as_a_journal(
 def test_workers_join_a_search_without_workers(database: str, source: FoldSource, tmp_path: Path) -> None:
     spec = make_search_spec(make_search_params(SPACE, workers=0, storage=database), source, tmp_path)
     with ThreadPoolExecutor(3) as pool:
-        search = pool.submit(run_search, spec, lambda *_: None)
+        search = pool.submit(run_search, spec, lambda _: None)
         workers = [pool.submit(join_search, spec) for _ in range(2)]
-        trials = search.result(60)
+        trials = search.result(60).trials
         assert sum(worker.result(60) for worker in workers) == 6
     delete_search_state(spec)
     assert trial_records(trials) == trial_records(
@@ -84,7 +84,7 @@ def test_concurrent_processes_can_open_an_empty_database(
         params = make_search_params(SPACE, storage=empty)
         assignment = make_search_spec(params, source, tmp_path).create_worker_assignment()
         spaces = candidate_spaces(params)
-        queues = [pool.submit(assignment.open_queue, spaces, seed, create=True) for seed in range(8)]
+        queues = [pool.submit(assignment.open_queue, spaces, create=True) for _ in range(8)]
         assert len({id(queue.result(60)) for queue in queues}) == 8
 
 
@@ -100,15 +100,15 @@ def test_killed_worker_and_killed_search_lose_no_trials(
     killed_pids: list[int | None] = []
     reported: list[Trial] = []
 
-    def kill_first_worker(trials: list[Trial], *_: object) -> None:
-        reported.extend(trials)
+    def kill_first_worker(report: TaskReport) -> None:
+        reported.extend(report.trials)
         if not killed_pids and multiprocessing.active_children():
             worker = multiprocessing.active_children()[0]
             worker.kill()
             killed_pids.append(worker.pid)
 
     spec = make_search_spec(params, source, tmp_path)
-    trials = run_search(spec, kill_first_worker)
+    trials = run_search(spec, kill_first_worker).trials
     delete_search_state(spec)
     assert trial_records(trials) == trial_records(
         run_search_to_end(make_search_params(SPACE), source, tmp_path)
