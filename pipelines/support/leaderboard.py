@@ -17,7 +17,7 @@ Row = tuple[str, ...]
 
 COLUMNS: Row = ("", "candidate", "NDCG", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
 LEFT_ALIGNED = {"candidate", "parameters"}
-DISPENSABLE_COLUMNS = ("±", "predict s", "MB")  # dropped in this order on a narrow terminal
+DISPENSABLE_COLUMNS = ("±", "predict s", "MB", "MAE")  # dropped in this order on a narrow terminal
 # Characters to keep for the parameters, which wrap, before other columns are dropped.
 MAX_PARAMETERS_WIDTH = 40
 SEPARATOR_WIDTH = 2  # characters between two columns
@@ -32,7 +32,7 @@ def build_leaderboard(params: Params, *, width: int, best_only: bool = False) ->
         best_only: keep the best trial of each algorithm and the selected one.
     """
     trials, selected = read_trials(params), read_json(SELECTION)["trial"]
-    ranking = rank_trials(trials, params.search.metric_weights)
+    ranking = _rank(trials, params)
     scope = f"cross-validation on {read_data_version().source}, {len(trials)} trials"
     title = f"Leaderboard: {scope}"
     if best_only:
@@ -57,11 +57,19 @@ def build_markdown_leaderboard(params: Params) -> str:
     """Return a Markdown table of all trials: best first, failed ones last with their reasons."""
     rule = [":--" if column in LEFT_ALIGNED else "--:" for column in COLUMNS]
     trials = read_trials(params)
-    ranking = rank_trials(trials, params.search.metric_weights)
+    ranking = _rank(trials, params)
     rows = [_format_scored_trial(rank, trial) for rank, trial in enumerate(ranking, start=1)]
     return "\n".join(
         f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows, *_format_failed_trials(trials))
     )
+
+
+def _rank(trials: Sequence[Trial], params: Params) -> list[Trial]:
+    """Return the trials that have scores, best first; those without lists come last, lowest error first."""
+    ranking = rank_trials(trials, params.search.metric_weights)
+    ranked = {trial.number for trial in ranking}
+    others = [trial for trial in trials if trial.number not in ranked]
+    return [*ranking, *rank_trials(others, params.search.error_metric)]
 
 
 def _select_best(ranking: Sequence[Trial], selected: int) -> list[Trial]:
