@@ -29,7 +29,7 @@ from benchmarks.result_rows import ResultRow, format_check_mark
 from experiments.config import load_params
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource, fold_seeds
-from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.run import run_search
 from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec

@@ -24,13 +24,13 @@ from experiments.evaluation.candidate_record import (
 from experiments.evaluation.cross_validation import FoldData, Folds, FoldSeeds, fold_seeds, train_on_folds
 from experiments.evaluation.leakage import SplitPair
 from experiments.evaluation.model_evaluation import (
-    EvaluationProtocol,
     ModelEvaluation,
     evaluate_model,
     has_relevant_items,
     recommend_to_all_users,
 )
 from experiments.evaluation.peak_memory import measure_peak_memory
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.trials import Trial, describe_error
 from marquee.algorithms.base import Algorithm, EpochAlgorithm
 from marquee.algorithms.registry import find_algorithm

@@ -17,8 +17,8 @@ from math import isfinite
 
 import numpy as np
 
-from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.evaluation.parts import Part, Parts
+from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import BoolArray, Float32Array, Float64Array, Int32Array

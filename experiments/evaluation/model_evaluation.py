@@ -11,10 +11,11 @@ import numpy as np
 
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
+from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.scoring import Predictions, predict_pairs
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
-from marquee.array_types import BoolArray, Float64Array, Int32Array, RatingScale
+from marquee.array_types import BoolArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.metrics.beyond_accuracy import (
     coverage,
@@ -28,43 +29,6 @@ from marquee.metrics.beyond_accuracy import (
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
 from marquee.metrics.segments import Segments
-
-RELEVANCE_QUANTILE = 0.75  # of the rating scale: 4 on a scale from 1 to 5
-
-
-@dataclass(frozen=True)
-class EvaluationProtocol:
-    """Length of the evaluated lists, and which held-out items are relevant.
-
-    Attributes:
-        n: items per list.
-        relevance_threshold: lowest rating, or weight, of a relevant held-out item.
-        is_graded: True if items with larger weights are more relevant, for graded NDCG (implicit feedback).
-    """
-
-    n: int
-    relevance_threshold: float
-    is_graded: bool = False
-
-    @classmethod
-    def from_params(
-        cls, n: int, relevance_threshold: float | None, scale: RatingScale
-    ) -> "EvaluationProtocol":
-        """Return the protocol for the `measure` values of params.yaml.
-
-        Args:
-            n: items per list.
-            relevance_threshold: in stars; None: three quarters of the way up the rating scale.
-            scale: lowest and highest rating.
-        """
-        if relevance_threshold is None:
-            low, high = scale
-            relevance_threshold = low + RELEVANCE_QUANTILE * (high - low)
-        return cls(n, relevance_threshold)
-
-    def is_relevant(self, values: Float64Array) -> BoolArray:
-        """Return True for each held-out rating or weight of a relevant item."""
-        return np.asarray(values >= self.relevance_threshold)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from typing import Any
 
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
-from experiments.evaluation.model_evaluation import EvaluationProtocol, evaluate_model, has_relevant_items
+from experiments.evaluation.model_evaluation import evaluate_model, has_relevant_items
+from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.algorithms.scoring import predict_pairs

@@ -12,8 +12,8 @@ import experiments
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.evaluation.list_evaluation import COSTLY_METRICS, ListEvaluator, find_evaluated_users
-from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.evaluation.parts import Part, PartSource
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.metric import SearchMetric
 from experiments.search.space import CandidateSpace
 from experiments.search.task_queue import TaskQueue

@@ -11,7 +11,7 @@ from experiments.evaluation.candidate_evaluation import EvaluationContext, evalu
 from experiments.evaluation.candidate_record import CandidateMetrics, best_trial_per_candidate
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.evaluation.leakage import SplitPair, compare_rankings
-from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.trials import Trial
 from experiments.selection.rule import choose, selection_needs_evaluation
 from experiments.selection.search_results import SearchResults

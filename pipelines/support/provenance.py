@@ -6,20 +6,14 @@ from functools import lru_cache
 from experiments.tracking.data_version import DataVersion
 from marquee.array_types import RatingScale
 from marquee.files.digest import sha256_of
-from marquee.interactions.feedback import FeedbackSpec
 from pipelines.support.json_files import missing_output_error, read_json
-from pipelines.support.paths import FEEDBACK, SEARCH, SOURCE
+from pipelines.support.paths import SEARCH, SOURCE
 
 
 def read_data_version() -> DataVersion:
     """Return the data source and the digest of its raw files, which equals the digest in dvc.lock."""
     source = read_json(SOURCE)
     return DataVersion(source["source"], source["digest"], "data/raw")
-
-
-def read_feedback() -> FeedbackSpec:
-    """Return the kind of feedback of the interactions."""
-    return FeedbackSpec.from_record(read_json(FEEDBACK))
 
 
 def read_rating_scale() -> RatingScale:

@@ -2,14 +2,14 @@
 
 from experiments.config import Params
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.evaluation.parts import PartSource
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.metric import SearchMetric
 from experiments.search.space import select_rankers
 from experiments.search.specification import SearchSpec
 from marquee.interactions.feedback import FeedbackSpec
-from pipelines.support.paths import FOLDS, LOCAL_STATE, SPLIT, TRAIN, TRAIN_ROWS
-from pipelines.support.provenance import read_feedback
+from pipelines.support.json_files import read_json
+from pipelines.support.paths import FEEDBACK, FOLDS, LOCAL_STATE, SPLIT, TRAIN, TRAIN_ROWS
 
 IMPLICIT = "implicit"
 
@@ -22,7 +22,7 @@ def build_search_spec(params: Params) -> SearchSpec:
     Raises:
         ConfigError: no candidate is left, or `search.metric` needs ratings.
     """
-    feedback = read_feedback()
+    feedback = FeedbackSpec.from_record(read_json(FEEDBACK))
     search = params.search if feedback.scale else select_rankers(params.search)
     folds = FoldSource(TRAIN, FOLDS, params.split.folds, feedback.scale) if feedback.scale else None
     uses_lists = SearchMetric.parse(search.metric_weights).uses_lists

@@ -8,8 +8,8 @@ from typing import Any
 
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.evaluation.parts import PartSource
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.run import SearchOutcome, delete_search_state, run_search
 from experiments.search.specification import SearchSpec
 from experiments.search.trials import Trial, trial_to_record
@@ -56,7 +56,7 @@ import sys, json
 from pathlib import Path
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.run import run_search
 from experiments.search.specification import SearchSpec
 from experiments.search.trials import trial_to_record

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from experiments.evaluation.list_evaluation import GRADED_NDCG, ListEvaluator, find_evaluated_users
-from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.evaluation.parts import Part
+from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.threads import limit_threads

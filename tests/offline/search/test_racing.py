@@ -38,7 +38,7 @@ def test_columns_without_a_value_are_left_out() -> None:
     assert (comparison.n_users, comparison.difference) == (2, 0.125)
 
 
-def test_equal_trials_are_not_told_apart_and_a_constant_loss_is_clear() -> None:
+def test_equal_trials_do_not_differ_and_a_constant_loss_is_clear() -> None:
     values = np.full(MIN_USERS, 0.5, np.float32)
     assert compare_with_leader(values, values, number_users(MIN_USERS)).z == 0
     comparison = compare_with_leader(values, values - np.float32(0.25), number_users(MIN_USERS))

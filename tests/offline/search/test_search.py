@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
-from experiments.evaluation.model_evaluation import EvaluationProtocol
 from experiments.evaluation.parts import PartSource
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search import worker_pool
 from experiments.search.metric import SearchMetric
 from experiments.search.run import run_search

@@ -15,7 +15,7 @@ from surprise.model_selection import KFold, cross_validate
 
 from experiments.evaluation.cross_validation import Folds, FoldSource
 from experiments.evaluation.list_evaluation import ListEvaluator
-from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search import racing
 from experiments.search.metric import SearchMetric
 from experiments.search.training import Leader, PruningSchedule, train_on_all_folds, train_on_part
