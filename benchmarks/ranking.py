@@ -53,7 +53,8 @@ N_WARM_UP_RATINGS = 2000
 ALGORITHMS: Mapping[str, Callable[[], Algorithm]] = {
     "Popularity": lambda: Popularity(threshold=RELEVANCE_THRESHOLD),
     "EASE": lambda: EASE(threshold=RELEVANCE_THRESHOLD),
-    "EASE, float32": lambda: EASE(threshold=RELEVANCE_THRESHOLD, dtype="float32"),
+    "EASE, float64": lambda: EASE(threshold=RELEVANCE_THRESHOLD, dtype="float64"),
+    "EASE, linear weights": lambda: EASE(weighting="linear"),
     "ImplicitALS": lambda: ImplicitALS(threshold=RELEVANCE_THRESHOLD, random_state=SEED),
     "ImplicitALS, tuned": lambda: ImplicitALS(
         reg_all=10, alpha=4, threshold=RELEVANCE_THRESHOLD, random_state=SEED
@@ -130,7 +131,8 @@ def build_task(ratings: pd.DataFrame) -> RankingTask:
 
 def _to_scipy(matrix: InteractionMatrix, values: Float32Array) -> scipy.sparse.csr_matrix:
     shape = (matrix.n_users, matrix.n_items)
-    return scipy.sparse.csr_matrix((values, matrix.items, matrix.indptr), shape=shape)
+    # SciPy would share the arrays, and `eliminate_zeros` would overwrite those of the interaction matrix.
+    return scipy.sparse.csr_matrix((values, matrix.items, matrix.indptr), shape=shape, copy=True)
 
 
 def run_marquee(create: Callable[[], Algorithm], task: RankingTask) -> RankingRun:

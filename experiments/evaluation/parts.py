@@ -8,7 +8,7 @@ Rows are aggregated inside each part, so that training values contain nothing th
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from marquee.algorithms.base import UNKNOWN
 from marquee.algorithms.scoring import UserItemPairs
 from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.interactions.aggregation import RepeatsPolicy, aggregate
-from marquee.interactions.columns import ITEM, USER, value_column
+from marquee.interactions.columns import ITEM, USER, WEIGHT, value_column
 from marquee.interactions.matrix import DEFAULT_SCALE, EncodedInteractions, InteractionMatrix
 from marquee.interactions.parts import N_VALIDATION_PARTS, Cut, RepeatPolicy, RowKeys
 
@@ -125,8 +125,11 @@ class Parts(Sequence[Part]):
         train = self._encode(np.sort(np.concatenate([rows.train, rows.history])))
         held_out = self._encode(rows.held_out)
         users, items = pd.unique(train.users), pd.unique(train.items)
-        matrix = InteractionMatrix.from_encoded(
-            train.take(np.arange(len(train.users))), self._source.scale or DEFAULT_SCALE
+        matrix = replace(
+            InteractionMatrix.from_encoded(
+                train.take(np.arange(len(train.users))), self._source.scale or DEFAULT_SCALE
+            ),
+            feedback="implicit" if self._value_column == WEIGHT else "explicit",
         )
         pairs = UserItemPairs(
             _inner_ids(users, len(self._user_ids))[held_out.users],

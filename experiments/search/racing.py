@@ -138,7 +138,7 @@ def mean_over_parts(values: Float32Array, parts: Int8Array) -> Float64Array:
 def _best(values: Float32Array, rows: Sequence[int], parts: Int8Array, numbers: Sequence[int]) -> int:
     """Return the row with the highest mean over some parts."""
     columns = np.isin(parts, numbers)
-    return rows[int(np.argmax(mean_over_parts(values[np.ix_(rows, columns)], parts[columns])))]
+    return rows[int(np.argmax(mean_over_parts(values[list(rows)][:, columns], parts[columns])))]
 
 
 def _survivors(

@@ -64,14 +64,7 @@ def build_factor_space(algorithm: surprise.AlgoBase, noise: float) -> FactorSpac
         algorithm: fitted algorithm.
         noise: variance of a rating around the algorithm's estimate, in squared stars.
     """
-    if not isinstance(algorithm, FactorModel):
-        return None
-    trainset = algorithm.trainset
-    users = algorithm.compute_user_factors(np.arange(trainset.n_users, dtype=np.int32))
-    bu, bi, offset = np.zeros(len(users)), np.zeros(len(algorithm.qi)), 0.0
-    if algorithm.biased:
-        bu, bi, offset = algorithm.bu, algorithm.bi, float(trainset.global_mean)
-    return FactorSpace.from_parameters((algorithm.qi, bi), (users, bu), offset, noise)
+    return algorithm.build_factor_space(noise) if isinstance(algorithm, FactorModel) else None
 
 
 def _similar_items(matrix: InteractionMatrix) -> ItemLists:

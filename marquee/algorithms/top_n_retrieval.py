@@ -17,8 +17,9 @@ import numpy as np
 import scipy.sparse
 import surprise
 
-from marquee.algorithms.kernels.histories import PANEL_BYTES, multiply_histories, pack_columns
+from marquee.algorithms.kernels.item_weights import TILE_VECTORS, pack_columns, sum_weighted_panel_rows
 from marquee.algorithms.kernels.retrieval import clear_heaps, push_scores, write_sorted_lists
+from marquee.algorithms.kernels.simd_vectors import VECTOR_BYTES
 from marquee.algorithms.ranking_base import LinearItemModel
 from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
 from marquee.algorithms.scoring import build_block_scorer
@@ -215,17 +216,17 @@ def _push_products(
 ) -> None:
     """Push the scores of a tile of items, products of histories with columns of the weights, onto heaps."""
     n_columns = min(ITEMS_PER_TILE, len(weights) - first)
-    width = PANEL_BYTES // weights.itemsize
+    width = TILE_VECTORS * VECTOR_BYTES // weights.itemsize
     panels = np.empty((-(-n_columns // width), len(weights), width), weights.dtype)
     run_blocks(
         lambda start, stop: pack_columns(weights, first, panels, start, stop), len(panels), PANELS_PER_BLOCK
     )
-    arrays = histories.indptr.astype(np.int64), histories.indices.astype(np.int32), histories.data
+    arrays = histories.indptr, histories.indices, histories.data
     zeros = np.zeros(max(n_columns, HISTORIES_PER_BLOCK))
 
     def push_block(start: int, stop: int) -> None:
         products = np.empty((stop - start, len(panels) * width), weights.dtype)
-        multiply_histories(*arrays, panels, products, start, stop)
+        sum_weighted_panel_rows(*arrays, panels, products, start, stop)
         tile = first, products[:, :n_columns], zeros[:n_columns]
         heaps.take(start, stop).push(tile, zeros[: stop - start], seen)
 

@@ -1,7 +1,7 @@
 """Interaction matrix: the interactions table as a sparse matrix, by user and by item."""
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from marquee.interactions.columns import ITEM, USER, value_column
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 
 Ids: TypeAlias = tuple[Any, ...]  # strings in our tables, any hashable in a Surprise data set
+Feedback: TypeAlias = Literal["explicit", "implicit"]  # the values are ratings, or weights
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class InteractionMatrix:
 
     User u interacted with `items[indptr[u]:indptr[u + 1]]`; the ratings, or the weights, are
     `values[indptr[u]:indptr[u + 1]]`. Both are in source order.
+    With implicit feedback, the scale has no meaning.
     """
 
     indptr: Int64Array  # (n_users + 1,)
@@ -103,6 +105,7 @@ class InteractionMatrix:
     item_ids: Ids
     by_item: SparseRows  # each item's users, in source order
     scale: RatingScale = DEFAULT_SCALE
+    feedback: Feedback = "explicit"
 
     @classmethod
     def from_encoded(

@@ -10,12 +10,14 @@ from marquee.interactions.matrix import InteractionMatrix
 ROWS = [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("bob", "b"), ("eve", "a"), ("kim", "c")]
 
 
+def make_matrix() -> InteractionMatrix:
+    frame = pd.DataFrame({"user": [u for u, _ in ROWS], "item": [i for _, i in ROWS], "rating": 3.0})
+    return InteractionMatrix.from_frame(frame, (1.0, 5.0))
+
+
 @pytest.fixture
 def similarities() -> np.ndarray:
-    frame = pd.DataFrame({"user": [u for u, _ in ROWS], "item": [i for _, i in ROWS], "rating": 3.0})
-    return build_item_similarity_scorer(InteractionMatrix.from_frame(frame, (1.0, 5.0)))(
-        np.arange(3, dtype=np.int32)
-    )
+    return build_item_similarity_scorer(make_matrix())(np.arange(3, dtype=np.int32))
 
 
 def test_similarity_is_shrunk_cosine_of_raters(similarities: np.ndarray) -> None:
@@ -30,3 +32,10 @@ def test_item_is_similar_neither_to_itself_nor_to_items_without_common_raters(
 ) -> None:
     assert np.isneginf(np.diag(similarities)).all()
     assert np.isneginf(similarities[2]).all()
+
+
+def test_interaction_matrix_stays_unchanged() -> None:
+    frame = pd.DataFrame({"user": ["ann", "bob", "bob"], "item": ["a", "b", "a"], "rating": [1.0, 2.0, 3.0]})
+    matrix = InteractionMatrix.from_frame(frame)
+    build_item_similarity_scorer(matrix)
+    assert matrix.items.tolist() == [0, 1, 0]

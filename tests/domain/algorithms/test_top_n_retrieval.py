@@ -77,7 +77,8 @@ def test_lists_of_factor_model_equal_those_computed_from_its_scores(data: Rating
 @given(data=rating_samples(), dtype=st.sampled_from(["float32", "float64"]))
 def test_lists_of_item_weights_equal_those_computed_from_their_scores(data: RatingSample, dtype: str) -> None:
     matrix = data.matrix
-    algorithm = find_algorithm("ease").create({"dtype": dtype, "reg": 5.0}, 1).fit(matrix)
+    algorithm = find_algorithm("ease").create({"dtype": dtype, "reg": 5.0, "threshold": 0.0}, 1)
+    algorithm.fit(matrix)
     lists = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 5)
     expected_lists = recommend_top_n(
         build_block_scorer(algorithm), matrix.indptr, matrix.items, matrix.n_items, 5
