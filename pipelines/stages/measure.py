@@ -45,9 +45,13 @@ def measure_candidates(params: Params) -> None:
 def _select_trials(trials: list[Trial], params: Params) -> list[Trial]:
     """Return the best trial of each candidate, and the winner if it is known already.
 
-    A selection rule that needs the metrics measured here can only choose among the best trials.
+    Candidates that predict ratings are compared by their errors, the others by the metric of the search. A
+    selection rule that needs the metrics measured here can only choose among the best trials.
     """
-    best = best_trial_per_candidate(trials, params.search.metric_weights)
+    best = best_trial_per_candidate(trials, params.search.error_metric)
+    predictors = {trial.algorithm for trial in best}
+    by_lists = best_trial_per_candidate(trials, params.search.metric_weights)
+    best += [trial for trial in by_lists if trial.algorithm not in predictors]
     if not selection_needs_evaluation(params.select):
         winner = choose(SearchResults(trials, metric=params.search.error_metric), params.select).winner
         if winner not in best:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.constant_scorer import measure_constant_scorer
 from experiments.evaluation.list_evaluation import GRADED_NDCG, ListEvaluator, find_evaluated_users
 from experiments.evaluation.parts import Part
 from experiments.evaluation.protocol import EvaluationProtocol
@@ -147,39 +148,14 @@ def test_graded_ndcg_is_reported_for_weights_only(part: Part, ratings: pd.DataFr
 # Ties
 
 
-class ConstantScorer(Algorithm):
-    """Gives every item the same score."""
-
-    def _fit(self, matrix: Any) -> None:
-        pass
-
-    def score_all_items(self, users: Any) -> Any:
-        return np.full((len(users), self.trainset.n_items), 3.0)
-
-
 def test_constant_scorer_gives_the_lists_of_a_random_one(tmp_path: Path) -> None:
     """Popular items appear early, so lists in the order of first appearance would have many hits."""
     rng = np.random.default_rng(0)
     items = np.minimum(rng.zipf(1.3, 60_000), 500)
     rows = pd.DataFrame({"user": rng.integers(0, 1500, 60_000).astype(str), "item": items.astype(str)})
     part = write_part_files(rows.drop_duplicates().assign(rating=np.float32(5)), tmp_path).load()[0]
-    evaluator = ListEvaluator(part, EvaluationProtocol(10, 4.0))
-    constant = evaluator.evaluate(ConstantScorer().fit(part.train)).metrics["ndcg"]
-    random = np.mean(
-        [evaluator.evaluate(RandomScorer(seed).fit(part.train)).metrics["ndcg"] for seed in range(5)]
-    )
-    popular = evaluator.evaluate(fit(part, "popularity")).metrics["ndcg"]
-    assert abs(constant - random) < 0.005
-    assert popular > random + 0.05
-
-
-class RandomScorer(ConstantScorer):
-    """Gives every pair of user and item a random score."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self._seed = seed
-
-    def score_all_items(self, users: Any) -> Any:
-        rows = [np.random.default_rng([self._seed, user]).random(self.trainset.n_items) for user in users]
-        return np.array(rows)
+    protocol = EvaluationProtocol(10, 4.0)
+    ndcg_values = measure_constant_scorer(part, protocol)
+    popular = ListEvaluator(part, protocol).evaluate(fit(part, "popularity")).metrics["ndcg"]
+    assert abs(ndcg_values.difference) < 0.005
+    assert popular > ndcg_values.random + 0.05
