@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.datasets.table_format import TableFormat
 from marquee.errors import ConfigError, DataError
-from marquee.interactions.columns import RATING
+from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.interactions.raw_columns import EVENT
 
 COMMON_SEPARATORS = ("::", "\t", ";", "|", ",")
@@ -102,9 +102,10 @@ def _position_by_name(path: Path, fields: list[str], column: str, source_name: s
 
 def _position_by_number(_path: Path, fields: list[str], column: str, source_name: str) -> int | None:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", source_name):
+        otherwise = "," if column in (USER, ITEM) else ", or null if there is none,"
         raise ConfigError(
-            f"data.file: the {column} column must be a number, starting at 1, if header is false "
-            f"(got {source_name!r})"
+            f"data.file: the {column} column must be a number, starting at 1{otherwise} "
+            f"if header is false (got {source_name!r})"
         )
     return int(source_name) - 1 if int(source_name) <= len(fields) else None
 

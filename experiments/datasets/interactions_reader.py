@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from experiments.config.offline import DataParams, FileParams
 from experiments.datasets.csv_reader import read_csv
-from experiments.datasets.evidence import Evidence
 from experiments.datasets.movielens import RELEASES
 from experiments.datasets.parquet_reader import read_parquet
 from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
+from experiments.datasets.value_columns import ValueColumns
 from marquee.errors import ConfigError, DataError
 from marquee.interactions.columns import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER, WEIGHT
 from marquee.interactions.raw_columns import EVENT, LINE, PARSE_ERROR, RAW, TEXT_COLUMNS, TIMESTAMP_TEXT
@@ -46,23 +46,23 @@ class ParsedNumbers:
     invalid_texts: ArrowColumn  # str, the text if the cell is not a number, else null
 
 
-def choose_table_formats(data: DataParams, evidence: Evidence) -> SourceFormats:
-    """Return the formats of the two tables of the configured source, with only the evidence of its values.
+def choose_table_formats(data: DataParams, values: ValueColumns) -> SourceFormats:
+    """Return the formats of the two tables of the configured source.
 
     Raises:
         ConfigError: data.file.separator contains a quotation mark, a line end or NUL.
     """
     if data.source == "demo":
-        interactions = _same_name_format(USER, ITEM, *evidence.columns, TIMESTAMP)
+        interactions = _same_name_format(USER, ITEM, *values.columns, TIMESTAMP)
         return SourceFormats(interactions, _same_name_format(ITEM, TITLE, GENRES))
     if data.source == "file":
         names = data.file.columns
-        columns = {USER: names.user, ITEM: names.item, **evidence.columns, TIMESTAMP: names.timestamp}
+        columns = {USER: names.user, ITEM: names.item, **values.columns, TIMESTAMP: names.timestamp}
         items = data.file.item_columns.model_dump()
         return SourceFormats(_file_format(data.file, columns), _file_format(data.file, items))
     release = RELEASES[data.source]
     ids = {name: release.interactions.columns[name] for name in (USER, ITEM, TIMESTAMP)}
-    columns_read = {**ids, **evidence.columns}
+    columns_read = {**ids, **values.columns}
     return SourceFormats(replace(release.interactions, columns=columns_read), release.items)
 
 

@@ -4,7 +4,7 @@ Cut first, then aggregate inside each part: an aggregate over the whole table wo
 contain rows of the test set.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ import pandas as pd
 from marquee.array_types import Float64Array, Int64Array
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, WEIGHT, value_column
+
+NumberArray = TypeVar("NumberArray", Int64Array, Float64Array)
 
 RepeatsPolicy: TypeAlias = Literal["last", "mean", "refuse", "sum", "count", "max"]
 RATING_POLICIES: tuple[RepeatsPolicy, ...] = ("last", "mean", "refuse")
@@ -41,15 +43,13 @@ def aggregate(rows: pd.DataFrame, repeats: RepeatsPolicy) -> pd.DataFrame:
     """
     column = value_column(rows)
     _check_policy(column, repeats)
-    pairs = pair_codes(rows)
-    first_rows, groups = _first_rows(pairs)
+    groups, first_rows = _group_pairs(rows)
     if repeats == "refuse" and len(first_rows) < len(rows):
-        _refuse(rows, pairs)
-    values = _aggregate_values(rows, column, groups, repeats)
+        _refuse(rows, groups)
     table = rows.iloc[first_rows].reset_index(drop=True)
-    table[column] = values.astype(np.float32)
+    table[column] = _aggregate_values(rows, column, groups, repeats).astype(np.float32)
     if TIMESTAMP in rows:
-        table[TIMESTAMP] = rows[TIMESTAMP].to_numpy()[_latest_rows(rows, groups)]
+        table[TIMESTAMP] = _group_maxima(rows[TIMESTAMP].to_numpy(dtype=np.int64), groups)
     return table[table[column] > 0].reset_index(drop=True) if column == WEIGHT else table
 
 
@@ -69,12 +69,12 @@ def pair_codes(rows: pd.DataFrame) -> Int64Array:
     return pairs
 
 
-def _first_rows(pairs: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return the position of the first row of each pair, and the number of each row's pair."""
-    groups, _ = pd.factorize(pairs)
+def _group_pairs(rows: pd.DataFrame) -> tuple[Int64Array, Int64Array]:
+    """Return the number of each row's pair, in order of first appearance, and the first row of each pair."""
+    groups, _ = pd.factorize(pair_codes(rows))
     is_first = np.ones(len(groups), dtype=bool)
     is_first[1:] = groups[1:] > np.maximum.accumulate(groups)[:-1]
-    return np.flatnonzero(is_first), groups
+    return groups, np.flatnonzero(is_first)
 
 
 def _aggregate_values(
@@ -85,9 +85,7 @@ def _aggregate_values(
     if repeats in ("last", "refuse"):
         return values[_latest_rows(rows, groups)]
     if repeats == "max":
-        maxima = np.full(int(groups.max(initial=-1)) + 1, -np.inf)
-        np.maximum.at(maxima, groups, values)
-        return maxima
+        return _group_maxima(values, groups)
     summands: Float64Array = np.sign(values) if repeats == "count" else values
     sums: Float64Array = np.bincount(groups, summands).astype(np.float64)
     return sums / np.bincount(groups) if repeats == "mean" else sums
@@ -95,13 +93,26 @@ def _aggregate_values(
 
 def _latest_rows(rows: pd.DataFrame, groups: Int64Array) -> Int64Array:
     """Return the position of the latest row of each pair; the last one if timestamps are equal or missing."""
-    times = rows[TIMESTAMP].to_numpy() if TIMESTAMP in rows else np.zeros(len(rows), dtype=np.int64)
-    by_time = np.lexsort((times, groups))  # by pair, then time; stable
-    return by_time[np.flatnonzero(np.diff(groups[by_time], append=-1))]
+    is_latest = np.ones(len(rows), dtype=bool)
+    if TIMESTAMP in rows:
+        times = rows[TIMESTAMP].to_numpy(dtype=np.int64)
+        is_latest = times == _group_maxima(times, groups)[groups]
+    positions = np.flatnonzero(is_latest)
+    latest = np.empty(int(groups.max(initial=-1)) + 1, dtype=np.int64)
+    latest[groups[positions]] = positions  # of several positions, the last one is kept
+    return latest
 
 
-def _refuse(rows: pd.DataFrame, pairs: Int64Array) -> None:
-    repeated = np.flatnonzero(pd.Series(pairs).duplicated())
+def _group_maxima(values: NumberArray, groups: Int64Array) -> NumberArray:
+    """Return the largest value of each pair."""
+    lowest = values.min(initial=0)
+    maxima = np.full(int(groups.max(initial=-1)) + 1, lowest, dtype=values.dtype)
+    np.maximum.at(maxima, groups, values)
+    return maxima
+
+
+def _refuse(rows: pd.DataFrame, groups: Int64Array) -> None:
+    repeated = np.flatnonzero(pd.Series(groups).duplicated())
     user, item = rows[USER].iloc[repeated[0]], rows[ITEM].iloc[repeated[0]]
     raise DataError(
         f"{len(repeated)} rows repeat a pair of user and item, which interactions.repeats: refuse does not "

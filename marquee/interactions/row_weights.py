@@ -10,7 +10,7 @@ from marquee.interactions.columns import WEIGHT
 from marquee.interactions.raw_columns import EVENT
 
 NegativeWeightsPolicy: TypeAlias = Literal["drop", "subtract"]
-IS_ZERO, IS_NEGATIVE = "weight is 0", "weight is negative"
+KINDS = IS_ZERO, IS_NEGATIVE = "weight is 0", "weight is negative"
 
 
 def compute_row_weights(rows: pd.DataFrame, event_weights: Mapping[str, float]) -> pd.Series:
@@ -49,5 +49,12 @@ def classify_left_out(weights: pd.Series, policy: NegativeWeightsPolicy) -> pd.S
 
 def explain_left_out(rows: pd.DataFrame, kinds: pd.Series) -> pd.Series:
     """Return the reason for each row that `classify_left_out` leaves out, with its event if there is one."""
-    details = [f" for event {event!r}" for event in rows.loc[kinds.index, EVENT]] if EVENT in rows else ""
-    return pd.Series(kinds + details + " (left out)", kinds.index, dtype=object)
+    suffixes = [" (left out)"]
+    codes = np.zeros(len(kinds), dtype=np.int64)
+    if EVENT in rows:
+        events = rows.loc[kinds.index, EVENT].cat
+        suffixes = [f" for event {event!r} (left out)" for event in events.categories]
+        codes = events.codes.to_numpy(dtype=np.int64)
+    # Equal reasons are one string object, because there may be millions of them.
+    zero, negative = (np.array([f"{kind}{suffix}" for suffix in suffixes], dtype=object) for kind in KINDS)
+    return pd.Series(np.where(kinds == IS_ZERO, zero[codes], negative[codes]), kinds.index, dtype=object)

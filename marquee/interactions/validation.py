@@ -11,7 +11,6 @@ after the split (`marquee.interactions.aggregation`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -165,20 +164,20 @@ def _select_rows(valid: pd.DataFrame, feedback: FeedbackSpec, rules: ValidationR
         left_out = classify_left_out(values, rules.negative_weights)
     rows = valid[[LINE, USER, ITEM, TIMESTAMP]].assign(**{str(values.name): values})
     rows = rows.drop(index=left_out.index)
-    repeats = _explain_repeats(rows)
-    refused = repeats if feedback.repeats == "refuse" else repeats.iloc[:0]
-    return _Selection(
-        rows.drop(index=refused.index), left_out, explain_left_out(valid, left_out), refused, len(repeats)
-    )
-
-
-def _explain_repeats(rows: pd.DataFrame) -> pd.Series:
-    """Return, for each row whose user and item have an earlier row, the line of the first one."""
     pairs = rows[USER].cat.codes.astype("int64") * len(rows[ITEM].cat.categories) + rows[ITEM].cat.codes
+    n_repeats = int(pairs.duplicated().sum())
+    refused = _explain_repeats(rows[LINE], pairs) if feedback.repeats == "refuse" else pd.Series(dtype=object)
+    left_out_reasons = explain_left_out(valid, left_out)
+    return _Selection(rows.drop(index=refused.index), left_out, left_out_reasons, refused, n_repeats)
+
+
+def _explain_repeats(lines: pd.Series, pairs: pd.Series) -> pd.Series:
+    """Return, for each row whose pair has an earlier row, a reason with the line of the first one."""
     repeated = pairs[pairs.duplicated()]
     first = pairs.drop_duplicates()
-    lines = pd.Series(rows.loc[first.index, LINE].to_numpy(), first.to_numpy())[repeated.to_numpy()]
-    return pd.Series([f"same user and item as line {line}" for line in lines], repeated.index, dtype=object)
+    first_lines = pd.Series(lines[first.index].to_numpy(), first.to_numpy())[repeated.to_numpy()]
+    reasons = [f"same user and item as line {line}" for line in first_lines]
+    return pd.Series(reasons, repeated.index, dtype=object)
 
 
 def _interactions_table(rows: pd.DataFrame, with_timestamps: bool) -> pd.DataFrame:
@@ -194,10 +193,7 @@ def _quarantine(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
     """Return the rows that have a reason (by index), with numbers as text."""
     quarantined = rows.loc[reasons.index]
     numbers = {
-        name: [
-            _number_text(value, text)
-            for value, text in zip(quarantined[name], quarantined[text_name], strict=True)
-        ]
+        name: _number_texts(quarantined[name], quarantined[text_name])
         for name, text_name in TEXT_COLUMNS.items()
         if name in rows
     }
@@ -205,10 +201,10 @@ def _quarantine(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
     return quarantined.assign(**numbers, **{REASONS: reasons})[list(names)].reset_index(drop=True)
 
 
-def _number_text(value: float, text: Any) -> str:
-    if pd.isna(value):
-        return "" if pd.isna(text) else str(text)
-    return f"{value:.15g}"
+def _number_texts(values: pd.Series, texts: pd.Series) -> pd.Series:
+    """Return each number as text; where there is none, the text of its cell, or nothing."""
+    numbers = values.map("{:.15g}".format)
+    return numbers.where(values.notna(), texts.astype(object).where(texts.notna(), ""))
 
 
 def _warnings(

@@ -5,9 +5,9 @@ import logging
 import pyarrow.parquet as pq
 
 from experiments.config import Params
-from experiments.datasets.evidence import choose_evidence
 from experiments.datasets.interactions_reader import choose_table_formats, read_interactions
 from experiments.datasets.items_table import items_from_interactions, read_items
+from experiments.datasets.value_columns import choose_value_columns
 from pipelines.support.json_files import read_json
 from pipelines.support.paths import INGESTED_INTERACTIONS, INGESTED_ITEMS, RAW, SOURCE
 from pipelines.support.stage_runner import run_stage
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 def ingest(params: Params) -> None:
     """Write data/ingested. A source without an items file gets a table of the items in the interactions."""
     source = read_json(SOURCE)
-    evidence = choose_evidence(params.data, params.interactions.feedback)
-    if evidence.unused is not None:
-        log.warning("%s", evidence.unused)
-    formats = choose_table_formats(params.data, evidence)
+    values = choose_value_columns(params.data, params.interactions.feedback)
+    if values.unused is not None:
+        log.warning("%s", values.unused)
+    formats = choose_table_formats(params.data, values)
     interactions = read_interactions(RAW / source["interactions"], formats.interactions)
     items = (
         read_items(RAW / source["items"], formats.items)

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.config import Params
-from experiments.datasets.evidence import choose_evidence
 from experiments.datasets.interactions_summary import summarize_interactions
 from experiments.datasets.items_table import clean_and_complete_items
+from experiments.datasets.value_columns import choose_value_columns
 from marquee.errors import DataValidationError
 from marquee.files.atomic_write import write_json
 from marquee.interactions.aggregation import RepeatsPolicy
@@ -65,7 +65,7 @@ def validate(params: Params) -> None:
 
 def _build_rules(params: Params) -> ValidationRules:
     scale, settings = read_json(SOURCE)["scale"], params.interactions
-    evidence = choose_evidence(params.data, settings.feedback)
+    values = choose_value_columns(params.data, settings.feedback)
     return ValidationRules(
         scale=(scale[0], scale[1]),
         max_invalid_share=params.validation.max_invalid_share,
@@ -73,9 +73,9 @@ def _build_rules(params: Params) -> ValidationRules:
         feedback=settings.feedback,
         repeats=settings.repeats,
         negative_weights=settings.negative_weights,
-        event_weights=evidence.event_weights,
+        event_weights=values.event_weights,
         positive_from=params.measure.relevance_threshold,
-        weights_description=evidence.description,
+        weights_description=values.description,
     )
 
 

@@ -16,7 +16,6 @@ from experiments.config import load_params
 from experiments.config.offline import DataParams
 from experiments.datasets.csv_header import find_column_positions
 from experiments.datasets.csv_reader import _read_with_python, _SubstitutingStream, read_csv_columns
-from experiments.datasets.evidence import choose_evidence
 from experiments.datasets.interactions_reader import (
     SourceFormats,
     choose_table_formats,
@@ -26,6 +25,7 @@ from experiments.datasets.items_table import items_from_interactions, read_items
 from experiments.datasets.movielens import RELEASES
 from experiments.datasets.table_format import TableFormat
 from experiments.datasets.text_lines import validate_and_count_lines
+from experiments.datasets.value_columns import choose_value_columns
 from marquee.errors import ConfigError, DataError
 from marquee.interactions.raw_columns import raw_columns
 
@@ -61,7 +61,7 @@ def choose_formats(**changes: Any) -> SourceFormats:
     data = load_params(ROOT / "params.yaml").data.model_dump()
     file = data["file"] | changes
     params = DataParams.model_validate(data | {"source": "file", "file": file})
-    return choose_table_formats(params, choose_evidence(params, "auto"))
+    return choose_table_formats(params, choose_value_columns(params, "auto"))
 
 
 MOVIELENS_LINES = {

@@ -161,6 +161,12 @@ def test_several_ratings_files_are_an_error() -> None:
         fetch(make_data_params(source="file", path=Path("mine")))
 
 
+@pytest.mark.parametrize("name", ["ratings.csv", "interactions.csv", "Interactions.TSV"])
+def test_table_of_interactions_is_located_by_either_name(name: str) -> None:
+    write_file(f"data/inbox/{name}")
+    assert fetch(make_data_params(source="file")) == FetchedFiles(name, None)
+
+
 def test_inbox_without_ratings_error_says_what_to_add() -> None:
     write_file("data/inbox/stars.csv")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Evidence: which columns of a source say how much a user likes an item, ratings or weights."""
+"""Value columns of a source: ratings, or weights and events, which say how much a user likes an item."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from marquee.interactions.raw_columns import EVENT
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ValueColumns:
     """Columns that are read, and the weight of each event type.
 
     Attributes:
@@ -28,7 +28,7 @@ class Evidence:
     unused: str | None = None
 
 
-def choose_evidence(data: DataParams, feedback: FeedbackSetting) -> Evidence:
+def choose_value_columns(data: DataParams, feedback: FeedbackSetting) -> ValueColumns:
     """Choose the ratings if the source has them and `feedback` is not "implicit", else the weights.
 
     Raises:
@@ -36,20 +36,13 @@ def choose_evidence(data: DataParams, feedback: FeedbackSetting) -> Evidence:
     """
     names = data.file.columns if data.source == "file" else _built_in_columns(data)
     if names.rating is not None and feedback != "implicit":
-        unused = _weight_columns(names)
-        return Evidence(
-            {RATING: names.rating},
-            "the source has ratings",
-            unused=f"ratings are used, {unused} not: set data.file.columns.rating to null to use weights"
-            if unused
-            else None,
-        )
+        return ValueColumns({RATING: names.rating}, "the source has ratings", unused=_unused_weights(names))
     if feedback == "explicit":
         raise ConfigError(
             "interactions.feedback is explicit, but data.file.columns.rating is null; set it to the name of "
             "the rating column"
         )
-    return _weight_evidence(names)
+    return _weights_and_events(names)
 
 
 def _built_in_columns(data: DataParams) -> InteractionColumnNames:
@@ -59,14 +52,14 @@ def _built_in_columns(data: DataParams) -> InteractionColumnNames:
     return InteractionColumnNames.model_validate(RELEASES[data.source].interactions.columns)
 
 
-def _weight_evidence(names: InteractionColumnNames) -> Evidence:
+def _weights_and_events(names: InteractionColumnNames) -> ValueColumns:
     columns = {} if names.weight is None else {WEIGHT: names.weight}
     weights: Mapping[str, float] = {}
     if names.event is not None:
         columns[EVENT] = names.event.column
         weights = names.event.weights
     unused = None if names.rating is None else "ratings are not used, as interactions.feedback is implicit"
-    return Evidence(columns, _describe_weights(names), weights, unused)
+    return ValueColumns(columns, _describe_weights(names), weights, unused)
 
 
 def _describe_weights(names: InteractionColumnNames) -> str:
@@ -77,9 +70,12 @@ def _describe_weights(names: InteractionColumnNames) -> str:
     return f"weights are {by_event if names.weight is None else f'column {names.weight} times {by_event}'}"
 
 
-def _weight_columns(names: InteractionColumnNames) -> str:
-    """Return the columns with weights in words; an empty string if there are none."""
-    columns = [f"column {names.weight}"] if names.weight is not None else []
-    if names.event is not None:
-        columns.append(f"column {names.event.column}")
-    return " and ".join(columns)
+def _unused_weights(names: InteractionColumnNames) -> str | None:
+    """Return which columns are not read because ratings are; None if there are no such columns."""
+    event = None if names.event is None else names.event.column
+    columns = [f"column {name}" for name in (names.weight, event) if name is not None]
+    if not columns:
+        return None
+    return (
+        f"ratings are used, {' and '.join(columns)} not: set data.file.columns.rating to null to use weights"
+    )
