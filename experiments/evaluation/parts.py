@@ -8,7 +8,7 @@ Rows are aggregated inside each part, so that training values contain nothing th
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -125,11 +125,8 @@ class Parts(Sequence[Part]):
         train = self._encode(np.sort(np.concatenate([rows.train, rows.history])))
         held_out = self._encode(rows.held_out)
         users, items = pd.unique(train.users), pd.unique(train.items)
-        matrix = replace(
-            InteractionMatrix.from_encoded(
-                train.take(np.arange(len(train.users))), self._source.scale or DEFAULT_SCALE
-            ),
-            feedback="implicit" if self._value_column == WEIGHT else "explicit",
+        matrix = InteractionMatrix.from_encoded(
+            train.take(np.arange(len(train.users))), self._source.scale or DEFAULT_SCALE
         )
         pairs = UserItemPairs(
             _inner_ids(users, len(self._user_ids))[held_out.users],
@@ -148,6 +145,7 @@ class Parts(Sequence[Part]):
             pairs[self._value_column].to_numpy(dtype=np.float64),
             self._user_ids,
             self._item_ids,
+            "implicit" if self._value_column == WEIGHT else "explicit",
         )
 
 

@@ -102,8 +102,9 @@ class EASE(LinearItemModel):
             largest = np.inf
         # The product is a lower bound of the condition number. `not <` is also true for NaN.
         if not largest * square.diagonal().max() < max_condition:
+            remedy = "raise reg" if self.weighting == "binary" else "raise reg, or use weighting binary"
             raise DivergedError(
-                f"EASE: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; raise reg"
+                f"EASE: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; {remedy}"
             )
 
 

@@ -20,9 +20,9 @@ from marquee.algorithms.parameter_checks import (
     check_choice_attribute,
     check_integer_attributes,
 )
-from marquee.algorithms.ranking_base import Ranker
-from marquee.algorithms.reproducible_linear_algebra import multiply_matrices
-from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
+from marquee.algorithms.ranking_base import USERS_PER_BLOCK, Ranker
+from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
+from marquee.algorithms.threads import ONE_BLAS_THREAD, run_blocks, thread_count
 from marquee.array_types import Float64Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
@@ -41,8 +41,18 @@ class _FactorRanker(Ranker, EpochAlgorithm):
     def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the dot products of each user's factors with those of every item, (len(users), n_items)."""
         rows = replace_unknown_ids(users, self.trainset.n_users)
-        factors = np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0))
-        return np.asarray(multiply_matrices(factors, self.qi.T), dtype=np.float64)
+        return self._score_factors(np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0)))
+
+    def _score_factors(self, factors: FloatArray) -> Float64Array:
+        """Return the dot products of factors (n, n_factors) with those of every item, (n, n_items)."""
+        panels = pack_panels(self.qi.T.astype(factors.dtype))
+        scores = np.empty((len(factors), len(self.qi)), factors.dtype)
+
+        def score_block(start: int, stop: int) -> None:
+            multiply_packed(factors[start:stop], panels, scores[start:stop])
+
+        run_blocks(score_block, len(factors), USERS_PER_BLOCK)
+        return scores.astype(np.float64, copy=False)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -121,7 +131,7 @@ class ImplicitALS(_FactorRanker):
         weights = self._weigh(histories, "float64")
         rows = SparseRows(weights.indptr.astype(np.int64), weights.indices, weights.data)
         factors = fold_in_confidences(rows, self._confidences(rows.values), self.qi, self.reg_all)
-        return np.asarray(multiply_matrices(factors, self.qi.T.astype(np.float64)), dtype=np.float64)
+        return self._score_factors(factors)
 
     def _confidences(self, weights: Float64Array) -> Float64Array:
         """Return the confidence in the preference of each weight; negative: in preference 0, as the twin."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
-from marquee.interactions.columns import ITEM, USER, value_column
+from marquee.interactions.columns import ITEM, USER, WEIGHT, value_column
 
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 
@@ -28,6 +28,7 @@ class EncodedInteractions:
     values: Float64Array  # (n_rows,); ratings or weights
     user_ids: Ids  # by inner id
     item_ids: Ids
+    feedback: Feedback = "explicit"
 
     @classmethod
     def from_frame(cls, interactions: pd.DataFrame) -> "EncodedInteractions":
@@ -39,15 +40,23 @@ class EncodedInteractions:
         users, user_ids = pd.factorize(interactions[USER])
         items, item_ids = pd.factorize(interactions[ITEM])
         _check_ids_present(users, items)
-        values = interactions[value_column(interactions)].to_numpy(dtype=np.float64)
+        column = value_column(interactions)
+        values = interactions[column].to_numpy(dtype=np.float64)
         check_rating_values(values)
-        return cls(users.astype(np.int32), items.astype(np.int32), values, tuple(user_ids), tuple(item_ids))
+        return cls(
+            users.astype(np.int32),
+            items.astype(np.int32),
+            values,
+            tuple(user_ids),
+            tuple(item_ids),
+            "implicit" if column == WEIGHT else "explicit",
+        )
 
     def take(self, rows: Int64Array) -> "EncodedInteractions":
         """Return a selection of the rows, in the order of `rows`, with new inner ids."""
         users, user_ids = _reencode(self.users[rows], self.user_ids)
         items, item_ids = _reencode(self.items[rows], self.item_ids)
-        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids)
+        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids, self.feedback)
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class InteractionMatrix:
     item_ids: Ids
     by_item: SparseRows  # each item's users, in source order
     scale: RatingScale = DEFAULT_SCALE
-    feedback: Feedback = "explicit"
+    feedback: Feedback = "explicit"  # implicit: the values are weights, and the scale has no meaning
 
     @classmethod
     def from_encoded(
@@ -123,6 +132,7 @@ class InteractionMatrix:
             encoded.item_ids,
             by_item,
             scale,
+            encoded.feedback,
         )
 
     @classmethod

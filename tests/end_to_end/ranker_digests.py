@@ -8,7 +8,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ MODELS: tuple[tuple[str, dict[str, Any], Feedback], ...] = (
     ("ease", {"reg": 20.0, "weighting": "linear", "neutral": 2.0}, "explicit"),
     ("ease", {"reg": 20.0, "weighting": "linear"}, "implicit"),
     ("ease", {"reg": 20.0, "weighting": "log", "dtype": "float64"}, "implicit"),
+    ("implicit_bpr", {"n_factors": 20, "n_epochs": 5}, "implicit"),
     ("svd", {"n_factors": 20, "n_epochs": 5}, "explicit"),
     ("svdpp", {"n_epochs": 5}, "explicit"),
 )
@@ -41,8 +41,8 @@ def make_matrix(seed: int, feedback: Feedback) -> InteractionMatrix:
     if feedback == "implicit":
         values *= 0.7
     users, items = np.divmod(pairs.astype(np.int32), N_ITEMS)
-    encoded = EncodedInteractions(users, items, values, tuple(range(N_USERS)), tuple(range(N_ITEMS)))
-    return replace(InteractionMatrix.from_encoded(encoded), feedback=feedback)
+    ids = tuple(range(N_USERS)), tuple(range(N_ITEMS))
+    return InteractionMatrix.from_encoded(EncodedInteractions(users, items, values, *ids, feedback))
 
 
 def compute_arrays(algorithm: Algorithm, matrix: InteractionMatrix) -> Iterator[np.ndarray]:

@@ -381,6 +381,26 @@ def test_ranker_can_be_fitted_to_one_interaction(create: RankerFactory) -> None:
     assert np.isfinite(scores).all()
 
 
+@every_ranker
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("u", item, 5) for item in range(20)],
+        [(user, "i", 5) for user in range(20)],
+        [(user, item, 5) for user in range(6) for item in range(5)],
+        [(1, "a", 5), (1, "b", 1), (2, "b", 1), (2, "a", 4), (3, "b", 2)],
+    ],
+    ids=["one user", "one item", "users with everything", "item without positives"],
+)
+@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
+def test_degenerate_data_gives_finite_scores(
+    create: RankerFactory, rows: list[tuple[Any, Any, float]], feedback: Any
+) -> None:
+    model = create().fit(replace(make_matrix(rows), feedback=feedback))
+    assert np.isfinite(model.score_all_items([0, UNKNOWN])).all()
+    assert np.isfinite(model.score_histories([0, 1, 1], [0], [5.0])).all()
+
+
 # Epochs
 
 
@@ -451,7 +471,8 @@ def test_log_of_ratings_is_rejected() -> None:
 @pytest.mark.parametrize("ranker", [EASE(weighting="linear"), ImplicitALS(weighting="linear", n_factors=4)])
 def test_weights_that_overflow_are_reported_as_divergence(ranker: Ranker) -> None:
     matrix = make_implicit_matrix([(1, "a", 1e300), (1, "b", 1), (2, "b", 1)])
-    with pytest.raises(DivergedError):
+    remedy = "raise reg, or use weighting binary" if isinstance(ranker, EASE) else "raise the regularization"
+    with pytest.raises(DivergedError, match=remedy):
         ranker.fit(matrix)
     assert np.isfinite(type(ranker)(weighting="log").fit(matrix).score_all_items([0, 1])).all()
 
