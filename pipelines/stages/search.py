@@ -30,6 +30,7 @@ def search(params: Params) -> None:
     check_storage_setting(params.search.storage)
     check_candidates(params.search)
     spec = build_search_spec(params)
+    _print_left_out(params, spec)
     preload_worker_imports(spec.search.candidates)  # in the background, while this process imports MLflow
     tracker = _open_tracker(params)
     run_id = _start_run(tracker, params, spec)
@@ -46,6 +47,13 @@ def search(params: Params) -> None:
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in outcome.trials})
     _finish_run(tracker, run_id, spec, outcome.trials)
     delete_search_state(spec)
+
+
+def _print_left_out(params: Params, spec: SearchSpec) -> None:
+    """Name the candidates that are not searched because there are no ratings."""
+    left_out = [name for name in params.search.candidates if name not in spec.search.candidates]
+    if left_out:
+        get_console().print(f"There are no ratings to predict, so these are left out: {', '.join(left_out)}")
 
 
 def _open_tracker(params: Params) -> "ExperimentTracker":

@@ -13,17 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+import pandas as pd
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.search.journal_backend import JournalBackend
-from experiments.search.run import delete_search_state, run_search
+from experiments.search.run import TaskReport, delete_search_state, run_search
 from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
 from experiments.search.task_queue import TaskQueue
 from experiments.search.training_result import FOLDS, PointId, Task, TaskId, TrainingId
 from experiments.search.worker import current_worker_name, is_worker_dead, run_worker
 from marquee.errors import MarqueeError
+from tests.support.part_files import write_part_files
 from tests.support.searches import (
     SLOW_SPACE,
     make_search_params,
@@ -64,6 +66,31 @@ def test_killed_worker_is_replaced_and_its_training_repeated(source: FoldSource,
     trials = run_search(make_search_spec(params, source, tmp_path / "killed"), kill_first_worker).trials
     assert killed_pids
     assert trial_records(trials) == trial_records(run_search_to_end(params, source, tmp_path))
+
+
+def test_killed_worker_changes_no_result_of_a_search_by_lists(
+    source: FoldSource, ratings: pd.DataFrame, tmp_path: Path
+) -> None:
+    parts = write_part_files(ratings, tmp_path)
+    space = {
+        "svd": {"n_factors": [2, 3, 4], "n_epochs": [40]},
+        "ease": {"reg": [1.0, 20.0]},
+        "popularity": {},
+    }
+    params = make_search_params(space, metric="ndcg")
+    killed_pids: list[int | None] = []
+
+    def kill_a_worker_in_every_part(report: TaskReport) -> None:
+        if report.task.part == len(killed_pids):
+            worker = multiprocessing.active_children()[0]
+            worker.kill()
+            killed_pids.append(worker.pid)
+
+    spec = make_search_spec(params, source, tmp_path / "killed", parts)
+    trials = run_search(spec, kill_a_worker_in_every_part).trials
+    assert len(killed_pids) == 3
+    whole = run_search_to_end(params, source, tmp_path / "whole", parts)
+    assert trial_records(trials) == trial_records(whole)
 
 
 def test_requeued_task_is_the_same_task(source: FoldSource, tmp_path: Path) -> None:

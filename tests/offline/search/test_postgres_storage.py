@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
@@ -14,13 +16,16 @@ from experiments.search.space import candidate_spaces
 from experiments.search.specification import SearchSpec
 from experiments.search.task_queue import SearchNotFoundError
 from experiments.search.trials import Trial
+from experiments.search.user_scores import UserScores
 from experiments.search.worker import run_worker
 from marquee.errors import TrackingError
+from tests.support.part_files import write_part_files
 from tests.support.postgres import find_postgres, running_postgres
 from tests.support.searches import (
     make_search_params,
     make_search_spec,
     run_search_to_end,
+    run_to_outcome,
     start_search_process,
     trial_records,
 )
@@ -62,6 +67,20 @@ def test_database_gives_the_same_results_as_a_journal(
     params = make_search_params(SPACE)
     with_database = run_search_to_end(params.model_copy(update={"storage": database}), source, tmp_path)
     assert trial_records(with_database) == trial_records(run_search_to_end(params, source, tmp_path))
+
+
+def test_database_carries_the_values_of_every_user(
+    database: str, source: FoldSource, ratings: pd.DataFrame, tmp_path: Path
+) -> None:
+    parts = write_part_files(ratings, tmp_path)
+    params = make_search_params({**SPACE, "ease": {"reg": [1.0, 20.0]}}, metric="ndcg")
+    outcomes = [
+        run_to_outcome(params.model_copy(update={"storage": storage}), source, tmp_path / "state", parts)
+        for storage in (database, "journal")
+    ]
+    first, second = (UserScores.from_trials(outcome.trials, outcome.columns) for outcome in outcomes)
+    assert trial_records(outcomes[0].trials) == trial_records(outcomes[1].trials)
+    np.testing.assert_array_equal(first.ndcg, second.ndcg)
 
 
 def test_workers_join_a_search_without_workers(database: str, source: FoldSource, tmp_path: Path) -> None:
