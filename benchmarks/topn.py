@@ -26,8 +26,8 @@ from benchmarks.command_line import Part, run_benchmark
 from benchmarks.machine import peak_resident_mb
 from benchmarks.ratings import RATING_SCALE, load_movielens, sample_ratings
 from benchmarks.result_rows import ResultRow, format_check_mark
+from experiments.evaluation import parts
 from experiments.evaluation.list_evaluation import ListEvaluator
-from experiments.evaluation.parts import Part
 from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.algorithms.scoring import encode_pairs
@@ -150,7 +150,8 @@ def measure_evaluation(share: float) -> Iterator[ResultRow]:
     held_out = encode_pairs(ratings.iloc[split.test], matrix)
     numbers, no_newcomers = np.arange(matrix.n_users, dtype=np.int32), np.zeros(matrix.n_users, dtype=bool)
     evaluator = ListEvaluator(
-        Part(matrix, held_out, numbers, no_newcomers), EvaluationProtocol(EVALUATED_LENGTH, RELEVANT_FROM)
+        parts.Part(matrix, held_out, numbers, no_newcomers),
+        EvaluationProtocol(EVALUATED_LENGTH, RELEVANT_FROM),
     )
     for title, (name, parameters) in EVALUATED_MODELS.items():
         model = find_algorithm(name).create(parameters, SEED).fit(matrix)

@@ -110,20 +110,24 @@ class ListEvaluator:
     def evaluate(
         self, algorithm: Algorithm, should_stop: Callable[[ListScores], bool] | None = None
     ) -> ListScores:
-        """Evaluate the lists of a fitted model, first for the sample, then for the other users.
+        """Evaluate the lists of a fitted model.
 
         Args:
             algorithm: model fitted on the training matrix of the part.
-            should_stop: called with the scores of the sample; True: return them.
+            should_stop: evaluate the sample first, and call this with its scores; True: return them. None:
+                evaluate all users at once, which is faster.
 
         Raises:
             DivergedError: a score is not finite.
         """
         started = time.perf_counter()
+        if should_stop is None:
+            lists = self._recommend(algorithm, 0, len(self._users))
+            return self._score(lists, time.perf_counter() - started)
         lists = self._recommend(algorithm, 0, self.n_sampled)
         seconds = time.perf_counter() - started
-        if should_stop is not None and should_stop(scores := self._score(lists, seconds)):
-            return scores
+        if should_stop(sample := self._score(lists, seconds)):
+            return sample
         started = time.perf_counter()
         others = self._recommend(algorithm, self.n_sampled, len(self._users))
         return self._score(np.concatenate([lists, others]), seconds + time.perf_counter() - started)

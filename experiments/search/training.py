@@ -113,7 +113,7 @@ def train_on_part(
     """
     collector = _PointCollector(name, points, metric, evaluator.list_length)
     numbers = collector.valid_numbers
-    scorer = _PartScorer(evaluator, metric, leader)
+    scorer = _PartScorer(evaluator, metric, leader, is_pruning=pruning is not None)
 
     def run() -> Iterable[_Stop]:
         snapshots = train_shared(
@@ -133,7 +133,7 @@ class _Stop:
     Attributes:
         results: results of the points that are complete.
         epoch: number of the epoch; None if the algorithm does not train by epochs.
-        values: value of each metric at this stop; those of lists are values of the sample of users.
+        values: value of each metric at this stop; with a pruner, those of the sample of users.
     """
 
     results: Sequence[PointResult]
@@ -200,11 +200,25 @@ class _PointCollector:
 class _PartScorer:
     """Scores the snapshots of a training by their recommendation lists."""
 
-    def __init__(self, evaluator: ListEvaluator, metric: SearchMetric, leader: Leader | None) -> None:
+    def __init__(
+        self, evaluator: ListEvaluator, metric: SearchMetric, leader: Leader | None, *, is_pruning: bool
+    ) -> None:
         self._evaluator, self._metric, self._leader = evaluator, metric, leader
+        self._is_pruning = is_pruning
 
     def score(self, snapshot: TrainingSnapshot, numbers: Sequence[int]) -> _Stop:
         """Evaluate the lists of a snapshot; those of a mere checkpoint only for the sample of users."""
+        sample, scores = self._evaluate(snapshot)
+        self._check_values(scores, snapshot.algorithm)
+        part, pruned = self._to_part_score(scores, snapshot), self._describe_drop(sample)
+        results = [PointResult(numbers[index], part=part, pruned=pruned) for index in snapshot.points]
+        return _Stop(results, snapshot.epoch, sample.metrics)
+
+    def _evaluate(self, snapshot: TrainingSnapshot) -> tuple[ListScores, ListScores]:
+        """Return the scores of the sample and those of all users; twice the same if no sample is needed."""
+        if self._leader is None and not self._is_pruning:
+            scores = self._evaluator.evaluate(snapshot.algorithm)
+            return scores, scores
         samples: list[ListScores] = []
 
         def should_stop(sample: ListScores) -> bool:
@@ -212,10 +226,7 @@ class _PartScorer:
             return not snapshot.points or self._compare(sample).is_clear
 
         scores = self._evaluator.evaluate(snapshot.algorithm, should_stop)
-        self._check_values(scores, snapshot.algorithm)
-        part, pruned = self._to_part_score(scores, snapshot), self._describe_drop(samples[0])
-        results = [PointResult(numbers[index], part=part, pruned=pruned) for index in snapshot.points]
-        return _Stop(results, snapshot.epoch, samples[0].metrics)
+        return samples[0], scores
 
     def _compare(self, sample: ListScores) -> Comparison:
         """Compare the sample with that of the leader."""
