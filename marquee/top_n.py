@@ -23,7 +23,8 @@ def recommend_top_n(
     `marquee.algorithms.top_n_retrieval` gives the same lists faster.
 
     Args:
-        score: returns the scores of all items for a block of users, shape (n_block, n_items).
+        score: returns the scores of all items for a block of users, shape (n_block, n_items). Minus infinity
+            excludes an item.
         seen_indptr: user u has seen `seen_items[seen_indptr[u]:seen_indptr[u + 1]]`.
         seen_items: inner ids.
         n_items: number of items.
@@ -33,7 +34,7 @@ def recommend_top_n(
         Two arrays of shape (n_users, n), padded with `PADDING` and NaN.
 
     Raises:
-        DivergedError: a score is NaN or infinite.
+        DivergedError: a score is NaN or plus infinity.
 
     >>> scores = np.array([[0.1, 0.9, 0.5, 0.7]])
     >>> items, _ = recommend_top_n(
@@ -49,27 +50,30 @@ def recommend_top_n(
     for start in range(0, n_users, USERS_PER_BLOCK):
         users = np.arange(start, min(start + USERS_PER_BLOCK, n_users), dtype=np.int32)
         block = np.array(score(users), dtype=np.float64)
-        check_finite_scores(block, users)
+        check_scores(block, users, may_exclude=True)
         _mask_seen(block, users, seen_indptr, seen_items)
         items[users, :width], scores[users, :width] = _best_columns(block, users, width)
     return items, scores
 
 
-def check_finite_scores(scores: FloatArray, users: Int32Array, first_item: int = 0) -> None:
+def check_scores(
+    scores: FloatArray, users: Int32Array, first_item: int = 0, *, may_exclude: bool = False
+) -> None:
     """Check that scores can be ordered.
 
     Args:
         scores: scores of consecutive items for a block of users, shape (n_block, n).
         users: inner ids of these users, named in the message.
         first_item: inner id of the first of the items.
+        may_exclude: a score of minus infinity is valid; it excludes the item.
 
     Raises:
         DivergedError: a score is NaN or infinite.
     """
-    is_finite = np.isfinite(scores)
-    if is_finite.all():
+    is_valid = scores < np.inf if may_exclude else np.isfinite(scores)
+    if is_valid.all():
         return
-    row, column = np.argwhere(~is_finite)[0]
+    row, column = np.argwhere(~is_valid)[0]
     raise DivergedError(
         f"scores must be finite to rank items by them (got {scores[row, column]} for user {users[row]}, item "
         f"{first_item + column}); lower the learning rates or raise the regularization"
@@ -84,12 +88,12 @@ def _mask_seen(block: Float64Array, users: Int32Array, indptr: Int64Array, seen:
 
 
 def _best_columns(block: Float64Array, users: Int32Array, n: int) -> tuple[Int32Array, Float32Array]:
-    """Return the n best columns of each row in order; seen items become padding."""
+    """Return the n best columns of each row in order; seen and excluded items become padding."""
     hashes = hash_pairs(users[:, None], np.arange(block.shape[1]))
     columns = np.lexsort((hashes, -block), axis=1)[:, :n]
     scores = np.take_along_axis(block, columns, axis=1)
-    is_seen = np.isneginf(scores)
+    is_excluded = np.isneginf(scores)
     return (
-        np.where(is_seen, PADDING, columns).astype(np.int32),
-        np.where(is_seen, np.nan, scores).astype(np.float32),
+        np.where(is_excluded, PADDING, columns).astype(np.int32),
+        np.where(is_excluded, np.nan, scores).astype(np.float32),
     )

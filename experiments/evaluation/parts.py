@@ -93,7 +93,8 @@ class Parts(Sequence[Part]):
         self._user_ids = tuple(rows[USER].unique())
         items, item_ids = pd.factorize(rows[ITEM])
         self._item_ids = tuple(item_ids)
-        self._rows = rows.assign(**{USER: self._keys.users, ITEM: items})  # numbers are compared faster
+        numbers = {USER: self._keys.users.astype(np.int32), ITEM: items.astype(np.int32)}
+        self._rows = rows.assign(**numbers)  # numbers are compared faster than texts
         self._value_column = value_column(rows)
         self._last_built: tuple[int, Part] | None = None
 

@@ -224,17 +224,14 @@ class RoundPlanner:
         leader = self._find_leader(n_parts)
         if leader is None:
             return
-        scores, label = (
-            self._scores(),
-            format_sorted_label(leader.training.candidate, self._parameters(leader)),
-        )
-        ids = {training.id for training in trainings}
+        scores, ids = self._scores(), {training.id for training in trainings}
+        title = self._metric.title(self._parts.list_length)
+        label = format_sorted_label(leader.training.candidate, self._parameters(leader))
         where = "the first part" if n_parts == 1 else f"{n_parts} parts"
         for point, point_scores in scores.items():
             if point.training in ids and point_scores.is_alive:
                 comparison = self._compare(scores[leader], point_scores, n_parts)
                 if comparison.is_clear:
-                    title = self._metric.title(self._parts.list_length)
                     self._drop_reasons[point] = comparison.describe(title, label, where)
 
     def _compare(self, leader: PointScores, other: PointScores, n_parts: int) -> Comparison:

@@ -212,7 +212,7 @@ class _PartScorer:
         self._check_values(scores, snapshot.algorithm)
         part, pruned = self._to_part_score(scores, snapshot), self._describe_drop(sample)
         results = [PointResult(numbers[index], part=part, pruned=pruned) for index in snapshot.points]
-        return _Stop(results, snapshot.epoch, sample.metrics)
+        return _Stop(results, snapshot.epoch, (sample if self._is_pruning else scores).metrics)
 
     def _evaluate(self, snapshot: TrainingSnapshot) -> tuple[ListScores, ListScores]:
         """Return the scores of the sample and those of all users; twice the same if no sample is needed."""

@@ -26,7 +26,7 @@ from marquee.algorithms.scoring import build_block_scorer
 from marquee.algorithms.svd import FactorModel
 from marquee.algorithms.threads import limit_threads, run_blocks
 from marquee.array_types import BlockScorer, Float32Array, Float64Array, FloatArray, Int32Array, Int64Array
-from marquee.top_n import check_finite_scores
+from marquee.top_n import check_scores
 
 USERS_PER_BLOCK, ITEMS_PER_TILE = 256, 1024  # a tile has 2 MB of scores
 # Products with item weights: each panel of weights is read once per block, and packed once per chunk.
@@ -62,13 +62,8 @@ class Heaps(NamedTuple):
         return Heaps(self.users[start:stop], self.scores[start:stop], self.items[start:stop])
 
     def push(self, tile: ScoreTile, user_terms: Float64Array, seen: SeenItems) -> None:
-        """Push a tile of scores; the tile is overwritten.
-
-        Raises:
-            DivergedError: a score is NaN or infinite.
-        """
+        """Push a tile of scores; the tile is overwritten."""
         first, scores, item_terms = tile
-        check_finite_scores(scores, self.users, first)
         push_scores(scores, self.users, first, user_terms, item_terms, *seen, self.scores, self.items)
 
 
@@ -109,7 +104,8 @@ def recommend_from_algorithm(
     n_items = algorithm.trainset.n_items
     is_random = getattr(algorithm, "is_random", False)  # if so, scores depend on the order of the blocks
     with limit_threads(1) if is_random else nullcontext():
-        return recommend_from_scorer(build_block_scorer(algorithm), *seen, n_items, n, out, users=users)
+        scorer = build_block_scorer(algorithm)
+        return _recommend_from_scorer(scorer, seen, users, n_items, out, may_exclude=False)
 
 
 def recommend_from_factors(
@@ -152,6 +148,7 @@ def recommend_from_factors(
                 terms = item_terms[first : first + ITEMS_PER_TILE]
                 scores = np.empty((len(block), len(terms)))
                 multiply_packed(block, panels, scores)
+                check_scores(scores, user_ids[start:stop], first)
                 yield first, scores, terms
 
         _fill_lists(score_tiles(), user_ids[start:stop], user_terms[start:stop], seen, lists, start)
@@ -173,7 +170,8 @@ def recommend_from_scorer(
     """Return the n best unseen items of users for a function that scores all items for a block of users.
 
     Args:
-        score: function from inner user ids, shape (b,), to scores, shape (b, n_items).
+        score: function from inner user ids, shape (b,), to scores, shape (b, n_items). Minus infinity
+            excludes an item.
         seen_indptr: see `recommend_from_algorithm`.
         seen_items: see `recommend_from_algorithm`.
         n_items: number of items.
@@ -182,19 +180,33 @@ def recommend_from_scorer(
         users: see `recommend_from_algorithm`.
 
     Raises:
-        DivergedError: a score is NaN or infinite.
+        DivergedError: a score is NaN or plus infinity.
     """
     seen, user_ids = SeenItems(seen_indptr, seen_items), _all_users(seen_indptr) if users is None else users
     lists = _empty_lists(len(user_ids), n) if out is None else out
+    return _recommend_from_scorer(score, seen, user_ids, n_items, lists, may_exclude=True)
+
+
+def _recommend_from_scorer(
+    score: BlockScorer,
+    seen: SeenItems,
+    users: Int32Array,
+    n_items: int,
+    out: ItemLists,
+    *,
+    may_exclude: bool,
+) -> ItemLists:
+    """Write the lists of users for a function that scores all items for a block of users."""
     zeros = np.zeros(max(n_items, USERS_PER_BLOCK))
 
     def fill_block(start: int, stop: int) -> None:
-        block = user_ids[start:stop]
+        block = users[start:stop]
         scores = np.array(score(block), dtype=np.float64)
-        _fill_lists(iter([(0, scores, zeros[:n_items])]), block, zeros[: len(block)], seen, lists, start)
+        check_scores(scores, block, may_exclude=may_exclude)
+        _fill_lists(iter([(0, scores, zeros[:n_items])]), block, zeros[: len(block)], seen, out, start)
 
-    run_blocks(fill_block, len(user_ids), USERS_PER_BLOCK)
-    return lists
+    run_blocks(fill_block, len(users), USERS_PER_BLOCK)
+    return out
 
 
 def _recommend_from_histories(
@@ -227,7 +239,9 @@ def _push_products(
     def push_block(start: int, stop: int) -> None:
         products = np.empty((stop - start, len(panels) * width), weights.dtype)
         sum_weighted_panel_rows(*arrays, panels, products, start, stop)
-        tile = first, products[:, :n_columns], zeros[:n_columns]
+        scores = products[:, :n_columns]
+        check_scores(scores, heaps.users[start:stop], first)
+        tile = first, scores, zeros[:n_columns]
         heaps.take(start, stop).push(tile, zeros[: stop - start], seen)
 
     run_blocks(push_block, len(heaps.users), HISTORIES_PER_BLOCK)

@@ -46,9 +46,13 @@ def test_ties_give_every_item_about_the_same_number_of_places() -> None:
     assert np.abs(first_items - n_users / n_items).max() < 5 * np.sqrt(n_users / n_items)
 
 
-@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_score_of_minus_infinity_excludes_an_item() -> None:
+    assert recommend([[1.0, -np.inf, 3.0]], [[]], 3)[0] == [[2, 0, PADDING]]
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
 def test_score_that_is_not_finite_is_an_error(score: float) -> None:
-    with pytest.raises(DivergedError, match=r"must be finite .* \(got -?(nan|inf) for user 1, item 2\)"):
+    with pytest.raises(DivergedError, match=r"must be finite .* \(got (nan|inf) for user 1, item 2\)"):
         recommend([[1.0, 2.0, 3.0], [1.0, 2.0, score]], [[], [2]], 2)
 
 

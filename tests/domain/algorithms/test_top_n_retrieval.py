@@ -20,7 +20,7 @@ from marquee.algorithms.top_n_retrieval import (
 )
 from marquee.array_types import Int32Array, Int64Array
 from marquee.errors import DivergedError
-from marquee.top_n import recommend_top_n
+from marquee.top_n import PADDING, recommend_top_n
 from tests.support.rating_samples import RatingSample, rating_samples, sample_ratings
 
 
@@ -71,6 +71,15 @@ def test_lists_of_factor_model_equal_those_computed_from_its_scores(data: Rating
     gaps = np.diff(np.nan_to_num(expected_scores, nan=-9.0), axis=1)
     if (np.abs(gaps) > 1e-5).all():  # otherwise rounding may decide the order
         np.testing.assert_array_equal(items, expected_items)
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_scorer_may_exclude_items_but_its_scores_must_be_ordered(score: float) -> None:
+    nothing_seen = np.zeros(2, np.int64), np.zeros(0, np.int32)
+    items, _ = recommend_from_scorer(lambda _: np.array([[1.0, -np.inf, 3.0]]), *nothing_seen, 3, 3)
+    assert items.tolist() == [[2, 0, PADDING]]
+    with pytest.raises(DivergedError, match="scores must be finite"):
+        recommend_from_scorer(lambda _: np.array([[1.0, score, 3.0]]), *nothing_seen, 3, 3)
 
 
 @settings(max_examples=30, deadline=None)
