@@ -6,16 +6,25 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from experiments.config.block import ParamsBlock, PositiveFloat, Share
+from experiments.config.block import ParamsBlock, PositiveFinite, PositiveFloat, Share
 
 SourceName = Literal[
     "demo", "ml-100k", "ml-latest-small", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "file"
 ]
-SelectionMetric = Literal[
+Metric = Literal[
     "rmse", "mae",
     "ndcg", "recall", "precision", "map", "mrr", "hit_rate",
     "coverage", "personalization", "diversity", "novelty", "gini",
 ]  # fmt: skip
+
+MetricParam = Metric | Annotated[dict[Metric, PositiveFinite], Field(min_length=1)]  # with weights
+
+
+def _metric_weights(metric: MetricParam) -> dict[str, float]:
+    """Return the weight of each metric; 1 for a single metric."""
+    if isinstance(metric, str):
+        return {metric: 1.0}
+    return {str(name): weight for name, weight in metric.items()}
 
 
 class DemoParams(ParamsBlock):
@@ -159,10 +168,22 @@ class SearchParams(ParamsBlock):
     pruner: Literal["none", "median", "hyperband", "curve"] = "none"
     workers: int = Field(ge=0)
     storage: str = "journal"
-    metric: Literal["rmse", "mae"] = "rmse"
+    metric: MetricParam = "ndcg"
+    racing: bool = True
+    max_users: int | None = Field(default=20_000, ge=1)
     experiment: str = Field(min_length=1)
     logged_trials: int = Field(default=100, ge=0)
     candidates: dict[str, SearchSpace] = Field(min_length=1)
+
+    @property
+    def metric_weights(self) -> dict[str, float]:
+        """Weight of each metric by which trials are ordered; 1 for a single metric."""
+        return _metric_weights(self.metric)
+
+    @property
+    def error_metric(self) -> str:
+        """Error by which predictions of ratings are compared: `mae` if the search is by it, else `rmse`."""
+        return "mae" if "mae" in self.metric_weights and "rmse" not in self.metric_weights else "rmse"
 
     @model_validator(mode="after")
     def _check_grid_has_no_ranges(self) -> Self:
@@ -191,7 +212,7 @@ class MeasureParams(ParamsBlock):
 class SelectParams(ParamsBlock):
     """Objective, rule and budgets of the selection."""
 
-    objective: SelectionMetric | Annotated[dict[SelectionMetric, PositiveFloat], Field(min_length=1)]
+    objective: MetricParam
     rule: Literal["best", "one_standard_error"]
     cost_metric: Literal["model_bytes", "fit_seconds"]
     max_fit_seconds: PositiveFloat
@@ -203,9 +224,7 @@ class SelectParams(ParamsBlock):
     @property
     def objective_weights(self) -> dict[str, float]:
         """Weight of each metric in the objective; 1 if the objective is a single metric."""
-        if isinstance(self.objective, str):
-            return {self.objective: 1.0}
-        return {str(metric): weight for metric, weight in self.objective.items()}
+        return _metric_weights(self.objective)
 
 
 class ExportParams(ParamsBlock):

@@ -24,13 +24,13 @@ from experiments.evaluation.candidate_record import (
 from experiments.evaluation.cross_validation import FoldData, Folds, FoldSeeds, fold_seeds, train_on_folds
 from experiments.evaluation.leakage import SplitPair
 from experiments.evaluation.model_evaluation import (
-    EvaluationProtocol,
     ModelEvaluation,
     evaluate_model,
     has_relevant_items,
     recommend_to_all_users,
 )
 from experiments.evaluation.peak_memory import measure_peak_memory
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.trials import Trial, describe_error
 from marquee.algorithms.base import Algorithm, EpochAlgorithm
 from marquee.algorithms.registry import find_algorithm
@@ -148,8 +148,12 @@ def _or_none(
         return None
 
 
-def _score_defaults(trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor) -> tuple[float, ...]:
-    """Return the error on each fold with the algorithm's default parameters."""
+def _score_defaults(
+    trial: Trial, context: EvaluationContext, pool: ThreadPoolExecutor
+) -> tuple[float, ...] | None:
+    """Return the error on each fold with the algorithm's default parameters; None for a ranking model."""
+    if find_algorithm(trial.algorithm).algorithm_class.is_ranker:
+        return None
     if find_algorithm(trial.algorithm).are_defaults(trial.parameters):
         return tuple(trial.fold_values(context.metric))
     (step,) = train_on_folds(trial.algorithm, [{}], context.folds, _fold_seeds_of(trial, context), pool)

@@ -1,10 +1,4 @@
-"""Metrics of a candidate's best trial: prediction error, ranking, beyond-accuracy, segments and cost.
-
-rmse, mae                                    error of held-out ratings, in stars
-ndcg, recall, precision, map, mrr, hit_rate  ranking of the full catalog without items seen in training
-personalization, coverage, diversity,        properties of the same lists that need no held-out ratings
-novelty, popularity_lift, gini
-"""
+"""Metrics of a candidate's best trial: prediction error, ranking, beyond-accuracy, segments and cost."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,17 +6,11 @@ from math import nan
 from statistics import fmean
 from typing import Any
 
+from experiments.search.metric import MetricSetting
 from experiments.search.trials import Trial, rank_trials
 
 MetricValues = Mapping[str, float]
 
-LOWER_IS_BETTER = ("rmse", "mae", "gini")
-HIGHER_IS_BETTER = (
-    "ndcg", "recall", "precision", "map", "mrr", "hit_rate",
-    "coverage", "personalization", "diversity", "novelty",
-)  # fmt: skip
-ERRORS = ("rmse", "mae")
-BEYOND_ACCURACY = ("personalization", "coverage", "diversity", "novelty", "popularity_lift", "gini")
 # Random predictions have the worst error, full coverage and almost no cost, which would distort trade-offs
 # and the scales of figures.
 RANDOM_BASELINE = "normal_predictor"
@@ -92,7 +80,7 @@ class CandidateMetrics:
         )
 
 
-def best_trial_per_candidate(trials: list[Trial], metric: str) -> list[Trial]:
+def best_trial_per_candidate(trials: list[Trial], metric: MetricSetting) -> list[Trial]:
     """Return the best trial of each candidate, best first."""
     best: dict[str, Trial] = {}
     for trial in rank_trials(trials, metric):

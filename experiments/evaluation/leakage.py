@@ -14,14 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from experiments.evaluation.candidate_record import LOWER_IS_BETTER, CandidateMetrics, SplitComparison
+from experiments.evaluation.candidate_record import CandidateMetrics, SplitComparison
 from experiments.evaluation.cross_validation import FoldData, build_fold_data
-from experiments.evaluation.model_evaluation import (
-    EvaluationProtocol,
-    ModelEvaluation,
-    evaluate_model,
-    has_relevant_items,
-)
+from experiments.evaluation.metric_names import LOWER_IS_BETTER
+from experiments.evaluation.model_evaluation import ModelEvaluation, evaluate_model, has_relevant_items
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.trials import Trial
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.threads import limit_threads

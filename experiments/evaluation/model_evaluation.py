@@ -11,10 +11,11 @@ import numpy as np
 
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
+from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.scoring import Predictions, predict_pairs
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
-from marquee.array_types import BoolArray, Int32Array, RatingScale
+from marquee.array_types import BoolArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.metrics.beyond_accuracy import (
     coverage,
@@ -28,32 +29,6 @@ from marquee.metrics.beyond_accuracy import (
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
 from marquee.metrics.segments import Segments
-
-RELEVANCE_QUANTILE = 0.75  # of the rating scale: 4 on a scale from 1 to 5
-
-
-@dataclass(frozen=True)
-class EvaluationProtocol:
-    """Length of the evaluated lists, and the lowest rating that makes a held-out item relevant."""
-
-    n: int  # items per list
-    relevance_threshold: float  # stars
-
-    @classmethod
-    def from_params(
-        cls, n: int, relevance_threshold: float | None, scale: RatingScale
-    ) -> "EvaluationProtocol":
-        """Return the protocol for the `measure` values of params.yaml.
-
-        Args:
-            n: items per list.
-            relevance_threshold: in stars; None: three quarters of the way up the rating scale.
-            scale: lowest and highest rating.
-        """
-        if relevance_threshold is None:
-            low, high = scale
-            relevance_threshold = low + RELEVANCE_QUANTILE * (high - low)
-        return cls(n, relevance_threshold)
 
 
 @dataclass(frozen=True)
@@ -74,7 +49,7 @@ def recommend_to_all_users(algorithm: Algorithm, matrix: InteractionMatrix, n: i
 def has_relevant_items(data: FoldData, protocol: EvaluationProtocol) -> bool:
     """Return True if ranking metrics are defined: some training user has a relevant held-out item."""
     known = data.test.users != UNKNOWN
-    return bool((data.test.actual[known] >= protocol.relevance_threshold).any())
+    return bool(protocol.is_relevant(data.test.actual[known]).any())
 
 
 def evaluate_model(algorithm: Algorithm, data: FoldData, protocol: EvaluationProtocol) -> ModelEvaluation:
@@ -110,7 +85,7 @@ class _Evaluator:
         self._predictions, self._lists, self._n = predictions, lists, protocol.n
         self._popularity = self._matrix.item_counts()
         self._profiles = profile_popularity(self._matrix)
-        self._is_relevant = self._pairs.actual >= protocol.relevance_threshold
+        self._is_relevant = protocol.is_relevant(self._pairs.actual)
         hits = find_hits(lists, self._relevant_items(self._is_relevant))
         self._evaluated_users = hits.users
         self._ranking = {name: metric(hits, self._n) for name, metric in RANKING_METRICS.items()}

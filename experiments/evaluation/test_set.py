@@ -13,7 +13,8 @@ import numpy as np
 
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
-from experiments.evaluation.model_evaluation import EvaluationProtocol, has_relevant_items
+from experiments.evaluation.model_evaluation import has_relevant_items
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.user_intervals import UserInterval, UserValues
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.registry import find_algorithm

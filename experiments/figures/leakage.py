@@ -3,7 +3,8 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.evaluation.candidate_record import LOWER_IS_BETTER, RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.candidate_record import RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.metric_names import LOWER_IS_BETTER
 from experiments.figures.style import COLORS, assign_styles, spread_labels
 from experiments.selection.search_results import SearchResults
 

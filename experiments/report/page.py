@@ -11,16 +11,17 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from experiments.evaluation.candidate_record import (
+from experiments.evaluation.candidate_record import CandidateMetrics
+from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, paired_fold_difference
+from experiments.evaluation.metric_names import (
     BEYOND_ACCURACY,
     ERRORS,
     HIGHER_IS_BETTER,
     LOWER_IS_BETTER,
-    CandidateMetrics,
+    RANKING_METRIC_NAMES,
 )
-from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, paired_fold_difference
 from experiments.search.trials import MEGABYTE, Trial, rank_trials
-from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchResults
+from experiments.selection.search_results import SearchResults
 
 TEMPLATE_PATH = Path(__file__).with_name("page.html")
 PERCENTAGES = {"coverage", "popularity_lift"}
@@ -65,7 +66,7 @@ def render_report(
         beyond_accuracy=_metric_table(results, BEYOND_ACCURACY),
         costs=_cost_rows(results),
         trials=rank_trials(results.trials, results.metric),
-        unfinished=[trial for trial in results.trials if not trial.folds],
+        unfinished=[trial for trial in results.trials if trial.failure or trial.pruned],
         failed=[candidate for candidate in results.candidates.values() if candidate.failure],
         figures={name: svg and Markup(svg) for name, svg in figures.items()},
         leakage=_leakage_orders(results),

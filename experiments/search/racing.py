@@ -133,12 +133,16 @@ def run_race(
     return RaceResult(_best(values, alive, parts, numbers), tuple(n_parts))
 
 
+def mean_over_parts(values: Float32Array, parts: Int8Array) -> Float64Array:
+    """Return the mean over parts of the mean over users of each trial, (n_trials,)."""
+    means = [values[:, parts == part].mean(axis=1, dtype=np.float64) for part in np.unique(parts)]
+    return np.asarray(np.mean(means, axis=0))
+
+
 def _best(values: Float32Array, rows: Sequence[int], parts: Int8Array, numbers: Sequence[int]) -> int:
-    """Return the row with the highest mean over parts of the mean over users."""
-    means = np.mean(
-        [values[np.ix_(rows, parts == part)].mean(axis=1, dtype=np.float64) for part in numbers], 0
-    )
-    return rows[int(np.argmax(means))]
+    """Return the row with the highest mean over some parts."""
+    columns = np.isin(parts, numbers)
+    return rows[int(np.argmax(mean_over_parts(values[list(rows)][:, columns], parts[columns])))]
 
 
 def _survivors(

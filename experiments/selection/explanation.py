@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from experiments.config.offline import SelectParams
-from experiments.evaluation.candidate_record import LOWER_IS_BETTER, RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.candidate_record import RANDOM_BASELINE, CandidateMetrics
 from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, paired_fold_difference
+from experiments.evaluation.metric_names import LOWER_IS_BETTER
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.rule import Choice
 from experiments.selection.search_results import SearchResults

@@ -13,8 +13,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from experiments.config.offline import SelectParams
-from experiments.evaluation.candidate_record import ERRORS, LOWER_IS_BETTER, MeasuredCost
+from experiments.evaluation.candidate_record import MeasuredCost
 from experiments.evaluation.fold_intervals import standard_error
+from experiments.evaluation.metric_names import ERRORS, LOWER_IS_BETTER
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.search_results import SearchResults
 from marquee.errors import ConfigError, MarqueeError, TrackingError

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from experiments.evaluation.candidate_record import ERRORS, CandidateMetrics
+from experiments.evaluation.candidate_record import CandidateMetrics
+from experiments.evaluation.metric_names import ERRORS, metric_title
 from experiments.search.trials import Trial
-
-ABBREVIATIONS = {"rmse": "RMSE", "mae": "MAE", "ndcg": "NDCG", "map": "MAP", "mrr": "MRR"}
-RANKING_METRIC_NAMES = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
 
 
 @dataclass(frozen=True)
@@ -54,5 +52,4 @@ class SearchResults:
 
     def metric_display_name(self, metric: str) -> str:
         """Return a metric's name as shown to readers, such as RMSE, NDCG@10, hit rate@10 or coverage."""
-        name = ABBREVIATIONS.get(metric, metric.replace("_", " "))
-        return f"{name}@{self.n}" if metric in RANKING_METRIC_NAMES else name
+        return metric_title(metric, self.n)

@@ -13,7 +13,7 @@ import scipy.sparse
 from marquee.algorithms.array_allocation import allocate_within_memory
 from marquee.algorithms.kernels.item_weights import compute_gram_rows, sum_weighted_rows
 from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute, check_number_attributes
-from marquee.algorithms.ranking_base import USERS_PER_BLOCK, Ranker
+from marquee.algorithms.ranking_base import USERS_PER_BLOCK, LinearItemModel
 from marquee.algorithms.reproducible_linear_algebra import invert_symmetric
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, FloatArray
@@ -24,7 +24,7 @@ ITEMS_PER_BLOCK = 64  # rows of the Gram matrix or the weights that a thread com
 MAX_RELATIVE_CONDITION = 0.01  # condition number times machine epsilon; above it, the inverse is noise
 
 
-class EASE(Ranker):
+class EASE(LinearItemModel):
     r"""Embarrassingly shallow autoencoder: scores are weighted sums over the user's history.
 
     .. math:: s_{ui} = \sum_j X_{uj} B_{ji}, \qquad
@@ -50,7 +50,6 @@ class EASE(Ranker):
     """
 
     uses_histories = True
-    weights: FloatArray
 
     def __init__(
         self,

@@ -1,7 +1,9 @@
 """Base class of ranking models, which order items and do not predict ratings.
 
     Ranker                     weighs interactions; scores pairs by scoring all items for blocks of users
-    ├── Popularity, EASE           popularity.py, ease.py
+    ├── Popularity                 popularity.py
+    ├── LinearItemModel            scores by a user's history times item-to-item weights
+    │   └── EASE                   ease.py
     └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
 
 Scores have no scale: only their order for one user is meaningful.
@@ -17,7 +19,7 @@ from marquee.algorithms.base import Algorithm, Estimates, mark_unknown_ids
 from marquee.algorithms.parameter_checks import check_choice_attribute, check_number_attributes
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.weighting import WEIGHTINGS, Weighting
-from marquee.array_types import Float64Array, Int32Array
+from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
@@ -125,6 +127,27 @@ class Ranker(Algorithm):
         indptr = np.concatenate([[0], np.cumsum(counts)])
         positions = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
         return SparseRows(indptr, matrix.items[positions], matrix.values[positions])
+
+
+class LinearItemModel(Ranker):
+    r"""Base class of rankers that score an item by a weighted sum over the user's history.
+
+    .. math:: s_{ui} = \sum_j X_{uj} B_{ji}
+
+    where X holds the weights of the interactions.
+
+    Attributes:
+        weights: B (n_items, n_items).
+    """
+
+    weights: FloatArray
+
+    def build_histories(self, users: npt.ArrayLike) -> scipy.sparse.csr_array:
+        """Return the rows of X for these users, (len(users), n_items), in the dtype of the weights.
+
+        The row of an unknown user is empty.
+        """
+        return self._weigh(self._select_histories(users), str(self.weights.dtype))
 
 
 def _drop_repeats(rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:

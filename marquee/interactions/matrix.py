@@ -103,6 +103,7 @@ class InteractionMatrix:
 
     User u interacted with `items[indptr[u]:indptr[u + 1]]`; the ratings, or the weights, are
     `values[indptr[u]:indptr[u + 1]]`. Both are in source order.
+    With implicit feedback, the scale has no meaning.
     """
 
     indptr: Int64Array  # (n_users + 1,)

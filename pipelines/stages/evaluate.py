@@ -13,7 +13,7 @@ from rich.table import Table
 
 from experiments.config import Params
 from experiments.evaluation.cross_validation import FoldData
-from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.test_set import TestScore, TestSet
 from experiments.tracking.model_registry import ModelVersion, find_champion
 from marquee.algorithms.scoring import encode_pairs

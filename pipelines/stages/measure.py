@@ -12,7 +12,7 @@ from experiments.evaluation.candidate_evaluation import EvaluationContext, evalu
 from experiments.evaluation.candidate_record import CandidateMetrics, best_trial_per_candidate
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.evaluation.leakage import SplitPair, compare_rankings
-from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.trials import Trial
 from experiments.selection.rule import choose, selection_needs_evaluation
 from experiments.selection.search_results import SearchResults
@@ -46,11 +46,15 @@ def evaluate_best_trials(params: Params) -> None:
 def _select_trials(trials: list[Trial], params: Params) -> list[Trial]:
     """Return the best trial of each candidate, and the winner if it is known already.
 
-    A selection rule that needs the metrics measured here can only choose among the best trials.
+    Candidates that predict ratings are compared by their errors, the others by the metric of the search. A
+    selection rule that needs the metrics measured here can only choose among the best trials.
     """
-    best = best_trial_per_candidate(trials, params.search.metric)
+    best = best_trial_per_candidate(trials, params.search.error_metric)
+    predictors = {trial.algorithm for trial in best}
+    by_lists = best_trial_per_candidate(trials, params.search.metric_weights)
+    best += [trial for trial in by_lists if trial.algorithm not in predictors]
     if not selection_needs_evaluation(params.select):
-        winner = choose(SearchResults(trials, metric=params.search.metric), params.select).winner
+        winner = choose(SearchResults(trials, metric=params.search.error_metric), params.select).winner
         if winner not in best:
             best.append(winner)
     return best
@@ -65,7 +69,7 @@ def _build_context(params: Params) -> EvaluationContext:
         source.load_folds(),
         _build_split_pair(params, source, protocol),
         protocol,
-        params.search.metric,
+        params.search.error_metric,
         params.seed,
     )
 

@@ -7,10 +7,10 @@ their results must be recorded with the new run too.
 import hashlib
 
 from experiments.config import Params
-from experiments.evaluation.candidate_record import BEYOND_ACCURACY
+from experiments.evaluation.metric_names import BEYOND_ACCURACY, RANKING_METRIC_NAMES
 from experiments.search.trials import Trial
 from experiments.selection.rule import choose
-from experiments.selection.search_results import RANKING_METRIC_NAMES, SearchResults
+from experiments.selection.search_results import SearchResults
 from experiments.tracking.model_registry import find_version
 from experiments.tracking.runs import ExperimentTracker
 from marquee.files.atomic_write import write_json

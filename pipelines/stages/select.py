@@ -3,7 +3,7 @@
 from math import isnan
 
 from experiments.config import Params
-from experiments.evaluation.candidate_record import ERRORS
+from experiments.evaluation.metric_names import ERRORS
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.explanation import explain_choice
 from experiments.selection.rule import Choice, choose

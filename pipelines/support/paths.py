@@ -20,6 +20,7 @@ TEST_HISTORY = Path("data/split/history.parquet")  # first interactions of users
 FOLDS = Path("data/split/folds.npy")  # explicit feedback only
 SPLIT = Path("data/split/split.json")
 SEARCH = Path("results/search.json")
+USER_NDCG = Path("results/user_ndcg.npz")  # of every trial, by user and validation part
 CANDIDATE_METRICS = Path("results/candidate_metrics.json")
 HEADLINE = Path("results/headline.json")
 SELECTION = Path("results/selection.json")

@@ -51,7 +51,7 @@ def read_trials_and_metrics(params: Params) -> SearchResults:
     return SearchResults(
         read_trials(params),
         measured,
-        params.search.metric,
+        params.search.error_metric,
         metrics["n"],
         metrics["relevance_threshold"],
         metrics["leakage"],

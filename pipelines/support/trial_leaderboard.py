@@ -16,9 +16,9 @@ from pipelines.support.stage_results import read_trials
 
 Row = tuple[str, ...]
 
-COLUMNS: Row = ("", "candidate", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
+COLUMNS: Row = ("", "candidate", "NDCG", "RMSE", "±", "MAE", "fit s", "predict s", "MB", "parameters")
 LEFT_ALIGNED = {"candidate", "parameters"}
-DISPENSABLE_COLUMNS = ("±", "predict s", "MB")  # dropped in this order on a narrow terminal
+DISPENSABLE_COLUMNS = ("±", "predict s", "MB", "MAE")  # dropped in this order on a narrow terminal
 # Characters to keep for the parameters, which wrap, before other columns are dropped.
 MAX_PARAMETERS_WIDTH = 40
 SEPARATOR_WIDTH = 2  # characters between two columns
@@ -33,12 +33,14 @@ def build_trial_leaderboard(params: Params, *, width: int, best_only: bool = Fal
         best_only: keep the best trial of each algorithm and the selected one.
     """
     trials, selected = read_trials(params), read_json(SELECTION)["recommender"]["trial"]
-    ranking = rank_trials(trials, params.search.metric)
+    ranking = _rank(trials, params)
     scope = f"cross-validation on {read_data_version().source}, {len(trials)} trials"
     title = f"Leaderboard: {scope}"
     if best_only:
         ranking = _select_best(ranking, selected)
         title += ", the best of each algorithm\n(all trials: marquee leaderboard)"
+    if any(trial.pruned and trial.parts for trial in ranking):
+        title += "\n* evaluated on fewer users, then dropped"
     rows = {trial.number: _format_scored_trial(rank, trial) for rank, trial in enumerate(ranking, start=1)}
     if selected in rows:
         rank, *cells = rows[selected]
@@ -56,11 +58,19 @@ def build_markdown_leaderboard(params: Params) -> str:
     """Return a Markdown table of all trials: best first, failed ones last with their reasons."""
     rule = [":--" if column in LEFT_ALIGNED else "--:" for column in COLUMNS]
     trials = read_trials(params)
-    ranking = rank_trials(trials, params.search.metric)
+    ranking = _rank(trials, params)
     rows = [_format_scored_trial(rank, trial) for rank, trial in enumerate(ranking, start=1)]
     return "\n".join(
         f"| {' | '.join(row)} |" for row in (COLUMNS, rule, *rows, *_format_failed_trials(trials))
     )
+
+
+def _rank(trials: Sequence[Trial], params: Params) -> list[Trial]:
+    """Return the trials that have scores, best first; those without lists come last, lowest error first."""
+    ranking = rank_trials(trials, params.search.metric_weights)
+    ranked = {trial.number for trial in ranking}
+    others = [trial for trial in trials if trial.number not in ranked]
+    return [*ranking, *rank_trials(others, params.search.error_metric)]
 
 
 def _select_best(ranking: Sequence[Trial], selected: int) -> list[Trial]:
@@ -104,19 +114,27 @@ def _pick_cells(row: Row, columns: Sequence[str]) -> Row:
 
 
 def _format_scored_trial(rank: int, trial: Trial) -> Row:
-    fit_seconds = f"{trial.cost.fit_seconds:.2f}" if trial.cost else "?"
-    predict_seconds = f"{trial.cost.predict_seconds:.2f}" if trial.cost else "?"
+    means, cost = trial.mean_values(), trial.cost
     return (
         str(rank),
         trial.algorithm_title,
-        f"{trial.mean('rmse'):.4f}",
-        f"{trial.std('rmse'):.4f}",
-        f"{trial.mean('mae'):.4f}",
-        fit_seconds,
-        predict_seconds,
+        _format_score(means.get("ndcg")) + ("*" if trial.pruned and trial.parts else ""),
+        _format_score(means.get("rmse")),
+        _format_score(trial.std("rmse") if trial.folds else None),
+        _format_score(means.get("mae")),
+        _format_seconds(cost.fit_seconds) if cost else "?",
+        _format_seconds(cost.predict_seconds) if cost else "?",
         f"{trial.model_bytes / MEGABYTE:.1f}",
         trial.parameters_text,
     )
+
+
+def _format_score(score: float | None) -> str:
+    return "" if score is None else f"{score:.4f}"
+
+
+def _format_seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.2f}"
 
 
 def _format_failed_trials(trials: Iterable[Trial]) -> list[Row]:

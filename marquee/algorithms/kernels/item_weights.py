@@ -74,7 +74,7 @@ def sum_weighted_rows(
     tile_end, vector_end = n // width * width, n // lanes * lanes
     for column in range(0, tile_end, width):
         for u in range(start, stop):
-            _sum_tile(indptr[u], indptr[u + 1], items, values, weights, column, row_of(out, u))
+            _sum_tile(indptr[u], indptr[u + 1], items, values, weights, column, row_of(out, u), column)
     for u in range(start, stop):
         for column in range(tile_end, vector_end, lanes):
             total = zeros(weights)
@@ -89,10 +89,57 @@ def sum_weighted_rows(
 
 
 @kernel
-def _sum_tile(
-    first: int, end: int, items: Int32Array, values: FloatArray, weights: FloatArray, column: int, out: Any
+def pack_columns(weights: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
+    """Copy columns of a matrix, from `first` on, to panels start..stop, padded with zeros.
+
+    Panels have the shape (n_panels, n_rows, width).
+    """
+    _, n_rows, width = panels.shape
+    for p in range(start, stop):
+        column = first + p * width
+        n_columns = min(width, weights.shape[1] - column)
+        for j in range(n_rows):
+            for c in range(n_columns):
+                panels[p, j, c] = weights[j, column + c]
+            for c in range(n_columns, width):
+                panels[p, j, c] = 0
+
+
+@kernel
+def sum_weighted_panel_rows(
+    indptr: Int32Array,
+    items: Int32Array,
+    values: FloatArray,
+    panels: FloatArray,
+    out: FloatArray,
+    start: int,
+    stop: int,
 ) -> None:
-    """Write `TILE_VECTORS` vectors of a sum of weighted rows."""
+    """Do the same as `sum_weighted_rows` for packed columns, and write list u to out[u - start].
+
+    Packing pays for many lists: the rows of a panel are together in memory, and stay in the L2 cache. The
+    width of the panels must be `TILE_VECTORS` vectors.
+    """
+    n_panels, _, width = panels.shape
+    for p in range(n_panels):
+        panel = panels[p]
+        for u in range(start, stop):
+            target = row_of(out, u - start)
+            _sum_tile(indptr[u], indptr[u + 1], items, values, panel, 0, target, p * width)
+
+
+@kernel
+def _sum_tile(
+    first: int,
+    end: int,
+    items: Int32Array,
+    values: FloatArray,
+    weights: FloatArray,
+    column: int,
+    out: Any,
+    out_column: int,
+) -> None:
+    """Write `TILE_VECTORS` vectors of a sum of weighted rows to a row, from `out_column` on."""
     lanes = lanes_of(weights)
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zeros(weights)
     for t in range(first, end):
@@ -105,11 +152,11 @@ def _sum_tile(
         s5 = multiply_add(value, load(row, column + 5 * lanes), s5)
         s6 = multiply_add(value, load(row, column + 6 * lanes), s6)
         s7 = multiply_add(value, load(row, column + 7 * lanes), s7)
-    store(out, column, s0)
-    store(out, column + lanes, s1)
-    store(out, column + 2 * lanes, s2)
-    store(out, column + 3 * lanes, s3)
-    store(out, column + 4 * lanes, s4)
-    store(out, column + 5 * lanes, s5)
-    store(out, column + 6 * lanes, s6)
-    store(out, column + 7 * lanes, s7)
+    store(out, out_column, s0)
+    store(out, out_column + lanes, s1)
+    store(out, out_column + 2 * lanes, s2)
+    store(out, out_column + 3 * lanes, s3)
+    store(out, out_column + 4 * lanes, s4)
+    store(out, out_column + 5 * lanes, s5)
+    store(out, out_column + 6 * lanes, s6)
+    store(out, out_column + 7 * lanes, s7)

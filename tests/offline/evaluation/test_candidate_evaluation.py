@@ -16,12 +16,9 @@ from experiments.evaluation.candidate_record import (
 )
 from experiments.evaluation.cross_validation import FoldData, Folds, FoldSource
 from experiments.evaluation.leakage import SplitPair, compare_rankings
-from experiments.evaluation.model_evaluation import (
-    EvaluationProtocol,
-    evaluate_model,
-    evaluate_predictions_and_lists,
-)
+from experiments.evaluation.model_evaluation import evaluate_model, evaluate_predictions_and_lists
 from experiments.evaluation.peak_memory import measure_peak_memory
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.trials import Trial
 from marquee.algorithms.baseline_only import BaselineOnly
 from marquee.algorithms.scoring import Predictions, encode_pairs

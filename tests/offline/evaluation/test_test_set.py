@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.evaluation.cross_validation import FoldData
-from experiments.evaluation.model_evaluation import EvaluationProtocol
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.test_set import ListScores, TestScore, TestSet
 from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.trainset import build_trainset
