@@ -18,9 +18,11 @@ Metric = Literal[
 ]  # fmt: skip
 
 MetricParam = Metric | Annotated[dict[Metric, PositiveFinite], Field(min_length=1)]  # with weights
+Error = Literal["rmse", "mae"]
+ErrorParam = Error | Annotated[dict[Error, PositiveFinite], Field(min_length=1)]  # with weights
 
 
-def _metric_weights(metric: MetricParam) -> dict[str, float]:
+def _metric_weights(metric: MetricParam | ErrorParam) -> dict[str, float]:
     """Return the weight of each metric; 1 for a single metric."""
     if isinstance(metric, str):
         return {metric: 1.0}
@@ -210,10 +212,11 @@ class MeasureParams(ParamsBlock):
 
 
 class SelectParams(ParamsBlock):
-    """Objective, rule and budgets of the selection."""
+    """Rules and budgets of the selection of recommender and predictor."""
 
-    objective: MetricParam
-    rule: Literal["best", "one_standard_error"]
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
+    predictor_objective: ErrorParam = "rmse"
+    predictor_rule: Literal["best", "one_standard_error"] = "one_standard_error"
     cost_metric: Literal["model_bytes", "fit_seconds"]
     max_fit_seconds: PositiveFloat
     max_model_megabytes: PositiveFloat
@@ -222,9 +225,9 @@ class SelectParams(ParamsBlock):
     max_top_n_seconds: PositiveFloat | None = None
 
     @property
-    def objective_weights(self) -> dict[str, float]:
-        """Weight of each metric in the objective; 1 if the objective is a single metric."""
-        return _metric_weights(self.objective)
+    def predictor_weights(self) -> dict[str, float]:
+        """Weight of each error in the predictor's objective; 1 if that is a single error."""
+        return _metric_weights(self.predictor_objective)
 
 
 class ExportParams(ParamsBlock):

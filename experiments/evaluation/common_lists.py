@@ -14,6 +14,7 @@ from marquee.array_types import Float64Array, Int32Array, Int64Array
 from marquee.top_n import PADDING
 
 NEARLY_EQUAL = 0.9  # share of a list that another list must contain to be nearly the same
+USERS_PER_BLOCK = 4096
 MAX_COMMON_SHARE = 0.9  # above this share of users with nearly the same list, a recommender is not personal
 
 
@@ -42,11 +43,20 @@ def common_list_share(
     common, _ = recommend_from_scorer(
         lambda users: np.tile(ranking, (len(users), 1)), seen_indptr, seen_items, n_items, lists.shape[1]
     )
-    n_common = np.array(
-        [np.isin(row, other[other != PADDING]).sum() for row, other in zip(lists, common, strict=True)]
+    n_common = np.concatenate(
+        [
+            count_common_items(lists[start : start + USERS_PER_BLOCK], common[start : start + USERS_PER_BLOCK])
+            for start in range(0, len(lists), USERS_PER_BLOCK)
+        ]
     )
     has_list = lengths > 0
     return float((n_common[has_list] >= NEARLY_EQUAL * lengths[has_list]).mean())
+
+
+def count_common_items(lists: Int32Array, others: Int32Array) -> Int64Array:
+    """Return how many items of each list the other list of the same row contains, (n_users,)."""
+    is_equal = (lists[:, :, None] == others[:, None, :]) & (lists[:, :, None] != PADDING)
+    return np.asarray(is_equal.any(axis=2).sum(axis=1))
 
 
 def _common_ranking(lists: Int32Array, seen_items: Int32Array, n_items: int) -> Float64Array:

@@ -13,13 +13,15 @@ those of the lists of the evaluated users.
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from functools import cached_property
+from math import isfinite, nan
 
 import numpy as np
 
 from experiments.evaluation.parts import Part, Parts
 from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
+from marquee.algorithms.scoring import UserItemPairs
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import BoolArray, Float32Array, Float64Array, Int32Array
 from marquee.errors import DataError
@@ -34,6 +36,7 @@ from marquee.metrics.beyond_accuracy import (
     profile_popularity,
 )
 from marquee.metrics.ranking import RANKING_METRICS, ListHits, RelevantItems, find_hits, graded_ndcg
+from marquee.metrics.rated_items import rated_ndcg
 
 SAMPLE_SHARE = 0.25  # of the evaluated users; they are evaluated first
 SAMPLE_SEED = 0
@@ -131,6 +134,28 @@ class ListEvaluator:
         started = time.perf_counter()
         others = self._recommend(algorithm, self.n_sampled, len(self._users))
         return self._score(np.concatenate([lists, others]), seconds + time.perf_counter() - started)
+
+    def evaluate_rated_items(self, algorithm: Algorithm) -> float:
+        """Return the NDCG over rated held-out items only, a mean over the evaluated users.
+
+        NaN for implicit feedback, which has no ratings.
+
+        Raises:
+            DivergedError: a score is not finite.
+        """
+        if self._protocol.is_graded:
+            return nan
+        pairs, is_relevant = self._rated_pairs
+        scores = algorithm.score_pairs(pairs.users, pairs.items)
+        return float(rated_ndcg(pairs.users, scores, is_relevant, self._protocol.n)[1].mean())
+
+    @cached_property
+    def _rated_pairs(self) -> tuple[UserItemPairs, BoolArray]:
+        """All held-out pairs of the evaluated users, and which of them are relevant."""
+        pairs = self.part.held_out
+        selected = np.isin(pairs.users, self._users)
+        rated = UserItemPairs(pairs.users[selected], pairs.items[selected], pairs.actual[selected])
+        return rated, self._protocol.is_relevant(rated.actual)
 
     def _recommend(self, algorithm: Algorithm, start: int, stop: int) -> Int32Array:
         users = np.ascontiguousarray(self._users[start:stop])

@@ -1,8 +1,8 @@
-"""Evaluation of a fitted model on held-out ratings: errors, lists over the full catalog, and segments.
+"""Evaluation of a fitted model on held-out data: errors of predicted ratings, lists, and segments of both.
 
-Each user's list is chosen from all items except those rated in training; nothing is sampled. A recommended
-item is a hit if its held-out rating reaches the relevance threshold. Held-out users without training ratings
-have no list and count in the errors only.
+Each user's list is chosen from all items except those seen in training; nothing is sampled. A recommended
+item is a hit if its held-out rating reaches the relevance threshold or, with implicit feedback, if the user
+interacted with it. Held-out users without training rows have no list and count in the errors only.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.evaluation.candidate_record import MetricValues
+from experiments.evaluation.common_lists import common_list_share
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
-from marquee.algorithms.scoring import Predictions, predict_pairs
+from marquee.algorithms.scoring import Predictions
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import BoolArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
@@ -33,11 +34,10 @@ from marquee.metrics.segments import Segments
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """All metrics of one model on one fold or test set."""
+    """Metrics of one model on the same held-out data, for all users and for each segment."""
 
     metrics: MetricValues
     segments: dict[str, MetricValues]
-    lists: Int32Array  # the evaluated lists, shape (n_users, n)
 
 
 def recommend_to_all_users(algorithm: Algorithm, matrix: InteractionMatrix, n: int) -> Int32Array:
@@ -52,37 +52,46 @@ def has_relevant_items(data: FoldData, protocol: EvaluationProtocol) -> bool:
     return bool(protocol.is_relevant(data.test.actual[known]).any())
 
 
-def evaluate_model(algorithm: Algorithm, data: FoldData, protocol: EvaluationProtocol) -> ModelEvaluation:
-    """Predict the held-out ratings, recommend to all training users, and evaluate both.
+def evaluate_predictions(predictions: Predictions, data: FoldData) -> ModelEvaluation:
+    """Evaluate predictions of the held-out ratings."""
+    actual, estimated = predictions.actual, predictions.estimated
+
+    def errors(selected: BoolArray) -> dict[str, float]:
+        if not selected.any():
+            return {}
+        return {
+            "rmse": rmse(actual[selected], estimated[selected]),
+            "mae": mae(actual[selected], estimated[selected]),
+        }
+
+    users, items = find_segments(data.train)
+    segments = {name: errors(_is_member(mask, data.test.users)) for name, mask in users.items()}
+    segments |= {name: errors(_is_member(mask, data.test.items)) for name, mask in items.items()}
+    metrics = errors(np.ones(len(actual), dtype=bool))
+    return ModelEvaluation({**metrics, "impossible": float(predictions.impossible.mean())}, dict(segments))
+
+
+def evaluate_lists(lists: Int32Array, data: FoldData, protocol: EvaluationProtocol) -> ModelEvaluation:
+    """Evaluate the recommendation lists of all training users, shape (n_users, n).
 
     Raises:
         DataError: no training user has a relevant held-out item.
     """
-    predictions = predict_pairs(algorithm, data.test)
-    return evaluate_predictions_and_lists(
-        predictions, recommend_to_all_users(algorithm, data.train, protocol.n), data, protocol
-    )
+    return _ListEvaluation(lists, data, protocol).evaluate()
 
 
-def evaluate_predictions_and_lists(
-    predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
-) -> ModelEvaluation:
-    """Evaluate predictions of the held-out ratings and recommendation lists, shape (n_users, n).
-
-    Raises:
-        DataError: no training user has a relevant held-out item.
-    """
-    return _Evaluator(predictions, lists, data, protocol).evaluate()
+def find_segments(matrix: InteractionMatrix) -> tuple[dict[str, BoolArray], dict[str, BoolArray]]:
+    """Return the members of each segment of users and of each segment of items, by name."""
+    users = Segments.by_activity(matrix.by_user.counts).masks
+    return dict(users), dict(Segments.by_popularity(matrix.item_counts()).masks)
 
 
-class _Evaluator:
-    """Computes the metrics of predictions and lists, for all users and for each segment."""
+class _ListEvaluation:
+    """Computes the metrics of lists, for all users and for each segment."""
 
-    def __init__(
-        self, predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
-    ) -> None:
+    def __init__(self, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol) -> None:
         self._matrix, self._pairs = data
-        self._predictions, self._lists, self._n = predictions, lists, protocol.n
+        self._lists, self._n = lists, protocol.n
         self._popularity = self._matrix.item_counts()
         self._profiles = profile_popularity(self._matrix)
         self._is_relevant = protocol.is_relevant(self._pairs.actual)
@@ -93,38 +102,31 @@ class _Evaluator:
     def evaluate(self) -> ModelEvaluation:
         """Return the metrics of all users and of each segment."""
         everyone = np.ones(self._matrix.n_users, dtype=bool)
-        metrics = {
-            **self._errors(np.ones(len(self._pairs.actual), dtype=bool)),
-            "impossible": float(self._predictions.impossible.mean()),
-            **self._ranking_metrics(everyone),
-            **self._beyond_accuracy(everyone),
-        }
-        user_segments = Segments.by_activity(self._matrix.by_user.counts).masks
-        item_segments = Segments.by_popularity(self._popularity).masks
-        segments = {name: self._user_segment(mask) for name, mask in user_segments.items()}
-        segments |= {name: self._item_segment(mask) for name, mask in item_segments.items()}
-        return ModelEvaluation(metrics, segments, self._lists)
+        users, items = find_segments(self._matrix)
+        segments = {name: self._user_segment(mask) for name, mask in users.items()}
+        segments |= {name: self._item_segment(mask) for name, mask in items.items()}
+        metrics = self._ranking_metrics(everyone) | self._beyond_accuracy(everyone)
+        matrix = self._matrix
+        common = common_list_share(self._lists, matrix.indptr, matrix.items, matrix.n_items)
+        return ModelEvaluation({**metrics, "common_list_share": common}, segments)
 
     def _user_segment(self, members: BoolArray) -> MetricValues:
         sizes = {
             "members": float(members.sum()),
-            "ratings": float(self._matrix.by_user.counts[members].sum()),
+            "interactions": float(self._matrix.by_user.counts[members].sum()),
         }
         if not members.any():
             return sizes
-        errors = self._errors(_is_member(members, self._pairs.users))
-        return sizes | errors | self._ranking_metrics(members) | self._beyond_accuracy(members)
+        return sizes | self._ranking_metrics(members) | self._beyond_accuracy(members)
 
     def _item_segment(self, members: BoolArray) -> MetricValues:
-        is_member = _is_member(members, self._pairs.items)
         recommended = self._lists[self._lists >= 0]
         metrics = {
             "members": float(members.sum()),
-            "ratings": float(self._popularity[members].sum()),
-            **self._errors(is_member),
+            "interactions": float(self._popularity[members].sum()),
             "shown": float(members[recommended].mean()) if len(recommended) else 0.0,
         }
-        relevant = is_member & self._is_relevant
+        relevant = _is_member(members, self._pairs.items) & self._is_relevant
         if relevant.any():
             hits = find_hits(self._lists, self._relevant_items(relevant))
             metrics["recall"] = float(recall(hits, self._n).mean())
@@ -133,12 +135,6 @@ class _Evaluator:
     def _relevant_items(self, selected: BoolArray) -> RelevantItems:
         pairs = self._pairs
         return RelevantItems.from_pairs(pairs.users[selected], pairs.items[selected], self._matrix.n_users)
-
-    def _errors(self, selected: BoolArray) -> dict[str, float]:
-        if not selected.any():
-            return {}
-        actual, estimated = self._predictions.actual[selected], self._predictions.estimated[selected]
-        return {"rmse": rmse(actual, estimated), "mae": mae(actual, estimated)}
 
     def _ranking_metrics(self, members: BoolArray) -> dict[str, float]:
         """Return means over the members who have a relevant held-out item."""

@@ -10,13 +10,14 @@ If the pruner decides so, a training ends before its last epoch. Its other point
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from statistics import fmean
 
 import numpy as np
 
 from experiments.evaluation.cross_validation import FoldData, FoldSeeds, TrainingStep, train_on_folds
 from experiments.evaluation.list_evaluation import ListEvaluator, ListScores
+from experiments.evaluation.metric_names import RATED_NDCG
 from experiments.search.metric import SearchMetric
 from experiments.search.racing import NO_DIFFERENCE, Comparison, compare_with_leader
 from experiments.search.training_result import PointResult, TaskResult
@@ -210,7 +211,8 @@ class _PartScorer:
         """Evaluate the lists of a snapshot; those after an extra epoch only for the sample of users."""
         sample, scores = self._evaluate(snapshot)
         self._check_values(scores, snapshot.algorithm)
-        part, pruned = self._to_part_score(scores, snapshot), self._describe_drop(sample)
+        pruned = self._describe_drop(sample)
+        part = self._to_part_score(scores, snapshot, has_rated_items=bool(snapshot.points) and not pruned)
         results = [PointResult(numbers[index], part=part, pruned=pruned) for index in snapshot.points]
         return _Stop(results, snapshot.epoch, (sample if self._is_pruning else scores).metrics)
 
@@ -257,10 +259,13 @@ class _PartScorer:
                 "search.metric"
             )
 
-    def _to_part_score(self, scores: ListScores, snapshot: TrainingSnapshot) -> PartScore:
+    def _to_part_score(
+        self, scores: ListScores, snapshot: TrainingSnapshot, *, has_rated_items: bool
+    ) -> PartScore:
         kept = {"ndcg", self._metric.user_metric}
+        rated = self._evaluator.evaluate_rated_items(snapshot.algorithm) if has_rated_items else nan
         return PartScore(
-            scores.metrics,
+            {**scores.metrics, **({RATED_NDCG: rated} if isfinite(rated) else {})},
             scores.n_users,
             {name: values for name, values in scores.user_values.items() if name in kept},
             compute_model_size(snapshot.algorithm),

@@ -30,8 +30,11 @@ class TrialDescriptions:
         split: what it was measured on, such as "three random validation parts".
         labels: names of the trials, such as "EASE (reg=400)".
         costs: costs as text, such as "3.20 MB"; empty if they differ from run to run.
+        objective: the metrics of the search with their weights, such as "0.7 NDCG@10, 0.3 coverage", if they
+            are several; `metric` is then what was compared.
         properties: values of further metrics by name; higher is better, NaN where a value is unknown.
         predictor: trial with the lowest RMSE; None for implicit feedback.
+        predictor_value: its metric, used if it lacks values because it was dropped early; NaN if unknown.
         common_list_share: share of users to whom the winner gives nearly the same list; NaN if unknown.
     """
 
@@ -40,7 +43,9 @@ class TrialDescriptions:
     labels: Sequence[str]
     costs: Sequence[str]
     properties: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    objective: str = ""
     predictor: int | None = None
+    predictor_value: float = nan
     common_list_share: float = nan
 
 
@@ -93,9 +98,11 @@ class _Explanation:
     def _value_and_lead(self) -> str:
         """State the winner's value, and its lead over the best trial of another algorithm."""
         value = self._winner.value
+        objective = self._descriptions.objective
+        role = f"is the recommender by {objective}; its" if objective else "is the recommender:"
         text = (
-            f"{self._label} is the recommender: {self._metric} {value.mean:.4f} {_bounds(value)}, measured "
-            f"with {value.n_users} users on {self._descriptions.split}"
+            f"{self._label} {role} {self._metric} {'is ' * bool(objective)}{value.mean:.4f} {_bounds(value)}, "
+            f"measured with {value.n_users} users on {self._descriptions.split}"
         )
         n_trials = f"{self._choice.n_trials} trial{'s' * (self._choice.n_trials != 1)} were compared"
         if self._choice.n_trials == 1:
@@ -158,18 +165,30 @@ class _Explanation:
     def _lists_of_the_predictor(self) -> str:
         """State what the lists of the trial with the lowest RMSE would have cost."""
         predictor, values = self._descriptions.predictor, self._trials.values
-        if predictor is None or not values.is_complete[predictor]:
+        if predictor is None:
             return ""
         if predictor == self._winner.trial:
             return "It also has the lowest RMSE."
-        difference, mean = values.difference(predictor, self._winner.trial), values.mean(predictor)
         label = self._descriptions.labels[predictor]
+        if not values.is_complete[predictor]:
+            return self._lists_of_dropped_predictor(label)
+        difference, mean = values.difference(predictor, self._winner.trial), values.mean(predictor)
         text = f"The lists of the trial with the lowest RMSE, {label}, reach {self._metric} {mean:.4f}"
         relative = abs(difference.mean) / self._winner.value.mean if self._winner.value.mean > 0 else 0.0
         if relative < NEGLIGIBLE:
             return f"{text}, about as much."
         change = f"{relative:.1%} {'less' if difference.mean < 0 else 'more'}"
         return f"{text}, {change}{'' if difference.excludes_zero else f', {MAY_BE_CHANCE}'}."
+
+    def _lists_of_dropped_predictor(self, label: str) -> str:
+        """State the same of a trial that was clearly worse, and so was not compared to the end."""
+        value, mean = self._descriptions.predictor_value, self._winner.value.mean
+        if not isfinite(value) or not mean > 0:
+            return ""
+        change = f"{abs(1 - value / mean):.1%} {'less' if value <= mean else 'more'}"
+        return (
+            f"The lists of the trial with the lowest RMSE, {label}, reach {self._metric} {value:.4f}, {change}."
+        )
 
     def _not_personal(self) -> str:
         share = self._descriptions.common_list_share

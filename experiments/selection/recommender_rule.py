@@ -63,6 +63,8 @@ class RecommenderTrials:
             feedback.
         costs: cost of each trial, in the unit of `select.cost_metric`; NaN where it is unknown.
         budgets: hard limits.
+        losses: numbers by which the trials are ordered instead of the values, lower first, if the metric of
+            the search is a set of several; None otherwise. They have no intervals, so the best trial wins.
     """
 
     keys: Sequence[str]
@@ -71,6 +73,7 @@ class RecommenderTrials:
     rated_values: Sequence[float]
     costs: Sequence[float]
     budgets: Sequence[Budget] = ()
+    losses: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.keys), len(self.algorithms), len(self.rated_values), len(self.costs)}
@@ -92,7 +95,7 @@ class RecommenderTrials:
     def rank(self) -> list[int]:
         """Return the trials that have all values, best first; of equal ones, the cheapest first."""
         complete = [trial for trial in range(len(self.keys)) if self.values.is_complete[trial]]
-        return sorted(complete, key=lambda trial: (-self.means[trial], self._cost(trial), self.keys[trial]))
+        return sorted(complete, key=lambda trial: (self._loss(trial), self._cost(trial), self.keys[trial]))
 
     def best_trial_of(self, algorithm: str) -> int | None:
         """Return the best trial of an algorithm, whatever it costs, or None if none has all values."""
@@ -105,6 +108,9 @@ class RecommenderTrials:
     def disadvantage(self, trial: int, feedback: FeedbackType) -> float:
         """Return the number that is lowest for the preferred one of several non-inferior trials."""
         return self._cost(trial) if feedback == "implicit" else _or_infinity(-float(self.rated_values[trial]))
+
+    def _loss(self, trial: int) -> float:
+        return -self.means[trial] if self.losses is None else self.losses[trial]
 
     def _cost(self, trial: int) -> float:
         return _or_infinity(float(self.costs[trial]))
@@ -229,7 +235,7 @@ def choose_recommender(trials: RecommenderTrials, feedback: FeedbackType, margin
             f"none of {len(ranked)} trials is within the budgets (the best, {trials.keys[best]}: "
             f"{violations[best]}); raise the budgets of select in params.yaml"
         )
-    contenders = tuple(_compare_with_leader(trials.values, trial, eligible[0]) for trial in eligible)
+    contenders = tuple(_compare_with_leader(trials, trial, eligible[0]) for trial in eligible)
     winner = min(  # the first of equal ones, which are in the order of `rank`
         (contender for contender in contenders if contender.max_relative_loss <= margin),
         key=lambda contender: trials.disadvantage(contender.trial, feedback),
@@ -248,11 +254,12 @@ def choose_recommender(trials: RecommenderTrials, feedback: FeedbackType, margin
     )
 
 
-def _compare_with_leader(values: UserValues, trial: int, leader: int) -> Contender:
+def _compare_with_leader(trials: RecommenderTrials, trial: int, leader: int) -> Contender:
+    values = trials.values
     value, loss = values.interval(trial), values.difference(leader, trial)
     if trial == leader:
         return Contender(trial, value, loss, 0.0)
-    if not loss.has_enough_users:
+    if not loss.has_enough_users or trials.losses is not None:
         return Contender(trial, value, loss, inf)
     bound, best = loss.upper_bound(), values.mean(leader)
     return Contender(trial, value, loss, bound / best if best > 0 else inf if bound > 0 else 0.0)

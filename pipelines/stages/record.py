@@ -9,7 +9,7 @@ import hashlib
 from experiments.config import Params
 from experiments.evaluation.metric_names import BEYOND_ACCURACY, RANKING_METRIC_NAMES
 from experiments.search.trials import Trial
-from experiments.selection.rule import choose
+from experiments.selection.predictor_rule import choose
 from experiments.selection.search_results import SearchResults
 from experiments.tracking.model_registry import find_version
 from experiments.tracking.runs import ExperimentTracker

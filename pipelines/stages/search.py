@@ -17,7 +17,7 @@ from experiments.search.worker_pool import preload_worker_imports
 from marquee.files.atomic_write import write_json
 from pipelines.support.console import create_console
 from pipelines.support.fetched_source import read_data_version
-from pipelines.support.paths import SEARCH, TRIAL_COSTS, USER_NDCG
+from pipelines.support.paths import SEARCH, TRIAL_COSTS, USER_SCORES
 from pipelines.support.provenance import digest_search_results, get_code_tags
 from pipelines.support.search_spec import build_search_spec
 from pipelines.support.stage_results import save_costs
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # every worker process imports this module, and must not impo
 
 
 def search(params: Params) -> None:
-    """Write results/search.json and results/user_ndcg.npz, and log a run with child runs to MLflow."""
+    """Write results/search.json and results/user_scores.npz, and log a run with child runs to MLflow."""
     check_storage_setting(params.search.storage)
     check_candidates(params.search)
     spec = build_search_spec(params)
@@ -45,7 +45,7 @@ def search(params: Params) -> None:
         tracker.fail_run(run_id, f"{type(error).__name__}: {error}")
         raise
     write_json(SEARCH, build_trials_record(params, outcome.trials))
-    UserScores.from_trials(outcome.trials, outcome.columns).save(USER_NDCG)
+    UserScores.from_trials(outcome.trials, outcome.columns, spec.metric.user_metric).save(USER_SCORES)
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in outcome.trials})
     _finish_run(tracker, run_id, spec, outcome.trials)
     delete_search_state(spec)

@@ -26,8 +26,13 @@ def build_search_spec(params: Params) -> SearchSpec:
     search = params.search if feedback.scale else select_rankers(params.search)
     folds = FoldSource(TRAIN, FOLDS, params.split.folds, feedback.scale) if feedback.scale else None
     uses_lists = SearchMetric.parse(search.metric_weights).uses_lists
-    parts = PartSource(TRAIN_ROWS, SPLIT, feedback.repeats, feedback.scale) if uses_lists else None
+    parts = build_part_source(feedback) if uses_lists else None
     return SearchSpec(search, folds, parts, build_protocol(params, feedback), params.seed, LOCAL_STATE)
+
+
+def build_part_source(feedback: FeedbackSpec) -> PartSource:
+    """Return the files of the validation parts."""
+    return PartSource(TRAIN_ROWS, SPLIT, feedback.repeats, feedback.scale)
 
 
 def build_protocol(params: Params, feedback: FeedbackSpec) -> EvaluationProtocol:

@@ -52,6 +52,7 @@ def read_trials_and_metrics(params: Params) -> SearchResults:
         read_trials(params),
         measured,
         params.search.error_metric,
+        params.search.metric_weights,
         metrics["n"],
         metrics["relevance_threshold"],
         metrics["leakage"],

@@ -32,7 +32,7 @@ from pipelines.stages.search import build_trials_record
 from pipelines.stages.select import select
 from pipelines.stages.split import hold_out_test_set
 from pipelines.stages.validate import quarantine_invalid_rows
-from pipelines.support.paths import SEARCH, TRIAL_COSTS, USER_NDCG
+from pipelines.support.paths import SEARCH, TRIAL_COSTS, USER_SCORES
 from pipelines.support.search_spec import build_search_spec
 from pipelines.support.stage_results import save_costs
 
@@ -44,7 +44,7 @@ def run_stages() -> None:
         stage(params)
     outcome = run_search_in_process(build_search_spec(params))
     write_json(SEARCH, build_trials_record(params, outcome.trials))
-    UserScores.from_trials(outcome.trials, outcome.columns).save(USER_NDCG)
+    UserScores.from_trials(outcome.trials, outcome.columns, spec.metric.user_metric).save(USER_SCORES)
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in outcome.trials})
     with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # no model registry here
         for stage in (evaluate_best_trials, select, fit, evaluate_on_test_set, refit, export):

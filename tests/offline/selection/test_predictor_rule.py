@@ -16,7 +16,7 @@ from experiments.search.trials import (
     trial_from_record,
     trial_to_record,
 )
-from experiments.selection.rule import Choice, choose
+from experiments.selection.predictor_rule import Choice, choose
 from experiments.selection.search_results import SearchResults
 from marquee.errors import ConfigError, MarqueeError, TrackingError
 

@@ -1,21 +1,19 @@
-"""Selection rule: the trial with the lowest loss within the budgets, or a cheaper one that is as good.
+"""Selection of the predictor of ratings: the lowest loss within the budgets, or a cheaper trial that is as good.
 
-    loss = weighted mean, over the objective's metrics, of the distance from the best value as a share of it
+    loss = weighted mean, over the errors of the objective, of the distance from the best value as a share of it
 
-With one metric, the loss orders trials by that metric. If all metrics are errors, every finished trial is
-considered; otherwise, only the best trial of each candidate, because only those were evaluated.
+With one error, the loss orders trials by that error. Every trial with errors is considered, unless a budget
+limits a cost that only measured trials have.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from statistics import fmean
 from typing import NamedTuple
 
 from experiments.config.offline import SelectParams
 from experiments.evaluation.candidate_record import MeasuredCost
 from experiments.evaluation.fold_intervals import standard_error
-from experiments.evaluation.metric_names import ERRORS, LOWER_IS_BETTER
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.search_results import SearchResults
 from marquee.errors import ConfigError, MarqueeError, TrackingError
@@ -46,7 +44,7 @@ class OverBudget(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Choice:
+class PredictorChoice:
     """The winner, and the trials that it is compared with."""
 
     winner: Trial
@@ -56,12 +54,12 @@ class Choice:
     over_budget: tuple[OverBudget, ...]  # trials better than `best`
 
 
-def choose(results: SearchResults, select: SelectParams) -> Choice:
+def choose_predictor(results: SearchResults, select: SelectParams) -> PredictorChoice:
     """Apply the selection rule of params.yaml.
 
     Raises:
         TrackingError: a cost that a budget or the rule needs is unknown; an unknown cost is never within it.
-        ConfigError: the objective needs an evaluation, and no candidate could be evaluated.
+        ConfigError: no trial has errors, or a budget needs measured trials and there are none.
         MarqueeError: no trial is within all budgets.
     """
     ranked = sorted(
@@ -80,7 +78,7 @@ def choose(results: SearchResults, select: SelectParams) -> Choice:
             f"{violations[first.number]}); raise the budgets of select in params.yaml"
         )
     best = eligible[0]
-    winner = _cheapest_equivalent(eligible, select) if select.rule == "one_standard_error" else best
+    winner = _cheapest_equivalent(eligible, select) if select.predictor_rule == "one_standard_error" else best
     better = [
         OverBudget(contender.trial, violations[contender.trial.number])
         for contender in ranked[: ranked.index(best)]
@@ -88,23 +86,19 @@ def choose(results: SearchResults, select: SelectParams) -> Choice:
     others = (
         contender.trial for contender in eligible if contender.trial.algorithm != winner.trial.algorithm
     )
-    return Choice(winner.trial, best.trial, next(others, None), len(ranked), tuple(better))
+    return PredictorChoice(winner.trial, best.trial, next(others, None), len(ranked), tuple(better))
 
 
-def selection_needs_evaluation(select: SelectParams) -> bool:
-    """Return True if the objective or a budget needs a metric that only evaluated trials have."""
+def needs_measured_costs(select: SelectParams) -> bool:
+    """Return True if a budget limits a cost that only measured trials have."""
     budgets = (select.max_predict_microseconds, select.max_peak_megabytes, select.max_top_n_seconds)
-    has_budget = any(budget is not None for budget in budgets)
-    return has_budget or bool(set(select.objective_weights) - set(ERRORS))
+    return any(budget is not None for budget in budgets)
 
 
 def _contenders(results: SearchResults, select: SelectParams) -> list[PredictorContender]:
-    trials, weights = _eligible_trials(results, select), select.objective_weights
-    values = {trial.number: {name: results.fold_values(trial, name) for name in weights} for trial in trials}
-    best = {
-        name: (min if name in LOWER_IS_BETTER else max)(fmean(metrics[name]) for metrics in values.values())
-        for name in weights
-    }
+    trials, weights = _eligible_trials(results, select), select.predictor_weights
+    values = {trial.number: {name: trial.fold_values(name) for name in weights} for trial in trials}
+    best = {name: min(fmean(errors[name]) for errors in values.values()) for name in weights}
     costs = {number: candidate.cost for number, candidate in results.candidates.items()}
     return [
         PredictorContender(trial, _losses(values[trial.number], best, weights), costs.get(trial.number))
@@ -113,18 +107,19 @@ def _contenders(results: SearchResults, select: SelectParams) -> list[PredictorC
 
 
 def _eligible_trials(results: SearchResults, select: SelectParams) -> list[Trial]:
-    """Return the trials for which all metrics of the objective are known."""
-    if not selection_needs_evaluation(select):
-        return [trial for trial in results.trials if trial.folds]
-    trials = [
-        results.best_trial(candidate)
-        for candidate in results.ranked_candidates
-        if not any(isnan(candidate.mean(metric)) for metric in select.objective_weights)
-    ]
+    """Return the trials with errors; only measured ones if a budget needs their costs."""
+    trials = [trial for trial in results.trials if trial.folds]
     if not trials:
         raise ConfigError(
-            "select: no candidate could be evaluated; results/candidate_metrics.json has the reasons"
+            "no candidate predicts ratings, so there is no predictor; add svd or another one to "
+            "search.candidates in params.yaml"
         )
+    if needs_measured_costs(select):
+        trials = [results.trial_of(candidate) for candidate in results.ranked_predictors]
+        if not trials:
+            raise ConfigError(
+                "select: no candidate could be measured; results/candidate_metrics.json has the reasons"
+            )
     return trials
 
 
@@ -132,7 +127,7 @@ def _losses(
     values: Mapping[str, Sequence[float]], best: Mapping[str, float], weights: Mapping[str, float]
 ) -> tuple[float, ...]:
     """Return the loss on each fold: the weighted mean of relative distances from the best means."""
-    distances = [_distances(values[name], best[name], name) for name in weights]
+    distances = [_distances(values[name], best[name]) for name in weights]
     total = sum(weights.values())
     return tuple(
         sum(weight * distance for weight, distance in zip(weights.values(), fold, strict=True)) / total
@@ -140,10 +135,9 @@ def _losses(
     )
 
 
-def _distances(values: Sequence[float], best: float, metric: str) -> list[float]:
-    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
-    unit = abs(best) or 1.0  # no distance is a share of 0: use the distance itself
-    return [sign * (value - best) / unit for value in values]
+def _distances(values: Sequence[float], best: float) -> list[float]:
+    unit = best or 1.0  # no distance is a share of 0: use the distance itself
+    return [(value - best) / unit for value in values]
 
 
 def _cheapest_equivalent(
@@ -184,7 +178,9 @@ def _megabytes(contender: PredictorContender) -> float:
 
 
 def _predict_microseconds(contender: PredictorContender) -> float:
-    return _measured_cost(contender).predict_microseconds
+    microseconds = _measured_cost(contender).predict_microseconds
+    assert microseconds is not None, "every contender predicts ratings"
+    return microseconds
 
 
 def _top_n_seconds(contender: PredictorContender) -> float:

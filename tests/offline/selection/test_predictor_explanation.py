@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from experiments.config.offline import SelectParams
 from experiments.selection.explanation import explain_choice
-from experiments.selection.rule import choose
+
+from experiments.config.offline import SelectParams
+from experiments.selection.predictor_rule import choose
 from experiments.selection.search_results import SearchResults
 from tests.support.sample_search_results import make_search_results
 
