@@ -3,9 +3,9 @@
     trials ─┬─► lists on part 0, then part 1, ...   one part is in memory at a time
             └─► errors on all folds                 only of models that predict ratings
 
-Folds, and the trials of a part, are evaluated in parallel. The cost is measured afterwards, with nothing else
-running. If the measurement of a trial fails (usually because memory runs out), the reason is recorded, and the
-other trials are still measured.
+Folds, and the trials of a part, are evaluated in parallel. The cost is measured afterwards, with nothing
+else running. If the measurement of a trial fails (usually because memory runs out), the reason is recorded,
+and the other trials are still measured.
 """
 
 import time

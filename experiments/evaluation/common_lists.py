@@ -43,12 +43,8 @@ def common_list_share(
     common, _ = recommend_from_scorer(
         lambda users: np.tile(ranking, (len(users), 1)), seen_indptr, seen_items, n_items, lists.shape[1]
     )
-    n_common = np.concatenate(
-        [
-            count_common_items(lists[start : start + USERS_PER_BLOCK], common[start : start + USERS_PER_BLOCK])
-            for start in range(0, len(lists), USERS_PER_BLOCK)
-        ]
-    )
+    blocks = [slice(start, start + USERS_PER_BLOCK) for start in range(0, len(lists), USERS_PER_BLOCK)]
+    n_common = np.concatenate([count_common_items(lists[block], common[block]) for block in blocks])
     has_list = lengths > 0
     return float((n_common[has_list] >= NEARLY_EQUAL * lengths[has_list]).mean())
 

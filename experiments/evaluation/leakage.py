@@ -1,8 +1,8 @@
 """Data leakage of a random split, compared with a split by time.
 
 With a random split, a model trains on interactions later than those it is tested on; with a time split, it
-does not. Both hold out the same share of the same interactions, so the difference in the metrics is the effect of the
-leakage.
+does not. Both hold out the same share of the same interactions, so the difference in the metrics is the
+effect of the leakage.
 """
 
 from collections.abc import Sequence

@@ -44,7 +44,7 @@ class UserColumns:
 
 @dataclass(frozen=True)
 class UserScores:
-    """NDCG, and perhaps another metric, of each user and part for every trial; see the module for the shapes."""
+    """NDCG, and perhaps another metric, of each user and part for every trial; the module has the shapes."""
 
     ndcg: Float32Array
     part: Int8Array
@@ -77,8 +77,7 @@ class UserScores:
     def save(self, path: Path) -> None:
         """Write the arrays to an uncompressed file, whose bytes depend on the values alone."""
         buffer = io.BytesIO()
-        arrays = {"ndcg": self.ndcg, "part": self.part, "user": self.user, **self.others}
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, allow_pickle=False, ndcg=self.ndcg, part=self.part, user=self.user, **self.others)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
 

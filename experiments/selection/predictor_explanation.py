@@ -72,8 +72,8 @@ class _Explanation:
             else "it is faster to fit"
         )
         return (
-            f"It is preferred to {best.label}, whose {_title(error)} is {difference:.4f} lower: the difference "
-            f"is within one standard error, and {saving}."
+            f"It is preferred to {best.label}, whose {_title(error)} is {difference:.4f} lower: the "
+            f"difference is within one standard error, and {saving}."
         )
 
     def _over_budget(self) -> str:

@@ -1,6 +1,6 @@
-"""Selection of the predictor of ratings: the lowest loss within the budgets, or a cheaper trial that is as good.
+"""Selection of the predictor: the lowest loss within the budgets, or a cheaper trial that is as good.
 
-    loss = weighted mean, over the errors of the objective, of the distance from the best value as a share of it
+    loss = weighted mean, over the errors of the objective, of the distance from the lowest as a share of it
 
 With one error, the loss orders trials by that error. Every trial with errors is considered, unless a budget
 limits a cost that only measured trials have.

@@ -99,10 +99,12 @@ class _Explanation:
         """State the winner's value, and its lead over the best trial of another algorithm."""
         value = self._winner.value
         objective = self._descriptions.objective
-        role = f"is the recommender by {objective}; its" if objective else "is the recommender:"
+        role = f"is the recommender by {objective}; its {self._metric} is"
+        if not objective:
+            role = f"is the recommender: {self._metric}"
         text = (
-            f"{self._label} {role} {self._metric} {'is ' * bool(objective)}{value.mean:.4f} {_bounds(value)}, "
-            f"measured with {value.n_users} users on {self._descriptions.split}"
+            f"{self._label} {role} {value.mean:.4f} {_bounds(value)}, measured "
+            f"with {value.n_users} users on {self._descriptions.split}"
         )
         n_trials = f"{self._choice.n_trials} trial{'s' * (self._choice.n_trials != 1)} were compared"
         if self._choice.n_trials == 1:
@@ -186,9 +188,7 @@ class _Explanation:
         if not isfinite(value) or not mean > 0:
             return ""
         change = f"{abs(1 - value / mean):.1%} {'less' if value <= mean else 'more'}"
-        return (
-            f"The lists of the trial with the lowest RMSE, {label}, reach {self._metric} {value:.4f}, {change}."
-        )
+        return f"The lists of {label}, which has the lowest RMSE, reach {self._metric} {value:.4f}, {change}."
 
     def _not_personal(self) -> str:
         share = self._descriptions.common_list_share
