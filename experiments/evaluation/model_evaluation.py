@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.evaluation.candidate_record import MetricValues
-from experiments.evaluation.common_lists import common_list_share
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
@@ -27,6 +26,7 @@ from marquee.metrics.beyond_accuracy import (
     popularity_lift,
     profile_popularity,
 )
+from marquee.metrics.list_agreement import list_agreement
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
 from marquee.metrics.segments import Segments
@@ -107,8 +107,8 @@ class _ListEvaluation:
         segments |= {name: self._item_segment(mask) for name, mask in items.items()}
         metrics = self._ranking_metrics(everyone) | self._beyond_accuracy(everyone)
         matrix = self._matrix
-        common = common_list_share(self._lists, matrix.indptr, matrix.items, matrix.n_items)
-        return ModelEvaluation({**metrics, "common_list_share": common}, segments)
+        agreement = list_agreement(self._lists, matrix.indptr, matrix.items)
+        return ModelEvaluation({**metrics, "list_agreement": agreement}, segments)
 
     def _user_segment(self, members: BoolArray) -> MetricValues:
         sizes = {

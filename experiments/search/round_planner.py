@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.config.offline import SearchParams
 from experiments.search.metric import SearchMetric
-from experiments.search.racing import Comparison, compare_with_leader
+from experiments.search.racing import REFERENCE, Comparison, compare_with_leader
 from experiments.search.training_planner import ScheduledTraining, TrainingPlanner
 from experiments.search.training_result import (
     FOLDS,
@@ -172,7 +172,8 @@ class RoundPlanner:
                 if scores[PointId(training.id, number)].is_alive
             )
             if points:
-                tasks.append(Task(TaskId(training.id, part), training.parameters, points, leader))
+                compared_with = None if training.id.candidate == REFERENCE else leader
+                tasks.append(Task(TaskId(training.id, part), training.parameters, points, compared_with))
         return tasks
 
     def _fold_tasks(self, trainings: Iterable[ScheduledTraining]) -> list[Task]:
@@ -229,7 +230,8 @@ class RoundPlanner:
         label = format_sorted_label(leader.training.candidate, self._parameters(leader))
         where = "the first part" if n_parts == 1 else f"{n_parts} parts"
         for point, point_scores in scores.items():
-            if point.training in ids and point_scores.is_alive:
+            is_reference = point.training.candidate == REFERENCE
+            if point.training in ids and point_scores.is_alive and not is_reference:
                 comparison = self._compare(scores[leader], point_scores, n_parts)
                 if comparison.is_clear:
                     self._drop_reasons[point] = comparison.describe(title, label, where)

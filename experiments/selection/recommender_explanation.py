@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, nan
 
 from experiments.evaluation.candidate_record import RANDOM_BASELINE
-from experiments.evaluation.common_lists import MAX_COMMON_SHARE
 from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.selection.recommender_rule import POPULARITY, Contender, RecommenderChoice, RecommenderTrials
+from marquee.model.manifest import MAX_PERSONAL_AGREEMENT
 
 MAX_NAMED_OVER_BUDGET = 3
 MAY_BE_CHANCE = "which may be chance"
@@ -35,7 +35,7 @@ class TrialDescriptions:
         properties: values of further metrics by name; higher is better, NaN where a value is unknown.
         predictor: trial with the lowest RMSE; None for implicit feedback.
         predictor_value: its metric, used if it lacks values because it was dropped early; NaN if unknown.
-        common_list_share: share of users to whom the winner gives nearly the same list; NaN if unknown.
+        list_agreement: share of the items that two users' lists of the winner have in common; NaN if unknown.
     """
 
     metric: str
@@ -46,7 +46,7 @@ class TrialDescriptions:
     objective: str = ""
     predictor: int | None = None
     predictor_value: float = nan
-    common_list_share: float = nan
+    list_agreement: float = nan
 
 
 def explain_recommender(
@@ -106,12 +106,17 @@ class _Explanation:
             f"{self._label} {role} {value.mean:.4f} {_bounds(value)}, measured "
             f"with {value.n_users} users on {self._descriptions.split}"
         )
-        n_trials = f"{self._choice.n_trials} trial{'s' * (self._choice.n_trials != 1)} were compared"
-        if self._choice.n_trials == 1:
-            n_trials = "no other trial was compared"
         if self._choice.runner_up is None:
-            return f"{text}; {n_trials}."
-        return f"{text}, {self._compare(self._choice.runner_up)}, the best of another algorithm; {n_trials}."
+            return f"{text}; {self._count_trials()}."
+        lead = f"{self._compare(self._choice.runner_up)}, the best of another algorithm"
+        return f"{text}, {lead}; {self._count_trials()}."
+
+    def _count_trials(self) -> str:
+        n_trials, n_dropped = self._choice.n_trials, self._choice.n_dropped
+        if n_trials == 1:
+            return "no other trial was compared"
+        text = f"{n_trials} trials were compared"
+        return f"{text}, of which {n_dropped} were dropped early" if n_dropped else text
 
     def _compare(self, other: Contender) -> str:
         """Return how much higher or lower the winner's value is than another one."""
@@ -191,10 +196,10 @@ class _Explanation:
         return f"The lists of {label}, which has the lowest RMSE, reach {self._metric} {value:.4f}, {change}."
 
     def _not_personal(self) -> str:
-        share = self._descriptions.common_list_share
-        if not share >= MAX_COMMON_SHARE:
+        share = self._descriptions.list_agreement
+        if not share > MAX_PERSONAL_AGREEMENT:
             return ""
-        return f"It is not personal: {share:.0%} of the users get nearly the same list."
+        return f"It is not personal: the lists of two users have {share:.0%} of their items in common."
 
     def _over_budget(self) -> str:
         """Name the trials that have a better mean but exceed a budget."""

@@ -178,7 +178,8 @@ class RecommenderChoice:
         runner_up: the best trial of another algorithm than the winner's.
         popularity: comparison with the most popular items; None if no trial recommends them.
         over_budget: trials with a better mean than the leader.
-        n_trials: number of trials that were compared.
+        n_trials: number of trials.
+        n_dropped: how many of them lack values, because they failed or were dropped early.
         margin: highest loss of a non-inferior trial, as a share of the leader's mean.
         feedback: kind of feedback.
     """
@@ -190,6 +191,7 @@ class RecommenderChoice:
     popularity: PopularityComparison | None
     over_budget: tuple[OverBudgetTrial, ...]
     n_trials: int
+    n_dropped: int
     margin: float
     feedback: FeedbackType
 
@@ -248,7 +250,8 @@ def choose_recommender(trials: RecommenderTrials, feedback: FeedbackType, margin
         next(others, None),
         _compare_with_popularity(trials, winner.trial),
         tuple(OverBudgetTrial(trial, violations[trial]) for trial in ranked[: ranked.index(eligible[0])]),
-        len(ranked),
+        len(trials.keys),
+        len(trials.keys) - len(ranked),
         margin,
         feedback,
     )

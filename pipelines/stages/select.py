@@ -35,9 +35,7 @@ def select(params: Params) -> None:
     if results.search_metric.uses_lists or predictor is None:
         compared = choose_from_search(params, results.trials, results.candidates)
         recommender = compared.winner
-        reason = explain_recommender(
-            compared.compared, compared.choice, describe_trials(compared, results)
-        )
+        reason = explain_recommender(compared.compared, compared.choice, describe_trials(compared, results))
     else:
         recommender = predictor.winner
         reason = (
@@ -77,7 +75,7 @@ def describe_trials(compared: ComparedTrials, results: SearchResults) -> TrialDe
         objective="" if results.search_metric.user_metric else results.search_metric.title(results.n),
         predictor=None if lowest_error is None else list(trials).index(lowest_error),
         predictor_value=measured.mean(compared.metric) if measured else nan,
-        common_list_share=winner.mean("common_list_share") if winner else nan,
+        list_agreement=winner.mean("list_agreement") if winner else nan,
     )
 
 

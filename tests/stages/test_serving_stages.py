@@ -43,6 +43,14 @@ def sample_interactions() -> pd.DataFrame:
     return rated.assign(rating=np.concatenate([ratings, [5.0] * N_NEW_ROWS]).astype(np.float32))
 
 
+def rate_items_differently_often() -> pd.DataFrame:
+    """Return ratings of 28 items, of which no two have the same number of ratings; the last ones are new."""
+    rng = np.random.default_rng(6)
+    pairs = [(f"u{user}", f"i{item}") for item in range(28) for user in rng.permutation(40)[: item + 1]]
+    frame = pd.DataFrame(pairs, columns=["user", "item"]).sample(frac=1.0, random_state=1)
+    return frame.assign(rating=rng.integers(1, 6, len(frame)).astype(np.float32)).reset_index(drop=True)
+
+
 INTERACTIONS = sample_interactions()
 N_TRAIN = 378  # 90%
 
@@ -181,6 +189,7 @@ def test_one_recipe_for_both_roles_is_fitted_and_stored_once(project: ServingPro
 def test_recommender_with_shared_lists_is_called_not_personal(
     project: ServingProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    project.write_tables(rate_items_differently_often())
     project.select(POPULARITY, SVD)
     project.run()
     assert not project.model.manifest.is_personal

@@ -15,9 +15,11 @@ from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
+from marquee.array_types import Int32Array
 from marquee.errors import DataError, DivergedError
 from marquee.metrics.beyond_accuracy import coverage, diversity, gini
 from marquee.metrics.ranking import RelevantItems, find_hits, ndcg, recall
+from marquee.metrics.rated_items import rated_ndcg
 from tests.support.part_files import write_part_files
 
 PROTOCOL = EvaluationProtocol(5, 4.0)
@@ -49,6 +51,22 @@ def test_metrics_are_those_of_the_lists_of_users_with_a_relevant_item(part: Part
     assert scores.metrics["coverage"] == coverage(lists[hits.users], part.train.n_items, 5)
     assert scores.metrics["gini"] == pytest.approx(gini(lists[hits.users], part.train.n_items, 5))
     assert "diversity" not in scores.metrics
+
+
+def test_rated_items_are_the_held_out_items_of_evaluated_users(part: Part) -> None:
+    algorithm = fit(part)
+    evaluator, pairs = ListEvaluator(part, PROTOCOL), part.held_out
+    evaluated = np.isin(pairs.users, find_evaluated(part))
+    scores = algorithm.score_pairs(pairs.users[evaluated], pairs.items[evaluated])
+    _, values = rated_ndcg(pairs.users[evaluated], scores, pairs.actual[evaluated] >= 4.0, 5)
+    assert evaluator.evaluate_rated_items(algorithm) == pytest.approx(values.mean())
+    implicit = ListEvaluator(part, EvaluationProtocol(5, 4.0, is_graded=True))
+    assert np.isnan(implicit.evaluate_rated_items(algorithm))
+
+
+def find_evaluated(part: Part) -> Int32Array:
+    pairs = part.held_out
+    return np.unique(pairs.users[(pairs.actual >= PROTOCOL.relevance_threshold) & (pairs.users != UNKNOWN)])
 
 
 def test_user_values_are_in_the_order_of_user_numbers(part: Part) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from experiments.evaluation.user_intervals import STANDARD_ERROR_FACTOR
 from experiments.search.racing import MIN_USERS, Comparison, compare_with_leader, run_race
 from marquee.array_types import Float32Array, Int8Array, Int32Array
 
@@ -20,7 +21,8 @@ def test_difference_and_z_are_those_of_a_paired_test() -> None:
     rng = np.random.default_rng(0)
     leader, other = rng.random((2, 200)).astype(np.float32)
     comparison = compare_with_leader(leader, other, number_users(200))
-    assert comparison.z == pytest.approx(ttest_rel(leader.astype(float), other.astype(float)).statistic)
+    statistic = ttest_rel(leader.astype(float), other.astype(float)).statistic
+    assert comparison.z == pytest.approx(statistic / STANDARD_ERROR_FACTOR)
     assert comparison.difference == pytest.approx((leader.astype(float) - other).mean())
     assert comparison.n_users == 200
 
@@ -29,7 +31,7 @@ def test_values_of_a_user_in_several_parts_are_averaged_first() -> None:
     leader, other = np.array([1, 1, 0, 1], np.float32), np.array([0, 0, 0, 0], np.float32)
     comparison = compare_with_leader(leader, other, np.array([5, 5, 7, 7], np.int32))
     assert (comparison.difference, comparison.n_users) == (0.75, 2)
-    assert comparison.z == pytest.approx(0.75 / (sqrt(0.125) / sqrt(2)))
+    assert comparison.z == pytest.approx(0.75 / (STANDARD_ERROR_FACTOR * sqrt(0.125) / sqrt(2)))
 
 
 def test_columns_without_a_value_are_left_out() -> None:

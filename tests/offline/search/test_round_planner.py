@@ -103,19 +103,30 @@ def task_names(planned: Round) -> list[tuple[str, int, int]]:
 
 
 def test_first_round_has_one_training_of_each_candidate_and_later_ones_the_survivors() -> None:
-    search = make_params({"svd": {"n_factors": [1, 2, 3]}, "popularity": {}})
+    search = make_params({"svd": {"n_factors": [1, 2, 3]}, "baseline_only": {}})
     quality = {
         'svd {"n_factors": 1}': 0.5, 'svd {"n_factors": 2}': 0.1, 'svd {"n_factors": 3}': 0.49,
-        "popularity {}": 0.2,
+        "baseline_only {}": 0.2,
     }  # fmt: skip
     rounds = FakeWorkers(search, quality).run().rounds
     first, second, third, fourth = map(task_names, rounds)
-    assert {name for name, *_ in first} == {"svd", "popularity"}
+    assert {name for name, *_ in first} == {"svd", "baseline_only"}
     assert len(first) == 2
     assert len(second) == 2
     assert {part for *_, part in first + second} == {0}
     assert third == [("svd", 0, 1), ("svd", 2, 1)]
     assert fourth == [("svd", 0, 2), ("svd", 2, 2)]
+
+
+def test_popularity_is_scored_on_all_users_and_parts_whatever_its_quality() -> None:
+    search = make_params({"svd": {"n_factors": [1, 2]}, "popularity": {"threshold": [None, 4.0, 3.0]}})
+    quality = {f'svd {{"n_factors": {n}}}': 0.5 for n in (1, 2)}
+    quality |= {f'popularity {{"threshold": {threshold}}}': 0.1 for threshold in ("null", 4.0, 3.0)}
+    workers = FakeWorkers(search, quality).run()
+    tasks = [task for planned in workers.rounds for task in planned.tasks]
+    popularity = [task for task in tasks if task.id.training.candidate == "popularity"]
+    assert len(popularity) == 3 * 3
+    assert {task.leader for task in popularity} == {None}
 
 
 def test_other_trainings_of_the_first_part_are_compared_with_the_best_of_the_first_round() -> None:

@@ -38,7 +38,9 @@ def test_points_keep_the_parameter_order_of_params_yaml() -> None:
 
 
 def test_candidate_that_only_ranks_is_accepted() -> None:
-    check_candidates(make_search_params({"ease": {}}))
+    check_candidates(make_search_params({"ease": {}}, metric="ndcg"))
+    with pytest.raises(ConfigError, match="EASE ranks items and predicts no ratings"):
+        check_candidates(make_search_params({"ease": {}}, metric="rmse"))
 
 
 def test_unknown_parameter_is_rejected() -> None:

@@ -1,4 +1,4 @@
-"""Selection rule: objective, budgets and one-standard-error rule; a budget on an unknown cost is an error."""
+"""Selection of the predictor: objective, one-standard-error rule, and budgets, also on unknown costs."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,13 +16,13 @@ from experiments.search.trials import (
     trial_from_record,
     trial_to_record,
 )
-from experiments.selection.predictor_rule import Choice, choose
+from experiments.selection.predictor_rule import PredictorChoice, choose_predictor
 from experiments.selection.search_results import SearchResults
 from marquee.errors import ConfigError, MarqueeError, TrackingError
 
 MEGABYTE = 1_000_000
 SELECT_PARAMS = SelectParams(
-    objective="rmse", rule="best", cost_metric="model_bytes", max_fit_seconds=10, max_model_megabytes=5
+    predictor_rule="best", cost_metric="model_bytes", max_fit_seconds=10, max_model_megabytes=5
 )
 
 
@@ -38,16 +38,17 @@ def make_trial(
     return Trial(number, algorithm, {}, folds, cost=TrialCost(seconds, 0.1))
 
 
-def make_metrics(trial: Trial, *, peak: int | None = 2 * MEGABYTE, **values: float) -> CandidateMetrics:
-    folds = tuple({"rmse": fold.rmse, "mae": fold.mae, **values} for fold in trial.folds)
+def make_metrics(trial: Trial, *, peak: int | None = 2 * MEGABYTE) -> CandidateMetrics:
+    folds = tuple({"rmse": fold.rmse, "mae": fold.mae} for fold in trial.folds)
     cost = MeasuredCost(1.0, 0.5, 2.0, peak)
     return CandidateMetrics(trial.number, trial.algorithm, folds, cost=cost)
 
 
 def choose_trial(
     trials: list[Trial], params: SelectParams = SELECT_PARAMS, measures: list[CandidateMetrics] | None = None
-) -> Choice:
-    return choose(SearchResults(trials, {metrics.trial: metrics for metrics in measures or []}), params)
+) -> PredictorChoice:
+    results = SearchResults(trials, {metrics.trial: metrics for metrics in measures or []})
+    return choose_predictor(results, params)
 
 
 def test_lowest_error_wins_and_next_algorithm_is_runner_up() -> None:
@@ -132,70 +133,73 @@ def test_memory_budget_on_a_system_without_peak_memory_is_an_error() -> None:
 def test_smaller_model_within_one_standard_error_wins() -> None:
     # folds 0.87 and 0.89: the standard error of their mean is 0.0141 / sqrt(2) = 0.01
     trials = [make_trial(0, "svdpp", 0.88, megabytes=4), make_trial(1, "svd", 0.8895, megabytes=1)]
-    choice = choose_trial(trials, params_with(rule="one_standard_error"))
+    choice = choose_trial(trials, params_with(predictor_rule="one_standard_error"))
     assert (choice.winner.number, choice.best.number) == (1, 0)
     assert choose_trial(trials).winner.number == 0
 
 
 def test_better_model_beyond_one_standard_error_wins() -> None:
     trials = [make_trial(0, "svdpp", 0.88, megabytes=4), make_trial(1, "svd", 0.8905, megabytes=1)]
-    assert choose_trial(trials, params_with(rule="one_standard_error")).winner.number == 0
+    assert choose_trial(trials, params_with(predictor_rule="one_standard_error")).winner.number == 0
 
 
 def test_better_of_equally_cheap_trials_wins() -> None:
     trials = [make_trial(0, "svdpp", 0.885), make_trial(1, "svd", 0.88), make_trial(2, "nmf", 0.881)]
-    assert choose_trial(trials, params_with(rule="one_standard_error")).winner.number == 1
+    assert choose_trial(trials, params_with(predictor_rule="one_standard_error")).winner.number == 1
 
 
 def test_cost_metric_can_be_fit_time() -> None:
     trials = [make_trial(0, "svdpp", 0.88, seconds=9), make_trial(1, "svd", 0.885, seconds=2, megabytes=3)]
-    assert choose_trial(trials, params_with(rule="one_standard_error")).winner.number == 0
-    by_fit_time = params_with(rule="one_standard_error", cost_metric="fit_seconds")
+    assert choose_trial(trials, params_with(predictor_rule="one_standard_error")).winner.number == 0
+    by_fit_time = params_with(predictor_rule="one_standard_error", cost_metric="fit_seconds")
     assert choose_trial(trials, by_fit_time).winner.number == 1
 
 
 # Objective
 
 
-def test_weighted_objective_sums_relative_distances_from_the_best() -> None:
+def test_weighted_objective_sums_relative_distances_from_the_lowest_errors() -> None:
     first, second = make_trial(0, "svd", 0.80), make_trial(1, "svdpp", 0.84)
-    # rmse: 0 and 0.04 / 0.80 = 5%; ndcg: 20% and 0. At equal weights: 10% for the first, 2.5% for the second.
-    measures = [make_metrics(first, ndcg=0.08), make_metrics(second, ndcg=0.10)]
-    equal_weights, mostly_rmse = ({"rmse": weight, "ndcg": 1} for weight in (1, 9))
-    assert choose_trial([first, second], params_with(objective=equal_weights), measures).winner is second
-    assert choose_trial([first, second], params_with(objective=mostly_rmse), measures).winner is first
+    first = replace(first, folds=tuple(replace(fold, mae=0.70) for fold in first.folds))
+    second = replace(second, folds=tuple(replace(fold, mae=0.63) for fold in second.folds))
+    # rmse: 0 and 0.04 / 0.80 = 5%; mae: 0.07 / 0.63 = 11% and 0. At equal weights the second loses less.
+    equal_weights, mostly_rmse = ({"rmse": weight, "mae": 1} for weight in (1, 9))
+    assert choose_trial([first, second], params_with(predictor_objective=equal_weights)).winner is second
+    assert choose_trial([first, second], params_with(predictor_objective=mostly_rmse)).winner is first
 
 
-def test_ranking_objective_chooses_among_evaluated_trials() -> None:
-    trials = [make_trial(0, "svd", 0.80), make_trial(1, "svd", 0.81), make_trial(2, "ease", 0.99)]
-    measures = [make_metrics(trials[0], ndcg=0.1), make_metrics(trials[2], ndcg=0.3)]
-    choice = choose_trial(trials, params_with(objective="ndcg"), measures)
-    assert (choice.winner.number, choice.n_trials) == (2, 2)
+def test_budget_on_a_measured_cost_limits_the_choice_to_measured_trials() -> None:
+    trials = [make_trial(0, "svd", 0.80), make_trial(1, "svd", 0.81), make_trial(2, "nmf", 0.99)]
+    measures = [make_metrics(trials[1]), make_metrics(trials[2])]
+    choice = choose_trial(trials, params_with(max_top_n_seconds=9), measures)
+    assert (choice.winner.number, choice.n_trials) == (1, 2)
 
 
-def test_lower_gini_is_better() -> None:
-    first, second = make_trial(0, "svd", 0.80), make_trial(1, "svdpp", 0.84)
-    measures = [make_metrics(first, gini=0.9), make_metrics(second, gini=0.7)]
-    assert choose_trial([first, second], params_with(objective="gini"), measures).winner is second
-
-
-def test_metric_that_is_zero_for_all_trials_does_not_affect_the_choice() -> None:
+def test_error_that_is_zero_for_all_trials_does_not_affect_the_choice() -> None:
     first, second = make_trial(1, "svd", 0.80), make_trial(0, "svdpp", 0.84)
-    measures = [make_metrics(first, ndcg=0.0), make_metrics(second, ndcg=0.0)]
-    mostly_ndcg = params_with(objective={"ndcg": 9, "rmse": 1})
-    assert choose_trial([first, second], mostly_ndcg, measures).winner is first
+    first, second = (
+        replace(trial, folds=tuple(replace(fold, mae=0.0) for fold in trial.folds))
+        for trial in (first, second)
+    )
+    mostly_mae = params_with(predictor_objective={"mae": 9, "rmse": 1})
+    assert choose_trial([first, second], mostly_mae).winner is first
 
 
-def test_error_without_evaluated_candidates_names_the_file_with_reasons() -> None:
+def test_error_without_measured_candidates_names_the_file_with_reasons() -> None:
     failed = replace(make_metrics(make_trial(0, "svd", 0.9)), folds=(), failure="MemoryError")
     with pytest.raises(ConfigError, match=r"results/candidate_metrics\.json has the reasons"):
-        choose_trial([make_trial(0, "svd", 0.9)], params_with(objective="ndcg"), [failed])
+        choose_trial([make_trial(0, "svd", 0.9)], params_with(max_top_n_seconds=9), [failed])
 
 
-@pytest.mark.parametrize("objective", ["auc", {"rmse": 0}, {"rmse": -1}, {}, {"popularity_lift": 1}])
+def test_error_without_predictors_names_the_parameter() -> None:
+    with pytest.raises(ConfigError, match=r"add svd or another one to search\.candidates"):
+        choose_trial([Trial(0, "ease", {})])
+
+
+@pytest.mark.parametrize("objective", ["auc", "ndcg", {"rmse": 0}, {"rmse": -1}, {}, {"ndcg": 1}])
 def test_invalid_objective_is_rejected(objective: object) -> None:
     with pytest.raises(ValidationError):
-        params_with(objective=objective)
+        params_with(predictor_objective=objective)
 
 
 # Records

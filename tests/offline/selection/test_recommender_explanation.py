@@ -89,14 +89,14 @@ def test_lead_over_popularity_by_chance_is_called_so() -> None:
 
 def test_popularity_as_winner_says_that_nothing_beats_it() -> None:
     trials = make_trials([0.18, 0.19], algorithms=["ease", "popularity"])
-    assert explain(trials, common_list_share=0.998) == (
+    assert explain(trials, list_agreement=0.998) == (
         "No recommender is shown to beat the most popular items for everybody. "
         "T1 is the recommender: NDCG@10 0.1900 (95% CI 0.1900 to 0.1900), measured with 300 users on "
         "three random "
         "validation parts, 0.0100 (95% CI 0.0100 to 0.0100) higher than that of T0 (0.1800), the "
         "best of another "
         "algorithm; 2 trials were compared. "
-        "It is not personal: 100% of the users get nearly the same list."
+        "It is not personal: the lists of two users have 100% of their items in common."
     )
 
 

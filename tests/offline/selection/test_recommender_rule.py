@@ -105,7 +105,7 @@ def test_trial_that_lacks_values_cannot_win() -> None:
     values[2] = nan  # failed
     incomplete = replace(trials, values=UserValues(values, trials.values.parts, trials.values.users))
     choice = choose_recommender(incomplete, "explicit", MARGIN)
-    assert (choice.winner.trial, choice.n_trials) == (0, 1)
+    assert (choice.winner.trial, choice.n_trials, choice.n_dropped) == (0, 3, 2)
 
 
 def test_error_without_any_lists_names_the_file_with_the_reasons() -> None:
