@@ -108,8 +108,7 @@ class _Explanation:
         )
         if self._choice.runner_up is None:
             return f"{text}; {self._count_trials()}."
-        lead = f"{self._compare(self._choice.runner_up)}, the best of another algorithm"
-        return f"{text}, {lead}; {self._count_trials()}."
+        return f"{text}, {self._compare(self._choice.runner_up)}; {self._count_trials()}."
 
     def _count_trials(self) -> str:
         n_trials, n_dropped = self._choice.n_trials, self._choice.n_dropped
@@ -119,9 +118,11 @@ class _Explanation:
         return f"{text}, of which {n_dropped} were dropped early" if n_dropped else text
 
     def _compare(self, other: Contender) -> str:
-        """Return how much higher or lower the winner's value is than another one."""
+        """Return how much higher or lower the winner's value is than that of the best other algorithm."""
         difference = self._trials.values.difference(self._winner.trial, other.trial)
-        label = f"{self._descriptions.labels[other.trial]} ({other.value.mean:.4f})"
+        label = (
+            f"the best of another algorithm, {self._descriptions.labels[other.trial]} ({other.value.mean:.4f})"
+        )
         size = _magnitude(difference)
         if f"{size.mean:.4f}" == "0.0000":
             return f"equal to that of {label} in four decimals"
