@@ -12,7 +12,7 @@ from math import ceil, inf, isfinite, nan
 from experiments.evaluation.candidate_record import RANDOM_BASELINE
 from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.selection.recommender_rule import POPULARITY, Contender, RecommenderChoice, RecommenderTrials
-from marquee.model.manifest import MAX_PERSONAL_AGREEMENT
+from marquee.metrics.list_agreement import MAX_PERSONAL_AGREEMENT
 
 MAX_NAMED_OVER_BUDGET = 3
 MAY_BE_CHANCE = "which may be chance"
@@ -120,9 +120,7 @@ class _Explanation:
     def _compare(self, other: Contender) -> str:
         """Return how much higher or lower the winner's value is than that of the best other algorithm."""
         difference = self._trials.values.difference(self._winner.trial, other.trial)
-        label = (
-            f"the best of another algorithm, {self._descriptions.labels[other.trial]} ({other.value.mean:.4f})"
-        )
+        label = f"the best of another algorithm, {self._descriptions.labels[other.trial]} ({other.value.mean:.4f})"
         size = _magnitude(difference)
         if f"{size.mean:.4f}" == "0.0000":
             return f"equal to that of {label} in four decimals"

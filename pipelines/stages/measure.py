@@ -11,8 +11,8 @@ from experiments.config import Params
 from experiments.evaluation.candidate_evaluation import EvaluationContext, count_steps, measure_trials
 from experiments.evaluation.candidate_record import CandidateMetrics, best_trial_per_candidate
 from experiments.evaluation.leakage import SplitPair, compare_rankings
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.metric import SearchMetric
-from experiments.search.specification import SearchSpec
 from experiments.search.trials import Trial
 from experiments.selection.predictor_rule import choose_predictor, needs_measured_costs
 from experiments.selection.search_results import SearchResults
@@ -22,10 +22,10 @@ from marquee.interactions.feedback import FeedbackSpec
 from marquee.interactions.matrix import DEFAULT_SCALE
 from marquee.seeds import seed_for
 from pipelines.support.console import create_console
+from pipelines.support.evaluation_data import build_fold_source, build_part_source, build_protocol
 from pipelines.support.interaction_tables import read_feedback
 from pipelines.support.paths import CANDIDATE_METRICS, MEASURED_COSTS, TRAIN
 from pipelines.support.recommender_choice import choose_from_search
-from pipelines.support.search_spec import build_part_source, build_search_spec
 from pipelines.support.stage_results import read_trials, save_costs
 from pipelines.support.stage_runner import run_stage
 
@@ -86,25 +86,28 @@ def _measure_with_progress(trials: list[Trial], context: EvaluationContext) -> l
 
 
 def _build_context(params: Params) -> EvaluationContext:
-    feedback, spec = read_feedback(), build_search_spec(params)
+    feedback = read_feedback()
+    protocol, folds = build_protocol(params, feedback), build_fold_source(params, feedback)
     return EvaluationContext(
-        spec.folds.load_folds() if spec.folds else (),
+        folds.load_folds() if folds else (),
         build_part_source(feedback).load(),
-        _build_split_pair(params, feedback, spec),
-        spec.protocol,
+        _build_split_pair(params, feedback, protocol),
+        protocol,
         params.search.error_metric,
         params.seed,
     )
 
 
-def _build_split_pair(params: Params, feedback: FeedbackSpec, spec: SearchSpec) -> SplitPair | None:
+def _build_split_pair(
+    params: Params, feedback: FeedbackSpec, protocol: EvaluationProtocol
+) -> SplitPair | None:
     """Return the training set split at random and by time, or None to skip measuring leakage."""
     if not params.measure.leakage:
         return None
     seed, scale = seed_for(params.seed, "leakage"), feedback.scale or DEFAULT_SCALE
     try:
         splits = SplitPair.from_interactions(pd.read_parquet(TRAIN), params.split.test_share, seed, scale)
-        splits.require_relevant_items(spec.protocol)
+        splits.require_relevant_items(protocol)
     except DataError as error:
         create_console().print(f"[yellow]Leakage is not measured[/]: {escape(str(error))}")
         return None
