@@ -120,7 +120,8 @@ class _Explanation:
     def _compare(self, other: Contender) -> str:
         """Return how much higher or lower the winner's value is than that of the best other algorithm."""
         difference = self._trials.values.difference(self._winner.trial, other.trial)
-        label = f"the best of another algorithm, {self._descriptions.labels[other.trial]} ({other.value.mean:.4f})"
+        name = self._descriptions.labels[other.trial]
+        label = f"the best of another algorithm, {name} ({other.value.mean:.4f})"
         size = _magnitude(difference)
         if f"{size.mean:.4f}" == "0.0000":
             return f"equal to that of {label} in four decimals"

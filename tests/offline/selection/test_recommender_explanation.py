@@ -56,8 +56,8 @@ def test_paragraph_of_a_typical_search() -> None:
     assert text == (
         "T0 is the recommender: NDCG@10 0.3800 (95% CI 0.3800 to 0.3800), measured with 300 users on "
         "three random "
-        "validation parts, 0.0400 (95% CI 0.0400 to 0.0400) higher than that of the best of another algorithm, "
-        "T1 (0.3400); 5 trials were compared. "
+        "validation parts, 0.0400 (95% CI 0.0400 to 0.0400) higher than that of the best of another "
+        "algorithm, T1 (0.3400); 5 trials were compared. "
         "That is 2.00 times the NDCG@10 of the most popular items for everybody (0.1900). "
         "The lists of the trial with the lowest RMSE, T2, reach NDCG@10 0.0900, 76.3% less. "
         "Another algorithm that ranks above popularity and Random is better in coverage (0.3000 "
