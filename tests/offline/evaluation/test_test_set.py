@@ -6,7 +6,7 @@ import pytest
 
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
-from experiments.evaluation.test_set import ListScores, TestScore, TestSet
+from experiments.evaluation.test_set import TestListScores, TestScore, TestSet
 from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.trainset import build_trainset
 from marquee.array_types import Float64Array
@@ -91,7 +91,7 @@ def test_seen_items_are_recommended_if_repeats_are_allowed() -> None:
 
 def make_score(*user_ndcg: float) -> TestScore:
     values: Float64Array = np.array(user_ndcg)
-    return TestScore("ease", {}, ListScores(values, np.zeros(len(values), dtype=bool), 0.0, 0.0))
+    return TestScore("ease", {}, TestListScores(values, np.zeros(len(values), dtype=bool), 0.0, 0.0))
 
 
 def test_comparison_with_popularity_is_paired_by_user() -> None:
