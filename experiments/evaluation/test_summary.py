@@ -45,8 +45,11 @@ class TestSummary:
             return ""
         if self._recommender["algorithm"] == POPULARITY:
             return "The recommender shows everybody the most popular items: its lists are not personal."
-        values = f"NDCG@{self._n} {self._recommender['ndcg']:.4f} compared with {self._popularity_ndcg():.4f}"
-        lists = f"The lists of {self._title} are"
+        lists, metric = f"The lists of {self._title} are", f"NDCG@{self._n} {self._recommender['ndcg']:.4f}"
+        bounds = [self._recommender[f"popularity_gain_{bound}"] for bound in ("low", "high")]
+        if not any(bounds):
+            return f"{lists} as good as {MOST_POPULAR}: {metric}."
+        values = f"{metric} compared with {self._popularity_ndcg():.4f}"
         if self._has_enough_users() and self._recommender["popularity_gain_high"] < 0:
             return f"{lists} worse than {MOST_POPULAR}: {values}, {self._gain()}."
         text = f"{lists} not shown to beat {MOST_POPULAR}: {values}, {self._gain()}, which may be chance."

@@ -48,10 +48,15 @@ from pipelines.support.selected_recipes import find_best_svd
 from pipelines.support.stage_runner import run_stage
 from pipelines.support.test_looks import record_test_look
 
-# Figures that `dvc metrics` shows, by the role whose score they are.
+# Figures that `dvc metrics` and `dvc exp` show: role and name of the score. DVC sorts them by name, capitals
+# first.
 HEADLINE_METRICS = {
-    "recommender": ("ndcg", "ndcg_low", "ndcg_high", "popularity_ratio", "coverage"),
-    "predictor": ("rmse",),
+    "NDCG": ("recommender", "ndcg"),
+    "RMSE": ("predictor", "rmse"),
+    "coverage": ("recommender", "coverage"),
+    "ndcg_high": ("recommender", "ndcg_high"),
+    "ndcg_low": ("recommender", "ndcg_low"),
+    "popularity_ratio": ("recommender", "popularity_ratio"),
 }
 
 
@@ -212,17 +217,22 @@ def _print(warnings: list[str], table: Table, sentences: list[str]) -> None:
 
 
 def _build_headline(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Return the figures on the test set that `dvc metrics` shows."""
+    """Return the figures on the test set that DVC shows, as far as they are defined."""
     return {
-        name: scores[role][name]
-        for role, names in HEADLINE_METRICS.items()
-        for name in names
+        title: scores[role][name]
+        for title, (role, name) in HEADLINE_METRICS.items()
         if name in scores.get(role, {})
     }
 
 
 def _build_table(scores: Mapping[str, TestScore], champion: ModelVersion | None, n: int) -> Table:
-    table = Table(title="Scores on the test part", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title="Scores on the test part",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     has_ratings = any(score.rated_ndcg is not None for score in scores.values())
     second = "rated" if has_ratings else "graded"
     for column in ("model", f"NDCG@{n}", "95% CI", second, f"recall@{n}", "coverage", "RMSE", "MAE"):
@@ -259,8 +269,8 @@ def _format_errors(score: TestScore) -> tuple[str, str]:
 
 def _describe_looks(n: int) -> str:
     return (
-        f"{n} different choices have been scored on this test set in this clone. Scores that guide choices "
-        "become too good; for an honest score, hold out a new test set (newer data, or another seed)."
+        f"{n} different choices have been scored on this test part in this clone. Scores that guide choices "
+        "become too good; for an honest score, hold out a new test part (newer data, or another seed)."
     )
 
 
