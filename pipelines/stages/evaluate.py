@@ -153,7 +153,7 @@ class TestPart:
             self._trainset,
             FoldData(self._trainset.matrix, encode_pairs(test, self._trainset.matrix)),
             self._protocol,
-            n_users=test[USER].nunique(),
+            n_users=len({*test[USER], *read_repeats()[USER], *read_newcomers()}),
             has_ratings=self._feedback.feedback == "explicit",
             newcomers=read_newcomers(),
             allow_repeats=allow_repeats(),
@@ -234,8 +234,8 @@ def _build_table(scores: Mapping[str, TestScore], champion: ModelVersion | None,
         collapse_padding=True,
     )
     has_ratings = any(score.rated_ndcg is not None for score in scores.values())
-    second = "rated" if has_ratings else "graded"
-    for column in ("model", f"NDCG@{n}", "95% CI", second, f"recall@{n}", "coverage", "RMSE", "MAE"):
+    second, errors = ("rated\nNDCG", ("RMSE", "MAE")) if has_ratings else ("graded\nNDCG", ())
+    for column in ("model", f"NDCG@{n}", "95% CI", second, f"recall@{n}", "coverage", *errors):
         table.add_column(column, justify="left" if column == "model" else "right")
     rows: dict[int, tuple[TestScore, list[str]]] = {}  # by identity: equal recipes share a row
     for role, score in scores.items():
@@ -244,7 +244,7 @@ def _build_table(scores: Mapping[str, TestScore], champion: ModelVersion | None,
     for score, labels in rows.values():
         roles = [label for label in labels if label not in (POPULARITY, BASELINE, "svd")]
         title = f"{score.algorithm_title} ({'; '.join(roles)})" if roles else score.algorithm_title
-        table.add_row(title, *_format_lists(score), *_format_errors(score))
+        table.add_row(title, *_format_lists(score), *(_format_errors(score) if has_ratings else ()))
     return table
 
 

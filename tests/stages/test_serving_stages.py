@@ -262,11 +262,13 @@ def test_repeats_are_reported_apart(project: ServingProject, capsys: pytest.Capt
     evaluation = project.read_json("results/evaluation.json")
     repeats = evaluation["repeats"]
     assert (repeats["pairs"], evaluation["test_set"]["pairs"]) == (20, 42)
+    in_test_part = pd.concat([INTERACTIONS[:20], INTERACTIONS[N_TRAIN:]])
+    assert evaluation["test_set"]["users"] == in_test_part["user"].nunique()
     assert repeats["share"] == pytest.approx(20 / 62)
     assert repeats["users"] == INTERACTIONS["user"][:20].nunique()
     assert 0 <= repeats["recall"] <= repeats["hit_rate"] <= 1
     output = " ".join(capsys.readouterr().out.split())
-    assert "20 of 62 held-out pairs (32%) are repeats" in output
+    assert "Repeats, items that the user had before, are 20 of 62 held-out pairs (32%)" in output
     assert "set split.repeat to allow" in output
 
 
@@ -276,7 +278,7 @@ def test_repeats_are_not_reported_apart_if_they_are_in_the_test_set(
     project.write_json("data/split/split.json", {"strategy": "random", "repeat": "allow"})
     project.run(fit, evaluate_on_test_set)
     assert "repeats" not in project.read_json("results/evaluation.json")
-    assert "are repeats" not in capsys.readouterr().out
+    assert "Repeats" not in capsys.readouterr().out
 
 
 def test_recommender_is_evaluated_on_users_that_were_left_out(
@@ -289,7 +291,8 @@ def test_recommender_is_evaluated_on_users_that_were_left_out(
     assert set(result["scores"]) == {"recommender", "popularity"}
     for score in result["scores"].values():
         assert 0 <= score["ndcg_low"] <= score["ndcg"] <= score["ndcg_high"] <= 1
-    assert "users who were left out of the training, EASE reaches NDCG@10" in capsys.readouterr().out
+    evaluated = f"Users who were left out of the training ({result['evaluated_users']} evaluated)"
+    assert f"{evaluated}: EASE reaches NDCG@10" in capsys.readouterr().out
 
 
 def test_recommender_without_fold_in_has_no_score_on_left_out_users(
