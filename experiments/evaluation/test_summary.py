@@ -45,14 +45,18 @@ class TestSummary:
             return ""
         if self._recommender["algorithm"] == POPULARITY:
             return "The recommender shows everybody the most popular items: its lists are not personal."
-        lists, metric = f"The lists of {self._title} are", f"NDCG@{self._n} {self._recommender['ndcg']:.4f}"
-        bounds = [self._recommender[f"popularity_gain_{bound}"] for bound in ("low", "high")]
-        if not any(bounds):
-            return f"{lists} as good as {MOST_POPULAR}: {metric}."
-        values = f"{metric} compared with {self._popularity_ndcg():.4f}"
-        if self._has_enough_users() and self._recommender["popularity_gain_high"] < 0:
-            return f"{lists} worse than {MOST_POPULAR}: {values}, {self._gain()}."
-        text = f"{lists} not shown to beat {MOST_POPULAR}: {values}, {self._gain()}, which may be chance."
+        return f"The lists of {self._title} are {self._compare_with_popularity()}"
+
+    def _compare_with_popularity(self) -> str:
+        """Return the end of the sentence on lists that do not beat popularity."""
+        metric = f"NDCG@{self._n} {self._recommender['ndcg']:.4f}"
+        low, high = (self._recommender[f"popularity_gain_{bound}"] for bound in ("low", "high"))
+        if low == high == 0:
+            return f"as good as {MOST_POPULAR}: {metric}."
+        values = f"{metric} compared with {self._popularity_ndcg():.4f}, {self._gain()}"
+        if self._has_enough_users() and high < 0:
+            return f"worse than {MOST_POPULAR}: {values}."
+        text = f"not shown to beat {MOST_POPULAR}: {values}, which may be chance."
         return text if self._has_enough_users() else f"{text} {self._too_few_users()}"
 
     def _defeat_by_baseline(self) -> str:
