@@ -5,7 +5,6 @@ import numpy as np
 from marquee.array_types import Int32Array, Int64Array
 from marquee.top_n import PADDING
 
-MAX_PERSONAL_AGREEMENT = 0.9  # above it, all users get nearly the same list
 MAX_PAIRS = 2000  # pairs of users to compare
 LIST_LENGTH = 10  # positions to compare
 

@@ -11,13 +11,13 @@ from typing import Any, Literal, TypeAlias
 from marquee.array_types import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
-from marquee.metrics.list_agreement import MAX_PERSONAL_AGREEMENT
 from marquee.model.manifest_checks import find_manifest_problems
 from marquee.model.recipe import Recipe
 
 SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
+MAX_PERSONAL_AGREEMENT = 0.9  # of lists; above it, all users get nearly the same list
 
 ScoreUnit: TypeAlias = Literal["stars", "relative"]
 
