@@ -24,7 +24,7 @@ from marquee.files.digest import sha256_of
 from marquee.model.recipe import Recipe
 from marquee.seeds import seed_for
 from pipelines.support.console import create_console
-from pipelines.support.paths import CHAMPION_SCORE, EVALUATION, TEST_HEADLINE
+from pipelines.support.paths import CHAMPION_SCORE, EVALUATION, HEADLINE
 from pipelines.support.stage_runner import run_stage
 from pipelines.support.test_looks import record_test_look
 from pipelines.support.test_part import ScoreBoard, TestPart
@@ -48,7 +48,7 @@ def evaluate_on_test_set(params: Params) -> None:
     n_looks = record_test_look({role: model.recipe for role, model in part.fitted.items()})
     record = _build_record(part, board)
     write_json(EVALUATION, record)
-    write_json(TEST_HEADLINE, _build_headline(record["scores"]))
+    write_json(HEADLINE, _build_headline(record["scores"]))
     summary, notes = TestSummary(record), [_describe_looks(n_looks)] if n_looks > 1 else []
     CHAMPION_SCORE.unlink(missing_ok=True)
     if (champion := find_champion(params.registration.model)) is not None:

@@ -1,7 +1,7 @@
 """Select the recommender by its lists and the predictor by its error, and explain both choices."""
 
-from collections.abc import Mapping
-from math import isfinite, nan
+from math import nan
+from typing import Any
 
 from experiments.config import Params
 from experiments.search.trials import MEGABYTE, Trial, format_sorted_label
@@ -13,7 +13,7 @@ from marquee.files.atomic_write import write_json
 from pipelines.support.console import create_console
 from pipelines.support.interaction_tables import read_feedback
 from pipelines.support.json_reader import read_json
-from pipelines.support.paths import HEADLINE, SELECTION, SPLIT
+from pipelines.support.paths import SELECTION, SPLIT
 from pipelines.support.recommender_choice import ComparedTrials, choose_from_search
 from pipelines.support.stage_results import read_trials_and_metrics
 from pipelines.support.stage_runner import run_stage
@@ -27,34 +27,40 @@ TRADE_OFFS = ("rated_ndcg", "coverage", "diversity")
 
 
 def select(params: Params) -> None:
-    """Write results/selection.json and results/headline.json, and print the reasons."""
-    results = read_trials_and_metrics(params)
-    has_ratings = read_feedback().feedback == "explicit"
-    predictor = choose_predictor(results, params.select) if has_ratings else None
-    predictor_reason = "" if predictor is None else explain_predictor(predictor, results, params.select)
-    if results.search_metric.uses_lists or predictor is None:
-        compared = choose_from_search(params, results.trials, results.candidates)
-        recommender = compared.winner
-        reason = explain_recommender(compared.compared, compared.choice, describe_trials(compared, results))
-    else:
-        recommender = predictor.winner
-        reason = (
-            f"{recommender.label} is the recommender too, because search.metric is "
-            f"{results.search_metric.title(results.n)}."
-        )
-    write_json(
-        SELECTION,
-        {
-            "recommender": _describe_choice(recommender, reason),
-            "predictor": predictor and _describe_choice(predictor.winner, predictor_reason),
-        },
-    )
-    write_json(HEADLINE, _build_headline(recommender, predictor))
+    """Write results/selection.json, and print the reasons."""
+    results, predictor = read_trials_and_metrics(params), None
+    if read_feedback().feedback == "explicit":
+        predictor = choose_predictor(results, params.select)
+    recommender = _describe_recommender(params, results, predictor)
+    choices = {"recommender": recommender, "predictor": _describe_predictor(params, results, predictor)}
+    write_json(SELECTION, choices)
     console = create_console()
     for trial in predictor.over_budget if predictor else ():
         console.print(f"Over budget: {trial}.", markup=False)
-    for text in filter(None, (reason, predictor_reason)):
-        console.print(text, markup=False)
+    for choice in filter(None, choices.values()):
+        console.print(choice["reason"], markup=False)
+
+
+def _describe_recommender(
+    params: Params, results: SearchResults, predictor: PredictorChoice | None
+) -> dict[str, Any]:
+    """Choose the recommender; without lists in the search, it is the predictor."""
+    if predictor is None or results.search_metric.uses_lists:
+        compared = choose_from_search(params, results.trials, results.candidates)
+        descriptions = describe_trials(compared, results)
+        reason = explain_recommender(compared.compared, compared.choice, descriptions)
+        return _build_record(compared.winner, reason)
+    metric = results.search_metric.title(results.n)
+    reason = f"{predictor.winner.label} is the recommender too, because search.metric is {metric}."
+    return _build_record(predictor.winner, reason)
+
+
+def _describe_predictor(
+    params: Params, results: SearchResults, predictor: PredictorChoice | None
+) -> dict[str, Any] | None:
+    if predictor is None:
+        return None
+    return _build_record(predictor.winner, explain_predictor(predictor, results, params.select))
 
 
 def describe_trials(compared: ComparedTrials, results: SearchResults) -> TrialDescriptions:
@@ -91,22 +97,13 @@ def _find_property(trial: Trial, name: str, results: SearchResults) -> float:
     return values.get(name, candidate.mean(name) if candidate else nan)
 
 
-def _describe_choice(trial: Trial, reason: str) -> dict[str, object]:
+def _build_record(trial: Trial, reason: str) -> dict[str, Any]:
     return {
         "algorithm": trial.algorithm,
         "parameters": dict(trial.parameters),
         "trial": trial.number,
         "reason": reason,
     }
-
-
-def _build_headline(recommender: Trial, predictor: PredictorChoice | None) -> dict[str, float]:
-    """Return the validation metrics that `dvc metrics` shows beside those of the test set."""
-    values: Mapping[str, float] = {
-        "validation_ndcg": recommender.mean_values().get("ndcg", nan),
-        "validation_rmse": predictor.winner.mean("rmse") if predictor else nan,
-    }
-    return {name: value for name, value in values.items() if isfinite(value)}
 
 
 if __name__ == "__main__":

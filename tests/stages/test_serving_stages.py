@@ -240,7 +240,7 @@ def test_evaluation_compares_with_popularity_and_baseline(
     assert recommender["popularity_ratio"] == pytest.approx(recommender["ndcg"] / popularity["ndcg"])
     assert recommender["ndcg_low"] <= recommender["ndcg"] <= recommender["ndcg_high"]
     assert "rmse" not in recommender
-    headline = project.read_json("results/test_headline.json")
+    headline = project.read_json("results/headline.json")
     assert list(headline)[:2] == ["NDCG", "RMSE"]  # DVC shows metrics in this order
     assert set(headline) == {"NDCG", "RMSE", "coverage", "ndcg_high", "ndcg_low", "popularity_ratio"}
     assert headline["NDCG"] == recommender["ndcg"]
