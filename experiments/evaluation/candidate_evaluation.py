@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import isfinite, nan
 from statistics import fmean
 from typing import TypeVar
 
@@ -45,12 +46,14 @@ from marquee.algorithms.threads import ONE_BLAS_THREAD, limit_threads, thread_co
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import Int32Array
 from marquee.errors import DataError
+from marquee.metrics.list_agreement import list_agreement
 from marquee.metrics.prediction import mae, rmse
 from marquee.seeds import seed_for
 
 T = TypeVar("T")
 LearningCurve = tuple[tuple[int, float], ...]  # (epoch, error)
 SECONDS_PER_MICROSECOND = 1e-6
+MAX_CURVE_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class _Measurement:
 
     trial: Trial
     lists: list[ModelEvaluation] = field(default_factory=list)  # by validation part
+    list_agreement: float = nan
     failure: str | None = None
 
 
@@ -145,6 +149,8 @@ def _measure_lists(context: EvaluationContext, number: int, part: Part, measurem
             lists = _recommend(algorithm, part, context.protocol.n)
             data = FoldData(part.train, part.held_out)
             measurement.lists.append(evaluate_lists(lists, data, context.protocol))
+            if number == 0:
+                measurement.list_agreement = list_agreement(lists, *part.seen)
     except Exception as error:
         measurement.failure = describe_error(error)
 
@@ -189,6 +195,7 @@ def _add_errors_and_cost(
         _mean_curve(curves),
         _or_none(_score_defaults, trial, context, pool) or (),
         _or_none(_compare_splits, trial, context, pool),
+        measurement.list_agreement if isfinite(measurement.list_agreement) else None,
         cost=_measure_cost(trial, context),
     )
 
@@ -220,7 +227,7 @@ def _evaluate_fold(
     """Evaluate the predictions of the trial's model on a fold, and its error after every epoch."""
     data, algorithm = context.folds[fold], find_algorithm(trial.algorithm)
     untrained = algorithm.create(trial.parameters, 0)
-    epochs = range(1, untrained.n_epochs + 1) if isinstance(untrained, EpochAlgorithm) else ()
+    epochs = choose_curve_epochs(untrained.n_epochs) if isinstance(untrained, EpochAlgorithm) else ()
     curve: list[tuple[int, float]] = []
     with limit_threads(1):
         for snapshot in train_shared(
@@ -231,6 +238,16 @@ def _evaluate_fold(
             if snapshot.points:
                 evaluation = evaluate_predictions(predict_pairs(snapshot.algorithm, data.test), data)
     return evaluation, tuple(curve)
+
+
+def choose_curve_epochs(n_epochs: int) -> list[int]:
+    """Return the epochs of a learning curve: all of them or, of many, evenly spaced ones with the last one.
+
+    >>> choose_curve_epochs(3), choose_curve_epochs(60)[:3], choose_curve_epochs(60)[-1]
+    ([1, 2, 3], [3, 6, 9], 60)
+    """
+    n_points = min(n_epochs, MAX_CURVE_POINTS)
+    return [n_epochs * point // n_points for point in range(1, n_points + 1)]
 
 
 def _or_none(

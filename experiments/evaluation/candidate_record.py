@@ -50,6 +50,8 @@ class CandidateMetrics:
         learning_curve: epochs and the mean error over the folds after each.
         default_scores: error on each fold with default parameters.
         split_comparison: metrics under a random split and a time split.
+        list_agreement: share of the items that two users' lists have in common, apart from seen ones, on the
+            first part; None if it is undefined.
         failure: reason why it could not be measured.
         cost: cost of a fit and of its predictions.
     """
@@ -62,6 +64,7 @@ class CandidateMetrics:
     learning_curve: tuple[tuple[int, float], ...] = ()
     default_scores: tuple[float, ...] = ()
     split_comparison: SplitComparison | None = None
+    list_agreement: float | None = None
     failure: str | None = None
     cost: MeasuredCost | None = field(default=None, compare=False)
 
@@ -94,6 +97,7 @@ class CandidateMetrics:
             tuple((int(epoch), float(error)) for epoch, error in record["learning_curve"]),
             tuple(record["default_scores"]),
             SplitComparison(**comparison) if comparison else None,
+            record["list_agreement"],
             record["failure"],
             cost,
         )

@@ -26,7 +26,6 @@ from marquee.metrics.beyond_accuracy import (
     popularity_lift,
     profile_popularity,
 )
-from marquee.metrics.list_agreement import list_agreement
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
 from marquee.metrics.segments import Segments
@@ -105,10 +104,7 @@ class _ListEvaluation:
         users, items = find_segments(self._matrix)
         segments = {name: self._user_segment(mask) for name, mask in users.items()}
         segments |= {name: self._item_segment(mask) for name, mask in items.items()}
-        metrics = self._ranking_metrics(everyone) | self._beyond_accuracy(everyone)
-        matrix = self._matrix
-        agreement = list_agreement(self._lists, matrix.indptr, matrix.items)
-        return ModelEvaluation({**metrics, "list_agreement": agreement}, segments)
+        return ModelEvaluation(self._ranking_metrics(everyone) | self._beyond_accuracy(everyone), segments)
 
     def _user_segment(self, members: BoolArray) -> MetricValues:
         sizes = {

@@ -81,7 +81,7 @@ def describe_trials(compared: ComparedTrials, results: SearchResults) -> TrialDe
         objective="" if results.search_metric.user_metric else results.search_metric.title(results.n),
         predictor=None if lowest_error is None else list(trials).index(lowest_error),
         predictor_value=measured.mean(compared.metric) if measured else nan,
-        list_agreement=winner.mean("list_agreement") if winner else nan,
+        list_agreement=nan if winner is None or winner.list_agreement is None else winner.list_agreement,
     )
 
 

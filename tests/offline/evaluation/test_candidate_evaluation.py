@@ -243,7 +243,15 @@ def test_segments_of_items_share_what_is_shown(candidates: dict[str, CandidateMe
     assert set(segments) == {"cold", "warm", "hot", "head", "tail"}
     assert segments["head"]["shown"] + segments["tail"]["shown"] == pytest.approx(1)
     assert 0 < candidates["svd"].mean("ndcg") < 1
-    assert 0 <= candidates["svd"].mean("list_agreement") <= 1
+
+
+def test_lists_of_personal_models_agree_less_than_those_of_one_ranking(
+    candidates: dict[str, CandidateMetrics],
+) -> None:
+    personal, common = candidates["ease"].list_agreement, candidates["baseline_only"].list_agreement
+    assert personal is not None
+    assert common == 1.0
+    assert 0 < personal < 0.9
 
 
 # Leakage of a random split
