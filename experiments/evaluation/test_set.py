@@ -2,6 +2,7 @@
 
 lists     ranked over the full catalog without the user's training items, for all training users; means
           over the evaluated users, those with a relevant held-out item
+rated     order of each user's rated held-out items, without any other items; explicit feedback only
 errors    of the predicted held-out ratings; only for models that predict ratings
 """
 
@@ -24,12 +25,13 @@ from marquee.algorithms.trainset import Trainset
 from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.metrics.beyond_accuracy import coverage
 from marquee.metrics.prediction import mae, rmse
-from marquee.metrics.ranking import RelevantItems, find_hits, ndcg, recall
+from marquee.metrics.ranking import RelevantItems, find_hits, graded_ndcg, ndcg, recall
+from marquee.metrics.rated_items import rated_ndcg
 from marquee.model.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class ListScores:
+class TestListScores:
     """Metrics of the lists of one model.
 
     Attributes:
@@ -37,19 +39,23 @@ class ListScores:
         is_newcomer: True for users whose first interactions are in the test part, (n_evaluated,).
         recall: mean over the evaluated users.
         coverage: share of the catalog in the lists of all training users.
+        graded_ndcg: mean over the evaluated users; None for explicit feedback, which has no weights.
     """
+
+    __test__ = False  # not a pytest class, despite its name
 
     user_ndcg: Float64Array
     is_newcomer: BoolArray
     recall: float
     coverage: float
+    graded_ndcg: float | None = None
 
     @property
     def ndcg(self) -> UserInterval:
         """Mean NDCG of the evaluated users with its 95% interval, which stays between 0 and 1."""
         return UserValues.from_one_part(self.user_ndcg[None]).interval(0)
 
-    def gain_over(self, other: "ListScores") -> UserInterval:
+    def gain_over(self, other: "TestListScores") -> UserInterval:
         """Return the mean difference of the users' NDCG from that of another model, paired by user."""
         values = np.stack([self.user_ndcg, other.user_ndcg])
         return UserValues.from_one_part(values).difference(0, 1)
@@ -66,6 +72,8 @@ class ListScores:
         }
         if self.is_newcomer.any():
             record["newcomer_ndcg"] = float(self.user_ndcg[self.is_newcomer].mean())
+        if self.graded_ndcg is not None:
+            record["graded_ndcg"] = self.graded_ndcg
         return {name: value for name, value in record.items() if np.isfinite(value)}
 
 
@@ -77,7 +85,8 @@ class TestScore:
 
     algorithm: str
     errors: MetricValues = field(default_factory=dict)  # rmse, mae, impossible; empty for ranking models
-    lists: ListScores | None = None  # None if no held-out item is relevant
+    lists: TestListScores | None = None  # None if no held-out item is relevant
+    rated_ndcg: float | None = None  # None for implicit feedback, and if no held-out item is relevant
 
     @property
     def algorithm_title(self) -> str:
@@ -87,7 +96,8 @@ class TestScore:
     def to_record(self) -> dict[str, Any]:
         """Return the scores as flat JSON values."""
         lists = {} if self.lists is None else self.lists.to_record()
-        return {"algorithm": self.algorithm, **self.errors, **lists}
+        rated = {} if self.rated_ndcg is None else {"rated_ndcg": self.rated_ndcg}
+        return {"algorithm": self.algorithm, **self.errors, **lists, **rated}
 
     def compare_with_popularity(self, popularity: "TestScore") -> dict[str, float]:
         """Return the ratio of the NDCG to that of popularity, and the difference with its 95% interval."""
@@ -134,10 +144,12 @@ class TestSet:
             DivergedError: a prediction is not a finite number.
         """
         has_errors = self.has_ratings and not getattr(algorithm, "is_ranker", False)
+        has_lists = has_relevant_items(self.data, self.protocol)
         return TestScore(
             name,
             self._score_predictions(algorithm) if has_errors else {},
-            self._score_lists(algorithm) if has_relevant_items(self.data, self.protocol) else None,
+            self._score_lists(algorithm) if has_lists else None,
+            self._score_rated_items(algorithm) if has_lists and self.has_ratings else None,
         )
 
     def fit_and_score(self, recipe: Recipe) -> TestScore:
@@ -165,9 +177,12 @@ class TestSet:
     @cached_property
     def _relevant(self) -> RelevantItems:
         pairs = self.data.test
-        is_relevant = (pairs.actual >= self.protocol.relevance_threshold) & (pairs.users != UNKNOWN)
+        is_relevant = self.protocol.is_relevant(pairs.actual) & (pairs.users != UNKNOWN)
         return RelevantItems.from_pairs(
-            pairs.users[is_relevant], pairs.items[is_relevant], self.data.train.n_users
+            pairs.users[is_relevant],
+            pairs.items[is_relevant],
+            self.data.train.n_users,
+            pairs.actual[is_relevant] if self.protocol.is_graded else None,
         )
 
     @cached_property
@@ -183,15 +198,23 @@ class TestSet:
             "impossible": float(predictions.impossible.mean()),
         }
 
-    def _score_lists(self, algorithm: Algorithm) -> ListScores:
+    def _score_lists(self, algorithm: Algorithm) -> TestListScores:
         lists, n = self._recommend(algorithm), self.protocol.n
         hits = find_hits(lists, self._relevant)
-        return ListScores(
+        return TestListScores(
             ndcg(hits, n),
             self._is_newcomer[hits.users],
             float(recall(hits, n).mean()),
             coverage(lists, self.data.train.n_items, n),
+            float(graded_ndcg(hits, n).mean()) if self.protocol.is_graded else None,
         )
+
+    def _score_rated_items(self, algorithm: Algorithm) -> float:
+        """Return the mean over the evaluated users of the NDCG of their rated held-out items."""
+        pairs, is_known = self.data.test, self.data.test.users != UNKNOWN
+        users, is_relevant = pairs.users[is_known], self.protocol.is_relevant(pairs.actual[is_known])
+        scores = algorithm.score_pairs(users, pairs.items[is_known])
+        return float(rated_ndcg(users, scores, is_relevant, self.protocol.n)[1].mean())
 
     def _recommend(self, algorithm: Algorithm) -> Int32Array:
         matrix, nothing_seen = self.data.train, np.zeros(self.data.train.n_users + 1, dtype=np.int64)

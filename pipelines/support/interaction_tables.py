@@ -8,7 +8,15 @@ from marquee.interactions.columns import USER
 from marquee.interactions.feedback import FeedbackSpec
 from marquee.interactions.matrix import DEFAULT_SCALE
 from pipelines.support.json_reader import read_json
-from pipelines.support.paths import FEEDBACK, INTERACTIONS, SPLIT, TEST, TEST_HISTORY, TRAIN
+from pipelines.support.paths import (
+    FEEDBACK,
+    INTERACTIONS,
+    SPLIT,
+    TEST,
+    TEST_HISTORY,
+    TEST_REPEATS,
+    TRAIN,
+)
 
 
 def read_feedback() -> FeedbackSpec:
@@ -28,6 +36,11 @@ def read_test_set() -> pd.DataFrame:
     return pd.read_parquet(TEST)
 
 
+def read_repeats() -> pd.DataFrame:
+    """Read the held-out pairs that their users have an earlier row of; none with `split.repeat: allow`."""
+    return pd.read_parquet(TEST_REPEATS)
+
+
 def read_newcomers() -> frozenset[str]:
     """Return the ids of the users whose first interactions are in the test part."""
     return frozenset(pd.read_parquet(TEST_HISTORY, columns=[USER])[USER])
@@ -35,8 +48,17 @@ def read_newcomers() -> frozenset[str]:
 
 def read_all_interactions(feedback: FeedbackSpec) -> MatrixTrainset:
     """Read all valid interactions, one for each pair of user and item, training and test set together."""
-    pairs = aggregate(pd.read_parquet(INTERACTIONS), feedback.repeats)
-    return build_trainset(pairs, feedback.scale or DEFAULT_SCALE)
+    return build_trainset(read_all_pairs(feedback), feedback.scale or DEFAULT_SCALE)
+
+
+def read_all_pairs(feedback: FeedbackSpec) -> pd.DataFrame:
+    """Read the table of all valid interactions, one row for each pair of user and item."""
+    return aggregate(pd.read_parquet(INTERACTIONS), feedback.repeats)
+
+
+def is_cut_by_time() -> bool:
+    """Return True if the test part is later than the training set, for all users or for each user."""
+    return bool(read_json(SPLIT)["strategy"] != "random")
 
 
 def allow_repeats() -> bool:

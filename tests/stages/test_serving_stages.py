@@ -72,6 +72,7 @@ class ServingProject:
             "train": interactions[:N_TRAIN],
             "test": interactions[N_TRAIN:],
             "history": interactions[:0],
+            "repeats": interactions[:0],
         }
         for name, table in tables.items():
             table.to_parquet(self.folder / f"data/split/{name}.parquet", index=False)
@@ -95,6 +96,10 @@ class ServingProject:
 
     def select(self, recommender: dict[str, Any], predictor: dict[str, Any] | None) -> None:
         self.write_json("results/selection.json", {"recommender": recommender, "predictor": predictor})
+
+    def write_repeats(self, repeats: pd.DataFrame) -> None:
+        """Write held-out pairs of which the training set has earlier rows."""
+        repeats.to_parquet(self.folder / "data/split/repeats.parquet", index=False)
 
     def make_implicit(self) -> None:
         """Declare the ratings to be weights."""
@@ -216,8 +221,11 @@ def test_evaluation_compares_with_popularity_and_baseline(
     assert recommender["ndcg_low"] <= recommender["ndcg"] <= recommender["ndcg_high"]
     assert "rmse" not in recommender
     headline = project.read_json("results/test_headline.json")
-    assert set(headline) == {"test_ndcg", "test_popularity_ratio", "test_coverage", "test_rmse"}
-    assert f"of {evaluation['test_set']['users']} users of the test set" in " ".join(
+    assert list(headline)[:2] == ["NDCG", "RMSE"]  # DVC shows metrics in this order
+    assert set(headline) == {"NDCG", "RMSE", "coverage", "ndcg_high", "ndcg_low", "popularity_ratio"}
+    assert headline["NDCG"] == recommender["ndcg"]
+    assert headline["RMSE"] == evaluation["scores"]["predictor"]["rmse"]
+    assert f"of {evaluation['test_set']['users']} users of the test part" in " ".join(
         capsys.readouterr().out.split()
     )
 
@@ -233,6 +241,86 @@ def test_newcomers_are_evaluated_after_their_first_interactions(project: Serving
     assert 0 <= evaluation["scores"]["recommender"]["newcomer_ndcg"] <= 1
 
 
+def test_every_row_has_a_rated_ndcg_for_explicit_feedback(project: ServingProject) -> None:
+    project.run(fit, evaluate_on_test_set)
+    scores = project.read_json("results/evaluation.json")["scores"]
+    assert all(0 <= score["rated_ndcg"] <= 1 for score in scores.values())
+    assert not any("graded_ndcg" in score for score in scores.values())
+
+
+def test_every_row_has_a_graded_ndcg_for_implicit_feedback(project: ServingProject) -> None:
+    project.make_implicit()
+    project.run(fit, evaluate_on_test_set)
+    scores = project.read_json("results/evaluation.json")["scores"]
+    assert all(0 <= score["graded_ndcg"] <= 1 for score in scores.values())
+    assert not any("rated_ndcg" in score for score in scores.values())
+
+
+def test_repeats_are_reported_apart(project: ServingProject, capsys: pytest.CaptureFixture[str]) -> None:
+    project.write_repeats(INTERACTIONS[:20].assign(rating=np.float32(5.0)))
+    project.run(fit, evaluate_on_test_set)
+    evaluation = project.read_json("results/evaluation.json")
+    repeats = evaluation["repeats"]
+    assert (repeats["pairs"], evaluation["test_set"]["pairs"]) == (20, 42)
+    assert repeats["share"] == pytest.approx(20 / 62)
+    assert repeats["users"] == INTERACTIONS["user"][:20].nunique()
+    assert 0 <= repeats["recall"] <= repeats["hit_rate"] <= 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert "20 of 62 held-out pairs (32%) are repeats" in output
+    assert "set split.repeat to allow" in output
+
+
+def test_repeats_are_not_reported_apart_if_they_are_in_the_test_set(
+    project: ServingProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write_json("data/split/split.json", {"strategy": "random", "repeat": "allow"})
+    project.run(fit, evaluate_on_test_set)
+    assert "repeats" not in project.read_json("results/evaluation.json")
+    assert "are repeats" not in capsys.readouterr().out
+
+
+def test_recommender_is_evaluated_on_users_that_were_left_out(
+    project: ServingProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.run(fit, evaluate_on_test_set)
+    result = project.read_json("results/evaluation.json")["strong_generalization"]
+    assert result["users"] == round(0.1 * INTERACTIONS["user"].nunique())
+    assert 1 <= result["evaluated_users"] <= result["users"]
+    assert set(result["scores"]) == {"recommender", "popularity"}
+    for score in result["scores"].values():
+        assert 0 <= score["ndcg_low"] <= score["ndcg"] <= score["ndcg_high"] <= 1
+    assert "users who were left out of the training, EASE reaches NDCG@10" in capsys.readouterr().out
+
+
+def test_recommender_without_fold_in_has_no_score_on_left_out_users(
+    project: ServingProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.select({"algorithm": "slope_one", "parameters": {}, "trial": 3, "reason": "none"}, SVD)
+    project.run(fit, evaluate_on_test_set)
+    result = project.read_json("results/evaluation.json")["strong_generalization"]
+    assert set(result["scores"]) == {"popularity"}
+    assert "Slope One cannot recommend to users that it was not fitted with" in capsys.readouterr().out
+
+
+def test_evaluation_is_complete_without_users_to_leave_out(
+    project: ServingProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_dislikes = INTERACTIONS.assign(rating=np.float32(2.0))
+    only_dislikes.to_parquet(project.folder / "data/interactions.parquet", index=False)
+    project.run(fit, evaluate_on_test_set)
+    evaluation = project.read_json("results/evaluation.json")
+    assert set(evaluation["strong_generalization"]) == {"error"}
+    assert "ndcg" in evaluation["scores"]["recommender"]
+    assert "Lists for users without training were not measured: no user" in capsys.readouterr().out
+
+
+def test_evaluation_has_the_same_bytes_when_it_runs_again(project: ServingProject) -> None:
+    project.run(fit, evaluate_on_test_set)
+    first = (project.folder / "results/evaluation.json").read_bytes()
+    project.run(evaluate_on_test_set)
+    assert (project.folder / "results/evaluation.json").read_bytes() == first
+
+
 def test_second_choice_scored_on_a_test_set_is_reported(
     project: ServingProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,7 +328,9 @@ def test_second_choice_scored_on_a_test_set_is_reported(
     assert "different choices" not in capsys.readouterr().out  # the same choice reveals nothing new
     project.select(POPULARITY, SVD)
     project.run(fit, evaluate_on_test_set)
-    assert "2 different choices have been scored on this test set" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("The recommender shows everybody the most popular items")
+    assert lines[-1].startswith("2 different choices have been scored on this test part")
     INTERACTIONS[N_TRAIN - 5 :].to_parquet(project.folder / "data/split/test.parquet", index=False)
     project.run(evaluate_on_test_set)
     assert "different choices" not in capsys.readouterr().out  # another test set
@@ -252,7 +342,8 @@ def test_recommender_worse_than_popularity_is_named(
     random = {"algorithm": "normal_predictor", "parameters": {}, "trial": 3, "reason": "none"}
     project.select(random, SVD)
     project.run(fit, evaluate_on_test_set)
-    assert "not shown to be better than the popularity list" in " ".join(capsys.readouterr().out.split())
+    first_line = capsys.readouterr().out.splitlines()[0]
+    assert first_line.startswith("The lists of Random are not shown to beat the most popular items")
 
 
 def test_recipes_of_the_champion_are_refitted_and_scored(

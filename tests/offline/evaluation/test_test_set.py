@@ -6,7 +6,7 @@ import pytest
 
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
-from experiments.evaluation.test_set import ListScores, TestScore, TestSet
+from experiments.evaluation.test_set import TestListScores, TestScore, TestSet
 from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.trainset import build_trainset
 from marquee.array_types import Float64Array
@@ -89,9 +89,37 @@ def test_seen_items_are_recommended_if_repeats_are_allowed() -> None:
     assert score.to_record()["ndcg"] == 0.0  # everybody gets x
 
 
+def fit_popularity(train: pd.DataFrame, held_out: pd.DataFrame, protocol: EvaluationProtocol) -> TestScore:
+    trainset = build_trainset(train)
+    data = FoldData(trainset.matrix, encode_pairs(held_out, trainset.matrix))
+    is_explicit = "rating" in train
+    test_set = TestSet(trainset, data, protocol, n_users=1, has_ratings=is_explicit)
+    return test_set.fit_and_score(POPULARITY)
+
+
+def test_rated_ndcg_looks_at_held_out_items_only() -> None:
+    # Of Fay's held-out items, popularity puts x before y. She likes y: a hit in the second place.
+    held_out = pd.DataFrame(
+        [("fay", "x", 1.0), ("fay", "y", 5.0), ("gus", "x", 5.0)], columns=["user", "item", "rating"]
+    )
+    score = fit_popularity(TRAIN, held_out, EvaluationProtocol(2, 4.0))
+    assert score.to_record()["rated_ndcg"] == pytest.approx(1 / np.log2(3))
+
+
+def test_graded_ndcg_of_implicit_feedback_depends_on_weights() -> None:
+    # The list of Fay is x, y. The weights 1 and 3 gain log2(2) = 1 and log2(4) = 2; the best list is y, x.
+    train = TRAIN.rename(columns={"rating": "weight"})
+    held_out = pd.DataFrame([("fay", "x", 1.0), ("fay", "y", 3.0)], columns=["user", "item", "weight"])
+    record = fit_popularity(train, held_out, EvaluationProtocol(2, 0.0, is_graded=True)).to_record()
+    second = 1 / np.log2(3)
+    assert record["graded_ndcg"] == pytest.approx((1 + 2 * second) / (2 + second))
+    assert record["ndcg"] == 1.0
+    assert "rated_ndcg" not in record
+
+
 def make_score(*user_ndcg: float) -> TestScore:
     values: Float64Array = np.array(user_ndcg)
-    return TestScore("ease", {}, ListScores(values, np.zeros(len(values), dtype=bool), 0.0, 0.0))
+    return TestScore("ease", {}, TestListScores(values, np.zeros(len(values), dtype=bool), 0.0, 0.0))
 
 
 def test_comparison_with_popularity_is_paired_by_user() -> None:
