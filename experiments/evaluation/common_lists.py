@@ -45,7 +45,9 @@ def common_list_share(
     )
     n_common = np.concatenate(
         [
-            count_common_items(lists[start : start + USERS_PER_BLOCK], common[start : start + USERS_PER_BLOCK])
+            count_common_items(
+                lists[start : start + USERS_PER_BLOCK], common[start : start + USERS_PER_BLOCK]
+            )
             for start in range(0, len(lists), USERS_PER_BLOCK)
         ]
     )

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
 import numpy as np
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

@@ -186,9 +186,7 @@ class _Explanation:
         if not isfinite(value) or not mean > 0:
             return ""
         change = f"{abs(1 - value / mean):.1%} {'less' if value <= mean else 'more'}"
-        return (
-            f"The lists of the trial with the lowest RMSE, {label}, reach {self._metric} {value:.4f}, {change}."
-        )
+        return f"The lists of the trial with the lowest RMSE, {label}, reach {self._metric} {value:.4f}, {change}."
 
     def _not_personal(self) -> str:
         share = self._descriptions.common_list_share

@@ -35,9 +35,7 @@ def select(params: Params) -> None:
     if results.search_metric.uses_lists or predictor is None:
         compared = choose_from_search(params, results.trials, results.candidates)
         recommender = compared.winner
-        reason = explain_recommender(
-            compared.compared, compared.choice, describe_trials(compared, results)
-        )
+        reason = explain_recommender(compared.compared, compared.choice, describe_trials(compared, results))
     else:
         recommender = predictor.winner
         reason = (
