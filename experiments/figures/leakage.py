@@ -16,8 +16,8 @@ Compared = Sequence[tuple[CandidateMetrics, SplitComparison]]
 def plot_leakage(results: SearchResults) -> Figure | None:
     """Draw metrics under both splits; return None if fewer than two candidates were compared.
 
-    Crossing lines are candidates whose order differs between the splits. Without ratings, there is no panel of
-    errors.
+    Crossing lines are candidates whose order differs between the splits. Without ratings, there is no panel
+    of errors.
     """
     compared = _compared_candidates(results)
     if len(compared) < 2:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-import numpy as np
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -56,8 +56,8 @@ def plot_importance(shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
 def plot_parallel_coordinates(results: SearchResults, selection: Selection) -> Figure | None:
     """Draw each trial of an algorithm as a line through its values; color the best ones.
 
-    There is a panel for lists and, with ratings, one for errors: each of the selected algorithm or, if that has
-    too few trials or parameters, of the most searched one.
+    There is a panel for lists and, with ratings, one for errors: each of the selected algorithm or, if that
+    has too few trials or parameters, of the most searched one.
     """
     panels = _build_panels(results, selection)
     if not panels:

@@ -28,8 +28,8 @@ class _Panel:
 def plot_segments(results: SearchResults, selection: Selection) -> Figure | None:
     """Draw a row per algorithm, best lists first, and a dot per segment; None without measured trials.
 
-    Lists are those of its best trial by lists, errors those of its best trial by error. Without ratings, there
-    are no panels of errors.
+    Lists are those of its best trial by lists, errors those of its best trial by error. Without ratings,
+    there are no panels of errors.
     """
     panels = _build_panels(results, selection)
     algorithms = list(dict.fromkeys(name for panel in panels for name in panel.candidates))

@@ -89,8 +89,8 @@ def _defeat_by_popularity(lists: ListComparison) -> str:
     chance = "" if gain.excludes_zero else f", {MAY_BE_CHANCE}"
     metric = lists.results.metric_display_name(lists.metric)
     return (
-        f"The lists of {recommender.algorithm_title} are {verdict} {MOST_POPULAR}: a difference in {metric} of "
-        f"{format_difference(gain)}{chance}."
+        f"The lists of {recommender.algorithm_title} are {verdict} {MOST_POPULAR}: a difference in {metric} "
+        f"of {format_difference(gain)}{chance}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Summary at the top of the report: recommender and predictor side by side, with the split of every number."""
+"""Summary at the top of the report: recommender and predictor side by side, each number with its split."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite, nan
@@ -103,7 +103,7 @@ class SummaryBuilder:
         def cell(score: Mapping[str, Any]) -> Cell:
             if "ndcg" not in score or not popularity.get("ndcg"):
                 return Cell("")
-            text = f"{score['ndcg'] / popularity['ndcg']:.2f} ×"
+            text = f"{score['ndcg'] / popularity['ndcg']:.2f} times"
             if "popularity_gain_low" not in score:
                 return Cell(text, NOT_TOLD_APART if intervals_overlap(score, popularity) else "")
             gain, low, high = (score[f"popularity_gain{bound}"] for bound in ("", "_low", "_high"))

@@ -129,11 +129,13 @@ class TableBuilder:
         return "standard errors" in (self._trial(candidate).pruned or "")
 
     def build_metrics(self, metrics: Sequence[str]) -> Table:
-        """Return a column per metric; the best one is marked, among rows that beat popularity and Random."""
+        """Return a column per metric; the best one is marked, if several rows beat popularity and Random."""
         lists, results = self.lists, self._results
-        competitive = [each for each in lists.ranked if lists.is_competitive(each)] or lists.ranked
+        competitive = [each for each in lists.ranked if lists.is_competitive(each)]
+        if len(competitive) == 1:
+            competitive = []
         best = {
-            name: (min if name in LOWER_IS_BETTER else max)((each.mean(name) for each in competitive), default=nan)
+            name: _best(name, [each.mean(name) for each in competitive])
             for name in metrics
             if name in LOWER_IS_BETTER + HIGHER_IS_BETTER
         }  # fmt: skip
@@ -151,7 +153,7 @@ class TableBuilder:
         return Table([results.metric_display_name(name) for name in metrics], rows)
 
     def _chance_remark(self, candidate: CandidateMetrics) -> list[str]:
-        """Return a remark on a row whose metric of the search is not told apart from that of the first row."""
+        """Return a remark on a row whose metric of the search may equal that of the first row."""
         first = self.lists.ranked[0]
         difference = None if candidate is first else self.lists.difference(candidate, first)
         if difference is None or difference.excludes_zero:
@@ -161,7 +163,7 @@ class TableBuilder:
     # Errors on the folds
 
     def build_errors(self) -> Table:
-        """Return errors with intervals over the folds, and differences from the first row on the same folds."""
+        """Return errors with intervals over the folds, and differences paired by fold."""
         errors = error_columns(self._results)
         columns = [self._results.metric_display_name(name) for name in errors]
         names = [*columns, "difference", "impossible", "tuning gain", "parameters"]
@@ -209,7 +211,7 @@ class TableBuilder:
         return self._row(candidate, [Cell(text) for text in texts], ())
 
     def build_trials(self) -> Table:
-        """Return all trials: those with lists on all parts, those dropped early, those without lists, failed."""
+        """Return all trials: with lists on all parts, dropped early, without lists, and failed."""
         results = self._results
         ranked = rank_trials(results.trials, results.metric)
         ranked += [trial for trial in rank_trials(results.trials, results.error) if trial not in ranked]
@@ -347,6 +349,10 @@ def _rated_cell(trial: Trial) -> Cell:
 def _rated_ndcg(trial: Trial) -> float:
     """Return the mean over the parts that the trial was evaluated on; NaN if it is unknown."""
     return trial.mean_values().get(RATED_NDCG, nan) if trial.parts else nan
+
+
+def _best(name: str, values: Sequence[float]) -> float:
+    return (min if name in LOWER_IS_BETTER else max)(values, default=nan)
 
 
 def _metric_form(name: str, default: str = "{:.3f}") -> str:

@@ -1,7 +1,7 @@
 """Measured trials of a search in the order of their lists or errors, and comparisons between them.
 
-Lists are compared user by user, if both trials were evaluated on all validation parts (a race drops the others
-early), and errors fold by fold.
+Lists are compared user by user, if both trials were evaluated on all validation parts; a race drops the
+others early.
 """
 
 from collections.abc import Sequence

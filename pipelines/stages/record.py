@@ -86,8 +86,8 @@ def _digest_outcome() -> str:
 def _collect_metrics(selection: Selection, results: SearchResults) -> dict[str, float]:
     """Return the metrics of what was selected: on validation parts and folds, and on the test part.
 
-    Metrics without a prefix are those of what is served: errors of the predictor, the rest of the recommender.
-    Those with the prefix `recommender_` or `predictor_` are of that model alone.
+    Metrics without a prefix are those of what is served: errors of the predictor, the rest of the
+    recommender. Those with the prefix `recommender_` or `predictor_` are of that model alone.
     """
     recommender = _collect_role_metrics(selection.recommender, results)
     metrics = recommender | {f"recommender_{name}": value for name, value in recommender.items()}

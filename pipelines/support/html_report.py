@@ -64,7 +64,7 @@ def _write_figures(figures: Mapping[str, str | None]) -> Iterator[Path]:
 def _compute_importances(
     params: Params, results: SearchResults, selection: Selection
 ) -> dict[str, dict[str, float]]:
-    """Return the importance of each parameter for the lists and for the errors of every searched algorithm."""
+    """Return the importance of each parameter for the lists and the errors of every algorithm."""
     scored = [trial for trial in results.trials if trial.failure is None]
     subjects = [(list_metric(results), [trial for trial in scored if trial.parts])]
     if selection.predictor is not None:

@@ -1,4 +1,4 @@
-"""Choice of the recommender from the files of the search: input of the stages `measure`, `select` and `record`."""
+"""Choice of the recommender from the files of the search, for the stages `measure`, `select` and `record`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
