@@ -121,7 +121,7 @@ class TestSet:
         trainset: training set.
         data: training matrix and held-out pairs.
         protocol: length of the lists, and lowest value of a relevant item.
-        n_users: number of users with held-out pairs, known to training or not.
+        n_users: number of users in the test part, known to training or not.
         has_ratings: True for explicit feedback, whose ratings can be predicted.
         newcomers: ids of the users whose first interactions are in the test part.
         allow_repeats: recommend items that a user has interacted with, too.

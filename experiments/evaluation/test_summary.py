@@ -45,14 +45,18 @@ class TestSummary:
             return ""
         if self._recommender["algorithm"] == POPULARITY:
             return "The recommender shows everybody the most popular items: its lists are not personal."
-        lists, metric = f"The lists of {self._title} are", f"NDCG@{self._n} {self._recommender['ndcg']:.4f}"
-        bounds = [self._recommender[f"popularity_gain_{bound}"] for bound in ("low", "high")]
-        if not any(bounds):
-            return f"{lists} as good as {MOST_POPULAR}: {metric}."
-        values = f"{metric} compared with {self._popularity_ndcg():.4f}"
-        if self._has_enough_users() and self._recommender["popularity_gain_high"] < 0:
-            return f"{lists} worse than {MOST_POPULAR}: {values}, {self._gain()}."
-        text = f"{lists} not shown to beat {MOST_POPULAR}: {values}, {self._gain()}, which may be chance."
+        return f"The lists of {self._title} are {self._compare_with_popularity()}"
+
+    def _compare_with_popularity(self) -> str:
+        """Return the end of the sentence on lists that do not beat popularity."""
+        metric = f"NDCG@{self._n} {self._recommender['ndcg']:.4f}"
+        low, high = (self._recommender[f"popularity_gain_{bound}"] for bound in ("low", "high"))
+        if low == high == 0:
+            return f"as good as {MOST_POPULAR}: {metric}."
+        values = f"{metric} compared with {self._popularity_ndcg():.4f}, {self._gain()}"
+        if self._has_enough_users() and high < 0:
+            return f"worse than {MOST_POPULAR}: {values}."
+        text = f"not shown to beat {MOST_POPULAR}: {values}, which may be chance."
         return text if self._has_enough_users() else f"{text} {self._too_few_users()}"
 
     def _defeat_by_baseline(self) -> str:
@@ -88,7 +92,7 @@ class TestSummary:
         if "newcomer_ndcg" not in self._recommender:
             return ""
         return (
-            f"{self._test_set['evaluated_newcomers']} of them are newcomers, with NDCG@{self._n} "
+            f"For the newcomers among them ({self._test_set['evaluated_newcomers']}), NDCG@{self._n} is "
             f"{self._recommender['newcomer_ndcg']:.4f}."
         )
 
@@ -97,15 +101,15 @@ class TestSummary:
         repeats = self._record.get("repeats")
         if not repeats or not repeats["pairs"]:
             return []
-        share = f"{repeats['pairs']} of {repeats['pairs'] + self._test_set['pairs']} held-out pairs"
+        n_pairs = repeats["pairs"] + self._test_set["pairs"]
         sentences = [
-            f"{share} ({repeats['share']:.0%}) are repeats: the user had the item before. They are not in "
-            "the scores above."
+            f"Repeats, items that the user had before, are {repeats['pairs']} of {n_pairs} held-out pairs "
+            f"({repeats['share']:.0%}); they are not in the scores above."
         ]
         if "hit_rate" in repeats:
             sentences.append(
-                f"Of {repeats['users']} users with relevant repeats, {repeats['hit_rate']:.0%} would find "
-                f"one in a list of {self._n} that may show known items, and "
+                f"Of the users with relevant repeats ({repeats['users']}), {repeats['hit_rate']:.0%} would "
+                f"find one in a list of {self._n} that may show known items, and "
                 f"{repeats['own_items_hit_rate']:.0%} in a list of their own top items. To recommend known "
                 "items, set split.repeat to allow."
             )
@@ -122,12 +126,13 @@ class TestSummary:
                 f"{self._title} cannot recommend to users that it was not fitted with; they get the most "
                 f"popular items, with NDCG@{self._n} {_format_ndcg(popularity)}."
             )
-        users = f"For {result['evaluated_users']} users who were left out of the training"
+        start = f"Users who were left out of the training ({result['evaluated_users']} evaluated)"
+        shared = f"{MOST_POPULAR} reach NDCG@{self._n} {_format_ndcg(popularity)}"
         if self._recommender["algorithm"] == POPULARITY:
-            return f"{users}, the most popular items reach NDCG@{self._n} {_format_ndcg(popularity)}."
+            return f"{start}: {shared}."
         return (
-            f"{users}, {self._title} reaches NDCG@{self._n} {_format_ndcg(result['scores']['recommender'])} "
-            f"from their history alone, and popularity {_format_ndcg(popularity)}."
+            f"{start}: {self._title} reaches NDCG@{self._n} {_format_ndcg(result['scores']['recommender'])} "
+            f"from their history alone; {shared}."
         )
 
     def _beats_popularity(self) -> bool:

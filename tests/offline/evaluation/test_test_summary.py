@@ -115,14 +115,55 @@ def test_repeats_are_counted_and_scored() -> None:
     }
     sentences = TestSummary(make_record((0.1, 0.05, 0.15), repeats=repeats)).sentences()
     assert sentences[2:4] == [
-        "100 of 400 held-out pairs (25%) are repeats: the user had the item before. They are not in the "
+        "Repeats, items that the user had before, are 100 of 400 held-out pairs (25%); they are not in the "
         "scores above.",
-        "Of 40 users with relevant repeats, 50% would find one in a list of 10 that may show known items, "
-        "and 75% in a list of their own top items. To recommend known items, set split.repeat to allow.",
+        "Of the users with relevant repeats (40), 50% would find one in a list of 10 that may show known "
+        "items, and 75% in a list of their own top items. To recommend known items, set split.repeat to "
+        "allow.",
     ]
 
 
 @pytest.mark.parametrize("extra", [{}, {"repeats": {"pairs": 0, "share": 0.0}}])
 def test_without_repeats_there_is_no_sentence_on_them(extra: dict[str, Any]) -> None:
     sentences = TestSummary(make_record((0.1, 0.05, 0.15), **extra)).sentences()
-    assert "repeats" not in " ".join(sentences)
+    assert "repeats" not in " ".join(sentences).lower()
+
+
+LEFT_OUT = {
+    "users": 50,
+    "evaluated_users": 45,
+    "scores": {
+        "recommender": {"algorithm": "ease", "ndcg": 0.4, "ndcg_low": 0.3, "ndcg_high": 0.5},
+        "popularity": POPULARITY,
+    },
+}
+SHARED = "the most popular items for everybody reach NDCG@10 0.2000 (95% CI 0.1500 to 0.2500)."
+
+
+def describe_left_out_users(result: dict[str, Any], algorithm: str = "ease") -> str:
+    record = make_record((0.1, 0.05, 0.15), algorithm=algorithm, strong_generalization=result)
+    return TestSummary(record).sentences()[-1]
+
+
+def test_recommender_and_popularity_are_compared_on_left_out_users() -> None:
+    assert describe_left_out_users(LEFT_OUT) == (
+        "Users who were left out of the training (45 evaluated): EASE reaches NDCG@10 0.4000 (95% CI 0.3000 "
+        f"to 0.5000) from their history alone; {SHARED}"
+    )
+    assert describe_left_out_users(LEFT_OUT, "popularity") == (
+        f"Users who were left out of the training (45 evaluated): {SHARED}"
+    )
+
+
+def test_recommender_that_needs_training_cannot_serve_left_out_users() -> None:
+    assert describe_left_out_users(LEFT_OUT | {"scores": {"popularity": POPULARITY}}, "slope_one") == (
+        "Slope One cannot recommend to users that it was not fitted with; they get the most popular items, "
+        "with NDCG@10 0.2000 (95% CI 0.1500 to 0.2500)."
+    )
+
+
+def test_newcomers_have_a_sentence() -> None:
+    record = make_record((0.1, 0.05, 0.15))
+    record["test_set"]["evaluated_newcomers"] = 1
+    record["scores"]["recommender"]["newcomer_ndcg"] = 0.125
+    assert "For the newcomers among them (1), NDCG@10 is 0.1250." in TestSummary(record).sentences()
