@@ -182,7 +182,7 @@ class _Leaderboard:
 
 
 def _find_near_best(trials: Sequence[Trial], metric: SearchMetric) -> set[int]:
-    """Return the trials whose lists are not shown to be worse than the best ones, by user; without the best."""
+    """Return the trials whose lists are not shown to be worse than the best ones; without the best."""
     ranked = [trial.number for trial in rank_trials(trials, metric) if trial.has_lists]
     if metric.user_metric is None or len(ranked) < 2:
         return set()
@@ -193,7 +193,7 @@ def _find_near_best(trials: Sequence[Trial], metric: SearchMetric) -> set[int]:
 
 
 def _find_near_lowest(trials: Sequence[Trial], error: str) -> set[int]:
-    """Return the trials whose error is not shown to be higher than the lowest, by fold; without the best."""
+    """Return the trials whose error is not shown to be higher than the lowest; without the best."""
     ranked = rank_trials(trials, error)
     lowest = [trial.fold_values(error) for trial in ranked[:1]]
     return {

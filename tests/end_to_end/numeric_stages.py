@@ -26,7 +26,7 @@ from pipelines.stages.export import export
 from pipelines.stages.fetch import fetch_data_source
 from pipelines.stages.fit import fit
 from pipelines.stages.ingest import convert_to_parquet
-from pipelines.stages.measure import evaluate_best_trials
+from pipelines.stages.measure import measure_best_trials
 from pipelines.stages.refit import refit
 from pipelines.stages.search import build_trials_record
 from pipelines.stages.select import select
@@ -42,12 +42,13 @@ def run_stages() -> None:
     params = load_params()
     for stage in (fetch_data_source, convert_to_parquet, quarantine_invalid_rows, hold_out_test_set):
         stage(params)
-    outcome = run_search_in_process(build_search_spec(params))
+    spec = build_search_spec(params)
+    outcome = run_search_in_process(spec)
     write_json(SEARCH, build_trials_record(params, outcome.trials))
     UserScores.from_trials(outcome.trials, outcome.columns, spec.metric.user_metric).save(USER_SCORES)
     save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in outcome.trials})
     with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # no model registry here
-        for stage in (evaluate_best_trials, select, fit, evaluate_on_test_set, refit, export):
+        for stage in (measure_best_trials, select, fit, evaluate_on_test_set, refit, export):
             stage(params)
 
 
