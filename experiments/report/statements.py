@@ -5,9 +5,8 @@ Each sentence names the split that its numbers come from. A difference that is n
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import comb
 from typing import Any, NamedTuple
-
-from scipy.stats import kendalltau
 
 from experiments.evaluation.common_lists import MAX_COMMON_SHARE
 from experiments.evaluation.test_summary import MOST_POPULAR, TestSummary
@@ -67,7 +66,7 @@ def explain_orders(first: Ordered, second: Ordered, reason: str) -> str:
     swapped = [pair for pair in combinations(common, 2) if places[pair[0]] > places[pair[1]]]
     if not swapped:
         return ""
-    tau = kendalltau(range(len(common)), [places[title] for title in common]).statistic
+    tau = 1 - 2 * len(swapped) / comb(len(common), 2)
     above, below = swapped[0]
     return (
         f"By {first.name}, {above} is above {below}; by {second.name}, it is the other way around "

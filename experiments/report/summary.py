@@ -8,9 +8,9 @@ from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.evaluation.fold_intervals import mean_interval
 from experiments.evaluation.metric_names import RATED_NDCG
 from experiments.report.tables import (
-    NOT_TOLD_APART,
+    MAY_BE_CHANCE,
     Cell,
-    Row,
+    TableRow,
     Table,
     TableBuilder,
     format_bounds,
@@ -82,10 +82,10 @@ class SummaryBuilder:
     def _role(self, name: str, trial: Trial, score: Mapping[str, Any]) -> _Role:
         return _Role(name, trial, self._results.candidates.get(trial.number), score)
 
-    def _row(self, title: str, cells: Sequence[Cell]) -> Row:
-        return Row(title, cells)
+    def _row(self, title: str, cells: Sequence[Cell]) -> TableRow:
+        return TableRow(title, cells)
 
-    def _test_ndcg(self) -> Row:
+    def _test_ndcg(self) -> TableRow:
         def cell(score: Mapping[str, Any]) -> Cell:
             if "ndcg" not in score:
                 return Cell("")
@@ -96,7 +96,7 @@ class SummaryBuilder:
         title = f"NDCG@{self._evaluation['test_set']['n']}, test part"
         return self._row(title, [cell(role.score) for role in self._roles])
 
-    def _popularity_ratio(self) -> Row:
+    def _popularity_ratio(self) -> TableRow:
         """Return the ratio to popularity; a difference that may be chance is marked."""
         popularity = self._evaluation["scores"].get(POPULARITY, {})
 
@@ -105,15 +105,15 @@ class SummaryBuilder:
                 return Cell("")
             text = f"{score['ndcg'] / popularity['ndcg']:.2f} times"
             if "popularity_gain_low" not in score:
-                return Cell(text, NOT_TOLD_APART if intervals_overlap(score, popularity) else "")
+                return Cell(text, MAY_BE_CHANCE if intervals_overlap(score, popularity) else "")
             gain, low, high = (score[f"popularity_gain{bound}"] for bound in ("", "_low", "_high"))
             note = f"{gain:+.4f}, 95% CI {low:+.4f} to {high:+.4f}"
-            return Cell(text, note if low > 0 or high < 0 else f"{note}; {NOT_TOLD_APART}")
+            return Cell(text, note if low > 0 or high < 0 else f"{note}; {MAY_BE_CHANCE}")
 
         cells = [cell(role.score) for role in self._roles]
         return self._row("relative to popularity, test part", cells)
 
-    def _test_rows(self) -> list[Row]:
+    def _test_rows(self) -> list[TableRow]:
         n, rated = self._evaluation["test_set"]["n"], self._results.metric_display_name(RATED_NDCG)
         rows = []
         for title, (name, form) in TEST_FORMS.items():
@@ -123,7 +123,7 @@ class SummaryBuilder:
             rows.append(self._row(title.format(n=n, rated=rated), cells))
         return rows
 
-    def _validation_ndcg(self) -> Row:
+    def _validation_ndcg(self) -> TableRow:
         lists = self._tables.lists
         metric = self._results.metric_display_name(lists.metric)
 
@@ -136,7 +136,7 @@ class SummaryBuilder:
 
         return self._row(f"{metric}, validation parts", [cell(role.measured) for role in self._roles])
 
-    def _fold_errors(self) -> Row:
+    def _fold_errors(self) -> TableRow:
         error = error_columns(self._results)[0]
         n_folds = count_folds(self._tables.predictors)
 
@@ -150,7 +150,7 @@ class SummaryBuilder:
         title = f"{self._results.metric_display_name(error)}, {n_folds} folds"
         return self._row(title, [cell(role.measured) for role in self._roles])
 
-    def _costs(self) -> list[Row]:
+    def _costs(self) -> list[TableRow]:
         def seconds(role: _Role) -> str:
             cost = role.measured.cost if role.measured else None
             return f"{cost.fit_seconds:.2f} s" if cost else "?"

@@ -21,7 +21,7 @@ from experiments.selection.search_results import SearchResults
 from marquee.algorithms.registry import find_algorithm
 
 PERCENTAGES = {"coverage", "popularity_lift"}
-NOT_TOLD_APART = "may be chance"
+MAY_BE_CHANCE = "may be chance"
 DROPPED = "dropped early"
 UNKNOWN = "?"
 
@@ -36,8 +36,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Row of a table: its title, remarks below the title, cells, and the role if its trial was selected."""
+class TableRow:
+    """TableRow of a table: its title, remarks below the title, cells, and the role if its trial was selected."""
 
     title: str
     cells: Sequence[Cell]
@@ -50,7 +50,7 @@ class Table:
     """Table with a first column of titles."""
 
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     first_column: str = "candidate"
     text_columns: int = 0  # number of last columns that contain text
 
@@ -93,7 +93,7 @@ class TableBuilder:
         rows = [self._list_row(candidate, has_rated=has_rated) for candidate in self.lists.ranked]
         return Table([*names, "parameters"], rows, text_columns=1)
 
-    def _list_row(self, candidate: CandidateMetrics, *, has_rated: bool) -> Row:
+    def _list_row(self, candidate: CandidateMetrics, *, has_rated: bool) -> TableRow:
         trial = self._trial(candidate)
         cells = [
             self._list_value(candidate),
@@ -121,7 +121,7 @@ class TableBuilder:
             return Cell(f"{self.lists.value(candidate) - self.lists.value(first):+.4f}", note)
         note = format_bounds(difference, "{:+.4f}")
         return Cell(
-            f"{difference.mean:+.4f}", note if difference.excludes_zero else f"{note}; {NOT_TOLD_APART}"
+            f"{difference.mean:+.4f}", note if difference.excludes_zero else f"{note}; {MAY_BE_CHANCE}"
         )
 
     def _is_race_loser(self, candidate: CandidateMetrics) -> bool:
@@ -158,7 +158,7 @@ class TableBuilder:
         difference = None if candidate is first else self.lists.difference(candidate, first)
         if difference is None or difference.excludes_zero:
             return []
-        return [f"difference from the first row {NOT_TOLD_APART}"]
+        return [f"difference from the first row {MAY_BE_CHANCE}"]
 
     # Errors on the folds
 
@@ -169,7 +169,7 @@ class TableBuilder:
         names = [*columns, "difference", "impossible", "tuning gain", "parameters"]
         return Table(names, [self._error_row(candidate) for candidate in self.predictors], text_columns=1)
 
-    def _error_row(self, candidate: CandidateMetrics) -> Row:
+    def _error_row(self, candidate: CandidateMetrics) -> TableRow:
         error, first = self._results.error, self.predictors[0]
         values, defaults = candidate.fold_values(error), candidate.default_scores
         difference = None if candidate is first else paired_fold_difference(values, first.fold_values(error))
@@ -193,10 +193,10 @@ class TableBuilder:
         rows = [self._cost_row(candidate) for candidate in measured.values()]
         if not self.predictors:
             columns.remove("prediction, µs")
-            rows = [Row(row.title, [row.cells[0], *row.cells[2:]], (), row.role) for row in rows]
+            rows = [TableRow(row.title, [row.cells[0], *row.cells[2:]], (), row.role) for row in rows]
         return Table([*columns, "parameters"], rows, text_columns=1)
 
-    def _cost_row(self, candidate: CandidateMetrics) -> Row:
+    def _cost_row(self, candidate: CandidateMetrics) -> TableRow:
         trial, cost = self._trial(candidate), candidate.cost
         texts = [UNKNOWN] * 4
         if cost is not None:
@@ -221,7 +221,7 @@ class TableBuilder:
         rows = [self._trial_row(trial, metric, errors) for trial in ranked]
         return Table([*columns, "fit, s", "parameters"], rows, "trial", text_columns=1)
 
-    def _trial_row(self, trial: Trial, metric: str, errors: Sequence[str]) -> Row:
+    def _trial_row(self, trial: Trial, metric: str, errors: Sequence[str]) -> TableRow:
         values = trial.mean_values()
         note = DROPPED if trial.pruned and trial.parts else ""
         cells = [Cell(_format_or_empty(values.get(metric)), note if metric in values else "")]
@@ -229,14 +229,14 @@ class TableBuilder:
         seconds = f"{trial.cost.fit_seconds:.2f}" if trial.cost else UNKNOWN
         reason = trial.failure or trial.pruned or trial.fold_failure
         cells += [Cell(seconds if values else ""), Cell(trial.parameters_text, reason or "")]
-        return Row(f"{trial.number} {trial.algorithm_title}", cells, (), self.role_of(trial))
+        return TableRow(f"{trial.number} {trial.algorithm_title}", cells, (), self.role_of(trial))
 
     def _row(
         self, candidate: CandidateMetrics, cells: Sequence[Cell], remarks: Sequence[str] | None = None
-    ) -> Row:
+    ) -> TableRow:
         trial = self._trial(candidate)
         shown = self.lists.remarks(candidate) if remarks is None else remarks
-        return Row(trial.algorithm_title, cells, shown, self.role_of(trial))
+        return TableRow(trial.algorithm_title, cells, shown, self.role_of(trial))
 
     def _trial(self, candidate: CandidateMetrics) -> Trial:
         return self._results.trial_of(candidate)
@@ -257,7 +257,7 @@ def build_test_scores(evaluation: Mapping[str, Any], champion: Mapping[str, Any]
     records.sort(key=lambda each: -each[2].get("ndcg", -1.0))
     popularity = evaluation["scores"].get(POPULARITY, {}).get("ndcg", nan)
     rows = [
-        Row(
+        TableRow(
             title,
             [_test_cell(record, name) for name in columns],
             _test_remarks(record, recommender, popularity),
@@ -309,12 +309,12 @@ def _test_cell(record: Mapping[str, Any], name: str) -> Cell:
 
 
 def _test_remarks(record: Mapping[str, Any], recommender: Mapping[str, Any], popularity: float) -> list[str]:
-    """Return remarks on lists that are worse than popularity, or not told apart from the recommender's."""
+    """Return remarks on lists that are worse than popularity, or whose difference from the recommender may be chance."""
     remarks = []
     if record.get("ndcg", nan) < popularity:
         remarks.append("below popularity")
     if intervals_overlap(record, recommender) and record.get("ndcg") != recommender.get("ndcg"):
-        remarks.append(f"difference from the recommender {NOT_TOLD_APART}")
+        remarks.append(f"difference from the recommender {MAY_BE_CHANCE}")
     return remarks
 
 
@@ -336,7 +336,7 @@ def _difference_cell(difference: MeanInterval | None) -> Cell:
     if difference.mean == difference.low == difference.high == 0:
         return Cell("none")
     note = format_bounds(difference, "{:+.4f}")
-    return Cell(f"{difference.mean:+.4f}", note if difference.excludes_zero else f"{note}; {NOT_TOLD_APART}")
+    return Cell(f"{difference.mean:+.4f}", note if difference.excludes_zero else f"{note}; {MAY_BE_CHANCE}")
 
 
 def _rated_cell(trial: Trial) -> Cell:

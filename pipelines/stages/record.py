@@ -32,7 +32,7 @@ from pipelines.support.paths import (
     SELECTION,
 )
 from pipelines.support.provenance import digest_search_results, get_code_tags
-from pipelines.support.recommender_choice import read_selection
+from pipelines.support.selected_trials import read_selection
 from pipelines.support.stage_results import (
     load_or_download_costs,
     read_champion_score,

@@ -17,7 +17,7 @@ from pipelines.support.fetched_source import read_data_version
 from pipelines.support.json_reader import read_json
 from pipelines.support.paths import EVALUATION, FEEDBACK, FIGURES, REPORT, SELECTION, SPLIT
 from pipelines.support.provenance import digest_search_results, get_git_commit
-from pipelines.support.recommender_choice import read_selection
+from pipelines.support.selected_trials import read_selection
 from pipelines.support.stage_results import read_champion_score, read_trials_and_metrics
 from pipelines.support.test_looks import count_test_looks
 

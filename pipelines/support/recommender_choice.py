@@ -1,4 +1,4 @@
-"""Choice of the recommender from the files of the search, for the stages `measure`, `select` and `record`."""
+"""Choice of the recommender from the files of the search, for several stages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,16 @@ from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.evaluation.metric_names import RATED_NDCG
 from experiments.evaluation.user_intervals import UserValues
 from experiments.search.metric import SearchMetric
-from experiments.search.trials import MEGABYTE, Trial, format_sorted_label, point_key
+from experiments.search.trials import MEGABYTE, Trial, point_key
 from experiments.search.user_scores import NDCG, UserScores
-from experiments.selection.list_comparison import Selection
 from experiments.selection.recommender_rule import (
     Budget,
     RecommenderChoice,
     RecommenderTrials,
     choose_recommender,
 )
-from experiments.selection.search_results import SearchResults
 from pipelines.support.interaction_tables import read_feedback
-from pipelines.support.json_reader import read_json
-from pipelines.support.paths import SELECTION, USER_SCORES
+from pipelines.support.paths import USER_SCORES
 
 Candidates = Mapping[int, CandidateMetrics]  # by number of the trial
 
@@ -77,18 +74,6 @@ def choose_from_search(params: Params, trials: Sequence[Trial], candidates: Cand
     return ComparedTrials(
         distinct, compared, choose_recommender(compared, feedback, params.select.margin), metric
     )
-
-
-def read_selection(params: Params, results: SearchResults) -> Selection:
-    """Return the selected trials, and the comparison of the recommenders, for reports."""
-    record, trials = read_json(SELECTION), results.trials_by_number
-    recommender = trials[record["recommender"]["trial"]]
-    predictor = trials[record["predictor"]["trial"]] if record["predictor"] else None
-    if not results.search_metric.uses_lists:
-        return Selection(recommender, predictor)
-    compared = choose_from_search(params, results.trials, results.candidates)
-    labels = [format_sorted_label(trial.algorithm, trial.parameters) for trial in compared.trials]
-    return Selection(recommender, predictor, compared.compared, compared.choice, labels)
 
 
 def _drop_repeated_points(trials: Sequence[Trial]) -> list[Trial]:
