@@ -10,9 +10,9 @@ from experiments.evaluation.metric_names import RATED_NDCG
 from experiments.report.tables import (
     MAY_BE_CHANCE,
     Cell,
-    TableRow,
     Table,
     TableBuilder,
+    TableRow,
     format_bounds,
     intervals_overlap,
 )

@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """TableRow of a table: its title, remarks below the title, cells, and the role if its trial was selected."""
+    """Row of a table: its title, remarks below the title, cells, and the role if its trial was selected."""
 
     title: str
     cells: Sequence[Cell]
@@ -309,7 +309,7 @@ def _test_cell(record: Mapping[str, Any], name: str) -> Cell:
 
 
 def _test_remarks(record: Mapping[str, Any], recommender: Mapping[str, Any], popularity: float) -> list[str]:
-    """Return remarks on lists that are worse than popularity, or whose difference from the recommender may be chance."""
+    """Return remarks on lists that are worse than popularity, or perhaps as good as the recommender's."""
     remarks = []
     if record.get("ndcg", nan) < popularity:
         remarks.append("below popularity")
