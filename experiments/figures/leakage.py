@@ -23,7 +23,7 @@ def plot_leakage(results: SearchResults) -> Figure | None:
     if len(compared) < 2:
         return None
     metrics = [name for name in ("ndcg", results.error) if len(_with_metric(compared, name)) > 1]
-    figure = Figure(figsize=(3.2 + 4.6 * len(metrics), 1.6 + 0.36 * len(compared)), layout="constrained")
+    figure = Figure(figsize=(12.5, 1.8 + 0.36 * len(compared)), layout="constrained")
     *panels, unrated = figure.subplots(1, len(metrics) + 1, width_ratios=[*(1 for _ in metrics), 0.8])
     for axes, metric in zip(panels, metrics, strict=True):
         _draw_slopes(axes, _with_metric(compared, metric), results, metric)

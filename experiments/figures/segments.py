@@ -35,8 +35,7 @@ def plot_segments(results: SearchResults, selection: Selection) -> Figure | None
     algorithms = list(dict.fromkeys(name for panel in panels for name in panel.candidates))
     if not algorithms:
         return None
-    width = 3.1 * len(panels) if len(panels) > 2 else 9.0
-    figure = Figure(figsize=(width, 1.9 + 0.34 * len(algorithms)), layout="constrained")
+    figure = Figure(figsize=(12.5, 1.9 + 0.34 * len(algorithms)), layout="constrained")
     panel_axes = figure.subplots(1, len(panels), sharey=True)
     for axes, panel in zip(panel_axes, panels, strict=True):
         _draw_panel(axes, algorithms, panel)

@@ -91,7 +91,7 @@ class SummaryBuilder:
                 return Cell("")
             bounds = [score.get(f"ndcg_{bound}", nan) for bound in ("low", "high")]
             note = f"95% CI {bounds[0]:.4f} to {bounds[1]:.4f}" if isfinite(bounds[0]) else ""
-            return Cell(f"{score['ndcg']:.4f}", note, is_best=True)
+            return Cell(f"{score['ndcg']:.4f}", note, is_best=score.get("popularity_gain_low", 0.0) > 0)
 
         title = f"NDCG@{self._evaluation['test_set']['n']}, test part"
         return self._row(title, [cell(role.score) for role in self._roles])

@@ -51,7 +51,10 @@ def write_project(results: SearchResults, evaluation: dict[str, Any], **selected
         selected: number of the selected trial by role.
     """
     trials = number_consecutively(results.trials)
-    feedback = {"feedback": "explicit" if "predictor" in selected else "implicit", "reason": "as rated"}
+    feedback: dict[str, Any] = {
+        "feedback": "explicit" if "predictor" in selected else "implicit",
+        "reason": "as rated",
+    }
     feedback |= {"scale": [1.0, 5.0] if "predictor" in selected else None, "positive_from": 4.0}
     choices = {role: describe(results, number) for role, number in selected.items()}
     measured = [candidate.to_record() for candidate in results.candidates.values()]
