@@ -38,8 +38,8 @@ def draw_figures(
 
 
 def _plot_losses(results: SearchResults, selection: Selection) -> Figure | None:
-    """Draw the comparison of the recommenders, unless the search had no lists."""
-    if selection.choice is None:
+    """Draw the comparison of the recommenders; None if a set of metrics or errors decided, without bounds."""
+    if selection.choice is None or results.search_metric.user_metric is None:
         return None
     metric = results.metric_display_name(list_metric(results))
     return plot_recommender_losses(selection.choice, selection.labels, metric)

@@ -99,6 +99,8 @@ def render_report(
         split_name=SPLIT_NAMES[context.split["strategy"]],
         n_parts=len(context.split["parts"]),
         metric=results.metric_display_name(tables.lists.metric),
+        searched_by=results.search_metric.title(results.n),
+        ordered_by=tables.lists.order_title,
     )
 
 
@@ -129,8 +131,8 @@ def _explain_orders(
     results: SearchResults, tables: TableBuilder, evaluation: Mapping[str, Any]
 ) -> dict[str, list[str]]:
     """Return, by name of the section, why its table orders candidates differently than an earlier one."""
-    metric, error = (results.metric_display_name(name) for name in (tables.lists.metric, results.error))
-    lists = Ordered(f"{metric} on the validation parts", tables.titles(tables.lists.ranked))
+    error = results.metric_display_name(results.error)
+    lists = Ordered(f"{tables.lists.order_title} on the validation parts", tables.titles(tables.lists.ranked))
     errors = Ordered(f"{error} on the folds", tables.titles(tables.predictors))
     notes = {
         "lists": [explain_orders(_rank_on_test_part(evaluation, "ndcg"), lists, OTHER_PART)],

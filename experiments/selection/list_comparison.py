@@ -58,6 +58,13 @@ class ListComparison:
         best = results.ranked_recommenders or results.ranked_predictors
         return self._sort(_add_selected(best, self.selection.recommender, results))
 
+    @property
+    def order_title(self) -> str:
+        """Name of what `ranked` is ordered by: the metric, or several with weights, of the search."""
+        search_metric, n = self.results.search_metric, self.results.n
+        is_set_of_lists = search_metric.uses_lists and search_metric.user_metric is None
+        return search_metric.title(n) if is_set_of_lists else self.results.metric_display_name(self.metric)
+
     @cached_property
     def floors(self) -> dict[str, float]:
         """Values of popularity and Random, as far as they were measured: what every list should beat."""

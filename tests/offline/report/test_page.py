@@ -337,6 +337,12 @@ def test_page_of_a_search_by_error_is_well_formed() -> None:
     assert figures["pareto"] is not None
 
 
+def test_order_by_a_set_of_metrics_is_named() -> None:
+    html = render_page(metric={"ndcg": 0.6, "coverage": 0.4})
+    assert "The best trial of each algorithm by 0.6 NDCG@10, 0.4 coverage, measured on" in html
+    assert "By 0.6 NDCG@10, 0.4 coverage on the validation parts, " in html
+
+
 def test_pareto_figure_has_a_row_of_panels_for_lists_and_one_for_errors() -> None:
     explicit, implicit = make_search_results(), make_implicit_results()
     figure = plot_pareto(explicit, make_selection(explicit))
