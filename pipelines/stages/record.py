@@ -95,7 +95,7 @@ def _collect_metrics(selection: Selection, results: SearchResults) -> dict[str, 
         predictor = _collect_role_metrics(selection.predictor, results)
         metrics |= {name: value for name, value in predictor.items() if name.startswith(ERROR_PREFIXES)}
         metrics |= {f"predictor_{name}": value for name, value in predictor.items()}
-    metrics |= _collect_test_metrics()
+    metrics |= {"n_trials": float(len(results.trials)), **_collect_test_metrics()}
     champion = read_champion_score()
     metrics |= {f"test_champion_{name}": value for name, value in champion.items() if name != "version"}
     for metric in ("rmse", "ndcg"):

@@ -119,6 +119,7 @@ def test_run_has_metrics_and_tags_of_both_roles(params: Params) -> None:
     assert metrics["test_predictor_ndcg"] == pytest.approx(0.05)
     assert metrics["test_rmse"] == pytest.approx(0.85)
     assert metrics["test_popularity_ratio"] == pytest.approx(2.0)
+    assert metrics["n_trials"] == 11, "MLflow's list of searches has the runs with this metric"
     assert metrics["left_out_users_recommender_ndcg"] == pytest.approx(0.4)
 
 
