@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from experiments.evaluation.common_lists import MAX_COMMON_SHARE
 from experiments.evaluation.test_summary import MOST_POPULAR, TestSummary
-from experiments.evaluation.user_intervals import UserInterval
+from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.selection.list_comparison import ListComparison
 from experiments.selection.recommender_rule import POPULARITY
 
@@ -82,15 +82,24 @@ def format_difference(difference: UserInterval) -> str:
 def _defeat_by_popularity(lists: ListComparison) -> str:
     """State that the recommender is not shown to be better than popularity on the validation parts."""
     gain, recommender = lists.popularity_gain(), lists.selection.recommender
-    if gain is None or recommender.algorithm == POPULARITY or (gain.excludes_zero and gain.mean > 0):
+    if gain is None or recommender.algorithm == POPULARITY:
+        return ""
+    # Popularity that lost the race has too few users for `excludes_zero` only because it was dropped.
+    if gain.low > 0 and (gain.has_enough_users or lists.is_popularity_dropped):
         return ""
     verdict = "worse than" if gain.excludes_zero else "not shown to beat"
     chance = "" if gain.excludes_zero else f", {MAY_BE_CHANCE}"
     metric = lists.results.metric_display_name(lists.metric)
     return (
         f"The lists of {recommender.algorithm_title} are {verdict} {MOST_POPULAR}: a difference in {metric} "
-        f"of {format_difference(gain)}{chance}."
+        f"of {format_difference(gain)}{chance}.{_too_few_users(gain)}"
     )
+
+
+def _too_few_users(gain: UserInterval) -> str:
+    if gain.has_enough_users:
+        return ""
+    return f" With {gain.n_users} users, any difference may be chance; at least {MIN_USERS} are needed."
 
 
 def _not_personal(lists: ListComparison) -> str:

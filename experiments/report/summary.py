@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.evaluation.fold_intervals import mean_interval
 from experiments.evaluation.metric_names import RATED_NDCG
+from experiments.evaluation.user_intervals import MIN_USERS
 from experiments.report.tables import (
     MAY_BE_CHANCE,
     Cell,
@@ -85,13 +86,21 @@ class SummaryBuilder:
     def _row(self, title: str, cells: Sequence[Cell]) -> TableRow:
         return TableRow(title, cells)
 
+    @property
+    def _has_enough_users(self) -> bool:
+        """False if there are so few evaluated users that any difference may be chance."""
+        return bool(self._evaluation["test_set"]["evaluated_users"] >= MIN_USERS)
+
+    def _beats_popularity(self, score: Mapping[str, Any]) -> bool:
+        return self._has_enough_users and score.get("popularity_gain_low", 0.0) > 0
+
     def _test_ndcg(self) -> TableRow:
         def cell(score: Mapping[str, Any]) -> Cell:
             if "ndcg" not in score:
                 return Cell("")
             bounds = [score.get(f"ndcg_{bound}", nan) for bound in ("low", "high")]
             note = f"95% CI {bounds[0]:.4f} to {bounds[1]:.4f}" if isfinite(bounds[0]) else ""
-            return Cell(f"{score['ndcg']:.4f}", note, is_best=score.get("popularity_gain_low", 0.0) > 0)
+            return Cell(f"{score['ndcg']:.4f}", note, is_best=self._beats_popularity(score))
 
         title = f"NDCG@{self._evaluation['test_set']['n']}, test part"
         return self._row(title, [cell(role.score) for role in self._roles])
@@ -105,10 +114,12 @@ class SummaryBuilder:
                 return Cell("")
             text = f"{score['ndcg'] / popularity['ndcg']:.2f} times"
             if "popularity_gain_low" not in score:
-                return Cell(text, MAY_BE_CHANCE if intervals_overlap(score, popularity) else "")
+                is_clear = self._has_enough_users and not intervals_overlap(score, popularity)
+                return Cell(text, "" if is_clear else MAY_BE_CHANCE)
             gain, low, high = (score[f"popularity_gain{bound}"] for bound in ("", "_low", "_high"))
             note = f"{gain:+.4f}, 95% CI {low:+.4f} to {high:+.4f}"
-            return Cell(text, note if low > 0 or high < 0 else f"{note}; {MAY_BE_CHANCE}")
+            is_clear = self._has_enough_users and (low > 0 or high < 0)
+            return Cell(text, note if is_clear else f"{note}; {MAY_BE_CHANCE}")
 
         cells = [cell(role.score) for role in self._roles]
         return self._row("relative to popularity, test part", cells)

@@ -1,5 +1,6 @@
 """Tables of the report: rows of measured trials, with intervals, and with marks of what may be chance."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isinf, nan
@@ -13,7 +14,7 @@ from experiments.evaluation.metric_names import (
     RANKING_METRIC_NAMES,
     RATED_NDCG,
 )
-from experiments.evaluation.user_intervals import UserInterval
+from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.search.trials import MEGABYTE, Trial, rank_trials
 from experiments.selection.list_comparison import ListComparison, Selection, error_columns, rank_predictors
 from experiments.selection.recommender_rule import POPULARITY
@@ -117,16 +118,12 @@ class TableBuilder:
             return Cell("-")
         difference = self.lists.difference(candidate, first)
         if difference is None:
-            note = "clearly worse" if self._is_race_loser(candidate) else "no interval"
+            note = _describe_race(self._trial(candidate)) or "no interval"
             return Cell(f"{self.lists.value(candidate) - self.lists.value(first):+.4f}", note)
         note = format_bounds(difference, "{:+.4f}")
         return Cell(
             f"{difference.mean:+.4f}", note if difference.excludes_zero else f"{note}; {MAY_BE_CHANCE}"
         )
-
-    def _is_race_loser(self, candidate: CandidateMetrics) -> bool:
-        """Return True if the search dropped the trial after a comparison with the leader, paired by user."""
-        return "standard errors" in (self._trial(candidate).pruned or "")
 
     def build_metrics(self, metrics: Sequence[str]) -> Table:
         """Return a column per metric; the best one is marked, if several rows beat popularity and Random."""
@@ -252,15 +249,14 @@ def build_test_scores(evaluation: Mapping[str, Any], champion: Mapping[str, Any]
     records = _merge_roles(evaluation["scores"])
     if champion:
         records.append((f"champion, version {champion['version']}, refitted", "", champion))
-    n, recommender = evaluation["test_set"]["n"], evaluation["scores"]["recommender"]
-    columns = _test_columns([record for _, _, record in records], n)
+    columns = _test_columns([record for _, _, record in records], evaluation["test_set"]["n"])
     records.sort(key=lambda each: -each[2].get("ndcg", -1.0))
     popularity = evaluation["scores"].get(POPULARITY, {}).get("ndcg", nan)
     rows = [
         TableRow(
             title,
             [_test_cell(record, name) for name in columns],
-            _test_remarks(record, recommender, popularity),
+            _test_remarks(record, evaluation, popularity),
             role,
         )
         for title, role, record in records
@@ -308,12 +304,15 @@ def _test_cell(record: Mapping[str, Any], name: str) -> Cell:
     return Cell(_metric_form(name, "{:.4f}").format(record[name]), note)
 
 
-def _test_remarks(record: Mapping[str, Any], recommender: Mapping[str, Any], popularity: float) -> list[str]:
+def _test_remarks(record: Mapping[str, Any], evaluation: Mapping[str, Any], popularity: float) -> list[str]:
     """Return remarks on lists that are worse than popularity, or perhaps as good as the recommender's."""
     remarks = []
     if record.get("ndcg", nan) < popularity:
         remarks.append("below popularity")
-    if intervals_overlap(record, recommender) and record.get("ndcg") != recommender.get("ndcg"):
+    recommender = evaluation["scores"]["recommender"]
+    has_enough_users = evaluation["test_set"]["evaluated_users"] >= MIN_USERS
+    is_unclear = "ndcg" in record and not (has_enough_users and not intervals_overlap(record, recommender))
+    if is_unclear and record["ndcg"] != recommender.get("ndcg"):
         remarks.append(f"difference from the recommender {MAY_BE_CHANCE}")
     return remarks
 
@@ -337,6 +336,12 @@ def _difference_cell(difference: MeanInterval | None) -> Cell:
         return Cell("none")
     note = format_bounds(difference, "{:+.4f}")
     return Cell(f"{difference.mean:+.4f}", note if difference.excludes_zero else f"{note}; {MAY_BE_CHANCE}")
+
+
+def _describe_race(trial: Trial) -> str:
+    """Return by how many standard errors, paired by user, the trial was worse when the search dropped it."""
+    match = re.search(r"([\d.]+) standard errors", trial.pruned or "")
+    return f"{match[1]} standard errors" if match else ""
 
 
 def _rated_cell(trial: Trial) -> Cell:

@@ -101,6 +101,12 @@ class ListComparison:
         winner = compared.keys.index(point_key(recommender.algorithm, recommender.parameters))
         return compared.values.difference(winner, popularity)
 
+    @property
+    def is_popularity_dropped(self) -> bool:
+        """True if popularity lost the race before it was evaluated on all parts."""
+        trials = [trial for trial in self.results.trials if trial.algorithm == POPULARITY]
+        return bool(trials) and not any(trial.has_lists for trial in trials)
+
     def remarks(self, candidate: CandidateMetrics) -> list[str]:
         """Return what has to be known of a row beside its values."""
         remarks, value = [], self.value(candidate)

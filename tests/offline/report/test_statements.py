@@ -16,7 +16,8 @@ from scipy.stats import t as student_t
 
 from experiments.evaluation.user_intervals import MIN_USERS, STANDARD_ERROR_FACTOR
 from experiments.report.statements import Ordered, explain_orders, state_looks, state_warnings
-from experiments.report.tables import TableBuilder
+from experiments.report.summary import SummaryBuilder
+from experiments.report.tables import TableBuilder, build_test_scores
 from experiments.search.trials import Trial
 from experiments.search.user_scores import UserColumns
 from experiments.selection.list_comparison import ListComparison, Selection
@@ -62,6 +63,23 @@ def test_lists_that_lose_on_the_test_part_are_the_first_warning() -> None:
 
 def test_too_few_users_of_the_test_part_are_a_warning() -> None:
     assert "not shown to beat" in warn({}, n_users=MIN_USERS - 1)[0]
+
+
+def test_too_few_users_mark_every_difference_in_the_tables_of_the_test_part() -> None:
+    results, evaluation = make_search_results(), make_evaluation()
+    selection = make_selection(results)
+
+    def texts() -> str:
+        tables = SummaryBuilder(results, selection, evaluation).build(), build_test_scores(evaluation, {})
+        return " ".join(
+            [cell.note for row in tables[0].rows for cell in row.cells]
+            + [remark for row in tables[1].rows for remark in row.remarks]
+        )
+
+    assert texts().count("may be chance") == 0
+    evaluation["test_set"]["evaluated_users"] = MIN_USERS - 1
+    n_ratios, n_other_models = 2, 4
+    assert texts().count("may be chance") == n_ratios + n_other_models
 
 
 def test_predictor_that_loses_to_the_baseline_is_a_warning() -> None:
@@ -144,14 +162,14 @@ class Claims:
         self.winner = selection.recommender.number
         self.dropped = {trial.number for trial in results.trials if trial.pruned}
 
-    def is_beyond_chance(self, first: int, second: int) -> bool:
+    def is_beyond_chance(self, first: int, second: int, min_users: int = MIN_USERS) -> bool:
         """Return True if the difference on the common parts is beyond chance."""
         n_parts = 1 if {first, second} & self.dropped else N_PARTS
         difference = (self.values[first] - self.values[second])[:n_parts].mean(axis=0)
         n_users = len(difference)
         error = STANDARD_ERROR_FACTOR * difference.std(ddof=1) / np.sqrt(n_users)
         margin = float(student_t.ppf(0.975, n_users - 1)) * error
-        return bool(n_users >= MIN_USERS and abs(difference.mean()) > margin)
+        return bool(n_users >= min_users and abs(difference.mean()) > margin)
 
     def gain_over_popularity(self) -> float:
         n_parts = 1 if POPULARITY in self.dropped else N_PARTS
@@ -163,8 +181,12 @@ class Claims:
         text = " ".join(state_warnings(lists, make_evaluation()))
         is_popularity = self.winner == POPULARITY
         is_clear, gain = self.is_beyond_chance(self.winner, POPULARITY), self.gain_over_popularity()
+        lost_race = POPULARITY in self.dropped and self.is_beyond_chance(self.winner, POPULARITY, min_users=0)
+        is_beaten = gain > 0 and (is_clear or lost_race)
         assert ("are worse than" in text) == (not is_popularity and is_clear and gain < 0)
-        assert ("are not shown to beat" in text) == (not is_popularity and not is_clear)
+        assert ("are not shown to beat" in text) == (not is_popularity and not is_clear and not is_beaten)
+        few_users = self.values.shape[2] < MIN_USERS
+        assert ("at least 200 are needed" in text) == ("are not shown to beat" in text and few_users)
         assert ("which may be chance" in text) == ("are not shown to beat" in text)
         assert ("is not personal" in text) == (not is_popularity and common[self.winner] >= 0.9)
         if claim := re.search(rf"NDCG@10 of ({NUMBER}) \(95% CI ({NUMBER}) to ({NUMBER})\)", text):
