@@ -10,6 +10,7 @@ from marquee.array_types import BlockScorer, Float32Array, Float64Array, FloatAr
 from marquee.errors import DivergedError
 from marquee.hashing import hash_pairs
 
+MAX_PERSONAL_AGREEMENT = 0.9  # common share of two users' lists; above it, all get nearly the same list
 PADDING = -1  # fills positions after the last unseen item; their score is NaN
 USERS_PER_BLOCK = 256  # 256 rows of 30,000 scores take 60 MB
 

@@ -9,6 +9,7 @@ from typing import Any
 from experiments.evaluation.metric_names import ERRORS
 from experiments.search.metric import MetricSetting
 from experiments.search.trials import Trial, rank_trials
+from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
 MetricValues = Mapping[str, float]
 
@@ -67,6 +68,11 @@ class CandidateMetrics:
     list_agreement: float | None = None
     failure: str | None = None
     cost: MeasuredCost | None = field(default=None, compare=False)
+
+    @property
+    def is_personal(self) -> bool:
+        """False if nearly all users get the same list."""
+        return self.list_agreement is None or self.list_agreement <= MAX_PERSONAL_AGREEMENT
 
     def fold_values(self, metric: str) -> list[float]:
         """Return an error on each fold, or a metric of lists on each part; NaN where it is undefined."""

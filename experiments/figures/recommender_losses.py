@@ -23,7 +23,7 @@ def plot_recommender_losses(choice: RecommenderChoice, labels: Sequence[str], me
         metric: name of the metric, for the axis.
     """
     contenders = shown_contenders(choice)
-    figure = Figure(figsize=(9, 1.3 + 0.34 * len(contenders)), layout="constrained")
+    figure = Figure(figsize=(11.5, 1.3 + 0.34 * len(contenders)), layout="constrained")
     axes = figure.subplots()
     for row, contender in enumerate(contenders):
         _draw_contender(axes, row, contender, choice)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from experiments.config.offline import SelectParams
+from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, paired_fold_difference
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.predictor_rule import PredictorChoice
@@ -93,7 +94,7 @@ class _Explanation:
             candidate.trial: paired_fold_difference(
                 candidate.default_scores, results.trial_of(candidate).fold_values(results.error)
             )
-            for candidate in results.ranked_predictors
+            for candidate in self._measured_predictors()
             if candidate.default_scores
         }
         winner_gain = gains.get(self._winner.number)
@@ -113,6 +114,16 @@ class _Explanation:
                 )
             text += "."
         return text
+
+    def _measured_predictors(self) -> list[CandidateMetrics]:
+        """Return the winner, and the best measured trial of each other algorithm."""
+        winner = self._results.candidates.get(self._winner.number)
+        others = [
+            candidate
+            for candidate in self._results.ranked_predictors
+            if candidate.algorithm != self._winner.algorithm
+        ]
+        return others if winner is None else [winner, *others]
 
     def _main_error(self) -> str:
         """Return the error with the largest weight in the objective."""

@@ -12,7 +12,7 @@ from math import ceil, inf, isfinite, nan
 from experiments.evaluation.candidate_record import RANDOM_BASELINE
 from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.selection.recommender_rule import POPULARITY, Contender, RecommenderChoice, RecommenderTrials
-from marquee.model.manifest import MAX_PERSONAL_AGREEMENT
+from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
 MAX_NAMED_OVER_BUDGET = 3
 MAY_BE_CHANCE = "which may be chance"

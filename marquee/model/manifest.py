@@ -13,11 +13,11 @@ from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
 from marquee.model.manifest_checks import find_manifest_problems
 from marquee.model.recipe import Recipe
+from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
 SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
-MAX_PERSONAL_AGREEMENT = 0.9  # of lists; above it, all users get nearly the same list
 
 ScoreUnit: TypeAlias = Literal["stars", "relative"]
 

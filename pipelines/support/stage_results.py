@@ -78,12 +78,6 @@ def load_or_download_costs(params: Params, name: str) -> Costs:
     return download_costs(params, name)
 
 
-def read_test_scores() -> dict[str, dict[str, Any]]:
-    """Return the test-set scores by role: recommender, predictor if there is one, then references."""
-    scores: dict[str, dict[str, Any]] = read_json(EVALUATION)["scores"]
-    return scores
-
-
 def read_champion_score() -> dict[str, Any]:
     """Return the champion's score in the last evaluation; empty if there was no champion."""
     score = read_json(CHAMPION_SCORE) if CHAMPION_SCORE.exists() else {}
