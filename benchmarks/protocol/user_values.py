@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.protocol.recipes import LIKED, Recipe
 from benchmarks.ratings import RATING_SCALE, SEED
+from experiments.evaluation.parts import Part
 from experiments.evaluation.user_intervals import UserValues
 from experiments.import_closure import matching_files
 from marquee.algorithms.base import Algorithm
@@ -71,6 +72,12 @@ class Cut:
         pairs = encode_pairs(self.ratings.iloc[self.held_out], matrix)
         known = pairs.users >= 0
         return matrix, UserItemPairs(pairs.users[known], pairs.items[known], pairs.actual[known])
+
+    def make_part(self) -> Part:
+        """Return the cut as a part, in the form in which a search evaluates lists."""
+        matrix, pairs = self.encode()
+        numbers = np.arange(matrix.n_users, dtype=np.int32)
+        return Part(matrix, pairs, numbers, is_newcomer=np.zeros(matrix.n_users, dtype=bool))
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,15 @@ from benchmarks.protocol.choice_loss import (
 )
 from benchmarks.protocol.constant_scorer import expected_ndcg_of_random_lists
 from benchmarks.protocol.half_width import width_with_more_parts
-from benchmarks.protocol.races import draw_users, race_recipes
-from benchmarks.protocol.recipes import FULL_GRID, SAMPLE_GRID, Recipe, expand_grid
+from benchmarks.protocol.races import draw_users, race_candidates
+from benchmarks.protocol.recipes import (
+    CANDIDATES,
+    FULL_GRID,
+    SAMPLE_GRID,
+    Recipe,
+    expand_candidates,
+    expand_grid,
+)
 from benchmarks.protocol.truth import summarize_taus
 from benchmarks.protocol.user_samples import N_USERS, Pair, are_neighbors, sample_users
 from benchmarks.protocol.user_values import collect_values, cut_at_random, load_values
@@ -162,18 +169,51 @@ def test_drawn_users_keep_all_their_values() -> None:
         assert columns in (values.values[:, :1].T.tolist(), values.values[:, 1:].T.tolist())
 
 
-def test_race_stops_recipes_that_are_clearly_worse() -> None:
-    rng = np.random.default_rng(0)
-    recipes = tuple(expand_grid("ease", reg=[1, 2, 3, 4]))
-    values = np.array([0.5, 0.1, 0.495, 0.2])[:, None] + rng.normal(0, 0.1, (4, 900))
-    table = UserValues(
+def make_race_values(means: list[float], noise: float, seed: int = 0) -> UserValues:
+    """Return values of 300 users on three parts for recipes with these means."""
+    rng = np.random.default_rng(seed)
+    ability = np.tile(rng.normal(0, 0.3, 300), 3)
+    values = np.array(means)[:, None] + ability + rng.normal(0, noise, (len(means), 900))
+    return UserValues(
         values.astype(np.float32),
         np.repeat([0, 1, 2], 300).astype(np.int8),
         np.tile(np.arange(300), 3).astype(np.int32),
     )
-    race = race_recipes(table, recipes)
-    assert race.n_parts == (3, 1, 3, 1)
-    assert race.winner in {0, 2}
+
+
+def test_race_stops_recipes_that_are_clearly_worse() -> None:
+    candidates = {"ease": {"reg": [1, 2, 3]}, "popularity": {}}
+    race = race_candidates(make_race_values([0.5, 0.1, 0.495, 0.2], 0.1), candidates)
+    assert race.fit_share == (3 + 1 + 3 + 1) / 12
+    assert race.winner in {'ease {"reg": 1}', 'ease {"reg": 3}'}
+
+
+def test_race_between_equal_recipes_has_nearly_all_fits() -> None:
+    race = race_candidates(make_race_values([0.5] * 4, 0.2), {"ease": {"reg": [1, 2, 3, 4]}})
+    assert race.fit_share == 1
+
+
+def test_race_counts_one_fit_for_recipes_that_are_trained_together() -> None:
+    candidates = {"svd": {"n_epochs": [5, 10], "n_factors": [2, 4]}}
+    recipes = [recipe.key for recipe in expand_candidates(candidates)]
+    means = [0.1 if '"n_epochs": 5, "n_factors": 2' in key else 0.5 for key in recipes]
+    assert race_candidates(make_race_values(means, 0.1), candidates).fit_share == 1
+    means = [0.1 if '"n_factors": 2' in key else 0.5 for key in recipes]
+    assert race_candidates(make_race_values(means, 0.1), candidates).fit_share == (3 + 1) / 6
+
+
+def test_race_has_the_winner_of_the_whole_evaluation() -> None:
+    rng = np.random.default_rng(3)
+    candidates = {"ease": {"reg": list(range(1, 15))}, "svd": {"n_factors": list(range(1, 7))}}
+    recipes = list(expand_candidates(candidates))
+    for seed in range(20):
+        values = make_race_values(rng.normal(0.4, 0.05, len(recipes)).tolist(), 0.2, seed)
+        best = max(range(len(recipes)), key=values.mean)
+        assert race_candidates(values, candidates).winner == recipes[best].key
+
+
+def test_full_grid_is_that_of_the_candidates() -> None:
+    assert tuple(expand_candidates(CANDIDATES)) == FULL_GRID
 
 
 # Random lists
