@@ -12,14 +12,13 @@ from benchmarks.plotting import save_figure
 from benchmarks.protocol.certainty_figure import WidthCurve, draw_widths
 from benchmarks.protocol.choice_loss import choose_among
 from benchmarks.protocol.recipes import NEAR_GRID
-from benchmarks.protocol.user_values import Cuts, collect_values, cut_at_random, prepare_values
+from benchmarks.protocol.user_values import Cuts, collect_values, cut_at_random, part_means, prepare_values
 from benchmarks.ratings import SEED, load_movielens, sample_ratings
 from benchmarks.result_rows import ResultRow, format_check_mark
 from experiments.evaluation.fold_intervals import paired_fold_difference
 from experiments.evaluation.user_intervals import UserInterval, UserValues
 from experiments.figures.recommender_losses import plot_recommender_losses
 from experiments.figures.style import figure_style
-from marquee.array_types import Float64Array
 from marquee.seeds import rng_for
 
 DATA = "ml-1m"
@@ -127,10 +126,6 @@ def _mean_width(samples: list[UserValues], best: int, other: int) -> float:
 
 def _width_by_part(values: UserValues, best: int, other: int) -> float:
     """Return the half-width of the interval of Nadeau and Bengio over the parts, in % of the best mean."""
-    interval = paired_fold_difference(_part_means(values, best), _part_means(values, other))
+    means = part_means(values)
+    interval = paired_fold_difference(means[best].tolist(), means[other].tolist())
     return 100 * (interval.high - interval.low) / 2 / values.mean(best)
-
-
-def _part_means(values: UserValues, model: int) -> list[float]:
-    row: Float64Array = values.values[model].astype(np.float64)
-    return [float(row[values.parts == part].mean()) for part in np.unique(values.parts)]

@@ -12,18 +12,18 @@ sqrt(1 - 600 / 6040); deviations from the truth are divided by it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.protocol.choice_loss import MARGIN, choose_among
+from benchmarks.protocol.choice_loss import MARGIN, choose_among, choose_by_one_standard_error
 from benchmarks.protocol.recipes import SAMPLE_GRID, Recipe
-from benchmarks.protocol.user_values import collect_values, cut_at_random, prepare_values
+from benchmarks.protocol.user_values import collect_values, cut_at_random, part_means, prepare_values
 from benchmarks.ratings import SEED, load_movielens
 from benchmarks.result_rows import ResultRow, format_check_mark
-from experiments.evaluation.fold_intervals import MeanInterval, paired_fold_difference, standard_error
+from experiments.evaluation.fold_intervals import MeanInterval, paired_fold_difference
 from experiments.evaluation.user_intervals import (
     STANDARD_ERROR_FACTOR,
     UserInterval,
@@ -51,10 +51,10 @@ class Sample:
     values: UserValues
     rated: UserValues
 
-    def part_means(self, model: int) -> list[float]:
-        """Return the mean of a recipe on each validation part."""
-        row, parts = self.values.values[model], self.values.parts
-        return [float(row[parts == part].mean(dtype=np.float64)) for part in np.unique(parts)]
+    @cached_property
+    def part_means(self) -> Float64Array:
+        """Mean of each recipe on each validation part, (n_recipes, n_parts)."""
+        return part_means(self.values)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,9 @@ def measure_wrong_selections(share: float) -> ResultRow:
     kinds: tuple[FeedbackType, ...] = ("explicit", "implicit")
     chosen = {feedback: np.array([losses[_choose(each, feedback)] for each in samples]) for feedback in kinds}
     leaders = np.array([losses[_best_mean(each)] for each in samples])
-    one_error = np.array([losses[_choose_by_one_standard_error(each, SAMPLE_GRID)] for each in samples])
+    one_error = np.array(
+        [losses[choose_by_one_standard_error(each.part_means, SAMPLE_GRID)] for each in samples]
+    )
     wrong = {name: float((loss > MARGIN).mean()) for name, loss in chosen.items()}
     worst = max(wrong.values())
     note = (
@@ -215,7 +217,8 @@ def load_samples(n_samples: int) -> tuple[Sample, ...]:
 def _make_pair(samples: Sequence[Sample], first: int, second: int) -> Pair:
     by_user = tuple(each.values.difference(first, second) for each in samples)
     by_part = tuple(
-        paired_fold_difference(each.part_means(first), each.part_means(second)) for each in samples
+        paired_fold_difference(each.part_means[first].tolist(), each.part_means[second].tolist())
+        for each in samples
     )
     return Pair(float(np.mean([interval.mean for interval in by_user])), by_user, by_part)
 
@@ -226,12 +229,3 @@ def _choose(sample: Sample, feedback: FeedbackType) -> int:
 
 def _best_mean(sample: Sample) -> int:
     return int(np.argmax([sample.values.mean(model) for model in range(sample.values.n_models)]))
-
-
-def _choose_by_one_standard_error(sample: Sample, recipes: Sequence[Recipe]) -> int:
-    """Return the cheapest recipe within one standard error of the best, over the parts."""
-    means = [np.mean(sample.part_means(model)) for model in range(len(recipes))]
-    best = int(np.argmax(means))
-    limit = means[best] - standard_error(sample.part_means(best))
-    near = [model for model in range(len(recipes)) if means[model] >= limit]
-    return min(near, key=lambda model: (recipes[model].relative_cost, -means[model]))

@@ -30,7 +30,7 @@ from marquee.algorithms.base import Algorithm
 from marquee.algorithms.scoring import UserItemPairs, encode_pairs
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
-from marquee.array_types import Float32Array, Int64Array
+from marquee.array_types import Float32Array, Float64Array, Int64Array
 from marquee.files.digest import sha256_of
 from marquee.interactions.columns import USER
 from marquee.interactions.matrix import InteractionMatrix
@@ -139,6 +139,15 @@ def collect_values(cuts: Sequence[Cut], recipes: Sequence[Recipe], metric: Metri
         np.repeat(np.arange(len(cuts)), [len(known) for known in users]).astype(np.int8),
         np.concatenate(users).astype(np.int32),
     )
+
+
+def part_means(values: UserValues) -> Float64Array:
+    """Return the mean over the users of each model on each part, (n_models, n_parts)."""
+    means = [
+        values.values[:, values.parts == part].mean(axis=1, dtype=np.float64)
+        for part in np.unique(values.parts)
+    ]
+    return np.column_stack(means)
 
 
 def load_values(cut: Cut, recipe: Recipe) -> Float32Array:

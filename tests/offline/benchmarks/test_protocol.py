@@ -11,8 +11,11 @@ from benchmarks.fold_tables import generate_toy_ratings
 from benchmarks.protocol import user_values
 from benchmarks.protocol.choice_loss import (
     best_of_other_seeds,
+    choose_by_one_standard_error,
     choose_for_seed,
+    jackknife_error,
     loss_in_hindsight,
+    loss_on_own_parts,
     mean_loss,
 )
 from benchmarks.protocol.constant_scorer import expected_ndcg_of_random_lists
@@ -97,10 +100,24 @@ def test_choices_of_a_seed_are_recipes_with_a_test_value() -> None:
 def test_losses_match_hand_computation() -> None:
     test_means = np.array([[0.5, 0.4, 0.1], [0.3, 0.4, 0.1], [0.4, 0.3, 0.1]])  # means 0.4, 0.3667, 0.1
     assert mean_loss(test_means, [0, 0, 0]) == pytest.approx(0)
-    assert mean_loss(test_means, [0, 1, 0]) == pytest.approx(1 - 1.3 / 1.2)  # better than any single recipe
+    assert mean_loss(test_means, [0, 1, 0]) == pytest.approx(0.1 / 3 / 3 / 0.4)
+    assert loss_on_own_parts(test_means, [0, 1, 0]) == pytest.approx(1 - 1.3 / 1.2)  # lucky parts
     assert loss_in_hindsight(test_means, [1, 1, 1]) == pytest.approx((0.2 + 0 + 0.25) / 3)
     assert best_of_other_seeds(test_means) == [0, 0, 0]
     assert best_of_other_seeds(test_means[:2]) == [1, 0]
+
+
+def test_jackknife_error_of_a_mean_is_its_standard_error() -> None:
+    values = np.array([[0.9, 1.0], [0.8, 1.0], [0.4, 1.0]])
+    error = jackknife_error(loss_on_own_parts, values, [0, 0, 0])
+    assert error == pytest.approx(np.std(values[:, 0], ddof=1) / 3**0.5)
+
+
+def test_one_standard_error_takes_the_cheapest_recipe_near_the_best() -> None:
+    recipes = list(expand_grid("svd", n_factors=[100, 50, 20]))
+    means = np.array([[0.30, 0.33, 0.36], [0.31, 0.32, 0.33], [0.30, 0.30, 0.30]])
+    assert choose_by_one_standard_error(means, recipes) == 1  # 0.33, 0.32 and 0.30; the error is 0.0173
+    assert choose_by_one_standard_error(means[::2], recipes[::2]) == 0
 
 
 def test_recipes_of_the_grids_exist_and_differ() -> None:
