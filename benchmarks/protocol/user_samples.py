@@ -119,8 +119,8 @@ def measure_coverage(share: float) -> ResultRow:
     note = (
         f"target {MIN_COVERAGE:.0%} to {MAX_COVERAGE:.0%} {format_check_mark(is_reached)}; "
         f"{len(pairs)} pairs of recipes with at least {COMPETITIVE:.0%} of the best mean, "
-        f"{coverages.min():.0%} to {coverages.max():.0%}, {_describe_factor(pairs)}; all {len(all_pairs)} pairs "
-        f"{np.mean([pair.coverage for pair in all_pairs.values()]):.1%}, "
+        f"{coverages.min():.0%} to {coverages.max():.0%}, {_describe_factor(pairs)}; "
+        f"all {len(all_pairs)} pairs {np.mean([pair.coverage for pair in all_pairs.values()]):.1%}, "
         f"{_describe_factor(list(all_pairs.values()))}"
     )
     return ResultRow("coverage", 100 * float(coverages.mean()), "%", len(samples), note)
