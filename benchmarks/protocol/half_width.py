@@ -114,8 +114,11 @@ def _width_curves(values: UserValues) -> list[WidthCurve]:
         WidthCurve(f"by user: {name}", numbers, [_mean_width(each, best, model) for each in samples])
         for name, model in pairs.items()
     ]
-    by_part = [float(np.mean([_width_by_part(each, best, other) for each in drawn])) for drawn in samples]
-    return [WidthCurve("over three parts: another algorithm", numbers, by_part), *curves]
+    # All users are a single sample, and the width over three parts of a single sample is chance.
+    by_part = [
+        float(np.mean([_width_by_part(each, best, other) for each in drawn])) for drawn in samples[:-1]
+    ]
+    return [WidthCurve("over three parts: another algorithm", numbers[:-1], by_part), *curves]
 
 
 def _draw_samples(values: UserValues, n_users: int) -> list[UserValues]:
