@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.fold_tables import generate_toy_ratings
 from benchmarks.protocol import user_values
+from benchmarks.protocol.__main__ import PARTS
 from benchmarks.protocol.choice_loss import (
     best_of_other_seeds,
     choose_by_one_standard_error,
@@ -260,3 +261,10 @@ def test_truth_row_marks_the_target() -> None:
     assert (reached.ours, reached.peer) == pytest.approx((0.85, 0.2))
     assert "target 0.7 ✓; 0.80 to 0.90" in reached.note
     assert "✗" in missed.note
+
+
+def test_every_bar_of_the_protocol_has_a_part() -> None:
+    assert set(PARTS) == {
+        "choice loss", "factor ladder", "coverage", "power", "half-width", "selection", "racing",
+        "constant scorer", "truth",
+    }  # fmt: skip
