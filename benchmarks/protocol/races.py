@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.protocol.choice_loss import N_SEEDS, load_cuts
 from benchmarks.protocol.recipes import CANDIDATES, FULL_GRID, Candidates, expand_candidates
-from benchmarks.protocol.user_values import LIST_LENGTH, collect_values, prepare_values
+from benchmarks.protocol.user_values import LIST_LENGTH, collect_values, draw_users, prepare_values
 from benchmarks.ratings import SEED
 from benchmarks.result_rows import ResultRow, format_check_mark
 from experiments.config.offline import SearchParams
@@ -86,16 +86,6 @@ def race_candidates(values: UserValues, candidates: Candidates) -> Race:
     ]
     winner = rank_trials(trials, METRIC)[0]
     return Race(point_key(winner.algorithm, winner.parameters), len(results) / n_all_fits)
-
-
-def draw_users(values: UserValues, rng: np.random.Generator) -> UserValues:
-    """Return the values of as many users, drawn with replacement; each draw counts as another user."""
-    order = np.argsort(values.users, kind="stable")  # columns by user
-    _, starts, counts = np.unique(values.users[order], return_index=True, return_counts=True)
-    drawn = rng.integers(0, len(starts), len(starts))
-    columns = np.concatenate([order[starts[user] : starts[user] + counts[user]] for user in drawn])
-    numbers = np.repeat(np.arange(len(drawn), dtype=np.int32), counts[drawn])
-    return UserValues(values.values[:, columns], values.parts[columns], numbers)
 
 
 @dataclass

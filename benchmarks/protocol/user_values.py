@@ -150,6 +150,16 @@ def part_means(values: UserValues) -> Float64Array:
     return np.column_stack(means)
 
 
+def draw_users(values: UserValues, rng: np.random.Generator) -> UserValues:
+    """Return the values of as many users, drawn with replacement; each draw counts as another user."""
+    order = np.argsort(values.users, kind="stable")  # columns by user
+    _, starts, counts = np.unique(values.users[order], return_index=True, return_counts=True)
+    drawn = rng.integers(0, len(starts), len(starts))
+    columns = np.concatenate([order[starts[user] : starts[user] + counts[user]] for user in drawn])
+    numbers = np.repeat(np.arange(len(drawn), dtype=np.int32), counts[drawn])
+    return UserValues(values.values[:, columns], values.parts[columns], numbers)
+
+
 def load_values(cut: Cut, recipe: Recipe) -> Float32Array:
     """Return the metrics of a recipe for all users of a cut, (len(METRICS), n_users).
 

@@ -21,7 +21,7 @@ from benchmarks.protocol.choice_loss import (
 )
 from benchmarks.protocol.constant_scorer import expected_ndcg_of_random_lists
 from benchmarks.protocol.half_width import width_with_more_parts
-from benchmarks.protocol.races import draw_users, race_candidates
+from benchmarks.protocol.races import race_candidates
 from benchmarks.protocol.recipes import (
     CANDIDATES,
     FULL_GRID,
@@ -30,9 +30,10 @@ from benchmarks.protocol.recipes import (
     expand_candidates,
     expand_grid,
 )
+from benchmarks.protocol.selections import DrawChoices, Draws, SeedValues
 from benchmarks.protocol.truth import summarize_taus
 from benchmarks.protocol.user_samples import N_USERS, Pair, are_neighbors, sample_users
-from benchmarks.protocol.user_values import collect_values, cut_at_random, load_values
+from benchmarks.protocol.user_values import collect_values, cut_at_random, draw_users, load_values
 from experiments.evaluation.fold_intervals import MeanInterval
 from experiments.evaluation.user_intervals import UserInterval, UserValues
 from marquee.interactions.columns import ITEM, RATING, USER
@@ -232,6 +233,26 @@ def test_race_has_the_winner_of_the_whole_evaluation() -> None:
 
 def test_full_grid_is_that_of_the_candidates() -> None:
     assert tuple(expand_candidates(CANDIDATES)) == FULL_GRID
+
+
+# Selections
+
+
+def test_draws_have_the_same_users_for_both_metrics() -> None:
+    values = make_race_values([0.5, 0.4], 0.1)
+    drawn = SeedValues(values, values, values, np.array([0.5, 0.4])).draw(np.random.default_rng(1))
+    assert np.array_equal(drawn.values.values, drawn.rated.values)
+    assert not np.array_equal(drawn.values.values, values.values)
+
+
+def test_wrong_share_counts_losses_above_the_margin() -> None:
+    losses = np.array([[0.0, 0.02], [0.005, 0.0]])
+    choices = [DrawChoices(explicit, 0, 0, 0, 0) for explicit in (0, 1, 0, 1)]
+    draws = Draws(losses, np.array([0.03, 0.0]), [0, 0, 1, 1], choices)
+    assert draws.wrong_share("explicit") == 0.25
+    assert draws.wrong_share("implicit") == 0
+    assert draws.wrong_shares_by_seed("explicit") == [0.5, 0]
+    assert draws.wrong_share_on_test("explicit") == 0.5
 
 
 # Random lists
