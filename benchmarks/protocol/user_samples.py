@@ -35,7 +35,7 @@ from marquee.seeds import rng_for
 
 DATA, N_ALL_USERS, N_USERS = "ml-1m", 6040, 600
 SAMPLES_PER_SHUFFLE = N_ALL_USERS // N_USERS
-N_SAMPLES, MIN_SAMPLES = 60, 6
+N_SAMPLES, MIN_SAMPLES = 100, 6
 INDEPENDENCE = np.sqrt(
     1 - N_USERS / N_ALL_USERS
 )  # deviations of disjoint samples relative to independent ones
