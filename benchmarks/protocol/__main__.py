@@ -23,8 +23,9 @@ from benchmarks.protocol.choice_loss import measure_choice_loss, measure_factor_
 from benchmarks.protocol.constant_scorer import measure_constant_scorer
 from benchmarks.protocol.half_width import measure_half_width
 from benchmarks.protocol.races import measure_races
+from benchmarks.protocol.selections import measure_wrong_selections
 from benchmarks.protocol.truth import measure_agreement
-from benchmarks.protocol.user_samples import measure_coverage, measure_power, measure_wrong_selections
+from benchmarks.protocol.user_samples import measure_coverage, measure_power
 
 PARTS: dict[str, Part] = {
     "choice loss": lambda share: [measure_choice_loss(share)],

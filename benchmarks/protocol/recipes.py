@@ -1,18 +1,19 @@
 """Recipes that the benchmarks of the protocol choose from: an algorithm and its parameters."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from experiments.search.trials import Trial
+from experiments.search.trials import Trial, point_key
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import find_algorithm
 
 LIKED = 4.0  # lowest rating of a positive and of a hit
 ALL_RATINGS = 1.0
 ITEM_WEIGHTS_COST = 1000
+
+Candidates = Mapping[str, Mapping[str, Sequence[Any]]]  # values by algorithm and parameter, as in params.yaml
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Recipe:
     @property
     def key(self) -> str:
         """Text that identifies the recipe."""
-        return f"{self.algorithm} {json.dumps(dict(self.parameters), sort_keys=True)}"
+        return point_key(self.algorithm, self.parameters)
 
     @property
     def label(self) -> str:
@@ -54,24 +55,39 @@ def expand_grid(algorithm: str, **values: Sequence[Any]) -> Iterator[Recipe]:
         yield Recipe(algorithm, dict(zip(values, point, strict=True)))
 
 
+def expand_candidates(candidates: Candidates) -> Iterator[Recipe]:
+    """Yield the recipes of the grid of every candidate."""
+    for algorithm, values in candidates.items():
+        yield from expand_grid(algorithm, **values)
+
+
 def _concatenate(*grids: Iterable[Recipe]) -> tuple[Recipe, ...]:
     return tuple(recipe for grid in grids for recipe in grid)
 
 
 # All kinds of candidates, from useless to best: what a search over the registry compares.
-FULL_GRID = _concatenate(
-    expand_grid("normal_predictor"),
-    expand_grid("popularity", threshold=[LIKED]),
-    expand_grid("baseline_only", method=["als"]),
-    expand_grid("svd", n_factors=[50, 100], n_epochs=[20, 40], reg_all=[0.02, 0.06]),
-    expand_grid("nmf"),
-    expand_grid("knn_baseline", k=[40]),
-    expand_grid("bayesian_mf", n_factors=[32], n_epochs=[30]),
-    expand_grid("ease", reg=[50, 100, 200, 400, 800, 1600, 20000], threshold=[LIKED], dtype=["float32"]),
-    expand_grid("ease", reg=[200, 800], threshold=[ALL_RATINGS], dtype=["float32"]),
-    expand_grid("implicit_als", n_factors=[32, 64], alpha=[1.0, 4.0], reg_all=[1.0, 10.0], threshold=[LIKED]),
-    expand_grid("implicit_bpr", n_factors=[32], threshold=[LIKED]),
-)
+CANDIDATES: Candidates = {
+    "normal_predictor": {},
+    "popularity": {"threshold": [LIKED]},
+    "baseline_only": {"method": ["als"]},
+    "svd": {"n_factors": [50, 100], "n_epochs": [20, 40], "reg_all": [0.02, 0.06]},
+    "nmf": {},
+    "knn_baseline": {"k": [40]},
+    "bayesian_mf": {"n_factors": [32], "n_epochs": [30]},
+    "ease": {
+        "reg": [50, 100, 200, 400, 800, 1600, 20000],
+        "threshold": [LIKED, ALL_RATINGS],
+        "dtype": ["float32"],
+    },
+    "implicit_als": {
+        "n_factors": [32, 64],
+        "alpha": [1.0, 4.0],
+        "reg_all": [1.0, 10.0],
+        "threshold": [LIKED],
+    },
+    "implicit_bpr": {"n_factors": [32], "threshold": [LIKED]},
+}
+FULL_GRID = tuple(expand_candidates(CANDIDATES))
 # Models that differ only in size: a split that leaves too few training ratings prefers one that is too small.
 FACTOR_GRID = tuple(
     expand_grid(

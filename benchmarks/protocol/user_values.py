@@ -23,13 +23,14 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.protocol.recipes import LIKED, Recipe
 from benchmarks.ratings import RATING_SCALE, SEED
+from experiments.evaluation.parts import Part
 from experiments.evaluation.user_intervals import UserValues
 from experiments.import_closure import matching_files
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.scoring import UserItemPairs, encode_pairs
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
-from marquee.array_types import Float32Array, Int64Array
+from marquee.array_types import Float32Array, Float64Array, Int64Array
 from marquee.files.digest import sha256_of
 from marquee.interactions.columns import USER
 from marquee.interactions.matrix import InteractionMatrix
@@ -71,6 +72,12 @@ class Cut:
         pairs = encode_pairs(self.ratings.iloc[self.held_out], matrix)
         known = pairs.users >= 0
         return matrix, UserItemPairs(pairs.users[known], pairs.items[known], pairs.actual[known])
+
+    def make_part(self) -> Part:
+        """Return the cut as a part, in the form in which a search evaluates lists."""
+        matrix, pairs = self.encode()
+        numbers = np.arange(matrix.n_users, dtype=np.int32)
+        return Part(matrix, pairs, numbers, is_newcomer=np.zeros(matrix.n_users, dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,25 @@ def collect_values(cuts: Sequence[Cut], recipes: Sequence[Recipe], metric: Metri
         np.repeat(np.arange(len(cuts)), [len(known) for known in users]).astype(np.int8),
         np.concatenate(users).astype(np.int32),
     )
+
+
+def part_means(values: UserValues) -> Float64Array:
+    """Return the mean over the users of each model on each part, (n_models, n_parts)."""
+    means = [
+        values.values[:, values.parts == part].mean(axis=1, dtype=np.float64)
+        for part in np.unique(values.parts)
+    ]
+    return np.column_stack(means)
+
+
+def draw_users(values: UserValues, rng: np.random.Generator) -> UserValues:
+    """Return the values of as many users, drawn with replacement; each draw counts as another user."""
+    order = np.argsort(values.users, kind="stable")  # columns by user
+    _, starts, counts = np.unique(values.users[order], return_index=True, return_counts=True)
+    drawn = rng.integers(0, len(starts), len(starts))
+    columns = np.concatenate([order[starts[user] : starts[user] + counts[user]] for user in drawn])
+    numbers = np.repeat(np.arange(len(drawn), dtype=np.int32), counts[drawn])
+    return UserValues(values.values[:, columns], values.parts[columns], numbers)
 
 
 def load_values(cut: Cut, recipe: Recipe) -> Float32Array:

@@ -35,7 +35,8 @@ def plot_recommender_losses(choice: RecommenderChoice, labels: Sequence[str], me
     axes.set_ylim(len(contenders) - 0.4, -1.1)
     names = [f"{labels[contender.trial]}{_remark(contender, choice)}" for contender in contenders]
     axes.set_yticks(range(len(contenders)), names)
-    axes.set_xlabel(f"loss of {metric} against the leader, %: mean (dot) to one-sided 95% bound")
+    label = f"loss of {metric} against the leader, %: mean (dot) to one-sided 95% bound"
+    figure.supxlabel(label, fontsize="medium")  # longer than the axis if names are long
     axes.grid(visible=True, axis="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)

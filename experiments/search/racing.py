@@ -14,14 +14,13 @@ dropped in one of 100 simulated races instead of one of 300.
 The leader of a comparison depends on complete rounds only, not on the order in which workers finish.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 
 import numpy as np
 
 from experiments.evaluation.user_intervals import STANDARD_ERROR_FACTOR
-from marquee.array_types import BoolArray, Float32Array, Float64Array, Int8Array, Int32Array
+from marquee.array_types import Float32Array, Float64Array, Int32Array
 
 MAX_Z = 3.0
 REFERENCE = "popularity"  # never dropped, because the winner is compared with it on all parts
@@ -80,78 +79,3 @@ def _mean_by_user(values: Float64Array, users: Int32Array) -> Float64Array:
     """Return the mean of the values of each user that has some."""
     _, rows, counts = np.unique(users, return_inverse=True, return_counts=True)
     return np.asarray(np.bincount(rows, values, minlength=len(counts)) / counts)
-
-
-# Simulation: the course of a race whose values are all known
-
-
-@dataclass(frozen=True)
-class RaceResult:
-    """Outcome of a race.
-
-    Attributes:
-        winner: row of the trial with the best mean among those that were not dropped.
-        n_parts: number of parts on which each trial was fitted, (n_trials,).
-    """
-
-    winner: int
-    n_parts: tuple[int, ...]
-
-    @property
-    def n_fits(self) -> int:
-        """Number of fits of all trials together."""
-        return sum(self.n_parts)
-
-
-def run_race(
-    values: Float32Array,
-    parts: Int8Array,
-    users: Int32Array,
-    pilots: Sequence[int] = (),
-    is_sampled: BoolArray | None = None,
-) -> RaceResult:
-    """Return the outcome of a race, for simulations of how much it saves and how often it errs.
-
-    Args:
-        values: value of each trial by column, (n_trials, n_columns); higher is better.
-        parts: part of each column.
-        users: number of the user of each column.
-        pilots: rows of the trials that are evaluated first, on all users of the first part.
-        is_sampled: columns of the sample that is evaluated first; None: the others are not dropped after it.
-    """
-    alive = list(range(len(values)))
-    n_parts = [0] * len(values)
-    numbers = np.unique(parts).tolist()
-    for count, part in enumerate(numbers, start=1):
-        for row in alive:
-            n_parts[row] = count
-        if count == 1 and is_sampled is not None and pilots:
-            sample = is_sampled & (parts == part)
-            alive = _survivors(values, alive, _best(values, pilots, parts, [part]), sample, users)
-        if part != numbers[-1]:
-            leader = _best(values, alive, parts, numbers[:count])
-            alive = _survivors(values, alive, leader, np.isin(parts, numbers[:count]), users)
-    return RaceResult(_best(values, alive, parts, numbers), tuple(n_parts))
-
-
-def mean_over_parts(values: Float32Array, parts: Int8Array) -> Float64Array:
-    """Return the mean over parts of the mean over users of each trial, (n_trials,)."""
-    means = [values[:, parts == part].mean(axis=1, dtype=np.float64) for part in np.unique(parts)]
-    return np.asarray(np.mean(means, axis=0))
-
-
-def _best(values: Float32Array, rows: Sequence[int], parts: Int8Array, numbers: Sequence[int]) -> int:
-    """Return the row with the highest mean over some parts."""
-    columns = np.isin(parts, numbers)
-    return rows[int(np.argmax(mean_over_parts(values[list(rows)][:, columns], parts[columns])))]
-
-
-def _survivors(
-    values: Float32Array, rows: Sequence[int], leader: int, columns: BoolArray, users: Int32Array
-) -> list[int]:
-    """Return the rows that are not clearly worse than the leader on these columns."""
-    return [
-        row
-        for row in rows
-        if not compare_with_leader(values[leader, columns], values[row, columns], users[columns]).is_clear
-    ]

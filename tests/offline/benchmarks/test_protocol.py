@@ -9,19 +9,31 @@ import pytest
 
 from benchmarks.fold_tables import generate_toy_ratings
 from benchmarks.protocol import user_values
+from benchmarks.protocol.__main__ import PARTS
 from benchmarks.protocol.choice_loss import (
     best_of_other_seeds,
+    choose_by_one_standard_error,
     choose_for_seed,
+    jackknife_error,
     loss_in_hindsight,
+    loss_on_own_parts,
     mean_loss,
 )
 from benchmarks.protocol.constant_scorer import expected_ndcg_of_random_lists
 from benchmarks.protocol.half_width import width_with_more_parts
-from benchmarks.protocol.races import draw_users, race_recipes
-from benchmarks.protocol.recipes import FULL_GRID, SAMPLE_GRID, Recipe, expand_grid
+from benchmarks.protocol.races import race_candidates
+from benchmarks.protocol.recipes import (
+    CANDIDATES,
+    FULL_GRID,
+    SAMPLE_GRID,
+    Recipe,
+    expand_candidates,
+    expand_grid,
+)
+from benchmarks.protocol.selections import DrawChoices, Draws, SeedValues
 from benchmarks.protocol.truth import summarize_taus
 from benchmarks.protocol.user_samples import N_USERS, Pair, are_neighbors, sample_users
-from benchmarks.protocol.user_values import collect_values, cut_at_random, load_values
+from benchmarks.protocol.user_values import collect_values, cut_at_random, draw_users, load_values
 from experiments.evaluation.fold_intervals import MeanInterval
 from experiments.evaluation.user_intervals import UserInterval, UserValues
 from marquee.interactions.columns import ITEM, RATING, USER
@@ -90,10 +102,24 @@ def test_choices_of_a_seed_are_recipes_with_a_test_value() -> None:
 def test_losses_match_hand_computation() -> None:
     test_means = np.array([[0.5, 0.4, 0.1], [0.3, 0.4, 0.1], [0.4, 0.3, 0.1]])  # means 0.4, 0.3667, 0.1
     assert mean_loss(test_means, [0, 0, 0]) == pytest.approx(0)
-    assert mean_loss(test_means, [0, 1, 0]) == pytest.approx(1 - 1.3 / 1.2)  # better than any single recipe
+    assert mean_loss(test_means, [0, 1, 0]) == pytest.approx(0.1 / 3 / 3 / 0.4)
+    assert loss_on_own_parts(test_means, [0, 1, 0]) == pytest.approx(1 - 1.3 / 1.2)  # lucky parts
     assert loss_in_hindsight(test_means, [1, 1, 1]) == pytest.approx((0.2 + 0 + 0.25) / 3)
     assert best_of_other_seeds(test_means) == [0, 0, 0]
     assert best_of_other_seeds(test_means[:2]) == [1, 0]
+
+
+def test_jackknife_error_of_a_mean_is_its_standard_error() -> None:
+    values = np.array([[0.9, 1.0], [0.8, 1.0], [0.4, 1.0]])
+    error = jackknife_error(loss_on_own_parts, values, [0, 0, 0])
+    assert error == pytest.approx(np.std(values[:, 0], ddof=1) / 3**0.5)
+
+
+def test_one_standard_error_takes_the_cheapest_recipe_near_the_best() -> None:
+    recipes = list(expand_grid("svd", n_factors=[100, 50, 20]))
+    means = np.array([[0.30, 0.33, 0.36], [0.31, 0.32, 0.33], [0.30, 0.30, 0.30]])
+    assert choose_by_one_standard_error(means, recipes) == 1  # 0.33, 0.32 and 0.30; the error is 0.0173
+    assert choose_by_one_standard_error(means[::2], recipes[::2]) == 0
 
 
 def test_recipes_of_the_grids_exist_and_differ() -> None:
@@ -162,18 +188,71 @@ def test_drawn_users_keep_all_their_values() -> None:
         assert columns in (values.values[:, :1].T.tolist(), values.values[:, 1:].T.tolist())
 
 
-def test_race_stops_recipes_that_are_clearly_worse() -> None:
-    rng = np.random.default_rng(0)
-    recipes = tuple(expand_grid("ease", reg=[1, 2, 3, 4]))
-    values = np.array([0.5, 0.1, 0.495, 0.2])[:, None] + rng.normal(0, 0.1, (4, 900))
-    table = UserValues(
+def make_race_values(means: list[float], noise: float, seed: int = 0) -> UserValues:
+    """Return values of 300 users on three parts for recipes with these means."""
+    rng = np.random.default_rng(seed)
+    ability = np.tile(rng.normal(0, 0.3, 300), 3)
+    values = np.array(means)[:, None] + ability + rng.normal(0, noise, (len(means), 900))
+    return UserValues(
         values.astype(np.float32),
         np.repeat([0, 1, 2], 300).astype(np.int8),
         np.tile(np.arange(300), 3).astype(np.int32),
     )
-    race = race_recipes(table, recipes)
-    assert race.n_parts == (3, 1, 3, 1)
-    assert race.winner in {0, 2}
+
+
+def test_race_stops_recipes_that_are_clearly_worse() -> None:
+    candidates = {"ease": {"reg": [1, 2, 3]}, "popularity": {}}
+    race = race_candidates(make_race_values([0.5, 0.1, 0.495, 0.2], 0.1), candidates)
+    assert race.fit_share == (3 + 1 + 3 + 1) / 12
+    assert race.winner in {'ease {"reg": 1}', 'ease {"reg": 3}'}
+
+
+def test_race_between_equal_recipes_has_nearly_all_fits() -> None:
+    race = race_candidates(make_race_values([0.5] * 4, 0.2), {"ease": {"reg": [1, 2, 3, 4]}})
+    assert race.fit_share == 1
+
+
+def test_race_counts_one_fit_for_recipes_that_are_trained_together() -> None:
+    candidates = {"svd": {"n_epochs": [5, 10], "n_factors": [2, 4]}}
+    recipes = [recipe.key for recipe in expand_candidates(candidates)]
+    means = [0.1 if '"n_epochs": 5, "n_factors": 2' in key else 0.5 for key in recipes]
+    assert race_candidates(make_race_values(means, 0.1), candidates).fit_share == 1
+    means = [0.1 if '"n_factors": 2' in key else 0.5 for key in recipes]
+    assert race_candidates(make_race_values(means, 0.1), candidates).fit_share == (3 + 1) / 6
+
+
+def test_race_has_the_winner_of_the_whole_evaluation() -> None:
+    rng = np.random.default_rng(3)
+    candidates = {"ease": {"reg": list(range(1, 15))}, "svd": {"n_factors": list(range(1, 7))}}
+    recipes = list(expand_candidates(candidates))
+    for seed in range(20):
+        values = make_race_values(rng.normal(0.4, 0.05, len(recipes)).tolist(), 0.2, seed)
+        best = max(range(len(recipes)), key=values.mean)
+        assert race_candidates(values, candidates).winner == recipes[best].key
+
+
+def test_full_grid_is_that_of_the_candidates() -> None:
+    assert tuple(expand_candidates(CANDIDATES)) == FULL_GRID
+
+
+# Selections
+
+
+def test_draws_have_the_same_users_for_both_metrics() -> None:
+    values = make_race_values([0.5, 0.4], 0.1)
+    drawn = SeedValues(values, values, values, np.array([0.5, 0.4])).draw(np.random.default_rng(1))
+    assert np.array_equal(drawn.values.values, drawn.rated.values)
+    assert not np.array_equal(drawn.values.values, values.values)
+
+
+def test_wrong_share_counts_losses_above_the_margin() -> None:
+    losses = np.array([[0.0, 0.02], [0.005, 0.0]])
+    choices = [DrawChoices(explicit, 0, 0, 0, 0) for explicit in (0, 1, 0, 1)]
+    draws = Draws(losses, np.array([0.03, 0.0]), [0, 0, 1, 1], choices)
+    assert draws.wrong_share("explicit") == 0.25
+    assert draws.wrong_share("implicit") == 0
+    assert draws.wrong_shares_by_seed("explicit") == [0.5, 0]
+    assert draws.wrong_share_on_test("explicit") == 0.5
 
 
 # Random lists
@@ -203,3 +282,10 @@ def test_truth_row_marks_the_target() -> None:
     assert (reached.ours, reached.peer) == pytest.approx((0.85, 0.2))
     assert "target 0.7 ✓; 0.80 to 0.90" in reached.note
     assert "✗" in missed.note
+
+
+def test_every_bar_of_the_protocol_has_a_part() -> None:
+    assert set(PARTS) == {
+        "choice loss", "factor ladder", "coverage", "power", "half-width", "selection", "racing",
+        "constant scorer", "truth",
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Racing: comparisons paired by user, and the winner of a race."""
+"""Racing: comparisons paired by user."""
 
 from math import inf, sqrt
 
@@ -7,10 +7,8 @@ import pytest
 from scipy.stats import ttest_rel
 
 from experiments.evaluation.user_intervals import STANDARD_ERROR_FACTOR
-from experiments.search.racing import MIN_USERS, Comparison, compare_with_leader, run_race
-from marquee.array_types import Float32Array, Int8Array, Int32Array
-
-N_USERS = 400
+from experiments.search.racing import MIN_USERS, Comparison, compare_with_leader
+from marquee.array_types import Int32Array
 
 
 def number_users(n: int) -> Int32Array:
@@ -21,8 +19,8 @@ def test_difference_and_z_are_those_of_a_paired_test() -> None:
     rng = np.random.default_rng(0)
     leader, other = rng.random((2, 200)).astype(np.float32)
     comparison = compare_with_leader(leader, other, number_users(200))
-    statistic = ttest_rel(leader.astype(float), other.astype(float)).statistic
-    assert comparison.z == pytest.approx(statistic / STANDARD_ERROR_FACTOR)
+    paired_z = ttest_rel(leader.astype(float), other.astype(float)).statistic
+    assert comparison.z == pytest.approx(paired_z / STANDARD_ERROR_FACTOR)
     assert comparison.difference == pytest.approx((leader.astype(float) - other).mean())
     assert comparison.n_users == 200
 
@@ -53,34 +51,3 @@ def test_too_few_users_are_never_clear() -> None:
     assert not compare_with_leader(values, values * 0, number_users(MIN_USERS - 1)).is_clear
     nothing = np.full(3, np.nan, np.float32)
     assert compare_with_leader(nothing, nothing, number_users(3)) == Comparison(0.0, 0.0, 0)
-
-
-def make_values(means: list[float], seed: int = 0) -> tuple[Float32Array, Int8Array, Int32Array]:
-    """Return values of trials on three parts, with the part and the user of each column."""
-    rng = np.random.default_rng(seed)
-    parts = np.repeat(np.arange(3), N_USERS).astype(np.int8)
-    users = np.tile(number_users(N_USERS), 3)
-    ability = rng.normal(0, 0.3, N_USERS)[users]
-    noise = rng.normal(0, 0.2, (len(means), len(users)))
-    return (np.array(means)[:, None] + ability + noise).astype(np.float32), parts, users
-
-
-def test_race_stops_clear_losers_after_the_first_part_and_keeps_close_ones() -> None:
-    result = run_race(*make_values([0.5, 0.1, 0.495, 0.2]))
-    assert result.n_parts == (3, 1, 3, 1)
-    assert result.winner in {0, 2}
-    assert result.n_fits == 8
-
-
-def test_race_has_the_winner_of_the_whole_evaluation() -> None:
-    rng = np.random.default_rng(3)
-    for seed in range(50):
-        values, parts, users = make_values(rng.normal(0.4, 0.05, 20).tolist(), seed)
-        means = values.mean(axis=1, dtype=np.float64)
-        assert run_race(values, parts, users).winner == int(means.argmax())
-
-
-def test_sample_drops_trials_before_the_whole_first_part() -> None:
-    values, parts, users = make_values([0.5, 0.1, 0.495])
-    result = run_race(values, parts, users, pilots=[0], is_sampled=users % 4 == 0)
-    assert result.n_parts == (3, 1, 3)
