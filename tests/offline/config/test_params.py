@@ -96,7 +96,10 @@ def test_params_are_immutable() -> None:
             "unknown key 'data.file.columns.event.weight'; did you mean 'weights'?",
         ),
         (lambda tree: tree["data"].update(source="ml-2m"), "data.source must be 'demo', 'ml-100k'"),
-        (lambda tree: tree["select"].update(objective="rsme"), "select.objective must be 'rmse', 'mae'"),
+        (
+            lambda tree: tree["select"].update(predictor_objective="rsme"),
+            "select.predictor_objective must be 'rmse' or 'mae'",
+        ),
         (
             lambda tree: tree["data"]["file"].update(scale=[5, 1]),
             "data.file: scale must be [lowest, highest] (got [5.0, 1.0])",
