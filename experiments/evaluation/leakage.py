@@ -12,7 +12,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from experiments.evaluation.candidate_record import CandidateMetrics, MetricValues, SplitComparison
 from experiments.evaluation.cross_validation import FoldData, build_fold_data
@@ -122,6 +121,8 @@ def compare_rankings(candidates: Sequence[CandidateMetrics], metric: str) -> Ran
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
     random = {name: sign * comparison.random[metric] for name, comparison in comparisons.items()}
     time = {name: sign * comparison.time[metric] for name, comparison in comparisons.items()}
+    from scipy.stats import kendalltau  # takes half a second, which other users of this module save
+
     tau = kendalltau(list(random.values()), list(time.values())).statistic
     return RankingChange(
         tuple(sorted(random, key=random.__getitem__)),

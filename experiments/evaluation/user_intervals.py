@@ -23,7 +23,7 @@ from functools import cached_property
 from math import inf, nan, sqrt
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit  # imported ten times faster than scipy.stats
 
 from experiments.evaluation.fold_intervals import LEVEL
 from marquee.array_types import BoolArray, Float64Array, FloatArray, Int8Array, Int32Array, Int64Array
@@ -162,4 +162,4 @@ def _standard_error(contributions: Float64Array) -> float:
 
 def _quantile(probability: float, n_users: int) -> float:
     """Return the quantile of Student's t distribution for this number of users."""
-    return float(student_t.ppf(probability, n_users - 1)) if n_users > 1 else inf
+    return float(stdtrit(n_users - 1, probability)) if n_users > 1 else inf
