@@ -16,6 +16,7 @@ from experiments.evaluation.candidate_record import MeasuredCost
 from experiments.evaluation.fold_intervals import standard_error
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.search_results import SearchResults
+from marquee.algorithms.registry import find_algorithm
 from marquee.errors import ConfigError, MarqueeError, TrackingError
 
 
@@ -110,10 +111,7 @@ def _eligible_trials(results: SearchResults, select: SelectParams) -> list[Trial
     """Return the trials with errors; only measured ones if a budget needs their costs."""
     trials = [trial for trial in results.trials if trial.folds]
     if not trials:
-        raise ConfigError(
-            "no candidate predicts ratings, so there is no predictor; add svd or another one to "
-            "search.candidates in params.yaml"
-        )
+        raise _explain_missing_errors(results.trials)
     if needs_measured_costs(select):
         trials = [results.trial_of(candidate) for candidate in results.ranked_predictors]
         if not trials:
@@ -121,6 +119,25 @@ def _eligible_trials(results: SearchResults, select: SelectParams) -> list[Trial
                 "select: no candidate could be measured; results/candidate_metrics.json has the reasons"
             )
     return trials
+
+
+def _explain_missing_errors(trials: Sequence[Trial]) -> MarqueeError:
+    """Return the error for a search in which no trial has an error of predicted ratings."""
+    predicting = [t for t in trials if not find_algorithm(t.algorithm).algorithm_class.is_ranker]
+    if first := next((trial for trial in predicting if trial.failure), None):
+        return MarqueeError(
+            f"none of {len(predicting)} trials that predict ratings has an error on all folds, so there "
+            f"is no predictor; {first.label} failed with {first.failure}; correct search.candidates"
+        )
+    if predicting:
+        return MarqueeError(
+            f"none of {len(predicting)} trials that predict ratings was finished, so there is no predictor; "
+            "increase search.max_minutes in params.yaml, or set search.pruner to none"
+        )
+    return ConfigError(
+        "no candidate predicts ratings, so there is no predictor; add svd or another one to "
+        "search.candidates in params.yaml"
+    )
 
 
 def _losses(

@@ -10,7 +10,6 @@ from experiments.search.run import SearchOutcome, TaskReport, delete_search_stat
 from experiments.search.specification import SearchSpec
 from experiments.search.storage import check_storage_setting
 from experiments.search.training_result import FOLDS
-from experiments.search.training_space import check_candidates
 from experiments.search.trials import Trial, rank_trials, trial_to_record
 from experiments.search.user_scores import UserScores
 from experiments.search.worker_pool import preload_worker_imports
@@ -30,7 +29,6 @@ if TYPE_CHECKING:  # every worker process imports this module, and must not impo
 def search(params: Params) -> None:
     """Write results/search.json and results/user_scores.npz, and log a run with child runs to MLflow."""
     check_storage_setting(params.search.storage)
-    check_candidates(params.search)
     spec = build_search_spec(params)
     _print_left_out(params, spec)
     preload_worker_imports(spec.search.candidates)  # in the background, while this process imports MLflow
@@ -85,10 +83,16 @@ def _run_with_progress(spec: SearchSpec) -> SearchOutcome:
     """Run the search with a progress bar of tasks, and print a line for each trial."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=create_console(), transient=True) as progress:
+        progress.print(_describe_trial_lines(spec), markup=False)
         display = _ProgressDisplay(spec, progress)
         outcome = run_search(spec, display.update)
     _print_outcome(outcome.trials, spec)
     return outcome
+
+
+def _describe_trial_lines(spec: SearchSpec) -> str:
+    where = "the first validation part" if spec.metric.uses_lists else "the folds"
+    return f"Scores on {where}, and time of a fit:"
 
 
 class _ProgressDisplay:
@@ -136,10 +140,14 @@ def _print_outcome(trials: list[Trial], spec: SearchSpec) -> None:
     counts = count_trials(trials)
     values = spec.metric.format_values(best.mean_values(), spec.protocol.n)
     create_console().print(
-        f"Best of {len(trials)} trials: {best.label} with {values}; {counts['n_pruned']:.0f} were stopped "
-        f"early, {counts['n_failed']:.0f} failed",
+        f"Best of {len(trials)} trials: {best.label} with {values}{_describe_mean(best)}; "
+        f"{counts['n_pruned']:.0f} were stopped early, {counts['n_failed']:.0f} failed",
         markup=False,
     )
+
+
+def _describe_mean(trial: Trial) -> str:
+    return f" on average over {len(trial.parts)} validation parts" if trial.parts else ""
 
 
 def count_trials(trials: list[Trial]) -> dict[str, float]:

@@ -299,8 +299,8 @@ def test_constant_ratings_are_used_as_implicit_feedback_or_refused(project: Stag
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("user,item,rating\na,x,1\na,y,2\na,z,9\n", "all 2 valid rows belong to one user, 'a'"),
-        ("user,item,rating\na,x,1\nb,x,2\nc,x,9\n", "all 2 valid rows are of one item, 'x'"),
+        ("user,item,rating\na,x,1\na,y,2\na,z,9\n", "all 2 interactions belong to one user, 'a'"),
+        ("user,item,rating\na,x,1\nb,x,2\nc,x,9\n", "all 2 interactions are of one item, 'x'"),
     ],
 )
 def test_unlearnable_table_is_rejected_in_one_line_and_nothing_is_lost(

@@ -191,6 +191,24 @@ def test_error_without_measured_candidates_names_the_file_with_reasons() -> None
         choose_trial([make_trial(0, "svd", 0.9)], params_with(max_top_n_seconds=9), [failed])
 
 
+@pytest.mark.parametrize(
+    ("trial", "message"),
+    [
+        (
+            Trial(0, "svd", {"n_epochs": 5}, failure="DivergedError: too fast"),
+            r"none of 1 trials .* SVD \(n_epochs=5\) failed with DivergedError: too fast; correct search",
+        ),
+        (
+            Trial(0, "svd", {}, pruned="not finished"),
+            r"none of 1 trials .* was finished, .* search\.max_minutes",
+        ),
+    ],
+)
+def test_error_if_all_predictors_failed_says_why(trial: Trial, message: str) -> None:
+    with pytest.raises(MarqueeError, match=message):
+        choose_trial([Trial(1, "ease", {}), trial])
+
+
 def test_error_without_predictors_names_the_parameter() -> None:
     with pytest.raises(ConfigError, match=r"add svd or another one to search\.candidates"):
         choose_trial([Trial(0, "ease", {})])
