@@ -75,8 +75,8 @@ def choose_predictor(results: SearchResults, select: SelectParams) -> PredictorC
     if not eligible:
         first = ranked[0].trial
         raise MarqueeError(
-            f"none of {len(ranked)} trials is within the budgets (the best, {first.label}: "
-            f"{violations[first.number]}); raise the budgets of select in params.yaml"
+            f"none of {len(ranked)} trials that predict ratings is within the budgets (the best, "
+            f"{first.label}: {violations[first.number]}); raise the budgets of select in params.yaml"
         )
     best = eligible[0]
     winner = _cheapest_equivalent(eligible, select) if select.predictor_rule == "one_standard_error" else best
@@ -172,15 +172,16 @@ def _cheapest_equivalent(
 
 def _exceeded_budget(contender: PredictorContender, select: SelectParams) -> str | None:
     """Return a description of the first budget that a contender exceeds, or None."""
-    for limit, measure, template, unit in (
-        (select.max_fit_seconds, _fit_seconds, "a fit takes {:.1f}", "s"),
-        (select.max_model_megabytes, _megabytes, "a model takes {:.1f}", "MB"),
-        (select.max_predict_microseconds, _predict_microseconds, "a prediction takes {:.2f}", "µs"),
-        (select.max_peak_megabytes, _peak_megabytes, "fitting takes {:.1f}", "MB of memory"),
-        (select.max_top_n_seconds, _top_n_seconds, "all lists take {:.1f}", "s"),
+    for limit, measure, subject, unit in (
+        (select.max_fit_seconds, _fit_seconds, "a fit takes", "s"),
+        (select.max_model_megabytes, _megabytes, "a model takes", "MB"),
+        (select.max_predict_microseconds, _predict_microseconds, "a prediction takes", "µs"),
+        (select.max_peak_megabytes, _peak_megabytes, "fitting takes", "MB of memory"),
+        (select.max_top_n_seconds, _top_n_seconds, "all lists take", "s"),
     ):
         if limit is not None and (value := measure(contender)) > limit:
-            return f"{template.format(value)} {unit}, the budget is {limit:g} {unit.split()[0]}"
+            amount = f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+            return f"{subject} {amount} {unit}, the budget is {limit:g} {unit.split()[0]}"
     return None
 
 

@@ -86,7 +86,7 @@ def test_worse_trial_over_budget_is_not_named() -> None:
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        ({"max_predict_microseconds": 0.4}, "a prediction takes 0.50 µs, the budget is 0.4 µs"),
+        ({"max_predict_microseconds": 0.4}, "a prediction takes 0.5 µs, the budget is 0.4 µs"),
         ({"max_peak_megabytes": 1}, "fitting takes 2.0 MB of memory, the budget is 1 MB"),
         ({"max_top_n_seconds": 1.5}, "all lists take 2.0 s, the budget is 1.5 s"),
     ],
@@ -97,6 +97,12 @@ def test_every_budget_is_enforced(budget: dict[str, float], message: str) -> Non
         choose_trial([only], params_with(**budget), [make_metrics(only)])
     high_budget = params_with(**dict.fromkeys(budget, 100))
     assert choose_trial([only], high_budget, [make_metrics(only)]).winner is only
+
+
+def test_cost_below_one_is_not_rounded_to_zero() -> None:
+    only = make_trial(0, "svd", 0.9)
+    with pytest.raises(MarqueeError, match=r"a prediction takes 0\.5 µs, the budget is 1e-09 µs"):
+        choose_trial([only], params_with(max_predict_microseconds=1e-9), [make_metrics(only)])
 
 
 def test_tie_goes_to_the_first_trial() -> None:
