@@ -39,13 +39,15 @@ class _Explanation:
         """State the winner's error and its lead over the runner-up."""
         error = self._main_error()
         values, name = self._winner.fold_values(error), _title(error)
-        text = f"{self._winner.label} is the predictor: {name} {_with_bounds(mean_interval(values))}"
+        text = (
+            f"{self._winner.label} is the predictor: {name} {_with_bounds(mean_interval(values, lowest=0.0))}"
+        )
         weights = self._select.predictor_weights
         if len(weights) > 1:
             objective = ", ".join(f"{_title(key)} {weights[key]:g}" for key in weights)
             text = (
                 f"{self._winner.label} is the predictor by {objective}; its {name} is "
-                f"{_with_bounds(mean_interval(values))}"
+                f"{_with_bounds(mean_interval(values, lowest=0.0))}"
             )
         text += f", measured on {len(values)} folds of the training set"
         runner_up = self._choice.runner_up

@@ -83,7 +83,6 @@ def _run_with_progress(spec: SearchSpec) -> SearchOutcome:
     """Run the search with a progress bar of tasks, and print a line for each trial."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=create_console(), transient=True) as progress:
-        progress.print(_describe_trial_lines(spec), markup=False)
         display = _ProgressDisplay(spec, progress)
         outcome = run_search(spec, display.update)
     _print_outcome(outcome.trials, spec)
@@ -102,11 +101,15 @@ class _ProgressDisplay:
         self._spec, self._progress = spec, progress
         self._bar = progress.add_task("search")
         self._first_part = 0 if spec.metric.uses_lists else FOLDS
+        self._has_lines = False
         self._best: tuple[float, str] | None = None
 
     def update(self, report: TaskReport) -> None:
         """Show the progress after a task."""
         if report.task.part == self._first_part:
+            if not self._has_lines:
+                self._progress.print(_describe_trial_lines(self._spec), markup=False)
+                self._has_lines = True
             for trial in report.trials:
                 self._progress.print(format_trial(trial, self._spec))
                 self._update_best(trial)
