@@ -57,6 +57,11 @@ def hold_out_test_set(params: Params) -> None:
     parts = [table.summarize(cut, part, spec.repeat) for part in range(N_VALIDATION_PARTS)]
     write_json(SPLIT, _build_record(cut, reason, spec, parts, test))
     log.info("%s; its test part evaluates %d of %d users", reason, test.evaluated_users, test.users)
+    if not test.evaluated_users:
+        log.warning(
+            "no list will have a score on the test part, because no user of it has training rows and a "
+            "positive held-out pair; add data, or choose another split.strategy"
+        )
 
 
 def _write_sets(table: SplitTable, cut: Cut, spec: SplitSpec) -> int:
