@@ -103,8 +103,8 @@ class _Explanation:
             return ""
         name = _title(results.error)
         text = _tuning_effect(winner_gain, name, self._winner.algorithm_title)
-        if len(gains) > 1:
-            mean = fmean(gain.mean for gain in gains.values())
+        mean = fmean(gain.mean for gain in gains.values())
+        if len(gains) > 1 and abs(mean) >= NEGLIGIBLE_GAIN:
             text += (
                 f" Over all {len(gains)} candidates it {_change(mean)} {name} by {abs(mean):.4f} on average"
             )
