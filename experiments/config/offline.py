@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from experiments.config.block import ParamsBlock, PositiveFinite, PositiveFloat, Share
+from experiments.config.block import Finite, ParamsBlock, PositiveFinite, PositiveFloat, Share
 
 SourceName = Literal[
     "demo", "ml-100k", "ml-latest-small", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "file"
@@ -70,6 +70,12 @@ class InteractionColumnNames(ParamsBlock):
     event: EventColumn | None = None
     timestamp: Text | None = None
 
+    @model_validator(mode="after")
+    def _check_users_differ_from_items(self) -> Self:
+        if self.user == self.item:
+            raise ValueError(f"user and item must be different columns (got {self.user!r} twice)")
+        return self
+
 
 class ItemColumnNames(ParamsBlock):
     """Names of the columns in the items file; all but `item` may be null or absent."""
@@ -89,7 +95,7 @@ class FileParams(ParamsBlock):
     timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
     interactions_member: str | None = None
     items_member: str | None = None
-    scale: tuple[float, float] = (1.0, 5.0)
+    scale: tuple[Finite, Finite] = (1.0, 5.0)
 
     @model_validator(mode="after")
     def _check_scale(self) -> Self:
@@ -207,7 +213,7 @@ class MeasureParams(ParamsBlock):
     """Settings for the evaluation of each candidate's best trial."""
 
     top_n: int = Field(ge=1)
-    relevance_threshold: float | None = None
+    relevance_threshold: Finite | None = None
     leakage: bool
 
 

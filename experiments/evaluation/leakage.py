@@ -54,7 +54,7 @@ class SplitPair:
             DataError: the table has no timestamps, or all are equal.
         """
         if TIMESTAMP not in interactions:
-            raise DataError("leakage of a random split cannot be measured: the data has no timestamps")
+            raise DataError("the data has no timestamps")
         encoded = EncodedInteractions.from_frame(interactions)
         times = interactions[TIMESTAMP].to_numpy(dtype=np.int64)
         by_time = split_by_time(times, test_share)
@@ -76,10 +76,7 @@ class SplitPair:
             DataError: under one of them, no training user has a relevant held-out item.
         """
         if not all(has_relevant_items(data, protocol) for data in (self.random, self.time)):
-            raise DataError(
-                "leakage of a random split cannot be measured: no user has both interactions before the "
-                "time split and a relevant one after it"
-            )
+            raise DataError("no user has both interactions before the time split and a relevant one after it")
 
     def evaluate_trial(
         self, trial: Trial, seed: int, protocol: EvaluationProtocol, pool: ThreadPoolExecutor

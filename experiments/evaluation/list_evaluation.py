@@ -216,9 +216,10 @@ def _draw_users(numbers: Int32Array, protocol: EvaluationProtocol, max_users: in
         DataError: there are no users.
     """
     if not len(numbers):
+        threshold = f", or lower measure.relevance_threshold (now {protocol.relevance_threshold:g})"
         raise DataError(
-            "ranking metrics are undefined: no user has training rows and a relevant held-out item; add "
-            f"data, or lower measure.relevance_threshold (now {protocol.relevance_threshold:g})"
+            "ranking metrics are undefined: in a validation part, no user has training rows and a relevant "
+            f"held-out item; add data{'' if protocol.is_graded else threshold}"
         )
     distinct = np.unique(numbers)
     return distinct[np.argsort(hash_pairs(SAMPLE_SEED, distinct))[:max_users]]

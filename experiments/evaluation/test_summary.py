@@ -26,8 +26,8 @@ class TestSummary:
         self._n = self._test_set["n"]
 
     def warnings(self) -> list[str]:
-        """Return what has to be read first: that lists or ratings do not beat the simplest model."""
-        return _drop_empty(self._defeat_by_popularity(), self._defeat_by_baseline())
+        """Return what has to be read first: lists without a score, and models as good as the simplest."""
+        return _drop_empty(self._missing_scores(), self._defeat_by_popularity(), self._defeat_by_baseline())
 
     def sentences(self) -> list[str]:
         """Return what was measured, and on whom."""
@@ -37,6 +37,15 @@ class TestSummary:
             self._newcomers(),
             *self._repeats(),
             self._strong_generalization(),
+        )
+
+    def _missing_scores(self) -> str:
+        """State that no user of the test part is evaluated."""
+        if self._test_set["evaluated_users"]:
+            return ""
+        return (
+            "No list has a score on the test part, because no user of it has training rows and a relevant "
+            "held-out item; add data, or choose another split.strategy."
         )
 
     def _defeat_by_popularity(self) -> str:

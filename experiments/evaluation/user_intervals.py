@@ -14,6 +14,9 @@ is evaluated on every part, s / f is the standard error of n numbers: each user'
 parts. Source: the cluster-robust variance of a mean, Liang and Zeger (1986), with users as clusters; Cameron
 and Miller (2015), A Practitioner's Guide to Cluster-Robust Inference, section II.
 
+Few users with equal values say nothing about the spread: if s is 0 with fewer than `MIN_USERS` users, the
+interval is the whole range of the metric, except for two models without any difference.
+
 The factor f covers what users have in common: the same fitted models, which another sample of users and
 another seed would change. It is estimated by simulation (`STANDARD_ERROR_FACTOR`).
 """
@@ -147,6 +150,9 @@ class UserValues:
         evaluated = np.unique(users)
         n_users = len(evaluated)
         error = _standard_error(np.asarray(np.bincount(users, deviations)[evaluated], dtype=np.float64))
+        is_same_model = mean == 0 and limits == DIFFERENCE_RANGE
+        if error == 0 and n_users < MIN_USERS and not is_same_model:
+            error = inf
         margin = _quantile((1 + LEVEL) / 2, n_users) * error
         low, high = np.clip([mean - margin, mean + margin], *limits).tolist()
         return UserInterval(mean, low, high, error, n_users)

@@ -154,7 +154,7 @@ class SummaryBuilder:
         def cell(measured: CandidateMetrics | None) -> Cell:
             if measured is None or not measured.folds:
                 return Cell("")
-            interval = mean_interval(measured.fold_values(error))
+            interval = mean_interval(measured.fold_values(error), lowest=0.0)
             bounds = format_bounds(interval, "{:.4f}")
             return Cell(f"{interval.mean:.4f}", f"95% CI {bounds}; {NOT_COMPARABLE}")
 

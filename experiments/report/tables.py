@@ -171,7 +171,9 @@ class TableBuilder:
         values, defaults = candidate.fold_values(error), candidate.default_scores
         difference = None if candidate is first else paired_fold_difference(values, first.fold_values(error))
         gain = paired_fold_difference(defaults, values) if defaults else None
-        intervals = [mean_interval(candidate.fold_values(name)) for name in error_columns(self._results)]
+        intervals = [
+            mean_interval(candidate.fold_values(name), lowest=0.0) for name in error_columns(self._results)
+        ]
         cells = [
             *(Cell(f"{each.mean:.4f}", format_bounds(each, "{:.4f}")) for each in intervals),
             _difference_cell(difference),

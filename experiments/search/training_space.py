@@ -106,6 +106,21 @@ def select_rankers(search: SearchParams) -> SearchParams:
     return search.model_copy(update={"candidates": rankers})
 
 
+def require_predictor(search: SearchParams) -> SearchParams:
+    """Return the parameters of a search if one of its candidates predicts ratings, for explicit feedback.
+
+    Raises:
+        ConfigError: all candidates only rank items.
+    """
+    if all(find_algorithm(name).algorithm_class.is_ranker for name in search.candidates):
+        raise ConfigError(
+            "search.candidates must contain an algorithm that predicts ratings, such as svd "
+            f"(got {', '.join(search.candidates)}); "
+            "to train without ratings, set interactions.feedback to implicit"
+        )
+    return search
+
+
 def split_space(name: str, space: SearchSpace) -> CandidateSpace:
     """Split the search space of a candidate into trained and shared parameters.
 

@@ -40,13 +40,15 @@ class _Explanation:
         """State the winner's error and its lead over the runner-up."""
         error = self._main_error()
         values, name = self._winner.fold_values(error), _title(error)
-        text = f"{self._winner.label} is the predictor: {name} {_with_bounds(mean_interval(values))}"
+        text = (
+            f"{self._winner.label} is the predictor: {name} {_with_bounds(mean_interval(values, lowest=0.0))}"
+        )
         weights = self._select.predictor_weights
         if len(weights) > 1:
             objective = ", ".join(f"{_title(key)} {weights[key]:g}" for key in weights)
             text = (
                 f"{self._winner.label} is the predictor by {objective}; its {name} is "
-                f"{_with_bounds(mean_interval(values))}"
+                f"{_with_bounds(mean_interval(values, lowest=0.0))}"
             )
         text += f", measured on {len(values)} folds of the training set"
         runner_up = self._choice.runner_up
@@ -102,8 +104,8 @@ class _Explanation:
             return ""
         name = _title(results.error)
         text = _tuning_effect(winner_gain, name, self._winner.algorithm_title)
-        if len(gains) > 1:
-            mean = fmean(gain.mean for gain in gains.values())
+        mean = fmean(gain.mean for gain in gains.values())
+        if len(gains) > 1 and abs(mean) >= NEGLIGIBLE_GAIN:
             text += (
                 f" Over all {len(gains)} candidates it {_change(mean)} {name} by {abs(mean):.4f} on average"
             )

@@ -16,6 +16,7 @@ from experiments.evaluation.candidate_record import MeasuredCost
 from experiments.evaluation.fold_intervals import standard_error
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.search_results import SearchResults
+from marquee.algorithms.registry import find_algorithm
 from marquee.errors import ConfigError, MarqueeError, TrackingError
 
 
@@ -74,8 +75,8 @@ def choose_predictor(results: SearchResults, select: SelectParams) -> PredictorC
     if not eligible:
         first = ranked[0].trial
         raise MarqueeError(
-            f"none of {len(ranked)} trials is within the budgets (the best, {first.label}: "
-            f"{violations[first.number]}); raise the budgets of select in params.yaml"
+            f"none of {len(ranked)} trials that predict ratings is within the budgets (the best, "
+            f"{first.label}: {violations[first.number]}); raise the budgets of select in params.yaml"
         )
     best = eligible[0]
     winner = _cheapest_equivalent(eligible, select) if select.predictor_rule == "one_standard_error" else best
@@ -110,10 +111,7 @@ def _eligible_trials(results: SearchResults, select: SelectParams) -> list[Trial
     """Return the trials with errors; only measured ones if a budget needs their costs."""
     trials = [trial for trial in results.trials if trial.folds]
     if not trials:
-        raise ConfigError(
-            "no candidate predicts ratings, so there is no predictor; add svd or another one to "
-            "search.candidates in params.yaml"
-        )
+        raise _explain_missing_errors(results.trials)
     if needs_measured_costs(select):
         trials = [results.trial_of(candidate) for candidate in results.ranked_predictors]
         if not trials:
@@ -121,6 +119,25 @@ def _eligible_trials(results: SearchResults, select: SelectParams) -> list[Trial
                 "select: no candidate could be measured; results/candidate_metrics.json has the reasons"
             )
     return trials
+
+
+def _explain_missing_errors(trials: Sequence[Trial]) -> MarqueeError:
+    """Return the error for a search in which no trial has an error of predicted ratings."""
+    predicting = [t for t in trials if not find_algorithm(t.algorithm).algorithm_class.is_ranker]
+    if first := next((trial for trial in predicting if trial.failure), None):
+        return MarqueeError(
+            f"none of {len(predicting)} trials that predict ratings has an error on all folds, so there "
+            f"is no predictor; {first.label} failed with {first.failure}; correct search.candidates"
+        )
+    if predicting:
+        return MarqueeError(
+            f"none of {len(predicting)} trials that predict ratings was finished, so there is no predictor; "
+            "increase search.max_minutes in params.yaml, or set search.pruner to none"
+        )
+    return ConfigError(
+        "no candidate predicts ratings, so there is no predictor; add svd or another one to "
+        "search.candidates in params.yaml"
+    )
 
 
 def _losses(
@@ -155,15 +172,16 @@ def _cheapest_equivalent(
 
 def _exceeded_budget(contender: PredictorContender, select: SelectParams) -> str | None:
     """Return a description of the first budget that a contender exceeds, or None."""
-    for limit, measure, template, unit in (
-        (select.max_fit_seconds, _fit_seconds, "a fit takes {:.1f}", "s"),
-        (select.max_model_megabytes, _megabytes, "a model takes {:.1f}", "MB"),
-        (select.max_predict_microseconds, _predict_microseconds, "a prediction takes {:.2f}", "µs"),
-        (select.max_peak_megabytes, _peak_megabytes, "fitting takes {:.1f}", "MB of memory"),
-        (select.max_top_n_seconds, _top_n_seconds, "all lists take {:.1f}", "s"),
+    for limit, measure, subject, unit in (
+        (select.max_fit_seconds, _fit_seconds, "a fit takes", "s"),
+        (select.max_model_megabytes, _megabytes, "a model takes", "MB"),
+        (select.max_predict_microseconds, _predict_microseconds, "a prediction takes", "µs"),
+        (select.max_peak_megabytes, _peak_megabytes, "fitting takes", "MB of memory"),
+        (select.max_top_n_seconds, _top_n_seconds, "all lists take", "s"),
     ):
         if limit is not None and (value := measure(contender)) > limit:
-            return f"{template.format(value)} {unit}, the budget is {limit:g} {unit.split()[0]}"
+            amount = f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+            return f"{subject} {amount} {unit}, the budget is {limit:g} {unit.split()[0]}"
     return None
 
 

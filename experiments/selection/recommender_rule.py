@@ -46,7 +46,7 @@ class Budget:
         cost = float(self.costs[trial])
         if cost <= self.limit:
             return None
-        text = "an unknown number of" if isnan(cost) else f"{cost:.1f}"
+        text = "an unknown number of" if isnan(cost) else f"{cost:.1f}" if cost >= 1 else f"{cost:.2g}"
         return f"{self.subject} {text} {self.unit}, the budget is {self.limit:g} {self.unit.split()[0]}"
 
 

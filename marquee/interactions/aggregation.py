@@ -16,6 +16,7 @@ from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, WEIGHT, 
 NumberArray = TypeVar("NumberArray", Int64Array, Float64Array)
 
 RepeatsPolicy: TypeAlias = Literal["last", "mean", "refuse", "sum", "count", "max"]
+ROUNDING_ERROR = float(np.finfo(np.float32).eps)  # of a sum of weights, relative to the sum of their sizes
 RATING_POLICIES: tuple[RepeatsPolicy, ...] = ("last", "mean", "refuse")
 WEIGHT_POLICIES: tuple[RepeatsPolicy, ...] = ("sum", "count", "max", "last", "refuse")
 
@@ -31,6 +32,7 @@ def aggregate(rows: pd.DataFrame, repeats: RepeatsPolicy) -> pd.DataFrame:
         repeats: value of a pair with several rows. "last": that of the latest row (of the last row in the
             table if timestamps are equal or missing); "mean", "sum", "max": that of its values; "count": its
             rows with a positive weight, less those with a negative one; "refuse": no pair has several rows.
+            A sum of 0 up to rounding is 0: 0.1 and 0.2, of which 0.3 are returned, leave nothing.
 
     Raises:
         DataError: the policy does not fit the values, or it is "refuse" and the table has a pair twice.
@@ -88,7 +90,9 @@ def _aggregate_values(
         return _group_maxima(values, groups)
     summands: Float64Array = np.sign(values) if repeats == "count" else values
     sums: Float64Array = np.bincount(groups, summands).astype(np.float64)
-    return sums / np.bincount(groups) if repeats == "mean" else sums
+    if repeats == "mean":
+        return sums / np.bincount(groups)
+    return np.where(np.abs(sums) <= ROUNDING_ERROR * np.bincount(groups, np.abs(summands)), 0.0, sums)
 
 
 def _latest_rows(rows: pd.DataFrame, groups: Int64Array) -> Int64Array:

@@ -13,10 +13,18 @@ def constant_rating(ratings: pd.Series) -> float | None:
     return first if first is not None and bool((ratings == first).all()) else None
 
 
-def find_unlearnable_distribution(table: pd.DataFrame) -> str | None:
-    """Return why nothing can be learned from an interactions table and what to do, or None."""
+def find_unlearnable_distribution(table: pd.DataFrame, allow_repeats: bool = False) -> str | None:
+    """Return why nothing can be learned from an interactions table and what to do, or None.
+
+    Args:
+        table: interactions with positive weights, or ratings.
+        allow_repeats: items that a user has interacted with may be recommended.
+    """
     if table.empty:
-        return "no row has a positive weight; correct data.file.columns.weight or the weights of the events"
+        return (
+            "no user and item have a positive weight; correct data.file.columns.weight or the weights of "
+            "the events"
+        )
     if RATING in table and (rating := constant_rating(table[RATING])) is not None:
         return (
             f"all {len(table)} ratings are {rating:g}, so there is nothing to learn from them; set "
@@ -25,19 +33,24 @@ def find_unlearnable_distribution(table: pd.DataFrame) -> str | None:
     for column, fact in ((USER, "belong to one user"), (ITEM, "are of one item")):
         if table[column].nunique() == 1:
             return (
-                f"all {len(table)} valid rows {fact}, {table[column].iloc[0]!r}, so there is nothing to "
+                f"all {len(table)} interactions {fact}, {table[column].iloc[0]!r}, so there is nothing to "
                 f"recommend; add rows of other {column}s, or correct data.file.columns.{column}"
             )
-    if WEIGHT in table and _users_with_every_item(table) == table[USER].nunique():
+    if WEIGHT in table and not allow_repeats and _users_with_every_item(table) == table[USER].nunique():
         return (
-            "every user has interacted with every item, so there is nothing to recommend; add other items, "
-            "or ratings"
+            "every user has interacted with every item, so there is nothing to recommend; add other items "
+            "or ratings, or set split.repeat to allow"
         )
     return None
 
 
-def describe_distribution(table: pd.DataFrame) -> list[str]:
-    """Return what limits the results of a table, one sentence each; an ordinary or empty table has none."""
+def describe_distribution(table: pd.DataFrame, allow_repeats: bool = False) -> list[str]:
+    """Return what limits the results of a table, one sentence each; an ordinary or empty table has none.
+
+    Args:
+        table: interactions with positive weights, or ratings.
+        allow_repeats: items that a user has interacted with may be recommended.
+    """
     if table.empty:
         return []
     warnings = []
@@ -46,7 +59,7 @@ def describe_distribution(table: pd.DataFrame) -> list[str]:
         warnings.append(
             f"only {n_users} users: with fewer than {MIN_USERS}, scores say little about other users"
         )
-    if n_full := _users_with_every_item(table):
+    if not allow_repeats and (n_full := _users_with_every_item(table)):
         warnings.append(
             f"{n_full} of {n_users} users have interacted with every item; their lists will be empty"
         )

@@ -9,7 +9,9 @@ from marquee.interactions.aggregation import RATING_POLICIES, WEIGHT_POLICIES, R
 from marquee.interactions.columns import FeedbackType
 
 FeedbackSetting: TypeAlias = Literal["auto", "explicit", "implicit"]
+NegativeWeightsPolicy: TypeAlias = Literal["drop", "subtract"]
 RepeatsSetting: TypeAlias = Literal["auto"] | RepeatsPolicy
+SUBTRACTING_POLICIES: tuple[RepeatsPolicy, ...] = ("sum", "count")
 EVERY_ROW_COUNTS_ONE = "every row counts 1"
 RELEVANT_SHARE_OF_SCALE = 0.75  # a rating is relevant from three quarters of the way up the scale
 
@@ -56,21 +58,33 @@ def explicit_feedback(
         repeats: "auto" is "last".
 
     Raises:
-        ConfigError: `repeats` is a policy for weights.
+        ConfigError: `repeats` is a policy for weights, or `positive_from` is above the scale.
     """
     low, high = scale
     threshold = low + RELEVANT_SHARE_OF_SCALE * (high - low) if positive_from is None else positive_from
+    if threshold > high:
+        raise ConfigError(
+            f"measure.relevance_threshold must be at most {high:g}, the highest rating of the scale "
+            f"(got {threshold:g})"
+        )
     policy = _check_policy("last" if repeats == "auto" else repeats, "explicit")
     return FeedbackSpec("explicit", reason, scale, threshold, policy)
 
 
-def implicit_feedback(reason: str, repeats: RepeatsSetting) -> FeedbackSpec:
+def implicit_feedback(
+    reason: str, repeats: RepeatsSetting, negative_weights: NegativeWeightsPolicy = "drop"
+) -> FeedbackSpec:
     """Return the specification of a table of weights; `repeats` "auto" is "sum".
 
     Raises:
-        ConfigError: `repeats` is a policy for ratings.
+        ConfigError: `repeats` is a policy for ratings, or has no sum from which weights can be subtracted.
     """
     policy = _check_policy("sum" if repeats == "auto" else repeats, "implicit")
+    if negative_weights == "subtract" and policy not in SUBTRACTING_POLICIES:
+        raise ConfigError(
+            f"interactions.negative_weights: subtract requires interactions.repeats: auto, sum or count "
+            f"(got {policy}); to leave these rows out, set negative_weights to drop"
+        )
     return FeedbackSpec("implicit", reason, None, 0.0, policy)
 
 

@@ -1,15 +1,14 @@
 """Weight of each row of implicit feedback, and the rows that are left out because of it."""
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from marquee.interactions.columns import WEIGHT
+from marquee.interactions.feedback import NegativeWeightsPolicy
 from marquee.interactions.raw_table_columns import EVENT
 
-NegativeWeightsPolicy: TypeAlias = Literal["drop", "subtract"]
 KINDS = IS_ZERO, IS_NEGATIVE = "weight is 0", "weight is negative"
 
 

@@ -121,7 +121,7 @@ def choose_cut(table: SplitTable, spec: SplitSpec) -> tuple[Cut, str]:
     try:
         return _cut_by_time_or_user(table, spec)
     except DataError:
-        cause = "no user has at least five rows"
+        cause = "no user has enough rows to hold out the last of them"
         return _cut(table.keys, spec, "random"), f"random split, because {cause}"
 
 
@@ -148,3 +148,21 @@ def _cut(keys: RowKeys, spec: SplitSpec, strategy: Strategy) -> Cut:
     if strategy == "random":
         return cut_at_random(keys, spec.share, spec.seed, spec.repeat)
     return cut_by_time(keys, spec.share) if strategy == "time" else cut_user_last(keys, spec.share)
+
+
+def explain_empty_test_part(rows: PartRows) -> str:
+    """Return why nothing is held out in a test part, and what to do."""
+    if len(rows.held_out):
+        return (
+            f"the test part is empty: nothing is left of its {len(rows.held_out)} new rows after returns are "
+            "subtracted; set interactions.negative_weights to drop, or split.strategy to random"
+        )
+    if len(rows.repeats) >= len(rows.history):
+        return (
+            f"the test part has no new pairs: {len(rows.repeats)} rows repeat a user and item of the "
+            "training set; set split.repeat to allow, or split.strategy to random"
+        )
+    return (
+        f"the test part is empty: its {len(rows.history)} rows are the first of users without earlier rows; "
+        "set split.strategy to random, or add data"
+    )

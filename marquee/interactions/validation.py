@@ -23,6 +23,7 @@ from marquee.interactions.feedback import (
     EVERY_ROW_COUNTS_ONE,
     FeedbackSetting,
     FeedbackSpec,
+    NegativeWeightsPolicy,
     RepeatsSetting,
     explicit_feedback,
     implicit_feedback,
@@ -31,7 +32,6 @@ from marquee.interactions.raw_table_columns import LINE, RAW, TEXT_COLUMNS, VALU
 from marquee.interactions.row_checks import RowRules, find_problems, find_remedy, has_timestamps
 from marquee.interactions.row_weights import (
     IS_ZERO,
-    NegativeWeightsPolicy,
     classify_left_out,
     compute_row_weights,
     explain_left_out,
@@ -73,6 +73,7 @@ class ValidationResult:
     """Interactions table, quarantine and counts; `failure` is the reason to reject the table, if any."""
 
     interactions: pd.DataFrame
+    remaining: pd.DataFrame  # the same, or one row per pair with something left if weights are subtracted
     quarantine: pd.DataFrame
     feedback: FeedbackSpec
     n_rows: int
@@ -93,7 +94,7 @@ def validate_interactions(rows: pd.DataFrame, rules: ValidationRules) -> Validat
     """Validate raw rows (`raw_columns`), and derive the kind of feedback.
 
     Raises:
-        ConfigError: the policy for repeats does not fit the kind of feedback.
+        ConfigError: a setting does not fit the kind of feedback or the scale.
         DataError: a column is missing or has the wrong type.
     """
     rows = _with_categories(rows.reset_index(drop=True))
@@ -103,9 +104,11 @@ def validate_interactions(rows: pd.DataFrame, rules: ValidationRules) -> Validat
     feedback = _derive_feedback(valid, rules)
     selection = _select_rows(valid, feedback, rules)
     table = _interactions_table(selection.rows, has_timestamps(rows))
+    remaining = _subtract_returns(table, feedback)
     reasons = pd.concat([invalid, selection.left_out_reasons, selection.refused_reasons]).sort_index()
     return ValidationResult(
         interactions=table,
+        remaining=remaining,
         quarantine=_quarantine(rows, reasons),
         feedback=feedback,
         n_rows=len(rows),
@@ -113,7 +116,11 @@ def validate_interactions(rows: pd.DataFrame, rules: ValidationRules) -> Validat
         problem_counts=_count(problems["problem"]),
         left_out_counts=_count(selection.left_out),
         n_repeats=selection.n_repeats,
-        warnings=tuple(_warnings(valid, selection, table, feedback)),
+        warnings=(
+            *_warn_of_invalid_rows(rows, invalid, problems),
+            *_warn_of_values(valid, selection, feedback),
+            *_warn_of_returns(table, remaining),
+        ),
         failure=_invalid_rows_failure(rows, invalid, problems, rules.max_invalid_share)
         or _repeats_failure(rows, selection.refused_reasons),
     )
@@ -128,6 +135,7 @@ class _Selection:
     left_out_reasons: pd.Series
     refused_reasons: pd.Series  # of repeats, if they are refused
     n_repeats: int
+    n_twice_negative: int  # rows with a negative weight and an event with a negative weight
 
 
 def _with_categories(rows: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +154,7 @@ def _derive_feedback(valid: pd.DataFrame, rules: ValidationRules) -> FeedbackSpe
     if RATING not in valid:
         cause = "as interactions.feedback says" if rules.feedback == "implicit" else "as there are no ratings"
         reason = f"feedback is implicit, {cause}; {rules.weights_description}"
-        return implicit_feedback(reason, rules.repeats)
+        return implicit_feedback(reason, rules.repeats, rules.negative_weights)
     if rules.feedback == "auto" and (rating := constant_rating(valid[RATING])) is not None:
         cause = f"as all {len(valid)} ratings are {rating:g}"
         return implicit_feedback(f"feedback is implicit, {cause}; {EVERY_ROW_COUNTS_ONE}", rules.repeats)
@@ -167,8 +175,14 @@ def _select_rows(valid: pd.DataFrame, feedback: FeedbackSpec, rules: ValidationR
     pairs = rows[USER].cat.codes.astype("int64") * len(rows[ITEM].cat.categories) + rows[ITEM].cat.codes
     n_repeats = int(pairs.duplicated().sum())
     refused = _explain_repeats(rows[LINE], pairs) if feedback.repeats == "refuse" else pd.Series(dtype=object)
-    left_out_reasons = explain_left_out(valid, left_out)
-    return _Selection(rows.drop(index=refused.index), left_out, left_out_reasons, refused, n_repeats)
+    return _Selection(
+        rows.drop(index=refused.index),
+        left_out,
+        explain_left_out(valid, left_out),
+        refused,
+        n_repeats,
+        n_twice_negative=int(((valid[WEIGHT] < 0) & (values > 0)).sum()) if WEIGHT in valid else 0,
+    )
 
 
 def _explain_repeats(lines: pd.Series, pairs: pd.Series) -> pd.Series:
@@ -189,6 +203,12 @@ def _interactions_table(rows: pd.DataFrame, with_timestamps: bool) -> pd.DataFra
     return table.reset_index(drop=True)
 
 
+def _subtract_returns(table: pd.DataFrame, feedback: FeedbackSpec) -> pd.DataFrame:
+    """Return the pairs of which something is left; without negative weights the table itself."""
+    has_returns = WEIGHT in table and bool((table[WEIGHT] < 0).any())
+    return aggregate(table, feedback.repeats) if has_returns else table
+
+
 def _quarantine(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
     """Return the rows that have a reason (by index), with numbers as text."""
     quarantined = rows.loc[reasons.index]
@@ -207,9 +227,15 @@ def _number_texts(values: pd.Series, texts: pd.Series) -> pd.Series:
     return numbers.where(values.notna(), texts.astype(object).where(texts.notna(), ""))
 
 
-def _warnings(
-    valid: pd.DataFrame, selection: _Selection, table: pd.DataFrame, feedback: FeedbackSpec
-) -> list[str]:
+def _warn_of_invalid_rows(rows: pd.DataFrame, invalid: pd.Series, problems: pd.DataFrame) -> list[str]:
+    """Return which rows are invalid, as one sentence, or nothing."""
+    if invalid.empty:
+        return []
+    described = _describe_invalid_rows(rows, invalid, problems)
+    return [f"{len(invalid)} of {len(rows)} rows are invalid and left out: {described}"]
+
+
+def _warn_of_values(valid: pd.DataFrame, selection: _Selection, feedback: FeedbackSpec) -> list[str]:
     """Return how unusual ratings and weights were treated, one sentence each."""
     warnings = []
     if RATING in valid and feedback.feedback == "implicit":
@@ -220,29 +246,44 @@ def _warnings(
     for kind, count in _count(selection.left_out).items():
         hint = "" if kind == IS_ZERO else "; to subtract them, set interactions.negative_weights to subtract"
         warnings.append(f"left out {count} of {len(valid)} rows whose {kind}{hint}")
-    if WEIGHT in table and (n_negative := int((table[WEIGHT] < 0).sum())):
-        n_pairs = len(table.drop_duplicates([USER, ITEM]))
-        n_empty = n_pairs - len(aggregate(table, feedback.repeats))
+    if selection.n_twice_negative:
         warnings.append(
-            f"{n_negative} rows with a negative weight are subtracted, which leaves nothing of {n_empty} of "
-            f"{n_pairs} pairs of user and item"
+            f"{selection.n_twice_negative} of {len(valid)} rows have a negative weight and an event with "
+            f"a negative weight, so they count as positive (for returns, give the event a positive weight)"
         )
     return warnings
+
+
+def _warn_of_returns(table: pd.DataFrame, remaining: pd.DataFrame) -> list[str]:
+    """Return how many rows are subtracted and what that leaves, as one sentence, or nothing."""
+    n_negative = int((table[WEIGHT] < 0).sum()) if WEIGHT in table else 0
+    if not n_negative:
+        return []
+    n_pairs = len(table.drop_duplicates([USER, ITEM]))
+    return [
+        f"{n_negative} rows with a negative weight are subtracted, which leaves nothing of "
+        f"{n_pairs - len(remaining)} of {n_pairs} pairs of user and item"
+    ]
+
+
+def _describe_invalid_rows(rows: pd.DataFrame, invalid: pd.Series, problems: pd.DataFrame) -> str:
+    """Return counts by problem, most frequent first, the first rows, and what to do if that is known."""
+    by_count = sorted(_count(problems["problem"]).items(), key=lambda pair: (-pair[1], pair[0]))
+    counts = ", ".join(f"{problem} ({count})" for problem, count in by_count)
+    remedy = find_remedy(invalid)
+    return f"{counts}; first: {_first_rows(rows, invalid)}{'' if remedy is None else f'; {remedy}'}"
 
 
 def _invalid_rows_failure(
     rows: pd.DataFrame, invalid: pd.Series, problems: pd.DataFrame, max_share: float
 ) -> str | None:
-    """Return a message if too many rows are invalid: counts by problem, most frequent first."""
+    """Return a message if too many rows are invalid."""
     share = len(invalid) / len(rows)
     if share <= max_share and len(invalid) < len(rows):
         return None
-    by_count = sorted(_count(problems["problem"]).items(), key=lambda pair: (-pair[1], pair[0]))
-    counts = ", ".join(f"{problem} ({count})" for problem, count in by_count)
-    remedy = find_remedy(invalid)
     return (
-        f"{len(invalid)} of {len(rows)} rows are invalid ({share:.4%}, allowed: {max_share:.4%}): {counts}; "
-        f"first: {_first_rows(rows, invalid)}{'' if remedy is None else f'; {remedy}'}"
+        f"{len(invalid)} of {len(rows)} rows are invalid ({share:.4%}, allowed: {max_share:.4%}): "
+        f"{_describe_invalid_rows(rows, invalid, problems)}"
     )
 
 

@@ -10,7 +10,6 @@ from experiments.search.run import SearchOutcome, TaskReport, delete_search_stat
 from experiments.search.specification import SearchSpec
 from experiments.search.storage import check_storage_setting
 from experiments.search.training_result import FOLDS
-from experiments.search.training_space import check_candidates
 from experiments.search.trials import Trial, rank_trials, trial_to_record
 from experiments.search.user_scores import UserScores
 from experiments.search.worker_pool import preload_worker_imports
@@ -30,7 +29,6 @@ if TYPE_CHECKING:  # every worker process imports this module, and must not impo
 def search(params: Params) -> None:
     """Write results/search.json and results/user_scores.npz, and log a run with child runs to MLflow."""
     check_storage_setting(params.search.storage)
-    check_candidates(params.search)
     spec = build_search_spec(params)
     _print_left_out(params, spec)
     preload_worker_imports(spec.search.candidates)  # in the background, while this process imports MLflow
@@ -91,6 +89,11 @@ def _run_with_progress(spec: SearchSpec) -> SearchOutcome:
     return outcome
 
 
+def _describe_trial_lines(spec: SearchSpec) -> str:
+    where = "the first validation part" if spec.metric.uses_lists else "the folds"
+    return f"Scores on {where}, and time of a fit:"
+
+
 class _ProgressDisplay:
     """Progress bar of a search, and a line for each trial when it is first scored."""
 
@@ -98,11 +101,15 @@ class _ProgressDisplay:
         self._spec, self._progress = spec, progress
         self._bar = progress.add_task("search")
         self._first_part = 0 if spec.metric.uses_lists else FOLDS
+        self._has_lines = False
         self._best: tuple[float, str] | None = None
 
     def update(self, report: TaskReport) -> None:
         """Show the progress after a task."""
         if report.task.part == self._first_part:
+            if not self._has_lines:
+                self._progress.print(_describe_trial_lines(self._spec), markup=False)
+                self._has_lines = True
             for trial in report.trials:
                 self._progress.print(format_trial(trial, self._spec))
                 self._update_best(trial)
@@ -136,10 +143,14 @@ def _print_outcome(trials: list[Trial], spec: SearchSpec) -> None:
     counts = count_trials(trials)
     values = spec.metric.format_values(best.mean_values(), spec.protocol.n)
     create_console().print(
-        f"Best of {len(trials)} trials: {best.label} with {values}; {counts['n_pruned']:.0f} were stopped "
-        f"early, {counts['n_failed']:.0f} failed",
+        f"Best of {len(trials)} trials: {best.label} with {values}{_describe_mean(best)}; "
+        f"{counts['n_pruned']:.0f} were stopped early, {counts['n_failed']:.0f} failed",
         markup=False,
     )
+
+
+def _describe_mean(trial: Trial) -> str:
+    return f" on average over {len(trial.parts)} validation parts" if trial.parts else ""
 
 
 def count_trials(trials: list[Trial]) -> dict[str, float]:

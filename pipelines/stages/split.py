@@ -14,7 +14,13 @@ from marquee.files.atomic_write import write_json
 from marquee.interactions.aggregation import aggregate
 from marquee.interactions.feedback import FeedbackSpec
 from marquee.interactions.parts import N_VALIDATION_PARTS, TEST_PART, Cut
-from marquee.interactions.split_choice import PartSummary, SplitSpec, SplitTable, choose_cut
+from marquee.interactions.split_choice import (
+    PartSummary,
+    SplitSpec,
+    SplitTable,
+    choose_cut,
+    explain_empty_test_part,
+)
 from marquee.interactions.splitting import check_fold_count, shuffle_rows
 from marquee.seeds import seed_for
 from pipelines.support.json_reader import read_json
@@ -51,6 +57,11 @@ def hold_out_test_set(params: Params) -> None:
     parts = [table.summarize(cut, part, spec.repeat) for part in range(N_VALIDATION_PARTS)]
     write_json(SPLIT, _build_record(cut, reason, spec, parts, test))
     log.info("%s; its test part evaluates %d of %d users", reason, test.evaluated_users, test.users)
+    if not test.evaluated_users:
+        log.warning(
+            "no list will have a score on the test part, because no user of it has training rows and a "
+            "positive held-out pair; add data, or choose another split.strategy"
+        )
 
 
 def _write_sets(table: SplitTable, cut: Cut, spec: SplitSpec) -> int:
@@ -61,12 +72,12 @@ def _write_sets(table: SplitTable, cut: Cut, spec: SplitSpec) -> int:
     _write_pairs(table, rows.repeats, TEST_REPEATS)
     _write_pairs(table, rows.history, TEST_HISTORY)
     if not n_train:
-        raise DataError("the training set is empty, because everything in it was returned later; add data")
-    if not n_test:
         raise DataError(
-            "the test part has only pairs of user and item that the training set has, too; "
-            "set split.repeat to allow"
+            f"the training set is empty: nothing is left of its {len(rows.train)} rows after returns are "
+            "subtracted; add data"
         )
+    if not n_test:
+        raise DataError(explain_empty_test_part(rows))
     return n_train
 
 

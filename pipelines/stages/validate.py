@@ -53,8 +53,13 @@ def quarantine_invalid_rows(params: Params) -> None:
     table = result.interactions
     items = clean_and_complete_items(items, table[ITEM])
     result.quarantine.to_csv(QUARANTINE, index=False)
-    failure = _failure(result)
-    warnings = [*result.warnings, *describe_distribution(table), *_item_warnings(table, items)]
+    allow_repeats = params.split.repeat == "allow"
+    failure = _failure(result, allow_repeats)
+    warnings = [
+        *result.warnings,
+        *describe_distribution(result.remaining, allow_repeats),
+        *_item_warnings(result.remaining, items),
+    ]
     write_json(VALIDATION, {**summarize_interactions(result), "warnings": warnings, "failure": failure})
     if failure is not None:
         raise DataValidationError(failure)
@@ -90,11 +95,11 @@ def _read_ingested() -> pd.DataFrame:
     return frame
 
 
-def _failure(result: ValidationResult) -> str | None:
+def _failure(result: ValidationResult, allow_repeats: bool) -> str | None:
     """Return the reason to reject the table, if any; for invalid rows it names the file that lists them."""
     if result.failure is not None:
         return f"{result.failure}; {QUARANTINE} lists all of these rows"
-    return find_unlearnable_distribution(result.interactions)
+    return find_unlearnable_distribution(result.remaining, allow_repeats)
 
 
 def _item_warnings(table: pd.DataFrame, items: pd.DataFrame) -> list[str]:

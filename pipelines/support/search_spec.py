@@ -3,7 +3,7 @@
 from experiments.config import Params
 from experiments.search.metric import SearchMetric
 from experiments.search.specification import SearchSpec
-from experiments.search.training_space import select_rankers
+from experiments.search.training_space import check_candidates, require_predictor, select_rankers
 from marquee.interactions.feedback import FeedbackSpec
 from pipelines.support.evaluation_data import build_fold_source, build_part_source, build_protocol
 from pipelines.support.json_reader import read_json
@@ -16,10 +16,12 @@ def build_search_spec(params: Params) -> SearchSpec:
     Without ratings, candidates that predict ratings are left out.
 
     Raises:
-        ConfigError: no candidate is left, or `search.metric` needs ratings.
+        ConfigError: a candidate is invalid, no candidate fits the kind of feedback, or `search.metric` needs
+            ratings.
     """
     feedback = FeedbackSpec.from_record(read_json(FEEDBACK))
-    search = params.search if feedback.scale else select_rankers(params.search)
+    search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
+    check_candidates(params.search)
     folds = build_fold_source(params, feedback)
     uses_lists = SearchMetric.parse(search.metric_weights).uses_lists
     parts = build_part_source(feedback) if uses_lists else None

@@ -299,8 +299,8 @@ def test_constant_ratings_are_used_as_implicit_feedback_or_refused(project: Stag
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("user,item,rating\na,x,1\na,y,2\na,z,9\n", "all 2 valid rows belong to one user, 'a'"),
-        ("user,item,rating\na,x,1\nb,x,2\nc,x,9\n", "all 2 valid rows are of one item, 'x'"),
+        ("user,item,rating\na,x,1\na,y,2\na,z,9\n", "all 2 interactions belong to one user, 'a'"),
+        ("user,item,rating\na,x,1\nb,x,2\nc,x,9\n", "all 2 interactions are of one item, 'x'"),
     ],
 )
 def test_unlearnable_table_is_rejected_in_one_line_and_nothing_is_lost(
@@ -375,3 +375,35 @@ def test_movielens_100k_passes_all_stages(project: StageProject) -> None:
         1682,
         0,
     )
+
+
+def test_test_part_that_evaluates_nobody_is_a_warning(project: StageProject) -> None:
+    """Each user has one row, so no user with a held-out pair has training rows."""
+    table = "user,item\n" + "\n".join(f"u{row},i{row % 9}" for row in range(60)) + "\n"
+    columns = {"user": "user", "item": "item"}
+    project.write_source(table, data__file__columns=columns, split__strategy="random")
+    result = project.run(*STAGES, "split")
+    assert result.returncode == 0, result.stderr
+    assert "its test part evaluates 0 of 6 users" in result.stderr
+    assert "no list will have a score on the test part" in result.stderr
+
+
+def test_table_whose_pairs_were_all_returned_is_rejected(project: StageProject) -> None:
+    pairs = [f"u{row % 30},i{row % 7}" for row in range(90)]
+    table = "user,item,quantity\n" + "\n".join(
+        f"{pair},{amount}" for amount in (0.1, 0.2, -0.3) for pair in pairs
+    )
+    columns = {"user": "user", "item": "item", "weight": "quantity"}
+    project.write_source(table, data__file__columns=columns, interactions__negative_weights="subtract")
+    assert "no user and item have a positive weight" in project.run_failing(*STAGES)
+    warnings = project.read_json("results/validation.json")["warnings"]
+    assert warnings[0].startswith("90 rows with a negative weight are subtracted, which leaves nothing of ")
+
+
+def test_all_users_may_have_all_items_if_repeats_are_allowed(project: StageProject) -> None:
+    table = "user,item\n" + "\n".join(f"u{user},i{item}" for user in range(30) for item in range(4)) + "\n"
+    columns = {"user": "user", "item": "item"}
+    project.write_source(table, data__file__columns=columns)
+    assert "every user has interacted with every item" in project.run_failing(*STAGES)
+    project.write_source(table, data__file__columns=columns, split__repeat="allow")
+    assert project.run(*STAGES).returncode == 0

@@ -69,6 +69,18 @@ def test_returns_subtract_and_returned_pairs_are_dropped() -> None:
     assert values(rows, "weight", "last") == []
 
 
+@pytest.mark.parametrize("weights", [(0.1, 0.2, -0.3), (0.1, 0.7, -0.8), (1e12, 0.1, -1e12)])
+def test_returned_quantities_leave_no_rounding_error(weights: tuple[float, ...]) -> None:
+    rows = [("ann", "x", weight, time) for time, weight in enumerate(weights)]
+    assert values(rows, "weight", "sum") == []
+
+
+def test_small_weights_are_summed() -> None:
+    assert values([("ann", "x", 1e-12, 0), ("ann", "x", 1e-12, 1)], "weight", "sum")[0][2] == pytest.approx(
+        2e-12
+    )
+
+
 def test_negative_ratings_are_kept() -> None:
     assert values([("ann", "x", -10.0, 1), ("bob", "x", 0.0, 1)], "rating", "last") == [
         ("ann", "x", -10),
@@ -117,6 +129,8 @@ def test_sum_agrees_with_group_by(rows: list[Row]) -> None:
     frame = table(rows, "weight")
     result = aggregate(frame, "sum").set_index(["user", "item"])["weight"]
     sums = frame.astype({"weight": "float64"}).groupby(["user", "item"], sort=False)["weight"].sum()
-    sums = sums[sums.astype("float32") > 0]
+    sizes = frame.assign(weight=frame["weight"].abs().astype("float64"))
+    rounding = 2.0**-23 * sizes.groupby(["user", "item"], sort=False)["weight"].sum()
+    sums = sums[(sums > rounding) & (sums.astype("float32") > 0)]
     assert result.index.tolist() == sums.index.tolist()
     np.testing.assert_allclose(result, sums, rtol=1e-6)

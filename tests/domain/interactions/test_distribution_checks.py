@@ -20,13 +20,13 @@ def diagonal(n_users: int, weight: float = 1.0) -> list[Row]:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("ann", "x", 1.0), ("ann", "y", 2.0)], "all 2 valid rows belong to one user, 'ann'"),
-        ([("ann", "x", 1.0), ("bob", "x", 2.0)], "all 2 valid rows are of one item, 'x'"),
+        ([("ann", "x", 1.0), ("ann", "y", 2.0)], "all 2 interactions belong to one user, 'ann'"),
+        ([("ann", "x", 1.0), ("bob", "x", 2.0)], "all 2 interactions are of one item, 'x'"),
         (
             [("ann", "x", 1.0), ("bob", "x", 2.0), ("ann", "y", 1.0), ("bob", "y", 1.0)],
             "every user has interacted",
         ),
-        ([], "no row has a positive weight"),
+        ([], "no user and item have a positive weight"),
     ],
 )
 def test_unlearnable_table_is_explained_in_one_line(rows: list[Row], message: str) -> None:
@@ -47,6 +47,13 @@ def test_constant_ratings_are_unlearnable_and_say_which_parameter_to_set() -> No
 def test_users_with_every_item_are_learnable_from_ratings() -> None:
     rows = [("ann", "x", 1.0), ("bob", "x", 2.0), ("ann", "y", 1.0), ("bob", "y", 1.0)]
     assert find_unlearnable_distribution(table(rows, "rating")) is None
+
+
+def test_users_with_every_item_have_lists_if_repeats_are_allowed() -> None:
+    rows = [(f"u{user}", item, 1.0) for user in range(20) for item in ("x", "y")]
+    assert find_unlearnable_distribution(table(rows)) is not None
+    assert find_unlearnable_distribution(table(rows), allow_repeats=True) is None
+    assert describe_distribution(table(rows), allow_repeats=True) == []
 
 
 def test_ordinary_table_has_neither_a_failure_nor_a_warning() -> None:

@@ -137,9 +137,45 @@ def test_negative_weights_are_subtracted_when_pairs_are_aggregated() -> None:
     assert result.warnings == (
         "1 rows with a negative weight are subtracted, which leaves nothing of 1 of 2 pairs of user and item",
     )
-    assert aggregate(result.interactions, result.feedback.repeats).to_dict("list") == {
-        "user": ["b"], "item": ["x"], "weight": [6.0],
-    }  # fmt: skip
+    left = {"user": ["b"], "item": ["x"], "weight": [6.0]}
+    assert aggregate(result.interactions, result.feedback.repeats).to_dict("list") == left
+    assert result.remaining.to_dict("list") == left
+
+
+def test_everything_remains_if_nothing_is_subtracted() -> None:
+    result = validate({"user": ["a", "a"], "item": ["x", "x"], "weight": [1, 2]}, negative_weights="subtract")
+    assert result.remaining is result.interactions
+
+
+@pytest.mark.parametrize("repeats", ["max", "last", "refuse"])
+def test_weights_are_subtracted_only_from_sums(repeats: RepeatsSetting) -> None:
+    message = rf"subtract requires interactions\.repeats: auto, sum or count \(got {repeats}\)"
+    with pytest.raises(ConfigError, match=message):
+        validate({"weight": [1, -1]}, repeats=repeats, negative_weights="subtract")
+
+
+@pytest.mark.parametrize("repeats", ["mean", "last", "refuse"])
+def test_ratings_are_not_subtracted_whatever_the_policy(repeats: RepeatsSetting) -> None:
+    result = validate({"rating": [1, 5]}, repeats=repeats, negative_weights="subtract")
+    assert result.feedback.repeats == repeats
+
+
+def test_negative_weight_of_a_negative_event_is_pointed_out() -> None:
+    result = validate({"event": ["return", "return", "buy"], "weight": [-2, 2, 2]})
+    assert weights(result) == [10, 10]
+    assert result.warnings[-1] == (
+        "1 of 3 rows have a negative weight and an event with a negative weight, so they count as positive "
+        "(for returns, give the event a positive weight)"
+    )
+
+
+def test_invalid_rows_are_explained_also_where_they_are_tolerated() -> None:
+    result = validate({"event": ["view"] * 9 + ["share"]}, max_invalid_share=0.1)
+    assert result.failure is None
+    assert result.warnings == (
+        "1 of 10 rows are invalid and left out: event has no weight (1); first: line 11 (event 'share' "
+        "has no weight); add the event to data.file.columns.event.weights (0 leaves it out)",
+    )
 
 
 def test_table_without_positive_weights_is_empty_and_nothing_is_lost() -> None:
@@ -164,6 +200,7 @@ def test_constant_ratings_become_implicit_feedback_with_a_warning() -> None:
         "implicit", "feedback is implicit, as all 2 ratings are 5; every row counts 1", None, 0.0, "sum"
     )
     assert result.warnings == (
+        "1 of 3 rows are invalid and left out: rating is missing (1); first: line 4 (rating is missing)",
         "all 2 ratings are 5, which says nothing about taste: they are used as implicit feedback "
         "(to refuse them, set interactions.feedback to explicit)",
     )
@@ -196,6 +233,11 @@ def test_policy_for_repeats_must_fit_the_feedback(
 
 def test_threshold_of_positive_ratings_can_be_set() -> None:
     assert validate({"rating": [4, 5]}, positive_from=4.5).feedback.positive_from == 4.5
+
+
+def test_threshold_above_the_scale_is_rejected() -> None:
+    with pytest.raises(ConfigError, match=r"measure\.relevance_threshold must be at most 5, .* \(got 5\.5\)"):
+        validate({"rating": [4, 5]}, positive_from=5.5)
 
 
 def test_feedback_is_restored_from_its_record() -> None:

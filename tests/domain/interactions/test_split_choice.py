@@ -1,12 +1,19 @@
 """Choice of the split: the strategy that evaluates enough users, and the reason for it."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from marquee.errors import DataError
 from marquee.interactions.feedback import FeedbackSpec, explicit_feedback, implicit_feedback
-from marquee.interactions.parts import N_VALIDATION_PARTS, TEST_PART
-from marquee.interactions.split_choice import SplitSpec, SplitTable, StrategySetting, choose_cut
+from marquee.interactions.parts import N_VALIDATION_PARTS, TEST_PART, PartRows
+from marquee.interactions.split_choice import (
+    SplitSpec,
+    SplitTable,
+    StrategySetting,
+    choose_cut,
+    explain_empty_test_part,
+)
 
 IMPLICIT = implicit_feedback("there are no ratings", "auto")
 EXPLICIT = explicit_feedback("there are ratings", (1.0, 5.0), None, "auto")
@@ -47,7 +54,11 @@ def test_auto_splits_by_time_if_windows_evaluate_a_thousand_users(
     [
         (interleaved(30).drop(columns="timestamp"), "random", "because there are no timestamps"),
         (interleaved(30).assign(timestamp=7), "random", "because all timestamps are equal"),
-        (interleaved(30, n_rounds=4), "random", "because no user has at least five rows"),
+        (
+            interleaved(30, n_rounds=4),
+            "random",
+            "because no user has enough rows to hold out the last of them",
+        ),
         (
             interleaved(30).assign(timestamp=[0] * 299 + [1]),
             "user_last",
@@ -102,3 +113,18 @@ def test_summaries_of_parts_add_up_to_the_table() -> None:
         summary = table.summarize(cut, part, "exclude")
         held_out = summary.history_rows + summary.held_out_rows + summary.repeat_rows
         assert summary.train_rows + held_out == int((cut.part <= part).sum())
+
+
+@pytest.mark.parametrize(
+    ("history", "held_out", "repeats", "message"),
+    [
+        (0, 3, 2, "nothing is left of its 3 new rows after returns are subtracted"),
+        (0, 0, 4, "4 rows repeat a user and item of the training set; set split.repeat to allow"),
+        (5, 0, 1, "its 5 rows are the first of users without earlier rows; set split.strategy to random"),
+    ],
+)
+def test_empty_test_part_is_explained_by_its_rows(
+    history: int, held_out: int, repeats: int, message: str
+) -> None:
+    rows = PartRows(*(np.arange(size) for size in (9, history, held_out, repeats)))
+    assert message in explain_empty_test_part(rows)

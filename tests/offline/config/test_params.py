@@ -95,10 +95,40 @@ def test_params_are_immutable() -> None:
             lambda tree: tree["data"]["file"]["columns"].update(event={"column": "e", "weight": {}}),
             "unknown key 'data.file.columns.event.weight'; did you mean 'weights'?",
         ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(event="event"),
+            "data.file.columns.event must be a mapping with the keys column, weights (got 'event')",
+        ),
+        (
+            lambda tree: tree.update(split=3),
+            "split must be a mapping with the keys strategy, test_share, repeat",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(
+                event={"column": "e", "weights": {"view": "one"}}
+            ),
+            "data.file.columns.event.weights.view must be a number (got 'one')",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(event={"column": True, "weights": {"a": 1}}),
+            "data.file.columns.event.column must be a string; write it in quotes (got True)",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(item="user"),
+            "data.file.columns: user and item must be different columns (got 'user' twice)",
+        ),
+        (
+            lambda tree: tree["data"]["file"].update(scale=[1, float("inf")]),
+            "data.file.scale.1 must be a finite number (got inf)",
+        ),
+        (
+            lambda tree: tree["measure"].update(relevance_threshold=float("nan")),
+            "measure.relevance_threshold must be a finite number (got nan)",
+        ),
         (lambda tree: tree["data"].update(source="ml-2m"), "data.source must be 'demo', 'ml-100k'"),
         (
             lambda tree: tree["select"].update(predictor_objective="rsme"),
-            "select.predictor_objective must be 'rmse' or 'mae'",
+            "select.predictor_objective must be 'rmse' or 'mae' (got 'rsme')",
         ),
         (
             lambda tree: tree["data"]["file"].update(scale=[5, 1]),

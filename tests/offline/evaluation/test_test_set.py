@@ -123,11 +123,12 @@ def make_score(*user_ndcg: float) -> TestScore:
 
 
 def test_comparison_with_popularity_is_paired_by_user() -> None:
-    comparison = make_score(0.5, 0.7, 0.9).compare_with_popularity(make_score(0.4, 0.6, 0.8))
-    assert comparison["popularity_ratio"] == pytest.approx(0.7 / 0.6)
-    assert comparison["popularity_gain"] == pytest.approx(0.1)
-    assert comparison["popularity_gain_low"] == pytest.approx(0.1)  # each user gains the same
-    assert comparison["popularity_gain_high"] == pytest.approx(0.1)
+    comparison = make_score(0.5, 0.7, 0.9).compare_with_popularity(make_score(0.4, 0.6, 0.77))
+    assert comparison["popularity_ratio"] == pytest.approx(0.7 / 0.59)
+    assert comparison["popularity_gain"] == pytest.approx(0.11)
+    # 0.11 - 4.303 * 1.1 * 0.01732 / sqrt(3): users gain alike, although their values differ by 0.4
+    assert comparison["popularity_gain_low"] == pytest.approx(0.0627, abs=1e-4)
+    assert comparison["popularity_gain_high"] == pytest.approx(0.1573, abs=1e-4)
 
 
 def test_ratio_to_lists_without_a_hit_is_undefined() -> None:

@@ -84,10 +84,11 @@ def test_recommender_beats_lists_without_a_hit() -> None:
     )
 
 
-def test_without_evaluated_users_nothing_is_said_about_popularity() -> None:
+def test_without_evaluated_users_the_warning_is_that_lists_have_no_score() -> None:
     record = make_record((0.0, 0.0, 0.0), n_users=0)
     record["scores"] = {"recommender": {"algorithm": "ease"}, "popularity": {"algorithm": "popularity"}}
-    assert TestSummary(record).warnings() == []
+    [warning] = TestSummary(record).warnings()
+    assert warning.startswith("No list has a score on the test part, because no user of it has training rows")
 
 
 @pytest.mark.parametrize(("rmse", "n_warnings"), [(0.94, 0), (0.95, 1), (0.96, 1)])

@@ -150,3 +150,26 @@ def test_intervals_cover_the_true_difference() -> None:
         half_width = (difference.high - difference.mean) / STANDARD_ERROR_FACTOR
         n_covered += abs(difference.mean - 0.01) <= half_width
     assert 0.93 <= n_covered / n_draws <= 0.97
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_few_users_with_equal_values_leave_the_mean_unknown(value: float) -> None:
+    few, enough = (
+        UserValues.from_one_part(np.full((1, n_users), value, np.float32)).interval(0)
+        for n_users in (MIN_USERS - 1, MIN_USERS)
+    )
+    assert (few.mean, few.low, few.high, few.standard_error) == (value, 0.0, 1.0, inf)
+    assert (enough.low, enough.high) == (value, value)
+
+
+def test_parts_of_one_user_each_leave_the_mean_unknown() -> None:
+    interval = make_values([[0.2, 0.6]], parts=[0, 1], users=[1, 2]).interval(0)
+    assert interval.mean == pytest.approx(0.4)
+    assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+def test_few_equal_differences_leave_the_difference_unknown_unless_all_are_zero() -> None:
+    table = UserValues.from_one_part(np.array([[0.5, 0.5], [0.25, 0.25], [0.5, 0.5]], np.float32))
+    other, same = table.difference(0, 1), table.difference(0, 2)
+    assert (other.mean, other.low, other.high) == (0.25, -1.0, 1.0)
+    assert (same.mean, same.low, same.high) == (0.0, 0.0, 0.0)

@@ -86,7 +86,7 @@ def test_worse_trial_over_budget_is_not_named() -> None:
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        ({"max_predict_microseconds": 0.4}, "a prediction takes 0.50 µs, the budget is 0.4 µs"),
+        ({"max_predict_microseconds": 0.4}, "a prediction takes 0.5 µs, the budget is 0.4 µs"),
         ({"max_peak_megabytes": 1}, "fitting takes 2.0 MB of memory, the budget is 1 MB"),
         ({"max_top_n_seconds": 1.5}, "all lists take 2.0 s, the budget is 1.5 s"),
     ],
@@ -97,6 +97,12 @@ def test_every_budget_is_enforced(budget: dict[str, float], message: str) -> Non
         choose_trial([only], params_with(**budget), [make_metrics(only)])
     high_budget = params_with(**dict.fromkeys(budget, 100))
     assert choose_trial([only], high_budget, [make_metrics(only)]).winner is only
+
+
+def test_cost_below_one_is_not_rounded_to_zero() -> None:
+    only = make_trial(0, "svd", 0.9)
+    with pytest.raises(MarqueeError, match=r"a prediction takes 0\.5 µs, the budget is 1e-09 µs"):
+        choose_trial([only], params_with(max_predict_microseconds=1e-9), [make_metrics(only)])
 
 
 def test_tie_goes_to_the_first_trial() -> None:
@@ -189,6 +195,24 @@ def test_error_without_measured_candidates_names_the_file_with_reasons() -> None
     failed = replace(make_metrics(make_trial(0, "svd", 0.9)), folds=(), failure="MemoryError")
     with pytest.raises(ConfigError, match=r"results/candidate_metrics\.json has the reasons"):
         choose_trial([make_trial(0, "svd", 0.9)], params_with(max_top_n_seconds=9), [failed])
+
+
+@pytest.mark.parametrize(
+    ("trial", "message"),
+    [
+        (
+            Trial(0, "svd", {"n_epochs": 5}, failure="DivergedError: too fast"),
+            r"none of 1 trials .* SVD \(n_epochs=5\) failed with DivergedError: too fast; correct search",
+        ),
+        (
+            Trial(0, "svd", {}, pruned="not finished"),
+            r"none of 1 trials .* was finished, .* search\.max_minutes",
+        ),
+    ],
+)
+def test_error_if_all_predictors_failed_says_why(trial: Trial, message: str) -> None:
+    with pytest.raises(MarqueeError, match=message):
+        choose_trial([Trial(1, "ease", {}), trial])
 
 
 def test_error_without_predictors_names_the_parameter() -> None:
