@@ -203,7 +203,7 @@ def make_race_values(means: list[float], noise: float, seed: int = 0) -> UserVal
 def test_race_stops_recipes_that_are_clearly_worse() -> None:
     candidates = {"ease": {"reg": [1, 2, 3]}, "popularity": {}}
     race = race_candidates(make_race_values([0.5, 0.1, 0.495, 0.2], 0.1), candidates)
-    assert race.fit_share == (3 + 1 + 3 + 3) / 12  # popularity is evaluated on all parts, whatever its quality
+    assert race.fit_share == (3 + 1 + 3 + 3) / 12  # popularity is never dropped
     assert race.winner in {'ease {"reg": 1}', 'ease {"reg": 3}'}
 
 
