@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marquee.array_types import BoolArray, Float64Array, RatingScale
-
-RELEVANCE_QUANTILE = 0.75  # of the rating scale: 4 on a scale from 1 to 5
+from marquee.array_types import BoolArray, Float64Array
 
 
 @dataclass(frozen=True)
@@ -22,22 +20,6 @@ class EvaluationProtocol:
     n: int
     relevance_threshold: float
     is_graded: bool = False
-
-    @classmethod
-    def from_params(
-        cls, n: int, relevance_threshold: float | None, scale: RatingScale
-    ) -> "EvaluationProtocol":
-        """Return the protocol for the `measure` values of params.yaml.
-
-        Args:
-            n: items per list.
-            relevance_threshold: in stars; None: three quarters of the way up the rating scale.
-            scale: lowest and highest rating.
-        """
-        if relevance_threshold is None:
-            low, high = scale
-            relevance_threshold = low + RELEVANCE_QUANTILE * (high - low)
-        return cls(n, relevance_threshold)
 
     def is_relevant(self, values: Float64Array) -> BoolArray:
         """Return True for each held-out rating or weight of a relevant item."""

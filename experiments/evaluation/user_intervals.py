@@ -147,9 +147,10 @@ class UserValues:
         part_means = np.bincount(parts, values) / np.maximum(n_users_of_part, 1)
         mean = float(part_means.sum() / n_parts)
         deviations = (values - part_means[parts]) / (n_parts * n_users_of_part[parts])
-        evaluated = np.unique(users)
-        n_users = len(evaluated)
-        error = _standard_error(np.asarray(np.bincount(users, deviations)[evaluated], dtype=np.float64))
+        is_evaluated = np.bincount(users) > 0
+        n_users = int(np.count_nonzero(is_evaluated))
+        contributions = np.bincount(users, deviations)[is_evaluated]
+        error = _standard_error(np.asarray(contributions, dtype=np.float64))
         is_same_model = mean == 0 and limits == DIFFERENCE_RANGE
         if error == 0 and n_users < MIN_USERS and not is_same_model:
             error = inf

@@ -83,7 +83,7 @@ def _defeat_by_popularity(lists: ListComparison) -> str:
     gain, recommender = lists.popularity_gain(), lists.selection.recommender
     if gain is None or recommender.algorithm == POPULARITY:
         return ""
-    # Popularity that lost the race has too few users for `excludes_zero` only because it was dropped.
+    # Popularity may have too few users for `excludes_zero` only because the search ended early.
     if gain.low > 0 and (gain.has_enough_users or lists.is_popularity_dropped):
         return ""
     verdict = "worse than" if gain.excludes_zero else "not shown to beat"

@@ -213,8 +213,8 @@ class TableBuilder:
         """Return all trials: with lists on all parts, dropped early, without lists, and failed."""
         results = self._results
         ranked = rank_trials(results.trials, results.metric)
-        ranked += [trial for trial in rank_trials(results.trials, results.error) if trial not in ranked]
-        ranked += [trial for trial in results.trials if trial not in ranked]
+        ranked += [*rank_trials(results.trials, results.error), *results.trials]
+        ranked = list({trial.number: trial for trial in ranked}.values())  # each where it occurs first
         metric, errors = self.lists.metric, error_columns(results) if self.predictors else ()
         columns = [results.metric_display_name(name) for name in (metric, *errors)]
         rows = [self._trial_row(trial, metric, errors) for trial in ranked]
@@ -313,10 +313,17 @@ def _test_remarks(record: Mapping[str, Any], evaluation: Mapping[str, Any], popu
         remarks.append("below popularity")
     recommender = evaluation["scores"]["recommender"]
     has_enough_users = evaluation["test_set"]["evaluated_users"] >= MIN_USERS
-    is_unclear = "ndcg" in record and not (has_enough_users and not intervals_overlap(record, recommender))
+    is_unclear = "ndcg" in record and not (has_enough_users and _differs(record, recommender))
     if is_unclear and record["ndcg"] != recommender.get("ndcg"):
         remarks.append(f"difference from the recommender {MAY_BE_CHANCE}")
     return remarks
+
+
+def _differs(record: Mapping[str, Any], recommender: Mapping[str, Any]) -> bool:
+    """Return True if a score and the recommender's differ: by user for popularity, else by intervals."""
+    if record.get("algorithm") == POPULARITY and "popularity_gain_low" in recommender:
+        return bool(recommender["popularity_gain_low"] > 0 or recommender["popularity_gain_high"] < 0)
+    return not intervals_overlap(record, recommender)
 
 
 def intervals_overlap(score: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -91,7 +91,8 @@ class ListComparison:
     def popularity_gain(self) -> UserInterval | None:
         """Return how much better the recommender's lists are than popularity, paired by user.
 
-        Popularity may have been dropped early; then the users count that it was evaluated with.
+        A race never drops popularity, but its evaluation is incomplete if `search.max_minutes` ended the
+        search. Then the users count that it was evaluated with.
         """
         compared, recommender = self.selection.compared, self.selection.recommender
         if compared is None or POPULARITY not in compared.algorithms:
@@ -102,7 +103,7 @@ class ListComparison:
 
     @property
     def is_popularity_dropped(self) -> bool:
-        """True if popularity lost the race before it was evaluated on all parts."""
+        """True if the search ended before popularity was evaluated on all parts."""
         trials = [trial for trial in self.results.trials if trial.algorithm == POPULARITY]
         return bool(trials) and not any(trial.has_lists for trial in trials)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from experiments.config.offline import SelectParams
 from experiments.evaluation.candidate_record import MeasuredCost
 from experiments.evaluation.fold_intervals import standard_error
-from experiments.search.trials import MEGABYTE, Trial
+from experiments.search.trials import MEGABYTE, Trial, point_key
 from experiments.selection.search_results import SearchResults
 from marquee.algorithms.registry import find_algorithm
 from marquee.errors import ConfigError, MarqueeError, TrackingError
@@ -64,7 +64,7 @@ def choose_predictor(results: SearchResults, select: SelectParams) -> PredictorC
         MarqueeError: no trial is within all budgets.
     """
     ranked = sorted(
-        _contenders(results, select), key=lambda contender: (contender.loss, contender.trial.number)
+        _contenders(results, select), key=lambda contender: (contender.loss, _key(contender.trial))
     )
     violations = {
         contender.trial.number: reason
@@ -88,6 +88,11 @@ def choose_predictor(results: SearchResults, select: SelectParams) -> PredictorC
         contender.trial for contender in eligible if contender.trial.algorithm != winner.trial.algorithm
     )
     return PredictorChoice(winner.trial, best.trial, next(others, None), len(ranked), tuple(better))
+
+
+def _key(trial: Trial) -> str:
+    """Return a text that orders equal trials, whatever the order of a grid."""
+    return point_key(trial.algorithm, trial.parameters)
 
 
 def needs_measured_costs(select: SelectParams) -> bool:

@@ -33,7 +33,8 @@ class TrialDescriptions:
         objective: the metrics of the search with their weights, such as "0.7 NDCG@10, 0.3 coverage", if they
             are several; `metric` is then what was compared.
         properties: values of further metrics by name; higher is better, NaN where a value is unknown.
-        predictor: trial with the lowest RMSE; None for implicit feedback.
+        error: name of the error of predicted ratings, such as "RMSE".
+        predictor: trial with the lowest error; None for implicit feedback.
         predictor_value: its metric, used if it lacks values because it was dropped early; NaN if unknown.
         list_agreement: share of the items that two users' lists of the winner have in common; NaN if unknown.
     """
@@ -44,6 +45,7 @@ class TrialDescriptions:
     costs: Sequence[str]
     properties: Mapping[str, Sequence[float]] = field(default_factory=dict)
     objective: str = ""
+    error: str = "RMSE"
     predictor: int | None = None
     predictor_value: float = nan
     list_agreement: float = nan
@@ -170,17 +172,17 @@ class _Explanation:
         )
 
     def _lists_of_the_predictor(self) -> str:
-        """State what the lists of the trial with the lowest RMSE would have cost."""
-        predictor, values = self._descriptions.predictor, self._trials.values
+        """State what the lists of the trial with the lowest error would have cost."""
+        predictor, values, error = self._descriptions.predictor, self._trials.values, self._descriptions.error
         if predictor is None:
             return ""
         if predictor == self._winner.trial:
-            return "It also has the lowest RMSE."
+            return f"It also has the lowest {error}."
         label = self._descriptions.labels[predictor]
         if not values.is_complete[predictor]:
             return self._lists_of_dropped_predictor(label)
         difference, mean = values.difference(predictor, self._winner.trial), values.mean(predictor)
-        text = f"The lists of the trial with the lowest RMSE, {label}, reach {self._metric} {mean:.4f}"
+        text = f"The lists of the trial with the lowest {error}, {label}, reach {self._metric} {mean:.4f}"
         relative = abs(difference.mean) / self._winner.value.mean if self._winner.value.mean > 0 else 0.0
         if relative < NEGLIGIBLE:
             return f"{text}, about as much."
@@ -193,7 +195,10 @@ class _Explanation:
         if not isfinite(value) or not mean > 0:
             return ""
         change = f"{abs(1 - value / mean):.1%} {'less' if value <= mean else 'more'}"
-        return f"The lists of {label}, which has the lowest RMSE, reach {self._metric} {value:.4f}, {change}."
+        return (
+            f"The lists of {label}, which has the lowest {self._descriptions.error}, reach {self._metric} "
+            f"{value:.4f}, {change}."
+        )
 
     def _not_personal(self) -> str:
         share = self._descriptions.list_agreement

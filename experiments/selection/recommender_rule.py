@@ -65,6 +65,7 @@ class RecommenderTrials:
         budgets: hard limits.
         losses: numbers by which the trials are ordered instead of the values, lower first, if the metric of
             the search is a set of several; None otherwise. They have no intervals, so the best trial wins.
+            NaN where a metric is missing, such as an error that diverged; such a trial cannot be selected.
     """
 
     keys: Sequence[str]
@@ -94,7 +95,7 @@ class RecommenderTrials:
 
     def rank(self) -> list[int]:
         """Return the trials that have all values, best first; of equal ones, the cheapest first."""
-        complete = [trial for trial in range(len(self.keys)) if self.values.is_complete[trial]]
+        complete = [trial for trial in range(len(self.keys)) if self._is_complete(trial)]
         return sorted(complete, key=lambda trial: (self._loss(trial), self._cost(trial), self.keys[trial]))
 
     def best_trial_of(self, algorithm: str) -> int | None:
@@ -108,6 +109,9 @@ class RecommenderTrials:
     def disadvantage(self, trial: int, feedback: FeedbackType) -> float:
         """Return the number that is lowest for the preferred one of several non-inferior trials."""
         return self._cost(trial) if feedback == "implicit" else _or_infinity(-float(self.rated_values[trial]))
+
+    def _is_complete(self, trial: int) -> bool:
+        return bool(self.values.is_complete[trial]) and not isnan(self._loss(trial))
 
     def _loss(self, trial: int) -> float:
         return -self.means[trial] if self.losses is None else self.losses[trial]
@@ -264,7 +268,7 @@ def _compare_with_leader(trials: RecommenderTrials, trial: int, leader: int) -> 
         return Contender(trial, value, loss, 0.0)
     if not loss.has_enough_users or trials.losses is not None:
         return Contender(trial, value, loss, inf)
-    bound, best = loss.upper_bound(), values.mean(leader)
+    bound, best = loss.upper_bound(), trials.means[leader]
     return Contender(trial, value, loss, bound / best if best > 0 else inf if bound > 0 else 0.0)
 
 

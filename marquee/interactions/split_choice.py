@@ -1,12 +1,13 @@
 """Choice of the split, and how many users each of its parts evaluates."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from marquee.array_types import Int64Array
+from marquee.array_types import BoolArray, Int64Array
 from marquee.errors import DataError
 from marquee.interactions.aggregation import aggregate
 from marquee.interactions.columns import ITEM, USER, value_column
@@ -71,33 +72,43 @@ class SplitTable:
     def summarize(self, cut: Cut, part: int, repeat: RepeatPolicy) -> PartSummary:
         """Return the size of a part and its evaluated users."""
         rows = cut.select_rows(part, self.keys.pairs, repeat)
-        in_part, users = cut.part == part, self.keys.users
-        evaluated = self._evaluated_users(rows)
-        newcomers = np.setdiff1d(users[in_part], users[rows.train])
+        in_part = np.flatnonzero(cut.part == part)
+        has_rows, is_evaluated = self._mark_users(in_part), self._mark_evaluated_users(rows)
+        is_newcomer = has_rows & ~self._mark_users(rows.train)
         times = self.keys.times
         return PartSummary(
             train_rows=len(rows.train),
             history_rows=len(rows.history),
             held_out_rows=len(rows.held_out),
             repeat_rows=len(rows.repeats),
-            users=len(np.unique(users[in_part])),
-            evaluated_users=len(evaluated),
-            newcomers=len(newcomers),
-            evaluated_newcomers=len(np.intersect1d(evaluated, newcomers)),
+            users=int(has_rows.sum()),
+            evaluated_users=int(is_evaluated.sum()),
+            newcomers=int(is_newcomer.sum()),
+            evaluated_newcomers=int((is_evaluated & is_newcomer).sum()),
             first_timestamp=None if times is None else int(times[in_part].min()),
         )
 
-    def _evaluated_users(self, rows: PartRows) -> Int64Array:
-        """Return the numbers of the users with training rows or history, and a positive held-out pair."""
+    @cached_property
+    def _n_users(self) -> int:
+        return int(self.keys.users.max(initial=-1)) + 1
+
+    def _mark_users(self, rows: Int64Array) -> BoolArray:
+        """Mark the users of these rows, (n_users,)."""
+        is_marked = np.zeros(self._n_users, dtype=bool)
+        is_marked[self.keys.users[rows]] = True
+        return is_marked
+
+    def _mark_evaluated_users(self, rows: PartRows) -> BoolArray:
+        """Mark the users with training rows or history, and a positive held-out pair, (n_users,)."""
         value = value_column(self.rows)
         held_out = self.rows.iloc[rows.held_out].assign(
             **{USER: self.keys.users[rows.held_out], ITEM: self.keys.pairs[rows.held_out]}
         )
         pairs = aggregate(held_out, self.feedback.repeats)
-        positive = pairs.loc[pairs[value] >= self.feedback.positive_from, USER].to_numpy(dtype=np.int64)
-        known = self.keys.users[np.concatenate([rows.train, rows.history])]
-        evaluated: Int64Array = np.intersect1d(positive, known)
-        return evaluated
+        users = pairs.loc[pairs[value] >= self.feedback.positive_from, USER].to_numpy(dtype=np.int64)
+        is_positive = np.zeros(self._n_users, dtype=bool)
+        is_positive[users] = True
+        return is_positive & (self._mark_users(rows.train) | self._mark_users(rows.history))
 
 
 def choose_cut(table: SplitTable, spec: SplitSpec) -> tuple[Cut, str]:

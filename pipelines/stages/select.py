@@ -4,7 +4,8 @@ from math import nan
 from typing import Any
 
 from experiments.config import Params
-from experiments.search.trials import MEGABYTE, Trial, format_sorted_label
+from experiments.config.offline import SelectParams
+from experiments.search.trials import MEGABYTE, Trial, format_sorted_label, point_key
 from experiments.selection.predictor_explanation import explain_predictor
 from experiments.selection.predictor_rule import PredictorChoice, choose_predictor
 from experiments.selection.recommender_explanation import TrialDescriptions, explain_recommender
@@ -47,7 +48,7 @@ def _describe_recommender(
     """Choose the recommender; without lists in the search, it is the predictor."""
     if predictor is None or results.search_metric.uses_lists:
         compared = choose_from_search(params, results.trials, results.candidates)
-        descriptions = describe_trials(compared, results)
+        descriptions = describe_trials(compared, results, params.select)
         reason = explain_recommender(compared.compared, compared.choice, descriptions)
         return _build_record(compared.winner, reason)
     metric = results.search_metric.title(results.n)
@@ -63,7 +64,9 @@ def _describe_predictor(
     return _build_record(predictor.winner, explain_predictor(predictor, results, params.select))
 
 
-def describe_trials(compared: ComparedTrials, results: SearchResults) -> TrialDescriptions:
+def describe_trials(
+    compared: ComparedTrials, results: SearchResults, select: SelectParams
+) -> TrialDescriptions:
     """Return the names and further properties of the trials that were compared."""
     trials, candidates = compared.trials, results.candidates
     lowest_error = _find_lowest_error(results)
@@ -73,13 +76,14 @@ def describe_trials(compared: ComparedTrials, results: SearchResults) -> TrialDe
         results.metric_display_name(compared.metric),
         PARTS_OF_STRATEGY[read_json(SPLIT)["strategy"]],
         [format_sorted_label(trial.algorithm, trial.parameters) for trial in trials],
-        [f"{trial.model_bytes / MEGABYTE:.2f} MB" if trial.has_lists else "" for trial in trials],
+        [_describe_cost(trial, select) for trial in trials],
         {
             results.metric_display_name(name): [_find_property(trial, name, results) for trial in trials]
             for name in TRADE_OFFS
         },
         objective="" if results.search_metric.user_metric else results.search_metric.title(results.n),
-        predictor=None if lowest_error is None else list(trials).index(lowest_error),
+        error=results.metric_display_name(results.error),
+        predictor=None if lowest_error is None else _find_position(compared, lowest_error),
         predictor_value=measured.mean(compared.metric) if measured else nan,
         list_agreement=nan if winner is None or winner.list_agreement is None else winner.list_agreement,
     )
@@ -88,6 +92,17 @@ def describe_trials(compared: ComparedTrials, results: SearchResults) -> TrialDe
 def _find_lowest_error(results: SearchResults) -> Trial | None:
     """Return the trial with the lowest error; None for implicit feedback."""
     return results.trial_of(results.ranked_predictors[0]) if results.ranked_predictors else None
+
+
+def _find_position(compared: ComparedTrials, trial: Trial) -> int:
+    """Return the position among the compared trials of the one with these parameters."""
+    return list(compared.compared.keys).index(point_key(trial.algorithm, trial.parameters))
+
+
+def _describe_cost(trial: Trial, select: SelectParams) -> str:
+    """Return the cost by which a trial may be preferred; empty if that is a time, which varies."""
+    is_size = select.cost_metric == "model_bytes"
+    return f"{trial.model_bytes / MEGABYTE:.2f} MB" if is_size and trial.has_lists else ""
 
 
 def _find_property(trial: Trial, name: str, results: SearchResults) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from experiments.search.trials import Trial, trial_from_record
+from experiments.search.trials import Trial, point_key, trial_from_record
 from marquee.model.recipe import Recipe
 from marquee.seeds import seed_for
 from pipelines.support.fitted_recipes import Role
@@ -23,7 +23,7 @@ def find_best_svd(root_seed: int) -> Recipe | None:
     trials = list(_read_svd_trials())
     if not trials:
         return None
-    best = min(trials, key=lambda trial: (trial.mean("rmse"), trial.number))
+    best = min(trials, key=lambda trial: (trial.mean("rmse"), point_key(trial.algorithm, trial.parameters)))
     return _create_recipe(best.algorithm, dict(best.parameters), root_seed)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from marquee.errors import ConfigError
 from marquee.interactions.aggregation import aggregate
-from marquee.interactions.feedback import FeedbackSetting, FeedbackSpec, RepeatsSetting
+from marquee.interactions.feedback import FeedbackSetting, FeedbackSpec, RepeatsSetting, explicit_feedback
 from marquee.interactions.raw_table_columns import raw_columns
 from marquee.interactions.validation import ValidationResult, ValidationRules, validate_interactions
 
@@ -229,6 +229,13 @@ def test_policy_for_repeats_must_fit_the_feedback(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"interactions\.repeats {message} \(got {repeats}\)"):
         validate(columns, repeats=repeats)
+
+
+@pytest.mark.parametrize(("scale", "threshold"), [((1.0, 5.0), 4.0), ((0.0, 10.0), 7.5)])
+def test_ratings_are_positive_from_three_quarters_of_the_scale(
+    scale: tuple[float, float], threshold: float
+) -> None:
+    assert explicit_feedback("", scale, None, "auto").positive_from == threshold
 
 
 def test_threshold_of_positive_ratings_can_be_set() -> None:

@@ -186,12 +186,6 @@ def test_error_without_relevant_items_names_the_parameter_to_change(
         measure_trials(best_trials, replace(context, protocol=EvaluationProtocol(5, 5.5)))
 
 
-def test_default_relevance_threshold_is_three_quarters_of_the_scale() -> None:
-    assert EvaluationProtocol.from_params(10, None, (1.0, 5.0)) == EvaluationProtocol(10, 4.0)
-    assert EvaluationProtocol.from_params(10, None, (0.0, 10.0)) == EvaluationProtocol(10, 7.5)
-    assert EvaluationProtocol.from_params(10, 3.5, (1.0, 5.0)) == EvaluationProtocol(10, 3.5)
-
-
 # Hand-computed metrics
 
 

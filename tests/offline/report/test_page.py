@@ -39,6 +39,7 @@ from tests.support.sample_search_results import (
     make_implicit_evaluation,
     make_implicit_results,
     make_part,
+    make_score,
     make_search_results,
     make_selection,
     make_split,
@@ -269,6 +270,18 @@ def test_champion_is_a_row_of_the_test_part() -> None:
     (row,) = [row for row in test.split("<tr") if "champion" in row]
     assert "champion, version 7, refitted" in row
     assert "difference from the recommender may be chance" in row
+
+
+def test_popularity_is_compared_with_the_recommender_by_user_although_intervals_overlap() -> None:
+    popularity = make_score("popularity", 0.31)
+    clear = {**make_evaluation()["scores"]["recommender"], "popularity_gain": 0.01}
+    clear |= {"popularity_gain_low": 0.005, "popularity_gain_high": 0.015}
+    for low, is_marked in ((0.005, False), (-0.005, True)):
+        recommender = {**clear, "popularity_gain_low": low}
+        evaluation = make_evaluation(recommender=recommender, popularity=popularity)
+        test = find_tables(render_page(replace(CONTEXT, evaluation=evaluation)))[1]
+        (row,) = [row for row in test.split("<tr") if ">Popularity" in row]
+        assert ("difference from the recommender may be chance" in row) == is_marked
 
 
 def test_page_without_timestamps_says_why_leakage_is_missing() -> None:

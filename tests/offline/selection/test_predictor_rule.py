@@ -66,6 +66,17 @@ def test_lowest_error_wins_and_next_algorithm_is_runner_up() -> None:
     assert choice.n_trials == 4
 
 
+@pytest.mark.parametrize("rule", ["best", "one_standard_error"])
+@pytest.mark.parametrize("listed", [(40, 60), (60, 40)])
+def test_order_of_a_grid_does_not_change_the_choice_between_equal_trials(
+    rule: str, listed: tuple[int, int]
+) -> None:
+    trials = [
+        replace(make_trial(number, "knn_basic", 0.9), parameters={"k": k}) for number, k in enumerate(listed)
+    ]
+    assert choose_trial(trials, params_with(predictor_rule=rule)).winner.parameters == {"k": 40}
+
+
 def test_better_trial_over_the_time_budget_is_skipped_and_named() -> None:
     choice = choose_trial([make_trial(0, "svd", 0.90), make_trial(1, "svdpp", 0.88, seconds=11)])
     assert choice.winner.algorithm == "svd"

@@ -128,6 +128,8 @@ def test_too_few_users_are_said() -> None:
 
 def test_winner_with_the_lowest_rmse_is_both() -> None:
     assert "It also has the lowest RMSE." in explain(typical_trials(), predictor=0)
+    assert "It also has the lowest MAE." in explain(typical_trials(), predictor=0, error="MAE")
+    assert "the lowest MAE, T2, reach" in explain(typical_trials(), predictor=2, error="MAE")
 
 
 def test_trials_over_budget_are_named() -> None:

@@ -108,6 +108,15 @@ def test_trial_that_lacks_values_cannot_win() -> None:
     assert (choice.winner.trial, choice.n_trials, choice.n_dropped) == (0, 3, 2)
 
 
+@pytest.mark.parametrize("losses", [[nan, -1.0, -2.0], [-1.0, nan, -2.0], [-2.0, -1.0, nan]])
+def test_trial_without_one_of_several_metrics_cannot_win(losses: list[float]) -> None:
+    trials = replace(make_trials([0.3, 0.4, 0.5]), losses=losses)
+    ranked = trials.rank()
+    assert [losses[trial] for trial in ranked] == [-2.0, -1.0]
+    choice = choose_recommender(trials, "explicit", MARGIN)
+    assert (choice.winner.trial, choice.n_dropped) == (losses.index(-2.0), 1)
+
+
 def test_error_without_any_lists_names_the_file_with_the_reasons() -> None:
     trials = make_trials([nan, nan])
     with pytest.raises(ConfigError, match=r"no trial has lists .* results/search\.json has the reasons"):
