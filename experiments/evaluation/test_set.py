@@ -103,14 +103,21 @@ class TestScore:
         """Return the ratio of the NDCG to that of popularity, and the difference with its 95% interval."""
         if self.lists is None or popularity.lists is None:
             return {}
-        gain, reference = self.lists.gain_over(popularity.lists), popularity.lists.ndcg.mean
-        record = {
-            "popularity_ratio": self.lists.ndcg.mean / reference if reference else float("nan"),
-            "popularity_gain": gain.mean,
-            "popularity_gain_low": gain.low,
-            "popularity_gain_high": gain.high,
-        }
-        return {name: value for name, value in record.items() if np.isfinite(value)}
+        reference = popularity.lists.ndcg.mean
+        ratio = {"popularity_ratio": self.lists.ndcg.mean / reference} if reference else {}
+        return ratio | _to_bounds("popularity_gain", self.lists.gain_over(popularity.lists))
+
+    def compare_with_recommender(self, recommender: "TestScore") -> dict[str, float]:
+        """Return the difference of the NDCG from that of the recommender with its 95% interval."""
+        if self.lists is None or recommender.lists is None:
+            return {}
+        return _to_bounds("recommender_gain", self.lists.gain_over(recommender.lists))
+
+
+def _to_bounds(name: str, difference: UserInterval) -> dict[str, float]:
+    """Return a difference and its bounds as flat JSON values, without undefined ones."""
+    values = {name: difference.mean, f"{name}_low": difference.low, f"{name}_high": difference.high}
+    return {key: value for key, value in values.items() if np.isfinite(value)}
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from experiments.report.tables import (
     Table,
     TableBuilder,
     TableRow,
+    excludes_zero,
     format_bounds,
-    intervals_overlap,
 )
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.list_comparison import Selection, count_folds, error_columns
@@ -114,11 +114,10 @@ class SummaryBuilder:
                 return Cell("")
             text = f"{score['ndcg'] / popularity['ndcg']:.2f} times"
             if "popularity_gain_low" not in score:
-                is_clear = self._has_enough_users and not intervals_overlap(score, popularity)
-                return Cell(text, "" if is_clear else MAY_BE_CHANCE)
+                return Cell(text)
             gain, low, high = (score[f"popularity_gain{bound}"] for bound in ("", "_low", "_high"))
             note = f"{gain:+.4f}, 95% CI {low:+.4f} to {high:+.4f}"
-            is_clear = self._has_enough_users and (low > 0 or high < 0)
+            is_clear = self._has_enough_users and excludes_zero(score, "popularity_gain")
             return Cell(text, note if is_clear else f"{note}; {MAY_BE_CHANCE}")
 
         cells = [cell(role.score) for role in self._roles]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, isinf, nan
+from math import inf, isfinite, isinf, nan
 from typing import Any
 
 from experiments.evaluation.candidate_record import CandidateMetrics
@@ -311,26 +311,16 @@ def _test_remarks(record: Mapping[str, Any], evaluation: Mapping[str, Any], popu
     remarks = []
     if record.get("ndcg", nan) < popularity:
         remarks.append("below popularity")
-    recommender = evaluation["scores"]["recommender"]
     has_enough_users = evaluation["test_set"]["evaluated_users"] >= MIN_USERS
-    is_unclear = "ndcg" in record and not (has_enough_users and _differs(record, recommender))
-    if is_unclear and record["ndcg"] != recommender.get("ndcg"):
+    difference = record.get("recommender_gain", 0.0)
+    if difference != 0 and not (has_enough_users and excludes_zero(record, "recommender_gain")):
         remarks.append(f"difference from the recommender {MAY_BE_CHANCE}")
     return remarks
 
 
-def _differs(record: Mapping[str, Any], recommender: Mapping[str, Any]) -> bool:
-    """Return True if a score and the recommender's differ: by user for popularity, else by intervals."""
-    if record.get("algorithm") == POPULARITY and "popularity_gain_low" in recommender:
-        return bool(recommender["popularity_gain_low"] > 0 or recommender["popularity_gain_high"] < 0)
-    return not intervals_overlap(record, recommender)
-
-
-def intervals_overlap(score: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return True if the intervals of two NDCGs are known and overlap."""
-    if not all({"ndcg_low", "ndcg_high"} <= each.keys() for each in (score, other)):
-        return False
-    return bool(score["ndcg_low"] <= other["ndcg_high"] and other["ndcg_low"] <= score["ndcg_high"])
+def excludes_zero(record: Mapping[str, Any], name: str) -> bool:
+    """Return True if the interval of a difference on the test part is on one side of zero."""
+    return bool(record.get(f"{name}_low", -inf) > 0 or record.get(f"{name}_high", inf) < 0)
 
 
 def format_bounds(interval: MeanInterval | UserInterval, form: str) -> str:

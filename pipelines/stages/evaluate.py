@@ -76,8 +76,10 @@ def _score_champion(champion: ModelVersion, root_seed: int, board: ScoreBoard) -
     except (MarqueeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         return [f"Champion version {champion.version} cannot be refitted: {type(error).__name__}: {error}"]
     metrics: dict[str, Any] = {}
-    if "champion recommender" in board.scores and (lists := board.scores["champion recommender"].lists):
-        metrics |= lists.to_record()
+    recommender = board.scores.get("champion recommender")
+    if recommender is not None and recommender.lists is not None:
+        metrics |= recommender.lists.to_record()
+        metrics |= recommender.compare_with_recommender(board.scores["recommender"])
     if "champion predictor" in board.scores:
         metrics |= board.scores["champion predictor"].errors
     write_json(CHAMPION_SCORE, {"version": champion.version, "evaluation": sha256_of(EVALUATION), **metrics})

@@ -1,5 +1,6 @@
 """Measure each candidate's best trials: errors, lists, segments, costs, and leakage of a random split."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -66,15 +67,13 @@ def _find_winners(trials: list[Trial], params: Params) -> list[Trial]:
 
     The stage `select` reports why it finds none.
     """
-    winners = []
-    try:
-        if SearchMetric.parse(params.search.metric_weights).uses_lists:
+    results, winners = SearchResults(trials, error=params.search.error_metric), []
+    if SearchMetric.parse(params.search.metric_weights).uses_lists:
+        with suppress(MarqueeError):
             winners.append(choose_from_search(params, trials, {}).winner)
-        if any(trial.folds for trial in trials):
-            results = SearchResults(trials, error=params.search.error_metric)
+    if any(trial.folds for trial in trials):
+        with suppress(MarqueeError):
             winners.append(choose_predictor(results, params.select).winner)
-    except MarqueeError:
-        pass
     return winners
 
 

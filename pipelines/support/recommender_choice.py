@@ -77,12 +77,16 @@ def choose_from_search(params: Params, trials: Sequence[Trial], candidates: Cand
 
 
 def _drop_repeated_points(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the first trial of each point of the search space; random samplers repeat some."""
-    first: dict[str, Trial] = {}
-    for trial in trials:
+    """Return one trial of each point, which random samplers repeat: that with most evaluated users."""
+    best: dict[str, Trial] = {}
+    for trial in sorted(trials, key=_count_users, reverse=True):
         if trial.failure is None:
-            first.setdefault(point_key(trial.algorithm, trial.parameters), trial)
-    return list(first.values())
+            best.setdefault(point_key(trial.algorithm, trial.parameters), trial)
+    return sorted(best.values(), key=lambda trial: trial.number)
+
+
+def _count_users(trial: Trial) -> int:
+    return sum(part.n_users for part in trial.parts)
 
 
 def _select_values(trials: Sequence[Trial], scores: UserScores, metric: str) -> UserValues:

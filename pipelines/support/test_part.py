@@ -54,10 +54,12 @@ class ScoreBoard:
     def to_record(self) -> dict[str, Any]:
         """Return the content of results/evaluation.json."""
         records = {role: score.to_record() for role, score in self.scores.items()}
-        if POPULARITY in self.scores:
-            records["recommender"] |= self.scores["recommender"].compare_with_popularity(
-                self.scores[POPULARITY]
-            )
+        recommender, popularity = self.scores["recommender"], self.scores.get(POPULARITY)
+        for role, score in self.scores.items():
+            if popularity is not None and role != POPULARITY:
+                records[role] |= score.compare_with_popularity(popularity)
+            if role != "recommender":
+                records[role] |= score.compare_with_recommender(recommender)
         return {"test_set": self._test_set.describe(), "scores": records}
 
 

@@ -36,6 +36,7 @@ from tests.support.sample_search_results import (
     drop_early,
     make_candidate_metrics,
     make_evaluation,
+    make_gain,
     make_implicit_evaluation,
     make_implicit_results,
     make_part,
@@ -266,6 +267,7 @@ def test_page_says_how_often_the_test_part_was_used() -> None:
 
 def test_champion_is_a_row_of_the_test_part() -> None:
     champion = {"version": 7, "ndcg": 0.33, "ndcg_low": 0.31, "ndcg_high": 0.35, "rmse": 0.84}
+    champion |= make_gain("recommender", 0.01)
     test = find_tables(render_page(replace(CONTEXT, champion=champion)))[1]
     (row,) = [row for row in test.split("<tr") if "champion" in row]
     assert "champion, version 7, refitted" in row
@@ -273,12 +275,9 @@ def test_champion_is_a_row_of_the_test_part() -> None:
 
 
 def test_popularity_is_compared_with_the_recommender_by_user_although_intervals_overlap() -> None:
-    popularity = make_score("popularity", 0.31)
-    clear = {**make_evaluation()["scores"]["recommender"], "popularity_gain": 0.01}
-    clear |= {"popularity_gain_low": 0.005, "popularity_gain_high": 0.015}
-    for low, is_marked in ((0.005, False), (-0.005, True)):
-        recommender = {**clear, "popularity_gain_low": low}
-        evaluation = make_evaluation(recommender=recommender, popularity=popularity)
+    for half_width, is_marked in ((0.005, False), (0.015, True)):
+        popularity = {**make_score("popularity", 0.31), **make_gain("recommender", -0.01, half_width)}
+        evaluation = make_evaluation(popularity=popularity)
         test = find_tables(render_page(replace(CONTEXT, evaluation=evaluation)))[1]
         (row,) = [row for row in test.split("<tr") if ">Popularity" in row]
         assert ("difference from the recommender may be chance" in row) == is_marked
