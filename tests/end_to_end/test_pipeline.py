@@ -42,7 +42,8 @@ def test_report_metrics_and_plots_are_produced(reproduced: Clone, tmp_path: Path
     assert selection["recommender"]["reason"] in html.unescape(page)
     assert selection["predictor"]["reason"] in html.unescape(page)
     metrics = json.loads(reproduced.dvc("metrics", "show", "--json").stdout)[""]["data"]
-    assert metrics["results/headline.json"]["data"].keys() == {"validation_ndcg", "validation_rmse"}
+    headline = {"NDCG", "RMSE", "coverage", "ndcg_high", "ndcg_low", "popularity_ratio"}
+    assert metrics["results/headline.json"]["data"].keys() == headline
     reproduced.dvc("plots", "show", "--out", str(tmp_path))
     plots = (tmp_path / "index.html").read_text()
     for name in ("pareto", "recommender_losses", "segments", "leakage", "learning_curves"):

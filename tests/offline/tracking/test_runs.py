@@ -191,7 +191,8 @@ def test_compare_url_path_matches_the_mlflow_ui() -> None:
 # Store
 
 
-def test_unreachable_store_is_reported_in_one_line() -> None:
+def test_unreachable_store_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere")  # restored afterwards, unlike the tracker's
     with pytest.raises(TrackingError) as error:
         ExperimentTracker("test", "file:///nowhere")
     assert "\n" not in str(error.value)
