@@ -252,14 +252,29 @@ class RoundPlanner:
         return self.merge(self._results)
 
     def _losses(self) -> dict[TrainingId, float]:
-        """Return the lowest loss of each training; NaN if it has none."""
+        """Return the lowest loss of each training, for the sampler; NaN if it has none."""
         losses: dict[TrainingId, float] = {}
-        for point, scores in self._scores().items():
-            loss = self._metric.loss(scores.to_trial(0, point.training.candidate).mean_values())
+        scores = self._scores()
+        leader = self._find_leader(len(self._parts.users)) if self._is_racing else None
+        for point, point_scores in scores.items():
+            loss = self._estimate_loss(point, point_scores, leader and scores[leader])
             best = losses.setdefault(point.training, nan)
             if isfinite(loss) and not loss >= best:
                 losses[point.training] = loss
         return losses
+
+    def _estimate_loss(self, point: PointId, scores: PointScores, leader: PointScores | None) -> float:
+        """Return the mean loss over all parts, also of a point that was dropped early.
+
+        Parts differ in difficulty, so the values of a dropped point are compared with those of the leader for
+        the same users, and the difference is added to the leader's loss.
+        """
+        loss = self._metric.loss(scores.to_trial(0, point.training.candidate).mean_values())
+        is_complete = len(scores.parts) == len(self._parts.users) and scores.is_alive
+        if leader is None or is_complete or not isfinite(loss):
+            return loss
+        leader_loss = self._metric.loss(leader.to_trial(0, point.training.candidate).mean_values())
+        return leader_loss + self._compare(leader, scores, len(scores.parts)).difference
 
     def _n_parts(self, training: TrainingId, scores: Mapping[PointId, PointScores]) -> int:
         """Return the number of parts that a training is, or may still be, scored on."""

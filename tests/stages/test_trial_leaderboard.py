@@ -52,7 +52,7 @@ TRIALS = [
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """Parameters of a project that has search results; Slope One is the recommender, an SVD the predictor."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")  # costs are not in this clone
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")  # has no costs
     for folder in ("data", "results", ".marquee"):
         (tmp_path / folder).mkdir()
     Path("results/search.json").write_text(json.dumps({"trials": TRIALS}))

@@ -29,8 +29,15 @@ Quality = Mapping[str, float]  # mean value of a point, by its key
 class FakeWorkers:
     """Runs the tasks of a search: the value of a user depends on the point, the part and the user only."""
 
-    def __init__(self, search: SearchParams, quality: Quality, seed: int = 0, n_parts: int = 3) -> None:
-        self._quality, self._seed = quality, seed
+    def __init__(
+        self,
+        search: SearchParams,
+        quality: Quality,
+        seed: int = 0,
+        n_parts: int = 3,
+        levels: tuple[float, ...] = (0.0,) * 3,
+    ) -> None:
+        self._quality, self._seed, self._levels = quality, seed, levels
         self._spaces = candidate_spaces(search)
         parts = PlannedParts([USERS] * n_parts, 10)
         self.planner = RoundPlanner(search, self._spaces, 1, parts=parts, has_folds=True)
@@ -64,6 +71,11 @@ class FakeWorkers:
             for number, (point, scores) in enumerate(merged.items())
         ]
 
+    @property
+    def losses(self) -> dict[int, float]:
+        """Losses that the sampler sees, by number of the training."""
+        return {training.number: loss for training, loss in self.planner._losses().items()}
+
     def _run_task(self, task: Task) -> TaskResult:
         return TaskResult(tuple(self._score(task, number) for number in task.points))
 
@@ -83,7 +95,8 @@ class FakeWorkers:
         key = point_key(candidate, self._spaces[candidate].points_of_training(task.parameters)[number])
         noise = rng_for(self._seed, key, task.id.part).normal(0, 0.1, N_USERS)
         users = rng_for(self._seed, "users").normal(0, 0.3, N_USERS)
-        return (self._quality[key] + users + noise).astype(np.float32)
+        level = self._levels[task.id.part]
+        return (self._quality[key] + level + users + noise).astype(np.float32)
 
 
 def make_part_score(values: Float32Array) -> PartScore:
@@ -127,6 +140,17 @@ def test_popularity_is_scored_on_all_users_and_parts_whatever_its_quality() -> N
     popularity = [task for task in tasks if task.id.training.candidate == "popularity"]
     assert len(popularity) == 3 * 3
     assert {task.leader for task in popularity} == {None}
+
+
+def test_sampler_sees_dropped_trials_worse_although_their_part_is_easier() -> None:
+    """Values of the first part are 1 higher, and a dropped trial has only these."""
+    search = make_params({"svd": {"n_factors": [1, 2, 3]}})
+    quality = {f'svd {{"n_factors": {n}}}': mean for n, mean in ((1, 0.5), (2, 0.2), (3, 0.49))}
+    workers = FakeWorkers(search, quality, levels=(1.0, 0.0, 0.0)).run()
+    assert workers.scores['svd {"n_factors": 2}'].pruned
+    losses = workers.losses
+    assert losses[1] - losses[0] == pytest.approx(0.3, abs=0.04)
+    assert losses[2] - losses[0] == pytest.approx(0.01, abs=0.04)
 
 
 def test_other_trainings_of_the_first_part_are_compared_with_the_best_of_the_first_round() -> None:
