@@ -171,3 +171,13 @@ def _format_ndcg(score: Mapping[str, Any]) -> str:
 
 def _drop_empty(*sentences: str) -> list[str]:
     return [sentence for sentence in sentences if sentence]
+
+
+def state_looks(n_looks: int) -> str:
+    """Return a sentence on how often the test part was used in this clone."""
+    if n_looks <= 1:
+        return "No other choice was scored on this test part in this clone."
+    return (
+        f"{n_looks} different choices were scored on this test part in this clone. Scores that guide choices "
+        "become too good; for an honest score, hold out a new test part (newer data, or another seed)."
+    )

@@ -16,8 +16,8 @@ from experiments.evaluation.metric_names import (
     RANKING_METRIC_NAMES,
     metric_title,
 )
-from experiments.evaluation.test_summary import TestSummary
-from experiments.report.statements import Ordered, explain_orders, state_looks, state_warnings
+from experiments.evaluation.test_summary import TestSummary, state_looks
+from experiments.report.statements import Ordered, explain_orders, state_warnings
 from experiments.report.summary import SummaryBuilder
 from experiments.report.tables import TableBuilder, build_test_scores
 from experiments.search.trials import Trial

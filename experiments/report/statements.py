@@ -38,16 +38,6 @@ def state_warnings(lists: ListComparison, evaluation: Mapping[str, Any]) -> list
     ]
 
 
-def state_looks(n_looks: int) -> str:
-    """Return a sentence on how often the test part was used in this clone."""
-    if n_looks <= 1:
-        return "No other choice was scored on this test part in this clone."
-    return (
-        f"{n_looks} different choices were scored on this test part in this clone. Scores that guide choices "
-        "become too good; for an honest score, hold out a new test part (newer data, or another seed)."
-    )
-
-
 def explain_orders(first: Ordered, second: Ordered, reason: str) -> str:
     """Return a sentence on why two tables order the same rows differently; empty if they do not.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, nan
 
 from experiments.evaluation.candidate_record import RANDOM_BASELINE
+from experiments.evaluation.test_summary import MOST_POPULAR
 from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.selection.recommender_rule import POPULARITY, Contender, RecommenderChoice, RecommenderTrials
 from marquee.top_n import MAX_PERSONAL_AGREEMENT
@@ -18,7 +19,6 @@ MAX_NAMED_OVER_BUDGET = 3
 MAY_BE_CHANCE = "which may be chance"
 FLOORS = {POPULARITY: "popularity", RANDOM_BASELINE: "Random"}  # algorithms that every other one should beat
 NEGLIGIBLE = 0.0005  # relative difference that is not worth a number
-MOST_POPULAR = "the most popular items for everybody"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from experiments.config import Params
 from experiments.evaluation.test_set import TestScore
-from experiments.evaluation.test_summary import BASELINE, POPULARITY, TestSummary
+from experiments.evaluation.test_summary import BASELINE, POPULARITY, TestSummary, state_looks
 from experiments.tracking.model_registry import ModelVersion, find_champion
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
@@ -49,7 +49,7 @@ def evaluate_on_test_set(params: Params) -> None:
     record = _build_record(part, board)
     write_json(EVALUATION, record)
     write_json(HEADLINE, _build_headline(record["scores"]))
-    summary, notes = TestSummary(record), [_describe_looks(n_looks)] if n_looks > 1 else []
+    summary, notes = TestSummary(record), [state_looks(n_looks)] if n_looks > 1 else []
     CHAMPION_SCORE.unlink(missing_ok=True)
     if (champion := find_champion(params.registration.model)) is not None:
         notes += _score_champion(champion, params.seed, board)
@@ -145,13 +145,6 @@ def _format_lists(score: TestScore) -> tuple[str, ...]:
 
 def _format_errors(score: TestScore) -> tuple[str, str]:
     return (f"{score.errors['rmse']:.4f}", f"{score.errors['mae']:.4f}") if score.errors else ("", "")
-
-
-def _describe_looks(n: int) -> str:
-    return (
-        f"{n} different choices have been scored on this test part in this clone. Scores that guide choices "
-        "become too good; for an honest score, hold out a new test part (newer data, or another seed)."
-    )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student_t
 
+from experiments.evaluation.test_summary import state_looks
 from experiments.evaluation.user_intervals import MIN_USERS, STANDARD_ERROR_FACTOR
-from experiments.report.statements import Ordered, explain_orders, state_looks, state_warnings
+from experiments.report.statements import Ordered, explain_orders, state_warnings
 from experiments.report.summary import SummaryBuilder
 from experiments.report.tables import TableBuilder, build_test_scores
 from experiments.search.trials import Trial
