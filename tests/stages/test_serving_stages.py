@@ -353,7 +353,7 @@ def test_second_choice_scored_on_a_test_set_is_reported(
     project.run(fit, evaluate_on_test_set)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("The recommender shows everybody the most popular items")
-    assert lines[-1].startswith("2 different choices have been scored on this test part")
+    assert lines[-1].startswith("2 different choices were scored on this test part")
     INTERACTIONS[N_TRAIN - 5 :].to_parquet(project.folder / "data/split/test.parquet", index=False)
     project.run(evaluate_on_test_set)
     assert "different choices" not in capsys.readouterr().out  # another test set
