@@ -11,7 +11,7 @@ from experiments.search.task_queue import SearchNotFoundError
 from experiments.search.worker import run_worker
 from marquee.errors import MarqueeError
 from pipelines.support.console import create_console
-from pipelines.support.paths import SPLIT, TRAIN
+from pipelines.support.paths import FEEDBACK, SPLIT, TRAIN
 from pipelines.support.search_spec import build_search_spec
 
 POLL_SECONDS = 1.0  # between two checks whether the search has started
@@ -28,7 +28,7 @@ def join_search(params: Params, *, max_wait: float) -> None:
         MarqueeError: the data is missing, or the search did not start in time.
     """
     check_storage_setting(params.search.storage)
-    for path in (TRAIN, SPLIT):
+    for path in (TRAIN, SPLIT, FEEDBACK):
         if not path.exists():
             raise MarqueeError(f"{path} not found; run `dvc pull` or `dvc repro split`")
     should_leave = _watch_signals()
