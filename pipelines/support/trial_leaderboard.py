@@ -74,7 +74,8 @@ class _Leaderboard:
     """
 
     def __init__(self, params: Params) -> None:
-        self._trials, selection = read_trials(params), read_json(SELECTION)
+        self._trials = read_trials(params)
+        selection = read_json(SELECTION) if SELECTION.exists() else {}  # the search may have run alone
         self._metric, self._error = (
             SearchMetric.parse(params.search.metric_weights),
             params.search.error_metric,

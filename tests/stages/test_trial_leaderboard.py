@@ -147,6 +147,13 @@ def test_brackets_in_a_failure_are_not_markup(params: Params) -> None:
     assert "OSError: no space in [/tmp]" in "\n".join(render_leaderboard(params, width=160))
 
 
+def test_search_without_a_selection_has_no_marks(params: Params) -> None:
+    Path("results/selection.json").unlink()
+    lines = render_leaderboard(params, width=160)
+    assert any("Slope One" in line for line in lines)
+    assert not any(mark in line for line in lines[3:] for mark in "▶◆")
+
+
 def test_best_only_keeps_one_trial_of_each_algorithm(params: Params) -> None:
     lines = render_leaderboard(params, width=160, best_only=True)
     assert sum("SVD" in line for line in lines) == 1, "the same trial is best by lists and by error"
