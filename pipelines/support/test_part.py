@@ -3,6 +3,7 @@
 from typing import Any
 
 from experiments.config import Params
+from experiments.evaluation.audience import encode_audience
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.repeats import score_repeats
@@ -23,8 +24,8 @@ from pipelines.support.interaction_tables import (
     is_cut_by_time,
     read_all_pairs,
     read_feedback,
-    read_newcomers,
     read_repeats,
+    read_test_history,
     read_test_set,
     read_trainset,
 )
@@ -131,14 +132,15 @@ class TestPart:
         )
 
     def _build_test_set(self) -> TestSet:
-        test = read_test_set()
+        test, history, matrix = read_test_set(), read_test_history(), self._trainset.matrix
+        histories, pairs = encode_audience(history, test, matrix)
         return TestSet(
             self._trainset,
-            FoldData(self._trainset.matrix, encode_pairs(test, self._trainset.matrix)),
+            FoldData(matrix, pairs),
             self._protocol,
-            n_users=len({*test[USER], *read_repeats()[USER], *read_newcomers()}),
+            n_users=len({*test[USER], *read_repeats()[USER], *history[USER]}),
             has_ratings=self._feedback.feedback == "explicit",
-            newcomers=read_newcomers(),
+            histories=histories,
             allow_repeats=allow_repeats(),
         )
 
