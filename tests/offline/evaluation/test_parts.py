@@ -9,6 +9,7 @@ import pytest
 from experiments.evaluation.parts import Part, PartSource
 from marquee.algorithms.base import UNKNOWN
 from marquee.interactions.parts import PART, Cut
+from tests.support.newcomers import add_newcomers
 from tests.support.part_files import write_part_files
 
 PLAYS = pd.DataFrame(
@@ -145,7 +146,7 @@ def test_rows_after_the_cut_change_no_byte_of_the_training_matrix(
     ratings: pd.DataFrame, tmp_path: Path, strategy: str, number: int
 ) -> None:
     """All held-out rows change, among them the histories of newcomers: items, ratings and users."""
-    rows = _with_newcomers(ratings)
+    rows = add_newcomers(ratings)
     source = write_part_files(rows, tmp_path, strategy=strategy)  # type: ignore[arg-type]
     before = source.load()[number]
     table = pd.read_parquet(source.rows)
@@ -160,15 +161,6 @@ def test_rows_after_the_cut_change_no_byte_of_the_training_matrix(
     assert (before.train.user_ids, before.train.item_ids) == (after.train.user_ids, after.train.item_ids)
     for name in ("indptr", "items", "values"):
         assert getattr(before.train, name).tobytes() == getattr(after.train, name).tobytes()
-
-
-def _with_newcomers(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Return ratings in order of time, the last half of which have new users in each tenth."""
-    rows = ratings.reset_index(drop=True).assign(timestamp=np.arange(len(ratings)))
-    tenth = rows["timestamp"] * 10 // len(rows)
-    is_new = (tenth >= 5) & (rows.index % 2 == 0)
-    names = "new " + tenth.astype(str) + " " + rows["user"].astype(str)
-    return rows.assign(user=rows["user"].astype(str).where(~is_new, names))
 
 
 def test_source_can_be_sent_to_another_process(ratings: pd.DataFrame, tmp_path: Path) -> None:
