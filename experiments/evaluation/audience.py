@@ -117,10 +117,11 @@ def recommend_from_histories(
     Raises:
         DivergedError: a score is NaN or plus infinity.
     """
+    score_rows = algorithm.build_history_scorer()
 
     def score(block: Int32Array) -> Float64Array:
         rows = histories.take(block - first_user)
-        return algorithm.score_histories(rows.indptr, rows.indices, rows.values)
+        return score_rows(rows.indptr, rows.indices, rows.values)
 
     with limit_threads(1) if algorithm.is_random else nullcontext():
         lists, _ = recommend_from_scorer(score, *seen, algorithm.trainset.n_items, n, users=users)
