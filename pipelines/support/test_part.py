@@ -12,7 +12,6 @@ from experiments.evaluation.test_set import TestScore, TestSet
 from experiments.evaluation.test_summary import BASELINE, POPULARITY
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import find_algorithm
-from marquee.algorithms.scoring import encode_pairs
 from marquee.errors import MarqueeError
 from marquee.interactions.columns import USER
 from marquee.interactions.matrix import DEFAULT_SCALE
@@ -100,7 +99,8 @@ class TestPart:
         repeats, n_pairs = read_repeats(), len(read_test_set())
         counts = {"pairs": len(repeats), "share": len(repeats) / (len(repeats) + n_pairs)}
         matrix, recommender = self._trainset.matrix, self.fitted["recommender"].algorithm
-        scores = score_repeats(recommender, matrix, encode_pairs(repeats, matrix), self._protocol)
+        histories, pairs = encode_audience(read_test_history(), repeats, matrix)
+        scores = score_repeats(recommender, matrix, pairs, self._protocol, histories)
         return counts if scores is None else counts | scores.to_record()
 
     def measure_strong_generalization(self) -> dict[str, Any]:

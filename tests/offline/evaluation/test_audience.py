@@ -63,7 +63,7 @@ def find_ease_item(history: str) -> str:
 
 
 def recommend_to_newcomer(part: Part, algorithm: Algorithm) -> str:
-    return part.train.item_ids[part.audience.recommend(algorithm, 1)[-1, 0]]
+    return str(part.train.item_ids[part.audience.recommend(algorithm, 1)[-1, 0]])
 
 
 def test_newcomer_gets_the_list_of_the_history_from_ease(part: Part) -> None:
