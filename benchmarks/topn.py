@@ -148,9 +148,9 @@ def measure_evaluation(share: float) -> Iterator[ResultRow]:
     split = split_at_random(len(ratings), HELD_OUT_SHARE, SEED)
     matrix = InteractionMatrix.from_frame(ratings.iloc[split.train], RATING_SCALE)
     held_out = encode_pairs(ratings.iloc[split.test], matrix)
-    numbers, no_newcomers = np.arange(matrix.n_users, dtype=np.int32), np.zeros(matrix.n_users, dtype=bool)
+    numbers = np.arange(matrix.n_users, dtype=np.int32)
     evaluator = ListEvaluator(
-        parts.Part(matrix, held_out, numbers, no_newcomers),
+        parts.Part(matrix, held_out, numbers),
         EvaluationProtocol(EVALUATED_LENGTH, RELEVANT_FROM),
     )
     for title, (name, parameters) in EVALUATED_MODELS.items():

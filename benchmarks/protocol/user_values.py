@@ -77,7 +77,7 @@ class Cut:
         """Return the cut as a part, in the form in which a search evaluates lists."""
         matrix, pairs = self.encode()
         numbers = np.arange(matrix.n_users, dtype=np.int32)
-        return Part(matrix, pairs, numbers, is_newcomer=np.zeros(matrix.n_users, dtype=bool))
+        return Part(matrix, pairs, numbers)
 
 
 @dataclass(frozen=True)

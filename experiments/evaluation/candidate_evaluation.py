@@ -43,8 +43,6 @@ from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.scoring import predict_pairs
 from marquee.algorithms.shared_training import train_shared
 from marquee.algorithms.threads import ONE_BLAS_THREAD, limit_threads, thread_count
-from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
-from marquee.array_types import Int32Array
 from marquee.errors import DataError
 from marquee.metrics.list_agreement import list_agreement
 from marquee.metrics.prediction import mae, rmse
@@ -100,7 +98,7 @@ def measure_trials(
         advance: called `count_steps(trials, context)` times, to show the progress.
 
     Raises:
-        DataError: on some part, no training user has a relevant held-out item.
+        DataError: on some part, no training user and no newcomer has a relevant held-out item.
     """
     measurements = [_Measurement(trial) for trial in trials]
     for number, part in enumerate(context.parts):
@@ -146,9 +144,9 @@ def _measure_lists(context: EvaluationContext, number: int, part: Part, measurem
     try:
         with limit_threads(1), np.errstate(all="ignore"):
             algorithm = _fit_on_part(measurement.trial, context, number, part)
-            lists = _recommend(algorithm, part, context.protocol.n)
+            lists = part.audience.recommend(algorithm, context.protocol.n)
             data = FoldData(part.train, part.held_out)
-            measurement.lists.append(evaluate_lists(lists, data, context.protocol))
+            measurement.lists.append(evaluate_lists(lists, data, context.protocol, part.histories))
             if number == 0:
                 measurement.list_agreement = list_agreement(lists, *part.seen)
     except Exception as error:
@@ -161,11 +159,6 @@ def _fit_on_part(trial: Trial, context: EvaluationContext, number: int, part: Pa
     algorithm = find_algorithm(trial.algorithm).create(trial.parameters, seed)
     algorithm.fit(part.train)
     return algorithm
-
-
-def _recommend(algorithm: Algorithm, part: Part, n: int) -> Int32Array:
-    lists, _ = recommend_from_algorithm(algorithm, *part.seen, n)
-    return lists
 
 
 def _measure_trial(measurement: _Measurement, context: EvaluationContext) -> CandidateMetrics:
@@ -210,7 +203,7 @@ def _measure_cost(trial: Trial, context: EvaluationContext) -> MeasuredCost:
             fit_seconds = time.perf_counter() - start
         predict_microseconds = None if algorithm.is_ranker else _time_prediction(algorithm, part)
         start = time.perf_counter()
-        _recommend(algorithm, part, context.protocol.n)
+        part.audience.recommend(algorithm, context.protocol.n)
         return MeasuredCost(fit_seconds, predict_microseconds, time.perf_counter() - start, memory.peak)
 
 

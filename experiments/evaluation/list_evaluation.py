@@ -7,7 +7,7 @@
 
 A recommended item is a hit if it is relevant: its held-out rating reaches the relevance threshold or, with
 implicit feedback, the user interacted with it. Metrics that need no held-out items, such as coverage, are
-those of the lists of the evaluated users.
+those of the lists of the evaluated users. Newcomers are evaluated, too, by lists from their histories.
 """
 
 import time
@@ -22,7 +22,6 @@ from experiments.evaluation.parts import Part, Parts
 from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.scoring import UserItemPairs
-from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import BoolArray, Float32Array, Float64Array, Int32Array
 from marquee.errors import DataError
 from marquee.hashing import hash_pairs
@@ -33,7 +32,6 @@ from marquee.metrics.beyond_accuracy import (
     novelty,
     personalization,
     popularity_lift,
-    profile_popularity,
 )
 from marquee.metrics.ranking import RANKING_METRICS, ListHits, RelevantItems, find_hits, graded_ndcg
 from marquee.metrics.rated_items import rated_ndcg
@@ -90,10 +88,10 @@ class ListEvaluator:
         inner_ids = np.argsort(part.user_numbers)
         found = np.searchsorted(part.user_numbers, numbers, sorter=inner_ids)
         users = inner_ids[found].astype(np.int32)
-        self._users = users  # inner ids, in the order of evaluation
+        self._users = users  # ids of the audience, in the order of evaluation
         self._relevant_items = _group_by_row(part, relevant, users, protocol)
         self._popularity = part.train.item_counts()
-        self._profiles = profile_popularity(part.train)[users]
+        self._profiles = part.audience.profile_popularity[users]
 
     @property
     def users(self) -> Int32Array:
@@ -136,9 +134,10 @@ class ListEvaluator:
         return self._score(np.concatenate([lists, others]), seconds + time.perf_counter() - started)
 
     def evaluate_rated_items(self, algorithm: Algorithm) -> float:
-        """Return the NDCG over rated held-out items only, a mean over the evaluated users.
+        """Return the NDCG over rated held-out items only, a mean over the evaluated training users.
 
-        NaN for implicit feedback, which has no ratings.
+        NaN for implicit feedback, which has no ratings, and if only newcomers are evaluated: an order of
+        their items without their histories would say nothing about the model.
 
         Raises:
             DivergedError: a score is not finite.
@@ -146,21 +145,21 @@ class ListEvaluator:
         if self._protocol.is_graded:
             return nan
         pairs, is_relevant = self._rated_pairs
+        if not len(pairs.users):
+            return nan
         scores = algorithm.score_pairs(pairs.users, pairs.items)
         return float(rated_ndcg(pairs.users, scores, is_relevant, self._protocol.n)[1].mean())
 
     @cached_property
     def _rated_pairs(self) -> tuple[UserItemPairs, BoolArray]:
-        """All held-out pairs of the evaluated users, and which of them are relevant."""
+        """All held-out pairs of the evaluated training users, and which of them are relevant."""
         pairs = self.part.held_out
-        selected = np.isin(pairs.users, self._users)
+        selected = np.isin(pairs.users, self._users[self._users < self.part.train.n_users])
         rated = UserItemPairs(pairs.users[selected], pairs.items[selected], pairs.actual[selected])
         return rated, self._protocol.is_relevant(rated.actual)
 
     def _recommend(self, algorithm: Algorithm, start: int, stop: int) -> Int32Array:
-        users = np.ascontiguousarray(self._users[start:stop])
-        lists, _ = recommend_from_algorithm(algorithm, *self.part.seen, self._protocol.n, users=users)
-        return lists
+        return self.part.audience.recommend(algorithm, self._protocol.n, self._users[start:stop])
 
     def _score(self, lists: Int32Array, seconds: float) -> ListScores:
         """Return the metrics of the lists of the first users."""
@@ -229,7 +228,7 @@ def _group_by_row(
     part: Part, relevant: BoolArray, users: Int32Array, protocol: EvaluationProtocol
 ) -> RelevantItems:
     """Return the relevant items of the evaluated users, in the order of evaluation."""
-    rows = np.full(part.train.n_users, -1, dtype=np.int32)
+    rows = np.full(part.audience.n_users, -1, dtype=np.int32)
     rows[users] = np.arange(len(users))
     pairs = part.held_out
     weights = pairs.actual[relevant] if protocol.is_graded else None

@@ -2,13 +2,15 @@
 
 Each user's list is chosen from all items except those seen in training; nothing is sampled. A recommended
 item is a hit if its held-out rating reaches the relevance threshold or, with implicit feedback, if the user
-interacted with it. Held-out users without training rows have no list and count in the errors only.
+interacted with it. Held-out users without training rows and history have no list and count in the errors
+only. Newcomers, whose lists come from their histories, are in no segment.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.evaluation.audience import NO_HISTORIES, Audience
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
@@ -16,7 +18,7 @@ from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.scoring import Predictions
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import BoolArray, Int32Array
-from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.metrics.beyond_accuracy import (
     coverage,
     diversity,
@@ -24,7 +26,6 @@ from marquee.metrics.beyond_accuracy import (
     novelty,
     personalization,
     popularity_lift,
-    profile_popularity,
 )
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
@@ -46,7 +47,7 @@ def recommend_to_all_users(algorithm: Algorithm, matrix: InteractionMatrix, n: i
 
 
 def has_relevant_items(data: FoldData, protocol: EvaluationProtocol) -> bool:
-    """Return True if ranking metrics are defined: some training user has a relevant held-out item."""
+    """Return True if ranking metrics are defined: some known user has a relevant held-out item."""
     known = data.test.users != UNKNOWN
     return bool(protocol.is_relevant(data.test.actual[known]).any())
 
@@ -70,13 +71,21 @@ def evaluate_predictions(predictions: Predictions, data: FoldData) -> ModelEvalu
     return ModelEvaluation({**metrics, "impossible": float(predictions.impossible.mean())}, dict(segments))
 
 
-def evaluate_lists(lists: Int32Array, data: FoldData, protocol: EvaluationProtocol) -> ModelEvaluation:
-    """Evaluate the recommendation lists of all training users, shape (n_users, n).
+def evaluate_lists(
+    lists: Int32Array, data: FoldData, protocol: EvaluationProtocol, histories: SparseRows = NO_HISTORIES
+) -> ModelEvaluation:
+    """Evaluate the recommendation lists of all training users and, after them, of the newcomers.
+
+    Args:
+        lists: inner ids of items, best first, (n_users, n).
+        data: training matrix and held-out pairs, with ids of the `Audience` that it has with the histories.
+        protocol: length of the lists, and which held-out items are relevant.
+        histories: those of the newcomers.
 
     Raises:
-        DataError: no training user has a relevant held-out item.
+        DataError: no user with a list has a relevant held-out item.
     """
-    return _ListEvaluation(lists, data, protocol).evaluate()
+    return _ListEvaluation(lists, data, protocol, histories).evaluate()
 
 
 def find_segments(matrix: InteractionMatrix) -> tuple[dict[str, BoolArray], dict[str, BoolArray]]:
@@ -88,11 +97,14 @@ def find_segments(matrix: InteractionMatrix) -> tuple[dict[str, BoolArray], dict
 class _ListEvaluation:
     """Computes the metrics of lists, for all users and for each segment."""
 
-    def __init__(self, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol) -> None:
+    def __init__(
+        self, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol, histories: SparseRows
+    ) -> None:
         self._matrix, self._pairs = data
-        self._lists, self._n = lists, protocol.n
+        audience = Audience(self._matrix, histories)
+        self._lists, self._n, self._n_users = lists, protocol.n, audience.n_users
         self._popularity = self._matrix.item_counts()
-        self._profiles = profile_popularity(self._matrix)
+        self._profiles = audience.profile_popularity
         self._is_relevant = protocol.is_relevant(self._pairs.actual)
         hits = find_hits(lists, self._relevant_items(self._is_relevant))
         self._evaluated_users = hits.users
@@ -100,19 +112,21 @@ class _ListEvaluation:
 
     def evaluate(self) -> ModelEvaluation:
         """Return the metrics of all users and of each segment."""
-        everyone = np.ones(self._matrix.n_users, dtype=bool)
+        everyone = np.ones(self._n_users, dtype=bool)
         users, items = find_segments(self._matrix)
         segments = {name: self._user_segment(mask) for name, mask in users.items()}
         segments |= {name: self._item_segment(mask) for name, mask in items.items()}
         return ModelEvaluation(self._ranking_metrics(everyone) | self._beyond_accuracy(everyone), segments)
 
     def _user_segment(self, members: BoolArray) -> MetricValues:
+        """Return the metrics of a segment of training users, mask of shape (n_training_users,)."""
         sizes = {
             "members": float(members.sum()),
             "interactions": float(self._matrix.by_user.counts[members].sum()),
         }
         if not members.any():
             return sizes
+        members = np.pad(members, (0, self._n_users - len(members)))  # newcomers are in no segment
         return sizes | self._ranking_metrics(members) | self._beyond_accuracy(members)
 
     def _item_segment(self, members: BoolArray) -> MetricValues:
@@ -130,7 +144,7 @@ class _ListEvaluation:
 
     def _relevant_items(self, selected: BoolArray) -> RelevantItems:
         pairs = self._pairs
-        return RelevantItems.from_pairs(pairs.users[selected], pairs.items[selected], self._matrix.n_users)
+        return RelevantItems.from_pairs(pairs.users[selected], pairs.items[selected], self._n_users)
 
     def _ranking_metrics(self, members: BoolArray) -> dict[str, float]:
         """Return means over the members who have a relevant held-out item."""

@@ -1,25 +1,30 @@
 """Validation parts: training matrix and held-out pairs of each, read from the files of the stage `split`.
 
-    rows.parquet ── rows of the part's training set ─► aggregate ─► training matrix
-                 └─ held-out rows of the part ───────► aggregate ─► held-out pairs
+    rows.parquet ─┬─ rows of the part's training set ─► aggregate ─► training matrix
+                  ├─ first rows of its newcomers ─────► aggregate ─► histories
+                  └─ held-out rows of the part ───────► aggregate ─► held-out pairs
 
-Rows are aggregated inside each part, so that training values contain nothing that is held out.
+Rows are aggregated inside each part, so that training values contain nothing that is held out. Histories are
+rows of the held-out window; they are not trained on, but folded in.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from experiments.evaluation.audience import NO_HISTORIES, Audience, group_histories
 from marquee.algorithms.base import UNKNOWN
 from marquee.algorithms.scoring import UserItemPairs
-from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array, RatingScale
+from marquee.algorithms.top_n_retrieval import SeenItems
+from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.interactions.aggregation import RepeatsPolicy, aggregate
 from marquee.interactions.columns import ITEM, USER, WEIGHT, value_column
-from marquee.interactions.matrix import DEFAULT_SCALE, EncodedInteractions, InteractionMatrix
+from marquee.interactions.matrix import DEFAULT_SCALE, EncodedInteractions, InteractionMatrix, SparseRows
 from marquee.interactions.parts import N_VALIDATION_PARTS, Cut, RepeatPolicy, RowKeys
 
 
@@ -28,27 +33,30 @@ class Part:
     """One validation part.
 
     Attributes:
-        train: training matrix; it includes the first interactions of newcomers.
-        held_out: held-out pairs of user and item, with inner ids of the training matrix. Unless repeats are
-            allowed, all of them are new to the user.
-        user_numbers: number of each training user in all rows, by order of first appearance, (n_users,). The
-            same user has the same number in every part.
-        is_newcomer: True for users whose rows begin in this part, (n_users,).
+        train: training matrix.
+        held_out: held-out pairs of user and item, with ids of the audience: the inner ids of the training
+            matrix and, after them, the newcomers. Unless repeats are allowed, all pairs are new to the user.
+        user_numbers: number of each user of the audience in all rows, by order of first appearance,
+            (n_users,). The same user has the same number in every part.
+        histories: first interactions of the newcomers, the users whose rows begin in this part.
         allows_repeats: True if items that a user has interacted with may be recommended.
     """
 
     train: InteractionMatrix
     held_out: UserItemPairs
     user_numbers: Int32Array
-    is_newcomer: BoolArray
+    histories: SparseRows = NO_HISTORIES
     allows_repeats: bool = False
 
+    @cached_property
+    def audience(self) -> Audience:
+        """Training users and newcomers."""
+        return Audience(self.train, self.histories, self.allows_repeats)
+
     @property
-    def seen(self) -> tuple[Int64Array, Int32Array]:
-        """Items that must not be recommended, in CSR form by user: `indptr` and items."""
-        if self.allows_repeats:
-            return np.zeros(self.train.n_users + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-        return self.train.indptr, self.train.items
+    def seen(self) -> SeenItems:
+        """Items that must not be recommended to each user of the audience."""
+        return self.audience.seen
 
 
 @dataclass(frozen=True)
@@ -123,19 +131,25 @@ class Parts(Sequence[Part]):
 
     def _build(self, number: int) -> Part:
         rows = self._cut.select_rows(number, self._keys.pairs, self._repeat)
-        train = self._encode(np.sort(np.concatenate([rows.train, rows.history])))
-        held_out = self._encode(rows.held_out)
-        users, items = pd.unique(train.users), pd.unique(train.items)
+        train, history, held_out = (self._encode(each) for each in (rows.train, rows.history, rows.held_out))
+        newcomers, items = pd.unique(history.users), pd.unique(train.items)
+        users = np.concatenate([pd.unique(train.users), newcomers]).astype(np.int32)
         matrix = InteractionMatrix.from_encoded(
             train.take(np.arange(len(train.users))), self._source.scale or DEFAULT_SCALE
         )
-        pairs = UserItemPairs(
-            _inner_ids(users, len(self._user_ids))[held_out.users],
-            _inner_ids(items, len(self._item_ids))[held_out.items],
-            held_out.values,
+        histories = group_histories(self._number_pairs(history, newcomers, items), len(newcomers))
+        pairs = self._number_pairs(held_out, users, items)
+        return Part(matrix, pairs, users, histories, self._repeat == "allow")
+
+    def _number_pairs(
+        self, encoded: EncodedInteractions, users: Int32Array, items: Int32Array
+    ) -> UserItemPairs:
+        """Replace the numbers of users and items by their positions in these arrays, or by UNKNOWN."""
+        return UserItemPairs(
+            _inner_ids(users, len(self._user_ids))[encoded.users],
+            _inner_ids(items, len(self._item_ids))[encoded.items],
+            encoded.values,
         )
-        is_newcomer = ~np.isin(users, self._keys.users[rows.train])
-        return Part(matrix, pairs, users.astype(np.int32), is_newcomer, self._repeat == "allow")
 
     def _encode(self, rows: Int64Array) -> EncodedInteractions:
         """Aggregate rows; users and items keep their numbers in the whole table."""

@@ -10,12 +10,13 @@ from typing import Self
 
 import numpy as np
 
+from experiments.evaluation.audience import NO_HISTORIES, Audience
 from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.scoring import UserItemPairs
-from marquee.algorithms.top_n_retrieval import recommend_from_algorithm, recommend_from_scorer
+from marquee.algorithms.top_n_retrieval import recommend_from_scorer
 from marquee.array_types import Float64Array, Int32Array
-from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.metrics.ranking import RelevantItems, find_hits, hit_rate, recall
 
 
@@ -33,7 +34,7 @@ class RepeatScore:
 
     @classmethod
     def from_lists(cls, lists: Int32Array, relevant: RelevantItems) -> Self:
-        """Score lists of all training users, (n_users, n)."""
+        """Score lists of all users of an audience, (n_users, n)."""
         hits, n = find_hits(lists, relevant), lists.shape[1]
         return cls(float(recall(hits, n).mean()), float(hit_rate(hits, n).mean()))
 
@@ -64,43 +65,49 @@ class RepeatScores:
 
 
 def score_repeats(
-    algorithm: Algorithm, matrix: InteractionMatrix, repeats: UserItemPairs, protocol: EvaluationProtocol
+    algorithm: Algorithm,
+    matrix: InteractionMatrix,
+    repeats: UserItemPairs,
+    protocol: EvaluationProtocol,
+    histories: SparseRows = NO_HISTORIES,
 ) -> RepeatScores | None:
     """Score the lists of a fitted recommender on repeats, beside each user's own items.
 
     Args:
         algorithm: fitted on the matrix.
         matrix: training matrix.
-        repeats: held-out pairs that their users have an earlier row of.
+        repeats: held-out pairs that their users have an earlier row of, with ids of the `Audience`.
         protocol: length of the lists, and which held-out items are relevant.
+        histories: those of the newcomers.
 
     Returns:
-        The scores; None if no training user has a relevant repeat.
+        The scores; None if no user of the audience has a relevant repeat.
     """
     is_relevant = protocol.is_relevant(repeats.actual) & (repeats.users != UNKNOWN)
     if not is_relevant.any():
         return None
     users, items = repeats.users[is_relevant], repeats.items[is_relevant]
-    relevant = RelevantItems.from_pairs(users, items, matrix.n_users)
-    nothing_seen = np.zeros(matrix.n_users + 1, dtype=np.int64), matrix.items[:0]
-    lists, _ = recommend_from_algorithm(algorithm, *nothing_seen, protocol.n)
+    audience = Audience(matrix, histories, allows_repeats=True)
+    relevant = RelevantItems.from_pairs(users, items, audience.n_users)
+    lists = audience.recommend(algorithm, protocol.n)
     return RepeatScores(
         int((relevant.counts > 0).sum()),
         RepeatScore.from_lists(lists, relevant),
-        RepeatScore.from_lists(_list_own_items(matrix, protocol.n), relevant),
+        RepeatScore.from_lists(_list_own_items(audience, protocol.n), relevant),
     )
 
 
-def _list_own_items(matrix: InteractionMatrix, n: int) -> Int32Array:
-    """Return the items with the highest values of each user in training, (n_users, n)."""
+def _list_own_items(audience: Audience, n: int) -> Int32Array:
+    """Return the items with the highest values of each user, (n_users, n)."""
+    (indptr, items), n_items = audience.known, audience.train.n_items
+    values = np.concatenate([audience.train.values, audience.histories.values])
 
     def score(users: Int32Array) -> Float64Array:
-        scores = np.full((len(users), matrix.n_items), -np.inf)  # excludes items that the user does not know
-        counts = np.diff(matrix.indptr)[users]
-        entries = slice(matrix.indptr[users[0]], matrix.indptr[users[-1] + 1])  # blocks are consecutive users
-        scores[np.repeat(np.arange(len(users)), counts), matrix.items[entries]] = matrix.values[entries]
+        scores = np.full((len(users), n_items), -np.inf)  # excludes items that the user does not know
+        counts = np.diff(indptr)[users]
+        entries = slice(indptr[users[0]], indptr[users[-1] + 1])  # blocks are consecutive users
+        scores[np.repeat(np.arange(len(users)), counts), items[entries]] = values[entries]
         return scores
 
-    nothing_seen = np.zeros(matrix.n_users + 1, dtype=np.int64), matrix.items[:0]
-    lists, _ = recommend_from_scorer(score, *nothing_seen, matrix.n_items, n)
+    lists, _ = recommend_from_scorer(score, *audience.seen, n_items, n)
     return lists

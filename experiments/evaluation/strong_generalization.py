@@ -15,16 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from experiments.evaluation.audience import encode_histories, recommend_from_histories, see_nothing
 from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.test_set import TestListScores, TestScore
-from marquee.algorithms.base import UNKNOWN, Algorithm
+from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import find_algorithm
-from marquee.algorithms.top_n_retrieval import recommend_from_scorer
+from marquee.algorithms.top_n_retrieval import SeenItems
 from marquee.algorithms.trainset import MatrixTrainset, build_trainset
-from marquee.array_types import BoolArray, Float64Array, Int32Array, Int64Array, RatingScale
+from marquee.array_types import BoolArray, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, TIMESTAMP, USER, value_column
-from marquee.interactions.matrix import SparseRows
 from marquee.metrics.beyond_accuracy import coverage
 from marquee.metrics.ranking import RelevantItems, find_hits, graded_ndcg, ndcg, recall
 from marquee.model.recipe import Recipe
@@ -94,12 +94,12 @@ class LeftOutUsers:
         self._protocol, self._trainset = protocol, build_trainset(cut.train, scale)
         ids = pd.Index(cut.history[USER].unique())
         self.n_users = len(ids)
-        self._histories = _encode_histories(cut.history, ids, self._trainset)
+        self._histories = encode_histories(cut.history, ids, self._trainset.matrix)
         self._relevant = self._encode_relevant(cut.held_out, ids)
         if not len(self._relevant.items):
             raise DataError("no user that was left out of the training has a relevant held-out item")
-        nothing = np.zeros(self.n_users + 1, dtype=np.int64), self._histories.indices[:0]
-        self._seen = nothing if allow_repeats else (self._histories.indptr, self._histories.indices)
+        seen = SeenItems(self._histories.indptr, self._histories.indices)
+        self._seen = see_nothing(self.n_users) if allow_repeats else seen
 
     @property
     def n_evaluated(self) -> int:
@@ -117,7 +117,8 @@ class LeftOutUsers:
         return TestScore(recipe.algorithm, lists=self._score_lists(algorithm))
 
     def _score_lists(self, algorithm: Algorithm) -> TestListScores:
-        lists, n = self._recommend(algorithm), self._protocol.n
+        n = self._protocol.n
+        lists = recommend_from_histories(algorithm, self._histories, self._seen, n)
         hits = find_hits(lists, self._relevant)
         return TestListScores(
             ndcg(hits, n),
@@ -126,18 +127,6 @@ class LeftOutUsers:
             coverage(lists, self._trainset.n_items, n),
             float(graded_ndcg(hits, n).mean()) if self._protocol.is_graded else None,
         )
-
-    def _recommend(self, algorithm: Algorithm) -> Int32Array:
-        indptr, items, values = self._histories.indptr, self._histories.indices, self._histories.values
-
-        def score(users: Int32Array) -> Float64Array:
-            start, stop = users[0], users[-1] + 1  # blocks are consecutive users
-            rows = slice(indptr[start], indptr[stop])
-            block = indptr[start : stop + 1] - indptr[start]
-            return algorithm.score_histories(block, items[rows], values[rows])
-
-        lists, _ = recommend_from_scorer(score, *self._seen, self._trainset.n_items, self._protocol.n)
-        return lists
 
     def _encode_relevant(self, held_out: pd.DataFrame, ids: pd.Index) -> RelevantItems:
         values = held_out[value_column(held_out)].to_numpy(dtype=np.float64)
@@ -162,15 +151,6 @@ def _mark_last_pairs(users: Int64Array, order: Int64Array) -> BoolArray:
     is_last = np.empty(len(users), dtype=bool)
     is_last[by_user] = (counts > 1) & (from_start >= counts - n_held_out)
     return is_last
-
-
-def _encode_histories(history: pd.DataFrame, ids: pd.Index, trainset: MatrixTrainset) -> SparseRows:
-    """Return the histories of users, in the order of `ids`; items without training rows are left out."""
-    items = _encode_items(history, trainset)
-    is_known = items != UNKNOWN
-    users = ids.get_indexer(pd.Index(history[USER])).astype(np.int32)
-    values = history[value_column(history)].to_numpy(dtype=np.float64)
-    return SparseRows.from_triplets(users[is_known], items[is_known], values[is_known], len(ids))
 
 
 def _encode_items(pairs: pd.DataFrame, trainset: MatrixTrainset) -> Int32Array:

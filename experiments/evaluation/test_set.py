@@ -1,9 +1,10 @@
 """Scores of fitted models on the test set, which is held out before the search.
 
-lists     ranked over the full catalog without the user's training items, for all training users; means
-          over the evaluated users, those with a relevant held-out item
-rated     order of each user's rated held-out items, without any other items; explicit feedback only
-errors    of the predicted held-out ratings; only for models that predict ratings
+lists     ranked over the full catalog without the items that the user has interacted with, for all training
+          users and newcomers; means over the evaluated users, those with a relevant held-out item
+rated     order of each training user's rated held-out items, without any other items; explicit feedback only
+errors    of the predicted held-out ratings; only for models that predict ratings. The ratings of newcomers
+          count, too; they are predicted as those of unknown users.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.evaluation.audience import NO_HISTORIES, Audience
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.model_evaluation import has_relevant_items
@@ -20,9 +22,9 @@ from experiments.evaluation.user_intervals import UserInterval, UserValues
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.scoring import predict_pairs
-from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.algorithms.trainset import Trainset
-from marquee.array_types import BoolArray, Float64Array, Int32Array
+from marquee.array_types import BoolArray, Float64Array
+from marquee.interactions.matrix import SparseRows
 from marquee.metrics.beyond_accuracy import coverage
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RelevantItems, find_hits, graded_ndcg, ndcg, recall
@@ -38,7 +40,7 @@ class TestListScores:
         user_ndcg: NDCG of each evaluated user, (n_evaluated,).
         is_newcomer: True for users whose first interactions are in the test part, (n_evaluated,).
         recall: mean over the evaluated users.
-        coverage: share of the catalog in the lists of all training users.
+        coverage: share of the catalog in the lists of all training users and newcomers.
         graded_ndcg: mean over the evaluated users; None for explicit feedback, which has no weights.
     """
 
@@ -86,7 +88,7 @@ class TestScore:
     algorithm: str
     errors: MetricValues = field(default_factory=dict)  # rmse, mae, impossible; empty for ranking models
     lists: TestListScores | None = None  # None if no held-out item is relevant
-    rated_ndcg: float | None = None  # None for implicit feedback, and if no held-out item is relevant
+    rated_ndcg: float | None = None  # None for implicit feedback, and if no training user has a relevant item
 
     @property
     def algorithm_title(self) -> str:
@@ -126,11 +128,11 @@ class TestSet:
 
     Attributes:
         trainset: training set.
-        data: training matrix and held-out pairs.
+        data: training matrix and held-out pairs, with ids of the audience.
         protocol: length of the lists, and lowest value of a relevant item.
         n_users: number of users in the test part, known to training or not.
         has_ratings: True for explicit feedback, whose ratings can be predicted.
-        newcomers: ids of the users whose first interactions are in the test part.
+        histories: first interactions of the newcomers, the users whose rows begin in the test part.
         allow_repeats: recommend items that a user has interacted with, too.
     """
 
@@ -141,7 +143,7 @@ class TestSet:
     protocol: EvaluationProtocol
     n_users: int
     has_ratings: bool = True
-    newcomers: frozenset[str] = frozenset()
+    histories: SparseRows = NO_HISTORIES
     allow_repeats: bool = False
 
     def score(self, algorithm: Algorithm, name: str) -> TestScore:
@@ -156,7 +158,7 @@ class TestSet:
             name,
             self._score_predictions(algorithm) if has_errors else {},
             self._score_lists(algorithm) if has_lists else None,
-            self._score_rated_items(algorithm) if has_lists and self.has_ratings else None,
+            self._score_rated_items(algorithm) if self.has_ratings else None,
         )
 
     def fit_and_score(self, recipe: Recipe) -> TestScore:
@@ -178,8 +180,13 @@ class TestSet:
             "users": self.n_users,
             "evaluated_users": int(is_evaluated.sum()),
             "evaluated_share": float(is_evaluated.sum() / self.n_users),
-            "evaluated_newcomers": int(self._is_newcomer[is_evaluated].sum()),
+            "evaluated_newcomers": int(self.audience.is_newcomer[is_evaluated].sum()),
         }
+
+    @cached_property
+    def audience(self) -> Audience:
+        """Training users and newcomers."""
+        return Audience(self.data.train, self.histories, self.allow_repeats)
 
     @cached_property
     def _relevant(self) -> RelevantItems:
@@ -188,14 +195,9 @@ class TestSet:
         return RelevantItems.from_pairs(
             pairs.users[is_relevant],
             pairs.items[is_relevant],
-            self.data.train.n_users,
+            self.audience.n_users,
             pairs.actual[is_relevant] if self.protocol.is_graded else None,
         )
-
-    @cached_property
-    def _is_newcomer(self) -> BoolArray:
-        """True for each training user whose first interactions are in the test part, (n_users,)."""
-        return np.array([user in self.newcomers for user in self.data.train.user_ids], dtype=bool)
 
     def _score_predictions(self, algorithm: Algorithm) -> dict[str, float]:
         predictions = predict_pairs(algorithm, self.data.test)
@@ -206,25 +208,23 @@ class TestSet:
         }
 
     def _score_lists(self, algorithm: Algorithm) -> TestListScores:
-        lists, n = self._recommend(algorithm), self.protocol.n
+        n = self.protocol.n
+        lists = self.audience.recommend(algorithm, n)
         hits = find_hits(lists, self._relevant)
         return TestListScores(
             ndcg(hits, n),
-            self._is_newcomer[hits.users],
+            self.audience.is_newcomer[hits.users],
             float(recall(hits, n).mean()),
             coverage(lists, self.data.train.n_items, n),
             float(graded_ndcg(hits, n).mean()) if self.protocol.is_graded else None,
         )
 
-    def _score_rated_items(self, algorithm: Algorithm) -> float:
-        """Return the mean over the evaluated users of the NDCG of their rated held-out items."""
-        pairs, is_known = self.data.test, self.data.test.users != UNKNOWN
-        users, is_relevant = pairs.users[is_known], self.protocol.is_relevant(pairs.actual[is_known])
-        scores = algorithm.score_pairs(users, pairs.items[is_known])
+    def _score_rated_items(self, algorithm: Algorithm) -> float | None:
+        """Return the mean over the evaluated training users of the NDCG of their rated held-out items."""
+        pairs, n_users = self.data.test, self.data.train.n_users
+        in_training = (pairs.users != UNKNOWN) & (pairs.users < n_users)
+        users, is_relevant = pairs.users[in_training], self.protocol.is_relevant(pairs.actual[in_training])
+        if not is_relevant.any():
+            return None
+        scores = algorithm.score_pairs(users, pairs.items[in_training])
         return float(rated_ndcg(users, scores, is_relevant, self.protocol.n)[1].mean())
-
-    def _recommend(self, algorithm: Algorithm) -> Int32Array:
-        matrix, nothing_seen = self.data.train, np.zeros(self.data.train.n_users + 1, dtype=np.int64)
-        seen = (nothing_seen, matrix.items[:0]) if self.allow_repeats else (matrix.indptr, matrix.items)
-        lists, _ = recommend_from_algorithm(algorithm, *seen, self.protocol.n)
-        return lists

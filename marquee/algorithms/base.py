@@ -9,12 +9,12 @@ methods build on these.
 """
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import repeat, starmap
 from math import isfinite, sqrt
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ from marquee.errors import DataError, DivergedError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows, check_rating_values
 
 UNKNOWN = -1  # inner id of a user or item that is not in the training set
+
+HistoryScorer: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike], Float64Array]
 
 
 @dataclass(frozen=True)
@@ -115,17 +117,32 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         Raises:
             DataError: the arrays do not fit together, or a value is NaN or infinite.
         """
-        rows = SparseRows(
-            np.asarray(indptr, dtype=np.int64),
-            mark_unknown_ids(items, self.trainset.n_items),
-            np.asarray(values, dtype=np.float64),
-        )
-        _check_histories(rows)
-        is_known = rows.indices != UNKNOWN
-        n_known_before = np.concatenate([[0], np.cumsum(is_known)])
-        return self._score_histories(
-            SparseRows(n_known_before[rows.indptr], rows.indices[is_known], rows.values[is_known])
-        )
+        return self.build_history_scorer()(indptr, items, values)
+
+    def build_history_scorer(self) -> HistoryScorer:
+        """Return `score_histories` for many calls: what all histories have in common is computed once."""
+        score, n_items = self._build_history_scorer(), self.trainset.n_items
+
+        def score_histories(
+            indptr: npt.ArrayLike, items: npt.ArrayLike, values: npt.ArrayLike
+        ) -> Float64Array:
+            rows = SparseRows(
+                np.asarray(indptr, dtype=np.int64),
+                mark_unknown_ids(items, n_items),
+                np.asarray(values, dtype=np.float64),
+            )
+            _check_histories(rows)
+            is_known = rows.indices != UNKNOWN
+            n_known_before = np.concatenate([[0], np.cumsum(is_known)])
+            return score(
+                SparseRows(n_known_before[rows.indptr], rows.indices[is_known], rows.values[is_known])
+            )
+
+        return score_histories
+
+    def _build_history_scorer(self) -> Callable[[SparseRows], Float64Array]:
+        """Implement `build_history_scorer` for valid arrays and known items."""
+        return self._score_histories
 
     def _score_histories(self, histories: SparseRows) -> Float64Array:
         """Implement `score_histories` for valid arrays and known items."""

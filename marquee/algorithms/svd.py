@@ -1,6 +1,6 @@
 """Matrix factorization by stochastic gradient descent: SVD, PMF and SVD++."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -64,12 +64,18 @@ class FactorModel(EpochAlgorithm):
             bu, bi, offset = self.bu, self.bi, float(self.trainset.global_mean)
         return FactorSpace.from_parameters((self.qi, bi), (users, bu), offset, noise)
 
-    def _score_histories(self, histories: SparseRows) -> Float64Array:
+    def _build_history_scorer(self) -> Callable[[SparseRows], Float64Array]:
         space = self.build_factor_space(self._training_error())
-        vectors, factors = fold_in_ratings(histories, space), space.item_factors.astype(np.float64)
-        scores = np.asarray(multiply_matrices(np.ascontiguousarray(vectors[:, 1:]), factors.T), np.float64)
-        scores += space.offset + vectors[:, :1] + space.item_biases
-        return scores
+        factors = space.item_factors.astype(np.float64)
+
+        def score(histories: SparseRows) -> Float64Array:
+            vectors = fold_in_ratings(histories, space)
+            user_factors = np.ascontiguousarray(vectors[:, 1:])
+            scores = np.asarray(multiply_matrices(user_factors, factors.T), np.float64)
+            scores += space.offset + vectors[:, :1] + space.item_biases
+            return scores
+
+        return score
 
     def _training_error(self) -> float:
         """Mean squared error of the training ratings."""

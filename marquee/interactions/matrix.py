@@ -86,6 +86,18 @@ class SparseRows:
         np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
         return cls(indptr, columns[order], values[order])
 
+    def take(self, rows: Int32Array) -> "SparseRows":
+        """Return these rows, in the given order.
+
+        >>> matrix = SparseRows(np.array([0, 1, 3]), np.array([2, 0, 1]), np.array([3.0, 4.0, 5.0]))
+        >>> matrix.take(np.array([1])).values.tolist()
+        [4.0, 5.0]
+        """
+        counts = self.counts[rows]
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        entries = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        return SparseRows(indptr, self.indices[entries], self.values[entries])
+
     @property
     def counts(self) -> Int64Array:
         """Number of entries of each row, shape (n_rows,)."""

@@ -4,7 +4,6 @@ import pandas as pd
 
 from marquee.algorithms.trainset import MatrixTrainset, build_trainset
 from marquee.interactions.aggregation import aggregate
-from marquee.interactions.columns import USER
 from marquee.interactions.feedback import FeedbackSpec
 from marquee.interactions.matrix import DEFAULT_SCALE
 from pipelines.support.json_reader import read_json
@@ -25,10 +24,8 @@ def read_feedback() -> FeedbackSpec:
 
 
 def read_trainset(feedback: FeedbackSpec) -> MatrixTrainset:
-    """Read the training set, including the first interactions of users who are new in the test part."""
-    train, history = pd.read_parquet(TRAIN), pd.read_parquet(TEST_HISTORY)
-    pairs = pd.concat([train, history], ignore_index=True) if len(history) else train
-    return build_trainset(pairs, feedback.scale or DEFAULT_SCALE)
+    """Read the training set."""
+    return build_trainset(pd.read_parquet(TRAIN), feedback.scale or DEFAULT_SCALE)
 
 
 def read_test_set() -> pd.DataFrame:
@@ -41,9 +38,9 @@ def read_repeats() -> pd.DataFrame:
     return pd.read_parquet(TEST_REPEATS)
 
 
-def read_newcomers() -> frozenset[str]:
-    """Return the ids of the users whose first interactions are in the test part."""
-    return frozenset(pd.read_parquet(TEST_HISTORY, columns=[USER])[USER])
+def read_test_history() -> pd.DataFrame:
+    """Read the first interactions of users who are new in the test part; they are not trained on."""
+    return pd.read_parquet(TEST_HISTORY)
 
 
 def read_all_interactions(feedback: FeedbackSpec) -> MatrixTrainset:

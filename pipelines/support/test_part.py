@@ -3,6 +3,7 @@
 from typing import Any
 
 from experiments.config import Params
+from experiments.evaluation.audience import encode_audience
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.repeats import score_repeats
@@ -11,7 +12,6 @@ from experiments.evaluation.test_set import TestScore, TestSet
 from experiments.evaluation.test_summary import BASELINE, POPULARITY
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import find_algorithm
-from marquee.algorithms.scoring import encode_pairs
 from marquee.errors import MarqueeError
 from marquee.interactions.columns import USER
 from marquee.interactions.matrix import DEFAULT_SCALE
@@ -23,8 +23,8 @@ from pipelines.support.interaction_tables import (
     is_cut_by_time,
     read_all_pairs,
     read_feedback,
-    read_newcomers,
     read_repeats,
+    read_test_history,
     read_test_set,
     read_trainset,
 )
@@ -101,7 +101,8 @@ class TestPart:
         repeats, n_pairs = read_repeats(), len(read_test_set())
         counts = {"pairs": len(repeats), "share": len(repeats) / (len(repeats) + n_pairs)}
         matrix, recommender = self._trainset.matrix, self.fitted["recommender"].algorithm
-        scores = score_repeats(recommender, matrix, encode_pairs(repeats, matrix), self._protocol)
+        histories, pairs = encode_audience(read_test_history(), repeats, matrix)
+        scores = score_repeats(recommender, matrix, pairs, self._protocol, histories)
         return counts if scores is None else counts | scores.to_record()
 
     def measure_strong_generalization(self) -> dict[str, Any]:
@@ -133,14 +134,15 @@ class TestPart:
         )
 
     def _build_test_set(self) -> TestSet:
-        test = read_test_set()
+        test, history, matrix = read_test_set(), read_test_history(), self._trainset.matrix
+        histories, pairs = encode_audience(history, test, matrix)
         return TestSet(
             self._trainset,
-            FoldData(self._trainset.matrix, encode_pairs(test, self._trainset.matrix)),
+            FoldData(matrix, pairs),
             self._protocol,
-            n_users=len({*test[USER], *read_repeats()[USER], *read_newcomers()}),
+            n_users=len({*test[USER], *read_repeats()[USER], *history[USER]}),
             has_ratings=self._feedback.feedback == "explicit",
-            newcomers=read_newcomers(),
+            histories=histories,
             allow_repeats=allow_repeats(),
         )
 

@@ -250,6 +250,10 @@ def test_evaluation_compares_with_popularity_and_baseline(
     )
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_newcomers_are_evaluated_after_their_first_interactions(project: ServingProject) -> None:
     test = INTERACTIONS[N_TRAIN:]
     is_history = test["user"].str.startswith("new") & (test.groupby("user").cumcount() < 2)
@@ -257,6 +261,10 @@ def test_newcomers_are_evaluated_after_their_first_interactions(project: Serving
     test[~is_history].to_parquet(project.folder / "data/split/test.parquet", index=False)
     project.run(fit, evaluate_on_test_set)
     evaluation = project.read_json("results/evaluation.json")
+    state = read_files(project.folder / "models/algorithm_state")
+    test[:0].to_parquet(project.folder / "data/split/history.parquet", index=False)
+    project.run(fit)
+    assert read_files(project.folder / "models/algorithm_state") == state, "histories are not trained on"
     assert evaluation["test_set"]["evaluated_newcomers"] == 4
     assert 0 <= evaluation["scores"]["recommender"]["newcomer_ndcg"] <= 1
 

@@ -175,7 +175,9 @@ def test_rows_after_the_cut_change_no_byte_of_the_training_matrix(
     changed = pd.concat([added[position], frame[is_kept], added[~position]], ignore_index=True)
     later = np.full(len(added), part, dtype=np.int8)
     number = np.concatenate([later[position], parts.part[is_kept], later[~position]])
-    changed_parts = Cut(strategy, number, np.zeros(len(changed), dtype=bool))
+    drawn = data.draw(row_mask(len(added))) & (strategy == "time")  # histories of newcomers
+    is_history = np.concatenate([drawn[position], parts.is_history[is_kept], drawn[~position]])
+    changed_parts = Cut(strategy, number, is_history)
     assert matrix_bytes(changed, changed_parts, part, repeats) == matrix_bytes(frame, parts, part, repeats)
 
 

@@ -9,6 +9,7 @@ import pytest
 from experiments.evaluation.parts import Part, PartSource
 from marquee.algorithms.base import UNKNOWN
 from marquee.interactions.parts import PART, Cut
+from tests.support.newcomers import add_newcomers
 from tests.support.part_files import write_part_files
 
 PLAYS = pd.DataFrame(
@@ -71,13 +72,30 @@ def test_part_of_a_time_split_is_held_out_from_earlier_rows(tmp_path: Path) -> N
     assert held_out_table(third) == {("bob", "x"): 128.0, (None, None): 256.0}
 
 
-def test_history_of_a_newcomer_is_in_training(tmp_path: Path) -> None:
+def test_history_of_a_newcomer_is_not_in_training(tmp_path: Path) -> None:
     *_, third = load_parts(tmp_path, make_cut("time", history=(8,)))
-    assert training_table(third)["cyd", "w"] == 256.0
+    assert third.train.user_ids == ("ann", "bob")
+    assert third.train.item_ids == ("x", "y", "z"), "nobody had w before"
     assert held_out_table(third) == {("bob", "x"): 128.0}
-    assert dict(zip(third.train.user_ids, third.is_newcomer.tolist(), strict=True)) == {
-        "ann": False, "bob": False, "cyd": True,
-    }  # fmt: skip
+    assert third.user_numbers.tolist() == [0, 1, 2]
+    assert third.audience.is_newcomer.tolist() == [False, False, True]
+    assert third.histories.counts.tolist() == [0], "w is unknown to training"
+
+
+def test_newcomers_are_numbered_after_the_training_users(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        [("new", "x", 1.0, 0, True), ("old", "y", 2.0, -1, False), ("old", "x", 3.0, -1, False),
+         ("new", "x", 4.0, 0, True), ("new", "y", 5.0, 0, False)],
+        columns=["user", "item", "weight", "part", "is_history"],
+    )  # fmt: skip
+    cut = Cut.from_frame(rows, "time")
+    first = write_part_files(rows[["user", "item", "weight"]], tmp_path, cut=cut).load()[0]
+    assert first.train.user_ids == ("old",)
+    assert first.user_numbers.tolist() == [1, 0]
+    assert (first.histories.indices.tolist(), first.histories.values.tolist()) == ([1], [5.0])  # x: 1 + 4
+    assert (first.held_out.users.tolist(), first.held_out.items.tolist()) == ([1], [0])
+    assert first.seen.indptr.tolist() == [0, 2, 3]
+    assert first.seen.items.tolist() == [0, 1, 1]
 
 
 def test_held_out_pairs_may_repeat_training_pairs_if_allowed(tmp_path: Path) -> None:
@@ -122,16 +140,27 @@ def test_held_out_values_are_those_of_the_built_part(
         assert values.tolist() == part.held_out.actual[is_known].tolist()
 
 
-def test_rows_after_a_part_do_not_change_its_training_matrix(ratings: pd.DataFrame, tmp_path: Path) -> None:
-    rows = ratings.assign(timestamp=np.arange(len(ratings)))
-    source = write_part_files(rows, tmp_path, strategy="time")
-    before = source.load()[0].train
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("strategy", ["time", "user_last"])
+def test_rows_after_the_cut_change_no_byte_of_the_training_matrix(
+    ratings: pd.DataFrame, tmp_path: Path, strategy: str, number: int
+) -> None:
+    """All held-out rows change, among them the histories of newcomers: items, ratings and users."""
+    rows = add_newcomers(ratings)
+    source = write_part_files(rows, tmp_path, strategy=strategy)  # type: ignore[arg-type]
+    before = source.load()[number]
     table = pd.read_parquet(source.rows)
-    table.loc[table[PART] >= 0, "rating"] = 1.0
+    is_later = (table[PART] >= number).to_numpy()
+    assert (table["is_history"] & is_later).any() == (strategy == "time")
+    table.loc[is_later, "item"] = np.random.default_rng(3).permutation(table["item"][is_later])
+    table.loc[is_later, "rating"] = 1.0
+    is_newcomer = (table["user"].str.startswith("new") & is_later).to_numpy()
+    table.loc[is_newcomer, "user"] = "other " + table["user"][is_newcomer]
     table.to_parquet(source.rows, index=False)
-    after = source.load()[0].train
+    after = source.load()[number]
+    assert (before.train.user_ids, before.train.item_ids) == (after.train.user_ids, after.train.item_ids)
     for name in ("indptr", "items", "values"):
-        assert getattr(before, name).tobytes() == getattr(after, name).tobytes()
+        assert getattr(before.train, name).tobytes() == getattr(after.train, name).tobytes()
 
 
 def test_source_can_be_sent_to_another_process(ratings: pd.DataFrame, tmp_path: Path) -> None:

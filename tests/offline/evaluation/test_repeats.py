@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from experiments.evaluation.audience import encode_audience
 from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.repeats import RepeatScores, score_repeats
 from marquee.algorithms.popularity import Popularity
@@ -55,3 +56,15 @@ def test_without_relevant_repeats_of_known_users_there_is_no_score(
     repeats: list[tuple[str, str, float]],
 ) -> None:
     assert score(*repeats, positive_from=2.0) is None
+
+
+def test_newcomers_own_the_items_of_their_histories() -> None:
+    matrix = InteractionMatrix.from_frame(TRAIN)
+    history = pd.DataFrame([("new", "z", 2.0), ("new", "y", 1.0)], columns=COLUMNS)
+    repeats = pd.DataFrame([("new", "z", 1.0)], columns=COLUMNS)
+    histories, pairs = encode_audience(history, repeats, matrix)
+    algorithm, protocol = Popularity().fit(matrix), EvaluationProtocol(1, 0.0)
+    scores = score_repeats(algorithm, matrix, pairs, protocol, histories)
+    assert scores is not None
+    assert scores.n_users == 1
+    assert (scores.recommender.recall, scores.own_items.recall) == (0.0, 1.0)  # of x and z

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.evaluation.audience import encode_audience
 from experiments.evaluation.cross_validation import FoldData
 from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.test_set import TestListScores, TestScore, TestSet
@@ -23,22 +24,23 @@ HELD_OUT = pd.DataFrame(
     [("ann", "y", 5.0), ("cem", "z", 4.0), ("bob", "y", 1.0), ("gus", "x", 5.0)],
     columns=["user", "item", "rating"],
 )
+GUS = pd.DataFrame([("gus", "z", 4.0), ("gus", "new", 5.0)], columns=["user", "item", "rating"])  # newcomer
 POPULARITY = Recipe("popularity", {}, 0)
 BASELINE = Recipe("baseline_only", {}, 0)
 
 
 def make_test_set(
-    *, has_ratings: bool = True, newcomers: frozenset[str] = frozenset(), allow_repeats: bool = False
+    *, has_ratings: bool = True, history: pd.DataFrame = HELD_OUT[:0], allow_repeats: bool = False
 ) -> TestSet:
     trainset = build_trainset(TRAIN)
-    data = FoldData(trainset.matrix, encode_pairs(HELD_OUT, trainset.matrix))
+    histories, pairs = encode_audience(history, HELD_OUT, trainset.matrix)
     return TestSet(
         trainset,
-        data,
+        FoldData(trainset.matrix, pairs),
         EvaluationProtocol(n=1, relevance_threshold=4.0),
         n_users=4,
         has_ratings=has_ratings,
-        newcomers=newcomers,
+        histories=histories,
         allow_repeats=allow_repeats,
     )
 
@@ -68,20 +70,39 @@ def test_implicit_feedback_has_no_errors() -> None:
 
 
 def test_description_counts_evaluated_users() -> None:
-    assert make_test_set(newcomers=frozenset({"cem", "bob"})).describe() == {
-        "n": 1,
-        "pairs": 4,
-        "users": 4,
+    description = {"n": 1, "pairs": 4, "users": 4}
+    assert make_test_set().describe() == {
+        **description,
         "evaluated_users": 2,
         "evaluated_share": 0.5,
+        "evaluated_newcomers": 0,
+    }
+    assert make_test_set(history=GUS).describe() == {
+        **description,
+        "evaluated_users": 3,
+        "evaluated_share": 0.75,
         "evaluated_newcomers": 1,
     }
 
 
 def test_newcomers_have_a_score_of_their_own() -> None:
-    score = make_test_set(newcomers=frozenset({"cem"})).fit_and_score(POPULARITY)
-    assert score.to_record()["newcomer_ndcg"] == 0.0
+    record = make_test_set(history=GUS).fit_and_score(POPULARITY).to_record()
+    assert record["newcomer_ndcg"] == 1.0  # Gus gets x
+    assert record["ndcg"] == pytest.approx((1 + 0 + 1) / 3)
     assert "newcomer_ndcg" not in make_test_set().fit_and_score(POPULARITY).to_record()
+
+
+def test_history_of_a_newcomer_is_not_recommended_unless_repeats_are_allowed() -> None:
+    liked_x = GUS.assign(item="x")
+    for allow_repeats, ndcg in ((False, 0.0), (True, 1.0)):
+        test_set = make_test_set(history=liked_x, allow_repeats=allow_repeats)
+        assert test_set.fit_and_score(POPULARITY).to_record()["newcomer_ndcg"] == ndcg
+
+
+def test_newcomers_change_neither_errors_nor_the_order_of_rated_items() -> None:
+    scores = [make_test_set(history=history).fit_and_score(BASELINE) for history in (GUS, GUS[:0])]
+    assert scores[0].errors == scores[1].errors  # Gus is predicted as an unknown user
+    assert scores[0].rated_ndcg == scores[1].rated_ndcg
 
 
 def test_seen_items_are_recommended_if_repeats_are_allowed() -> None:
