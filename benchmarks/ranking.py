@@ -1,6 +1,6 @@
 """Ranking metrics and times of each algorithm, compared with `implicit`.
 
-    python -m benchmarks.ranking [--quick] [--json FILE]
+    python -m benchmarks.ranking [--data NAME] [--quick] [--json FILE]
 
 A random 20% of the ratings are held out; held-out ratings of 4 or more are relevant. Ranking models are
 trained on the remaining ratings of 4 or more. Rating models are trained on all remaining ratings, with their
@@ -27,13 +27,17 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command_line import benchmark_parser
-from benchmarks.ratings import load_ratings
+from benchmarks.ratings import MOVIELENS_FILES, NamedRatings, load_movielens, load_ratings
 from benchmarks.result_rows import ResultRow, write_rows
 from marquee.algorithms.base import Algorithm
+from marquee.algorithms.bayesian import BayesianMF
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
+from marquee.algorithms.knn import KNNBaseline
+from marquee.algorithms.nmf import NMF
 from marquee.algorithms.popularity import Popularity
 from marquee.algorithms.scoring import encode_pairs
+from marquee.algorithms.slope_one import SlopeOne
 from marquee.algorithms.svd import SVD, SVDpp
 from marquee.algorithms.threads import thread_count
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
@@ -53,7 +57,8 @@ N_WARM_UP_RATINGS = 2000
 ALGORITHMS: Mapping[str, Callable[[], Algorithm]] = {
     "Popularity": lambda: Popularity(threshold=RELEVANCE_THRESHOLD),
     "EASE": lambda: EASE(threshold=RELEVANCE_THRESHOLD),
-    "EASE, float32": lambda: EASE(threshold=RELEVANCE_THRESHOLD, dtype="float32"),
+    "EASE, float64": lambda: EASE(threshold=RELEVANCE_THRESHOLD, dtype="float64"),
+    "EASE, linear weights": lambda: EASE(weighting="linear"),
     "ImplicitALS": lambda: ImplicitALS(threshold=RELEVANCE_THRESHOLD, random_state=SEED),
     "ImplicitALS, tuned": lambda: ImplicitALS(
         reg_all=10, alpha=4, threshold=RELEVANCE_THRESHOLD, random_state=SEED
@@ -61,6 +66,10 @@ ALGORITHMS: Mapping[str, Callable[[], Algorithm]] = {
     "ImplicitBPR": lambda: ImplicitBPR(threshold=RELEVANCE_THRESHOLD, random_state=SEED),
     "SVD (ratings)": lambda: SVD(random_state=SEED),
     "SVD++ (ratings)": lambda: SVDpp(random_state=SEED),
+    "NMF (ratings)": lambda: NMF(random_state=SEED),
+    "Slope One (ratings)": SlopeOne,
+    "k-NN Baseline (ratings)": lambda: KNNBaseline(verbose=False),
+    "Bayesian MF (ratings)": lambda: BayesianMF(random_state=SEED),
 }
 # implicit's alpha is the confidence in a positive; ours is the excess of that confidence over 1.
 IMPLICIT_MODELS: Mapping[str, Callable[[], Any]] = {
@@ -130,7 +139,8 @@ def build_task(ratings: pd.DataFrame) -> RankingTask:
 
 def _to_scipy(matrix: InteractionMatrix, values: Float32Array) -> scipy.sparse.csr_matrix:
     shape = (matrix.n_users, matrix.n_items)
-    return scipy.sparse.csr_matrix((values, matrix.items, matrix.indptr), shape=shape)
+    # SciPy would share the arrays, and `eliminate_zeros` would overwrite those of the interaction matrix.
+    return scipy.sparse.csr_matrix((values, matrix.items, matrix.indptr), shape=shape, copy=True)
 
 
 def run_marquee(create: Callable[[], Algorithm], task: RankingTask) -> RankingRun:
@@ -210,11 +220,18 @@ def load_kernels(ratings: pd.DataFrame) -> None:
         run_marquee(create, task)
 
 
+def load_named_ratings(name: str | None, n_rows: int | None) -> NamedRatings:
+    """Load the ratings of a MovieLens data set; None: MovieLens 1M or, without it, synthetic ones."""
+    return load_ratings(None, n_rows) if name is None else NamedRatings(name, load_movielens(name))
+
+
 def main() -> int:
     """Measure and print the table; with --json, also write its rows."""
     quick_help = f"{N_QUICK_RATINGS:,} ratings, each algorithm once"
-    options = benchmark_parser("python -m benchmarks.ranking", __doc__, quick_help).parse_args()
-    named = load_ratings(None, N_QUICK_RATINGS if options.quick else None)
+    parser = benchmark_parser("python -m benchmarks.ranking", __doc__, quick_help)
+    parser.add_argument("--data", choices=MOVIELENS_FILES, help="MovieLens data set (default: ml-1m)")
+    options = parser.parse_args()
+    named = load_named_ratings(options.data, N_QUICK_RATINGS if options.quick else None)
     load_kernels(named.ratings)
     task = build_task(named.ratings)
     print(f"{named.name}: {len(task.matrix.values):,} training ratings, {thread_count()} threads\n")

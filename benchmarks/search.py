@@ -29,6 +29,7 @@ from benchmarks.result_rows import ResultRow, format_check_mark
 from experiments.config import load_params
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource, fold_seeds
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.run import run_search
 from experiments.search.specification import SearchSpec
 from experiments.search.training_space import candidate_spaces
@@ -41,6 +42,7 @@ MAX_RMSE_DIFFERENCE = 1e-9  # in stars, between both sides' RMSE of the same poi
 MEAN_DIGITS = 10  # decimals of a mean rating that identify a fold
 MIN_TRIALS_RATIO = 20  # target of the comparison with Optuna
 STUDY = "peer"
+PROTOCOL = EvaluationProtocol(10, 4.0)  # no lists are evaluated
 
 Point = tuple[str, Mapping[str, Any]]  # candidate and parameters
 
@@ -88,6 +90,7 @@ GRIDS = (
 def make_search_params(candidates: Mapping[str, Any], **changes: Any) -> SearchParams:
     """Return the parameters of a grid search over candidates, with changes."""
     block = {"sampler": "grid", "n_trials": 1, "workers": N_WORKERS, "experiment": "benchmark"}
+    block |= {"metric": "rmse"}  # all sides compare errors on the same folds
     return SearchParams.model_validate({**block, "candidates": dict(candidates), **changes})
 
 
@@ -96,14 +99,14 @@ def write_search_spec(search: SearchParams, ratings: pd.DataFrame, folder: Path)
     ratings.to_parquet(folder / "train.parquet", index=False)
     np.save(folder / "folds.npy", shuffle_rows(len(ratings), SEED))
     source = FoldSource(folder / "train.parquet", folder / "folds.npy", N_FOLDS, RATING_SCALE)
-    return SearchSpec(search, source, SEED, "rmse", folder)
+    return SearchSpec(search, source, None, PROTOCOL, SEED, folder)
 
 
 def time_search(search: SearchParams, ratings: pd.DataFrame) -> tuple[list[Trial], float]:
     """Run Marquee's search; return its trials and its duration in seconds."""
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
-        trials = run_search(write_search_spec(search, ratings, Path(folder)), lambda *_: None)
+        trials = run_search(write_search_spec(search, ratings, Path(folder)), lambda _: None).trials
         return trials, time.perf_counter() - start
 
 

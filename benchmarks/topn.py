@@ -1,15 +1,19 @@
-"""Time to compute the lists of all users (the best 20 unseen items of each), compared with `implicit`.
+"""Time to compute the lists of all users (the best 20 unseen items of each), compared with `implicit`, and to
+evaluate them.
 
     python -m benchmarks.topn [--quick] [--only NAME] [--json FILE]
 
 `movielens`: both sides get the same factors, the same seen items, two threads and one BLAS thread. They take
 turns, and the medians are compared. The ratings are those of MovieLens 1M in MARQUEE_DATA_DIR. `million`:
 Marquee only, with a million users, 27,000 items and 64 factors; the lists are written to memory-mapped files.
+`evaluation`: lists of 10 items and all metrics of a search, for every user of MovieLens 1M with a relevant
+held-out item; 10% of the ratings are held out.
 """
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,16 +26,27 @@ from benchmarks.command_line import Part, run_benchmark
 from benchmarks.machine import peak_resident_mb
 from benchmarks.ratings import RATING_SCALE, load_movielens, sample_ratings
 from benchmarks.result_rows import ResultRow, format_check_mark
-from marquee.algorithms.registry import find_algorithm
+from experiments.evaluation import parts
+from experiments.evaluation.list_evaluation import ListEvaluator
+from experiments.evaluation.protocol import EvaluationProtocol
+from marquee.algorithms.registry import Parameters, find_algorithm
+from marquee.algorithms.scoring import encode_pairs
 from marquee.algorithms.svd import SVD
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.top_n_retrieval import ItemLists, recommend_from_algorithm, recommend_from_factors
 from marquee.array_types import Float64Array, Int32Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.splitting import split_at_random
 
 LIST_LENGTH, N_FACTORS, N_THREADS, N_ROUNDS = 20, 64, 2, 9
+EVALUATED_LENGTH, RELEVANT_FROM, HELD_OUT_SHARE, SEED = 10, 4.0, 0.1, 0
 MILLION_USERS, MILLION_ITEMS, SEEN_PER_USER = 1_000_000, 27_000, 100
-MAX_MOVIELENS_SECONDS, MAX_MILLION_SECONDS = 0.25, 240
+MAX_MOVIELENS_SECONDS, MAX_MILLION_SECONDS, MAX_EVALUATION_SECONDS = 0.25, 240, 0.3
+EVALUATED_MODELS: Mapping[str, tuple[str, Parameters]] = {
+    "SVD": ("svd", {"n_factors": N_FACTORS, "n_epochs": 5}),
+    "EASE": ("ease", {"weighting": "linear", "reg": 100.0}),
+    "EASE, float64": ("ease", {"weighting": "linear", "reg": 100.0, "dtype": "float64"}),
+}
 
 
 # MovieLens
@@ -124,6 +139,36 @@ def _mapped_lists(folder: Path, n_users: int) -> ItemLists:
     )
 
 
+# Evaluation
+
+
+def measure_evaluation(share: float) -> Iterator[ResultRow]:
+    """Measure the time to evaluate the lists of models on a validation part of MovieLens 1M."""
+    ratings = sample_ratings(load_movielens("ml-1m"), share)
+    split = split_at_random(len(ratings), HELD_OUT_SHARE, SEED)
+    matrix = InteractionMatrix.from_frame(ratings.iloc[split.train], RATING_SCALE)
+    held_out = encode_pairs(ratings.iloc[split.test], matrix)
+    numbers = np.arange(matrix.n_users, dtype=np.int32)
+    evaluator = ListEvaluator(
+        parts.Part(matrix, held_out, numbers),
+        EvaluationProtocol(EVALUATED_LENGTH, RELEVANT_FROM),
+    )
+    for title, (name, parameters) in EVALUATED_MODELS.items():
+        model = find_algorithm(name).create(parameters, SEED).fit(matrix)
+        with limit_threads(N_THREADS):
+            times = [_time(partial(evaluator.evaluate, model)) for _ in range(1 + N_ROUNDS)][1:]
+        seconds = float(np.median(times))
+        target = f"target {MAX_EVALUATION_SECONDS} s {format_check_mark(seconds <= MAX_EVALUATION_SECONDS)}"
+        note = f"{target}; {min(times):.3f} to {max(times):.3f} s"
+        yield ResultRow(
+            f"evaluation of {len(evaluator.users)} lists, ml-1m, {title}",
+            seconds,
+            unit="s",
+            n=N_ROUNDS,
+            note=note,
+        )
+
+
 def _time(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -133,6 +178,7 @@ def _time(work: Callable[[], object]) -> float:
 PARTS: dict[str, Part] = {
     "movielens": lambda share: [compare_with_implicit(share)],
     "million": lambda share: [measure_million_users(share)],
+    "evaluation": measure_evaluation,
 }
 
 if __name__ == "__main__":

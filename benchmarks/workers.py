@@ -79,7 +79,7 @@ def time_queueing(folder: Path) -> tuple[list[Trial], float]:
     ratings = sample_ratings(load_movielens("ml-100k"), OVERHEAD_SHARE)
     spec = write_search_spec(make_search_params(space, workers=1), ratings, folder)
     times: list[float] = []
-    trials = run_search(spec, lambda *_: times.append(time.perf_counter()))
+    trials = run_search(spec, lambda _: times.append(time.perf_counter())).trials
     seconds = (times[-1] - times[0]) / (len(times) - 1) - mean_training_seconds(trials)
     return trials, 1000 * seconds
 

@@ -107,11 +107,16 @@ class Replica:
 
     def build_user_context(self, model: LoadedModel, user: str) -> UserContext:
         """Return a user's inner id in a model, and their activity since it was trained."""
-        recent = {}
-        for item_id, rating in self.recent_activity.ratings_by_item(user).items():
-            if (item := model.fitted_model.inner_item_id(item_id)) is not None:
-                recent[item] = rating
-        return UserContext(model.fitted_model.inner_user_id(user), recent)
+        fitted, activity = model.fitted_model, self.recent_activity
+        recent = {
+            item: rating if fitted.manifest.feedback == "explicit" else None
+            for item_id, rating in activity.ratings_by_item(user).items()
+            if (item := fitted.inner_item_id(item_id)) is not None
+        }
+        clicked = map(fitted.inner_item_id, activity.clicked_items(user))
+        return UserContext(
+            fitted.inner_user_id(user), recent, frozenset(item for item in clicked if item is not None)
+        )
 
     def record_exposure(
         self, event: ExposureTemplate, request_id: bytes, fallback_level: str, seconds: float

@@ -14,7 +14,17 @@ from marquee.array_types import Float64Array, Int64Array
 from marquee.synthetic import SyntheticSpec, draw_ground_truth
 
 N_USERS, N_ITEMS, LIST_LENGTH = 2000, 400, 10
-SPEC = SyntheticSpec(n_ratings=200_000, n_users=N_USERS, n_items=N_ITEMS)
+SPEC = SyntheticSpec(
+    n_ratings=200_000,
+    n_users=N_USERS,
+    n_items=N_ITEMS,
+    mean_rating=3.09,
+    taste_std=0.6,
+    user_bias_std=0.45,
+    item_bias_std=0.58,
+    taste_drift=0.35,
+    popularity_bias_correlation=0.65,
+)  # explicit: the click-through rates below, and the measured rollouts, depend on these values
 TRUTH_SEED, ERROR_SEED, CLICK_SEED = 7, 8, 9
 CLICK_MIDPOINT, CLICK_SLOPE = 5.0, 1.5  # stars at which half of the items are clicked; log-odds per star
 MOOD_STD = 0.8  # standard deviation of a user's mood, in log-odds

@@ -8,20 +8,23 @@ import numpy as np
 import pandas as pd
 
 from marquee.algorithms.registry import find_algorithm
-from marquee.algorithms.serving_arrays import build_model_arrays
+from marquee.algorithms.serving_arrays import ServedAlgorithm, build_model_arrays
 from marquee.algorithms.svd import SVD
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import write_model
 from marquee.model.model_arrays import ModelArrays
+from marquee.model.recipe import Recipe
 from marquee.model.string_table import StringTable
 
 SCALE = (1.0, 5.0)
 N_FACTORS = 64
 SEEN_ITEMS_PER_USER = 10
+RECIPE = Recipe("svd", {}, 0)
 MANIFEST_FIELDS: dict[str, Any] = {
-    "algorithm": "svd", "parameters": {}, "metrics": {}, "seed": 0, "data_source": "ml-1m", "data_digest": "",
-    "scale": SCALE, "global_mean": 3.5, "libraries": {},
+    "recommender": RECIPE, "predictor": RECIPE, "feedback": "explicit", "scale": SCALE, "global_mean": 3.5,
+    "score_unit": "stars", "list_agreement": None, "repeats_allowed": False, "metrics": {},
+    "metrics_note": "not measured", "data_source": "ml-1m", "data_digest": "", "libraries": {},
 }  # fmt: skip
 
 
@@ -32,9 +35,9 @@ def write_movielens_model(folder: Path, ratings: pd.DataFrame) -> InteractionMat
     assert isinstance(model, SVD)
     titles = StringTable.from_strings([f"Title of item {item}" for item in matrix.item_ids])
     no_genres = StringTable.from_strings([""] * matrix.n_items)
-    write_model(
-        folder, build_model_arrays(model, matrix, (titles, no_genres), n=100, noise=0.76), MANIFEST_FIELDS
-    )
+    served = ServedAlgorithm(model, noise=0.76)
+    arrays = build_model_arrays(served, served, matrix, (titles, no_genres), n=100)
+    write_model(folder, arrays, MANIFEST_FIELDS)
     return matrix
 
 

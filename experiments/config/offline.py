@@ -4,18 +4,29 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from experiments.config.block import ParamsBlock, PositiveFloat, Share
+from experiments.config.block import Finite, ParamsBlock, PositiveFinite, PositiveFloat, Share
 
 SourceName = Literal[
     "demo", "ml-100k", "ml-latest-small", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "file"
 ]
-SelectionMetric = Literal[
+Metric = Literal[
     "rmse", "mae",
     "ndcg", "recall", "precision", "map", "mrr", "hit_rate",
     "coverage", "personalization", "diversity", "novelty", "gini",
 ]  # fmt: skip
+
+MetricParam = Metric | Annotated[dict[Metric, PositiveFinite], Field(min_length=1)]  # with weights
+Error = Literal["rmse", "mae"]
+ErrorParam = Error | Annotated[dict[Error, PositiveFinite], Field(min_length=1)]  # with weights
+
+
+def _metric_weights(metric: MetricParam | ErrorParam) -> dict[str, float]:
+    """Return the weight of each metric; 1 for a single metric."""
+    if isinstance(metric, str):
+        return {metric: 1.0}
+    return {str(name): weight for name, weight in metric.items()}
 
 
 class DemoParams(ParamsBlock):
@@ -27,33 +38,64 @@ class DemoParams(ParamsBlock):
     step: float = Field(default=1.0, multiple_of=0.5, ge=0.5, le=1.0)
 
 
-class RatingColumnNames(ParamsBlock):
-    """Names of the columns in the ratings file; `timestamp` may be null or absent."""
+def _number_to_text(value: object) -> object:
+    """Return an integer, such as a column number that YAML read, as text; anything else unchanged."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    user: str
-    item: str
-    rating: str
-    timestamp: str | None = None
+
+Text = Annotated[str, BeforeValidator(_number_to_text)]
+EventWeight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+
+
+class EventColumn(ParamsBlock):
+    """Column of event types, and the weight of each type; 0 leaves a type out."""
+
+    column: Text
+    weights: dict[Text, EventWeight]
+
+    @model_validator(mode="after")
+    def _check_some_weight_is_positive(self) -> Self:
+        if not any(weight > 0 for weight in self.weights.values()):
+            raise ValueError(f"weights must contain a positive weight (got {self.weights})")
+        return self
+
+
+class InteractionColumnNames(ParamsBlock):
+    """Names of the columns in the interactions file; all but `user` and `item` may be null or absent."""
+
+    user: Text
+    item: Text
+    rating: Text | None = None
+    weight: Text | None = None
+    event: EventColumn | None = None
+    timestamp: Text | None = None
+
+    @model_validator(mode="after")
+    def _check_users_differ_from_items(self) -> Self:
+        if self.user == self.item:
+            raise ValueError(f"user and item must be different columns (got {self.user!r} twice)")
+        return self
 
 
 class ItemColumnNames(ParamsBlock):
     """Names of the columns in the items file; all but `item` may be null or absent."""
 
-    item: str
-    title: str | None = None
-    genres: str | None = None
+    item: Text
+    title: Text | None = None
+    genres: Text | None = None
 
 
 class FileParams(ParamsBlock):
     """Format of a user's own table, used with `data.source: file`."""
 
-    columns: RatingColumnNames
+    columns: InteractionColumnNames
     item_columns: ItemColumnNames
     separator: str = Field(default=",", min_length=1)
     header: bool = True
-    ratings_member: str | None = None
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
+    interactions_member: str | None = None
     items_member: str | None = None
-    scale: tuple[float, float] = (1.0, 5.0)
+    scale: tuple[Finite, Finite] = (1.0, 5.0)
 
     @model_validator(mode="after")
     def _check_scale(self) -> Self:
@@ -63,7 +105,7 @@ class FileParams(ParamsBlock):
 
 
 class DataParams(ParamsBlock):
-    """Source of the ratings."""
+    """Source of the interactions."""
 
     source: SourceName
     path: Path
@@ -74,15 +116,23 @@ class DataParams(ParamsBlock):
 class ValidateParams(ParamsBlock):
     """Validation rules for the interactions table."""
 
-    duplicates: Literal["last", "mean", "refuse"]
     max_invalid_share: Share
 
 
-class SplitParams(ParamsBlock):
-    """Train/test split and cross-validation settings."""
+class InteractionsParams(ParamsBlock):
+    """Kind of feedback, and how its values are read."""
 
-    strategy: Literal["random", "time"]
-    test_share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    feedback: Literal["auto", "explicit", "implicit"]
+    repeats: Literal["auto", "last", "mean", "refuse", "sum", "count", "max"]
+    negative_weights: Literal["drop", "subtract"]
+
+
+class SplitParams(ParamsBlock):
+    """Test part, validation parts, and cross-validation settings."""
+
+    strategy: Literal["auto", "random", "time", "user_last"]
+    test_share: Annotated[float, Field(gt=0.0, le=0.2)]  # four parts of this size must leave rows to train on
+    repeat: Literal["exclude", "allow"]
     folds: int = Field(ge=2)
 
 
@@ -126,10 +176,22 @@ class SearchParams(ParamsBlock):
     pruner: Literal["none", "median", "hyperband", "curve"] = "none"
     workers: int = Field(ge=0)
     storage: str = "journal"
-    metric: Literal["rmse", "mae"] = "rmse"
+    metric: MetricParam = "ndcg"
+    racing: bool = True
+    max_users: int | None = Field(default=20_000, ge=1)
     experiment: str = Field(min_length=1)
     logged_trials: int = Field(default=100, ge=0)
     candidates: dict[str, SearchSpace] = Field(min_length=1)
+
+    @property
+    def metric_weights(self) -> dict[str, float]:
+        """Weight of each metric by which trials are ordered; 1 for a single metric."""
+        return _metric_weights(self.metric)
+
+    @property
+    def error_metric(self) -> str:
+        """Error by which predictions of ratings are compared: `mae` if the search is by it, else `rmse`."""
+        return "mae" if "mae" in self.metric_weights and "rmse" not in self.metric_weights else "rmse"
 
     @model_validator(mode="after")
     def _check_grid_has_no_ranges(self) -> Self:
@@ -151,15 +213,16 @@ class MeasureParams(ParamsBlock):
     """Settings for the evaluation of each candidate's best trial."""
 
     top_n: int = Field(ge=1)
-    relevance_threshold: float | None = None
+    relevance_threshold: Finite | None = None
     leakage: bool
 
 
 class SelectParams(ParamsBlock):
-    """Objective, rule and budgets of the selection."""
+    """Rules and budgets of the selection of recommender and predictor."""
 
-    objective: SelectionMetric | Annotated[dict[SelectionMetric, PositiveFloat], Field(min_length=1)]
-    rule: Literal["best", "one_standard_error"]
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
+    predictor_objective: ErrorParam = "rmse"
+    predictor_rule: Literal["best", "one_standard_error"] = "one_standard_error"
     cost_metric: Literal["model_bytes", "fit_seconds"]
     max_fit_seconds: PositiveFloat
     max_model_megabytes: PositiveFloat
@@ -168,11 +231,9 @@ class SelectParams(ParamsBlock):
     max_top_n_seconds: PositiveFloat | None = None
 
     @property
-    def objective_weights(self) -> dict[str, float]:
-        """Weight of each metric in the objective; 1 if the objective is a single metric."""
-        if isinstance(self.objective, str):
-            return {self.objective: 1.0}
-        return {str(metric): weight for metric, weight in self.objective.items()}
+    def predictor_weights(self) -> dict[str, float]:
+        """Weight of each error in the predictor's objective; 1 if that is a single error."""
+        return _metric_weights(self.predictor_objective)
 
 
 class ExportParams(ParamsBlock):
@@ -200,9 +261,16 @@ def _check_bento_name(name: str) -> str:
 
 
 class RegisterParams(ParamsBlock):
-    """Name in the model registry."""
+    """Names in the model registry."""
 
     model: Annotated[str, AfterValidator(_check_model_name)]
+    svd_model: Annotated[str, AfterValidator(_check_model_name)]
+
+    @model_validator(mode="after")
+    def _check_names_differ(self) -> Self:
+        if self.model == self.svd_model:
+            raise ValueError(f"model and svd_model must be different names (got {self.model!r} twice)")
+        return self
 
 
 class PackageParams(ParamsBlock):

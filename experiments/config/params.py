@@ -14,6 +14,7 @@ from experiments.config.block import ParamsBlock
 from experiments.config.offline import (
     DataParams,
     ExportParams,
+    InteractionsParams,
     MeasureParams,
     PackageParams,
     RegisterParams,
@@ -31,6 +32,7 @@ MAX_VALUE_CHARACTERS = 60  # longer values are abbreviated in messages
 # Names of union members, which Pydantic adds to the location of an error; they are not keys of the file.
 UNION_MEMBERS = {"range", "list", "bool", "int", "float", "str"}
 UNION_REQUIREMENTS = {"bool": "must be a number, a string, true, false or null", "int": "must be a number"}
+MAX_LISTED_KEYS = 3  # of a block, in messages
 
 
 class Params(ParamsBlock):
@@ -41,6 +43,7 @@ class Params(ParamsBlock):
 
     seed: int = Field(ge=0)
     data: DataParams
+    interactions: InteractionsParams
     validation: ValidateParams = Field(alias="validate")
     split: SplitParams
     search: SearchParams
@@ -98,8 +101,18 @@ def _describe_requirement(problem: ErrorDetails) -> str:
     """Rephrase "Input should be a valid list" as "must be a list"."""
     if requirement := UNION_REQUIREMENTS.get(str(problem["loc"][-1])):
         return requirement
-    message = re.sub(r"^\w+ should ", "must ", problem["msg"])
+    if problem["type"] == "model_type":
+        return f"must be a mapping with the keys {_list_keys(problem['loc'])}"
+    if problem["type"] == "string_type":
+        return "must be a string; write it in quotes"
+    message = re.sub(r"^\w+ should ", "must ", problem["msg"]).partition(", unable to parse")[0]
     return re.sub(r"\ba valid ([aeiou]?)", lambda match: f"a{'n' if match[1] else ''} {match[1]}", message)
+
+
+def _list_keys(location: Sequence[str | int]) -> str:
+    """Return the first keys of the block at a location in the file."""
+    keys = _find_known_keys(location)
+    return ", ".join(keys[:MAX_LISTED_KEYS]) + (", ..." if len(keys) > MAX_LISTED_KEYS else "")
 
 
 def _suggest_key(location: Sequence[str | int]) -> str:

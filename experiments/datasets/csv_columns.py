@@ -8,6 +8,8 @@ from pathlib import Path
 
 from experiments.datasets.table_format import TableFormat
 from marquee.errors import ConfigError, DataError
+from marquee.interactions.columns import ITEM, RATING, USER
+from marquee.interactions.raw_table_columns import EVENT
 
 COMMON_SEPARATORS = ("::", "\t", ";", "|", ",")
 SUBSTITUTE_SEPARATOR = "\x1f"  # replaces a separator of several characters; parsers accept one only
@@ -65,9 +67,11 @@ def missing_column_message(path: Path, names: Sequence[str], column: str, table_
     nearest = difflib.get_close_matches(source_name.lower(), by_lowercase, n=1)
     hint = f"; did you mean {by_lowercase[nearest[0]]!r}?" if nearest else ";"
     listed = ", ".join(names[:MAX_LISTED_COLUMNS]) + (", ..." if len(names) > MAX_LISTED_COLUMNS else "")
+    key = f"{table_format.columns_params_key}.{column}" + (".column" if column == EVENT else "")
+    otherwise = ", or to null if there are no ratings (implicit feedback)" if column == RATING else ""
     return (
         f"{path} has no column {source_name!r}, only {listed}{hint} "
-        f"set {table_format.columns_params_key}.{column} to the name of the {column} column"
+        f"set {key} to the name of the {column} column{otherwise}"
     )
 
 
@@ -98,9 +102,10 @@ def _position_by_name(path: Path, fields: list[str], column: str, source_name: s
 
 def _position_by_number(_path: Path, fields: list[str], column: str, source_name: str) -> int | None:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", source_name):
+        otherwise = "," if column in (USER, ITEM) else ", or null if there is none,"
         raise ConfigError(
-            f"data.file: the {column} column must be a number, starting at 1, if header is false "
-            f"(got {source_name!r})"
+            f"data.file: the {column} column must be a number, starting at 1{otherwise} "
+            f"if header is false (got {source_name!r})"
         )
     return int(source_name) - 1 if int(source_name) <= len(fields) else None
 

@@ -1,4 +1,4 @@
-"""Items table: read from a file, or derived from the ratings."""
+"""Items table: read from a file, or derived from the interactions."""
 
 import logging
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiments.datasets.ratings_reader import read_table
+from experiments.datasets.interactions_reader import read_table
 from experiments.datasets.table_format import ArrowColumn, TableFormat
 from marquee.interactions.columns import GENRE_SEPARATOR, GENRES, ITEM, TITLE
 from marquee.interactions.raw_table_columns import PARSE_ERROR, valid_id_mask
@@ -37,22 +37,28 @@ def read_items(path: Path, table_format: TableFormat) -> pa.Table:
     return pa.table({ITEM: items[ITEM], TITLE: pc.coalesce(titles, items[ITEM]), GENRES: genres})
 
 
-def items_from_ratings(ratings: pa.Table) -> pa.Table:
-    """Return an items table for a source without one: a row per rated item, with the id as title."""
-    ids = pc.unique(ratings[ITEM].drop_null())
+def items_from_interactions(interactions: pa.Table) -> pa.Table:
+    """Return an items table for a source without one: a row per item, with the id as title."""
+    ids = pc.unique(interactions[ITEM].drop_null())
     return pa.table({ITEM: ids, TITLE: ids, GENRES: pa.array([""] * len(ids), pa.string())})
 
 
-def clean_and_complete_items(items: pd.DataFrame, rated: pd.Series) -> pd.DataFrame:
-    """Drop items with an invalid id, and add a row for each rated item that is missing from the table."""
+def clean_and_complete_items(items: pd.DataFrame, used: pd.Series) -> pd.DataFrame:
+    """Drop items with an invalid id, and add a row for each used item that is missing from the table.
+
+    Args:
+        items: the items table.
+        used: item of each interaction.
+    """
     valid = items[valid_id_mask(items[ITEM])]
     if n_dropped := len(items) - len(valid):
         log.warning("dropped %d items with an empty or invalid id", n_dropped)
     known = set(valid[ITEM])
-    missing = [item for item in rated.unique() if item not in known]
+    missing = [item for item in used.unique() if item not in known]
     if missing and len(valid):
         log.warning(
-            "%d rated items are missing from the items table; their ids serve as titles", len(missing)
+            "%d items with interactions are missing from the items table; their ids serve as titles",
+            len(missing),
         )
     added = pd.DataFrame({ITEM: missing, TITLE: missing, GENRES: ""}, dtype=str)
     return pd.concat([valid, added], ignore_index=True)

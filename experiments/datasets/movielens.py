@@ -20,9 +20,9 @@ class MovieLensRelease:
     name: str
     md5: str | None  # None: published beside the archive, because it changes
     folder: str  # folder of all members in the archive
-    ratings_member: str  # path in that folder; the same for the items
+    interactions_member: str  # path in that folder; the same for the items
     items_member: str
-    ratings: TableFormat
+    interactions: TableFormat
     items: TableFormat
     scale: tuple[float, float] = (0.5, 5.0)
 

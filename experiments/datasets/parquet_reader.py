@@ -1,4 +1,4 @@
-"""Reader of Parquet files: ids of any type become strings, as in text; ratings and times stay numbers."""
+"""Reader of Parquet files: ids of any type become strings, as in text; values and times stay numbers."""
 
 import json
 from collections.abc import Collection
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from experiments.datasets.csv_columns import missing_column_message, repeated_column_message
 from experiments.datasets.table_format import ArrowColumn, RawTable, TableFormat
 from marquee.errors import DataError, one_line_message
-from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, WEIGHT
 from marquee.interactions.raw_table_columns import LINE, PARSE_ERROR
 
 NUMERIC_TYPES = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_timestamp)
@@ -59,10 +59,10 @@ def _source_names(
 
 
 def _convert(values: ArrowColumn, column: str) -> ArrowColumn:
-    """Convert a column: ratings and times stay numbers, others become text, missing ids become empty."""
+    """Convert a column: values and times stay numbers, others become text, missing ids become empty."""
     if pa.types.is_dictionary(values.type):
         values = pc.cast(values, values.type.value_type)
-    if column in (RATING, TIMESTAMP):
+    if column in (RATING, WEIGHT, TIMESTAMP):
         if pa.types.is_date(values.type):
             values = pc.cast(values, pa.timestamp("s"))
         is_numeric = any(is_type(values.type) for is_type in NUMERIC_TYPES)

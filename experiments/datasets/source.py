@@ -40,13 +40,14 @@ INBOX = Path("data/inbox")
 TABLE_SUFFIXES = (
     ".csv", ".tsv", ".dat", ".data", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".dat.gz", ".txt.gz",
 )  # fmt: skip
+TABLE_STEMS = {"interactions": ("ratings", "interactions"), "items": ("items",)}
 
 
 @dataclass(frozen=True)
 class FetchedFiles:
     """Names of the fetched files; `items` is None if the source has no items."""
 
-    ratings: str
+    interactions: str
     items: str | None
 
 
@@ -102,94 +103,96 @@ def _local_location(release: MovieLensRelease, path: Path) -> Path | None:
             )
         return path
     for archive_or_folder in (path / release.archive_name, path / release.folder, path / release.name, path):
-        if archive_or_folder.is_file() or (archive_or_folder / release.ratings_member).is_file():
+        if archive_or_folder.is_file() or (archive_or_folder / release.interactions_member).is_file():
             return _check_inside(archive_or_folder, path)
     if path == INBOX:
         return None
     if not path.is_dir():
         raise SourceError(f"{path} not found; set data.path to the {release.name} archive or folder")
     raise SourceError(
-        f"{path} contains neither {release.archive_name} nor {release.ratings_member}; "
+        f"{path} contains neither {release.archive_name} nor {release.interactions_member}; "
         f"set data.path to the {release.name} archive or folder"
     )
 
 
 def _fetch_release(release: MovieLensRelease, location: Path, target: Path) -> FetchedFiles:
-    """Copy or extract the ratings and the items; a folder may lack the items."""
+    """Copy or extract the interactions and the items; a folder may lack the items."""
     log.info("reading %s from %s", release.name, location)
-    ratings, items = release.ratings_member, release.items_member
+    interactions, items = release.interactions_member, release.items_member
     if location.is_dir():
         has_items = (location / items).is_file()
-        for name in (ratings, items) if has_items else (ratings,):
+        for name in (interactions, items) if has_items else (interactions,):
             _copy(_check_inside(location / name, location), target / name)
-        return FetchedFiles(ratings, items if has_items else None)
+        return FetchedFiles(interactions, items if has_items else None)
     if release.md5 and md5_of(location) != release.md5:
         log.warning(
             "%s is not the archive that GroupLens published: its MD5 is not %s", location, release.md5
         )
-    extract_members(location, {f"{release.folder}/{name}": name for name in (ratings, items)}, target)
-    return FetchedFiles(ratings, items)
+    extract_members(location, {f"{release.folder}/{name}": name for name in (interactions, items)}, target)
+    return FetchedFiles(interactions, items)
 
 
 def _fetch_own_data(path: Path, file: FileParams, target: Path) -> FetchedFiles:
-    """Copy or extract the ratings of a user's own source, and the items if it has any."""
+    """Copy or extract the interactions of a user's own source, and the items if it has any."""
     if not path.exists():
         raise SourceError(f"{path} not found; set data.path to an archive, a folder or a table")
     if path.is_file() and not is_archive(path):
         _copy(path, target / path.name)
         return FetchedFiles(path.name, None)
-    ratings, items = _find_members(path, file)
-    file_names = {name: PurePosixPath(name).name for name in (ratings, items) if name is not None}
+    interactions, items = _find_members(path, file)
+    file_names = {name: PurePosixPath(name).name for name in (interactions, items) if name is not None}
     if len(set(file_names.values())) < len(file_names):
         raise SourceError(
-            f"the ratings and the items in {path} are both named {file_names[ratings]}; rename one of them"
+            f"the interactions and the items in {path} are both named {file_names[interactions]}; "
+            f"rename one of them"
         )
     if path.is_dir():
         for name, file_name in file_names.items():
             _copy(_check_inside(path / name, path), target / file_name)
     else:
         extract_members(path, file_names, target)
-    return FetchedFiles(file_names[ratings], None if items is None else file_names[items])
+    return FetchedFiles(file_names[interactions], None if items is None else file_names[items])
 
 
 def _find_members(path: Path, file: FileParams) -> tuple[str, str | None]:
-    """Return the paths of the ratings and the items in an archive or folder."""
+    """Return the paths of the interactions and the items in an archive or folder."""
     names = _files_in_folder(path, file) if path.is_dir() else list_archive_files(path)
-    ratings = _find_member(path, names, file.ratings_member, "ratings")
-    if ratings is None:
+    interactions = _find_member(path, names, file.interactions_member, "interactions")
+    if interactions is None:
         raise SourceError(
-            f"{path} contains no table named ratings.* (its files: {format_name_list(names)}); "
-            f"add ratings.csv, or set data.path or data.file.ratings_member"
+            f"{path} contains no table named ratings.* or interactions.* "
+            f"(its files: {format_name_list(names)}); "
+            f"add ratings.csv, or set data.path or data.file.interactions_member"
         )
-    return ratings, _find_member(path, names, file.items_member, "items")
+    return interactions, _find_member(path, names, file.items_member, "items")
 
 
 def _files_in_folder(folder: Path, file: FileParams) -> list[str]:
     """Return the files in a folder, and the members named in params.yaml that are in its subfolders."""
-    members = (file.ratings_member, file.items_member)
+    members = (file.interactions_member, file.items_member)
     configured = {name for name in members if name and (folder / name).is_file()}
     return sorted(configured | {entry.name for entry in folder.iterdir() if entry.is_file()})
 
 
 def _find_member(
-    path: Path, names: Sequence[str], member: str | None, stem: Literal["ratings", "items"]
+    path: Path, names: Sequence[str], member: str | None, table: Literal["interactions", "items"]
 ) -> str | None:
-    """Return the member named in params.yaml, else the only table with the given stem, else None."""
+    """Return the member named in params.yaml, else the only file with a name of the table, else None."""
     if member is not None:
         matches = [name for name in names if name == member]
         matches = matches or [name for name in names if name.endswith(f"/{member}")]
         if not matches:
             raise SourceError(
                 f"{path} does not contain {member} (its files: {format_name_list(names)}); "
-                f"correct data.file.{stem}_member"
+                f"correct data.file.{table}_member"
             )
     else:
-        file_names = {f"{stem}{suffix}" for suffix in TABLE_SUFFIXES}
+        file_names = {f"{stem}{suffix}" for stem in TABLE_STEMS[table] for suffix in TABLE_SUFFIXES}
         matches = [name for name in names if PurePosixPath(name).name.lower() in file_names]
     if len(matches) > 1:
         raise SourceError(
             f"{path} contains several candidate files ({format_name_list(matches)}); "
-            f"choose one with data.file.{stem}_member"
+            f"choose one with data.file.{table}_member"
         )
     return matches[0] if matches else None
 

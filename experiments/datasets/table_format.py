@@ -21,6 +21,7 @@ class TableFormat:
         header: True if the first line contains the column names.
         encoding: name of a Python codec.
         quoted: True if a field may be enclosed in quotation marks; otherwise they are ordinary characters.
+        timestamp_unit: unit of numeric timestamps: s, ms, us or ns.
         genre_flags: columns named after genres; each contains "1" if the item has the genre.
     """
 
@@ -29,6 +30,7 @@ class TableFormat:
     header: bool = True
     encoding: str = "utf-8"
     quoted: bool = True
+    timestamp_unit: str = "s"
     genre_flags: tuple[str, ...] = ()
 
     @property

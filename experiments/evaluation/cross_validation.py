@@ -95,6 +95,11 @@ def fold_seeds(root: int, name: str) -> FoldSeeds:
     return partial(seed_for, root, "search", name)
 
 
+def part_seed(root: int, name: str, part: int) -> int:
+    """Return the seed of a candidate's trainings on a validation part."""
+    return seed_for(root, "search", name, "part", part)
+
+
 def train_on_folds(
     name: str,
     points: Sequence[Parameters],

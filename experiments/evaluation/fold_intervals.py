@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf, sqrt
 from statistics import fmean, stdev
 
-from scipy.stats import t as student_t
+from scipy.special import stdtrit  # imported ten times faster than scipy.stats
 
 LEVEL = 0.95
 
@@ -30,19 +30,23 @@ class MeanInterval:
         return self.low > 0 or self.high < 0
 
 
-def mean_interval(values: Sequence[float]) -> MeanInterval:
+def mean_interval(values: Sequence[float], lowest: float = -inf) -> MeanInterval:
     """Return the interval of the mean of one value per fold; it is infinite for a single fold.
 
-    >>> mean_interval([0.9])
-    MeanInterval(mean=0.9, low=-inf, high=inf)
+    Args:
+        values: value of each fold.
+        lowest: lowest possible value, at which the interval is clipped: 0 for errors.
+
+    >>> mean_interval([0.9], lowest=0.0)
+    MeanInterval(mean=0.9, low=0.0, high=inf)
     """
     mean = fmean(values)
     k = len(values)
     if k < 2:
-        return MeanInterval(mean, -inf, inf)
-    quantile = float(student_t.ppf((1 + LEVEL) / 2, k - 1))
+        return MeanInterval(mean, lowest, inf)
+    quantile = float(stdtrit(k - 1, (1 + LEVEL) / 2))
     half_width = quantile * stdev(values) * sqrt(1 / k + 1 / (k - 1))
-    return MeanInterval(mean, mean - half_width, mean + half_width)
+    return MeanInterval(mean, max(lowest, mean - half_width), mean + half_width)
 
 
 def paired_fold_difference(values: Sequence[float], reference: Sequence[float]) -> MeanInterval:

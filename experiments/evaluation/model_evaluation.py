@@ -1,21 +1,24 @@
-"""Evaluation of a fitted model on held-out ratings: errors, lists over the full catalog, and segments.
+"""Evaluation of a fitted model on held-out data: errors of predicted ratings, lists, and segments of both.
 
-Each user's list is chosen from all items except those rated in training; nothing is sampled. A recommended
-item is a hit if its held-out rating reaches the relevance threshold. Held-out users without training ratings
-have no list and count in the errors only.
+Each user's list is chosen from all items except those seen in training; nothing is sampled. A recommended
+item is a hit if its held-out rating reaches the relevance threshold or, with implicit feedback, if the user
+interacted with it. Held-out users without training rows and history have no list and count in the errors
+only. Newcomers, whose lists come from their histories, are in no segment.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.evaluation.audience import NO_HISTORIES, Audience
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
+from experiments.evaluation.protocol import EvaluationProtocol
 from marquee.algorithms.base import UNKNOWN, Algorithm
-from marquee.algorithms.scoring import Predictions, predict_pairs
+from marquee.algorithms.scoring import Predictions
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
-from marquee.array_types import BoolArray, Int32Array, RatingScale
-from marquee.interactions.matrix import InteractionMatrix
+from marquee.array_types import BoolArray, Int32Array
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.metrics.beyond_accuracy import (
     coverage,
     diversity,
@@ -23,46 +26,18 @@ from marquee.metrics.beyond_accuracy import (
     novelty,
     personalization,
     popularity_lift,
-    profile_popularity,
 )
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
 from marquee.metrics.segments import Segments
 
-RELEVANCE_QUANTILE = 0.75  # of the rating scale: 4 on a scale from 1 to 5
-
-
-@dataclass(frozen=True)
-class EvaluationProtocol:
-    """Length of the evaluated lists, and the lowest rating that makes a held-out item relevant."""
-
-    n: int  # items per list
-    relevance_threshold: float  # stars
-
-    @classmethod
-    def from_params(
-        cls, n: int, relevance_threshold: float | None, scale: RatingScale
-    ) -> "EvaluationProtocol":
-        """Return the protocol for the `measure` values of params.yaml.
-
-        Args:
-            n: items per list.
-            relevance_threshold: in stars; None: three quarters of the way up the rating scale.
-            scale: lowest and highest rating.
-        """
-        if relevance_threshold is None:
-            low, high = scale
-            relevance_threshold = low + RELEVANCE_QUANTILE * (high - low)
-        return cls(n, relevance_threshold)
-
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """All metrics of one model on one fold or test set."""
+    """Metrics of one model on the same held-out data, for all users and for each segment."""
 
     metrics: MetricValues
     segments: dict[str, MetricValues]
-    lists: Int32Array  # the evaluated lists, shape (n_users, n)
 
 
 def recommend_to_all_users(algorithm: Algorithm, matrix: InteractionMatrix, n: int) -> Int32Array:
@@ -72,84 +47,96 @@ def recommend_to_all_users(algorithm: Algorithm, matrix: InteractionMatrix, n: i
 
 
 def has_relevant_items(data: FoldData, protocol: EvaluationProtocol) -> bool:
-    """Return True if ranking metrics are defined: some training user has a relevant held-out item."""
+    """Return True if ranking metrics are defined: some known user has a relevant held-out item."""
     known = data.test.users != UNKNOWN
-    return bool((data.test.actual[known] >= protocol.relevance_threshold).any())
+    return bool(protocol.is_relevant(data.test.actual[known]).any())
 
 
-def evaluate_model(algorithm: Algorithm, data: FoldData, protocol: EvaluationProtocol) -> ModelEvaluation:
-    """Predict the held-out ratings, recommend to all training users, and evaluate both.
+def evaluate_predictions(predictions: Predictions, data: FoldData) -> ModelEvaluation:
+    """Evaluate predictions of the held-out ratings."""
+    actual, estimated = predictions.actual, predictions.estimated
 
-    Raises:
-        DataError: no training user has a relevant held-out item.
-    """
-    predictions = predict_pairs(algorithm, data.test)
-    return evaluate_predictions_and_lists(
-        predictions, recommend_to_all_users(algorithm, data.train, protocol.n), data, protocol
-    )
+    def errors(selected: BoolArray) -> dict[str, float]:
+        if not selected.any():
+            return {}
+        return {
+            "rmse": rmse(actual[selected], estimated[selected]),
+            "mae": mae(actual[selected], estimated[selected]),
+        }
+
+    users, items = find_segments(data.train)
+    segments = {name: errors(_is_member(mask, data.test.users)) for name, mask in users.items()}
+    segments |= {name: errors(_is_member(mask, data.test.items)) for name, mask in items.items()}
+    metrics = errors(np.ones(len(actual), dtype=bool))
+    return ModelEvaluation({**metrics, "impossible": float(predictions.impossible.mean())}, dict(segments))
 
 
-def evaluate_predictions_and_lists(
-    predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
+def evaluate_lists(
+    lists: Int32Array, data: FoldData, protocol: EvaluationProtocol, histories: SparseRows = NO_HISTORIES
 ) -> ModelEvaluation:
-    """Evaluate predictions of the held-out ratings and recommendation lists, shape (n_users, n).
+    """Evaluate the recommendation lists of all training users and, after them, of the newcomers.
+
+    Args:
+        lists: inner ids of items, best first, (n_users, n).
+        data: training matrix and held-out pairs, with ids of the `Audience` that it has with the histories.
+        protocol: length of the lists, and which held-out items are relevant.
+        histories: those of the newcomers.
 
     Raises:
-        DataError: no training user has a relevant held-out item.
+        DataError: no user with a list has a relevant held-out item.
     """
-    return _Evaluator(predictions, lists, data, protocol).evaluate()
+    return _ListEvaluation(lists, data, protocol, histories).evaluate()
 
 
-class _Evaluator:
-    """Computes the metrics of predictions and lists, for all users and for each segment."""
+def find_segments(matrix: InteractionMatrix) -> tuple[dict[str, BoolArray], dict[str, BoolArray]]:
+    """Return the members of each segment of users and of each segment of items, by name."""
+    users = Segments.by_activity(matrix.by_user.counts).masks
+    return dict(users), dict(Segments.by_popularity(matrix.item_counts()).masks)
+
+
+class _ListEvaluation:
+    """Computes the metrics of lists, for all users and for each segment."""
 
     def __init__(
-        self, predictions: Predictions, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol
+        self, lists: Int32Array, data: FoldData, protocol: EvaluationProtocol, histories: SparseRows
     ) -> None:
         self._matrix, self._pairs = data
-        self._predictions, self._lists, self._n = predictions, lists, protocol.n
+        audience = Audience(self._matrix, histories)
+        self._lists, self._n, self._n_users = lists, protocol.n, audience.n_users
         self._popularity = self._matrix.item_counts()
-        self._profiles = profile_popularity(self._matrix)
-        self._is_relevant = self._pairs.actual >= protocol.relevance_threshold
+        self._profiles = audience.profile_popularity
+        self._is_relevant = protocol.is_relevant(self._pairs.actual)
         hits = find_hits(lists, self._relevant_items(self._is_relevant))
         self._evaluated_users = hits.users
         self._ranking = {name: metric(hits, self._n) for name, metric in RANKING_METRICS.items()}
 
     def evaluate(self) -> ModelEvaluation:
         """Return the metrics of all users and of each segment."""
-        everyone = np.ones(self._matrix.n_users, dtype=bool)
-        metrics = {
-            **self._errors(np.ones(len(self._pairs.actual), dtype=bool)),
-            "impossible": float(self._predictions.impossible.mean()),
-            **self._ranking_metrics(everyone),
-            **self._beyond_accuracy(everyone),
-        }
-        user_segments = Segments.by_activity(self._matrix.by_user.counts).masks
-        item_segments = Segments.by_popularity(self._popularity).masks
-        segments = {name: self._user_segment(mask) for name, mask in user_segments.items()}
-        segments |= {name: self._item_segment(mask) for name, mask in item_segments.items()}
-        return ModelEvaluation(metrics, segments, self._lists)
+        everyone = np.ones(self._n_users, dtype=bool)
+        users, items = find_segments(self._matrix)
+        segments = {name: self._user_segment(mask) for name, mask in users.items()}
+        segments |= {name: self._item_segment(mask) for name, mask in items.items()}
+        return ModelEvaluation(self._ranking_metrics(everyone) | self._beyond_accuracy(everyone), segments)
 
     def _user_segment(self, members: BoolArray) -> MetricValues:
+        """Return the metrics of a segment of training users, mask of shape (n_training_users,)."""
         sizes = {
             "members": float(members.sum()),
-            "ratings": float(self._matrix.by_user.counts[members].sum()),
+            "interactions": float(self._matrix.by_user.counts[members].sum()),
         }
         if not members.any():
             return sizes
-        errors = self._errors(_is_member(members, self._pairs.users))
-        return sizes | errors | self._ranking_metrics(members) | self._beyond_accuracy(members)
+        members = np.pad(members, (0, self._n_users - len(members)))  # newcomers are in no segment
+        return sizes | self._ranking_metrics(members) | self._beyond_accuracy(members)
 
     def _item_segment(self, members: BoolArray) -> MetricValues:
-        is_member = _is_member(members, self._pairs.items)
         recommended = self._lists[self._lists >= 0]
         metrics = {
             "members": float(members.sum()),
-            "ratings": float(self._popularity[members].sum()),
-            **self._errors(is_member),
+            "interactions": float(self._popularity[members].sum()),
             "shown": float(members[recommended].mean()) if len(recommended) else 0.0,
         }
-        relevant = is_member & self._is_relevant
+        relevant = _is_member(members, self._pairs.items) & self._is_relevant
         if relevant.any():
             hits = find_hits(self._lists, self._relevant_items(relevant))
             metrics["recall"] = float(recall(hits, self._n).mean())
@@ -157,13 +144,7 @@ class _Evaluator:
 
     def _relevant_items(self, selected: BoolArray) -> RelevantItems:
         pairs = self._pairs
-        return RelevantItems.from_pairs(pairs.users[selected], pairs.items[selected], self._matrix.n_users)
-
-    def _errors(self, selected: BoolArray) -> dict[str, float]:
-        if not selected.any():
-            return {}
-        actual, estimated = self._predictions.actual[selected], self._predictions.estimated[selected]
-        return {"rmse": rmse(actual, estimated), "mae": mae(actual, estimated)}
+        return RelevantItems.from_pairs(pairs.users[selected], pairs.items[selected], self._n_users)
 
     def _ranking_metrics(self, members: BoolArray) -> dict[str, float]:
         """Return means over the members who have a relevant held-out item."""

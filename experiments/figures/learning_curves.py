@@ -2,16 +2,16 @@
 
 from matplotlib.figure import Figure
 
-from experiments.figures.style import assign_styles, spread_labels
+from experiments.figures.style import algorithm_styles, spread_labels
 from experiments.selection.search_results import SearchResults
 
 
 def plot_learning_curves(results: SearchResults) -> Figure | None:
-    """Draw the mean error over folds by epoch; return None if no candidate trains by epochs."""
-    candidates = [candidate for candidate in results.ranked_candidates if len(candidate.learning_curve) > 1]
+    """Draw the mean error over folds by epoch; return None if no predictor trains by epochs."""
+    candidates = [candidate for candidate in results.ranked_predictors if len(candidate.learning_curve) > 1]
     if not candidates:
         return None
-    styles = assign_styles(candidate.algorithm for candidate in results.ranked_candidates)
+    styles = algorithm_styles(results)
     figure = Figure(figsize=(11.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for candidate in candidates:
@@ -26,12 +26,12 @@ def plot_learning_curves(results: SearchResults) -> Figure | None:
     label_positions = spread_labels(final_errors, 0.055 * (high - low), low, high)
     longest = max(candidate.learning_curve[-1][0] for candidate in candidates)
     for candidate, position in zip(candidates, label_positions, strict=True):
-        label = f"{results.best_trial(candidate).algorithm_title}  {candidate.learning_curve[-1][1]:.4f}"
+        label = f"{results.trial_of(candidate).algorithm_title}  {candidate.learning_curve[-1][1]:.4f}"
         axes.annotate(label, (longest, position), (10, 0), textcoords="offset points", va="center",
                       color=styles[candidate.algorithm].color, annotation_clip=False)  # fmt: skip
     axes.set_xlim(1, longest)
     axes.set_xlabel("epoch")
-    axes.set_ylabel(f"held-out {results.metric_display_name(results.metric)} in stars, mean over folds")
+    axes.set_ylabel(f"held-out {results.metric_display_name(results.error)} in stars, mean over folds")
     axes.set_title("Learning curves (dot: best epoch)")
     axes.grid(visible=True)
     return figure

@@ -1,14 +1,15 @@
-"""Figures of the parameter space: importance of parameters, and combinations of values with low error."""
+"""Figures of the parameter space: importance of parameters, and combinations of values with good metrics."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.figures.style import COLORS, FAINT, INK
-from experiments.search.trials import Trial
+from experiments.search.trials import Trial, rank_trials
+from experiments.selection.list_comparison import Selection, list_metric
 from experiments.selection.search_results import SearchResults
 
 MIN_TRIALS = 4  # fewest trials of a candidate for parallel coordinates
@@ -19,10 +20,10 @@ LOG_RATIO = 30  # an axis is logarithmic if highest / lowest exceeds this
 
 
 def plot_importance(shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
-    """Draw the share of the error's variance that each parameter explains, one panel per candidate.
+    """Draw the share of a metric's variance that each parameter explains, one panel per algorithm and metric.
 
     Args:
-        shares: share of each parameter, by the title of the candidate.
+        shares: share of each parameter, by the title of the panel.
     """
     candidates = {title: share for title, share in shares.items() if share}
     if not candidates:
@@ -48,19 +49,74 @@ def plot_importance(shares: Mapping[str, Mapping[str, float]]) -> Figure | None:
         axes.set_xlim(0, 1.08)
         axes.set_title(title)
         axes.tick_params(axis="y", length=0)
-    panels[-1, 0].set_xlabel("share of the variance of the error that the parameter explains (fANOVA)")
+    panels[-1, 0].set_xlabel("share of the variance of the metric that the parameter explains (fANOVA)")
     return figure
 
 
-def plot_parallel_coordinates(results: SearchResults) -> Figure | None:
-    """Draw each trial of the most searched candidate as a line through its values; color the best ones."""
-    trials, names = _most_searched(results)
-    if not trials:
+def plot_parallel_coordinates(results: SearchResults, selection: Selection) -> Figure | None:
+    """Draw each trial of an algorithm as a line through its values; color the best ones.
+
+    There is a panel for lists and, with ratings, one for errors: each of the selected algorithm or, if that
+    has too few trials or parameters, of the most searched one.
+    """
+    panels = _build_panels(results, selection)
+    if not panels:
         return None
-    ranking = np.argsort([trial.mean(results.metric) for trial in trials], kind="stable")
+    n_axes = max(len(panel.names) for panel in panels)
+    figure = Figure(figsize=(max(8.0, 3.4 + 1.9 * n_axes), 4.4 * len(panels)), layout="constrained")
+    all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axes, panel in zip(all_axes, panels, strict=True):
+        _draw_lines(axes, panel)
+    return figure
+
+
+class _Panel(NamedTuple):
+    """Trials of one algorithm, the parameters that vary, and the metric that colors them."""
+
+    trials: Sequence[Trial]
+    names: Sequence[str]
+    metric: str
+    metric_title: str
+
+
+def _build_panels(results: SearchResults, selection: Selection) -> list[_Panel]:
+    metric = list_metric(results)
+    with_lists = [trial for trial in results.trials if trial.parts and trial.failure is None]
+    with_errors = [trial for trial in results.trials if trial.folds and selection.predictor]
+    choices = (
+        (with_lists, metric, selection.recommender),
+        (with_errors, results.error, selection.predictor or selection.recommender),
+    )
+    panels = []
+    for trials, name, selected in choices:
+        if found := _find_searched(trials, selected.algorithm):
+            panels.append(_Panel(*found, name, results.metric_display_name(name)))
+    return panels
+
+
+def _find_searched(trials: Sequence[Trial], preferred: str) -> tuple[list[Trial], list[str]] | None:
+    """Return the trials of the preferred or else the most searched algorithm, and the parameters that vary.
+
+    None if no algorithm has enough trials and two parameters that vary.
+    """
+    by_algorithm: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_algorithm.setdefault(trial.algorithm, []).append(trial)
+    searched = {
+        name: (own, names)
+        for name, own in by_algorithm.items()
+        if len(own) >= MIN_TRIALS and len(names := varied_parameters(own)) > 1
+    }
+    if preferred in searched:
+        return searched[preferred]
+    return max(searched.values(), key=lambda found: len(found[0]), default=None)
+
+
+def _draw_lines(axes: Axes, panel: _Panel) -> None:
+    trials, names = panel.trials, panel.names
+    places = {trial.number: place for place, trial in enumerate(trials)}
+    ranking = [places[trial.number] for trial in rank_trials(trials, panel.metric)]
     n_best = max(1, round(len(trials) * HIGHLIGHTED_SHARE))
-    figure = Figure(figsize=(max(8.0, 2.2 + 1.9 * len(names)), 4.6), layout="constrained")
-    axes = figure.add_subplot()
     for rank, row in reversed(list(enumerate(ranking))):
         shift = JITTER * (rank / max(1, len(trials) - 1) - 0.5)
         color, width, alpha = (FAINT, 1.0, 0.5) if rank >= n_best else (COLORS[0], 1.8, 1.0)
@@ -72,34 +128,17 @@ def plot_parallel_coordinates(results: SearchResults) -> Figure | None:
         _draw_axis(axes, x, name, trials)
     for label, color, trial in (
         ("best", COLORS[1], trials[ranking[0]]),
-        ("best quarter, up to", COLORS[0], trials[ranking[n_best - 1]]),
-        ("others, up to", FAINT, trials[ranking[-1]]),
+        ("best quarter, to", COLORS[0], trials[ranking[n_best - 1]]),
+        ("others, to", FAINT, trials[ranking[-1]]),
     ):
-        axes.plot([], [], color=color, linewidth=2, label=f"{label} {trial.mean(results.metric):.4f}")
-    axes.legend(
-        title=results.metric_display_name(results.metric),
-        alignment="left",
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-    )
+        axes.plot([], [], color=color, linewidth=2, label=f"{label} {trial.mean(panel.metric):.4f}")
+    axes.legend(title=panel.metric_title, alignment="left", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.set_xlim(-0.15, len(names) - 0.6)
     axes.set_ylim(-0.08, 1.08)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_title(f"{len(trials)} trials of {trials[0].algorithm_title}")
-    return figure
-
-
-def _most_searched(results: SearchResults) -> tuple[list[Trial], list[str]]:
-    """Return the trials of the most searched candidate, and the parameters (at least two) that vary."""
-    best: tuple[list[Trial], list[str]] = ([], [])
-    for candidate in results.ranked_candidates:
-        trials = [trial for trial in results.trials if trial.algorithm == candidate.algorithm and trial.folds]
-        names = varied_parameters(trials)
-        if len(trials) >= MIN_TRIALS and len(names) > 1 and len(trials) > len(best[0]):
-            best = (trials, names)
-    return best
+    axes.set_title(f"{len(trials)} trials of {trials[0].algorithm_title}, by {panel.metric_title}")
 
 
 def varied_parameters(trials: Sequence[Trial]) -> list[str]:

@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from experiments.selection.search_results import SearchResults
+
 # Okabe-Ito palette without black and yellow: safe for color blindness, readable on white and on black.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS, LINES = "os^", ("-", "--", ":")
@@ -68,6 +70,11 @@ def assign_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
     forms = zip(MARKERS, LINES, strict=True)
     styles = (SeriesStyle(color, marker, line) for (marker, line), color in product(forms, COLORS))
     return dict(zip(names, styles, strict=False))
+
+
+def algorithm_styles(results: SearchResults) -> dict[str, SeriesStyle]:
+    """Return the style of each measured algorithm, the same in all figures of these results."""
+    return assign_styles(dict.fromkeys(candidate.algorithm for candidate in results.candidates.values()))
 
 
 def spread_labels(

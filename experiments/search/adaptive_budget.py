@@ -1,11 +1,12 @@
 """Adaptive budget: gives most trainings to the candidates that are most likely to improve on the best result.
 
-The probability that the next training of a candidate improves on the best error so far is estimated from the
-candidate's own trainings, whose best errors are assumed to be normally distributed:
+The probability that the next training of a candidate improves on the best loss so far (of the search metric;
+lower is better) is estimated from the candidate's own trainings, whose losses are assumed to be normally
+distributed:
 
     P(x < best),   x ~ N(m, s^2)
 
-m is their mean. s is their standard deviation, at least `MIN_RELATIVE_SPREAD` of the best error, times
+m is their mean. s is their standard deviation, at least `MIN_RELATIVE_SPREAD` of the best loss, times
 sqrt(1 + 1/n) because few values are known. Every candidate starts with `INITIAL_TRAININGS`, and none has a
 share below `MIN_SHARE`, so a candidate that started badly is revisited.
 
@@ -18,19 +19,20 @@ from statistics import fmean, pstdev
 
 INITIAL_TRAININGS = 2
 MIN_SHARE = 0.02
-MIN_RELATIVE_SPREAD = 1e-3  # smaller differences are noise between folds
+MIN_RELATIVE_SPREAD = 1e-3  # smaller differences are noise
+MIN_SPREAD = 1e-12  # if all losses are 0
 
-CandidateErrors = Mapping[str, Sequence[float]]
+CandidateLosses = Mapping[str, Sequence[float]]
 
 
-def improvement_probabilities(errors: CandidateErrors) -> dict[str, float]:
-    """Return, by candidate, the probability that its next training improves on the best error of all."""
-    best = min((min(values) for values in errors.values() if values), default=0.0)
-    return {name: _improvement_probability(values, best) for name, values in errors.items()}
+def improvement_probabilities(losses: CandidateLosses) -> dict[str, float]:
+    """Return, by candidate, the probability that its next training improves on the best loss of all."""
+    best = min((min(values) for values in losses.values() if values), default=0.0)
+    return {name: _improvement_probability(values, best) for name, values in losses.items()}
 
 
 def allocate_trainings(
-    errors: CandidateErrors, completed: Mapping[str, int], remaining: Mapping[str, int], n_trainings: int
+    losses: CandidateLosses, completed: Mapping[str, int], remaining: Mapping[str, int], n_trainings: int
 ) -> dict[str, int]:
     """Distribute trainings over candidates in proportion to their improvement probabilities.
 
@@ -38,7 +40,7 @@ def allocate_trainings(
     of trainings plus one. Completed trainings count, so the totals approach the proportions.
 
     Args:
-        errors: best error of each completed training, by candidate. Failed trainings have none.
+        losses: loss of each completed training, by candidate. Failed trainings have none.
         completed: number of completed trainings, by candidate.
         remaining: number of trainings that can still be allocated, by candidate.
         n_trainings: number of trainings to distribute.
@@ -46,7 +48,7 @@ def allocate_trainings(
     Returns:
         Number of trainings for each candidate. The numbers add up to `n_trainings`, or to all that remain.
     """
-    probabilities = improvement_probabilities(errors)
+    probabilities = improvement_probabilities(losses)
     allocation = dict.fromkeys(remaining, 0)
     for _ in range(min(n_trainings, sum(remaining.values()))):
         open_candidates = [name for name in remaining if allocation[name] < remaining[name]]
@@ -60,8 +62,8 @@ def allocate_trainings(
     return allocation
 
 
-def _improvement_probability(errors: Sequence[float], best: float) -> float:
-    if not errors or best == 0:  # an error of 0 cannot be improved on, and its spread may be 0
+def _improvement_probability(losses: Sequence[float], best: float) -> float:
+    if not losses:
         return 0.0
-    spread = max(pstdev(errors), MIN_RELATIVE_SPREAD * best) * sqrt(1 + 1 / len(errors))
-    return 0.5 * erfc((fmean(errors) - best) / (spread * sqrt(2)))
+    spread = max(pstdev(losses), MIN_RELATIVE_SPREAD * abs(best), MIN_SPREAD) * sqrt(1 + 1 / len(losses))
+    return 0.5 * erfc((fmean(losses) - best) / (spread * sqrt(2)))

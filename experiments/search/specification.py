@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +11,14 @@ from pathlib import Path
 import experiments
 from experiments.config.offline import SearchParams
 from experiments.evaluation.cross_validation import FoldSource
+from experiments.evaluation.list_evaluation import COSTLY_METRICS, ListEvaluator, find_evaluated_users
+from experiments.evaluation.parts import Part, PartSource
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.import_closure import import_closure, matching_files
-from experiments.search.training_queue import TrainingQueue
+from experiments.search.metric import SearchMetric
+from experiments.search.task_queue import TaskQueue
 from experiments.search.training_space import CandidateSpace
+from experiments.search.user_scores import UserColumns
 from marquee.files.digest import sha256_of
 
 ROOT = Path(str(experiments.__file__)).parents[1]
@@ -22,69 +27,101 @@ ROOT = Path(str(experiments.__file__)).parents[1]
 CODE_PATTERNS = ("experiments/search", "marquee/algorithms")
 LIBRARIES = ("numpy", "scipy", "numba", "scikit-surprise", "implicit", "optuna")
 KEY_LENGTH = 16
-KEY_PARAMS = {"sampler", "n_trials", "pruner", "candidates", "order"}  # the others do not change the results
+KEY_PARAMS = {  # the others do not change the results
+    "sampler", "n_trials", "pruner", "candidates", "order", "metric", "racing", "max_users",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """Search specification: parameters, data and seed of a search.
+
+    Attributes:
+        search: the `search` block of params.yaml.
+        folds: ratings and folds; None if no candidate predicts ratings.
+        parts: validation parts; None if `search.metric` uses errors only.
+        protocol: length of the evaluated lists, and which held-out items are relevant.
+        seed: root seed of the samplers and the trainings.
+        folder: folder of the journal.
+    """
+
+    search: SearchParams
+    folds: FoldSource | None
+    parts: PartSource | None
+    protocol: EvaluationProtocol
+    seed: int
+    folder: Path
+
+    @property
+    def metric(self) -> SearchMetric:
+        """Metric of the search."""
+        return SearchMetric.parse(self.search.metric_weights)
+
+    def compute_key(self) -> str:
+        """Return the search key: digest of parameters, data, folds, parts, seed and code.
+
+        An interrupted search resumes under its key. The data files are read.
+        """
+        folds, parts = self.folds, self.parts
+        files = [folds.train, folds.order] if folds else []
+        files += [parts.rows, parts.split] if parts else []
+        inputs = {
+            "search": self.search.model_dump(include=KEY_PARAMS),
+            "seed": self.seed,
+            "folds": [folds.n_folds, folds.scale] if folds else None,
+            "parts": [parts.repeats, parts.scale, asdict(self.protocol)] if parts else None,
+            "data": [sha256_of(path) for path in files],
+            "code": _code_digest(),
+        }
+        text = json.dumps(inputs, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+    def create_evaluator(self, part: Part) -> ListEvaluator:
+        """Return the evaluator of lists on a validation part.
+
+        Raises:
+            DataError: no user has a relevant held-out item.
+        """
+        costly_metrics = set(self.metric.names) & set(COSTLY_METRICS)
+        return ListEvaluator(part, self.protocol, self.search.max_users, costly_metrics)
+
+    def find_evaluated_users(self) -> UserColumns:
+        """Return the evaluated users of every validation part; none if the metric uses errors only.
+
+        Raises:
+            DataError: a part has none.
+        """
+        if self.parts is None:
+            return UserColumns(())
+        parts = self.parts.load()
+        return UserColumns(
+            tuple(
+                find_evaluated_users(parts, part, self.protocol, self.search.max_users)
+                for part in range(len(parts))
+            )
+        )
+
+    def create_worker_assignment(self) -> "WorkerAssignment":
+        """Describe the search for its workers. The data files are read to compute the search key."""
+        key = self.compute_key()
+        return WorkerAssignment(self, key, self.folder / f"search-{key}.journal")
 
 
 @dataclass(frozen=True)
 class WorkerAssignment:
     """Picklable description of a search, which tells a worker what to do."""
 
-    search: SearchParams
-    source: FoldSource
-    seed: int
-    metric: str
+    spec: SearchSpec
     key: str
     journal: Path
 
-    def open_queue(
-        self, spaces: Mapping[str, CandidateSpace], seed: int, *, create: bool = False
-    ) -> TrainingQueue:
-        """Open the training queue of the search; `seed` is that of the sampler."""
-        return TrainingQueue(
-            self.search.storage, self.journal, self.key, spaces,
-            sampler=self.search.sampler, pruner=self.search.pruner, seed=seed, create=create,
+    def open_queue(self, spaces: Mapping[str, CandidateSpace], *, create: bool = False) -> TaskQueue:
+        """Open the task queue of the search."""
+        search = self.spec.search
+        return TaskQueue(
+            search.storage, self.journal, self.key, spaces,
+            metric=self.spec.metric, pruner=search.pruner, create=create,
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SearchSpec:
-    """Search specification: parameters, data, seed and metric of a search.
-
-    Attributes:
-        search: the `search` block of params.yaml.
-        source: ratings and folds.
-        seed: root seed of the samplers and the trainings.
-        metric: error that trials are compared by, `rmse` or `mae`.
-        folder: folder of the journal.
-    """
-
-    search: SearchParams
-    source: FoldSource
-    seed: int
-    metric: str
-    folder: Path
-
-    def compute_key(self) -> str:
-        """Return the search key: digest of parameters, data, folds, seed, metric and code.
-
-        An interrupted search resumes under its key. The data files are read.
-        """
-        inputs = {
-            "search": self.search.model_dump(include=KEY_PARAMS),
-            "seed": self.seed,
-            "metric": self.metric,
-            "folds": [self.source.n_folds, self.source.scale],
-            "data": [sha256_of(path) for path in (self.source.train, self.source.order)],
-            "code": _code_digest(),
-        }
-        text = json.dumps(inputs, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
-
-    def create_worker_assignment(self) -> WorkerAssignment:
-        """Describe the search for its workers. The data files are read to compute the search key."""
-        key = self.compute_key()
-        journal = self.folder / f"search-{key}.journal"
-        return WorkerAssignment(self.search, self.source, self.seed, self.metric, key, journal)
 
 
 def source_files(root: Path = ROOT) -> list[Path]:

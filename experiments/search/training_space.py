@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.config.offline import ParameterRange, ParameterValue, SearchParams, SearchSpace
+from experiments.search.metric import SearchMetric
 from marquee.algorithms.base import EpochAlgorithm
 from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.algorithms.shared_training import list_varying_parameters
@@ -54,7 +55,7 @@ def candidate_spaces(search: SearchParams) -> dict[str, CandidateSpace]:
     """Return the search space of every candidate, split; all are empty for the sampler `defaults`.
 
     Raises:
-        ConfigError: a candidate or parameter does not exist, or the candidate does not predict ratings.
+        ConfigError: see `check_candidates`.
     """
     check_candidates(search)
     empty: SearchSpace = {}
@@ -68,16 +69,56 @@ def check_candidates(search: SearchParams) -> None:
     """Check candidates and parameter names before any work starts.
 
     Raises:
-        ConfigError: a candidate or parameter does not exist, or the candidate does not predict ratings.
+        ConfigError: a candidate or parameter does not exist, or the search metric is an error of predicted
+            ratings and the candidate does not predict ratings.
     """
+    metric = SearchMetric.parse(search.metric_weights)
     for name, space in search.candidates.items():
         algorithm = find_algorithm(name)
         algorithm.check_parameter_names(space)
-        if algorithm.algorithm_class.is_ranker:
+        if algorithm.algorithm_class.is_ranker and metric.uses_errors:
             raise ConfigError(
-                f"search.candidates.{name}: {algorithm.title} ranks items and predicts no ratings, so it "
-                "has no RMSE or MAE; remove it"
+                f"search.candidates.{name}: {algorithm.title} ranks items and predicts no ratings, so it has "
+                "no RMSE or MAE; remove it, or set search.metric to a metric of lists, such as ndcg"
             )
+
+
+def select_rankers(search: SearchParams) -> SearchParams:
+    """Return the parameters of a search without the candidates that need ratings, for implicit feedback.
+
+    Raises:
+        ConfigError: no candidate is left, or the search metric is an error of predicted ratings.
+    """
+    if SearchMetric.parse(search.metric_weights).uses_errors:
+        raise ConfigError(
+            "search.metric must be a metric of lists, such as ndcg, because there are no ratings to predict"
+        )
+    rankers = {
+        name: space
+        for name, space in search.candidates.items()
+        if find_algorithm(name).algorithm_class.is_ranker
+    }
+    if not rankers:
+        raise ConfigError(
+            "search.candidates must contain an algorithm that ranks items, such as popularity, ease or "
+            f"implicit_als, because there are no ratings to predict (got {', '.join(search.candidates)})"
+        )
+    return search.model_copy(update={"candidates": rankers})
+
+
+def require_predictor(search: SearchParams) -> SearchParams:
+    """Return the parameters of a search if one of its candidates predicts ratings, for explicit feedback.
+
+    Raises:
+        ConfigError: all candidates only rank items.
+    """
+    if all(find_algorithm(name).algorithm_class.is_ranker for name in search.candidates):
+        raise ConfigError(
+            "search.candidates must contain an algorithm that predicts ratings, such as svd "
+            f"(got {', '.join(search.candidates)}); "
+            "to train without ratings, set interactions.feedback to implicit"
+        )
+    return search
 
 
 def split_space(name: str, space: SearchSpace) -> CandidateSpace:

@@ -36,14 +36,14 @@ class WorkerPool:
 
     def __init__(self, assignment: WorkerAssignment) -> None:
         self._assignment = assignment
-        self._size = assignment.search.workers
+        self._size = assignment.spec.search.workers
         self._threads_per_worker = max(1, thread_count() // max(1, self._size))
         self._workers: list[BaseProcess] = []
         self._errors = CONTEXT.SimpleQueue()
 
     def __enter__(self) -> "WorkerPool":
         if self._size:
-            preload_worker_imports(self._assignment.search.candidates)
+            preload_worker_imports(self._assignment.spec.search.candidates)
         self.replace_dead_workers()
         return self
 

@@ -1,27 +1,40 @@
-"""Results of a search and of the evaluation of its best trials: input of selection, report and figures."""
+"""Results of a search and of the measurement of its best trials: input of selection, report and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from experiments.evaluation.candidate_record import ERRORS, CandidateMetrics
-from experiments.search.trials import Trial
-
-ABBREVIATIONS = {"rmse": "RMSE", "mae": "MAE", "ndcg": "NDCG", "map": "MAP", "mrr": "MRR"}
-RANKING_METRIC_NAMES = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
+from experiments.evaluation.candidate_record import CandidateMetrics
+from experiments.evaluation.metric_names import metric_title
+from experiments.search.metric import MetricSetting, SearchMetric
+from experiments.search.trials import Trial, rank_trials
 
 
 @dataclass(frozen=True)
 class SearchResults:
-    """Trials of a search and the metrics of each candidate's best trial."""
+    """Trials of a search and the metrics of the measured ones.
+
+    Measured are the best trial of each algorithm by the metric of the search and, with ratings, that by the
+    error of its predictions. They are often the same trial.
+
+    Attributes:
+        trials: all trials.
+        candidates: metrics of the measured trials, by number of the trial.
+        error: rmse or mae: the error by which predictors are ordered.
+        metric: metric of the search, by which recommenders are ordered.
+        n: length of the evaluated lists.
+        relevance_threshold: lowest rating or weight of a relevant held-out item.
+        leakage: cutoff, and order of the candidates under each split; None if it was not measured.
+    """
 
     trials: Sequence[Trial]
-    candidates: Mapping[int, CandidateMetrics] = field(default_factory=dict)  # by trial number
-    metric: str = "rmse"  # the metric of the search: rmse or mae
-    n: int = 10  # length of the evaluated lists
-    relevance_threshold: float = 4.0  # stars
-    leakage: Mapping[str, Any] | None = None  # cutoff, and order of the candidates under each split
+    candidates: Mapping[int, CandidateMetrics] = field(default_factory=dict)
+    error: str = "rmse"
+    metric: MetricSetting = "ndcg"
+    n: int = 10
+    relevance_threshold: float = 4.0
+    leakage: Mapping[str, Any] | None = None
 
     @cached_property
     def trials_by_number(self) -> dict[int, Trial]:
@@ -29,30 +42,33 @@ class SearchResults:
         return {trial.number: trial for trial in self.trials}
 
     @cached_property
-    def ranked_candidates(self) -> list[CandidateMetrics]:
-        """Candidates whose evaluation succeeded, best first by the metric of the search."""
-        evaluated = [candidate for candidate in self.candidates.values() if candidate.folds]
-        return sorted(evaluated, key=lambda candidate: (candidate.mean(self.metric), candidate.trial))
+    def ranked_recommenders(self) -> list[CandidateMetrics]:
+        """The measured trial of each algorithm with the best lists, best first."""
+        return self._rank(self.metric if self.search_metric.uses_lists else "ndcg")
 
-    def best_trial(self, candidate: CandidateMetrics) -> Trial:
-        """Return a candidate's best trial."""
+    @cached_property
+    def ranked_predictors(self) -> list[CandidateMetrics]:
+        """The measured trial of each algorithm with the lowest error, best first; empty without ratings."""
+        return self._rank(self.error)
+
+    @property
+    def search_metric(self) -> SearchMetric:
+        """Metric of the search."""
+        return SearchMetric.parse(self.metric)
+
+    def trial_of(self, candidate: CandidateMetrics) -> Trial:
+        """Return the trial that was measured."""
         return self.trials_by_number[candidate.trial]
-
-    def fold_values(self, trial: Trial, metric: str) -> list[float]:
-        """Return the value of a metric of a trial on each fold.
-
-        Every finished trial has errors; only the best trial of each candidate has other metrics.
-
-        Raises:
-            KeyError: the metric needs an evaluation, and the trial was not evaluated.
-        """
-        return (
-            trial.fold_values(metric)
-            if metric in ERRORS
-            else self.candidates[trial.number].fold_values(metric)
-        )
 
     def metric_display_name(self, metric: str) -> str:
         """Return a metric's name as shown to readers, such as RMSE, NDCG@10, hit rate@10 or coverage."""
-        name = ABBREVIATIONS.get(metric, metric.replace("_", " "))
-        return f"{name}@{self.n}" if metric in RANKING_METRIC_NAMES else name
+        return metric_title(metric, self.n)
+
+    def _rank(self, metric: MetricSetting) -> list[CandidateMetrics]:
+        """Return the first measured trial of each algorithm in the order of a metric."""
+        first: dict[str, CandidateMetrics] = {}
+        for trial in rank_trials(self.trials, metric):
+            candidate = self.candidates.get(trial.number)
+            if candidate is not None and candidate.failure is None:
+                first.setdefault(trial.algorithm, candidate)
+        return list(first.values())

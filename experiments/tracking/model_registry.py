@@ -1,7 +1,10 @@
-"""Versions of the registered model in the MLflow registry, and the aliases that point to them.
+"""Versions of registered models in the MLflow registry, and the aliases that point to them.
 
-The alias `challenger` points to the newest version. The alias `champion` points to the version in production:
-the first version gets it; after that, only a promotion moves it, never the pipeline.
+marquee        models to serve. The alias `challenger` points to the newest version. The alias `champion`
+               points to the version in production: the first version gets it; after that, only a
+               promotion moves it, never the pipeline.
+marquee-svd    the best SVD of each search, which predicts ratings. The alias `best` points to that of
+               the last pipeline run.
 """
 
 import json
@@ -10,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mlflow
 from mlflow import MlflowClient
@@ -22,12 +25,13 @@ from mlflow.types.schema import Array
 
 from experiments.tracking.store_access import convert_mlflow_errors, store_lock, tracking_uri
 from marquee.errors import TrackingError
-from marquee.interactions.columns import USER
+from marquee.interactions.columns import ITEM, RATING, USER
 from marquee.model.manifest import MANIFEST_NAME
+from marquee.model.recipe import Recipe
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, BEST = "champion", "challenger", "best"
 DIGEST_TAG = "digest"
-MODEL_CODE = Path(__file__).with_name("pyfunc_model.py")
+MARQUEE_CODE = Path(__file__).parents[2] / "marquee"
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
@@ -43,15 +47,16 @@ class ModelVersion:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def algorithm(self) -> str:
-        """Name of the algorithm in the algorithm registry."""
-        return self.tags["algorithm"]
+    def recipes(self) -> dict[str, Recipe]:
+        """Recipe of the recommender and, if there is one, of the predictor.
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Parameters of the algorithm."""
-        parameters: dict[str, Any] = json.loads(self.tags["parameters"])
-        return parameters
+        A version that was registered before recommender and predictor were chosen separately has one recipe
+        for both.
+        """
+        roles = [role for role in ("recommender", "predictor") if role in self.tags]
+        if not roles:
+            return dict.fromkeys(("recommender", "predictor"), _parse_recipe(self.tags, "algorithm", ""))
+        return {role: _parse_recipe(self.tags, role, f"{role}_") for role in roles}
 
 
 class Registration(NamedTuple):
@@ -128,6 +133,19 @@ def download_model(name: str, number: int, to: Path) -> Path:
     return manifest.parent
 
 
+def recipe_tags(role: str, recipe: Recipe) -> dict[str, str]:
+    """Return the tags from which `ModelVersion.recipes` restores a recipe."""
+    return {
+        role: recipe.algorithm,
+        f"{role}_parameters": json.dumps(dict(recipe.parameters), sort_keys=True),
+        f"{role}_seed": str(recipe.seed),
+    }
+
+
+def _parse_recipe(tags: Mapping[str, str], key: str, prefix: str) -> Recipe:
+    return Recipe(tags[key], json.loads(tags[f"{prefix}parameters"]), int(tags.get(f"{prefix}seed", 0)))
+
+
 def register_version(
     name: str, folder: Path, digest: str, run_id: str, tags: Mapping[str, str]
 ) -> Registration:
@@ -149,26 +167,69 @@ def register_version(
     """
     uri = tracking_uri()
     with store_lock(uri), convert_mlflow_errors(uri):
-        existing = find_version(name, digest)
-        version = existing or _create_version(name, folder, run_id, {**tags, DIGEST_TAG: digest})
-        _client().set_registered_model_alias(name, CHALLENGER, str(version.version))
-        if version.version == 1 and find_champion(name) is None:
-            _client().set_registered_model_alias(name, CHAMPION, str(version.version))
-        return Registration(_read_version(name, version.version), is_new=existing is None)
+        registration = _find_or_create(name, _LIST_MODEL, folder, run_id, {**tags, DIGEST_TAG: digest})
+        version = registration.version.version
+        _client().set_registered_model_alias(name, CHALLENGER, str(version))
+        if version == 1 and find_champion(name) is None:
+            _client().set_registered_model_alias(name, CHAMPION, str(version))
+        return Registration(_read_version(name, version), registration.is_new)
 
 
-def _create_version(name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+def register_best(name: str, folder: Path, digest: str, run_id: str, tags: Mapping[str, str]) -> Registration:
+    """Register a model that predicts ratings, unless a version has the same content, and call it the best.
+
+    Arguments and errors as for `register_version`. The alias `best` then points to the version.
+    """
+    uri = tracking_uri()
+    with store_lock(uri), convert_mlflow_errors(uri):
+        registration = _find_or_create(name, _RATING_MODEL, folder, run_id, {**tags, DIGEST_TAG: digest})
+        version = registration.version.version
+        _client().set_registered_model_alias(name, BEST, str(version))
+        return Registration(_read_version(name, version), registration.is_new)
+
+
+class _PyfuncSpec(NamedTuple):
+    """How MLflow calls a model."""
+
+    code: Path
+    signature: ModelSignature
+
+
+_LIST_MODEL = _PyfuncSpec(
+    Path(__file__).with_name("pyfunc_model.py"),
+    ModelSignature(Schema([ColSpec("string", USER)]), Schema([ColSpec(Array("string"))])),
+)
+_RATING_MODEL = _PyfuncSpec(
+    Path(__file__).with_name("pyfunc_predictor.py"),
+    ModelSignature(
+        Schema([ColSpec("string", USER), ColSpec("string", ITEM)]), Schema([ColSpec("double", RATING)])
+    ),
+)
+
+
+def _find_or_create(
+    name: str, spec: _PyfuncSpec, folder: Path, run_id: str, tags: Mapping[str, str]
+) -> Registration:
+    """Return the version with the digest in `tags`, or create it."""
+    existing = find_version(name, tags[DIGEST_TAG])
+    version = existing or _create_version(name, spec, folder, run_id, tags)
+    return Registration(version, is_new=existing is None)
+
+
+def _create_version(
+    name: str, spec: _PyfuncSpec, folder: Path, run_id: str, tags: Mapping[str, str]
+) -> ModelVersion:
     """Log the folder as a model of the run, load it as a check, and register it."""
     mlflow.set_tracking_uri(tracking_uri())
     with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow asks for an input example despite the signature
         model = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(MODEL_CODE),
+            python_model=str(spec.code),
             artifacts={"model": str(folder)},
-            code_paths=[str(MODEL_CODE.parents[2] / "marquee")],
+            code_paths=[str(MARQUEE_CODE)],
             pip_requirements=["numpy", "pandas"],
-            signature=ModelSignature(Schema([ColSpec("string", USER)]), Schema([ColSpec(Array("string"))])),
+            signature=spec.signature,
         )
     mlflow.pyfunc.load_model(model.model_uri)
     _ensure_registered_model(name)

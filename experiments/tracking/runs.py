@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from experiments.search.metric import MetricSetting, SearchMetric
 from experiments.search.trials import Trial, rank_trials
 from experiments.tracking.data_version import DataVersion
 from experiments.tracking.store_access import (
@@ -81,7 +83,13 @@ class ExperimentTracker:
             return str(run.info.run_id)
 
     def log_trials(
-        self, parent: str, trials: Sequence[Trial], tags: Mapping[str, str], *, max_runs: int, metric: str
+        self,
+        parent: str,
+        trials: Sequence[Trial],
+        tags: Mapping[str, str],
+        *,
+        max_runs: int,
+        metric: MetricSetting | SearchMetric,
     ) -> None:
         """Log the trials of a search: the costs of all trials as an artifact, the best trials as child runs.
 
@@ -92,13 +100,16 @@ class ExperimentTracker:
             trials: all trials of the search.
             tags: tags of every child run.
             max_runs: maximum number of child runs; MLflow's UI is slow to compare more than a hundred.
-            metric: error by which the best trials are chosen.
+            metric: metric of the search, by which the best trials are chosen.
         """
+        search_metric = SearchMetric.parse(metric)
         costs = {str(trial.number): asdict(trial.cost) for trial in trials if trial.cost}
         self.log_json(parent, costs, TRIAL_COSTS)
-        best_first = [*rank_trials(trials, metric), *(trial for trial in trials if not trial.folds)]
+        ranking = rank_trials(trials, search_metric)
+        ranked = {trial.number for trial in ranking}
+        best_first = [*ranking, *(trial for trial in trials if trial.number not in ranked)]
         for trial in sorted(best_first[:max_runs], key=lambda trial: trial.number):
-            self._log_trial(parent, trial, tags)
+            self._log_trial(parent, trial, tags, search_metric)
 
     def finish_search_run(self, run_id: str, results_digest: str) -> None:
         """Mark a search run as finished, so that `find_search_run` finds it."""
@@ -161,17 +172,21 @@ class ExperimentTracker:
         with convert_mlflow_errors(self.uri):
             runs = self._client.search_runs(
                 [self.experiment_id],
-                "tags.kind = 'search' and attributes.status = 'FINISHED' and metrics.rmse > 0",
+                "tags.kind = 'search' and attributes.status = 'FINISHED' and metrics.n_trials > 0",
                 order_by=["attributes.start_time DESC"],
                 max_results=n,
             )
         return [run.info.run_id for run in runs]
 
-    def top_trial_run_ids(self, search_run: str, metric: str, n: int) -> list[str]:
-        """Return the ids of the n best trial runs of a search, lowest error first."""
+    def top_trial_run_ids(self, search_run: str, metric: MetricSetting, n: int) -> list[str]:
+        """Return the ids of the n best trial runs of a search, best first; those stopped early come last."""
+        search_metric = SearchMetric.parse(metric)
         with convert_mlflow_errors(self.uri):
-            runs = [run for run in self._child_runs(search_run) if metric in run.data.metrics]
-        return [run.info.run_id for run in sorted(runs, key=lambda run: run.data.metrics[metric])[:n]]
+            runs = list(self._child_runs(search_run))
+        losses = {run.info.run_id: search_metric.loss(run.data.metrics) for run in runs}
+        scored = [run for run in runs if isfinite(losses[run.info.run_id])]
+        scored.sort(key=lambda run: ("pruned" in run.data.tags, losses[run.info.run_id]))
+        return [run.info.run_id for run in scored[:n]]
 
     # Any run
 
@@ -215,9 +230,10 @@ class ExperimentTracker:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return values
 
-    def _log_trial(self, parent: str, trial: Trial, tags: Mapping[str, str]) -> None:
+    def _log_trial(self, parent: str, trial: Trial, tags: Mapping[str, str], metric: SearchMetric) -> None:
         """Log one trial as a child run."""
         busy_seconds = sum(fold.fit_seconds + fold.predict_seconds for fold in trial.folds)
+        busy_seconds += sum(part.fit_seconds + part.list_seconds for part in trial.parts)
         with convert_mlflow_errors(self.uri):
             run = self._client.create_run(
                 self.experiment_id,
@@ -226,7 +242,7 @@ class ExperimentTracker:
                 tags={**_trial_tags(parent, trial), **tags},
             )
             params = _params({"algorithm": trial.algorithm, **trial.parameters})
-            self._client.log_batch(run.info.run_id, metrics=_trial_metrics(trial), params=params)
+            self._client.log_batch(run.info.run_id, metrics=_trial_metrics(trial, metric), params=params)
             self._client.set_terminated(run.info.run_id, "FAILED" if trial.failure else "FINISHED")
 
     def _child_runs(self, run_id: str) -> Iterator[Run]:
@@ -270,19 +286,20 @@ def compare_url_path(experiment_id: str, run_ids: Iterable[str]) -> str:
 
 def _trial_tags(parent: str, trial: Trial) -> dict[str, str]:
     tags = {PARENT: parent, TRIAL: str(trial.number), "algorithm": trial.algorithm, "kind": "trial"}
-    reasons = {"failure": trial.failure, "pruned": trial.pruned}
+    reasons = {"failure": trial.failure, "pruned": trial.pruned, "fold_failure": trial.fold_failure}
     return {**tags, **{key: reason[:MAX_TAG_LENGTH] for key, reason in reasons.items() if reason}}
 
 
-def _trial_metrics(trial: Trial) -> list[Metric]:
-    """Return the metrics of a trial, its learning curve by epoch, and its errors by fold."""
-    metrics = _metrics(trial.metrics()) if trial.folds else []
-    metrics += [Metric("epoch_error", error, _now_ms(), epoch) for epoch, error in trial.curve]
+def _trial_metrics(trial: Trial, metric: SearchMetric) -> list[Metric]:
+    """Return the metrics of a trial, its learning curve by epoch, and its scores by fold and part."""
+    now = _now_ms()
+    metrics = _metrics(trial.metrics())
+    metrics += [Metric(f"epoch_{metric.names[0]}", value, now, epoch) for epoch, value in trial.curve]
     for number, fold in enumerate(trial.folds):
-        metrics += [
-            Metric("fold_rmse", fold.rmse, _now_ms(), number),
-            Metric("fold_mae", fold.mae, _now_ms(), number),
-        ]
+        metrics += [Metric("fold_rmse", fold.rmse, now, number), Metric("fold_mae", fold.mae, now, number)]
+    for number, part in enumerate(trial.parts):
+        names = {"ndcg", *metric.names} & part.metrics.keys()
+        metrics += [Metric(f"part_{name}", part.metrics[name], now, number) for name in sorted(names)]
     return metrics
 
 

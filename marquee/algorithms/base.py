@@ -9,12 +9,12 @@ methods build on these.
 """
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import repeat, starmap
 from math import isfinite, sqrt
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,12 @@ from marquee.algorithms.biases import compute_biases
 from marquee.algorithms.parameter_checks import check_integer_attributes, check_number_attributes
 from marquee.algorithms.trainset import Testset, Trainset, as_interaction_matrix, as_trainset
 from marquee.array_types import BoolArray, Float64Array, Int32Array
-from marquee.errors import DivergedError
-from marquee.interactions.matrix import InteractionMatrix, check_rating_values
+from marquee.errors import DataError, DivergedError
+from marquee.interactions.matrix import InteractionMatrix, SparseRows, check_rating_values
 
 UNKNOWN = -1  # inner id of a user or item that is not in the training set
+
+HistoryScorer: TypeAlias = Callable[[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike], Float64Array]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     impossible_reason: ClassVar[str] = "User and/or item is unknown."
     is_ranker: ClassVar[bool] = False  # True: scores only order items, ratings cannot be predicted
     is_random: ClassVar[bool] = False  # True: estimates are random draws and depend on the order of calls
+    uses_histories: ClassVar[bool] = False  # True: `score_histories` personalizes scores of unknown users
 
     bu: Any  # biases of users and items, if the algorithm has them; None until they are computed
     bi: Any
@@ -95,6 +98,55 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
         n_items = self.trainset.n_items
         items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
         return self.score_pairs(np.repeat(users, n_items), items).reshape(len(users), n_items)
+
+    def score_histories(
+        self, indptr: npt.ArrayLike, items: npt.ArrayLike, values: npt.ArrayLike
+    ) -> Float64Array:
+        """Score every item for users who are not in the training set, from their histories (fold-in).
+
+        If `uses_histories` is False, each user gets the scores of an unknown user.
+
+        Args:
+            indptr: user n has the interactions `indptr[n]:indptr[n + 1]`; shape (n_users + 1,).
+            items: inner ids; items that are not in the training set are ignored.
+            values: ratings, or weights if the training set has implicit feedback.
+
+        Returns:
+            Scores as in `score_all_items`, (n_users, n_items).
+
+        Raises:
+            DataError: the arrays do not fit together, or a value is NaN or infinite.
+        """
+        return self.build_history_scorer()(indptr, items, values)
+
+    def build_history_scorer(self) -> HistoryScorer:
+        """Return `score_histories` for many calls: what all histories have in common is computed once."""
+        score, n_items = self._build_history_scorer(), self.trainset.n_items
+
+        def score_histories(
+            indptr: npt.ArrayLike, items: npt.ArrayLike, values: npt.ArrayLike
+        ) -> Float64Array:
+            rows = SparseRows(
+                np.asarray(indptr, dtype=np.int64),
+                mark_unknown_ids(items, n_items),
+                np.asarray(values, dtype=np.float64),
+            )
+            _check_histories(rows)
+            is_known = rows.indices != UNKNOWN
+            n_known_before = np.concatenate([[0], np.cumsum(is_known)])
+            return score(
+                SparseRows(n_known_before[rows.indptr], rows.indices[is_known], rows.values[is_known])
+            )
+
+        return score_histories
+
+    def _build_history_scorer(self) -> Callable[[SparseRows], Float64Array]:
+        """Implement `build_history_scorer` for valid arrays and known items."""
+        return self._score_histories
+
+    def _score_histories(self, histories: SparseRows) -> Float64Array:
+        """Implement `score_histories` for valid arrays and known items."""
+        return self.score_all_items(np.full(len(histories.indptr) - 1, UNKNOWN))
 
     def test(self, testset: Testset, verbose: bool = False) -> list[Prediction]:
         """Predict all (raw user, raw item, true rating) rows of a test set in one pass."""
@@ -285,6 +337,18 @@ def mark_unknown_ids(ids: npt.ArrayLike, n: int) -> Int32Array:
 def to_inner_ids(raw_ids: Sequence[Any], index: Mapping[Any, int]) -> Int32Array:
     """Look up the inner ids of raw ids; ids that are not in the index become `UNKNOWN`."""
     return np.fromiter(map(index.get, raw_ids, repeat(UNKNOWN)), np.int32, len(raw_ids))
+
+
+def _check_histories(histories: SparseRows) -> None:
+    """Raise DataError if the arrays do not fit together, or a value is not finite."""
+    indptr, n = histories.indptr, len(histories.indices)
+    if not len(indptr) or indptr[0] != 0 or indptr[-1] != n or (np.diff(indptr) < 0).any():
+        raise DataError(f"indptr of histories must increase from 0 to the number of items ({n})")
+    if len(histories.values) != n:
+        raise DataError(f"histories have {n} items and {len(histories.values)} values")
+    invalid = np.flatnonzero(~np.isfinite(histories.values))
+    if len(invalid):
+        raise DataError(f"value {invalid[0]} of the histories is not finite ({histories.values[invalid[0]]})")
 
 
 @contextmanager

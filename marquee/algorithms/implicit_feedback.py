@@ -1,4 +1,4 @@
-"""Matrix factorization of positives with the `implicit` library: alternating least squares and BPR.
+"""Matrix factorization of implicit feedback with the `implicit` library: alternating least squares and BPR.
 
 The library's solvers run epoch by epoch on our arrays; its model classes are not stored. The results equal
 those of the library's own `fit` with the same seed.
@@ -13,16 +13,18 @@ from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import EpochAlgorithm, mark_unknown_ids
+from marquee.algorithms.fold_in import fold_in_confidences
 from marquee.algorithms.parameter_checks import (
     DTYPES,
     RandomState,
     check_choice_attribute,
     check_integer_attributes,
 )
-from marquee.algorithms.ranking_base import Ranker
-from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
+from marquee.algorithms.ranking_base import USERS_PER_BLOCK, Ranker
+from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
+from marquee.algorithms.threads import ONE_BLAS_THREAD, run_blocks, thread_count
 from marquee.array_types import Float64Array, FloatArray
-from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 ALS_INITIAL_MAX = 0.01  # upper bound of the initial factors, the value of the library
 
@@ -39,9 +41,18 @@ class _FactorRanker(Ranker, EpochAlgorithm):
     def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the dot products of each user's factors with those of every item, (len(users), n_items)."""
         rows = mark_unknown_ids(users, self.trainset.n_users)
-        factors = np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0))
-        with ONE_BLAS_THREAD:
-            return np.asarray(factors @ self.qi.T, dtype=np.float64)
+        return self._score_factors(np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0)))
+
+    def _score_factors(self, factors: FloatArray) -> Float64Array:
+        """Return the dot products of factors (n, n_factors) with those of every item, (n, n_items)."""
+        panels = pack_panels(self.qi.T.astype(factors.dtype))
+        scores = np.empty((len(factors), len(self.qi)), factors.dtype)
+
+        def score_block(start: int, stop: int) -> None:
+            multiply_packed(factors[start:stop], panels, scores[start:stop])
+
+        run_blocks(score_block, len(factors), USERS_PER_BLOCK)
+        return scores.astype(np.float64, copy=False)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -68,23 +79,26 @@ class ImplicitALS(_FactorRanker):
     .. math:: s_{ui} = p_u^T q_i, \qquad
         \min \sum_{u,i} c_{ui} (x_{ui} - p_u^T q_i)^2 + \lambda \Big(\sum_u \|p_u\|^2 + \sum_i \|q_i\|^2\Big)
 
-    over all pairs, where :math:`x_{ui} = 1` and :math:`c_{ui} = 1 + \alpha` for positives and
-    :math:`x_{ui} = 0` and :math:`c_{ui} = 1` for the others. Hu, Koren and Volinsky (2008), Collaborative
-    Filtering for Implicit Feedback Datasets, with r = 1 for every positive; each system is solved
-    approximately by three conjugate gradient steps (Takács, Pilászy and Tikk, 2011).
+    over all pairs, where :math:`c_{ui} = 1 + \alpha |w_{ui}|` is the confidence in the preference
+    :math:`x_{ui}`, 1 for a weight above 0 and 0 for others. The weights w are those of `Weighting`, and 0 for
+    pairs without interaction. Hu, Koren and Volinsky (2008), Collaborative Filtering for Implicit Feedback
+    Datasets; each system is solved approximately by three conjugate gradient steps (Takács, Pilászy and Tikk,
+    2011). `score_histories` solves the equation of the user exactly.
 
-    Twin of `implicit.als.AlternatingLeastSquares` fitted on a matrix of ones. Deviation: the twin's `alpha`
-    is the confidence itself, so `alpha=1` here corresponds to `alpha=2` there.
+    Twin of `implicit.als.AlternatingLeastSquares` fitted on the confidences. Deviation: the twin's `alpha`
+    is the confidence itself, so with binary weighting `alpha=1` here corresponds to `alpha=2` there.
 
     Args:
         n_factors: number of factors, at least 1.
         n_epochs: number of times that user factors and then item factors are solved for.
         reg_all: regularization :math:`\lambda`.
-        alpha: additional weight of a positive, relative to a pair without interaction.
-        threshold: lowest rating that counts as a positive; None: every rating does.
+        alpha: additional confidence of an interaction of weight 1, relative to a pair without interaction.
+        threshold: lowest rating or weight that counts, for binary weighting; None: see `Weighting`.
         random_state: seed or generator of the initial factors; None: NumPy's global generator.
         verbose: print each epoch.
         dtype: float32, the default of the library, or float64.
+        weighting: binary, linear, or log (implicit weights only).
+        neutral: rating with weight 0, for linear weighting; None: see `Weighting`.
 
     Attributes:
         pu: user factors (n_users, n_factors).
@@ -92,6 +106,7 @@ class ImplicitALS(_FactorRanker):
     """
 
     step_parameters = ("alpha", "reg_all")
+    uses_histories = True
     learned_attributes = ("pu", "qi")
 
     def __init__(
@@ -104,15 +119,28 @@ class ImplicitALS(_FactorRanker):
         random_state: RandomState = None,
         verbose: bool = False,
         dtype: str = "float32",
+        weighting: str = "binary",
+        neutral: float | None = None,
     ) -> None:
         super().__init__()
         self.n_factors, self.n_epochs, self.reg_all, self.alpha = n_factors, n_epochs, reg_all, alpha
         self.threshold, self.random_state, self.verbose, self.dtype = threshold, random_state, verbose, dtype
+        self.weighting, self.neutral = weighting, neutral
+
+    def _score_histories(self, histories: SparseRows) -> Float64Array:
+        weights = self._weigh(histories, "float64")
+        rows = SparseRows(weights.indptr.astype(np.int64), weights.indices, weights.data)
+        factors = fold_in_confidences(rows, self._confidences(rows.values), self.qi, self.reg_all)
+        return self._score_factors(factors)
+
+    def _confidences(self, weights: Float64Array) -> Float64Array:
+        """Return the confidence in the preference of each weight; negative: in preference 0, as the twin."""
+        return np.copysign(1 + self.alpha * np.abs(weights), weights)
 
     def _train(self, matrix: InteractionMatrix) -> Iterator[None]:
-        by_user = self._positives(matrix, "float32")
+        by_user = self._weigh_matrix(matrix, "float64")
         with np.errstate(over="ignore"):  # an overflow is reported as divergence in the first epoch
-            by_user.data *= np.float32(1 + self.alpha)
+            by_user.data = self._confidences(by_user.data).astype(np.float32)
         by_item = by_user.T.tocsr()
         rng = self._create_generator()
         self.pu = self._draw_uniform(rng, matrix.n_users, self.n_factors) * ALS_INITIAL_MAX
@@ -138,6 +166,9 @@ class ImplicitBPR(_FactorRanker):
     many triples as there are positives. Rendle et al. (2009), BPR: Bayesian Personalized Ranking from
     Implicit Feedback.
 
+    Interactions are positive or not; the size of a weight has no influence. `score_histories` gives every
+    user the item biases, because there is no closed form for the factors of a user.
+
     Twin of `implicit.bpr.BayesianPersonalizedRanking` with one thread. Several threads would overwrite each
     other's updates, and no two fits would be equal, so this class always uses one. The bias of an item
     without positives stays 0, so the item ranks before items with a negative bias.
@@ -147,7 +178,7 @@ class ImplicitBPR(_FactorRanker):
         n_epochs: number of epochs. The library's default is 100, but on MovieLens 1M about 30 are best.
         lr_all: learning rate.
         reg_all: regularization :math:`\lambda`.
-        threshold: lowest rating that counts as a positive; None: every rating does.
+        threshold: lowest rating or weight that counts as a positive; None: see `Weighting`.
         random_state: seed or generator of initial factors and samples; None: NumPy's global generator.
         verbose: print each epoch.
         dtype: float32, the default of the library, or float64.
@@ -183,7 +214,7 @@ class ImplicitBPR(_FactorRanker):
         return scores
 
     def _train(self, matrix: InteractionMatrix) -> Iterator[None]:
-        positives = self._positives(matrix, "float32")
+        positives = self._weigh_matrix(matrix, "float32")
         items, indptr = positives.indices, positives.indptr
         users = np.repeat(np.arange(matrix.n_users, dtype=items.dtype), np.diff(indptr))
         rng = self._create_generator()

@@ -34,6 +34,7 @@ def compile_kernels() -> float:
         algorithm.fit(matrix)
         users = np.arange(2, dtype=np.int32)
         algorithm.score_pairs(users, users)
+        algorithm.score_histories([0, 2], users, np.ones(2))
         recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 2)
     _factorize_two_blocks()
     return time.perf_counter() - start

@@ -1,7 +1,9 @@
 """Base class of ranking models, which order items and do not predict ratings.
 
-    Ranker                     selects positives; scores pairs by scoring all items for blocks of users
-    ├── Popularity, EASE           popularity.py, ease.py
+    Ranker                     weighs interactions; scores pairs by scoring all items for blocks of users
+    ├── Popularity                 popularity.py
+    ├── LinearItemModel            scores by a user's history times item-to-item weights
+    │   └── EASE                   ease.py
     └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
 
 Scores have no scale: only their order for one user is meaningful.
@@ -14,20 +16,23 @@ import numpy.typing as npt
 import scipy.sparse
 
 from marquee.algorithms.base import Algorithm, Estimates, mark_unknown_ids
-from marquee.algorithms.parameter_checks import check_number_attributes
-from marquee.array_types import BoolArray, Float64Array, Int32Array
+from marquee.algorithms.parameter_checks import check_choice_attribute, check_number_attributes
+from marquee.algorithms.threads import run_blocks
+from marquee.algorithms.weighting import WEIGHTINGS, Weighting
+from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.errors import DataError
-from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 USERS_PER_BLOCK = 256  # users whose items `score_pairs` scores at a time
 
 
 class Ranker(Algorithm):
-    """Algorithm that learns from positives which items a user would choose next.
+    """Algorithm that learns from weighted interactions which items a user would choose next.
 
-    Every rating of at least `threshold` is a positive, regardless of its value. `score_pairs` and
-    `score_all_items` return ranking scores. Ratings cannot be predicted: `predict` and `test` mark every pair
-    as impossible and return the global mean, as for any impossible prediction.
+    `Weighting` computes the weights from the ratings or implicit weights of the training set. An interaction
+    with a weight above 0 is a positive. `score_pairs` and `score_all_items` return ranking scores. Ratings
+    cannot be predicted: `predict` and `test` mark every pair as impossible and return the global mean, as for
+    any impossible prediction.
 
     An unknown user has no history and no factors, so only the part of a score that is the same for all users
     remains: the counts of Popularity, the item biases of ImplicitBPR, and 0 for the others. The score of an
@@ -35,7 +40,9 @@ class Ranker(Algorithm):
     """
 
     is_ranker: ClassVar[bool] = True
+    weighting: str = "binary"
     threshold: float | None = None
+    neutral: float | None = None
 
     def score_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Float64Array:
         """Return the ranking scores of pairs of inner ids, shape (n,), as `score_all_items` computes them."""
@@ -45,16 +52,23 @@ class Ranker(Algorithm):
         known = np.flatnonzero(items >= 0)
         known = known[np.argsort(users[known], kind="stable")]
         distinct, rows = np.unique(users[known], return_inverse=True)
-        for start in range(0, len(distinct), USERS_PER_BLOCK):
-            first, last = np.searchsorted(rows, (start, start + USERS_PER_BLOCK))
+
+        def score_block(start: int, stop: int) -> None:
+            first, last = np.searchsorted(rows, (start, stop))
             pairs = known[first:last]
-            block = self.score_all_items(distinct[start : start + USERS_PER_BLOCK])
+            block = self.score_all_items(distinct[start:stop])
             scores[pairs] = block[rows[first:last] - start, items[pairs]]
+
+        run_blocks(score_block, len(distinct), USERS_PER_BLOCK)
         return scores
 
     def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
         """Return the ranking scores of every item for each of these users, (len(users), n_items)."""
         raise NotImplementedError
+
+    def build_weighting(self) -> Weighting:
+        """Return the function from ratings or implicit weights to the weights that the model learns from."""
+        return Weighting(self.weighting, self.threshold, self.neutral)
 
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  all impossible
         return Estimates(np.zeros(len(users)), np.ones(len(users), dtype=np.bool_))
@@ -64,40 +78,83 @@ class Ranker(Algorithm):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if self.threshold is not None:
-            check_number_attributes(self, "threshold", minimum=-np.inf)
+        check_choice_attribute(self, "weighting", WEIGHTINGS)
+        for name in ("threshold", "neutral"):
+            if getattr(self, name) is not None:
+                check_number_attributes(self, name, minimum=-np.inf)
 
-    def _positives(self, matrix: InteractionMatrix, dtype: str) -> scipy.sparse.csr_array:
-        """Return the positives of all users as ones, (n_users, n_items); items of a user in ascending order.
+    def _weigh_matrix(self, matrix: InteractionMatrix, dtype: str) -> scipy.sparse.csr_array:
+        """Return the weights of all interactions, (n_users, n_items); items of a user in ascending order.
 
         Raises:
-            DataError: no rating reaches the threshold.
+            DataError: no weight is above 0.
         """
-        positives = self._user_positives(matrix, np.arange(matrix.n_users, dtype=np.int32), dtype)
-        if not positives.nnz:
+        weights = self._weigh(matrix.by_user, dtype)
+        if not (weights.data > 0).any():
+            kind = "weight" if matrix.feedback == "implicit" else "rating"
+            name, value = self.build_weighting().find_bound(matrix.feedback, matrix.scale)
             raise DataError(
-                f"{type(self).__name__}: no rating reaches threshold={self.threshold!r} "
-                f"(the highest rating is {matrix.values.max():g}); lower the threshold"
+                f"{type(self).__name__}: no {kind} counts as a positive with {name}={value:g} "
+                f"(the highest {kind} is {matrix.values.max():g}); lower {name}"
             )
-        return positives
+        return weights
 
-    def _user_positives(
-        self, matrix: InteractionMatrix, users: Int32Array, dtype: str
-    ) -> scipy.sparse.csr_array:
-        """Return the rows of `_positives` for these users; the row of an `UNKNOWN` user is empty."""
-        starts = matrix.indptr[users]
-        counts = np.where(users >= 0, matrix.indptr[users + 1] - starts, 0)
+    def _weigh(self, rows: SparseRows, dtype: str) -> scipy.sparse.csr_array:
+        """Return the weights of rows of ratings or implicit weights as a sparse matrix, without zeros.
+
+        If an item occurs several times in a row, its largest weight counts.
+        """
+        matrix = self.training_matrix
+        weights = self.build_weighting().weigh(rows.values, matrix.feedback, matrix.scale)
+        indptr, items = rows.indptr, rows.indices
+        if not weights.all():
+            is_counted = weights != 0
+            indptr = np.concatenate([[0], np.cumsum(is_counted)])[indptr]
+            items, weights = items[is_counted], weights[is_counted]
+        index_type = np.int32 if len(items) <= np.iinfo(np.int32).max else np.int64
+        with np.errstate(over="ignore"):  # an infinite weight is reported as divergence
+            arrays = weights.astype(dtype), items.astype(index_type), indptr.astype(index_type)
+        weighted = scipy.sparse.csr_array(arrays, shape=(len(indptr) - 1, matrix.n_items))
+        weighted.sort_indices()
+        return weighted if weighted.has_canonical_format else _drop_repeats(weighted)
+
+    def _select_histories(self, users: npt.ArrayLike) -> SparseRows:
+        """Return the training interactions of these users; the row of an `UNKNOWN` user is empty."""
+        matrix = self.training_matrix
+        rows = mark_unknown_ids(users, matrix.n_users)
+        starts = matrix.indptr[rows]
+        counts = np.where(rows >= 0, matrix.indptr[rows + 1] - starts, 0)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         positions = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
-        if self.threshold is not None:
-            is_positive: BoolArray = matrix.values[positions] >= self.threshold
-            indptr = np.concatenate([[0], np.cumsum(is_positive)])[indptr]
-            positions = positions[is_positive]
-        ones = np.ones(len(positions), dtype=dtype)
-        index_type = np.int32 if len(positions) <= np.iinfo(np.int32).max else np.int64
-        items = matrix.items[positions].astype(index_type, copy=False)
-        arrays = ones, items, indptr.astype(index_type, copy=False)
-        positives = scipy.sparse.csr_array(arrays, shape=(len(users), matrix.n_items))
-        positives.sum_duplicates()  # an item that a user rated twice is one positive
-        positives.data[:] = 1
-        return positives
+        return SparseRows(indptr, matrix.items[positions], matrix.values[positions])
+
+
+class LinearItemModel(Ranker):
+    r"""Base class of rankers that score an item by a weighted sum over the user's history.
+
+    .. math:: s_{ui} = \sum_j X_{uj} B_{ji}
+
+    where X holds the weights of the interactions.
+
+    Attributes:
+        weights: B (n_items, n_items).
+    """
+
+    weights: FloatArray
+
+    def build_histories(self, users: npt.ArrayLike) -> scipy.sparse.csr_array:
+        """Return the rows of X for these users, (len(users), n_items), in the dtype of the weights.
+
+        The row of an unknown user is empty.
+        """
+        return self._weigh(self._select_histories(users), str(self.weights.dtype))
+
+
+def _drop_repeats(rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    """Keep the largest of several values of an item in a row; the items of a row must be in order."""
+    row_numbers = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    is_new = (np.diff(row_numbers, prepend=-1) != 0) | (np.diff(rows.indices, prepend=-1) != 0)
+    first = np.flatnonzero(is_new)
+    indptr = np.searchsorted(first, rows.indptr).astype(rows.indptr.dtype)
+    arrays = np.maximum.reduceat(rows.data, first), rows.indices[first], indptr
+    return scipy.sparse.csr_array(arrays, shape=rows.shape)

@@ -14,7 +14,7 @@ import surprise
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.array_types import BlockScorer, BoolArray, Float64Array, Int32Array
 from marquee.errors import DivergedError
-from marquee.interactions.columns import ITEM, RATING, USER
+from marquee.interactions.columns import ITEM, USER, value_column
 from marquee.interactions.matrix import EncodedInteractions, Ids, InteractionMatrix
 
 SURPRISE_UNKNOWN = "UKN__"  # prefix of the inner ids that Surprise gives to unknown users and items
@@ -22,11 +22,11 @@ SURPRISE_UNKNOWN = "UKN__"  # prefix of the inner ids that Surprise gives to unk
 
 @dataclass(frozen=True)
 class UserItemPairs:
-    """Held-out ratings, with the inner ids of a training matrix."""
+    """Held-out interactions, with the inner ids of a training matrix."""
 
     users: Int32Array  # (n,); UNKNOWN for users that are not in the matrix
     items: Int32Array  # (n,); UNKNOWN for items that are not in the matrix
-    actual: Float64Array  # (n,)
+    actual: Float64Array  # (n,); ratings or weights
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Predictions:
     impossible: BoolArray  # True where the global mean replaces an estimate
 
 
-def encode_pairs(ratings: pd.DataFrame, matrix: InteractionMatrix) -> UserItemPairs:
+def encode_pairs(interactions: pd.DataFrame, matrix: InteractionMatrix) -> UserItemPairs:
     """Convert the rows of an interactions table to pairs with the inner ids of a matrix."""
-    users = pd.Index(matrix.user_ids).get_indexer(pd.Index(ratings[USER]))
-    items = pd.Index(matrix.item_ids).get_indexer(pd.Index(ratings[ITEM]))
-    values = ratings[RATING].to_numpy(dtype=np.float64)
+    users = pd.Index(matrix.user_ids).get_indexer(pd.Index(interactions[USER]))
+    items = pd.Index(matrix.item_ids).get_indexer(pd.Index(interactions[ITEM]))
+    values = interactions[value_column(interactions)].to_numpy(dtype=np.float64)
     return UserItemPairs(users.astype(np.int32), items.astype(np.int32), values)
 
 

@@ -24,7 +24,9 @@ def build_similar_items_scorer(matrix: InteractionMatrix) -> BlockScorer:
         Function from inner item ids, shape (n,), to similarities, shape (n, n_items).
     """
     ones = np.ones(len(matrix.items), dtype=np.float32)
-    by_user = csr_matrix((ones, matrix.items, matrix.indptr), shape=(matrix.n_users, matrix.n_items))
+    shape = (matrix.n_users, matrix.n_items)
+    # SciPy would share the arrays, and `sum_duplicates` would sort those of the interaction matrix.
+    by_user = csr_matrix((ones, matrix.items, matrix.indptr), shape=shape, copy=True)
     by_user.sum_duplicates()
     by_user.data[:] = 1  # a user who rated an item twice is one rater
     by_item = by_user.T.tocsr()

@@ -1,12 +1,13 @@
 """Matrix factorization by stochastic gradient descent: SVD, PMF and SVD++."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
 from surprise.utils import get_rng
 
 from marquee.algorithms.base import UNKNOWN, EpochAlgorithm, Estimates
+from marquee.algorithms.fold_in import fold_in_ratings
 from marquee.algorithms.kernels.sgd import (
     compute_implicit_factors,
     compute_pair_dots,
@@ -23,7 +24,8 @@ from marquee.algorithms.parameter_checks import (
 )
 from marquee.algorithms.reproducible_linear_algebra import multiply_matrices
 from marquee.array_types import Float64Array, FloatArray, Int32Array
-from marquee.interactions.matrix import InteractionMatrix
+from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.model.factor_scoring import FactorSpace
 
 
 class FactorModel(EpochAlgorithm):
@@ -33,8 +35,12 @@ class FactorModel(EpochAlgorithm):
 
     The bias and factors of an unknown user or item are 0. If the model has no biases, a prediction is
     impossible unless both user and item are known.
+
+    `score_histories` uses the most likely bias and factors of a user with these ratings (`FactorSpace`). The
+    variance of a rating around its estimate is that of the training ratings.
     """
 
+    uses_histories = True
     impossible_reason = "User and item are unknown."
 
     biased: bool = True
@@ -45,6 +51,37 @@ class FactorModel(EpochAlgorithm):
     def compute_user_factors(self, users: Int32Array) -> FloatArray:
         """Return the vectors of known users that item factors are multiplied by, (len(users), n_factors)."""
         return self.pu[users]
+
+    def build_factor_space(self, noise: float) -> FactorSpace:
+        """Return the parameters of the fitted model, for serving and fold-in.
+
+        Args:
+            noise: variance of a rating around the model's estimate, in squared stars.
+        """
+        users = self.compute_user_factors(np.arange(self.trainset.n_users, dtype=np.int32))
+        bu, bi, offset = np.zeros(len(users)), np.zeros(len(self.qi)), 0.0
+        if self.biased:
+            bu, bi, offset = self.bu, self.bi, float(self.trainset.global_mean)
+        return FactorSpace.from_parameters((self.qi, bi), (users, bu), offset, noise)
+
+    def _build_history_scorer(self) -> Callable[[SparseRows], Float64Array]:
+        space = self.build_factor_space(self._training_error())
+        factors = space.item_factors.astype(np.float64)
+
+        def score(histories: SparseRows) -> Float64Array:
+            vectors = fold_in_ratings(histories, space)
+            user_factors = np.ascontiguousarray(vectors[:, 1:])
+            scores = np.asarray(multiply_matrices(user_factors, factors.T), np.float64)
+            scores += space.offset + vectors[:, :1] + space.item_biases
+            return scores
+
+        return score
+
+    def _training_error(self) -> float:
+        """Mean squared error of the training ratings."""
+        matrix = self.training_matrix
+        users = np.repeat(np.arange(matrix.n_users, dtype=np.int32), matrix.by_user.counts)
+        return float(np.square(matrix.values - self._estimate_pairs(users, matrix.items).values).mean())
 
     def _score_all_items(self, users: Int32Array) -> Float64Array:
         scores = np.asarray(multiply_matrices(self.compute_user_factors(users), self.qi.T), dtype=np.float64)

@@ -1,1 +1,1 @@
-"""Interactions: table columns, validation, deduplication, splitting and the interaction matrix."""
+"""Interactions: table columns, validation, aggregation, splitting and the interaction matrix."""

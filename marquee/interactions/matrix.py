@@ -8,7 +8,7 @@ import pandas as pd
 
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
-from marquee.interactions.columns import ITEM, RATING, USER
+from marquee.interactions.columns import ITEM, RATING, USER, FeedbackType, value_column
 
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 
@@ -22,31 +22,40 @@ class EncodedInteractions:
     Inner ids follow the order of first appearance, as in scikit-surprise.
     """
 
-    users: Int32Array  # (n_ratings,)
-    items: Int32Array  # (n_ratings,)
-    values: Float64Array  # (n_ratings,)
+    users: Int32Array  # (n_rows,)
+    items: Int32Array  # (n_rows,)
+    values: Float64Array  # (n_rows,); ratings or weights
     user_ids: Ids  # by inner id
     item_ids: Ids
+    feedback: FeedbackType = "explicit"
 
     @classmethod
-    def from_frame(cls, ratings: pd.DataFrame) -> "EncodedInteractions":
+    def from_frame(cls, interactions: pd.DataFrame) -> "EncodedInteractions":
         """Encode the user and item ids of an interactions table.
 
         Raises:
-            DataError: the table is empty, lacks a user or item id, or has a non-finite rating.
+            DataError: the table is empty, lacks a user or item id, or has a non-finite value.
         """
-        users, user_ids = pd.factorize(ratings[USER])
-        items, item_ids = pd.factorize(ratings[ITEM])
+        users, user_ids = pd.factorize(interactions[USER])
+        items, item_ids = pd.factorize(interactions[ITEM])
         _check_ids_present(users, items)
-        values = ratings[RATING].to_numpy(dtype=np.float64)
+        column = value_column(interactions)
+        values = interactions[column].to_numpy(dtype=np.float64)
         check_rating_values(values)
-        return cls(users.astype(np.int32), items.astype(np.int32), values, tuple(user_ids), tuple(item_ids))
+        return cls(
+            users.astype(np.int32),
+            items.astype(np.int32),
+            values,
+            tuple(user_ids),
+            tuple(item_ids),
+            "explicit" if column == RATING else "implicit",
+        )
 
     def take(self, rows: Int64Array) -> "EncodedInteractions":
         """Return a selection of the rows, in the order of `rows`, with new inner ids."""
         users, user_ids = _reencode(self.users[rows], self.user_ids)
         items, item_ids = _reencode(self.items[rows], self.item_ids)
-        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids)
+        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids, self.feedback)
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,8 @@ class SparseRows:
     """
 
     indptr: Int64Array  # (n_rows + 1,)
-    indices: Int32Array  # (n_ratings,)
-    values: Float64Array  # (n_ratings,)
+    indices: Int32Array  # (n_entries,)
+    values: Float64Array  # (n_entries,)
 
     @classmethod
     def from_triplets(
@@ -77,6 +86,18 @@ class SparseRows:
         np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
         return cls(indptr, columns[order], values[order])
 
+    def take(self, rows: Int32Array) -> "SparseRows":
+        """Return these rows, in the given order.
+
+        >>> matrix = SparseRows(np.array([0, 1, 3]), np.array([2, 0, 1]), np.array([3.0, 4.0, 5.0]))
+        >>> matrix.take(np.array([1])).values.tolist()
+        [4.0, 5.0]
+        """
+        counts = self.counts[rows]
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        entries = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        return SparseRows(indptr, self.indices[entries], self.values[entries])
+
     @property
     def counts(self) -> Int64Array:
         """Number of entries of each row, shape (n_rows,)."""
@@ -90,18 +111,21 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class InteractionMatrix:
-    """User-item matrix of ratings in CSR form, with its transpose in `by_item`.
+    """User-item matrix of ratings or weights in CSR form, with its transpose in `by_item`.
 
-    User u rated `items[indptr[u]:indptr[u + 1]]` with `values[indptr[u]:indptr[u + 1]]`, in source order.
+    User u interacted with `items[indptr[u]:indptr[u + 1]]`; the ratings, or the weights, are
+    `values[indptr[u]:indptr[u + 1]]`. Both are in source order.
+    With implicit feedback, the scale has no meaning.
     """
 
     indptr: Int64Array  # (n_users + 1,)
-    items: Int32Array  # (n_ratings,)
-    values: Float64Array  # (n_ratings,)
+    items: Int32Array  # (n_interactions,)
+    values: Float64Array  # (n_interactions,); ratings or weights
     user_ids: Ids  # by inner id
     item_ids: Ids
     by_item: SparseRows  # each item's users, in source order
     scale: RatingScale = DEFAULT_SCALE
+    feedback: FeedbackType = "explicit"  # implicit: the values are weights, and the scale has no meaning
 
     @classmethod
     def from_encoded(
@@ -119,21 +143,24 @@ class InteractionMatrix:
             encoded.item_ids,
             by_item,
             scale,
+            encoded.feedback,
         )
 
     @classmethod
-    def from_frame(cls, ratings: pd.DataFrame, scale: RatingScale = DEFAULT_SCALE) -> "InteractionMatrix":
-        """Encode and group an interactions table.
+    def from_frame(
+        cls, interactions: pd.DataFrame, scale: RatingScale = DEFAULT_SCALE
+    ) -> "InteractionMatrix":
+        """Encode and group an interactions table of ratings or weights.
 
         Raises:
-            DataError: the table is empty, lacks a user or item id, or has a non-finite rating.
+            DataError: the table is empty, lacks a user or item id, or has a non-finite value.
 
         >>> ratings = pd.DataFrame({"user": ["ann", "bob"], "item": ["x", "x"], "rating": [4.0, 2.0]})
         >>> matrix = InteractionMatrix.from_frame(ratings)
         >>> matrix.user_ids, matrix.item_ids, matrix.by_item.means.tolist()
         (('ann', 'bob'), ('x',), [3.0])
         """
-        return cls.from_encoded(EncodedInteractions.from_frame(ratings), scale)
+        return cls.from_encoded(EncodedInteractions.from_frame(interactions), scale)
 
     @property
     def by_user(self) -> SparseRows:
@@ -151,22 +178,22 @@ class InteractionMatrix:
         return len(self.item_ids)
 
     def item_counts(self) -> Int64Array:
-        """Return the number of ratings of each item, shape (n_items,)."""
+        """Return the number of interactions with each item, shape (n_items,)."""
         return self.by_item.counts
 
 
 def check_rating_values(values: Float64Array) -> None:
-    """Check that there are ratings and that all of them are finite.
+    """Check that there are ratings or weights, and that all of them are finite.
 
     Raises:
-        DataError: there are no ratings, or one is NaN or infinite.
+        DataError: there are no values, or one is NaN or infinite.
     """
     if not len(values):
-        raise DataError("the interactions table is empty: there are no ratings to train on")
+        raise DataError("the interactions table is empty: there is nothing to train on")
     invalid = np.flatnonzero(~np.isfinite(values))
     if len(invalid):
         raise DataError(
-            f"{len(invalid)} of {len(values)} ratings are not finite, the first in row {invalid[0]} "
+            f"{len(invalid)} of {len(values)} values are not finite, the first in row {invalid[0]} "
             f"({values[invalid[0]]}); the validate stage removes such rows"
         )
 
@@ -190,7 +217,7 @@ def _check_ids_present(users: Int64Array, items: Int64Array) -> None:
     missing = np.flatnonzero((users < 0) | (items < 0))
     if len(missing):
         raise DataError(
-            f"{len(missing)} of {len(users)} ratings lack a user or item id, the first in row "
+            f"{len(missing)} of {len(users)} interactions lack a user or item id, the first in row "
             f"{missing[0]}; the validate stage removes such rows"
         )
 

@@ -148,11 +148,22 @@ def popularity_lift(lists: Int32Array, popularity: Int64Array, profiles: Float64
 
 def profile_popularity(matrix: InteractionMatrix) -> Float64Array:
     """Return the mean popularity of the items that each user rated, shape (n_users,); NaN without ratings."""
-    # Differences of a cumulative sum give the sum of each user, including users without ratings.
-    sums = np.zeros(len(matrix.items) + 1, dtype=np.int64)
-    np.cumsum(matrix.item_counts()[matrix.items], out=sums[1:])
+    return mean_popularity(matrix.indptr, matrix.items, matrix.item_counts())
+
+
+def mean_popularity(indptr: Int64Array, items: Int32Array, popularity: Int64Array) -> Float64Array:
+    """Return the mean popularity of each user's items, shape (n_users,); NaN without items.
+
+    Args:
+        indptr: user u has the items `items[indptr[u]:indptr[u + 1]]`.
+        items: inner ids.
+        popularity: training ratings of each item, shape (n_items,).
+    """
+    # Differences of a cumulative sum give the sum of each user, including users without items.
+    sums = np.zeros(len(items) + 1, dtype=np.int64)
+    np.cumsum(popularity[items], out=sums[1:])
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.diff(sums[matrix.indptr]) / np.diff(matrix.indptr))
+        return np.asarray(np.diff(sums[indptr]) / np.diff(indptr))
 
 
 def diversity(lists: Int32Array, matrix: InteractionMatrix, n: int) -> float:

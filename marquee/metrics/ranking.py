@@ -3,12 +3,13 @@
     top-N lists (marquee.top_n) ──┬─ find_hits ─► ListHits ─► ndcg, average_precision, recall,
     relevant held-out items     ──┘                           precision, hit_rate, reciprocal_rank
 
-Relevance is binary. Each metric is computed per user and then averaged over the users with at least one
-relevant item. Relevant items unknown to training cannot be recommended and count as missed.
+Relevance is binary, except for `graded_ndcg`. Each metric is computed per user and then averaged over the
+users with at least one relevant item. Relevant items unknown to training cannot be recommended and count as
+missed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,12 +26,16 @@ class RelevantItems:
 
     indptr: Int64Array  # (n_users + 1,)
     items: Int32Array  # (n_relevant,); negative if unknown to training
+    weights: Float64Array | None = None  # (n_relevant,), positive; None: all items are equally relevant
 
     @classmethod
-    def from_pairs(cls, users: Int32Array, items: Int32Array, n_users: int) -> "RelevantItems":
+    def from_pairs(
+        cls, users: Int32Array, items: Int32Array, n_users: int, weights: Float64Array | None = None
+    ) -> "RelevantItems":
         """Group pairs by user. Pairs of unknown (negative) users are dropped, and repeated pairs count once.
 
-        Unknown (negative) items are not merged, since they may be different items.
+        Unknown (negative) items are not merged, since they may be different items. The weight of a repeated
+        pair is the first one.
 
         >>> relevant = RelevantItems.from_pairs(np.array([1, 0, 1]), np.array([5, 2, 5]), n_users=2)
         >>> relevant.indptr.tolist(), relevant.items.tolist()
@@ -43,7 +48,19 @@ class RelevantItems:
         is_counted = (users >= 0) & ~is_repeated
         indptr = np.zeros(n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(users[is_counted], minlength=n_users), out=indptr[1:])
-        return cls(indptr, items[is_counted].astype(np.int32))
+        counted_weights = None if weights is None else weights[order][is_counted]
+        return cls(indptr, items[is_counted].astype(np.int32), counted_weights)
+
+    def take(self, n_users: int) -> "RelevantItems":
+        """Return the relevant items of the first users."""
+        end = self.indptr[n_users]
+        weights = None if self.weights is None else self.weights[:end]
+        return RelevantItems(self.indptr[: n_users + 1], self.items[:end], weights)
+
+    @property
+    def owners(self) -> Int64Array:
+        """User of each relevant item, shape (n_relevant,)."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
 
     @property
     def counts(self) -> Int64Array:
@@ -58,6 +75,8 @@ class ListHits:
     users: Int64Array  # (n_evaluated,)
     is_hit: BoolArray  # (n_evaluated, N): True if the item in that position is relevant
     n_relevant: Int64Array  # (n_evaluated,), at least 1
+    weights: Float64Array | None = None  # (n_evaluated, N): weight of the hit in that position, or 0
+    ideal_weights: Float64Array | None = None  # (n_evaluated, N): likewise, of the best possible list
 
 
 def find_hits(lists: Int32Array, relevant: RelevantItems) -> ListHits:
@@ -83,15 +102,21 @@ def find_hits(lists: Int32Array, relevant: RelevantItems) -> ListHits:
     if not len(users):
         raise DataError("no user has a relevant held-out item: lower measure.relevance_threshold")
     is_known = relevant.items >= 0
-    owners = np.repeat(np.arange(len(relevant.counts)), relevant.counts)[is_known]
-    known = relevant.items[is_known]
+    owners, known = relevant.owners[is_known], relevant.items[is_known]
     evaluated = lists[users]
     _check_evaluable(evaluated, users, owners)
     # Pairs of user and item are compared as integers, one for each possible pair.
     codes_per_user = 1 + max(evaluated.max(initial=0), known.max(initial=0))
     list_codes, relevant_codes = users[:, None] * codes_per_user + evaluated, owners * codes_per_user + known
     is_hit = np.isin(list_codes, relevant_codes) & (evaluated != PADDING)
-    return ListHits(users, is_hit, relevant.counts[users])
+    hits = ListHits(users, is_hit, relevant.counts[users])
+    if relevant.weights is None:
+        return hits
+    order = np.argsort(relevant_codes)
+    weights = np.zeros(is_hit.shape)
+    positions = np.searchsorted(relevant_codes[order], list_codes[is_hit])
+    weights[is_hit] = relevant.weights[is_known][order][positions]
+    return replace(hits, weights=weights, ideal_weights=_ideal_weights(relevant, lists.shape[1])[users])
 
 
 def ndcg(hits: ListHits, n: int) -> Float64Array:
@@ -108,6 +133,24 @@ def ndcg(hits: ListHits, n: int) -> Float64Array:
     gains = 1 / log2(np.arange(2, n + 2))
     ideal = np.cumsum(gains)[np.minimum(hits.n_relevant, n) - 1]
     return np.asarray((_first_hits(hits, n, "ndcg") * gains).sum(axis=1) / ideal)
+
+
+def graded_ndcg(hits: ListHits, n: int) -> Float64Array:
+    """Return each user's NDCG of the first n positions, in which an item with weight w gains log2(1 + w).
+
+    The logarithm keeps a single large count from deciding alone. If all weights are 1, it equals `ndcg`.
+
+    Raises:
+        DataError: the relevant items have no weights.
+    """
+    if hits.weights is None or hits.ideal_weights is None:
+        raise DataError("graded NDCG needs the weights of the relevant items: explicit feedback has none")
+    _first_hits(hits, n, "graded_ndcg")
+    discounts = 1 / log2(np.arange(2, n + 2))
+    gained, ideal = (
+        (log2(1 + weights[:, :n]) * discounts).sum(axis=1) for weights in (hits.weights, hits.ideal_weights)
+    )
+    return np.asarray(gained / ideal)
 
 
 def average_precision(hits: ListHits, n: int) -> Float64Array:
@@ -159,6 +202,18 @@ RANKING_METRICS: dict[str, Callable[[ListHits, int], Float64Array]] = {
 def mean_metrics(hits: ListHits, n: int) -> dict[str, float]:
     """Return the mean of each ranking metric over the evaluated users: {"ndcg@10": ..., ...}."""
     return {f"{name}@{n}": float(metric(hits, n).mean()) for name, metric in RANKING_METRICS.items()}
+
+
+def _ideal_weights(relevant: RelevantItems, n: int) -> Float64Array:
+    """Return the n largest weights of each user in descending order, padded with zeros, (n_users, n)."""
+    assert relevant.weights is not None, "the caller checks that there are weights"
+    owners = relevant.owners
+    order = np.lexsort((-relevant.weights, owners))
+    ranks = np.arange(len(order)) - relevant.indptr[owners]
+    is_first = ranks < n
+    ideal = np.zeros((len(relevant.counts), n))
+    ideal[owners[is_first], ranks[is_first]] = relevant.weights[order][is_first]
+    return ideal
 
 
 def _first_hits(hits: ListHits, n: int, metric: str) -> BoolArray:

@@ -79,10 +79,17 @@ class FactorSpace:
         scores += np.float32(self.offset + user.bias)
         return scores
 
-    def fold_in(self, items: Int32Array, ratings: Float64Array) -> UserFactors:
+    def score_item(self, user: UserFactors, item: int) -> float:
+        """Return the score of one item in stars, not clipped to the rating scale."""
+        product = self.item_factors[item] @ user.factors.astype(np.float32)
+        return float(product + self.item_biases[item] + np.float32(self.offset + user.bias))
+
+    def fold_in(
+        self, items: Int32Array, ratings: Float64Array, precisions: Float64Array | None = None
+    ) -> UserFactors:
         r"""Return the most likely bias and factors of a user with these ratings.
 
-        .. math:: m + S G^T (G S G^T + \sigma^2 I)^{-1} (y - G m)
+        .. math:: m + S G^T (G S G^T + \sigma^2 W^{-1})^{-1} (y - G m)
 
         :math:`G` has a row :math:`(1, q_i)` for each rated item, :math:`y` are the ratings minus offset and
         item biases, :math:`m` and :math:`S` are mean and covariance of the prior. The linear system that is
@@ -91,18 +98,22 @@ class FactorSpace:
         Args:
             items: inner ids of the rated items, without repetitions, shape (n,).
             ratings: ratings in stars, shape (n,).
+            precisions: diagonal of W, shape (n,): a rating with precision 2 counts as two equal ratings;
+                None: all are 1.
         """
         design = np.ones((len(items), len(self.prior_mean)))
         design[:, 1:] = self.item_factors[items]
+        precisions = np.ones(len(items)) if precisions is None else precisions
         mean, covariance = self.prior_mean, self.prior_covariance
         residuals = ratings - self.offset - self.item_biases[items] - design @ mean
         cross_covariance = covariance @ design.T
         if len(items) <= len(mean):
-            system = design @ cross_covariance + self.noise * np.eye(len(items))
+            system = design @ cross_covariance + np.diag(self.noise / precisions)
             posterior = mean + cross_covariance @ np.linalg.solve(system, residuals)
-        else:  # the same posterior by the matrix inversion lemma: (S G^T G + noise I)^-1 S G^T (y - G m)
-            system = cross_covariance @ design + self.noise * np.eye(len(mean))
-            posterior = mean + np.linalg.solve(system, cross_covariance @ residuals)
+        else:  # the same posterior by the matrix inversion lemma: (S G^T W G + noise I)^-1 S G^T W (y - G m)
+            weighted = cross_covariance * precisions
+            system = weighted @ design + self.noise * np.eye(len(mean))
+            posterior = mean + np.linalg.solve(system, weighted @ residuals)
         return UserFactors(float(posterior[0]), posterior[1:])
 
 

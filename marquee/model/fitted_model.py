@@ -2,18 +2,25 @@
 
     manifest.json                            description, and a digest per file (`marquee.model.manifest`)
     top_items.npy, top_scores.npy            (n_users, n) stored list of each user, best first, padded
-    popular_items.npy, popular_counts.npy    (n_items,) all items by number of ratings
-    seen_indptr.npy, seen_items.npy          items that each user rated in training, as CSR
-    similar_items.npy, similarities.npy      (n_items, m) items rated by the same users, padded
-    group_items.npy                          (n_genres, m) items rated most by users who favor a genre, padded
+    popular_items.npy, popular_counts.npy    (n_items,) all items by number of interactions
+    seen_indptr.npy, seen_items.npy          items that each user chose in training, as CSR
+    similar_items.npy, similarities.npy      (n_items, m) items of the same users, padded
+    group_items.npy                          (n_genres, m) popular items of users who favor a genre, padded
     users_*, items_*, titles_*, genres_*     string tables: text and offsets (`marquee.model.string_table`)
     users_keys.npy, users_order.npy          (n_users,) index of user ids (`marquee.model.id_index`)
-    item_factors.npy, ...                    parameters of a factor model (`marquee.model.factor_scoring`)
+    item_factors.npy, ...                    recommender: factors (`marquee.model.factor_scoring`)
+    weight_items.npy, item_weights.npy       recommender: item weights (`marquee.model.item_weights`)
+    seen_weights.npy                         recommender: weights of the training interactions, as seen_items
+    predictor_item_factors.npy, ...          predictor: as above, unless the recommender is the predictor
 
-Files are never unpickled, so loading a model runs no code from it.
+Users and items of the training data are known to the model, and no stored list contains an item that its user
+interacted with, unless repeats are allowed. Files are never unpickled, so loading a model runs no code from
+it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,17 +33,30 @@ from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import sha256_of
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.genre_affinity import GenreAffinity
+from marquee.model.history_weighting import HistoryWeighting
 from marquee.model.id_index import IdIndex
+from marquee.model.item_weights import ItemWeights
 from marquee.model.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files
 from marquee.model.model_arrays import (
     ARRAYS,
     FACTOR_ARRAYS,
     FACTOR_CONSTANTS,
     INDEX_ARRAYS,
+    ITEM_WEIGHT_ARRAYS,
+    PREDICTOR_PREFIX,
     STRING_TABLES,
     ModelArrays,
     check_arrays,
     iter_named_arrays,
+)
+from marquee.model.rating_predictor import RatingPrediction, RatingPredictor
+from marquee.model.scorers import (
+    Confidences,
+    ConfidenceScorer,
+    FactorScorer,
+    ItemWeightScorer,
+    RatingScorer,
+    Scorer,
 )
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
@@ -49,11 +69,15 @@ class FittedModel:
         manifest: description of the model.
         arrays: content of the model, read-only and memory-mapped.
         genre_affinity: genres of the catalog, and the favorite genre of a user.
+        scorer: scores all items by the recommender; None if that needs more than the stored arrays.
+        predictor: predicts ratings; None if the model has no predictor.
     """
 
     def __init__(self, manifest: Manifest, arrays: ModelArrays, user_index: IdIndex) -> None:
         self.manifest = manifest
         self.arrays = arrays
+        self.scorer = _create_scorer(manifest, arrays)
+        self.predictor = _create_predictor(manifest, arrays)
         self._user_index = user_index
         self._inner_item_ids = arrays.items.positions_by_string()
         counts = np.empty(len(arrays.items), dtype=np.int64)
@@ -85,26 +109,26 @@ class FittedModel:
         return [(item, score) for item, score in zip(items, scores, strict=True) if item != PADDING]
 
     def seen_items(self, user: int) -> set[int]:
-        """Return the items that a user rated in training."""
+        """Return the items that a user interacted with in training."""
         start, stop = self.arrays.seen_indptr[user : user + 2]
         return set(self.arrays.seen_items[start:stop].tolist())
 
     def similar_items(self, item: int) -> list[tuple[int, float]]:
-        """Return items rated by the same users, with their similarities, most similar first."""
+        """Return items of the same users, with their similarities, most similar first."""
         items, values = self.arrays.similar_items[item].tolist(), self.arrays.similarities[item].tolist()
         return [(other, value) for other, value in zip(items, values, strict=True) if other != PADDING]
 
     def popular_items_for_favorite_genre(self, genre: int) -> list[int]:
-        """Return the items rated most by users with this favorite genre, most rated first."""
+        """Return the most popular items of users with this favorite genre, most popular first."""
         return [item for item in self.arrays.group_items[genre].tolist() if item != PADDING]
 
     def popular_items(self) -> Iterator[tuple[int, int]]:
-        """Yield all items with their numbers of ratings, most rated first."""
+        """Yield all items with their numbers of interactions, most popular first."""
         items, counts = self.arrays.popular_items.tolist(), self.arrays.popular_counts.tolist()
         return zip(items, counts, strict=True)
 
     def popularity_shares(self) -> dict[str, float]:
-        """Return each item's share of all ratings, by item id."""
+        """Return each item's share of all interactions, by item id."""
         counts = {self.arrays.items[item]: count for item, count in self.popular_items()}
         total = max(sum(counts.values()), 1)
         return {item: count / total for item, count in counts.items()}
@@ -115,6 +139,16 @@ class FittedModel:
         items = self.popular_items() if inner_id is None else self.stored_list(inner_id)
         return [self.arrays.items[item] for item, _ in islice(items, n)]
 
+    def predict_rating(self, user: str, item: str) -> RatingPrediction:
+        """Predict the rating of an item by a user; both are ids, and may be unknown.
+
+        Raises:
+            ModelError: the model has no predictor.
+        """
+        if self.predictor is None:
+            raise ModelError(f"the model predicts no ratings: {self.manifest.describe_missing_predictor()}")
+        return self.predictor.predict(self.inner_user_id(user), self.inner_item_id(item))
+
 
 def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any]) -> Manifest:
     """Write a model folder atomically.
@@ -122,7 +156,7 @@ def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any
     Args:
         folder: path of the model; an existing folder is replaced.
         arrays: content of the model.
-        description: fields of the manifest except `counts`, `files` and `factors`.
+        description: fields of the manifest except `counts`, `files` and `scorers`.
 
     Raises:
         ModelError: the arrays do not fit together.
@@ -134,7 +168,7 @@ def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any
             np.save(new_folder / f"{name}.npy", array, allow_pickle=False)
         files = {path.name: sha256_of(path) for path in sorted(new_folder.glob("*.npy"))}
         manifest = Manifest(
-            **description, counts=_counts(arrays), files=files, factors=_factor_constants(arrays.factors)
+            **description, counts=_counts(arrays), files=files, scorers=_scorer_constants(arrays)
         )
         (new_folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
@@ -152,8 +186,8 @@ def load_model(folder: Path | str) -> FittedModel:
     verify_files(folder, manifest)
     contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in STRING_TABLES}
     contents |= {name: _open_array(folder, name) for name in ARRAYS}
-    factors = None if manifest.factors is None else _open_factors(folder, manifest.factors)
-    arrays = ModelArrays(**contents, factors=factors)
+    contents |= {name: _OPENERS[name](folder, constants) for name, constants in manifest.scorers.items()}
+    arrays = ModelArrays(**contents)
     index = IdIndex(arrays.users, *(_open_array(folder, name) for name in INDEX_ARRAYS))
     check_arrays(folder, arrays, index)
     return FittedModel(manifest, arrays, index)
@@ -163,10 +197,25 @@ def _open_string_table(folder: Path, name: str) -> StringTable:
     return StringTable(_open_array(folder, f"{name}_text"), _open_array(folder, f"{name}_offsets"))
 
 
-def _open_factors(folder: Path, constants: Mapping[str, float]) -> FactorSpace:
-    contents: dict[str, Any] = {name: _open_array(folder, name) for name in FACTOR_ARRAYS}
+def _open_factors(folder: Path, constants: Mapping[str, float], prefix: str = "") -> FactorSpace:
+    contents: dict[str, Any] = {name: _open_array(folder, prefix + name) for name in FACTOR_ARRAYS}
     contents |= {name: constants[name] for name in FACTOR_CONSTANTS}
     return FactorSpace(**contents)
+
+
+def _open_item_weights(folder: Path, constants: Mapping[str, Any]) -> ItemWeights:
+    contents: dict[str, Any] = {name: _open_array(folder, name) for name in ITEM_WEIGHT_ARRAYS}
+    return ItemWeights(**contents, weighting=HistoryWeighting(**constants["weighting"]))
+
+
+_OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Any]] = {
+    "factors": _open_factors,
+    "confidences": lambda _, constants: Confidences(
+        constants["alpha"], HistoryWeighting(**constants["weighting"])
+    ),
+    "item_weights": _open_item_weights,
+    "predictor_factors": partial(_open_factors, prefix=PREDICTOR_PREFIX),
+}
 
 
 def _open_array(folder: Path, name: str) -> AnyArray:
@@ -181,14 +230,40 @@ def _open_array(folder: Path, name: str) -> AnyArray:
     return array
 
 
-def _factor_constants(factors: FactorSpace | None) -> dict[str, float] | None:
-    return None if factors is None else {name: float(getattr(factors, name)) for name in FACTOR_CONSTANTS}
+def _scorer_constants(arrays: ModelArrays) -> dict[str, dict[str, Any]]:
+    """Return the part of each scorer that is not an array, by attribute of `ModelArrays`."""
+    constants: dict[str, dict[str, Any]] = {}
+    for name, space in (("factors", arrays.factors), ("predictor_factors", arrays.predictor_factors)):
+        if space is not None:
+            constants[name] = {name: float(getattr(space, name)) for name in FACTOR_CONSTANTS}
+    if arrays.confidences is not None:
+        constants["confidences"] = asdict(arrays.confidences)
+    if arrays.item_weights is not None:
+        constants["item_weights"] = {"weighting": asdict(arrays.item_weights.weighting)}
+    return constants
+
+
+def _create_scorer(manifest: Manifest, arrays: ModelArrays) -> Scorer | None:
+    if arrays.item_weights is not None:
+        return ItemWeightScorer(arrays.item_weights, arrays.seen_indptr, arrays.seen_items)
+    if arrays.factors is None:
+        return None
+    if arrays.confidences is not None:
+        return ConfidenceScorer(arrays.factors, arrays.confidences)
+    return (RatingScorer if manifest.score_unit == "stars" else FactorScorer)(arrays.factors)
+
+
+def _create_predictor(manifest: Manifest, arrays: ModelArrays) -> RatingPredictor | None:
+    if manifest.predictor is None or manifest.scale is None or manifest.global_mean is None:
+        return None
+    space = arrays.factors if manifest.has_shared_recipe else arrays.predictor_factors
+    return RatingPredictor(space, manifest.scale, manifest.global_mean)
 
 
 def _counts(arrays: ModelArrays) -> dict[str, int]:
     return {
         "users": len(arrays.users),
         "items": len(arrays.items),
-        "ratings": len(arrays.seen_items),
+        "interactions": len(arrays.seen_items),
         "top_n": int(arrays.top_items.shape[1]),
     }

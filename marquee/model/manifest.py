@@ -1,46 +1,92 @@
-"""Manifest of a fitted model: algorithm, training data, and a SHA-256 digest of each file."""
+"""Manifest of a fitted model: recipes, training data, scorers, and a SHA-256 digest of each file."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from marquee.array_types import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
-from marquee.model.model_arrays import FACTOR_CONSTANTS
+from marquee.model.manifest_checks import find_manifest_problems
+from marquee.model.recipe import Recipe
+from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
-MAPPINGS = ("parameters", "metrics", "counts", "libraries", "files")  # fields that are JSON objects
+
+ScoreUnit: TypeAlias = Literal["stars", "relative"]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Description of a fitted model. It depends only on data, code and parameters, so it is reproducible."""
+    """Description of a fitted model. It depends only on data, code and parameters, so it is reproducible.
 
-    algorithm: str
-    parameters: Mapping[str, Any]
+    Attributes:
+        recommender: recipe of the recommended lists.
+        predictor: recipe of the predicted ratings; None for implicit feedback.
+        feedback: kind of the training data.
+        scale: lowest and highest possible rating; None for implicit feedback.
+        global_mean: mean of the training ratings, in stars; None for implicit feedback.
+        score_unit: unit of the scores of recommended items: stars (predicted ratings), or relative (only the
+            order of one user's scores has a meaning).
+        list_agreement: `marquee.metrics.list_agreement` of the stored lists, 1 if everybody gets the same;
+            None if no two lists can be compared.
+        repeats_allowed: True if items that a user has interacted with may be recommended.
+        metrics: scores of the recipes on the test set.
+        metrics_note: what these scores were measured on.
+        data_source: name of the data source.
+        data_digest: source digest.
+        counts: numbers of users, items, interactions, and items per stored list.
+        libraries: versions by name.
+        scorers: constants of each scorer, by name: `factors`, `confidences`, `item_weights` and
+            `predictor_factors`.
+        files: SHA-256 by file name.
+        schema_version: version of this format.
+    """
+
+    recommender: Recipe
+    predictor: Recipe | None
+    feedback: Literal["explicit", "implicit"]
+    scale: RatingScale | None
+    global_mean: float | None
+    score_unit: ScoreUnit
+    list_agreement: float | None
+    repeats_allowed: bool
     metrics: Mapping[str, float]
-    seed: int
+    metrics_note: str
     data_source: str
     data_digest: str
-    scale: RatingScale
-    global_mean: float  # mean of the training ratings, in stars
     counts: Mapping[str, int]
-    libraries: Mapping[str, str]  # versions by name
-    files: Mapping[str, str]  # SHA-256 by file name
-    factors: Mapping[str, float] | None = None  # `FACTOR_CONSTANTS` of a factor model
+    libraries: Mapping[str, str]
+    files: Mapping[str, str]
+    scorers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property
     def digest(self) -> str:
         """Digest of the whole model, since the manifest contains the digest of each file."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def is_personal(self) -> bool:
+        """False if the recommender gives nearly the same list to everybody, as Popularity does."""
+        return self.list_agreement is None or self.list_agreement <= MAX_PERSONAL_AGREEMENT
+
+    @property
+    def has_shared_recipe(self) -> bool:
+        """True if the recommender also predicts the ratings."""
+        return self.predictor == self.recommender
+
+    def describe_missing_predictor(self) -> str:
+        """Return why there is no predictor, as a clause."""
+        if self.feedback == "implicit":
+            return "it was trained on implicit feedback, so there are no ratings to predict"
+        return "no candidate of its search predicts ratings"
 
     def to_json(self) -> str:
         """Return the canonical JSON text: equal manifests have equal texts."""
@@ -65,10 +111,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError(
             f"{path} has schema version {version}, expected {SCHEMA_VERSION}; export the model again"
         )
-    for problem in _find_problems(tree):
+    names = {attribute.name for attribute in fields(Manifest)}
+    for problem in find_manifest_problems(tree, names):
         raise ModelError(f"{path} {problem}; export the model again")
-    lowest, highest = tree["scale"]
-    return Manifest(**(tree | {"scale": (lowest, highest)}))
+    predictor, scale = tree["predictor"], tree["scale"]
+    parsed = {
+        "recommender": Recipe(**tree["recommender"]),
+        "predictor": None if predictor is None else Recipe(**predictor),
+        "scale": None if scale is None else (scale[0], scale[1]),
+    }
+    return Manifest(**(tree | parsed))
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:
@@ -88,33 +140,3 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
             raise ModelError(f"{folder / name} is not in the manifest; copy the model again")
         if digests[name] != manifest.files[name]:
             raise ModelError(f"{folder / name} is damaged: wrong SHA-256 digest; copy the model again")
-
-
-def _find_problems(tree: Mapping[str, Any]) -> Iterator[str]:
-    """Check the fields that loading a model relies on."""
-    known = {field.name for field in fields(Manifest)}
-    if different := sorted(known ^ set(tree)):
-        yield f"has missing or unknown fields: {', '.join(different)}"
-        return
-    for name in MAPPINGS:
-        if not isinstance(tree[name], dict):
-            yield f"has an invalid field: {name} must be an object (got {tree[name]!r})"
-    if not _is_scale(tree["scale"]):
-        yield f"has an invalid field: scale must be a list of two numbers (got {tree['scale']!r})"
-    if not _are_factors(tree["factors"]):
-        expected = " and ".join(FACTOR_CONSTANTS)
-        yield f"has an invalid field: factors must be null or have {expected} (got {tree['factors']!r})"
-
-
-def _is_scale(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
-
-
-def _are_factors(value: object) -> bool:
-    if not isinstance(value, dict):
-        return value is None
-    return set(value) == set(FACTOR_CONSTANTS) and all(map(_is_number, value.values()))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -11,10 +11,13 @@ from marquee.array_types import AnyArray, Float32Array, Int32Array, Int64Array
 from marquee.errors import ModelError
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.id_index import IdIndex
+from marquee.model.item_weights import ItemWeights
+from marquee.model.scorers import Confidences
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
 
-# File names without suffix. Arrays have the name of their attribute in `ModelArrays` or `FactorSpace`.
+# File names without suffix. Arrays have the name of their attribute in `ModelArrays`, `FactorSpace` or
+# `ItemWeights`; those of the predictor's factor space have a prefix.
 STRING_TABLES = ("users", "items", "titles", "genres")  # two files each: _text and _offsets
 ARRAYS = (
     "top_items", "top_scores", "popular_items", "popular_counts", "seen_indptr", "seen_items",
@@ -24,6 +27,8 @@ FACTOR_ARRAYS = (
     "item_factors", "item_biases", "user_factors", "user_biases", "prior_mean", "prior_covariance",
 )  # fmt: skip
 FACTOR_CONSTANTS = ("offset", "noise")  # stored in the manifest
+PREDICTOR_PREFIX = "predictor_"
+ITEM_WEIGHT_ARRAYS = ("weight_items", "item_weights", "seen_weights")
 INDEX_ARRAYS = ("users_keys", "users_order")
 PADDED_ARRAYS = ("top_items", "similar_items", "group_items")
 
@@ -35,6 +40,8 @@ _DTYPES: dict[str, type[np.generic]] = {
     **dict.fromkeys(("top_scores", "similarities"), np.float32),
     **dict.fromkeys(("item_factors", "item_biases", "user_factors", "user_biases"), np.float32),
     **dict.fromkeys(("prior_mean", "prior_covariance"), np.float64),
+    **dict.fromkeys(("item_weights", "seen_weights"), np.float32),
+    "weight_items": np.int32,
     "users_keys": np.uint64,
     "users_order": np.int32,
 }
@@ -48,6 +55,12 @@ class ModelArrays:
     """Content of a fitted model; `marquee.model.fitted_model` lists the meaning and shape of each array.
 
     Inner ids are positions in `users` and `items`.
+
+    Attributes:
+        factors: parameters of the recommender, if it is a factor model.
+        confidences: constants of the recommender, if it is a factor model of confidences.
+        item_weights: weights of the recommender, if it is an item-item model.
+        predictor_factors: parameters of the predictor, if it is a factor model and not the recommender.
     """
 
     users: StringTable
@@ -64,6 +77,9 @@ class ModelArrays:
     similarities: Float32Array
     group_items: Int32Array  # a row for each of `GenreAffinity.genres`
     factors: FactorSpace | None = None
+    confidences: Confidences | None = None
+    item_weights: ItemWeights | None = None
+    predictor_factors: FactorSpace | None = None
 
 
 def check_arrays(folder: Path, arrays: ModelArrays, index: IdIndex) -> None:
@@ -85,9 +101,19 @@ def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str
     yield from zip(INDEX_ARRAYS, (index.keys, index.order), strict=True)
     for name in ARRAYS:
         yield name, getattr(arrays, name)
-    if arrays.factors is not None:
+    for prefix, space in _factor_spaces(arrays):
         for name in FACTOR_ARRAYS:
-            yield name, getattr(arrays.factors, name)
+            yield prefix + name, getattr(space, name)
+    if arrays.item_weights is not None:
+        for name in ITEM_WEIGHT_ARRAYS:
+            yield name, getattr(arrays.item_weights, name)
+
+
+def _factor_spaces(arrays: ModelArrays) -> Iterator[tuple[str, FactorSpace]]:
+    """Yield each factor space with the prefix of its file names."""
+    for prefix, space in (("", arrays.factors), (PREDICTOR_PREFIX, arrays.predictor_factors)):
+        if space is not None:
+            yield prefix, space
 
 
 def _find_problems(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
@@ -97,13 +123,14 @@ def _find_problems(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     yield from _check_shapes(arrays, index)
     yield from _check_inner_ids(arrays, index)
     yield from _check_seen_indptr(arrays)
-    yield from _check_factors_finite(arrays)
+    yield from _check_scorers_finite(arrays)
 
 
 def _check_dtypes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     for name, array in iter_named_arrays(arrays, index):
-        if array.dtype != _DTYPES[name]:
-            yield name, f"has dtype {array.dtype}, expected {np.dtype(_DTYPES[name])}"
+        expected = np.dtype(_DTYPES[name.removeprefix(PREDICTOR_PREFIX)])
+        if array.dtype != expected:
+            yield name, f"has dtype {array.dtype}, expected {expected}"
 
 
 def _check_string_tables(arrays: ModelArrays) -> Iterator[Problem]:
@@ -130,26 +157,33 @@ def _check_shapes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
         "similar_items": (n_items, None),
         "similarities": arrays.similar_items.shape,
         "group_items": (None, None),
-        **_factor_shapes(arrays),
+        **_scorer_shapes(arrays),
     }
     for name, array in iter_named_arrays(arrays, index):
         if name in expected and not _fits(array.shape, expected[name]):
             yield name, _shape_problem(array.shape)
 
 
-def _factor_shapes(arrays: ModelArrays) -> dict[str, Shape]:
-    if arrays.factors is None:
-        return {}
+def _scorer_shapes(arrays: ModelArrays) -> dict[str, Shape]:
     n_users, n_items = len(arrays.users), len(arrays.items)
-    n_factors = np.atleast_1d(arrays.factors.item_factors).shape[-1]
-    return {
-        "item_factors": (n_items, n_factors),
-        "item_biases": (n_items,),
-        "user_factors": (n_users, n_factors),
-        "user_biases": (n_users,),
-        "prior_mean": (n_factors + 1,),
-        "prior_covariance": (n_factors + 1, n_factors + 1),
-    }
+    shapes: dict[str, Shape] = {}
+    for prefix, space in _factor_spaces(arrays):
+        n_factors = np.atleast_1d(space.item_factors).shape[-1]
+        shapes |= {
+            f"{prefix}item_factors": (n_items, n_factors),
+            f"{prefix}item_biases": (n_items,),
+            f"{prefix}user_factors": (n_users, n_factors),
+            f"{prefix}user_biases": (n_users,),
+            f"{prefix}prior_mean": (n_factors + 1,),
+            f"{prefix}prior_covariance": (n_factors + 1, n_factors + 1),
+        }
+    if arrays.item_weights is not None:
+        shapes |= {
+            "weight_items": (n_items, None),
+            "item_weights": arrays.item_weights.weight_items.shape,
+            "seen_weights": arrays.seen_items.shape,
+        }
+    return shapes
 
 
 def _check_inner_ids(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
@@ -157,6 +191,8 @@ def _check_inner_ids(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     for name in ("popular_items", "seen_items", *PADDED_ARRAYS):
         if not _is_within(getattr(arrays, name), PADDING if name in PADDED_ARRAYS else 0, n_items):
             yield name, f"has inner ids outside the range of the {n_items} items"
+    if arrays.item_weights is not None and not _is_within(arrays.item_weights.weight_items, 0, n_items):
+        yield "weight_items", f"has inner ids outside the range of the {n_items} items"
     if not _is_within(index.order, 0, n_users):
         yield "users_order", f"has inner ids outside the range of the {n_users} users"
 
@@ -166,10 +202,14 @@ def _check_seen_indptr(arrays: ModelArrays) -> Iterator[Problem]:
         yield "seen_indptr", "does not span the seen items"
 
 
-def _check_factors_finite(arrays: ModelArrays) -> Iterator[Problem]:
-    if arrays.factors is not None:
+def _check_scorers_finite(arrays: ModelArrays) -> Iterator[Problem]:
+    for prefix, space in _factor_spaces(arrays):
         for name in FACTOR_ARRAYS:
-            if not np.isfinite(getattr(arrays.factors, name)).all():
+            if not np.isfinite(getattr(space, name)).all():
+                yield prefix + name, "has non-finite values"
+    if arrays.item_weights is not None:
+        for name in ("item_weights", "seen_weights"):
+            if not np.isfinite(getattr(arrays.item_weights, name)).all():
                 yield name, "has non-finite values"
 
 

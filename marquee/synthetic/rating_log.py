@@ -14,6 +14,7 @@ from marquee.array_types import Float32Array, Float64Array, Int64Array
 from marquee.errors import ConfigError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER
 from marquee.seeds import rng_for
+from marquee.synthetic.choice import compute_interest
 from marquee.synthetic.ground_truth import GroundTruth
 from marquee.synthetic.item_catalog import generate_items
 from marquee.synthetic.sampling import draw_ground_truth
@@ -22,7 +23,6 @@ from marquee.synthetic.spec import DAY, SyntheticSpec
 USERS_PER_BATCH = 64  # their weights of all items fit in the processor's cache
 MAX_VISITS = 16  # per user
 SECONDS_PER_RATING = 60  # by which each rating extends its visit
-MIN_WEIGHT_ROOT = 0.1  # lower bound of the selectivity factor before its fourth power is taken
 SAMPLE_STRIDE = 8  # one of so many values is in the sample that bounds the smallest ones
 SAMPLE_MARGIN = 16  # ranks, so that the bound is rarely too low
 
@@ -140,16 +140,11 @@ def _draw_arrivals(
     """Draw arrival times of all items in an exponential race, shape (users, n_items); the earliest are rated.
 
     An arrival is E / w with E exponential: the n earliest are a sample without replacement by weight w
-    (Efraimidis and Spirakis 2006). The weight is popularity * (1 + selectivity * <p, r> / 4)^4, close to an
-    exponential in all but the tails, and exact on every machine. An item that appears after the user's last
-    visit never arrives.
+    (Efraimidis and Spirakis 2006). The weight is `GroundTruth.choice_weights`. An item that appears after
+    the user's last visit never arrives.
     """
-    weights = truth.user_factors[batch] @ truth.item_attraction.T
-    weights *= np.float32(truth.spec.selectivity / 4)
-    weights += np.float32(1)
-    np.maximum(weights, np.float32(MIN_WEIGHT_ROOT), out=weights)
-    weights *= weights
-    weights *= weights
+    attraction = truth.user_interests[batch] @ truth.item_factors.T
+    weights = compute_interest(attraction, truth.spec.selectivity)
     weights *= truth.item_popularity
     arrivals = rng.standard_exponential(weights.shape, dtype=np.float32)
     arrivals /= weights

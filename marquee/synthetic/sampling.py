@@ -16,7 +16,7 @@ GRID_POINTS_PER_UNIT = 128
 MAX_FACTOR = 4  # absolute value
 FACTOR_DECAY = 0.35  # variance explained by a factor, relative to the factor before it
 GENRE_SHARE = 0.5  # of the variance of an item's factors that its genres explain
-POPULARITY_EXPONENT = 0.35  # of the power law for the most popular items
+POPULARITY_EXPONENT = 0.53  # of the power law for the most popular items
 LATEST_JOIN = 0.95  # share of the log before the last user joins; later ones would have no time to rate
 BISECTION_STEPS = 60
 
@@ -24,26 +24,27 @@ BISECTION_STEPS = 60
 def draw_ground_truth(spec: SyntheticSpec, seed: int) -> GroundTruth:
     """Draw users and items, but no ratings; the result depends only on the specification and the seed.
 
-    It takes about 100 bytes of memory per user and per item.
+    It takes about 150 bytes of memory per user and per item.
     """
     std = _factor_std(spec.n_factors)
     codes = draw_genres(spec.item_count, rng_for(seed, "synthetic", "genres"))
     item_factors = _draw_item_factors(spec, codes, rng_for(seed, "synthetic", "item factors"))
-    attraction = _draw_attraction(spec, item_factors, rng_for(seed, "synthetic", "item lure"))
     item_bias, popularity = _draw_bias_and_popularity(spec, rng_for(seed, "synthetic", "appeal"))
     users = rng_for(seed, "synthetic", "users")
-    size = (spec.user_count, spec.n_factors)
+    user_factors, interests = _draw_tastes_and_interests(
+        spec, std, users, rng_for(seed, "synthetic", "interests")
+    )
     return GroundTruth(
         spec=spec,
         seed=seed,
-        user_factors=_round_to_grid(std * users.standard_normal(size)),
-        user_drift=_round_to_grid(std * spec.taste_drift * users.standard_normal(size)),
+        user_factors=user_factors,
+        user_interests=interests,
+        user_drift=_round_to_grid(std * spec.taste_drift * users.standard_normal(user_factors.shape)),
         user_bias=spec.user_bias_std * users.standard_normal(spec.user_count),
         user_joined_at=_draw_joining_times(spec, users),
         ratings_per_user=_draw_ratings_per_user(spec, rng_for(seed, "synthetic", "activity")),
         user_rounds_to_whole=users.random(spec.user_count) < 0.5,
         item_factors=_round_to_grid(std * item_factors),
-        item_attraction=_round_to_grid(std * attraction),
         item_bias=item_bias,
         item_popularity=popularity,
         item_appeared_at=_draw_appearance_times(spec, rng_for(seed, "synthetic", "appearance")),
@@ -59,8 +60,10 @@ def _factor_std(n_factors: int) -> Float64Array:
 
 def _round_to_grid(factors: Float64Array) -> Float32Array:
     limit = MAX_FACTOR * GRID_POINTS_PER_UNIT
-    points = np.clip(np.rint(factors * GRID_POINTS_PER_UNIT), -limit, limit)
-    return (points / GRID_POINTS_PER_UNIT).astype(np.float32)
+    points = factors * GRID_POINTS_PER_UNIT
+    np.clip(np.rint(points, out=points), -limit, limit, out=points)
+    points /= GRID_POINTS_PER_UNIT
+    return points.astype(np.float32)
 
 
 def _draw_item_factors(spec: SyntheticSpec, codes: GenreCodes, rng: np.random.Generator) -> Float64Array:
@@ -71,14 +74,15 @@ def _draw_item_factors(spec: SyntheticSpec, codes: GenreCodes, rng: np.random.Ge
     return factors
 
 
-def _draw_attraction(
-    spec: SyntheticSpec, item_factors: Float64Array, rng: np.random.Generator
-) -> Float64Array:
-    """Draw the attraction factors of the items, which are correlated with the item factors."""
+def _draw_tastes_and_interests(
+    spec: SyntheticSpec, std: Float64Array, rng: np.random.Generator, interest_rng: np.random.Generator
+) -> tuple[Float32Array, Float32Array]:
+    """Draw what users like and what attracts them, both (n_users, n_factors), with a correlation."""
+    tastes = rng.standard_normal((spec.user_count, spec.n_factors))
     correlation = spec.attraction_correlation
-    unrelated = rng.standard_normal(item_factors.shape)
-    attraction: Float64Array = correlation * item_factors + np.sqrt(1 - correlation**2) * unrelated
-    return attraction
+    interests = np.sqrt(1 - correlation**2) * interest_rng.standard_normal(tastes.shape)
+    interests += correlation * tastes
+    return _round_to_grid(std * tastes), _round_to_grid(std * interests)
 
 
 def _draw_bias_and_popularity(

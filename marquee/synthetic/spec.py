@@ -18,8 +18,8 @@ REFERENCE_RATINGS, REFERENCE_USERS, REFERENCE_ITEMS = 100_000, 943, 1682
 USER_GROWTH, ITEM_GROWTH = 0.935, 0.40  # exponents of the growth with the number of ratings
 
 STRENGTHS = (
-    "taste_std", "user_bias_std", "item_bias_std", "noise_std", "noise_skew", "taste_drift", "selectivity",
-    "log_popularity_range", "activity_std",
+    "mean_rating", "taste_std", "user_bias_std", "item_bias_std", "noise_std", "noise_skew", "taste_drift",
+    "selectivity", "log_popularity_range", "activity_std",
 )  # fmt: skip
 CORRELATIONS = ("attraction_correlation", "popularity_bias_correlation")
 
@@ -28,7 +28,7 @@ CORRELATIONS = ("attraction_correlation", "popularity_bias_correlation")
 class SyntheticSpec:
     """Size, scale, time span and effects of a data set; the defaults imitate MovieLens-100K.
 
-    Standard deviations of ratings are in fifths of the highest rating: in stars if that is 5.
+    Mean and standard deviations of ratings are in fifths of the highest rating: in stars if that is 5.
 
     Raises:
         ConfigError: a value is out of its range, or the ratings do not fit the users and items.
@@ -44,17 +44,18 @@ class SyntheticSpec:
     start: int = 1_546_300_800  # start of the log in UTC seconds: 2019-01-01
     years: float = 4.0  # length of the log
 
-    taste_std: float = 0.60  # of the part of a rating that the factors explain
-    user_bias_std: float = 0.45
-    item_bias_std: float = 0.58
+    mean_rating: float = 2.98  # of an average item by an average user; users choose items they like better
+    taste_std: float = 0.73  # of the part of a rating that the factors explain
+    user_bias_std: float = 0.44
+    item_bias_std: float = 0.40
     noise_std: float = 0.85  # of the part that cannot be predicted
     noise_skew: float = 0.4  # > 0: ratings fall below expectations by more than they exceed them
-    taste_drift: float = 0.35  # change of the user factors over the whole log, relative to their std
-    selectivity: float = 0.5  # how strongly taste determines which items a user rates
-    attraction_correlation: float = 0.2  # between what attracts users to an item and what they like about it
-    log_popularity_range: float = 4.6  # log ratio of the weights of the most and the least popular item
+    taste_drift: float = 0.5  # change of the user factors over the whole log, relative to their std
+    selectivity: float = 1.75  # how strongly a user's interests determine which items the user rates
+    attraction_correlation: float = 0.63  # between what attracts a user and what the user likes
+    log_popularity_range: float = 4.7  # log ratio of the weights of the most and the least popular item
     activity_std: float = 1.2  # of the log number of ratings per user
-    popularity_bias_correlation: float = 0.65  # between an item's log popularity and its bias
+    popularity_bias_correlation: float = 0.5  # between an item's log popularity and its bias
     min_ratings: int = 20  # per user, if the mean allows it
 
     def __post_init__(self) -> None:
@@ -125,8 +126,13 @@ class SyntheticSpec:
         return self.step if self.low is None else self.low
 
     @property
+    def like_threshold(self) -> float:
+        """Lowest rating of an item that a user likes: three quarters of the way up the scale."""
+        return self.lowest_rating + 0.75 * (self.high - self.lowest_rating)
+
+    @property
     def effect_unit(self) -> float:
-        """Unit of the standard deviations, on the rating scale: a fifth of the highest rating."""
+        """Unit of mean and standard deviations, on the rating scale: a fifth of the highest rating."""
         return self.high / 5
 
     @property

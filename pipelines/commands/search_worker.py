@@ -7,11 +7,11 @@ from collections.abc import Callable
 from experiments.config import Params
 from experiments.search.specification import WorkerAssignment
 from experiments.search.storage import check_storage_setting
-from experiments.search.training_queue import SearchNotFoundError
+from experiments.search.task_queue import SearchNotFoundError
 from experiments.search.worker import run_worker
 from marquee.errors import MarqueeError
 from pipelines.support.console import create_console
-from pipelines.support.paths import FOLDS, TRAIN
+from pipelines.support.paths import FEEDBACK, SPLIT, TRAIN
 from pipelines.support.search_spec import build_search_spec
 
 POLL_SECONDS = 1.0  # between two checks whether the search has started
@@ -28,15 +28,15 @@ def join_search(params: Params, *, max_wait: float) -> None:
         MarqueeError: the data is missing, or the search did not start in time.
     """
     check_storage_setting(params.search.storage)
-    for path in (TRAIN, FOLDS):
+    for path in (TRAIN, SPLIT, FEEDBACK):
         if not path.exists():
             raise MarqueeError(f"{path} not found; run `dvc pull` or `dvc repro split`")
     should_leave = _watch_signals()
     assignment = build_search_spec(params).create_worker_assignment()
-    storage = assignment.search.storage.split("@")[-1]  # without user and password
+    storage = assignment.spec.search.storage.split("@")[-1]  # without user and password
     create_console().print(f"Search {assignment.key} in {storage}.")
-    n_trainings = _run_worker_once_started(assignment, should_leave, max_wait)
-    create_console().print(f"Finished {n_trainings} trainings.")
+    n_tasks = _run_worker_once_started(assignment, should_leave, max_wait)
+    create_console().print(f"Finished {n_tasks} tasks.")
 
 
 def _watch_signals() -> Callable[[], bool]:
@@ -46,7 +46,7 @@ def _watch_signals() -> Callable[[], bool]:
     def leave(*_: object) -> None:
         nonlocal is_leaving
         is_leaving = True
-        create_console().print("Leaving after the current training, if there is one.")
+        create_console().print("Leaving after the current task, if there is one.")
 
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, leave)
@@ -56,7 +56,7 @@ def _watch_signals() -> Callable[[], bool]:
 def _run_worker_once_started(
     assignment: WorkerAssignment, should_leave: Callable[[], bool], max_wait: float
 ) -> int:
-    """Wait for the search to start, then run a worker; return the number of trainings that it ran."""
+    """Wait for the search to start, then run a worker; return the number of tasks that it ran."""
     deadline = time.monotonic() + max_wait
     while not should_leave():
         try:

@@ -1,6 +1,7 @@
 """`marquee ui`: serve the MLflow UI, and print links to the pages that compare the last runs."""
 
 from experiments.config import Params
+from experiments.search.metric import MetricSetting
 from experiments.tracking.runs import ExperimentTracker, compare_url_path, runs_url_path
 from marquee.errors import TrackingError
 from pipelines.support.console import create_console
@@ -23,10 +24,10 @@ def start_mlflow_ui(params: Params, *, port: int) -> None:
     if not runs:
         raise TrackingError(f"{tracker.uri} has no finished search; run `make repro` first")
     if tracker.uri.startswith("http"):  # a remote tracking server has its own UI
-        _print_links(tracker, tracker.uri.rstrip("/"), runs, params.search.metric)
+        _print_links(tracker, tracker.uri.rstrip("/"), runs, params.search.metric_weights)
         return
     check_port_free(port, HOST)
-    _print_links(tracker, f"http://{HOST}:{port}", runs, params.search.metric)
+    _print_links(tracker, f"http://{HOST}:{port}", runs, params.search.metric_weights)
     create_console().print("Press Ctrl-C to stop.")
     # One worker and no job execution: two processes, with a fifth of the memory that the defaults need.
     options = ["--workers", "1", "--host", HOST, "--port", str(port), "--backend-store-uri", tracker.uri]
@@ -34,7 +35,7 @@ def start_mlflow_ui(params: Params, *, port: int) -> None:
     replace_process("mlflow", "server", *options, environment=environment)
 
 
-def _print_links(tracker: ExperimentTracker, base: str, runs: list[str], metric: str) -> None:
+def _print_links(tracker: ExperimentTracker, base: str, runs: list[str], metric: MetricSetting) -> None:
     """Print the URLs of pages with all runs, the best trials of the last search, and the last searches."""
     console = create_console()
     experiment = tracker.experiment_id

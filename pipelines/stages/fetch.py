@@ -20,7 +20,7 @@ def fetch_data_source(params: Params) -> None:
             "source": params.data.source,
             "digest": folder_digest(files),
             "files": [asdict(file) for file in files],
-            "ratings": fetched.ratings,
+            "interactions": fetched.interactions,
             "items": fetched.items,
             "scale": list(source_rating_scale(params.data)),
         },

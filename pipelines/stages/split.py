@@ -1,54 +1,113 @@
-"""Hold out the test set and shuffle the training set for cross-validation."""
+"""Cut the interactions into training rows, validation parts and a test part; shuffle the folds."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from experiments.config import Params
+from marquee.array_types import Int64Array
 from marquee.errors import DataError
 from marquee.files.atomic_write import write_json
-from marquee.interactions.columns import ITEM, TIMESTAMP, USER
-from marquee.interactions.splitting import (
-    TrainTestSplit,
-    check_fold_count,
-    shuffle_rows,
-    split_at_random,
-    split_by_time,
+from marquee.interactions.aggregation import aggregate
+from marquee.interactions.feedback import FeedbackSpec
+from marquee.interactions.parts import N_VALIDATION_PARTS, TEST_PART, Cut
+from marquee.interactions.split_choice import (
+    PartSummary,
+    SplitSpec,
+    SplitTable,
+    choose_cut,
+    explain_empty_test_part,
 )
+from marquee.interactions.splitting import check_fold_count, shuffle_rows
 from marquee.seeds import seed_for
-from pipelines.support.paths import FOLDS, RATINGS, SPLIT, TEST, TRAIN
+from pipelines.support.json_reader import read_json
+from pipelines.support.paths import (
+    FEEDBACK,
+    FOLDS,
+    INTERACTIONS,
+    SPLIT,
+    TEST,
+    TEST_HISTORY,
+    TEST_REPEATS,
+    TRAIN,
+    TRAIN_ROWS,
+)
 from pipelines.support.stage_runner import run_stage
+
+log = logging.getLogger(__name__)
 
 
 def hold_out_test_set(params: Params) -> None:
-    """Write data/split (training set, test set, row order of the folds) and results/split.json."""
-    ratings = pd.read_parquet(RATINGS)
-    parts = _hold_out(ratings, params)
-    train, test = ratings.iloc[parts.train], ratings.iloc[parts.test]
-    check_fold_count(len(train), params.split.folds)
-    for frame, path in ((train, TRAIN), (test, TEST)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(path, index=False)
-    np.save(FOLDS, shuffle_rows(len(train), seed_for(params.seed, "folds")))
-    write_json(SPLIT, _summarize(train, test))
+    """Write data/split: training rows with their parts, training set, test set, folds, and a summary."""
+    feedback = FeedbackSpec.from_record(read_json(FEEDBACK))
+    table = SplitTable.from_frame(pd.read_parquet(INTERACTIONS), feedback)
+    settings = params.split
+    spec = SplitSpec(
+        settings.strategy, settings.test_share, settings.repeat, seed_for(params.seed, "holdout")
+    )
+    cut, reason = choose_cut(table, spec)
+    TRAIN.parent.mkdir(parents=True, exist_ok=True)
+    cut.training_rows(table.rows).to_parquet(TRAIN_ROWS, index=False)
+    n_train = _write_sets(table, cut, spec)
+    _write_folds(n_train, params, feedback)
+    test = table.summarize(cut, TEST_PART, spec.repeat)
+    parts = [table.summarize(cut, part, spec.repeat) for part in range(N_VALIDATION_PARTS)]
+    write_json(SPLIT, _build_record(cut, reason, spec, parts, test))
+    log.info("%s; its test part evaluates %d of %d users", reason, test.evaluated_users, test.users)
+    if not test.evaluated_users:
+        log.warning(
+            "no list will have a score on the test part, because no user of it has training rows and a "
+            "positive held-out pair; add data, or choose another split.strategy"
+        )
 
 
-def _hold_out(ratings: pd.DataFrame, params: Params) -> TrainTestSplit:
-    if params.split.strategy == "random":
-        return split_at_random(len(ratings), params.split.test_share, seed_for(params.seed, "holdout"))
-    if TIMESTAMP not in ratings:
-        raise DataError("split.strategy is time, but the ratings have no timestamps; set it to random")
-    return split_by_time(ratings[TIMESTAMP].to_numpy(dtype=np.int64), params.split.test_share)
+def _write_sets(table: SplitTable, cut: Cut, spec: SplitSpec) -> int:
+    """Write the training set and the sets of the test part; return the size of the training set."""
+    rows = cut.select_rows(TEST_PART, table.keys.pairs, spec.repeat)
+    n_train = _write_pairs(table, rows.train, TRAIN)
+    n_test = _write_pairs(table, rows.held_out, TEST)
+    _write_pairs(table, rows.repeats, TEST_REPEATS)
+    _write_pairs(table, rows.history, TEST_HISTORY)
+    if not n_train:
+        raise DataError(
+            f"the training set is empty: nothing is left of its {len(rows.train)} rows after returns are "
+            "subtracted; add data"
+        )
+    if not n_test:
+        raise DataError(explain_empty_test_part(rows))
+    return n_train
 
 
-def _summarize(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, object]:
-    """Return the sizes, and the number of test ratings whose user or item is not in the training set."""
-    summary: dict[str, object] = {"train_ratings": len(train), "test_ratings": len(test)}
-    for column, name in ((USER, "users"), (ITEM, "items")):
-        known = train[column].unique()  # `isin` is slow if its argument has duplicates
-        summary[f"test_ratings_of_unknown_{name}"] = int((~test[column].isin(known)).sum())
-    if TIMESTAMP in test:
-        summary["first_test_timestamp"] = int(test[TIMESTAMP].min())
-    return summary
+def _write_pairs(table: SplitTable, rows: Int64Array, path: Path) -> int:
+    """Write one row for each pair of user and item, and return their number."""
+    pairs = aggregate(table.rows.iloc[rows], table.feedback.repeats)
+    pairs.to_parquet(path, index=False)
+    return len(pairs)
+
+
+def _write_folds(n_train: int, params: Params, feedback: FeedbackSpec) -> None:
+    """Write the row order of the folds; implicit feedback has no ratings to predict, and so no folds."""
+    FOLDS.unlink(missing_ok=True)
+    if feedback.feedback == "explicit":
+        check_fold_count(n_train, params.split.folds)
+        np.save(FOLDS, shuffle_rows(n_train, seed_for(params.seed, "folds")))
+
+
+def _build_record(
+    cut: Cut, reason: str, spec: SplitSpec, parts: list[PartSummary], test: PartSummary
+) -> dict[str, object]:
+    """Return the content of data/split/split.json."""
+    return {
+        "strategy": cut.strategy,
+        "rolling": cut.is_rolling,
+        "reason": reason,
+        "repeat": spec.repeat,
+        "parts": [asdict(part) for part in parts],
+        "test": asdict(test),
+    }
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from experiments.tracking.model_registry import (
     ModelVersion,
     download_model,
 )
-from marquee.errors import MarqueeError
+from marquee.errors import MarqueeError, ModelError
 from marquee.files.atomic_write import write_json
 from marquee.files.digest import sha256_of
 from marquee.model.manifest import read_manifest
@@ -90,14 +90,32 @@ def prepare_arm(params: Params, version: ModelVersion) -> Arm:
     """Return an arm of the stack that serves a registered version; build its Bento if this machine lacks it.
 
     Raises:
-        MarqueeError: the registry no longer has the model, or the Bento cannot be built.
+        MarqueeError: the registry no longer has the model, the model was exported by an older version of
+            Marquee, or the Bento cannot be built.
     """
     spec = BentoSpec(params.package.bento, version.tags[DIGEST_TAG], version, version.tags.get("git_commit"))
     tag = spec.compute_tag()
     if not bento_exists(tag):
         with TemporaryDirectory(prefix="marquee-model-") as folder:
-            ensure_bento(spec, download_model(version.name, version.version, Path(folder)))
+            model = download_model(version.name, version.version, Path(folder))
+            _check_schema(version, model)
+            ensure_bento(spec, model)
     return Arm(str(get_bento_folder(tag)), version.version)
+
+
+def _check_schema(version: ModelVersion, model: Path) -> None:
+    """Check that a replica of this version of Marquee can load a registered model.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    try:
+        read_manifest(model)
+    except ModelError as error:
+        raise ModelError(
+            f"version {version.version} of '{version.name}' cannot be served by this version of Marquee "
+            f"({error}); run `make repro` to register a new version, and promote it"
+        ) from None
 
 
 def read_last_bento() -> Mapping[str, Any]:

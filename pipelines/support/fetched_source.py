@@ -1,7 +1,6 @@
-"""Data source that the stage `fetch` described in data/source.json: its version and its rating scale."""
+"""Data source that the stage `fetch` described in data/source.json."""
 
 from experiments.tracking.data_version import DataVersion
-from marquee.array_types import RatingScale
 from pipelines.support.json_reader import read_json
 from pipelines.support.paths import RAW, SOURCE
 
@@ -10,9 +9,3 @@ def read_data_version() -> DataVersion:
     """Return the data source and the digest of its raw files, which equals the digest in dvc.lock."""
     source = read_json(SOURCE)
     return DataVersion(source["source"], source["digest"], str(RAW))
-
-
-def read_rating_scale() -> RatingScale:
-    """Return the lowest and highest possible rating of the data source."""
-    low, high = read_json(SOURCE)["scale"]
-    return float(low), float(high)

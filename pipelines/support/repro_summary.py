@@ -25,8 +25,8 @@ def print_summary(params: Params, started: float) -> None:
     console = create_console()
     bento, registered = read_json(LAST_BENTO), read_json(REGISTERED_MODEL)
     facts: dict[str, RenderableType] = {
-        "Chosen": Text(read_json(SELECTION)["reason"]),
-        "Test": _format_test_errors(read_json(EVALUATION)["winner"]),
+        "Chosen": Text(_format_reasons(read_json(SELECTION))),
+        "Test": _format_test_scores(read_json(EVALUATION)),
         "Version": _format_version(find_version(registered["model"], registered["digest"])),
         "Bento": bento["tag"],
         "Time": _format_times(read_stage_names(), read_json(TIMINGS), started, time.time()),
@@ -47,8 +47,24 @@ def _build_row(label: str, value: RenderableType) -> Table:
     return row
 
 
-def _format_test_errors(winner: Mapping[str, Any]) -> str:
-    return f"RMSE {winner['rmse']:.4f}, MAE {winner['mae']:.4f} on the test set, which the search did not use"
+def _format_reasons(selection: Mapping[str, Any]) -> str:
+    roles = ("recommender", "predictor")
+    return "\n".join(dict.fromkeys(selection[role]["reason"] for role in roles if selection[role]))
+
+
+def _format_test_scores(evaluation: Mapping[str, Any]) -> str:
+    """Format the test-set scores of the lists and of the predicted ratings, as far as they are defined."""
+    scores, parts = evaluation["scores"], []
+    recommender = scores["recommender"]
+    if "ndcg" in recommender:
+        parts.append(f"NDCG@{evaluation['test_set']['n']} {recommender['ndcg']:.4f}")
+    if "ndcg_low" in recommender:
+        parts[-1] += f" (95% CI {recommender['ndcg_low']:.4f} to {recommender['ndcg_high']:.4f})"
+    if "popularity_ratio" in recommender:
+        parts.append(f"{recommender['popularity_ratio']:.2f} times that of popularity")
+    if "predictor" in scores:
+        parts.append(f"RMSE {scores['predictor']['rmse']:.4f}")
+    return f"{', '.join(parts)} on the test set, which the search did not use"
 
 
 def _format_version(version: ModelVersion | None) -> str:

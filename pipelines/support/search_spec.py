@@ -1,13 +1,28 @@
 """Specification of the search that params.yaml and the files of this clone describe."""
 
 from experiments.config import Params
-from experiments.evaluation.cross_validation import FoldSource
+from experiments.search.metric import SearchMetric
 from experiments.search.specification import SearchSpec
-from pipelines.support.fetched_source import read_rating_scale
-from pipelines.support.paths import FOLDS, LOCAL_STATE, TRAIN
+from experiments.search.training_space import check_candidates, require_predictor, select_rankers
+from marquee.interactions.feedback import FeedbackSpec
+from pipelines.support.evaluation_data import build_fold_source, build_part_source, build_protocol
+from pipelines.support.json_reader import read_json
+from pipelines.support.paths import FEEDBACK, LOCAL_STATE
 
 
 def build_search_spec(params: Params) -> SearchSpec:
-    """Return the specification of the search, for the search stage and for workers that join it."""
-    source = FoldSource(TRAIN, FOLDS, params.split.folds, read_rating_scale())
-    return SearchSpec(params.search, source, params.seed, params.search.metric, LOCAL_STATE)
+    """Return the specification of the search, for the search stage and for workers that join it.
+
+    Without ratings, candidates that predict ratings are left out.
+
+    Raises:
+        ConfigError: a candidate is invalid, no candidate fits the kind of feedback, or `search.metric` needs
+            ratings.
+    """
+    feedback = FeedbackSpec.from_record(read_json(FEEDBACK))
+    search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
+    check_candidates(params.search)
+    folds = build_fold_source(params, feedback)
+    uses_lists = SearchMetric.parse(search.metric_weights).uses_lists
+    parts = build_part_source(feedback) if uses_lists else None
+    return SearchSpec(search, folds, parts, build_protocol(params, feedback), params.seed, LOCAL_STATE)

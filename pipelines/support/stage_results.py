@@ -51,7 +51,8 @@ def read_trials_and_metrics(params: Params) -> SearchResults:
     return SearchResults(
         read_trials(params),
         measured,
-        params.search.metric,
+        params.search.error_metric,
+        params.search.metric_weights,
         metrics["n"],
         metrics["relevance_threshold"],
         metrics["leakage"],
@@ -75,11 +76,6 @@ def load_or_download_costs(params: Params, name: str) -> Costs:
     from pipelines.support.last_search_run import download_costs
 
     return download_costs(params, name)
-
-
-def read_test_scores() -> dict[str, dict[str, Any]]:
-    """Return the test-set scores by model: first the winner, then the baselines."""
-    return read_json(EVALUATION)
 
 
 def read_champion_score() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Endpoints of all routes except the hot route (`service.api.recommend_endpoint`).
 
-POST /recommend               recommend to a visitor by the ratings in the body, without training
-GET  /similar/{item}          items rated by the same users
-POST /predict                 predict ratings of user-item pairs
+POST /recommend               recommend to a visitor by the ratings and clicks in the body, without training
+GET  /similar/{item}          items of the same users
+POST /predict                 predict ratings of user-item pairs, if the model has a predictor
 POST /feedback                store feedback; the response is sent once it is on disk
 GET  /items/{item}            title, genres and availability of an item
 GET  /version                 provenance of the loaded model
@@ -23,9 +23,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from marquee.events import ExposureTemplate, Feedback, encode
+from marquee.model.rating_predictor import RatingPredictor
 from service.api import request_bodies
 from service.api.openapi import build_openapi_document, read_docs_page
-from service.api.problem_details import RequestProblem, invalid_field_problem, not_found_problem
+from service.api.problem_details import (
+    RequestProblem,
+    invalid_field_problem,
+    missing_predictor_problem,
+    not_found_problem,
+)
 from service.api.query_params import JSON, find_genre_index, parse_n, parse_query_string, validate_id
 from service.api.recommend_endpoint import recommend_at_least_one
 from service.recommendation.deadline import Deadline
@@ -60,27 +66,30 @@ class Endpoints:
         ]
 
     async def recommend_to_visitor(self, request: Request) -> Response:
-        """Recommend items to a visitor without a user id, based on the ratings in the body."""
+        """Recommend items to a visitor without a user id, based on the ratings and clicks in the body."""
         model = self._replica.require_loaded_model()
         body = request_bodies.validate_body(
             request_bodies.VISITOR_REQUEST, await request_bodies.read_json_body(request)
         )
         ratings = {self._validate_rating(model, item, stars): stars for item, stars in body.ratings.items()}
+        clicked = frozenset(
+            _require_item(model, item, f"clicks[{index}]") for index, item in enumerate(body.clicks)
+        )
         excluded = (model.fitted_model.inner_item_id(item) for item in body.exclude)
         recommendation_request = RecommendationRequest(
             body.n,
-            frozenset(item for item in excluded if item is not None),
+            clicked.union(item for item in excluded if item is not None),
             find_genre_index(body.genre, model.fitted_model.genre_affinity.genres),
         )
         start = time.perf_counter()  # the time to receive the body does not count against the deadline
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
-        visitor = UserContext(recent=ratings)
+        visitor = UserContext(recent=ratings, clicked=clicked)
         recommendations = recommend_at_least_one(model, visitor, recommendation_request, deadline)
         self._record_exposure(request, model, recommendations)
         return _json_bytes_response(model.encode_response(None, recommendations))
 
     async def similar(self, request: Request) -> Response:
-        """Return items rated by the same users, followed by popular items if there are too few."""
+        """Return items of the same users, followed by popular items if there are too few."""
         model = self._replica.require_loaded_model()
         item = _path_item(model, request)
         n = parse_n(parse_query_string(request.scope["query_string"], ("n",)).get("n"))
@@ -101,7 +110,12 @@ class Endpoints:
         body = request_bodies.validate_body(
             request_bodies.PREDICTION_REQUEST, await request_bodies.read_json_body(request)
         )
-        predictions = [self._predict_pair(model, index, pair) for index, pair in enumerate(body.pairs)]
+        predictor = model.fitted_model.predictor
+        if predictor is None:
+            raise missing_predictor_problem(model.fitted_model.manifest.describe_missing_predictor())
+        predictions = [
+            self._predict_pair(model, predictor, index, pair) for index, pair in enumerate(body.pairs)
+        ]
         return _json_response({"predictions": predictions, "model": model.summary})
 
     async def store_feedback(self, request: Request) -> Response:
@@ -149,19 +163,22 @@ class Endpoints:
 
     def _validate_rating(self, model: LoadedModel, item_id: str, stars: float) -> int:
         """Validate the rating of an item by a visitor, and return the inner id of the item."""
-        item, field = model.fitted_model.inner_item_id(item_id), f"ratings.{item_id}"
-        if item is None:
-            raise invalid_field_problem(field, "the catalog has no such item")
+        field = f"ratings.{item_id}"
+        item = _require_item(model, item_id, field)
+        if model.fitted_model.manifest.feedback == "implicit":
+            raise invalid_field_problem(
+                field, "the model was trained on implicit feedback, without ratings; send the items in clicks"
+            )
         _check_scale(model, stars, field)
         return item
 
     def _predict_pair(
-        self, model: LoadedModel, index: int, pair: request_bodies.UserItemPair
+        self, model: LoadedModel, predictor: RatingPredictor, index: int, pair: request_bodies.UserItemPair
     ) -> dict[str, Any]:
-        item = model.fitted_model.inner_item_id(pair.item)
-        if item is None:
-            raise invalid_field_problem(f"pairs[{index}].item", "the catalog has no such item")
-        prediction = model.recommender.predict(self._replica.build_user_context(model, pair.user), item)
+        item = _require_item(model, pair.item, f"pairs[{index}].item")
+        user = self._replica.build_user_context(model, pair.user)
+        ratings = {item: rating for item, rating in user.recent.items() if rating is not None}
+        prediction = predictor.predict(user.inner_id, item, ratings)
         return {
             "user": pair.user,
             "item": pair.item,
@@ -245,8 +262,20 @@ def _path_item(model: LoadedModel, request: Request) -> int:
     return item
 
 
+def _require_item(model: LoadedModel, item_id: str, field: str) -> int:
+    """Return the inner id of an item that a field of the body names."""
+    item = model.fitted_model.inner_item_id(item_id)
+    if item is None:
+        raise invalid_field_problem(field, "the catalog has no such item")
+    return item
+
+
 def _check_scale(model: LoadedModel, stars: float, field: str) -> None:
-    low, high = model.fitted_model.manifest.scale
+    """Check that a rating is on the scale; a model of implicit feedback has none and accepts any number."""
+    scale = model.fitted_model.manifest.scale
+    if scale is None:
+        return
+    low, high = scale
     if not low <= stars <= high:
         raise invalid_field_problem(field, f"rating must be between {low:g} and {high:g} stars")
 

@@ -2,10 +2,11 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.json_schema import models_json_schema
 
+from marquee.model.manifest import ScoreUnit
 from service.api.problem_details import PROBLEM_TYPE
 from service.api.query_params import DEFAULT_N, JSON, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N, TEXT
 from service.api.request_bodies import MAX_EVENTS, FeedbackBody, PredictionRequest, VisitorRequest
@@ -68,7 +69,7 @@ def _paths() -> JsonObject:
         "/recommend": {
             "post": _operation(
                 "recommend-to-visitor",
-                "Recommend items to a visitor by ratings in the body",
+                "Recommend items to a visitor by ratings and clicks in the body",
                 recommendations,
                 body=_ref("VisitorRequest"),
             )
@@ -76,7 +77,7 @@ def _paths() -> JsonObject:
         "/similar/{item}": {
             "get": _operation(
                 "find-similar-items",
-                "Find items rated by the same users",
+                "Find items of the same users",
                 _content(_ref("SimilarItems")),
                 parameters=[item, n],
                 errors=(404, 422),
@@ -88,6 +89,7 @@ def _paths() -> JsonObject:
                 "Predict ratings of user-item pairs",
                 _content(_ref("Predictions")),
                 body=_ref("PredictionRequest"),
+                errors=(*BODY_ERRORS, 409),
             )
         },
         "/feedback": {
@@ -110,7 +112,10 @@ def _paths() -> JsonObject:
         },
         "/version": {
             "get": _operation(
-                "get-version", "Get the provenance of the loaded model", any_object, errors=(503,)
+                "get-version",
+                "Get recipes, scores and provenance of the loaded model",
+                _content(_ref("Version")),
+                errors=(503,),
             )
         },
         "/livez": {"get": _operation("check-liveness", "Check liveness", any_object, errors=())},
@@ -192,19 +197,37 @@ def _object(**properties: JsonObject) -> JsonObject:
 _STRING, _INTEGER, _BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 _NUMBER, _NUMBER_OR_NULL = {"type": "number"}, {"type": ["number", "null"]}
 _STRING_OR_NULL = {"type": ["string", "null"]}
-_MODEL = _object(name=_STRING_OR_NULL, version={"type": ["integer", "string", "null"]}, digest=_STRING)
+_RECIPE = _object(algorithm=_STRING, parameters={"type": "object"}, seed=_INTEGER)
+_MODEL = _object(
+    name=_STRING_OR_NULL,
+    version={"type": ["integer", "string", "null"]},
+    digest=_STRING,
+    recommender={**_STRING, "description": "Algorithm that recommends."},
+    predictor={
+        **_STRING_OR_NULL,
+        "description": "Algorithm that predicts ratings; null if the model was trained on implicit feedback.",
+    },
+)
 _RESPONSE_SCHEMAS: JsonObject = {
     "Recommendations": _object(
         user=_STRING_OR_NULL,
         fallback_level={
             "type": "string",
             "enum": list(FALLBACK_LEVELS),
-            "description": "Lowest level of the fallback chain that contributed an item.",
+            "description": "Lowest level of the fallback chain that contributed an item. The lists of a "
+            "recommender that gives nearly the same list to everybody count as popular.",
         },
         items=_array(_object(item=_STRING, title=_STRING, score=_NUMBER_OR_NULL), 1),
         relaxed_filters={
             **_array(_STRING),
             "description": "Filters that were dropped because too few items passed them.",
+        },
+        score_unit={
+            "type": "string",
+            "enum": list(get_args(ScoreUnit)),
+            "description": "stars: scores are predicted ratings, not limited to the rating scale. relative: "
+            "only the order of the scores in one response has a meaning. Items of the levels group, popular "
+            "and static have no score.",
         },
         model=_MODEL,
     ),
@@ -228,6 +251,23 @@ _RESPONSE_SCHEMAS: JsonObject = {
         stored={**_INTEGER, "description": "Number of new events on disk."},
         duplicates={**_INTEGER, "description": "Number of events whose id was stored before."},
     ),
+    "Version": {
+        **_object(
+            recommender={**_RECIPE, "description": "Recipe of the recommended lists."},
+            predictor={
+                "oneOf": [_RECIPE, {"type": "null"}],
+                "description": "Recipe of the predicted ratings; null if there is none.",
+            },
+            feedback={"type": "string", "enum": ["explicit", "implicit"]},
+            scale={"type": ["array", "null"], "items": _NUMBER},
+            score_unit={"type": "string", "enum": list(get_args(ScoreUnit))},
+            metrics={"type": "object", "additionalProperties": _NUMBER},
+            metrics_note={**_STRING, "description": "What the metrics were measured on."},
+            digest=_STRING,
+            provenance={"type": "object"},
+        ),
+        "description": "Manifest of the model, its digest, and the origin of the package.",
+    },
     "Item": _object(item=_STRING, title=_STRING, genres=_array(_STRING), available=_BOOLEAN),
     "Problem": {
         **_object(type=_STRING, title=_STRING, status=_INTEGER, detail=_STRING),
@@ -238,6 +278,7 @@ _ERROR_DESCRIPTIONS = {
     400: "The request cannot be parsed.",
     404: "The item or route does not exist.",
     408: "The body took too long.",
+    409: "The model predicts no ratings: it was trained on implicit feedback.",
     413: "The body is too large.",
     415: "The content type or encoding is not supported.",
     422: "A field has an invalid value; the problem names it.",

@@ -38,6 +38,11 @@ def invalid_field_problem(field: str, detail: str) -> RequestProblem:
     return RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field)
 
 
+def missing_predictor_problem(reason: str) -> RequestProblem:
+    """Return the problem for a model that predicts no ratings (409); `reason` is a clause."""
+    return RequestProblem(HTTPStatus.CONFLICT, f"the model predicts no ratings: {reason}")
+
+
 def not_found_problem(field: str, detail: str) -> RequestProblem:
     """Return the problem for a path that contains an unknown id (404)."""
     return RequestProblem(HTTPStatus.NOT_FOUND, detail, field)

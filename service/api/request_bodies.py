@@ -53,11 +53,22 @@ class _StrictModel(BaseModel):
 
 
 class VisitorRequest(_StrictModel):
-    """A visitor without a user id, described by ratings."""
+    """A visitor without a user id, described by ratings and clicks. No item of the body is recommended."""
 
     ratings: Annotated[
-        dict[Id, Number], Field(max_length=MAX_RATINGS, description="Ratings in stars, by item id.")
-    ]
+        dict[Id, Number],
+        Field(
+            max_length=MAX_RATINGS,
+            description="Ratings in stars, by item id; only for models trained on ratings.",
+        ),
+    ] = {}
+    clicks: Annotated[
+        list[Id],
+        Field(
+            max_length=MAX_RATINGS,
+            description="Ids of items that the visitor clicked, watched or bought, without a rating.",
+        ),
+    ] = []
     exclude: Annotated[
         list[Id], Field(max_length=MAX_EXCLUDED, description="Ids of items that must not be recommended.")
     ] = []

@@ -20,10 +20,11 @@ class LoadedModel:
     """A model that is being served. A request uses one model from start to end, even if it is replaced."""
 
     recommender: Recommender
-    summary: Mapping[str, Any]  # name, version and digest, part of every response
+    summary: Mapping[str, Any]  # name, version, digest and algorithms, part of every response
     version_body: bytes  # response body of GET /version
     version: str  # registered version, or else the digest; used in headers and events
     item_prefixes: tuple[bytes, ...] = field(repr=False)  # JSON object of each item up to its score
+    response_end: bytes = field(repr=False)  # score unit and summary, which end every list response
 
     @classmethod
     def load(cls, folder: Path, policy: AvailabilityPolicy | None = None) -> "LoadedModel":
@@ -51,18 +52,24 @@ class LoadedModel:
             provenance: content of `provenance.json`; empty if the model was not packaged.
             policy: availability rules; None: all items are available.
         """
-        version = provenance.get("version")
-        short_digest = model.digest[:12]
-        details = {**asdict(model.manifest), "digest": model.digest, "provenance": provenance}
+        manifest, version, short_digest = model.manifest, provenance.get("version"), model.digest[:12]
+        summary = {
+            "name": provenance.get("name"),
+            "version": version,
+            "digest": short_digest,
+            "recommender": manifest.recommender.algorithm,
+            "predictor": None if manifest.predictor is None else manifest.predictor.algorithm,
+        }
         titles = zip(model.arrays.items, model.arrays.titles, strict=True)
         return cls(
             recommender=Recommender(model, policy),
-            summary={"name": provenance.get("name"), "version": version, "digest": short_digest},
-            version_body=_encode(details),
+            summary=summary,
+            version_body=_encode({**asdict(manifest), "digest": model.digest, "provenance": provenance}),
             version=str(version or short_digest),
             item_prefixes=tuple(
                 b'{"item":%b,"title":%b,"score":' % (_encode(item), _encode(title)) for item, title in titles
             ),
+            response_end=b'"score_unit":%b,"model":%b}' % (_encode(manifest.score_unit), _encode(summary)),
         )
 
     @property
@@ -78,8 +85,7 @@ class LoadedModel:
         )
         level = recommendations.fallback_level.encode()
         head = b'{"user":%b,"fallback_level":"%b","items":[' % (_encode(user), level)
-        relaxed_filters = _encode(recommendations.relaxed_filters)
-        tail = b'],"relaxed_filters":%b,"model":%b}' % (relaxed_filters, _encode(self.summary))
+        tail = b'],"relaxed_filters":%b,%b' % (_encode(recommendations.relaxed_filters), self.response_end)
         return head + items + tail
 
     def item_ids(self, recommendations: Recommendations) -> list[str]:

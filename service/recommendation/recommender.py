@@ -2,14 +2,16 @@
 
     personal   the stored list of a known user
     live       all items scored for a known user whose stored list is exhausted by filters
-    folded     all items scored for a user with ratings who is not in the training data
-    group      the items most rated by users with the same favorite genre
-    popular    the items most rated by all users
+    folded     all items scored for a user with ratings or clicks who is not in the training data
+    group      the most popular items of users with the same favorite genre
+    popular    the most popular items of all users
     static     the operator's list, then the rest of the catalog; the genre filter is dropped
 
 Levels are tried in this order until the list is full. A level that would miss the deadline is skipped. The
-fallback level of a response is the lowest level that contributed an item. No level returns items that the
-user has rated or watched, items that the request excludes, or items that are not available.
+fallback level of a response is the lowest level that contributed an item. If the recommender gives nearly the
+same list to everybody, stored lists count as `popular`, and nothing is scored. No level returns items that
+the request excludes, items that are not available or, unless the model allows repeats, items that the user
+has rated or watched.
 """
 
 import time
@@ -20,15 +22,15 @@ from typing import Literal, get_args
 import numpy as np
 
 from marquee.array_types import BoolArray, Float32Array, Int32Array
-from marquee.model.factor_scoring import UserFactors
 from marquee.model.fitted_model import FittedModel
+from marquee.model.scorers import History
 from service.recommendation.availability import AvailabilityPolicy, ItemAvailability, VisibleItems
 from service.recommendation.deadline import NO_DEADLINE, Deadline
 from service.recommendation.level_costs import LevelCosts
 
 FallbackLevel = Literal["personal", "live", "folded", "group", "popular", "static"]
 FALLBACK_LEVELS: tuple[FallbackLevel, ...] = get_args(FallbackLevel)
-ScoredItem = tuple[int, float | None]  # inner id; predicted rating before clipping to the scale, or None
+ScoredItem = tuple[int, float | None]  # inner id; score of the recommender, or None if it was not scored
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,22 @@ class RecommendationRequest:
 
 @dataclass(frozen=True)
 class UserContext:
-    """A user's inner id and activity since training."""
+    """A user's inner id and activity since training.
 
-    inner_id: int | None = None  # None if the user is not in the training data
-    recent: Mapping[int, float | None] = field(default_factory=dict)  # item -> rating; None if only watched
+    Attributes:
+        inner_id: None if the user is not in the training data.
+        recent: items that the user rated or watched, with the rating; None if the item was only watched.
+        clicked: items that the user clicked. They are used for scoring, but may be recommended again.
+    """
+
+    inner_id: int | None = None
+    recent: Mapping[int, float | None] = field(default_factory=dict)
+    clicked: frozenset[int] = frozenset()
+
+    @property
+    def history(self) -> History:
+        """All recent interactions, for scoring."""
+        return {**dict.fromkeys(sorted(self.clicked)), **self.recent}
 
 
 @dataclass(frozen=True)
@@ -55,14 +69,6 @@ class Recommendations:
     fallback_level: FallbackLevel
     items: tuple[ScoredItem, ...]
     relaxed_filters: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RatingPrediction:
-    """Predicted rating in stars; if it was impossible, the global mean, as in scikit-surprise."""
-
-    rating: float
-    was_impossible: bool
 
 
 class Recommender:
@@ -75,6 +81,8 @@ class Recommender:
         self._visible = self._availability.compute_visible_items(time.time())
         self._popular = tuple(item for item, _ in model.popular_items())
         self._genre_flags = tuple(row.tobytes() for row in model.genre_affinity.item_masks)
+        self._scorer = model.scorer if model.manifest.is_personal else None
+        self._stored_list_level: FallbackLevel = "personal" if model.manifest.is_personal else "popular"
 
     @property
     def next_availability_change(self) -> float:
@@ -103,14 +111,14 @@ class Recommender:
             excluded = self._excluded_items(user, request, level)
             _fill(selected, _filter(candidates, excluded, visible.mask_bytes, genre), request.n)
             if len(selected) > n_before:
-                lowest = level
+                lowest = max(lowest, level, key=FALLBACK_LEVELS.index)
             if len(selected) == request.n:
                 break
         relaxed_filters = ("genre",) if lowest == "static" and request.genre is not None else ()
         return Recommendations(lowest, tuple(selected.items()), relaxed_filters)
 
     def similar(self, item: int, n: int) -> Recommendations:
-        """Return items rated by the same users, then popular items of a shared genre, then popular items."""
+        """Return items of the same users, then popular items of a shared genre, then popular items."""
         visible = self.visible_items(time.time()).mask_bytes
         masks = self.model.genre_affinity.item_masks
         shared_genre = masks[masks[:, item]].any(axis=0).tobytes()
@@ -128,26 +136,18 @@ class Recommender:
                 lowest = level
         return Recommendations(lowest, tuple(selected.items()))
 
-    def predict(self, user: UserContext, item: int) -> RatingPrediction:
-        """Predict the rating of an item by a user, clipped to the rating scale."""
-        if self._scoring_level(user) is None:
-            return RatingPrediction(self.model.manifest.global_mean, was_impossible=True)
-        low, high = self.model.manifest.scale
-        score = float(self._scores(user)[item])
-        return RatingPrediction(min(max(score, low), high), was_impossible=False)
-
     def _fallback_chain(
         self, user: UserContext, request: RecommendationRequest, visible: VisibleItems, deadline: Deadline
     ) -> Iterator[tuple[FallbackLevel, Iterable[ScoredItem]]]:
         """Yield the levels that apply to a user with their candidates, each computed when it is reached."""
         if user.inner_id is not None:
-            yield "personal", self.model.stored_list(user.inner_id)
+            yield self._stored_list_level, self.model.stored_list(user.inner_id)
         level = self._scoring_level(user)
         if level is not None and self.costs.admit(level, deadline):
             with self.costs.measure(level, deadline.clock):
                 best = self._best_items(user, request, visible)
             yield level, best
-        favorite = self.model.genre_affinity.favorite_genre([*self._training_items(user), *user.recent])
+        favorite = self.model.genre_affinity.favorite_genre([*self._training_items(user), *user.history])
         if favorite is not None:
             yield "group", _without_scores(self.model.popular_items_for_favorite_genre(favorite))
         yield "popular", _without_scores(self._popular)
@@ -155,11 +155,11 @@ class Recommender:
 
     def _scoring_level(self, user: UserContext) -> FallbackLevel | None:
         """Return the level that scores all items for a user, or None if they cannot be scored."""
-        if self.model.arrays.factors is None:
+        if self._scorer is None:
             return None
         if user.inner_id is not None:
             return "live"
-        return "folded" if any(rating is not None for rating in user.recent.values()) else None
+        return "folded" if self._scorer.can_score(user.history) else None
 
     def _best_items(
         self, user: UserContext, request: RecommendationRequest, visible: VisibleItems
@@ -168,27 +168,21 @@ class Recommender:
         allowed = visible.mask.copy()
         if request.genre is not None:
             allowed &= self.model.genre_affinity.item_masks[request.genre]
-        for excluded in (self._training_items(user), list(request.exclude), list(user.recent)):
-            allowed[excluded] = False
+        allowed[list(request.exclude)] = False
+        if not self.model.manifest.repeats_allowed:
+            for known_items in (self._training_items(user), list(user.recent)):
+                allowed[known_items] = False
         return _top_n(self._scores(user), allowed, request.n)
 
     def _scores(self, user: UserContext) -> Float32Array:
         """Return the scores of all items, shape (n_items,)."""
-        space = self.model.arrays.factors
-        assert space is not None
-        return space.score_items(self._user_factors(user))
-
-    def _user_factors(self, user: UserContext) -> UserFactors:
-        """Return the trained factors of a known user, or the fold-in of recent ratings."""
-        space = self.model.arrays.factors
-        assert space is not None
+        assert self._scorer is not None
         if user.inner_id is not None:
-            return space.trained_user_factors(user.inner_id)
-        ratings = {item: rating for item, rating in user.recent.items() if rating is not None}
-        return space.fold_in(np.array(list(ratings), dtype=np.int32), np.array(list(ratings.values())))
+            return self._scorer.score_user(user.inner_id, user.history)
+        return self._scorer.score_history(user.history)
 
     def _training_items(self, user: UserContext) -> Int32Array:
-        """Return the items that a user rated in the training data."""
+        """Return the items that a user interacted with in the training data."""
         if user.inner_id is None:
             return np.zeros(0, dtype=np.int32)
         start, stop = self.model.arrays.seen_indptr[user.inner_id : user.inner_id + 2]
@@ -198,8 +192,10 @@ class Recommender:
         self, user: UserContext, request: RecommendationRequest, level: FallbackLevel
     ) -> Set[int]:
         """Return the items that must not be recommended. Stored lists contain no training items."""
+        if self.model.manifest.repeats_allowed:
+            return request.exclude
         excluded = request.exclude | user.recent.keys()
-        if level == "personal" or user.inner_id is None:
+        if user.inner_id is None or level == "personal":
             return excluded
         return excluded | self.model.seen_items(user.inner_id)
 

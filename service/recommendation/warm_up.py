@@ -13,7 +13,8 @@ def warm_up(model: LoadedModel) -> None:
     n_users, n_items = len(model.fitted_model.arrays.users), len(model.fitted_model.arrays.items)
     known_users = [UserContext(inner_id) for inner_id in range(min(n_users, MAX_KNOWN_USERS))]
     new_user = UserContext()
-    visitor = UserContext(recent={0: ANY_RATING} if n_items else {})
+    is_explicit = model.fitted_model.manifest.feedback == "explicit"
+    visitor = UserContext(recent={0: ANY_RATING if is_explicit else None} if n_items else {})
     for user in (new_user, visitor, *known_users):
         recommendations = model.recommender.recommend(user, RecommendationRequest(LIST_LENGTH))
         model.encode_response("", recommendations)

@@ -1,4 +1,4 @@
-"""Top-N lists: best unseen items first, ties broken by inner id, padding at the end."""
+"""Top-N lists: best unseen items first, ties broken by a hash of user and item, padding at the end."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.array_types import Float32Array, Int32Array, Int64Array
+from marquee.errors import DivergedError
+from marquee.hashing import hash_pairs
 from marquee.top_n import PADDING, recommend_top_n
 
 
@@ -23,13 +25,35 @@ def recommend(
 
 
 def test_list_has_best_unseen_items_best_first() -> None:
-    items, scores = recommend([[1, 5, 3, 4], [2, 2, 9, 1]], [[1], []], 2)
+    items, scores = recommend([[1, 5, 3, 4], [2, 1, 9, 0]], [[1], []], 2)
     assert items == [[3, 2], [2, 0]]
     assert scores.tolist() == [[4.0, 3.0], [9.0, 2.0]]
 
 
-def test_ties_go_to_the_lower_inner_id() -> None:
-    assert recommend([[7, 7, 7, 7, 9]], [[]], 3)[0] == [[4, 0, 1]]
+def test_ties_go_to_the_item_with_the_lower_hash() -> None:
+    hashes = hash_pairs(0, np.arange(4))
+    first, second = np.argsort(hashes)[:2].tolist()
+    assert recommend([[7, 7, 7, 7, 9]], [[]], 3)[0] == [[4, first, second]]
+
+
+def test_ties_give_every_item_about_the_same_number_of_places() -> None:
+    n_users, n_items, n = 2000, 50, 10
+    items, _ = recommend([[0.0] * n_items] * n_users, [[]] * n_users, n)
+    expected = n_users * n / n_items
+    counts = np.bincount(np.ravel(items), minlength=n_items)
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+    first_items = np.bincount(np.array(items)[:, 0], minlength=n_items)
+    assert np.abs(first_items - n_users / n_items).max() < 5 * np.sqrt(n_users / n_items)
+
+
+def test_score_of_minus_infinity_excludes_an_item() -> None:
+    assert recommend([[1.0, -np.inf, 3.0]], [[]], 3)[0] == [[2, 0, PADDING]]
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_score_that_is_not_finite_is_an_error(score: float) -> None:
+    with pytest.raises(DivergedError, match=r"must be finite .* \(got (nan|inf) for user 1, item 2\)"):
+        recommend([[1.0, 2.0, 3.0], [1.0, 2.0, score]], [[], [2]], 2)
 
 
 def test_list_with_too_few_unseen_items_is_padded() -> None:
@@ -60,9 +84,9 @@ def test_lists_equal_those_of_a_plain_sort(data: st.DataObject) -> None:
     seen = [sorted(data.draw(st.sets(st.integers(0, n_items - 1)))) for _ in range(n_users)]
     n = data.draw(st.integers(1, 14))
     expected = []
-    for row, seen_items in zip(scores, seen, strict=True):
+    for user, (row, seen_items) in enumerate(zip(scores, seen, strict=True)):
         unseen = [item for item in range(n_items) if item not in seen_items]
-        order = [item for _, item in sorted((-row[item], item) for item in unseen)]
+        order = sorted(unseen, key=lambda item: (-row[item], hash_pairs(user, item).item()))
         expected.append((order + [PADDING] * n)[:n])
     assert recommend([[float(score) for score in row] for row in scores], seen, n)[0] == expected
 

@@ -15,10 +15,10 @@ from unittest.mock import patch
 from threadpoolctl import threadpool_info
 
 from experiments.config import load_params
-from experiments.search.run import run_search
+from experiments.search.run import SearchOutcome, run_search
 from experiments.search.specification import SearchSpec
 from experiments.search.training_space import candidate_spaces
-from experiments.search.trials import Trial
+from experiments.search.user_scores import UserScores
 from experiments.search.worker import run_worker
 from marquee.files.atomic_write import write_json
 from pipelines.stages.evaluate import evaluate_on_test_set
@@ -26,12 +26,13 @@ from pipelines.stages.export import export
 from pipelines.stages.fetch import fetch_data_source
 from pipelines.stages.fit import fit
 from pipelines.stages.ingest import convert_to_parquet
-from pipelines.stages.measure import evaluate_best_trials
+from pipelines.stages.measure import measure_best_trials
+from pipelines.stages.refit import refit
 from pipelines.stages.search import build_trials_record
 from pipelines.stages.select import select
 from pipelines.stages.split import hold_out_test_set
 from pipelines.stages.validate import quarantine_invalid_rows
-from pipelines.support.paths import SEARCH, TRIAL_COSTS
+from pipelines.support.paths import SEARCH, TRIAL_COSTS, USER_SCORES
 from pipelines.support.search_spec import build_search_spec
 from pipelines.support.stage_results import save_costs
 
@@ -41,23 +42,25 @@ def run_stages() -> None:
     params = load_params()
     for stage in (fetch_data_source, convert_to_parquet, quarantine_invalid_rows, hold_out_test_set):
         stage(params)
-    trials = run_search_in_process(build_search_spec(params))
-    write_json(SEARCH, build_trials_record(params, trials))
-    save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in trials})
+    spec = build_search_spec(params)
+    outcome = run_search_in_process(spec)
+    write_json(SEARCH, build_trials_record(params, outcome.trials))
+    UserScores.from_trials(outcome.trials, outcome.columns, spec.metric.user_metric).save(USER_SCORES)
+    save_costs(TRIAL_COSTS, {trial.number: trial.cost for trial in outcome.trials})
     with patch("pipelines.stages.evaluate.find_champion", return_value=None):  # no model registry here
-        for stage in (evaluate_best_trials, select, fit, evaluate_on_test_set, export):
+        for stage in (measure_best_trials, select, fit, evaluate_on_test_set, refit, export):
             stage(params)
 
 
-def run_search_in_process(spec: SearchSpec) -> list[Trial]:
+def run_search_in_process(spec: SearchSpec) -> SearchOutcome:
     """Run the search with a worker thread: a worker process would import and compile everything again."""
     assignment = spec.create_worker_assignment()
-    assignment.open_queue(candidate_spaces(spec.search), spec.seed, create=True)
+    assignment.open_queue(candidate_spaces(spec.search), create=True)
     with ThreadPoolExecutor(1) as pool:
         worker = pool.submit(run_worker, assignment, should_leave=lambda: False)
-        trials = run_search(spec, lambda *_: None)
+        outcome = run_search(spec, lambda _: None)
         worker.result()
-    return trials
+    return outcome
 
 
 def output_digests() -> dict[str, str]:

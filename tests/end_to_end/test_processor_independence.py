@@ -1,4 +1,4 @@
-"""The numeric stages write the same bytes on every x86-64 processor, with any thread count and hash seed."""
+"""Stages and rankers give the same bytes on every x86-64 processor, with any thread count and hash seed."""
 
 import json
 import os
@@ -16,7 +16,6 @@ import yaml
 from tests.support.params import ParamsChange
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("numeric_stages.py")
 # Instruction sets that NumPy uses if the processor has them.
 NUMPY_SIMD_EXTENSIONS = " ".join(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
 OLDEST_PROCESSOR = {  # plain x86-64: no AVX, no fused multiply-add
@@ -57,6 +56,16 @@ def test_outputs_of_full_demo_have_the_same_bytes(processor: dict[str, str], run
     assert_same_bytes(processor, runs_folder, leave_params_unchanged)
 
 
+@pytest.mark.parametrize("processor", [OLDEST_PROCESSOR, SKYLAKE], ids=["oldest", "SkylakeX"])
+def test_rankers_have_the_same_bytes(processor: dict[str, str]) -> None:
+    for settings in (processor, HASWELL):
+        skip_if_unsupported(settings)
+    kernels, digests = run_script("ranker_digests.py", "2", processor)
+    haswell_kernels, haswell_digests = run_script("ranker_digests.py", "2", HASWELL)
+    assert kernels != haswell_kernels, "both runs used the same BLAS kernels"
+    assert digests == haswell_digests
+
+
 def shrink_demo(tree: dict[str, Any]) -> None:
     """Reduce the demo data, but keep more users than a block of the Cholesky factorization has columns."""
     tree["data"]["demo"] = {"n_ratings": 3000, "n_users": 100, "n_items": 150, "step": 1.0}
@@ -75,9 +84,7 @@ def assert_same_bytes(processor: dict[str, str], runs_folder: Path, change: Para
 
 def run_stages_on(processor: dict[str, str], runs_folder: Path, change: ParamsChange) -> StageOutputs:
     """Run the numeric stages with the settings of a processor type."""
-    core = processor["OPENBLAS_CORETYPE"]
-    if core in REQUIRED_FLAGS and REQUIRED_FLAGS[core] not in processor_flags():
-        pytest.skip(f"this processor has no {REQUIRED_FLAGS[core]} instructions, which {core} needs")
+    skip_if_unsupported(processor)
     return _run_stages(tuple(processor.items()), runs_folder, change)
 
 
@@ -92,8 +99,13 @@ def _run_stages(
     tree["search"]["workers"] = 0  # no processes: the script runs a worker thread
     change(tree)
     (folder / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return run_script("numeric_stages.py", str(folder), processor)
+
+
+def run_script(name: str, argument: str, processor: dict[str, str]) -> StageOutputs:
+    """Run a script of this folder with the settings of a processor type."""
     process = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder)],
+        [sys.executable, str(Path(__file__).with_name(name)), argument],
         env={**os.environ, **processor, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -103,6 +115,13 @@ def _run_stages(
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.splitlines()[-1])
     return tuple(result["blas"]), result["digests"]
+
+
+def skip_if_unsupported(processor: dict[str, str]) -> None:
+    """Skip the test if this processor lacks the instructions of another type."""
+    core = processor["OPENBLAS_CORETYPE"]
+    if core in REQUIRED_FLAGS and REQUIRED_FLAGS[core] not in processor_flags():
+        pytest.skip(f"this processor has no {REQUIRED_FLAGS[core]} instructions, which {core} needs")
 
 
 @cache

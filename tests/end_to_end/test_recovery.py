@@ -33,7 +33,7 @@ def assert_restored_by_pull(clone: Clone, tmp_path: Path) -> None:
     fresh = Clone(tmp_path / "fresh", tmp_path / "home")
     clone.run("git", "clone", "-q", str(clone.folder), str(fresh.folder))
     fresh.dvc("pull", "--allow-missing")
-    for name in ("data/raw/ratings.parquet", "data/ratings.parquet", "results/search.json"):
+    for name in ("data/raw/ratings.parquet", "data/interactions.parquet", "results/search.json"):
         assert (fresh.folder / name).read_bytes() == (clone.folder / name).read_bytes()
     load = (
         "from marquee.model.fitted_model import load_model; print(load_model('models/fitted_model').digest)"

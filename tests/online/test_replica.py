@@ -23,7 +23,7 @@ from tests.support.sample_replica import replica_settings, running_replica, writ
 
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
-    return write_sample_model(tmp_path / "fitted", factors=True, version=7)
+    return write_sample_model(tmp_path / "fitted", scorers="factors", version=7)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_acknowledged_feedback_is_on_disk(tmp_path: Path, start_server: StartSer
 def test_exposure_of_every_response_is_on_disk_after_shutdown(
     tmp_path: Path, start_server: StartServer
 ) -> None:
-    server = start_server(write_sample_model(tmp_path / "fitted", factors=True, version=7))
+    server = start_server(write_sample_model(tmp_path / "fitted", scorers="factors", version=7))
     assert server.get("/readyz").json()["status"] == "ready"
     users = ["ann", "bob", "eve", *(f"stranger-{number}" for number in range(20))]
     responses = [server.get(f"/recommend/{user}") for user in users]
@@ -71,7 +71,7 @@ def test_exposure_of_every_response_is_on_disk_after_shutdown(
 def test_log_is_json_with_one_line_per_incident_and_no_user_ids(
     tmp_path: Path, start_server: StartServer
 ) -> None:
-    model = write_sample_model(tmp_path / "fitted", factors=True)
+    model = write_sample_model(tmp_path / "fitted", scorers="factors")
     server = start_server(model, availability=str(tmp_path / "none.json"))
     for number in range(50):
         server.get(f"/recommend/stranger-{number}")

@@ -39,7 +39,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 @pytest.fixture(scope="module")
 def loaded_packages(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Packages that a process has loaded after it served every route."""
-    model = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True)
+    model = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", scorers="factors")
     settings = {"MARQUEE_MODEL": str(model), "MARQUEE_EVENTS": str(model.parent / "events")}
     environment = {**os.environ, **settings, "BENTOML_DO_NOT_TRACK": "true"}
     command = [sys.executable, "-c", SERVE_ALL_ROUTES]

@@ -1,4 +1,4 @@
-"""The stages fetch, ingest and validate: outputs, exit codes, and one-line error messages."""
+"""The stages fetch, ingest, validate and split: outputs, exit codes, and one-line error messages."""
 
 import csv
 import gzip
@@ -96,8 +96,8 @@ def test_demo_data_passes_all_stages(project: StageProject) -> None:
     assert result.returncode == 0, result.stderr
     summary = project.read_json("results/validation.json")
     assert (summary["rows"], summary["invalid_rows"], summary["has_timestamps"]) == (2000, 0, True)
-    assert sum(summary["histogram"].values()) == summary["ratings"]
-    ratings = pd.read_parquet(project.folder / "data" / "ratings.parquet")
+    assert sum(summary["histogram"].values()) == summary["interactions"]
+    ratings = pd.read_parquet(project.folder / "data" / "interactions.parquet")
     assert {name: str(kind) for name, kind in ratings.dtypes.items()} == {
         "user": "str", "item": "str", "rating": "float32", "timestamp": "int64",
     }  # fmt: skip
@@ -125,7 +125,7 @@ def test_source_digest_depends_on_the_content(project: StageProject) -> None:
     assert project.run("fetch").returncode == 0
     first = project.read_json("data/source.json")
     assert [file["name"] for file in first["files"]] == ["ratings.csv"]
-    assert (first["ratings"], first["items"], first["scale"]) == ("ratings.csv", None, [1.0, 5.0])
+    assert (first["interactions"], first["items"], first["scale"]) == ("ratings.csv", None, [1.0, 5.0])
     project.write_source(VALID_TABLE.replace("u1,", "v1,"))
     assert project.run("fetch").returncode == 0
     assert project.read_json("data/source.json")["digest"] != first["digest"]
@@ -140,7 +140,7 @@ UNREADABLE_TABLES: dict[str, tuple[str | bytes, str]] = {
         "has no column 'item', only user, film, rating",
     ),
     "binary data": (RANDOM_BYTES, "is not UTF-8 text: invalid byte"),
-    "only a header": ("user,item,rating\n", "contains no ratings below its header"),
+    "only a header": ("user,item,rating\n", "contains no interactions below its header"),
 }
 
 
@@ -173,7 +173,7 @@ def test_invalid_rating_fails_validation_if_none_is_allowed(project: StageProjec
     assert "1 of 61 rows are invalid" in message
     assert "first: line 62 (rating 'abc' is not a number)" in message
     assert project.read_quarantine() == {62: "rating 'abc' is not a number"}
-    assert not (project.folder / "data" / "ratings.parquet").exists()
+    assert not (project.folder / "data" / "interactions.parquet").exists()
 
 
 INVALID_ROWS = {
@@ -194,9 +194,152 @@ def test_all_broken_rules_are_reported_in_one_line(project: StageProject) -> Non
     assert list(project.read_quarantine()) == [62, 63, 64, 65, 66, 67]
 
 
-def test_duplicate_rating_fails_validation_under_policy_refuse(project: StageProject) -> None:
-    project.write_source(VALID_TABLE + "u0,i0,5,5000\n", validate__duplicates="refuse")
+def test_repeated_rating_fails_validation_under_policy_refuse(project: StageProject) -> None:
+    project.write_source(VALID_TABLE + "u0,i0,5,5000\n", interactions__repeats="refuse")
     assert "line 62 (same user and item as line 2)" in project.run_failing(*STAGES)
+
+
+IMPLICIT_COLUMNS = {"user": "user", "item": "item", "timestamp": "timestamp"}
+EVENTS = {"column": "event", "weights": {"view": 1, "buy": 5, "ignore": 0, "return": -5}}
+
+
+def event_table(n_users: int = 30, n_rounds: int = 10) -> str:
+    """Return events of users who act in turn; every second user acts twice on each item."""
+    rows = ["user,item,event,quantity,timestamp"]
+    for time in range(n_rounds):
+        event, start = ("view", "buy", "view")[time % 3], 1000 + time * n_users
+        rows += [
+            f"u{user},i{(user + time // (1 + user % 2)) % 12},{event},{1 + time},{start + user}"
+            for user in range(n_users)
+        ]
+    return "\n".join(rows) + "\n"
+
+
+def test_events_pass_all_stages_as_implicit_feedback(project: StageProject) -> None:
+    extra = "u1,i1,ignore,1,2000\nu1,i1,return,1,2000\nu2,i2,buy,-1,2000\n"
+    columns = IMPLICIT_COLUMNS | {"weight": "quantity", "event": EVENTS}
+    project.write_source(event_table() + extra, data__file__columns=columns, split__strategy="auto")
+    result = project.run(*STAGES, "split")
+    assert result.returncode == 0, result.stderr
+    assert "feedback is implicit, as there are no ratings; weights are column quantity times" in result.stderr
+    assert "left out 2 of 303 rows whose weight is negative" in result.stderr
+    assert project.read_quarantine() == {
+        302: "weight is 0 for event 'ignore' (left out)",
+        303: "weight is negative for event 'return' (left out)",
+        304: "weight is negative for event 'buy' (left out)",
+    }
+    feedback = project.read_json("data/feedback.json")
+    assert (feedback["feedback"], feedback["scale"], feedback["positive_from"], feedback["repeats"]) == (
+        "implicit", None, 0.0, "sum",
+    )  # fmt: skip
+    split = project.read_json("data/split/split.json")
+    assert (split["strategy"], split["rolling"]) == ("user_last", True)
+    assert split["reason"].startswith("user_last split, because three windows of time would evaluate")
+    files = {path.name for path in (project.folder / "data" / "split").iterdir()}
+    names = {"rows", "train", "test", "repeats", "history"}
+    assert files == {"split.json", *(f"{name}.parquet" for name in names)}
+
+
+def test_split_files_contain_every_valid_row_once(project: StageProject) -> None:
+    columns = IMPLICIT_COLUMNS | {"event": EVENTS}
+    project.write_source(event_table(), data__file__columns=columns, split__strategy="time")
+    assert project.run(*STAGES, "split").returncode == 0
+    folder = project.folder / "data" / "split"
+    rows = pd.read_parquet(folder / "rows.parquet")
+    assert rows["part"].tolist() == sorted(rows["part"])  # the table is in order of time
+    assert rows["part"].value_counts().to_dict() == {-1: 180, 0: 30, 1: 30, 2: 30}
+    test = pd.concat([pd.read_parquet(folder / f"{name}.parquet") for name in ("test", "repeats", "history")])
+    everything = pd.concat([rows, test])
+    assert everything["timestamp"].sort_values().tolist() == list(range(1000, 1300))
+
+
+@pytest.mark.parametrize("strategy", ["random", "time", "user_last"])
+def test_rows_after_the_cut_change_no_byte_of_the_training_files(
+    project: StageProject, strategy: str
+) -> None:
+    columns = IMPLICIT_COLUMNS | {"event": EVENTS}
+    first = read_training_files(project, event_table(), columns, strategy)
+    test = pd.concat(
+        [pd.read_parquet(project.folder / f"data/split/{name}.parquet") for name in ("test", "repeats")]
+    )
+    later = {str(timestamp) for timestamp in test["timestamp"]}
+    lines = event_table().splitlines()
+    changed = [line.replace("view", "buy") if line.split(",")[-1] in later else line for line in lines]
+    if strategy != "random":
+        changed = [line + "000" if line.split(",")[-1] in later else line for line in changed]
+    assert changed != lines
+    assert read_training_files(project, "\n".join(changed) + "\n", columns, strategy) == first
+
+
+def read_training_files(
+    project: StageProject, content: str, columns: dict[str, Any], strategy: str
+) -> dict[str, bytes]:
+    """Run the stages, and return the files from which models are trained."""
+    project.write_source(content, data__file__columns=columns, split__strategy=strategy)
+    result = project.run(*STAGES, "split")
+    assert result.returncode == 0, result.stderr
+    folder = project.folder / "data" / "split"
+    return {name: (folder / name).read_bytes() for name in ("rows.parquet", "train.parquet")}
+
+
+def test_constant_ratings_are_used_as_implicit_feedback_or_refused(project: StageProject) -> None:
+    table = VALID_TABLE.splitlines()
+    fives = "\n".join([table[0], *(",".join([*row.split(",")[:2], "5", "1000"]) for row in table[1:])])
+    project.write_source(fives)
+    result = project.run(*STAGES)
+    assert result.returncode == 0
+    assert "all 60 ratings are 5, which says nothing about taste" in result.stderr
+    assert project.read_json("data/feedback.json")["feedback"] == "implicit"
+    project.write_source(fives, interactions__feedback="explicit")
+    assert "set interactions.feedback to implicit" in project.run_failing(*STAGES)
+    assert not (project.folder / "data" / "interactions.parquet").exists()
+    assert project.read_json("results/validation.json")["interactions"] == 60
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("user,item,rating\na,x,1\na,y,2\na,z,9\n", "all 2 interactions belong to one user, 'a'"),
+        ("user,item,rating\na,x,1\nb,x,2\nc,x,9\n", "all 2 interactions are of one item, 'x'"),
+    ],
+)
+def test_unlearnable_table_is_rejected_in_one_line_and_nothing_is_lost(
+    project: StageProject, content: str, message: str
+) -> None:
+    project.write_source(content, validate__max_invalid_share=0.5)
+    assert message in project.run_failing(*STAGES)
+    assert list(project.read_quarantine()) == [4]
+    summary = project.read_json("results/validation.json")
+    assert (summary["rows"], summary["interactions"], summary["invalid_rows"]) == (3, 2, 1)
+
+
+def test_ratings_are_used_before_weights_and_the_output_says_so(project: StageProject) -> None:
+    columns = {name: name for name in ("user", "item", "rating", "timestamp")} | {"weight": "rating"}
+    project.write_source(VALID_TABLE, data__file__columns=columns)
+    result = project.run(*STAGES)
+    assert "ratings are used, column rating not: set data.file.columns.rating to null" in result.stderr
+    assert "feedback is explicit, as there are ratings" in result.stderr
+
+
+def test_items_without_interactions_are_reported(project: StageProject) -> None:
+    project.write_source(VALID_TABLE, data__path="data/inbox")
+    items = "item\n" + "".join(f"i{number}\n" for number in range(70))
+    (project.folder / "data" / "inbox" / "items.csv").write_text(items)
+    result = project.run(*STAGES)
+    assert "10 of 70 items have no interactions, so no list will contain them" in result.stderr
+    assert "only 9 users: with fewer than 20, scores say little about other users" in result.stderr
+    assert len(project.read_json("results/validation.json")["warnings"]) == 2
+
+
+def test_repeats_are_aggregated_after_the_split(project: StageProject) -> None:
+    project.write_source(VALID_TABLE + "u0,i0,5,900\n" * 2)
+    result = project.run(*STAGES, "split")
+    assert "2 interactions repeat a user and item; the last one counts" in result.stderr
+    assert len(pd.read_parquet(project.folder / "data" / "interactions.parquet")) == 62
+    pairs = [pd.read_parquet(project.folder / f"data/split/{name}.parquet") for name in ("train", "test")]
+    assert [len(frame) for frame in pairs] == [54, 6]
+    both = pd.concat(pairs).set_index(["user", "item"])["rating"]
+    assert both.loc[("u0", "i0")] == 1.0  # the latest, not the last in the file
 
 
 def test_missing_source_is_reported_in_one_line(project: StageProject) -> None:
@@ -226,9 +369,41 @@ def test_movielens_100k_passes_all_stages(project: StageProject) -> None:
     result = project.run(*STAGES)
     assert result.returncode == 0, result.stderr
     summary = project.read_json("results/validation.json")
-    assert (summary["ratings"], summary["users"], summary["items"], summary["invalid_rows"]) == (
+    assert (summary["interactions"], summary["users"], summary["items"], summary["invalid_rows"]) == (
         100_000,
         943,
         1682,
         0,
     )
+
+
+def test_test_part_that_evaluates_nobody_is_a_warning(project: StageProject) -> None:
+    """Each user has one row, so no user with a held-out pair has training rows."""
+    table = "user,item\n" + "\n".join(f"u{row},i{row % 9}" for row in range(60)) + "\n"
+    columns = {"user": "user", "item": "item"}
+    project.write_source(table, data__file__columns=columns, split__strategy="random")
+    result = project.run(*STAGES, "split")
+    assert result.returncode == 0, result.stderr
+    assert "its test part evaluates 0 of 6 users" in result.stderr
+    assert "no list will have a score on the test part" in result.stderr
+
+
+def test_table_whose_pairs_were_all_returned_is_rejected(project: StageProject) -> None:
+    pairs = [f"u{row % 30},i{row % 7}" for row in range(90)]
+    table = "user,item,quantity\n" + "\n".join(
+        f"{pair},{amount}" for amount in (0.1, 0.2, -0.3) for pair in pairs
+    )
+    columns = {"user": "user", "item": "item", "weight": "quantity"}
+    project.write_source(table, data__file__columns=columns, interactions__negative_weights="subtract")
+    assert "no user and item have a positive weight" in project.run_failing(*STAGES)
+    warnings = project.read_json("results/validation.json")["warnings"]
+    assert warnings[0].startswith("90 rows with a negative weight are subtracted, which leaves nothing of ")
+
+
+def test_all_users_may_have_all_items_if_repeats_are_allowed(project: StageProject) -> None:
+    table = "user,item\n" + "\n".join(f"u{user},i{item}" for user in range(30) for item in range(4)) + "\n"
+    columns = {"user": "user", "item": "item"}
+    project.write_source(table, data__file__columns=columns)
+    assert "every user has interacted with every item" in project.run_failing(*STAGES)
+    project.write_source(table, data__file__columns=columns, split__repeat="allow")
+    assert project.run(*STAGES).returncode == 0

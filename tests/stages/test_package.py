@@ -172,7 +172,7 @@ def test_version_endpoint_returns_digest_and_provenance(
 ) -> None:
     version = server.get("/version").json()
     assert version["digest"] == packaged.read_json("models/bento.json")["model_digest"]
-    assert version["algorithm"] == "svd"
+    assert version["recommender"]["algorithm"] == "svd"
     assert version["provenance"]["version"] == 3
 
 

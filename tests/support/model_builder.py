@@ -1,11 +1,11 @@
 """Arrays of small models written by hand, so that tests can state expected results literally."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from marquee.array_types import Int32Array
-from marquee.model.factor_scoring import FactorSpace
 from marquee.model.genre_affinity import GenreAffinity
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.string_table import StringTable
@@ -24,7 +24,7 @@ def build_small_model_arrays(
     genres: Sequence[str] | None = None,
     similar: Mapping[int, Sequence[int]] | None = None,
     width: int = 2,
-    factors: FactorSpace | None = None,
+    **scorers: Any,
 ) -> ModelArrays:
     """Return the arrays of a model; popular items and group items are derived from the ratings.
 
@@ -35,7 +35,7 @@ def build_small_model_arrays(
         genres: genres of each item, separated by "|"; none by default.
         similar: up to two similar items, by item.
         width: length to which the stored lists are padded or cut, at most 5.
-        factors: factor space, if the model is a factor model.
+        **scorers: `factors`, `item_weights` or other scorers of `ModelArrays`; none by default.
     """
     histories = [rated for rated, _ in users.values()]
     seen_indptr = np.cumsum([0, *map(len, histories)], dtype=np.int64)
@@ -60,7 +60,7 @@ def build_small_model_arrays(
         similar_items=similar_items,
         similarities=np.where(similar_items == PADDING, np.nan, SIMILARITIES).astype(np.float32),
         group_items=affinity.popular_items_by_favorite_genre(seen_indptr, seen_items, len(items)),
-        factors=factors,
+        **scorers,
     )
 
 

@@ -1,7 +1,7 @@
 """Sample model small enough to derive responses by hand, and a replica that serves it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import write_model
+from marquee.model.history_weighting import HistoryWeighting
+from marquee.model.item_weights import ItemWeights
 from service.api.serving_application import ServingApplication
 from service.replica import Replica
 from service.settings import Settings
@@ -43,17 +45,43 @@ def sample_factor_space() -> FactorSpace:
     )
 
 
-def write_sample_model(folder: Path, *, factors: bool = False, version: int | None = None) -> Path:
-    """Write the sample model and return its folder; `version` adds the provenance of a packaged model."""
-    arrays = build_small_model_arrays(
-        USERS,
-        ITEMS,
-        titles=TITLES,
-        genres=GENRES,
-        similar={0: [2, 3]},
-        factors=sample_factor_space() if factors else None,
+def sample_item_weights() -> ItemWeights:
+    """Return weights of an item-item model: every item supports the next one by 2 and the one before by 1.
+
+    In training, ratings of 4 or more count; all interactions of `USERS` are such ratings.
+    """
+    next_items = [[(item + 1) % 6, (item - 1) % 6] for item in range(6)]
+    return ItemWeights(
+        np.array(next_items, dtype=np.int32),
+        np.array([[2.0, 1.0]] * 6, dtype=np.float32),
+        np.ones(sum(len(rated) for rated, _ in USERS.values()), dtype=np.float32),
+        HistoryWeighting("binary", bound=4.0),
     )
-    write_model(folder, arrays, MANIFEST_FIELDS)
+
+
+SCORERS: dict[str, Callable[[], dict[str, Any]]] = {
+    "none": dict,
+    "factors": lambda: {"factors": sample_factor_space()},
+    "item weights": lambda: {"item_weights": sample_item_weights()},
+    "separate": lambda: {"item_weights": sample_item_weights(), "predictor_factors": sample_factor_space()},
+}
+
+
+def write_sample_model(
+    folder: Path, *, scorers: str = "none", version: int | None = None, **fields: Any
+) -> Path:
+    """Write the sample model and return its folder.
+
+    Args:
+        folder: destination.
+        scorers: key of `SCORERS`.
+        version: adds the provenance of a packaged model.
+        **fields: fields of the manifest that differ from `MANIFEST_FIELDS`.
+    """
+    arrays = build_small_model_arrays(
+        USERS, ITEMS, titles=TITLES, genres=GENRES, similar={0: [2, 3]}, **SCORERS[scorers]()
+    )
+    write_model(folder, arrays, {**MANIFEST_FIELDS, **fields})
     if version is not None:
         (folder / "provenance.json").write_text(json.dumps({**PROVENANCE, "version": version}))
     return folder

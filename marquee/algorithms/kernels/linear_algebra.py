@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
+from marquee.algorithms.kernels.prefetch import prefetch_number
 from marquee.algorithms.kernels.simd_vectors import (
     dot,
     lanes_of,
@@ -27,6 +28,7 @@ from marquee.array_types import Float32Array, Float64Array, FloatArray
 
 TILE_ROWS = 4  # rows of a tile
 BLOCK_DEPTH = 256  # rows of a panel that are summed in one block: they stay in the L1 cache
+MIRROR_COLUMNS = 64  # columns mirrored at a time: the cache lines of their transpose stay in the L1 cache
 MAX_SWEEPS = 30  # sweeps of Jacobi rotations; ten are enough for a hundred columns
 EPSILON = 2.0**-52  # of float64
 NEGLIGIBLE = 1e-10  # share of a vector's squared length; a smaller remainder is rounding error
@@ -157,23 +159,101 @@ def extend_cholesky_factor(A: FloatArray, first: int, panels: FloatArray, start:
 
 
 @kernel
-def subtract_factor_product(A: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
-    """Subtract L L' from the lower triangle of A in rows start..stop, where L are the columns in `panels`.
+def subtract_factor_product(
+    A: FloatArray, panels: FloatArray, first_column: int, end_column: int, start: int, stop: int
+) -> None:
+    """Subtract Z Z' from the lower triangle of A, in rows start..stop and columns first_column..end_column.
 
-    Arguments as in `extend_cholesky_factor`.
+    `panels` holds Z, each row in one column of a panel, as packed by `extend_cholesky_factor`.
+    `first_column` and `start` must be multiples of the panel width. In the rows of the last tiles, numbers
+    above the diagonal change, too.
     """
-    n, (n_columns, panel_width), flat = len(A), panels.shape[1:], A.reshape(-1)
-    for i in range(start, stop, TILE_ROWS):
-        for p in range((first + n_columns) // panel_width, (i + TILE_ROWS - 1) // panel_width + 1):
-            _set_tile(flat, i * n + first, n, 1, panels[p], 0, n_columns, True, -1.0, A, i, p * panel_width)
+    n, (depth, panel_width), flat = len(A), panels.shape[1:], panels.reshape(-1)
+    scratch = np.empty((TILE_ROWS, panel_width), A.dtype)
+    for column in range(first_column, min(end_column, stop), panel_width):
+        B = panels[column // panel_width]
+        for i in range(max(start, column), stop, TILE_ROWS):
+            at = i // panel_width * depth * panel_width + i % panel_width
+            if i + 2 * TILE_ROWS <= stop:  # the next tile is on its way while this one is computed
+                for r in range(i + TILE_ROWS, i + 2 * TILE_ROWS):
+                    prefetch_number(A, r, column)
+                    prefetch_number(A, r, min(column + panel_width, n) - 1)
+            if i + TILE_ROWS <= n and column + panel_width <= n:
+                _set_tile(flat, at, 1, panel_width, B, 0, depth, True, -1.0, A, i, column)
+                continue
+            _set_tile(flat, at, 1, panel_width, B, 0, depth, False, 1.0, scratch, 0, 0)
+            for r in range(min(TILE_ROWS, n - i)):
+                for c in range(min(panel_width, n - column)):
+                    A[i + r, column + c] -= scratch[r, c]
 
 
 @kernel
-def mirror_lower_triangle(A: FloatArray, start: int, stop: int) -> None:
-    """Copy the lower triangle to the upper one, in columns start..stop."""
-    for j in range(stop):
-        for i in range(max(start, j + 1), stop):
-            A[j, i] = A[i, j]
+def pack_symmetric_rows(
+    A: FloatArray, first: int, end: int, panels: FloatArray, start: int, stop: int
+) -> None:
+    """Copy rows first..end of a symmetric matrix to panels start..stop, and minus the identity to its square.
+
+    Only the lower triangle of A is read. Row r is copied to row r - first of each panel, and the remaining
+    rows of the panels become zero. `first` must be a multiple of the panel width.
+    """
+    n, panel_width = len(A), panels.shape[2]
+    for p in range(start, stop):
+        X, column = panels[p], p * panel_width
+        X[:] = 0
+        for c in range(min(panel_width, n - column)):
+            if column >= end:
+                for k in range(end - first):
+                    X[k, c] = A[column + c, first + k]
+            elif column >= first:
+                X[column + c - first, c] = -1
+            else:
+                for k in range(end - first):
+                    X[k, c] = A[first + k, column + c]
+
+
+@kernel
+def unpack_symmetric_rows(
+    panels: FloatArray, A: FloatArray, first: int, end: int, start: int, stop: int
+) -> None:
+    """Copy panels start..stop to rows first..end of a symmetric matrix.
+
+    Only its lower triangle is written, and the entire square on the diagonal.
+    """
+    n, panel_width = len(A), panels.shape[2]
+    for p in range(start, stop):
+        X, column = panels[p], p * panel_width
+        for c in range(min(panel_width, n - column)):
+            for k in range(end - first):
+                if column >= end:
+                    A[column + c, first + k] = X[k, c]
+                else:
+                    A[first + k, column + c] = X[k, c]
+
+
+@kernel
+def multiply_by_triangle(
+    T: FloatArray, is_lower: bool, panels: FloatArray, out: FloatArray, start: int, stop: int
+) -> None:
+    """Write the products of a lower or upper triangular matrix and panels start..stop to `out`.
+
+    len(T) must be a multiple of `TILE_ROWS`.
+    """
+    n, flat = len(T), T.reshape(-1)
+    for p in range(start, stop):
+        for i in range(0, n, TILE_ROWS):
+            first, end = (0, i + TILE_ROWS) if is_lower else (i, n)
+            _set_tile(flat, i * n, n, 1, panels[p], first, end, False, 1.0, out[p], i, 0)
+
+
+@kernel
+def mirror_lower_triangle(A: FloatArray, sign: float, start: int, stop: int) -> None:
+    """Multiply rows start..stop of the lower triangle by 1 or -1, and copy them to the upper one."""
+    factor = A.dtype.type(sign)
+    for first in range(0, stop, MIRROR_COLUMNS):
+        for i in range(max(start, first), stop):
+            for j in range(first, min(first + MIRROR_COLUMNS, i + 1)):
+                A[i, j] *= factor
+                A[j, i] = A[i, j]
 
 
 @kernel
@@ -225,7 +305,7 @@ def _divide(row: FloatArray, divisor: float) -> None:
 
 
 @kernel
-def invert_lower_triangular(L: Float64Array, out: Float64Array) -> None:
+def invert_lower_triangular(L: FloatArray, out: FloatArray) -> None:
     """Write the inverse of a lower triangular matrix to `out`, which must be zero."""
     for i in range(len(L)):
         row = out[i]

@@ -1,4 +1,7 @@
-"""Prefetch hint: ask the processor to load a row into its cache before it is used."""
+"""Prefetch hints: ask the processor to load numbers into its cache before they are used.
+
+A hint has no effect on results.
+"""
 
 from typing import Any
 
@@ -14,7 +17,7 @@ _WRITE, _HIGH_LOCALITY, _DATA = (ir.Constant(_INT32, value) for value in (1, 3, 
 
 
 def _prefetch_row(_: Any, matrix: Any, row: Any) -> Any:
-    """Start to load row `row` of a two-dimensional array for writing, without any effect on results.
+    """Start to load row `row` of a two-dimensional array for writing.
 
     The processor cannot predict the order in which item factors are used. If they exceed its L2 cache,
     prefetching them some ratings ahead shortens an epoch by a third.
@@ -27,19 +30,41 @@ def _prefetch_row(_: Any, matrix: Any, row: Any) -> Any:
         row_bytes, item_bytes = cgutils.unpack_tuple(builder, array.strides)
         width = builder.mul(cgutils.unpack_tuple(builder, array.shape)[1], item_bytes)
         start = builder.add(builder.ptrtoint(array.data, _INT64), builder.mul(number, row_bytes))
-        pointer = ir.PointerType(ir.IntType(8))
-        hint = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32]),
-            "llvm.prefetch.p0",
-        )
         zero, step = ir.Constant(_INT64, 0), ir.Constant(_INT64, CACHE_LINE)
         with cgutils.for_range_slice(builder, zero, width, step) as (offset, _count):
-            line = builder.inttoptr(builder.add(start, offset), pointer)
-            builder.call(hint, [line, _WRITE, _HIGH_LOCALITY, _DATA])
+            _prefetch_line(builder, builder.add(start, offset))
         return context.get_dummy_value()
 
     return types.void(matrix, row), generate
 
 
+def _prefetch_number(_: Any, matrix: Any, row: Any, column: Any) -> Any:
+    """Start to load the cache line of one number of a two-dimensional array for writing."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(matrix)(context, builder, arguments[0])
+        address = builder.ptrtoint(array.data, _INT64)
+        strides = cgutils.unpack_tuple(builder, array.strides)
+        for index, kind, stride in zip(arguments[1:], signature.args[1:], strides, strict=True):
+            address = builder.add(
+                address, builder.mul(context.cast(builder, index, kind, types.intp), stride)
+            )
+        _prefetch_line(builder, address)
+        return context.get_dummy_value()
+
+    return types.void(matrix, row, column), generate
+
+
+def _prefetch_line(builder: Any, address: Any) -> None:
+    """Generate the hint for the cache line at an address."""
+    pointer = ir.PointerType(ir.IntType(8))
+    hint = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32]),
+        "llvm.prefetch.p0",
+    )
+    builder.call(hint, [builder.inttoptr(address, pointer), _WRITE, _HIGH_LOCALITY, _DATA])
+
+
 prefetch_row: Any = intrinsic(_prefetch_row)
+prefetch_number: Any = intrinsic(_prefetch_number)

@@ -2,8 +2,10 @@
 
 import inspect
 import pickle
+import re
 from copy import copy, deepcopy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +19,7 @@ from marquee.algorithms.persistence import compute_model_size, load_fitted_algor
 from marquee.algorithms.registry import REGISTRY, find_algorithm
 from marquee.algorithms.scoring import UserItemPairs, build_block_scorer, encode_pairs, predict_pairs
 from marquee.algorithms.serving_arrays import build_factor_space
-from marquee.algorithms.svd import SVD
+from marquee.algorithms.svd import SVD, FactorModel
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.trainset import as_trainset
 from marquee.errors import ConfigError, DataError, DivergedError, ModelError
@@ -201,7 +203,7 @@ def test_algorithm_can_be_fitted_to_one_rating(name: str) -> None:
 def test_non_finite_ratings_are_rejected(name: str, value: float) -> None:
     rows = pd.DataFrame({"user": ["a", "a"], "item": ["x", "y"], "rating": [4.0, value]})
     trainset = surprise.Dataset.load_from_df(rows, surprise.Reader()).build_full_trainset()
-    with pytest.raises(DataError, match="1 of 2 ratings are not finite"):
+    with pytest.raises(DataError, match="1 of 2 values are not finite"):
         find_algorithm(name).create({}, seed=1).fit(trainset)
 
 
@@ -220,6 +222,90 @@ def test_inner_ids_out_of_range_are_unknown(name: str, data: RatingSample) -> No
     users = np.arange(n_users)
     scores = algorithm.score_pairs(users, np.full(n_users, n_items + 7))
     np.testing.assert_array_equal(scores, algorithm.score_pairs(users, np.full(n_users, -1)))
+
+
+def make_histories() -> tuple[list[int], list[int], list[float]]:
+    """Return the histories of three users who are not in the training set; the second one is empty."""
+    return [0, 3, 3, 8], [4, 0, 7, 1, 2, 3, 5, 8], [5.0, 1.0, 4.0, 5.0, 2.0, 5.0, 4.0, 3.0]
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_histories_change_the_scores_of_unknown_users_if_the_algorithm_uses_them(
+    name: str, data: RatingSample
+) -> None:
+    algorithm = find_algorithm(name).create({}, seed=1).fit(data.matrix)
+    scores = algorithm.score_histories(*make_histories())
+    assert scores.shape == (3, data.matrix.n_items)
+    assert scores.dtype == np.float64
+    assert np.isfinite(scores).all()
+    if algorithm.uses_histories:
+        assert not np.allclose(scores[0], scores[1])
+        assert not np.allclose(scores[0], scores[2])
+    elif not algorithm.is_random:
+        assert (scores == algorithm.score_all_items([-1])).all()
+
+
+HISTORY_ALGORITHMS = [name for name, entry in REGISTRY.items() if entry.algorithm_class.uses_histories]
+
+
+def test_every_model_with_item_factors_or_item_weights_uses_histories() -> None:
+    expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "implicit_als"}
+    assert set(HISTORY_ALGORITHMS) == expected
+
+
+@pytest.mark.parametrize("name", HISTORY_ALGORITHMS)
+def test_scores_of_a_history_depend_only_on_that_history(name: str, data: RatingSample) -> None:
+    algorithm = find_algorithm(name).create({}, seed=1).fit(data.matrix)
+    indptr, items, values = make_histories()
+    scores = algorithm.score_histories(indptr, items, values)
+    first = algorithm.score_histories([0, 3], items[:3], values[:3])
+    assert scores[:1].tobytes() == first.tobytes()
+    with limit_threads(3):
+        many = algorithm.score_histories([0, *np.cumsum([3, 0, 5] * 40)], items * 40, values * 40)
+    assert many.tobytes() == np.tile(scores, (40, 1)).tobytes()
+
+
+@pytest.mark.parametrize("name", HISTORY_ALGORITHMS)
+def test_unknown_items_of_a_history_are_ignored(name: str, data: RatingSample) -> None:
+    algorithm = find_algorithm(name).create({}, seed=1).fit(data.matrix)
+    expected = algorithm.score_histories([0, 2, 2], [4, 7], [5.0, 4.0])
+    items = [-1, 4, data.matrix.n_items, 7, 10**6, -7]
+    scores = algorithm.score_histories([0, 5, 6], items, [1.0, 5.0, 5.0, 4.0, 2.0, 3.0])
+    assert scores.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("histories", "message"),
+    [
+        (([0, 2], [1], [5.0]), "indptr of histories must increase from 0 to the number of items (1)"),
+        (([1, 1], [1], [5.0]), "indptr of histories must increase from 0 to the number of items (1)"),
+        (([0, 2, 1, 2], [1, 2], [5.0, 4.0]), "indptr of histories must increase from 0"),
+        (([], [], []), "indptr of histories must increase from 0 to the number of items (0)"),
+        (([0, 1], [1], [5.0, 3.0]), "histories have 1 items and 2 values"),
+        (([0, 2], [1, 2], [5.0, np.nan]), "value 1 of the histories is not finite (nan)"),
+    ],
+)
+def test_invalid_histories_are_rejected(
+    histories: tuple[list[int], list[int], list[float]], message: str, data: RatingSample
+) -> None:
+    algorithm = find_algorithm("ease").create({}, seed=1).fit(data.matrix)
+    with pytest.raises(DataError, match=re.escape(message)):
+        algorithm.score_histories(*histories)
+
+
+@pytest.mark.parametrize("name", ["svd", "pmf", "svdpp", "nmf", "bayesian_mf"])
+def test_history_of_ratings_is_folded_in_as_at_serving_time(name: str, data: RatingSample) -> None:
+    algorithm = find_algorithm(name).create({"n_factors": 4}, 1).fit(data.matrix)
+    assert isinstance(algorithm, FactorModel)
+    users = np.repeat(np.arange(data.matrix.n_users), np.diff(data.matrix.indptr))
+    errors = data.matrix.values - algorithm.estimate_pairs(users, data.matrix.items).values
+    space = algorithm.build_factor_space(noise=float(np.mean(errors**2)))
+    indptr, items, values = make_histories()
+    for row, (start, stop) in zip(
+        algorithm.score_histories(indptr, items, values), pairwise(indptr), strict=True
+    ):
+        user = space.fold_in(np.array(items[start:stop], dtype=np.int32), np.array(values[start:stop]))
+        np.testing.assert_allclose(row, space.score_items(user), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["svd", "nmf", "knn_basic", "slope_one", "co_clustering"])
@@ -270,7 +356,7 @@ def test_test_calls_overridden_predict(data: RatingSample) -> None:
 
 def test_rating_without_user_is_rejected() -> None:
     frame = pd.DataFrame({"user": ["a", None], "item": ["x", "y"], "rating": [4.0, 3.0]})
-    with pytest.raises(DataError, match="1 of 2 ratings lack a user or item id, the first in row 1"):
+    with pytest.raises(DataError, match="1 of 2 interactions lack a user or item id, the first in row 1"):
         InteractionMatrix.from_frame(frame)
 
 

@@ -122,7 +122,7 @@ def test_import_of_algorithm_loads_no_other_algorithm(name: str, loaded_modules:
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [
-        ("SVD", {"sgd", "prefetch", "simd_vectors", "linear_algebra", "normal_draws"}),
+        ("SVD", {"sgd", "prefetch", "simd_vectors", "linear_algebra", "normal_draws", "fold_in"}),
         ("KNNBasic", {"neighbors", "similarities", "simd_vectors"}),
         ("NormalPredictor", {"normal_draws"}),
         ("Popularity", set()),

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -41,18 +42,28 @@ RankerFactory: TypeAlias = Callable[..., Ranker]
 FACTORIES: dict[str, RankerFactory] = {
     "Popularity": Popularity,
     "EASE": EASE,
-    "EASE32": partial(EASE, dtype="float32"),
+    "EASE64": partial(EASE, dtype="float64"),
+    "EASE linear": partial(EASE, weighting="linear"),
     "ALS": partial(ImplicitALS, **ALS_OPTIONS),
     "ALS64": partial(ImplicitALS, **ALS_OPTIONS, dtype="float64"),
+    "ALS linear": partial(ImplicitALS, **ALS_OPTIONS, weighting="linear", neutral=3),
     "BPR": partial(ImplicitBPR, **BPR_OPTIONS),
     "BPR64": partial(ImplicitBPR, **BPR_OPTIONS, dtype="float64"),
 }
 every_ranker = pytest.mark.parametrize("create", FACTORIES.values(), ids=FACTORIES.keys())
+BINARY_FACTORIES = {name: create for name, create in FACTORIES.items() if "linear" not in name}
+every_binary_ranker = pytest.mark.parametrize(
+    "create", BINARY_FACTORIES.values(), ids=BINARY_FACTORIES.keys()
+)
 EPOCH_RANKERS = [ImplicitALS, ImplicitBPR]
 
 
 def make_matrix(rows: Sequence[tuple[Any, Any, float]]) -> InteractionMatrix:
     return InteractionMatrix.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating"]))
+
+
+def make_implicit_matrix(rows: Sequence[tuple[Any, Any, float]]) -> InteractionMatrix:
+    return replace(make_matrix(rows), feedback="implicit")
 
 
 def make_two_taste_groups() -> tuple[InteractionMatrix, RelevantItems]:
@@ -80,11 +91,14 @@ def mean_ndcg(algorithm: Ranker) -> float:
     return float(ndcg(find_hits(lists, RELEVANT), 10).mean())
 
 
+def dense_matrix(matrix: InteractionMatrix, values: np.ndarray) -> np.ndarray:
+    dense = np.zeros((matrix.n_users, matrix.n_items))
+    dense[np.repeat(np.arange(matrix.n_users), np.diff(matrix.indptr)), matrix.items] = values
+    return dense
+
+
 def positives_matrix(matrix: InteractionMatrix, threshold: float) -> scipy.sparse.csr_matrix:
-    dense = np.zeros((matrix.n_users, matrix.n_items), dtype=np.float32)
-    users = np.repeat(np.arange(matrix.n_users), np.diff(matrix.indptr))
-    dense[users, matrix.items] = matrix.values >= threshold
-    return scipy.sparse.csr_matrix(dense)
+    return scipy.sparse.csr_matrix(dense_matrix(matrix, matrix.values >= threshold), dtype=np.float32)
 
 
 def array_attributes(algorithm: Ranker) -> dict[str, np.ndarray]:
@@ -94,23 +108,44 @@ def array_attributes(algorithm: Ranker) -> dict[str, np.ndarray]:
 # Hand-computed cases
 
 
-def test_popularity_counts_positives_and_breaks_ties_by_first_appearance() -> None:
-    matrix = make_matrix([(1, "a", 2), (1, "b", 5), (2, "b", 4), (2, "c", 4), (3, "d", 3), (3, "c", 1)])
-    model = Popularity().fit(matrix)
-    assert model.counts.tolist() == [1, 2, 2, 1]
-    assert Popularity(threshold=4).fit(matrix).counts.tolist() == [0, 2, 1, 0]
-    seen_indptr = np.zeros(4, dtype=np.int64)
-    lists, _ = recommend_top_n(model.score_all_items, seen_indptr, np.zeros(0, np.int32), 4, 4)
-    assert lists.tolist() == [[1, 2, 0, 3]] * 3
+RATINGS = [(1, "a", 2), (1, "b", 5), (2, "b", 4), (2, "c", 4), (3, "d", 3), (3, "c", 1)]  # of 1 to 5
+WEIGHTS = [(1, "a", 2), (1, "b", 0), (2, "b", 1), (2, "c", 7), (3, "d", 0.5), (3, "c", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts"),
+    [
+        ({}, [0, 2, 1, 0]),  # from 4
+        ({"threshold": 1}, [1, 2, 2, 1]),
+        ({"weighting": "linear"}, [1 / 4, 1 + 3 / 4, 3 / 4, 2 / 4]),  # 1 star weighs 0
+        ({"weighting": "linear", "neutral": 3}, [-1 / 2, 1 + 1 / 2, 1 / 2 - 1 / 2, 0]),  # at least -1/2
+    ],
+)
+def test_popularity_sums_weights_of_ratings(arguments: dict[str, Any], counts: list[float]) -> None:
+    assert Popularity(**arguments).fit(make_matrix(RATINGS)).counts.tolist() == counts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts"),
+    [
+        ({}, [1, 1, 2, 1]),
+        ({"threshold": 2}, [1, 0, 1, 0]),
+        ({"weighting": "linear"}, [2, 1, 8, 0.5]),
+        ({"weighting": "log"}, [np.log(3), np.log(2), np.log(8) + np.log(2), np.log(1.5)]),
+    ],
+)
+def test_popularity_sums_implicit_weights(arguments: dict[str, Any], counts: list[float]) -> None:
+    model = Popularity(**arguments).fit(make_implicit_matrix(WEIGHTS))
+    assert model.counts.tolist() == pytest.approx(counts, abs=1e-12)
 
 
 def test_ease_of_three_items_matches_hand_computation() -> None:
     # X = [[1, 1, 0], [1, 1, 1], [0, 1, 1]], so X'X has 2, 3, 2 on its diagonal
-    rows = [(1, "a", 3), (1, "b", 3), (2, "a", 3), (2, "b", 3), (2, "c", 3), (3, "b", 3), (3, "c", 3)]
+    rows = [(1, "a", 5), (1, "b", 5), (2, "a", 5), (2, "b", 5), (2, "c", 5), (3, "b", 5), (3, "c", 5)]
     inverse = np.linalg.inv(np.array([[3.0, 2, 1], [2, 4, 2], [1, 2, 3]]))
     assert inverse == pytest.approx(np.array([[8, -4, 0], [-4, 8, -4], [0, -4, 8]]) / 16)
     expected = [[0, 1 / 2, 0], [1 / 2, 0, 1 / 2], [0, 1 / 2, 0]]  # -P_ji / P_ii
-    model = EASE(reg=1).fit(make_matrix(rows))
+    model = EASE(reg=1, dtype="float64").fit(make_matrix(rows))
     assert model.weights == pytest.approx(np.array(expected))
     assert model.score_all_items(np.array([0, 1, 2])) == pytest.approx(
         np.array([[0.5, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 0.5]])
@@ -118,26 +153,39 @@ def test_ease_of_three_items_matches_hand_computation() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
-@pytest.mark.parametrize("rows_per_block", [7, 256], ids=["in blocks", "in one block"])
+@pytest.mark.parametrize(
+    ("arguments", "x"),
+    [
+        ({"threshold": 4}, positives_matrix(MATRIX, 4).toarray()),
+        ({"weighting": "linear", "neutral": 2.5}, dense_matrix(MATRIX, (MATRIX.values - 2.5) / 2.5)),
+    ],
+    ids=["binary", "linear"],
+)
 def test_ease_equals_closed_form(
-    dtype: str, tolerance: float, rows_per_block: int, monkeypatch: pytest.MonkeyPatch
+    dtype: str, tolerance: float, arguments: dict[str, Any], x: np.ndarray
 ) -> None:
-    monkeypatch.setattr(ease, "ROWS_PER_BLOCK", rows_per_block)
-    x = positives_matrix(MATRIX, 4).toarray().astype(np.float64)
-    inverse = np.linalg.inv(x.T @ x + 20 * np.eye(N_ITEMS))
+    inverse = np.linalg.inv(x.T.astype(np.float64) @ x + 20 * np.eye(N_ITEMS))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
-    model = EASE(reg=20, threshold=4, dtype=dtype).fit(MATRIX)
+    model = EASE(reg=20, dtype=dtype, **arguments).fit(MATRIX)
     assert model.weights.dtype == dtype
     np.testing.assert_allclose(model.weights, weights, atol=tolerance)
     np.testing.assert_allclose(model.score_all_items(USERS), x @ weights, atol=20 * tolerance)
 
 
-def test_repeated_rating_counts_as_one_positive() -> None:
-    once = [(1, "a", 3), (1, "b", 3), (2, "b", 3)]
-    twice = [*once, (1, "a", 4)]
+def test_highest_of_repeated_ratings_counts() -> None:
+    once = [(1, "a", 5), (1, "b", 4), (2, "b", 4)]
+    twice = [*once, (1, "a", 4), (2, "b", 1)]
+    model = Popularity(weighting="linear").fit(make_matrix([*twice, (2, "c", 2)]))
+    assert model.counts.tolist() == [1, 3 / 4 + 3 / 4, 1 / 4]
     assert EASE().fit(make_matrix(twice)).weights.tolist() == EASE().fit(make_matrix(once)).weights.tolist()
     assert Popularity().fit(make_matrix(twice)).counts.tolist() == [1, 2]
+
+
+def test_blocks_of_items_have_no_influence_on_ease(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = EASE().fit(MATRIX).weights.tobytes()
+    monkeypatch.setattr(ease, "ITEMS_PER_BLOCK", 7)
+    assert EASE().fit(MATRIX).weights.tobytes() == expected
 
 
 # Parity with implicit
@@ -153,6 +201,37 @@ def test_als_equals_that_of_implicit(dtype: str) -> None:
     assert np.array_equal(model.pu, twin.user_factors)
     assert np.array_equal(model.qi, twin.item_factors)
     assert_same_lists(model, twin)
+
+
+@pytest.mark.parametrize(
+    ("values", "feedback", "weighting", "confidences"),
+    [
+        (MATRIX.values, "implicit", "linear", 1 + 3 * MATRIX.values),
+        (MATRIX.values, "implicit", "log", 1 + 3 * np.log(1 + MATRIX.values)),
+        # 2 stars weigh -1/2: a confidence of 1 + 3/2 in preference 0, which the twin expects as -5/2
+        (MATRIX.values, "explicit", "linear", np.where(MATRIX.values == 5, 4.0, -2.5)),
+    ],
+)
+def test_als_on_weights_equals_that_of_implicit_on_confidences(
+    values: np.ndarray, feedback: Any, weighting: str, confidences: np.ndarray
+) -> None:
+    matrix = replace(MATRIX, values=values, feedback=feedback)
+    neutral = None if feedback == "implicit" else 3.0
+    model = ImplicitALS(8, 5, 0.1, alpha=3, weighting=weighting, neutral=neutral, random_state=7).fit(matrix)
+    x = scipy.sparse.csr_matrix(dense_matrix(matrix, confidences), dtype=np.float32)
+    with threadpool_limits(1, "blas"):
+        twin = AlternatingLeastSquares(8, 0.1, alpha=1, iterations=5, random_state=7)
+        twin.fit(x, show_progress=False)
+    assert np.array_equal(model.pu, twin.user_factors)
+    assert np.array_equal(model.qi, twin.item_factors)
+
+
+def test_size_of_weights_has_no_influence_on_bpr() -> None:
+    matrices = [
+        replace(MATRIX, feedback="implicit", values=values) for values in (MATRIX.values, MATRIX.values**2)
+    ]
+    fits = [ImplicitBPR(**BPR_OPTIONS).fit(matrix).qi.tobytes() for matrix in matrices]
+    assert fits[0] == fits[1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -182,8 +261,8 @@ def assert_same_lists(model: Ranker, twin: Any) -> None:
 @every_ranker
 def test_ranker_is_better_than_chance(create: RankerFactory) -> None:
     chance = Popularity().fit(MATRIX)
-    chance.counts = np.random.default_rng(0).permutation(N_ITEMS)
-    model = create(threshold=4).fit(MATRIX)
+    chance.counts = np.random.default_rng(0).permutation(N_ITEMS).astype(np.float64)
+    model = create().fit(MATRIX)
     assert model.is_ranker
     assert mean_ndcg(model) > mean_ndcg(chance) + (0.0 if isinstance(model, Popularity) else 0.1)
 
@@ -263,6 +342,29 @@ def test_model_is_byte_identical_for_any_thread_count(create: RankerFactory) -> 
 
 
 @every_ranker
+def test_scores_of_training_histories_rank_like_those_of_the_users(create: RankerFactory) -> None:
+    model = create().fit(MATRIX)
+    scores = model.score_histories(MATRIX.indptr, MATRIX.items, MATRIX.values)
+    if isinstance(model, ImplicitALS):  # factors of users are those before the last update of the items
+        assert np.corrcoef(scores.ravel(), model.score_all_items(USERS).ravel())[0, 1] > 0.99
+    elif model.uses_histories:
+        assert scores.tobytes() == model.score_all_items(USERS).tobytes()
+    else:
+        assert (scores == model.score_all_items([UNKNOWN])).all()
+
+
+def test_als_scores_of_a_history_solve_the_equation_of_the_user() -> None:
+    model = ImplicitALS(8, 5, 0.1, alpha=3, weighting="linear", neutral=3, random_state=7).fit(MATRIX)
+    items, q = np.array([3, 10, 11]), model.qi.astype(np.float64)
+    # 5, 4 and 2 stars weigh 1, 1/2 and -1/2
+    confidences, preferences = np.array([4.0, 2.5, 2.5]), np.array([1.0, 1.0, 0.0])
+    system = q.T @ q + 0.1 * np.eye(8) + (q[items].T * (confidences - 1)) @ q[items]
+    factors = np.linalg.solve(system, q[items].T @ (confidences * preferences))
+    scores = model.score_histories([0, 3], items, [5.0, 4.0, 2.0])
+    np.testing.assert_allclose(scores, [q @ factors], atol=1e-12)
+
+
+@every_ranker
 def test_fit_prints_nothing_and_raises_no_warning(
     create: RankerFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,9 +376,29 @@ def test_fit_prints_nothing_and_raises_no_warning(
 
 @every_ranker
 def test_ranker_can_be_fitted_to_one_interaction(create: RankerFactory) -> None:
-    scores = create().fit(make_matrix([("u", "i", 3)])).score_all_items([0, UNKNOWN])
+    scores = create().fit(make_matrix([("u", "i", 5)])).score_all_items([0, UNKNOWN])
     assert scores.shape == (2, 1)
     assert np.isfinite(scores).all()
+
+
+@every_ranker
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("u", item, 5) for item in range(20)],
+        [(user, "i", 5) for user in range(20)],
+        [(user, item, 5) for user in range(6) for item in range(5)],
+        [(1, "a", 5), (1, "b", 1), (2, "b", 1), (2, "a", 4), (3, "b", 2)],
+    ],
+    ids=["one user", "one item", "users with everything", "item without positives"],
+)
+@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
+def test_degenerate_data_gives_finite_scores(
+    create: RankerFactory, rows: list[tuple[Any, Any, float]], feedback: Any
+) -> None:
+    model = create().fit(replace(make_matrix(rows), feedback=feedback))
+    assert np.isfinite(model.score_all_items([0, UNKNOWN])).all()
+    assert np.isfinite(model.score_histories([0, 1, 1], [0], [5.0])).all()
 
 
 # Epochs
@@ -314,10 +436,45 @@ def test_als_improves_with_epochs() -> None:
 # Invalid arguments and data
 
 
-@every_ranker
+@every_binary_ranker
 def test_threshold_above_all_ratings_is_rejected(create: RankerFactory) -> None:
-    with pytest.raises(DataError, match=r"no rating reaches threshold=6 \(the highest rating is 5\); lower"):
+    message = "no rating counts as a positive with threshold=6 (the highest rating is 5); lower threshold"
+    with pytest.raises(DataError, match=re.escape(message)):
         create(threshold=6).fit(MATRIX)
+
+
+@every_binary_ranker
+def test_ratings_below_the_default_threshold_are_rejected(create: RankerFactory) -> None:
+    with pytest.raises(DataError, match="no rating counts as a positive with threshold=4"):
+        create().fit(make_matrix([("u", "i", 3.9)]))
+
+
+@pytest.mark.parametrize("neutral", [5, 7])
+def test_neutral_rating_at_or_above_all_ratings_is_rejected(neutral: float) -> None:
+    with pytest.raises(
+        DataError, match=f"no rating counts as a positive with neutral={neutral} .*; lower neutral"
+    ):
+        EASE(weighting="linear", neutral=neutral).fit(MATRIX)
+
+
+def test_implicit_weights_of_zero_are_rejected() -> None:
+    message = "no weight counts as a positive with threshold=0 (the highest weight is 0)"
+    with pytest.raises(DataError, match=re.escape(message)):
+        Popularity().fit(make_implicit_matrix([("u", "i", 0)]))
+
+
+def test_log_of_ratings_is_rejected() -> None:
+    with pytest.raises(ParameterError, match="weighting log is defined for implicit weights only"):
+        EASE(weighting="log").fit(MATRIX)
+
+
+@pytest.mark.parametrize("ranker", [EASE(weighting="linear"), ImplicitALS(weighting="linear", n_factors=4)])
+def test_weights_that_overflow_are_reported_as_divergence(ranker: Ranker) -> None:
+    matrix = make_implicit_matrix([(1, "a", 1e300), (1, "b", 1), (2, "b", 1)])
+    remedy = "raise reg, or use weighting binary" if isinstance(ranker, EASE) else "raise the regularization"
+    with pytest.raises(DivergedError, match=remedy):
+        ranker.fit(matrix)
+    assert np.isfinite(type(ranker)(weighting="log").fit(matrix).score_all_items([0, 1])).all()
 
 
 @every_ranker
@@ -333,6 +490,8 @@ def test_non_numeric_threshold_is_rejected(create: RankerFactory, threshold: obj
         (EASE, {"reg": -1}, "reg must be a finite number of at least 0 (got -1)"),
         (EASE, {"reg": np.nan}, "reg must be a finite number of at least 0 (got nan)"),
         (EASE, {"dtype": "float16"}, "dtype must be one of float64, float32 (got 'float16')"),
+        (EASE, {"weighting": "square"}, "weighting must be one of binary, linear, log (got 'square')"),
+        (Popularity, {"neutral": np.nan}, "neutral must be a finite number (got nan)"),
         (ImplicitALS, {"n_factors": 0}, "n_factors must be an integer of at least 1 (got 0)"),
         (ImplicitALS, {"n_epochs": -1}, "n_epochs must be an integer of at least 0 (got -1)"),
         (ImplicitALS, {"alpha": -0.5}, "alpha must be a finite number of at least 0 (got -0.5)"),
@@ -350,8 +509,8 @@ def test_invalid_argument_is_rejected(
 
 
 def test_singular_ease_error_says_to_raise_reg() -> None:
-    matrix = make_matrix([(1, "a", 3), (1, "b", 3), (2, "a", 3), (2, "b", 3)])
-    with pytest.raises(DivergedError, match=r"reg=0 have no inverse in float64; raise reg"):
+    matrix = make_matrix([(1, "a", 5), (1, "b", 5), (2, "a", 5), (2, "b", 5)])
+    with pytest.raises(DivergedError, match=r"reg=0 have no inverse in float32; raise reg"):
         EASE(reg=0).fit(matrix)
 
 

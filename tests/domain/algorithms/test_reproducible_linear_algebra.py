@@ -8,10 +8,12 @@ import pytest
 from marquee.algorithms import reproducible_linear_algebra
 from marquee.algorithms.reproducible_linear_algebra import (
     BLOCK_SIZE,
+    SWEEP_SIZE,
     Cholesky,
     allocate_padded_square,
     eigendecompose_symmetric,
     invert_cholesky_factor,
+    invert_symmetric,
     multiply_matrices,
     orthonormalize_columns,
 )
@@ -83,6 +85,44 @@ def test_solution_is_bit_identical_for_any_thread_count() -> None:
         assert (factorize(A).solve(V) == expected).all()
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize(
+    "n", [1, 6, 17, SWEEP_SIZE, SWEEP_SIZE + 1, 2 * SWEEP_SIZE + 3 * BLOCK_SIZE // 2 + 5]
+)
+def test_inverse_equals_that_of_numpy_and_reads_only_the_lower_triangle(
+    n: int, dtype: str, tolerance: float
+) -> None:
+    A = positive_definite_matrix(n)
+    inverse = A.astype(dtype)
+    inverse[np.triu_indices(n, 1)] = np.nan
+    invert_symmetric(inverse)
+    np.testing.assert_allclose(inverse, np.linalg.inv(A), atol=tolerance)
+    assert (inverse == inverse.T).all()
+
+
+def test_inverse_of_ill_conditioned_matrix_is_as_accurate_as_that_of_numpy() -> None:
+    n = 2 * SWEEP_SIZE
+    Q = np.linalg.qr(random_matrix(n, n, dtype="float64"))[0]
+    values = np.logspace(0, 6, n)
+    A, exact = (Q * values) @ Q.T, (Q / values) @ Q.T
+    inverse = A.copy()
+    invert_symmetric(inverse)
+    error, numpy_error = (np.abs(X - exact).max() for X in (inverse, np.linalg.inv(A)))
+    assert error < 10 * numpy_error < 1e-8
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_inverse_is_bit_identical_for_any_thread_count(dtype: str) -> None:
+    A = positive_definite_matrix(3 * SWEEP_SIZE + 9).astype(dtype)
+    inverses = [A.copy() for _ in range(3)]
+    for n_threads, inverse in enumerate(inverses, start=1):
+        with limit_threads(n_threads):
+            invert_symmetric(inverse)
+    assert (inverses[0] == inverses[1]).all()
+    assert (inverses[0] == inverses[2]).all()
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
 def test_matrix_that_is_not_positive_definite_is_rejected(value: float) -> None:
     A = np.diag([1.0, 2.0, value])
@@ -90,6 +130,8 @@ def test_matrix_that_is_not_positive_definite_is_rejected(value: float) -> None:
         invert_cholesky_factor(A)
     with pytest.raises(np.linalg.LinAlgError):
         factorize(A)
+    with pytest.raises(np.linalg.LinAlgError):
+        invert_symmetric(A)
 
 
 def test_orthonormal_columns_have_the_same_span() -> None:

@@ -33,3 +33,10 @@ def test_item_is_not_similar_to_itself(similarities: Float64Array) -> None:
 
 def test_items_without_common_raters_are_not_similar(similarities: Float64Array) -> None:
     assert np.isneginf(similarities[2]).all()
+
+
+def test_interaction_matrix_stays_unchanged() -> None:
+    frame = pd.DataFrame({"user": ["ann", "bob", "bob"], "item": ["a", "b", "a"], "rating": [1.0, 2.0, 3.0]})
+    matrix = InteractionMatrix.from_frame(frame)
+    build_similar_items_scorer(matrix)
+    assert matrix.items.tolist() == [0, 1, 0]

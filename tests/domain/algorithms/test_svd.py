@@ -209,7 +209,7 @@ def test_verbose_prints_each_epoch(small_sample: RatingSample, capsys: pytest.Ca
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_non_finite_ratings_are_rejected(value: float) -> None:
     frame = pd.DataFrame({"user": ["a", "b"], "item": ["x", "x"], "rating": [4.0, value]})
-    with pytest.raises(DataError, match="1 of 2 ratings are not finite, the first in row 1"):
+    with pytest.raises(DataError, match="1 of 2 values are not finite, the first in row 1"):
         InteractionMatrix.from_frame(frame)
     trainset = surprise.Dataset.load_from_df(frame, surprise.Reader()).build_full_trainset()
     with pytest.raises(DataError, match="not finite"):

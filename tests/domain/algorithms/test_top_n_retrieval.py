@@ -1,6 +1,7 @@
 """Top-N lists from tiles and heaps equal those of `recommend_top_n`: the same items, scores and ties."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from marquee.algorithms.top_n_retrieval import (
     recommend_from_scorer,
 )
 from marquee.array_types import Int32Array, Int64Array
-from marquee.top_n import recommend_top_n
+from marquee.errors import DivergedError
+from marquee.top_n import PADDING, recommend_top_n
 from tests.support.rating_samples import RatingSample, rating_samples, sample_ratings
 
 
@@ -71,6 +73,65 @@ def test_lists_of_factor_model_equal_those_computed_from_its_scores(data: Rating
         np.testing.assert_array_equal(items, expected_items)
 
 
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_scorer_may_exclude_items_but_its_scores_must_be_ordered(score: float) -> None:
+    nothing_seen = np.zeros(2, np.int64), np.zeros(0, np.int32)
+    items, _ = recommend_from_scorer(lambda _: np.array([[1.0, -np.inf, 3.0]]), *nothing_seen, 3, 3)
+    assert items.tolist() == [[2, 0, PADDING]]
+    with pytest.raises(DivergedError, match="scores must be finite"):
+        recommend_from_scorer(lambda _: np.array([[1.0, score, 3.0]]), *nothing_seen, 3, 3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=rating_samples(), dtype=st.sampled_from(["float32", "float64"]))
+def test_lists_of_item_weights_equal_those_computed_from_their_scores(data: RatingSample, dtype: str) -> None:
+    matrix = data.matrix
+    algorithm = find_algorithm("ease").create({"dtype": dtype, "reg": 5.0, "threshold": 0.0}, 1)
+    algorithm.fit(matrix)
+    lists = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 5)
+    expected_lists = recommend_top_n(
+        build_block_scorer(algorithm), matrix.indptr, matrix.items, matrix.n_items, 5
+    )
+    for actual, expected in zip(lists, expected_lists, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize(("block", "chunk", "tile"), [(1, 1, 1), (2, 5, 3), (7, 100, 64), (3, 20, 1000)])
+def test_block_sizes_do_not_change_lists_of_item_weights(
+    block: int, chunk: int, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = sample_ratings(7, n_users=40, n_items=90, n_ratings=600, allow_repeats=False).matrix
+    algorithm = find_algorithm("ease").create({"reg": 5.0}, 1).fit(matrix)
+    expected = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 6)
+    monkeypatch.setattr(top_n_retrieval, "HISTORIES_PER_BLOCK", block)
+    monkeypatch.setattr(top_n_retrieval, "HISTORIES_PER_CHUNK", chunk)
+    monkeypatch.setattr(top_n_retrieval, "ITEMS_PER_TILE", tile)
+    lists = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 6)
+    for actual, wanted in zip(lists, expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize("name", ["svd", "ease", "popularity", "knn_basic", "implicit_als"])
+def test_lists_of_some_users_are_those_of_all_users(name: str) -> None:
+    matrix = sample_ratings(7, n_users=40, n_items=30, n_ratings=400, allow_repeats=False).matrix
+    algorithm = find_algorithm(name).create({}, 1).fit(matrix)
+    users = np.array([31, 0, 7, 8], dtype=np.int32)
+    lists = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 6, users=users)
+    all_lists = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 6)
+    for actual, expected in zip(lists, all_lists, strict=True):
+        np.testing.assert_array_equal(actual, expected[users])
+
+
+@pytest.mark.parametrize("name", ["svd", "ease", "bayesian_mf"])
+def test_model_with_scores_that_are_not_finite_gives_no_lists(name: str) -> None:
+    matrix = sample_ratings(7, n_users=40, n_items=30, n_ratings=400).matrix
+    algorithm: Any = find_algorithm(name).create({}, 1).fit(matrix)
+    parameters = algorithm.weights if name == "ease" else algorithm.qi
+    parameters[3, 1] = np.nan
+    with pytest.raises(DivergedError, match="scores must be finite"):
+        recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 6)
+
+
 @pytest.mark.parametrize("name", ["svdpp", "nmf", "bayesian_mf", "slope_one", "knn_with_means", "popularity"])
 def test_lists_of_any_algorithm_equal_those_computed_from_its_scores(name: str) -> None:
     matrix = sample_ratings(7, n_users=40, n_items=30, n_ratings=400, allow_repeats=False).matrix
@@ -92,9 +153,11 @@ def test_lists_of_surprise_algorithm_equal_those_of_its_twin() -> None:
     np.testing.assert_array_equal(items, expected)
 
 
-def test_thread_count_does_not_change_lists() -> None:
+@pytest.mark.parametrize("name", ["svd", "ease", "popularity"])
+def test_thread_count_does_not_change_lists(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(top_n_retrieval, "HISTORIES_PER_BLOCK", 128)
     matrix = sample_ratings(7, n_users=700, n_items=50, n_ratings=5000).matrix
-    algorithm = find_algorithm("svd").create({"n_factors": 8}, 1).fit(matrix)
+    algorithm = find_algorithm(name).create({}, 1).fit(matrix)
     results = []
     for n_threads in (1, 2):
         with limit_threads(n_threads):

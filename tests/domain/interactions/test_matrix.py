@@ -1,5 +1,7 @@
 """Inner ids and the interaction matrix, with values computed by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,5 +50,20 @@ def test_selection_of_rows_gets_new_inner_ids() -> None:
 
 
 def test_table_without_ratings_is_rejected() -> None:
-    with pytest.raises(DataError, match="no ratings to train on"):
+    with pytest.raises(DataError, match="nothing to train on"):
         EncodedInteractions.from_frame(RATINGS.iloc[:0])
+
+
+def test_weights_become_values_of_the_matrix() -> None:
+    weights = RATINGS.rename(columns={"rating": "weight"})
+    matrix, rated = InteractionMatrix.from_frame(weights), InteractionMatrix.from_frame(RATINGS)
+    assert matrix.values.tolist() == rated.values.tolist()
+    assert matrix.by_item.values.tolist() == rated.by_item.values.tolist()
+    assert (matrix.feedback, rated.feedback) == ("implicit", "explicit")
+
+
+def test_matrix_of_selected_rows_has_the_kind_of_feedback_of_the_table() -> None:
+    encoded = EncodedInteractions.from_frame(RATINGS)
+    assert InteractionMatrix.from_encoded(encoded).feedback == "explicit"
+    implicit = replace(encoded, feedback="implicit").take(np.array([1]))
+    assert InteractionMatrix.from_encoded(implicit).feedback == "implicit"

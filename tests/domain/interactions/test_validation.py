@@ -1,4 +1,4 @@
-"""Validation of raw ratings: a row is valid, or quarantined with every reason."""
+"""Validation of raw rows: a row is valid, or quarantined with every reason."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marquee.errors import DataError
-from marquee.interactions.deduplication import DuplicatePolicy
-from marquee.interactions.raw_table_columns import RAW_COLUMNS, valid_id_mask
+from marquee.interactions.feedback import RepeatsSetting
+from marquee.interactions.raw_table_columns import raw_columns, valid_id_mask
 from marquee.interactions.validation import (
-    QUARANTINE_COLUMNS,
     ValidationResult,
     ValidationRules,
-    validate_ratings,
+    quarantine_columns,
+    validate_interactions,
 )
 
 NOW = 1_700_000_000
@@ -30,22 +30,24 @@ def raw_table(*rows: Row, **texts: dict[int, str]) -> pd.DataFrame:
     frame["line"] = range(2, len(frame) + 2)
     for name in ("raw", "parse_error", "rating_text", "timestamp_text"):
         frame[name] = pd.Series([texts.get(name, {}).get(line) for line in frame["line"]], dtype=object)
-    return frame[list(RAW_COLUMNS)]
+    return frame[list(raw_columns("rating"))]
 
 
 def validate(
     rows: pd.DataFrame,
-    duplicates: DuplicatePolicy = "last",
+    repeats: RepeatsSetting = "last",
     max_invalid_share: float = 0.5,
     scale: tuple[float, float] = (1.0, 5.0),
 ) -> ValidationResult:
-    return validate_ratings(rows, ValidationRules(scale, duplicates, max_invalid_share, NOW))
+    """Validate a table whose ratings are used even if they are all equal."""
+    rules = ValidationRules(scale, max_invalid_share, NOW, feedback="explicit", repeats=repeats)
+    return validate_interactions(rows, rules)
 
 
 def validation_failure(
-    rows: pd.DataFrame, duplicates: DuplicatePolicy = "last", max_invalid_share: float = 0.5
+    rows: pd.DataFrame, repeats: RepeatsSetting = "last", max_invalid_share: float = 0.5
 ) -> str:
-    failure = validate(rows, duplicates, max_invalid_share).failure
+    failure = validate(rows, repeats, max_invalid_share).failure
     assert failure is not None
     return failure
 
@@ -55,20 +57,20 @@ def reasons_by_line(result: ValidationResult) -> dict[int, str]:
 
 
 def valid_rows(result: ValidationResult) -> list[Row]:
-    return [tuple(row) for row in result.ratings.itertuples(index=False)]
+    return [tuple(row) for row in result.interactions.itertuples(index=False)]
 
 
 def test_valid_table_keeps_its_order_and_gets_final_types() -> None:
     result = validate(raw_table(("b", "x", 5, 20), ("a", "x", 1, 10.7)))
     assert valid_rows(result) == [("b", "x", 5.0, 20), ("a", "x", 1.0, 10)]
-    assert [str(dtype) for dtype in result.ratings.dtypes[2:]] == ["float32", "int64"]
+    assert [str(dtype) for dtype in result.interactions.dtypes[2:]] == ["float32", "int64"]
     assert (result.n_rows, result.n_invalid, result.problem_counts, result.failure) == (2, 0, {}, None)
-    assert list(result.quarantine.columns) == list(QUARANTINE_COLUMNS)
+    assert list(result.quarantine.columns) == list(quarantine_columns("rating"))
     assert result.quarantine.empty
 
 
 def test_table_without_timestamps_has_no_timestamp_column() -> None:
-    assert list(validate(raw_table(("a", "x", 3))).ratings.columns) == ["user", "item", "rating"]
+    assert list(validate(raw_table(("a", "x", 3))).interactions.columns) == ["user", "item", "rating"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,10 @@ def test_table_without_timestamps_has_no_timestamp_column() -> None:
         (("a", "y\x00", 3, 10), r"item 'y\x00' has a control character"),
         (("a", "y", 3, -1), "timestamp -1 is before 1970"),
         (("a", "y", 3, NOW + 1), "timestamp 1700000001 is in the future"),
-        (("a", "y", 3, 1_600_000_000_000), "timestamp 1600000000000 is in the future (milliseconds?)"),
+        (
+            ("a", "y", 3, 1_600_000_000_000),
+            "timestamp 1600000000000 is in the future (milliseconds?)",
+        ),
         (("a", "y", 3, None), "timestamp is missing while other rows have one"),
         (
             ("", "", 9, -5),
@@ -148,45 +153,32 @@ def test_table_of_unreadable_rows_fails() -> None:
     unreadable = {"parse_error": {2: "expected 3 fields, got 1"}, "raw": {2: "x"}}
     result = validate(raw_table((None, None, None, None), **unreadable))
     assert (result.failure or "").endswith("first: line 2 (expected 3 fields, got 1)")
-    assert result.ratings.empty
+    assert result.interactions.empty
 
 
-DUPLICATES = (("a", "x", 1, 30), ("b", "x", 2, 5), ("a", "x", 4, 10), ("a", "x", 3, 20))
+REPEATS = (("a", "x", 1, 30), ("b", "x", 2, 5), ("a", "x", 4, 10), ("a", "x", 3, 20))
 
 
-def test_policy_last_keeps_row_with_latest_timestamp_in_its_place() -> None:
-    result = validate(raw_table(*DUPLICATES, ("b", "x", 5, 5)))
-    assert valid_rows(result) == [("a", "x", 1.0, 30), ("b", "x", 5.0, 5)]
-    assert reasons_by_line(result) == {
-        4: "replaced by line 2",
-        5: "replaced by line 2",
-        3: "replaced by line 6",
-    }
-    assert (result.n_invalid, result.n_duplicates) == (0, 3)
-    assert list(result.quarantine["line"]) == [3, 4, 5]
+@pytest.mark.parametrize("repeats", ["auto", "last", "mean"])
+def test_repeats_stay_in_the_table_until_it_is_split(repeats: RepeatsSetting) -> None:
+    result = validate(raw_table(*REPEATS), repeats)
+    assert valid_rows(result) == [("a", "x", 1, 30), ("b", "x", 2, 5), ("a", "x", 4, 10), ("a", "x", 3, 20)]
+    assert (result.n_invalid, result.n_repeats, result.failure) == (0, 2, None)
+    assert result.quarantine.empty
 
 
-def test_policy_last_without_timestamps_keeps_last_row_in_source() -> None:
-    result = validate(raw_table(*(row[:3] for row in DUPLICATES)))
-    assert valid_rows(result) == [("b", "x", 2.0), ("a", "x", 3.0)]
+def test_policy_refuse_fails_and_quotes_first_repeats() -> None:
+    result = validate(raw_table(*REPEATS), "refuse")
+    assert (result.failure or "").startswith("2 rows repeat a user and item")
+    assert "line 4 (same user and item as line 2)" in (result.failure or "")
+    assert reasons_by_line(result) == dict.fromkeys((4, 5), "same user and item as line 2")
+    assert validate(raw_table(*REPEATS[:2]), "refuse").failure is None
 
 
-def test_policy_mean_keeps_first_row_with_mean_rating_and_latest_timestamp() -> None:
-    result = validate(raw_table(*DUPLICATES), "mean")
-    assert valid_rows(result) == [("a", "x", pytest.approx(8 / 3), 30), ("b", "x", 2.0, 5)]
-    assert reasons_by_line(result) == {4: "merged into line 2", 5: "merged into line 2"}
-
-
-def test_policy_refuse_fails_and_quotes_first_duplicates() -> None:
-    failure = validation_failure(raw_table(*DUPLICATES), "refuse")
-    assert failure.startswith("2 rows are duplicates")
-    assert "line 4 (same user and item as line 2)" in failure
-    assert validate(raw_table(*DUPLICATES[:2]), "refuse").failure is None
-
-
-def test_invalid_row_does_not_count_as_duplicate() -> None:
+def test_invalid_row_does_not_count_as_repeat() -> None:
     result = validate(raw_table(("a", "x", 3, 10), ("a", "x", 9, 20)))
     assert valid_rows(result) == [("a", "x", 3.0, 10)]
+    assert result.n_repeats == 0
 
 
 def test_column_of_wrong_type_is_rejected() -> None:
@@ -203,15 +195,16 @@ IDS = st.sampled_from(["a", "b", "", "c\x01"])
 RATINGS = st.sampled_from([1.0, 3.0, 5.0, 6.0, float("nan")])
 TIMES = st.one_of(st.none(), st.sampled_from([0.0, 5.0, NOW + 9.0]))
 ROWS = st.lists(st.tuples(IDS, IDS, RATINGS, TIMES), min_size=1, max_size=12)
-POLICIES: st.SearchStrategy[DuplicatePolicy] = st.sampled_from(("last", "mean"))
+POLICIES: st.SearchStrategy[RepeatsSetting] = st.sampled_from(("last", "mean", "refuse"))
 
 
 @given(ROWS, POLICIES)
 @settings(max_examples=25, deadline=None)
-def test_no_row_is_lost_and_pairs_are_unique(rows: list[Row], policy: DuplicatePolicy) -> None:
+def test_no_row_is_lost_and_repeats_are_counted(rows: list[Row], policy: RepeatsSetting) -> None:
     result = validate(raw_table(*rows), policy, max_invalid_share=0.99)
-    assert len(result.ratings) + len(result.quarantine) == len(rows)
-    assert result.n_invalid + result.n_duplicates == len(result.quarantine)
-    assert not result.ratings.duplicated(["user", "item"]).any()
-    assert result.ratings["rating"].between(1, 5).all()
+    assert len(result.interactions) + len(result.quarantine) == len(rows)
+    n_refused = result.n_repeats if policy == "refuse" else 0
+    assert result.n_invalid + n_refused == len(result.quarantine)
+    assert result.interactions.duplicated(["user", "item"]).sum() == result.n_repeats - n_refused
+    assert result.interactions["rating"].between(1, 5).all()
     assert (result.quarantine["reasons"] != "").all()

@@ -1,6 +1,7 @@
 """Ranking metrics, with values computed by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import log2
 
 import numpy as np
@@ -16,6 +17,7 @@ from marquee.metrics.ranking import (
     RelevantItems,
     average_precision,
     find_hits,
+    graded_ndcg,
     hit_rate,
     mean_metrics,
     ndcg,
@@ -53,6 +55,37 @@ def test_ndcg_divides_by_gain_of_ideal_list() -> None:
     third = (1 / log2(2) + 1 / log2(4)) / (1 / log2(2) + 1 / log2(3) + 1 / log2(4))
     assert ndcg(list_hits(), 3).tolist() == pytest.approx([first, third, 0])
     assert ndcg(list_hits(), 1).tolist() == [0, 1, 0]
+
+
+def test_graded_ndcg_gains_from_the_logarithm_of_weights() -> None:
+    relevant = RelevantItems.from_pairs(
+        np.array([0, 0, 0, 1], np.int32), np.array([5, 2, 7, 1], np.int32), 2, np.array([1.0, 3.0, 7.0, 1.0])
+    )
+    hits = find_hits(np.array([[2, 4, 5], [1, 0, 2]], np.int32), relevant)
+    gain = 2 / log2(2) + 1 / log2(4)  # weights 3 and 1, in positions 1 and 3
+    ideal = 3 / log2(2) + 2 / log2(3) + 1 / log2(4)  # weights 7, 3 and 1
+    assert graded_ndcg(hits, 3).tolist() == pytest.approx([gain / ideal, 1])
+    assert graded_ndcg(hits, 1).tolist() == pytest.approx([2 / 3, 1])
+
+
+def test_graded_ndcg_of_weights_of_one_is_ndcg() -> None:
+    relevant = relevant_items(RELEVANT)
+    weighted = replace(relevant, weights=np.ones(len(relevant.items)))
+    hits = find_hits(np.array(LISTS, np.int32), weighted)
+    assert graded_ndcg(hits, 3).tolist() == pytest.approx(ndcg(hits, 3).tolist())
+
+
+def test_graded_ndcg_counts_relevant_items_unknown_to_training_as_missed() -> None:
+    relevant = RelevantItems.from_pairs(
+        np.zeros(2, np.int32), np.array([-1, 3], np.int32), 1, np.array([3.0, 1.0])
+    )
+    hits = find_hits(np.array([[3, 0]], np.int32), relevant)
+    assert graded_ndcg(hits, 2).tolist() == pytest.approx([1 / (2 + 1 / log2(3))])
+
+
+def test_graded_ndcg_needs_weights() -> None:
+    with pytest.raises(DataError, match="graded NDCG needs the weights"):
+        graded_ndcg(list_hits(), 3)
 
 
 def test_average_precision_sums_precision_at_each_hit() -> None:

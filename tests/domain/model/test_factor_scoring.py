@@ -48,6 +48,23 @@ def test_fold_in_equals_posterior_mean_with_few_and_many_ratings(seed: int, n: i
     np.testing.assert_allclose([user.bias, *user.factors], posterior_mean, rtol=1e-6, atol=1e-8)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8))
+def test_rating_with_precision_2_counts_as_two_ratings(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    space = random_space(rng)
+    items, ratings = rng.choice(8, n, replace=False).astype(np.int32), rng.uniform(1, 5, n)
+    weighted = space.fold_in(items, ratings, np.full(n, 2.0))
+    doubled = space.fold_in(np.tile(items, 2), np.tile(ratings, 2))
+    np.testing.assert_allclose(weighted.factors, doubled.factors, rtol=1e-6, atol=1e-8)
+
+
+def test_score_of_one_item_equals_that_among_all() -> None:
+    space = random_space(np.random.default_rng(0))
+    user = space.trained_user_factors(4)
+    scores = space.score_items(user)
+    np.testing.assert_allclose([space.score_item(user, item) for item in range(8)], scores, rtol=1e-5)
+
+
 def test_prior_of_single_user_has_zero_mean() -> None:
     space = FactorSpace.from_parameters(
         (np.ones((2, 2)), np.zeros(2)), (np.ones((1, 2)), np.zeros(1)), offset=0, noise=0

@@ -15,12 +15,39 @@ from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import load_model, write_model
+from marquee.model.history_weighting import HistoryWeighting
+from marquee.model.item_weights import ItemWeights
 from marquee.model.manifest import MANIFEST_NAME
-from marquee.model.model_arrays import FACTOR_ARRAYS, ModelArrays
+from marquee.model.model_arrays import (
+    FACTOR_ARRAYS,
+    ITEM_WEIGHT_ARRAYS,
+    PREDICTOR_PREFIX,
+    ModelArrays,
+)
+from marquee.model.rating_predictor import RatingPrediction
+from marquee.model.scorers import Confidences
 from marquee.model.string_table import StringTable
-from tests.support.manifest_fields import MANIFEST_FIELDS
+from tests.support.manifest_fields import (
+    EASE_RECIPE,
+    IMPLICIT_FIELDS,
+    MANIFEST_FIELDS,
+    SEPARATE_FIELDS,
+    SVD_RECIPE,
+)
 from tests.support.model_builder import build_small_model_arrays
 
+SPACE = FactorSpace.from_parameters(
+    (np.arange(8.0).reshape(4, 2), np.arange(4.0)),
+    (np.array([[1.0, 0], [0, 1]]), np.zeros(2)),
+    3.5,
+    0.8,
+)
+ITEM_WEIGHTS = ItemWeights(
+    weight_items=np.array([[1, 2], [0, 2], [0, 3], [1, 2]], dtype=np.int32),
+    item_weights=np.array([[0.5, 0.25], [0.5, 0.1], [0.25, 0.1], [0.2, 0.3]], dtype=np.float32),
+    seen_weights=np.array([1, 0, 1, 1, 0, 1], dtype=np.float32),
+    weighting=HistoryWeighting("binary", bound=4.0),
+)
 # Ann rated a and b and has a stored list of two; Zoë rated every item, so her list is empty.
 ARRAYS = replace(
     build_small_model_arrays(
@@ -29,36 +56,44 @@ ARRAYS = replace(
         titles=["Alien", "Amélie", "七人の侍", ""],
         genres=["Horror", "Comedy|Romance", "", "Drama"],
         similar={0: [1, 2]},
-        factors=FactorSpace.from_parameters(
-            (np.arange(8.0).reshape(4, 2), np.arange(4.0)),
-            (np.array([[1.0, 0], [0, 1]]), np.zeros(2)),
-            3.5,
-            0.8,
-        ),
+        factors=SPACE,
+        item_weights=ITEM_WEIGHTS,
+        predictor_factors=SPACE,
     ),
     top_scores=np.array([[4.5, 4.0], [np.nan, np.nan]], dtype=np.float32),
 )
 FILES = (
-    "genres_offsets", "genres_text", "group_items", "item_biases", "item_factors", "items_offsets",
-    "items_text", "popular_counts", "popular_items", "prior_covariance", "prior_mean", "seen_indptr",
-    "seen_items", "similar_items", "similarities", "titles_offsets", "titles_text", "top_items",
-    "top_scores", "user_biases", "user_factors", "users_keys", "users_offsets", "users_order", "users_text",
+    "genres_offsets", "genres_text", "group_items", "item_biases", "item_factors", "item_weights",
+    "items_offsets", "items_text", "popular_counts", "popular_items", "prior_covariance", "prior_mean",
+    "seen_indptr", "seen_items", "seen_weights", "similar_items", "similarities", "titles_offsets",
+    "titles_text", "top_items", "top_scores", "user_biases", "user_factors", "users_keys", "users_offsets",
+    "users_order", "users_text", "weight_items", *(f"predictor_{name}" for name in FACTOR_ARRAYS),
 )  # fmt: skip
 
 
+def attribute_of(name: str) -> str | None:
+    """Return the attribute of `ModelArrays` that holds an array, or None for an attribute itself."""
+    if name.startswith(PREDICTOR_PREFIX):
+        return "predictor_factors"
+    if name in ITEM_WEIGHT_ARRAYS:
+        return "item_weights"
+    return "factors" if name in FACTOR_ARRAYS else None
+
+
 def get_array(name: str) -> AnyArray:
-    """Return an array of `ARRAYS` or of its factor space."""
-    array: AnyArray = getattr(ARRAYS.factors if name in FACTOR_ARRAYS else ARRAYS, name)
+    """Return an array of `ARRAYS` or of one of its scorers."""
+    attribute = attribute_of(name)
+    owner = ARRAYS if attribute is None else getattr(ARRAYS, attribute)
+    array: AnyArray = getattr(owner, name.removeprefix(PREDICTOR_PREFIX))
     return array
 
 
 def replace_array(name: str, array: AnyArray) -> ModelArrays:
     """Return `ARRAYS` with one array replaced."""
-    replacement: dict[str, Any] = {name: array}
-    if name not in FACTOR_ARRAYS:
-        return replace(ARRAYS, **replacement)
-    assert ARRAYS.factors is not None
-    return replace(ARRAYS, factors=replace(ARRAYS.factors, **replacement))
+    attribute, replacement = attribute_of(name), {name.removeprefix(PREDICTOR_PREFIX): array}
+    if attribute is None:
+        return replace(ARRAYS, **replacement)  # type: ignore[arg-type]  # the name is that of an array
+    return replace(ARRAYS, **{attribute: replace(getattr(ARRAYS, attribute), **replacement)})
 
 
 @pytest.fixture
@@ -97,13 +132,17 @@ def test_loaded_model_equals_written_model(folder: Path) -> None:
         "group_items",
     ):
         np.testing.assert_array_equal(getattr(model.arrays, name), getattr(ARRAYS, name))
-    assert model.arrays.factors is not None
     for name in FACTOR_ARRAYS:
-        np.testing.assert_array_equal(getattr(model.arrays.factors, name), getattr(ARRAYS.factors, name))
-    assert model.manifest.factors == {"offset": 3.5, "noise": 0.8}
-    assert model.manifest.algorithm == "svd"
+        np.testing.assert_array_equal(getattr(model.arrays.factors, name), getattr(SPACE, name))
+        np.testing.assert_array_equal(getattr(model.arrays.predictor_factors, name), getattr(SPACE, name))
+    for name in ITEM_WEIGHT_ARRAYS:
+        np.testing.assert_array_equal(getattr(model.arrays.item_weights, name), getattr(ITEM_WEIGHTS, name))
+    assert model.arrays.item_weights is not None
+    assert model.arrays.item_weights.weighting == HistoryWeighting("binary", bound=4.0)
+    assert model.manifest.scorers["factors"] == {"offset": 3.5, "noise": 0.8}
+    assert model.manifest.recommender == model.manifest.predictor == SVD_RECIPE
     assert model.manifest.scale == (1.0, 5.0)
-    assert model.manifest.counts == {"users": 2, "items": 4, "ratings": 6, "top_n": 2}
+    assert model.manifest.counts == {"users": 2, "items": 4, "interactions": 6, "top_n": 2}
 
 
 def test_arrays_are_memory_mapped_and_read_only(folder: Path) -> None:
@@ -133,10 +172,66 @@ def test_unknown_user_gets_popular_items(folder: Path) -> None:
     assert list(model.popular_items()) == [(0, 2), (1, 2), (2, 1), (3, 1)]
 
 
-def test_factors_are_optional(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", replace(ARRAYS, factors=None), MANIFEST_FIELDS)
-    assert load_model(tmp_path / "model").arrays.factors is None
+WITHOUT_SCORERS = replace(ARRAYS, factors=None, item_weights=None, predictor_factors=None)
+
+
+def test_scorers_are_optional(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", WITHOUT_SCORERS, MANIFEST_FIELDS)
+    model = load_model(tmp_path / "model")
+    assert model.arrays == replace(
+        model.arrays, factors=None, confidences=None, item_weights=None, predictor_factors=None
+    )
+    assert model.scorer is None
     assert not (tmp_path / "model" / "item_factors.npy").exists()
+
+
+def test_confidences_are_restored(tmp_path: Path) -> None:
+    confidences = Confidences(2.0, HistoryWeighting("log"))
+    write_model(tmp_path / "model", replace(ARRAYS, confidences=confidences), MANIFEST_FIELDS)
+    assert load_model(tmp_path / "model").arrays.confidences == confidences
+
+
+def test_shared_recipe_predicts_with_the_factors_of_the_recommender(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", replace(WITHOUT_SCORERS, factors=SPACE), MANIFEST_FIELDS)
+    model = load_model(tmp_path / "model")
+    assert not list((tmp_path / "model").glob("predictor_*"))
+    # Ann has the factors (1, 0); item b has the factors (2, 3) and the bias 1: 3.5 + 1 + 2, clipped to 5.
+    assert model.predict_rating("ann", "b") == RatingPrediction(5.0, was_impossible=False)
+    assert model.predict_rating("ann", "a") == RatingPrediction(3.5, was_impossible=False)
+
+
+def test_separate_predictor_predicts_with_its_own_factors(tmp_path: Path) -> None:
+    arrays = replace(WITHOUT_SCORERS, item_weights=ITEM_WEIGHTS, predictor_factors=SPACE)
+    write_model(tmp_path / "model", arrays, SEPARATE_FIELDS)
+    model = load_model(tmp_path / "model")
+    assert (model.manifest.recommender, model.manifest.predictor) == (EASE_RECIPE, SVD_RECIPE)
+    assert model.predict_rating("ann", "a").rating == 3.5
+    assert model.predict_rating("ann", "no such item") == RatingPrediction(3.5, was_impossible=True)
+    assert model.predict_rating("nobody", "a") == RatingPrediction(3.5, was_impossible=True)
+
+
+def test_predictor_that_is_no_factor_model_predicts_the_global_mean(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", WITHOUT_SCORERS, SEPARATE_FIELDS)
+    prediction = load_model(tmp_path / "model").predict_rating("ann", "a")
+    assert prediction == RatingPrediction(3.5, was_impossible=True)
+
+
+def test_model_of_implicit_feedback_predicts_no_ratings(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", WITHOUT_SCORERS, IMPLICIT_FIELDS)
+    model = load_model(tmp_path / "model")
+    assert model.predictor is None
+    with pytest.raises(ModelError, match="trained on implicit feedback, so there are no ratings to predict"):
+        model.predict_rating("ann", "a")
+
+
+@pytest.mark.parametrize(
+    ("agreement", "is_personal"), [(None, True), (0.9, True), (0.91, False), (1.0, False)]
+)
+def test_model_is_personal_unless_lists_agree(
+    tmp_path: Path, agreement: float | None, is_personal: bool
+) -> None:
+    manifest = write_model(tmp_path, ARRAYS, {**MANIFEST_FIELDS, "list_agreement": agreement})
+    assert manifest.is_personal == is_personal
 
 
 def test_model_without_users_is_written_and_loaded(tmp_path: Path) -> None:
@@ -148,6 +243,8 @@ def test_model_without_users_is_written_and_loaded(tmp_path: Path) -> None:
         seen_indptr=np.zeros(1, np.int64),
         seen_items=np.zeros(0, np.int32),
         factors=None,
+        item_weights=None,
+        predictor_factors=None,
     )
     write_model(tmp_path / "model", arrays, MANIFEST_FIELDS)
     assert load_model(tmp_path / "model").inner_user_id("ann") is None
@@ -171,7 +268,7 @@ def test_changed_score_changes_the_digest(folder: Path, tmp_path: Path) -> None:
 
 
 def test_writing_again_replaces_the_whole_folder(folder: Path) -> None:
-    write_model(folder, replace(ARRAYS, factors=None), MANIFEST_FIELDS)
+    write_model(folder, WITHOUT_SCORERS, MANIFEST_FIELDS)
     assert load_model(folder).arrays.factors is None
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
@@ -205,7 +302,7 @@ def test_invalid_manifest_is_rejected(folder: Path, content: str) -> None:
 
 def test_other_schema_version_is_rejected(folder: Path) -> None:
     forge_manifest(folder, schema_version=99)
-    assert "schema version 99, expected 3" in loading_error(folder)
+    assert "schema version 99, expected 4" in loading_error(folder)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +313,20 @@ def test_other_schema_version_is_rejected(folder: Path) -> None:
         ("scale", ["1", "5"]),
         ("files", 1),
         ("counts", []),
-        ("factors", {}),
-        ("factors", {"offset": 3.5, "noise": None}),
+        ("recommender", None),
+        ("recommender", {"algorithm": "svd"}),
+        ("predictor", "svd"),
+        ("feedback", "stars"),
+        ("feedback", ["explicit"]),
+        ("global_mean", "3"),
+        ("score_unit", None),
+        ("list_agreement", "1"),
+        ("repeats_allowed", 0),
+        ("scale", None),
+        ("scorers", {"factors": {"offset": 3.5, "noise": None}}),
+        ("scorers", {"item_weights": {"weighting": {"name": "cubic", "bound": 4, "unit": 1, "floor": 0}}}),
+        ("scorers", {"confidences": {"alpha": 1}}),
+        ("scorers", {"unknown": {}}),
         ("new", 1),
     ],
 )
@@ -277,6 +386,11 @@ def test_truncated_file_is_rejected_despite_forged_manifest(folder: Path, name: 
         ("prior_covariance", (2, 2)),
         ("similar_items", (3, 2)),
         ("similarities", (4, 3)),
+        ("predictor_item_factors", (3, 2)),
+        ("predictor_user_biases", (4,)),
+        ("weight_items", (3, 2)),
+        ("item_weights", (4, 3)),
+        ("seen_weights", (5,)),
     ],
 )
 def test_inconsistent_shape_is_rejected_on_write_and_load(
@@ -304,6 +418,11 @@ def test_inconsistent_shape_is_rejected_on_write_and_load(
         ("seen_indptr", 7),
         ("item_factors", np.nan),
         ("users_offsets", 99),
+        ("predictor_user_factors", np.inf),
+        ("weight_items", 4),
+        ("weight_items", -1),
+        ("item_weights", np.nan),
+        ("seen_weights", np.inf),
     ],
 )
 def test_value_out_of_range_is_rejected(folder: Path, name: str, value: float) -> None:

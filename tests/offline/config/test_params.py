@@ -71,8 +71,65 @@ def test_params_are_immutable() -> None:
             lambda tree: tree["split"].update(test_share=0),
             "split.test_share must be greater than 0 (got 0)",
         ),
+        (
+            lambda tree: tree["split"].update(test_share=0.25),
+            "split.test_share must be less than or equal to 0.2 (got 0.25)",
+        ),
+        (
+            lambda tree: tree["interactions"].update(repeats="first"),
+            "interactions.repeats must be 'auto', 'last', 'mean', 'refuse', 'sum', 'count' or 'max'",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(
+                event={"column": "e", "weights": {"view": 0}}
+            ),
+            "data.file.columns.event: weights must contain a positive weight (got {'view': 0.0})",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(
+                event={"column": "e", "weights": {"view": 1, "buy": 1e300}}
+            ),
+            "data.file.columns.event.weights.buy must be less than or equal to 1000000 (got 1e+300)",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(event={"column": "e", "weight": {}}),
+            "unknown key 'data.file.columns.event.weight'; did you mean 'weights'?",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(event="event"),
+            "data.file.columns.event must be a mapping with the keys column, weights (got 'event')",
+        ),
+        (
+            lambda tree: tree.update(split=3),
+            "split must be a mapping with the keys strategy, test_share, repeat",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(
+                event={"column": "e", "weights": {"view": "one"}}
+            ),
+            "data.file.columns.event.weights.view must be a number (got 'one')",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(event={"column": True, "weights": {"a": 1}}),
+            "data.file.columns.event.column must be a string; write it in quotes (got True)",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["columns"].update(item="user"),
+            "data.file.columns: user and item must be different columns (got 'user' twice)",
+        ),
+        (
+            lambda tree: tree["data"]["file"].update(scale=[1, float("inf")]),
+            "data.file.scale.1 must be a finite number (got inf)",
+        ),
+        (
+            lambda tree: tree["measure"].update(relevance_threshold=float("nan")),
+            "measure.relevance_threshold must be a finite number (got nan)",
+        ),
         (lambda tree: tree["data"].update(source="ml-2m"), "data.source must be 'demo', 'ml-100k'"),
-        (lambda tree: tree["select"].update(objective="rsme"), "select.objective must be 'rmse', 'mae'"),
+        (
+            lambda tree: tree["select"].update(predictor_objective="rsme"),
+            "select.predictor_objective must be 'rmse' or 'mae' (got 'rsme')",
+        ),
         (
             lambda tree: tree["data"]["file"].update(scale=[5, 1]),
             "data.file: scale must be [lowest, highest] (got [5.0, 1.0])",
@@ -130,6 +187,15 @@ def test_invalid_key_or_value_is_named_in_one_line(
     tmp_path: Path, change: ParamsChange, message: str
 ) -> None:
     assert message in error_after_change(change, tmp_path)
+
+
+def test_column_numbers_and_event_types_may_be_integers(tmp_path: Path) -> None:
+    columns = {"user": 1, "item": 2, "event": {"column": 3, "weights": {0: 1, 1: 5.5}}}
+    write_changed_params(tmp_path / "params.yaml", lambda tree: tree["data"]["file"].update(columns=columns))
+    names = load_params(tmp_path / "params.yaml").data.file.columns
+    assert (names.user, names.item, names.rating) == ("1", "2", None)
+    assert names.event is not None
+    assert (names.event.column, names.event.weights) == ("3", {"0": 1.0, "1": 5.5})
 
 
 def test_missing_file_error_says_to_run_from_the_project_directory(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Readers of ratings and items: every format gives the same tables, and no row of a file is lost."""
+"""Readers of interactions and items: every format gives the same tables, and no row of a file is lost."""
 
 import gzip
 import io
@@ -16,13 +16,18 @@ from experiments.config import load_params
 from experiments.config.offline import DataParams
 from experiments.datasets.csv_columns import find_column_positions
 from experiments.datasets.csv_reader import _read_with_python, _SubstitutingStream, read_csv_columns
-from experiments.datasets.items_table import items_from_ratings, read_items
+from experiments.datasets.interactions_reader import (
+    SourceFormats,
+    choose_table_formats,
+    read_interactions,
+)
+from experiments.datasets.items_table import items_from_interactions, read_items
 from experiments.datasets.movielens import RELEASES
-from experiments.datasets.ratings_reader import SourceFormats, choose_table_formats, read_ratings
 from experiments.datasets.table_format import TableFormat
 from experiments.datasets.text_lines import validate_and_count_lines
+from experiments.datasets.value_columns import choose_value_columns
 from marquee.errors import ConfigError, DataError
-from marquee.interactions.raw_table_columns import RAW_COLUMNS
+from marquee.interactions.raw_table_columns import raw_columns
 
 ROOT = Path(__file__).parents[3]
 CSV_FORMAT = TableFormat({name: name for name in ("user", "item", "rating", "timestamp")})
@@ -35,8 +40,8 @@ def write_file(folder: Path, content: str | bytes, name: str = "ratings.csv") ->
 
 def read_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> list[tuple[Any, ...]]:
     """Return line number, user, item, rating and timestamp of each row."""
-    table = read_ratings(path, table_format)
-    assert set(table.column_names) == set(RAW_COLUMNS)
+    table = read_interactions(path, table_format)
+    assert set(table.column_names) == set(raw_columns("rating"))
     return [
         (row["line"], row["user"], row["item"], row["rating"], row["timestamp"]) for row in table.to_pylist()
     ]
@@ -46,7 +51,7 @@ def read_invalid_rows(path: Path, table_format: TableFormat = CSV_FORMAT) -> lis
     """Return line number, text and problem of the rows that could not be read completely."""
     return [
         (row["line"], row["raw"], row["parse_error"] or row["rating_text"] or row["timestamp_text"])
-        for row in read_ratings(path, table_format).to_pylist()
+        for row in read_interactions(path, table_format).to_pylist()
         if row["raw"] is not None
     ]
 
@@ -55,7 +60,8 @@ def choose_formats(**changes: Any) -> SourceFormats:
     """Return the formats of a table whose block `data.file` has changed parameters."""
     data = load_params(ROOT / "params.yaml").data.model_dump()
     file = data["file"] | changes
-    return choose_table_formats(DataParams.model_validate(data | {"source": "file", "file": file}))
+    params = DataParams.model_validate(data | {"source": "file", "file": file})
+    return choose_table_formats(params, choose_value_columns(params, "auto"))
 
 
 MOVIELENS_LINES = {
@@ -70,7 +76,7 @@ MOVIELENS_LINES = {
 def test_all_movielens_formats_give_the_same_row(tmp_path: Path, name: str) -> None:
     line = 2 if name == "ml-25m" else 1
     path = write_file(tmp_path, MOVIELENS_LINES[name])
-    assert read_rows(path, RELEASES[name].ratings) == [(line, "1", "2", 3.0, 881250949.0)]
+    assert read_rows(path, RELEASES[name].interactions) == [(line, "1", "2", 3.0, 881250949.0)]
 
 
 def test_genre_flags_of_ml_100k_become_names(tmp_path: Path) -> None:
@@ -106,9 +112,9 @@ def test_first_of_several_items_with_the_same_id_is_kept(
     assert "skipped 2 lines without an item" in caplog.text
 
 
-def test_items_are_derived_from_the_ratings(tmp_path: Path) -> None:
-    ratings = read_ratings(write_file(tmp_path, "user,item,rating\na,x,1\nb,x,2\na,y,3\nz\n"), CSV_FORMAT)
-    table = items_from_ratings(ratings)
+def test_items_are_derived_from_the_interactions(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,rating\na,x,1\nb,x,2\na,y,3\nz\n")
+    table = items_from_interactions(read_interactions(path, CSV_FORMAT))
     assert table.to_pydict() == {"item": ["x", "y"], "title": ["x", "y"], "genres": ["", ""]}
 
 
@@ -218,7 +224,7 @@ def test_parquet_column_of_lists_is_reported_in_one_line(tmp_path: Path) -> None
     table = pa.table({"user": ["a"], "item": ["x"], "rating": pa.array([[3.0]])})
     pq.write_table(table, tmp_path / "r.parquet")
     with pytest.raises(DataError, match="cannot be read as Parquet: Unsupported cast"):
-        read_ratings(tmp_path / "r.parquet", CSV_FORMAT)
+        read_interactions(tmp_path / "r.parquet", CSV_FORMAT)
 
 
 def test_parquet_without_a_column_is_reported_like_csv(tmp_path: Path) -> None:
@@ -226,15 +232,15 @@ def test_parquet_without_a_column_is_reported_like_csv(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="has no column 'item', only user, items, rating; did you mean 'items'"
     ):
-        read_ratings(tmp_path / "r.parquet", CSV_FORMAT)
+        read_interactions(tmp_path / "r.parquet", CSV_FORMAT)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", r"is empty \(0 bytes\)"),
-        (b"user,item,rating\n", "contains no ratings below its header"),
-        (b"user,item,rating\n\n\n", "contains no ratings below its header"),
+        (b"user,item,rating\n", "contains no interactions below its header"),
+        (b"user,item,rating\n\n\n", "contains no interactions below its header"),
         (b"user;item;rating\na;x;3\n", "contains ';'; set data.file.separator to ';'"),
         (
             b"user,film,rating\na,x,3\n",
@@ -270,13 +276,13 @@ def test_parquet_without_a_column_is_reported_like_csv(tmp_path: Path) -> None:
 )
 def test_unusable_file_is_reported_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        read_ratings(write_file(tmp_path, content), CSV_FORMAT)
+        read_interactions(write_file(tmp_path, content), CSV_FORMAT)
     assert "\n" not in str(caught.value)
 
 
 def test_plain_file_named_gz_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has the suffix .gz but is not gzip; rename it or compress it"):
-        read_ratings(write_file(tmp_path, "user,item,rating\na,x,3\n", "ratings.csv.gz"), CSV_FORMAT)
+        read_interactions(write_file(tmp_path, "user,item,rating\na,x,3\n", "ratings.csv.gz"), CSV_FORMAT)
 
 
 def test_columns_without_a_header_are_identified_by_number(tmp_path: Path) -> None:
@@ -301,8 +307,8 @@ def test_invalid_separator_is_a_config_error(separator: str) -> None:
 
 def test_formats_of_a_table_follow_the_parameters() -> None:
     formats = choose_formats(separator="\\t", columns={"user": "u", "item": "i", "rating": "r"})
-    assert formats.ratings.separator == "\t"
-    assert formats.ratings.columns == {"user": "u", "item": "i", "rating": "r"}
+    assert formats.interactions.separator == "\t"
+    assert formats.interactions.columns == {"user": "u", "item": "i", "rating": "r"}
     assert formats.items.columns["title"] == "title"
 
 
@@ -311,11 +317,11 @@ def test_formats_of_a_table_follow_the_parameters() -> None:
 )
 def test_movielens_files_are_read_completely() -> None:
     folder = Path(os.environ["MARQUEE_DATA_DIR"])
-    ratings = read_ratings(folder / "ml-1m" / "ratings.csv.gz", CSV_FORMAT)
+    ratings = read_interactions(folder / "ml-1m" / "ratings.csv.gz", CSV_FORMAT)
     assert (ratings.num_rows, ratings["raw"].null_count) == (1_000_209, 1_000_209)
     assert ratings["line"].to_pylist()[-1] == 1_000_210
     release = RELEASES["ml-100k"]
-    assert read_ratings(folder / "ml-100k" / "u.data", release.ratings).num_rows == 100_000
+    assert read_interactions(folder / "ml-100k" / "u.data", release.interactions).num_rows == 100_000
     items = read_items(folder / "ml-100k" / "u.item", release.items).to_pylist()
     assert len(items) == 1682
     assert items[0] == {"item": "1", "title": "Toy Story (1995)", "genres": "Animation|Children's|Comedy"}
@@ -334,13 +340,15 @@ ARBITRARY_FILES = st.one_of(
 )
 
 
-@given(ARBITRARY_FILES, st.sampled_from([CSV_FORMAT, *(RELEASES[name].ratings for name in MOVIELENS_LINES)]))
+@given(
+    ARBITRARY_FILES, st.sampled_from([CSV_FORMAT, *(RELEASES[name].interactions for name in MOVIELENS_LINES)])
+)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_give_a_table_or_a_one_line_error(
     tmp_path: Path, content: bytes, table_format: TableFormat
 ) -> None:
     path, messages = write_file(tmp_path, content), []
-    for read in (read_ratings, read_items):
+    for read in (read_interactions, read_items):
         try:
             table = read(path, table_format)
         except DataError as error:

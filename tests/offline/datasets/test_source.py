@@ -140,13 +140,14 @@ def test_ratings_and_items_are_located_by_name_or_by_parameter(is_archive: bool)
         for name, content in members.items():
             write_file(f"mine/{name}", content)
     assert fetch(make_data_params(source="file", path=path)) == FetchedFiles("ratings.csv", "items.csv")
-    by_parameter = make_data_params(source="file", path=path, file={"ratings_member": "sub/other.csv"})
+    by_parameter = make_data_params(source="file", path=path, file={"interactions_member": "sub/other.csv"})
     assert fetch(by_parameter) == FetchedFiles("other.csv", "items.csv")
     assert read_raw_files()["other.csv"].endswith(b"c,d,4\n")
     with pytest.raises(
-        SourceError, match=r"does not contain gone.csv \(its files: .*\); correct data.file.ratings_member"
+        SourceError,
+        match=r"contain gone.csv \(its files: .*\); correct data.file.interactions_member",
     ):
-        fetch(make_data_params(source="file", path=path, file={"ratings_member": "gone.csv"}))
+        fetch(make_data_params(source="file", path=path, file={"interactions_member": "gone.csv"}))
 
 
 def test_several_ratings_files_are_an_error() -> None:
@@ -155,16 +156,22 @@ def test_several_ratings_files_are_an_error() -> None:
     with pytest.raises(
         SourceError,
         match=r"mine contains several candidate files \(ratings.csv, ratings.parquet\); "
-        r"choose one with data.file.ratings_member",
+        r"choose one with data.file.interactions_member",
     ):
         fetch(make_data_params(source="file", path=Path("mine")))
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "interactions.csv", "Interactions.TSV"])
+def test_table_of_interactions_is_located_by_either_name(name: str) -> None:
+    write_file(f"data/inbox/{name}")
+    assert fetch(make_data_params(source="file")) == FetchedFiles(name, None)
 
 
 def test_inbox_without_ratings_error_says_what_to_add() -> None:
     write_file("data/inbox/stars.csv")
     with pytest.raises(
         SourceError,
-        match=r"contains no table named ratings\.\* \(its files: README.md, stars.csv\); add ratings.csv",
+        match=r"ratings\.\* or interactions\.\* \(its files: README.md, stars.csv\); add ratings.csv",
     ):
         fetch(make_data_params(source="file"))
 
@@ -172,7 +179,7 @@ def test_inbox_without_ratings_error_says_what_to_add() -> None:
 def test_ratings_and_items_files_with_the_same_name_are_an_error() -> None:
     write_file("mine/a/table.csv")
     write_file("mine/b/table.csv")
-    members = {"ratings_member": "a/table.csv", "items_member": "b/table.csv"}
+    members = {"interactions_member": "a/table.csv", "items_member": "b/table.csv"}
     with pytest.raises(SourceError, match=r"are both named table.csv; rename one of them"):
         fetch(make_data_params(source="file", path=Path("mine"), file=members))
 
@@ -185,7 +192,7 @@ def test_links_and_paths_that_leave_the_folder_are_rejected() -> None:
         fetch(make_data_params(source="file", path=Path("mine")))
     for member in ("../outside/secret.csv", str(secret.resolve())):
         with pytest.raises(SourceError, match="leads out of mine"):
-            fetch(make_data_params(source="file", path=Path("mine"), file={"ratings_member": member}))
+            fetch(make_data_params(source="file", path=Path("mine"), file={"interactions_member": member}))
 
 
 def test_failed_fetch_keeps_the_old_files() -> None:

@@ -8,26 +8,24 @@ import pandas as pd
 import pytest
 
 from experiments.evaluation import candidate_evaluation
-from experiments.evaluation.candidate_evaluation import EvaluationContext, evaluate_candidate
+from experiments.evaluation.candidate_evaluation import EvaluationContext, count_steps, measure_trials
 from experiments.evaluation.candidate_record import (
     CandidateMetrics,
     SplitComparison,
     best_trial_per_candidate,
 )
-from experiments.evaluation.cross_validation import FoldData, Folds, FoldSource
+from experiments.evaluation.cross_validation import FoldData, FoldSource
 from experiments.evaluation.leakage import SplitPair, compare_rankings
-from experiments.evaluation.model_evaluation import (
-    EvaluationProtocol,
-    evaluate_model,
-    evaluate_predictions_and_lists,
-)
+from experiments.evaluation.model_evaluation import evaluate_lists, evaluate_predictions
+from experiments.evaluation.parts import PartSource
 from experiments.evaluation.peak_memory import measure_peak_memory
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search.trials import Trial
-from marquee.algorithms.baseline_only import BaselineOnly
 from marquee.algorithms.scoring import Predictions, encode_pairs
 from marquee.errors import DataError, DivergedError
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.top_n import PADDING
+from tests.support.part_files import write_part_files
 from tests.support.searches import make_search_params, run_search_to_end
 
 PROTOCOL = EvaluationProtocol(5, 4.0)
@@ -40,30 +38,42 @@ def ratings_with_timestamps(ratings: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def context(source: FoldSource, ratings_with_timestamps: pd.DataFrame) -> EvaluationContext:
-    splits = SplitPair.from_ratings(ratings_with_timestamps, 0.2, 1, (1.0, 5.0))
-    return EvaluationContext(source.load_folds(), splits, PROTOCOL, "rmse", 42)
+def part_source(ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> PartSource:
+    return write_part_files(ratings, tmp_path_factory.mktemp("parts"))
 
 
 @pytest.fixture(scope="module")
-def trials(source: FoldSource, tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
+def context(
+    source: FoldSource, part_source: PartSource, ratings_with_timestamps: pd.DataFrame
+) -> EvaluationContext:
+    splits = SplitPair.from_interactions(ratings_with_timestamps, 0.2, 1, (1.0, 5.0))
+    return EvaluationContext(source.load_folds(), part_source.load(), splits, PROTOCOL, "rmse", 42)
+
+
+@pytest.fixture(scope="module")
+def trials(
+    source: FoldSource, part_source: PartSource, tmp_path_factory: pytest.TempPathFactory
+) -> list[Trial]:
     space = {
+        "ease": {"reg": [20.0]},
         "svd": {"n_factors": [3], "n_epochs": [2, 6]},
         "knn_basic": {"k": [3]},
         "baseline_only": {},
         "normal_predictor": {},
     }
-    return run_search_to_end(make_search_params(space), source, tmp_path_factory.mktemp("search"))
+    params = make_search_params(space, metric="ndcg", racing=False)
+    return run_search_to_end(params, source, tmp_path_factory.mktemp("search"), part_source)
 
 
 @pytest.fixture(scope="module")
-def candidates(trials: list[Trial], context: EvaluationContext) -> dict[str, CandidateMetrics]:
-    return {
-        candidate.algorithm: candidate
-        for candidate in (
-            evaluate_candidate(trial, context) for trial in best_trial_per_candidate(trials, "rmse")
-        )
-    }
+def best_trials(trials: list[Trial]) -> list[Trial]:
+    ranker = next(trial for trial in trials if trial.algorithm == "ease")
+    return [*best_trial_per_candidate(trials, "rmse"), ranker]
+
+
+@pytest.fixture(scope="module")
+def candidates(best_trials: list[Trial], context: EvaluationContext) -> dict[str, CandidateMetrics]:
+    return {candidate.algorithm: candidate for candidate in measure_trials(best_trials, context)}
 
 
 def test_best_trials_has_one_trial_per_candidate_in_order(trials: list[Trial]) -> None:
@@ -72,13 +82,35 @@ def test_best_trials_has_one_trial_per_candidate_in_order(trials: list[Trial]) -
     assert [trial.mean("rmse") for trial in best] == sorted(trial.mean("rmse") for trial in best)
 
 
-def test_evaluated_model_has_the_fold_scores_of_its_trial(
-    trials: list[Trial], candidates: dict[str, CandidateMetrics]
+def test_measured_model_has_the_scores_of_its_trial(
+    best_trials: list[Trial], candidates: dict[str, CandidateMetrics]
 ) -> None:
-    for trial in best_trial_per_candidate(trials, "rmse"):
+    """The random model is left out: its lists depend on which predictions were made before."""
+    for trial in best_trials:
         metrics = candidates[trial.algorithm]
-        for name in ("rmse", "mae", "impossible"):
+        for name in ("rmse", "mae", "impossible") if trial.folds else ():
             assert metrics.fold_values(name) == trial.fold_values(name)
+        if trial.algorithm != "normal_predictor":
+            for name in ("ndcg", "recall"):
+                assert metrics.fold_values(name) == pytest.approx(trial.fold_values(name))
+
+
+def test_model_that_predicts_no_ratings_has_lists_only(candidates: dict[str, CandidateMetrics]) -> None:
+    ease = candidates["ease"]
+    assert ease.failure is None
+    assert len(ease.parts) == 3
+    assert (ease.folds, ease.learning_curve, ease.default_scores) == ((), (), ())
+    assert ease.cost is not None
+    assert ease.cost.predict_microseconds is None
+    assert not any("rmse" in segment for segment in ease.segments.values())
+
+
+def test_implicit_feedback_has_no_folds(
+    best_trials: list[Trial], context: EvaluationContext, candidates: dict[str, CandidateMetrics]
+) -> None:
+    implicit = replace(context, folds=(), splits=None)
+    (ease,) = measure_trials([trial for trial in best_trials if trial.algorithm == "ease"], implicit)
+    assert ease.parts == candidates["ease"].parts
 
 
 def test_learning_curve_has_every_epoch_and_ends_at_the_error_of_the_trial(
@@ -105,51 +137,53 @@ def test_measured_costs_are_positive_and_left_out_of_the_record(
     candidates: dict[str, CandidateMetrics],
 ) -> None:
     for candidate in candidates.values():
-        assert candidate.cost is not None
-        assert (
-            min(candidate.cost.fit_seconds, candidate.cost.predict_microseconds, candidate.cost.top_n_seconds)
-            > 0
-        )
+        cost = candidate.cost
+        assert cost is not None
+        assert min(cost.fit_seconds, cost.top_n_seconds) > 0
+        assert (cost.predict_microseconds is None) == (candidate.algorithm == "ease")
         assert "cost" not in candidate.to_record()
-        assert CandidateMetrics.from_record(candidate.to_record(), candidate.cost) == candidate
+        assert CandidateMetrics.from_record(candidate.to_record(), cost) == candidate
 
 
-def test_evaluation_is_reproducible(
-    trials: list[Trial], context: EvaluationContext, candidates: dict[str, CandidateMetrics]
+def test_measurement_is_reproducible_and_reports_each_step(
+    best_trials: list[Trial], context: EvaluationContext, candidates: dict[str, CandidateMetrics]
 ) -> None:
-    for trial in best_trial_per_candidate(trials, "rmse"):
-        assert evaluate_candidate(trial, context).to_record() == candidates[trial.algorithm].to_record()
+    steps: list[None] = []
+    again = measure_trials(best_trials, context, lambda: steps.append(None))
+    assert [candidate.to_record() for candidate in again] == [
+        candidate.to_record() for candidate in candidates.values()
+    ]
+    assert len(steps) == count_steps(best_trials, context) == 4 * len(best_trials)
 
 
-def test_failed_evaluation_records_its_reason(context: EvaluationContext) -> None:
-    failed = evaluate_candidate(Trial(3, "svd", {"lr_all": 1e6}), context)
-    assert failed.folds == ()
+def test_failed_measurement_records_its_reason_and_others_go_on(
+    best_trials: list[Trial], context: EvaluationContext
+) -> None:
+    ranker = best_trials[-1]
+    failed, other = measure_trials([Trial(3, "svd", {"lr_all": 1e6}), ranker], context)
+    assert failed.folds == failed.parts == ()
     assert str(failed.failure).startswith("DivergedError: SVD diverged in epoch 1")
+    assert other.failure is None
 
 
 def test_diverging_default_parameters_leave_only_the_default_scores_empty(
-    trials: list[Trial], context: EvaluationContext, monkeypatch: pytest.MonkeyPatch
+    best_trials: list[Trial], context: EvaluationContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverge(*_: object) -> None:
         raise DivergedError("SVD diverged")
 
     monkeypatch.setattr(candidate_evaluation, "train_on_folds", diverge)
-    best = next(trial for trial in best_trial_per_candidate(trials, "rmse") if trial.algorithm == "svd")
-    candidate = evaluate_candidate(best, context)
+    best = next(trial for trial in best_trials if trial.algorithm == "svd")
+    (candidate,) = measure_trials([best], context)
     assert candidate.default_scores == ()
     assert candidate.fold_values("rmse") == best.fold_values("rmse")
 
 
-def test_error_without_relevant_items_names_the_parameter_to_change(context: EvaluationContext) -> None:
-    context.require_relevant_items()
-    with pytest.raises(DataError, match=r"no user has a held-out rating of at least 5\.5"):
-        replace(context, protocol=EvaluationProtocol(5, 5.5)).require_relevant_items()
-
-
-def test_default_relevance_threshold_is_three_quarters_of_the_scale() -> None:
-    assert EvaluationProtocol.from_params(10, None, (1.0, 5.0)) == EvaluationProtocol(10, 4.0)
-    assert EvaluationProtocol.from_params(10, None, (0.0, 10.0)) == EvaluationProtocol(10, 7.5)
-    assert EvaluationProtocol.from_params(10, 3.5, (1.0, 5.0)) == EvaluationProtocol(10, 3.5)
+def test_error_without_relevant_items_names_the_parameter_to_change(
+    best_trials: list[Trial], context: EvaluationContext
+) -> None:
+    with pytest.raises(DataError, match=r"no user has a held-out value of at least 5\.5"):
+        measure_trials(best_trials, replace(context, protocol=EvaluationProtocol(5, 5.5)))
 
 
 # Hand-computed metrics
@@ -176,41 +210,42 @@ def test_metrics_of_segments_match_hand_computed_values(
     impossible = np.array([False, False, False, False, True])
     _, y, z, w = range(4)
     lists = np.array([[z, w], [w, PADDING], [y, PADDING]], dtype=np.int32)
-    predictions = Predictions(pairs.actual, estimated, impossible)
-    evaluation = evaluate_predictions_and_lists(
-        predictions, lists, FoldData(matrix, pairs), EvaluationProtocol(2, 4.0)
-    )
-    assert isclose(evaluation.metrics["rmse"], np.sqrt((1 + 4 + 0 + 1 + 1) / 5))
-    assert evaluation.metrics["impossible"] == 1 / 5
+    data = FoldData(matrix, pairs)
+    errors = evaluate_predictions(Predictions(pairs.actual, estimated, impossible), data)
+    evaluation = evaluate_lists(lists, data, EvaluationProtocol(2, 4.0))
+    assert isclose(errors.metrics["rmse"], np.sqrt((1 + 4 + 0 + 1 + 1) / 5))
+    assert errors.metrics["impossible"] == 1 / 5
     assert evaluation.metrics["recall"] == (1 / 2 + 1 / 1) / 2  # user a: z, of z and the new item; user c: y
     assert evaluation.metrics["coverage"] == 3 / 4
     cold, warm, hot = (evaluation.segments[name] for name in ("cold", "warm", "hot"))
     assert [segment["members"] for segment in (cold, warm, hot)] == [1, 1, 1]
-    assert isclose(cold["rmse"], np.sqrt((1 + 4 + 1) / 3))  # user d is in no segment
+    assert isclose(errors.segments["cold"]["rmse"], np.sqrt((1 + 4 + 1) / 3))  # user d is in no segment
+    assert errors.segments["warm"] == {}
     assert cold["recall"] == 1 / 2
-    assert "rmse" not in warm
     assert "recall" not in warm
     assert hot["recall"] == 1.0
     head, tail = evaluation.segments["head"], evaluation.segments["tail"]
-    assert (head["members"], head["ratings"], tail["ratings"]) == (2, 5, 2)
+    assert (head["members"], head["interactions"], tail["interactions"]) == (2, 5, 2)
     assert head["shown"] == 1 / 4  # y, of the listed z, w, w, y
     assert head["recall"] == 1.0
     assert tail["recall"] == 1.0  # z; the new item is in no segment
-    assert isclose(tail["rmse"], np.sqrt((1 + 4) / 2))
+    assert isclose(errors.segments["tail"]["rmse"], np.sqrt((1 + 4) / 2))
 
 
-def test_evaluated_model_has_metrics_of_its_lists_and_segments(folds: Folds) -> None:
-    data = folds[0]
-    algorithm = BaselineOnly(verbose=False).fit(data.train)
-    evaluation = evaluate_model(algorithm, data, PROTOCOL)
-    assert set(evaluation.segments) == {"cold", "warm", "hot", "head", "tail"}
-    assert 0 < evaluation.metrics["ndcg"] < 1
-    assert evaluation.segments["head"]["shown"] + evaluation.segments["tail"]["shown"] == 1
+def test_segments_of_items_share_what_is_shown(candidates: dict[str, CandidateMetrics]) -> None:
+    segments = candidates["svd"].segments
+    assert set(segments) == {"cold", "warm", "hot", "head", "tail"}
+    assert segments["head"]["shown"] + segments["tail"]["shown"] == pytest.approx(1)
+    assert 0 < candidates["svd"].mean("ndcg") < 1
 
 
-@pytest.fixture(scope="module")
-def folds(source: FoldSource) -> Folds:
-    return source.load_folds()
+def test_lists_of_personal_models_agree_less_than_those_of_one_ranking(
+    candidates: dict[str, CandidateMetrics],
+) -> None:
+    personal, common = candidates["ease"].list_agreement, candidates["baseline_only"].list_agreement
+    assert personal is not None
+    assert common == 1.0
+    assert 0 < personal < 0.9
 
 
 # Leakage of a random split
@@ -219,7 +254,7 @@ def folds(source: FoldSource) -> Folds:
 def test_both_splits_hold_out_the_same_share_and_only_the_time_split_hides_the_future(
     ratings_with_timestamps: pd.DataFrame,
 ) -> None:
-    splits = SplitPair.from_ratings(ratings_with_timestamps, 0.2, 1, (1.0, 5.0))
+    splits = SplitPair.from_interactions(ratings_with_timestamps, 0.2, 1, (1.0, 5.0))
     assert len(splits.random.test.actual) == len(splits.time.test.actual) == 80
     assert splits.cutoff == sorted(ratings_with_timestamps.timestamp)[-80]
     train_ratings = ratings_with_timestamps[ratings_with_timestamps.timestamp < splits.cutoff]
@@ -232,7 +267,7 @@ def test_unrated_share_counts_items_first_rated_after_the_cutoff() -> None:
     old = [(f"u{n}", item, 100 + n) for n in range(6) for item in ("x", "y") if n % 2 or item == "x"]
     new = [(f"u{n}", "z", 200 + n) for n in range(4)]
     frame = pd.DataFrame(old + new, columns=["user", "item", "timestamp"]).assign(rating=4.0)
-    splits = SplitPair.from_ratings(frame, 4 / len(frame), 0, (1.0, 5.0))
+    splits = SplitPair.from_interactions(frame, 4 / len(frame), 0, (1.0, 5.0))
     assert splits.cutoff == 200
     z = splits.random.train.item_ids.index("z")
     x = splits.random.train.item_ids.index("x")
@@ -242,7 +277,7 @@ def test_unrated_share_counts_items_first_rated_after_the_cutoff() -> None:
 
 def test_ratings_without_timestamps_cannot_be_split_for_leakage(ratings: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="no timestamps"):
-        SplitPair.from_ratings(ratings, 0.2, 1, (1.0, 5.0))
+        SplitPair.from_interactions(ratings, 0.2, 1, (1.0, 5.0))
 
 
 def test_rankings_of_both_splits_are_compared_by_kendalls_tau() -> None:

@@ -41,3 +41,10 @@ def test_paired_difference_needs_equal_numbers_of_folds() -> None:
 
 def test_standard_error_of_three_folds_matches_hand_computation() -> None:
     assert isclose(standard_error([1.0, 2.0, 3.0]), 1 / sqrt(3))
+
+
+def test_interval_of_an_error_is_clipped_at_zero() -> None:
+    values = [0.0, 0.0, 0.3]
+    assert mean_interval(values).low < 0
+    assert mean_interval(values, lowest=0.0).low == 0
+    assert mean_interval(values, lowest=0.0).high == mean_interval(values).high

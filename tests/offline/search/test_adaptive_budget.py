@@ -26,7 +26,10 @@ def test_candidate_with_only_failures_is_revisited_late_in_the_search() -> None:
     assert late["failed"] > 0
 
 
-def test_error_of_zero_cannot_be_improved_on() -> None:
-    errors = {"perfect": [0.0, 0.0], "other": [1.0, 1.2]}
-    assert improvement_probabilities(errors) == {"perfect": 0.0, "other": 0.0}
-    assert allocate_trainings(errors, {}, dict.fromkeys(errors, 5), 4) == {"perfect": 2, "other": 2}
+def test_losses_of_zero_are_no_special_case() -> None:
+    """A loss may be negative, so one of 0 can be improved on, and only the spread may not be 0."""
+    losses = {"constant": [0.0, 0.0], "other": [1.0, 1.2]}
+    probabilities = improvement_probabilities(losses)
+    assert probabilities["constant"] == 0.5
+    assert 0 <= probabilities["other"] < 1e-9
+    assert allocate_trainings(losses, {}, dict.fromkeys(losses, 5), 4) == {"constant": 4, "other": 0}

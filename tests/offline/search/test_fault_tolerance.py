@@ -12,17 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+import pandas as pd
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
 from experiments.search.journal_backend import JournalBackend
-from experiments.search.run import delete_search_state, run_search
+from experiments.search.run import TaskReport, delete_search_state, run_search
 from experiments.search.specification import SearchSpec
-from experiments.search.training_queue import TrainingQueue
-from experiments.search.training_result import TrainingId
+from experiments.search.task_queue import TaskQueue
+from experiments.search.training_result import FOLDS, PointId, Task, TaskId, TrainingId
 from experiments.search.training_space import candidate_spaces
 from experiments.search.worker import current_worker_name, is_worker_dead, run_worker
 from marquee.errors import MarqueeError
+from tests.support.part_files import write_part_files
 from tests.support.searches import (
     SLOW_SPACE,
     live_workers,
@@ -36,8 +38,12 @@ from tests.support.searches import (
 pytestmark = pytest.mark.slow
 
 
-def open_queue(spec: SearchSpec, *, create: bool = False) -> TrainingQueue:
-    return spec.create_worker_assignment().open_queue(candidate_spaces(spec.search), 1, create=create)
+def open_queue(spec: SearchSpec, *, create: bool = False) -> TaskQueue:
+    return spec.create_worker_assignment().open_queue(candidate_spaces(spec.search), create=create)
+
+
+def make_task(number: int, n_factors: int) -> Task:
+    return Task(TaskId(TrainingId("svd", number), FOLDS), {"n_factors": n_factors}, (0,))
 
 
 def is_always_dead(*_: object) -> bool:
@@ -57,52 +63,78 @@ def test_killed_worker_is_replaced_and_its_training_repeated(source: FoldSource,
             worker.kill()
             killed_pids.append(worker.pid)
 
-    trials = run_search(make_search_spec(params, source, tmp_path / "killed"), kill_first_worker)
+    trials = run_search(make_search_spec(params, source, tmp_path / "killed"), kill_first_worker).trials
     assert killed_pids
     assert trial_records(trials) == trial_records(run_search_to_end(params, source, tmp_path))
 
 
-def test_requeued_training_keeps_parameters_that_optuna_had_not_stored(
-    source: FoldSource, tmp_path: Path
+def test_killed_worker_changes_no_result_of_a_search_by_lists(
+    source: FoldSource, ratings: pd.DataFrame, tmp_path: Path
 ) -> None:
+    parts = write_part_files(ratings, tmp_path)
+    space = {
+        "svd": {"n_factors": [2, 3, 4], "n_epochs": [40]},
+        "ease": {"reg": [1.0, 20.0]},
+        "popularity": {},
+    }
+    params = make_search_params(space, metric="ndcg")
+    killed_pids: list[int | None] = []
+
+    def kill_a_worker_in_every_part(report: TaskReport) -> None:
+        if report.task.part == len(killed_pids):
+            worker = live_workers()[0]
+            worker.kill()
+            killed_pids.append(worker.pid)
+
+    spec = make_search_spec(params, source, tmp_path / "killed", parts)
+    trials = run_search(spec, kill_a_worker_in_every_part).trials
+    assert len(killed_pids) == 3
+    whole = run_search_to_end(params, source, tmp_path / "whole", parts)
+    assert trial_records(trials) == trial_records(whole)
+
+
+def test_requeued_task_is_the_same_task(source: FoldSource, tmp_path: Path) -> None:
     params = make_search_params({"svd": {"n_factors": [2, 3, 4], "n_epochs": [3]}})
     spec = make_search_spec(params, source, tmp_path)
     queue = open_queue(spec, create=True)
-    queue.enqueue(TrainingId("svd", 2), 2, {"n_factors": 4})
+    leader = PointId(TrainingId("svd", 0), 1)
+    task = Task(TaskId(TrainingId("svd", 2), 1), {"n_factors": 4}, (0, 2), leader)
+    queue.enqueue(task, 2)
     storage = optuna.storages.JournalStorage(JournalBackend(spec.create_worker_assignment().journal))
-    (study,) = storage.get_all_studies()
-    (waiting,) = storage.get_all_trials(study._study_id)
+    (waiting,) = [
+        trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id)
+    ]
     storage.set_trial_state_values(waiting._trial_id, optuna.trial.TrialState.RUNNING)  # the worker dies now
     assert queue.claim("other") is None
-    assert queue.requeue_trainings_of_dead_workers(is_always_dead) == []
+    assert queue.requeue_tasks_of_dead_workers(is_always_dead) == []
     claim = queue.claim("other")
     assert claim is not None
-    assert (claim.id.number, claim.parameters) == (2, {"n_factors": 4})
+    assert claim.task == task
 
 
 def test_training_is_fatal_after_three_dead_workers_in_one_run(source: FoldSource, tmp_path: Path) -> None:
     spec = make_search_spec(
         make_search_params({"svd": {"n_factors": [4], "n_epochs": [3]}}), source, tmp_path
     )
-    open_queue(spec, create=True).enqueue(TrainingId("svd", 0), 0, {"n_factors": 4})
+    open_queue(spec, create=True).enqueue(make_task(0, 4), 0)
     for _ in range(5):  # each iteration: the search is interrupted and run again
         queue = open_queue(spec)
         assert queue.claim("other") is not None
-        assert open_queue(spec).requeue_trainings_of_dead_workers(is_always_dead) == []
+        assert open_queue(spec).requeue_tasks_of_dead_workers(is_always_dead) == []
     fatal = [
-        training.id
+        task.id
         for _ in range(3)
         if queue.claim("other")
-        for training in queue.requeue_trainings_of_dead_workers(is_always_dead)
+        for task in queue.requeue_tasks_of_dead_workers(is_always_dead)
     ]
-    assert fatal == [("svd", 0)]
+    assert fatal == [(("svd", 0), FOLDS)]
 
 
 def test_training_whose_workers_are_killed_three_times_fails(source: FoldSource, tmp_path: Path) -> None:
     space = {"svd": {"n_epochs": [10**6]}, "baseline_only": {}}  # training svd would take minutes
     spec = make_search_spec(make_search_params(space, workers=1), source, tmp_path)
     with killing_workers_of_later_trainings(spec.create_worker_assignment().journal):
-        svd, baseline = run_search(spec, lambda *_: None)
+        svd, baseline = run_search(spec, lambda _: None).trials
     assert svd.failure == "its worker was killed 3 times, perhaps because memory ran out"
     assert baseline.folds
 
@@ -135,7 +167,7 @@ def test_workers_can_join_and_leave(source: FoldSource, tmp_path: Path) -> None:
     spec = make_search_spec(params, source, tmp_path)
     n_finished = iter(range(4))  # the first worker leaves after three trainings
     with ThreadPoolExecutor(1) as pool:
-        search = pool.submit(run_search, spec, lambda *_: None)
+        search = pool.submit(run_search, spec, lambda _: None)
         time.sleep(1)
         assert run_worker(spec.create_worker_assignment(), should_leave=lambda: next(n_finished) == 3) == 3
         assert not search.done()
@@ -143,7 +175,7 @@ def test_workers_can_join_and_leave(source: FoldSource, tmp_path: Path) -> None:
         reference = run_search_to_end(
             params.model_copy(update={"workers": 1}), source, tmp_path / "reference"
         )
-        assert trial_records(search.result()) == trial_records(reference)
+        assert trial_records(search.result().trials) == trial_records(reference)
 
 
 def test_worker_is_dead_when_its_process_ends_or_after_a_silent_minute_on_another_host() -> None:
@@ -165,7 +197,7 @@ def test_workers_do_not_claim_from_a_closed_queue(source: FoldSource, tmp_path: 
     spec = make_search_spec(params, source, tmp_path)
     queue = open_queue(spec, create=True)
     for number in range(3):
-        queue.enqueue(TrainingId("svd", number), number, {"n_factors": 3 + number})
+        queue.enqueue(make_task(number, 3 + number), number)
     queue.mark_closed()
     assert run_worker(spec.create_worker_assignment(), should_leave=lambda: False) == 0
 
@@ -173,7 +205,7 @@ def test_workers_do_not_claim_from_a_closed_queue(source: FoldSource, tmp_path: 
 def test_time_limit_without_any_result_is_an_error(source: FoldSource, tmp_path: Path) -> None:
     params = make_search_params({"svd": {"n_epochs": [10**6]}}, workers=0, max_minutes=0.001)
     with pytest.raises(MarqueeError, match=r"no training ended within search\.max_minutes"):
-        run_search(make_search_spec(params, source, tmp_path), lambda *_: None)
+        run_search(make_search_spec(params, source, tmp_path), lambda _: None)
 
 
 # Interrupted searches
@@ -181,8 +213,8 @@ def test_time_limit_without_any_result_is_an_error(source: FoldSource, tmp_path:
 
 def test_search_state_is_kept_until_deleted(source: FoldSource, tmp_path: Path) -> None:
     spec = make_search_spec(make_search_params({"slope_one": {}, "baseline_only": {}}), source, tmp_path)
-    first = run_search(spec, lambda *_: None)
-    again = run_search(spec, lambda *_: None)
+    first = run_search(spec, lambda _: None).trials
+    again = run_search(spec, lambda _: None).trials
     assert [trial.cost for trial in again] == [trial.cost for trial in first]
     delete_search_state(spec)
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.config.offline import SearchSpace
-from experiments.search.pruners import CurvePruner, lowest_reachable_error, reporting_epochs
+from experiments.search.pruners import CurvePruner, lowest_reachable_loss, reporting_epochs
 from experiments.search.training_space import split_space
 
 
@@ -33,24 +33,24 @@ def test_training_has_the_epochs_of_the_longest_point_or_the_default(
 
 def test_curve_is_extrapolated_with_its_last_slope() -> None:
     # 1.00, 0.96, 0.94 after 2, 4 and 6 of 10 epochs: 0.06 in 4 epochs, so 0.94 - 4 * 0.015.
-    assert lowest_reachable_error([(2, 1.0), (4, 0.96), (6, 0.94)], 10) == pytest.approx(0.88)
+    assert lowest_reachable_loss([(2, 1.0), (4, 0.96), (6, 0.94)], 10) == pytest.approx(0.88)
 
 
 def test_rising_curve_is_extrapolated_as_flat() -> None:
-    assert lowest_reachable_error([(2, 0.90), (4, 0.92), (6, 0.95)], 10) == 0.95
+    assert lowest_reachable_loss([(2, 0.90), (4, 0.92), (6, 0.95)], 10) == 0.95
 
 
 def test_short_curve_can_reach_any_error() -> None:
-    assert lowest_reachable_error([(2, 1.0), (4, 0.9)], 10) == -math.inf
+    assert lowest_reachable_loss([(2, 1.0), (4, 0.9)], 10) == -math.inf
 
 
 @given(st.lists(st.floats(0.001, 1), min_size=4, max_size=40))
-def test_flattening_curve_never_ends_below_its_lowest_reachable_error(steps: list[float]) -> None:
+def test_flattening_curve_never_ends_below_its_lowest_reachable_loss(steps: list[float]) -> None:
     drops = sorted(steps, reverse=True)
     errors = [100 - sum(drops[:n]) for n in range(len(drops) + 1)]
     curve = [(epoch + 1, error) for epoch, error in enumerate(errors)]
     for length in range(3, len(curve)):
-        assert lowest_reachable_error(curve[:length], len(curve)) <= errors[-1] + 1e-9
+        assert lowest_reachable_loss(curve[:length], len(curve)) <= errors[-1] + 1e-9
 
 
 def test_training_that_cannot_reach_the_best_error_is_stopped() -> None:

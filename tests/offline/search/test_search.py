@@ -1,16 +1,28 @@
 """Whole searches: equal results with any number of workers, pruning, adaptive sampling, and time limits."""
 
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.evaluation.cross_validation import FoldSource
+from experiments.evaluation.parts import PartSource
+from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.search import worker_pool
+from experiments.search.metric import SearchMetric
+from experiments.search.run import run_search
+from experiments.search.specification import SearchSpec
+from experiments.search.trials import Trial, point_key, rank_trials, trial_to_record
+from experiments.search.user_scores import UserScores
 from marquee.algorithms.registry import REGISTRY
-from marquee.errors import MarqueeError
-from tests.support.searches import make_search_params, run_search_to_end, trial_records
+from marquee.errors import DataError, MarqueeError
+from tests.support.part_files import write_part_files
+from tests.support.searches import make_search_params, run_search_to_end, run_to_outcome, trial_records
 
 
 def test_results_do_not_depend_on_the_number_of_workers(source: FoldSource, tmp_path: Path) -> None:
@@ -60,6 +72,136 @@ def test_pruner_stops_trainings_but_not_the_best(source: FoldSource, tmp_path: P
     )
     assert any(trial.pruned for trial in pruned)
     assert all(not trial.pruned for trial in complete)
+
+
+# Search by lists
+
+LIST_SPACE: dict[str, Any] = {
+    "svd": {"n_factors": [2, 5], "n_epochs": [2, 4]},
+    "knn_basic": {"k": [3]},
+    "ease": {"reg": [1.0, 5.0, 20.0]},
+    "popularity": {},
+}
+
+
+@pytest.fixture(scope="module")
+def parts(ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> PartSource:
+    return write_part_files(ratings, tmp_path_factory.mktemp("parts"))
+
+
+def scores_by_point(trials: list[Trial]) -> dict[str, dict[str, Any]]:
+    """Return the record of each trial without its number, by its point."""
+    return {
+        point_key(trial.algorithm, trial.parameters): {**trial_to_record(trial), "number": None}
+        for trial in trials
+    }
+
+
+def test_search_by_lists_depends_neither_on_the_workers_nor_on_the_order_of_the_grid(
+    source: FoldSource, parts: PartSource, tmp_path: Path
+) -> None:
+    shuffled = {
+        name: {key: values[::-1] for key, values in reversed(space.items())}
+        for name, space in reversed(LIST_SPACE.items())
+    }
+    outcomes = [
+        run_to_outcome(make_search_params(space, metric="ndcg", workers=n), source, tmp_path, parts)
+        for space, n in ((LIST_SPACE, 1), (LIST_SPACE, 2), (shuffled, 2))
+    ]
+    one, two, other_order = (outcome.trials for outcome in outcomes)
+    assert trial_records(one) == trial_records(two)
+    assert scores_by_point(one) == scores_by_point(other_order)
+    best, best_of_other = rank_trials(one, "ndcg")[0], rank_trials(other_order, "ndcg")[0]
+    assert (best.algorithm, dict(best.parameters)) == (
+        best_of_other.algorithm,
+        dict(best_of_other.parameters),
+    )
+    ndcg, other_ndcg = (
+        UserScores.from_trials(outcome.trials, outcome.columns).ndcg for outcome in outcomes[1:]
+    )
+    rows = [
+        next(o.number for o in other_order if o.algorithm == t.algorithm and o.parameters == t.parameters)
+        for t in two
+    ]
+    np.testing.assert_array_equal(ndcg, other_ndcg[rows])
+
+
+def rank_and_number(trials: list[Trial]) -> list[Trial]:
+    return [replace(trial, number=rank) for rank, trial in enumerate(rank_trials(trials, "ndcg"))]
+
+
+def test_only_predictors_have_errors_and_every_complete_trial_has_lists_of_three_parts(
+    source: FoldSource, parts: PartSource, tmp_path: Path
+) -> None:
+    trials = run_search_to_end(make_search_params(LIST_SPACE, metric="ndcg"), source, tmp_path, parts)
+    for trial in trials:
+        assert bool(trial.folds) == (trial.algorithm in {"svd", "knn_basic"})
+        assert trial.pruned or len(trial.parts) == 3
+        assert trial.cost is not None
+        assert (trial.cost.predict_seconds is None) == (trial.algorithm in {"ease", "popularity"})
+
+
+def test_values_of_users_average_to_the_ndcg_of_a_part(
+    source: FoldSource, parts: PartSource, tmp_path: Path
+) -> None:
+    params = make_search_params({"popularity": {}, "ease": {}}, metric="ndcg", racing=False)
+    outcome = run_to_outcome(params, source, tmp_path, parts)
+    scores = UserScores.from_trials(outcome.trials, outcome.columns)
+    for trial in outcome.trials:
+        for number, part in enumerate(trial.parts):
+            mean = scores.ndcg[trial.number, scores.part == number].mean(dtype=np.float64)
+            assert mean == pytest.approx(part.metrics["ndcg"], abs=1e-7)
+
+
+@pytest.mark.parametrize("metric", ["recall", "coverage", {"ndcg": 0.7, "diversity": 0.3}])
+def test_any_metric_of_lists_orders_the_trials(parts: PartSource, tmp_path: Path, metric: Any) -> None:
+    params = make_search_params({"popularity": {}, "ease": {"reg": [1.0, 20.0]}}, metric=metric)
+    trials = run_search_to_end(params, None, tmp_path, parts)
+    losses = [SearchMetric.parse(metric).loss(trial.mean_values()) for trial in rank_trials(trials, metric)]
+    assert len(losses) == 3
+    assert losses == sorted(losses)
+
+
+def test_weighted_lists_and_errors_order_predictors(
+    source: FoldSource, parts: PartSource, tmp_path: Path
+) -> None:
+    metric = {"ndcg": 0.5, "rmse": 0.5}
+    params = make_search_params({"svd": {"n_epochs": [2, 9]}, "slope_one": {}}, metric=metric)
+    trials = run_search_to_end(params, source, tmp_path, parts)
+    assert len(rank_trials(trials, metric)) == 3
+    assert all(trial.folds and len(trial.parts) == 3 for trial in trials)
+
+
+def test_implicit_feedback_has_lists_and_no_errors(ratings: pd.DataFrame, tmp_path: Path) -> None:
+    parts = write_part_files(ratings.rename(columns={"rating": "weight"}), tmp_path)
+    params = make_search_params({"popularity": {}, "ease": {}}, metric="ndcg")
+    protocol = EvaluationProtocol(5, 0.0, is_graded=True)
+    spec = SearchSpec(params, None, parts, protocol, 42, tmp_path / "state")
+    for trial in run_search(spec, lambda _: None).trials:
+        assert not trial.folds
+        assert trial.mean_values()["graded_ndcg"] > 0
+
+
+def test_tpe_gives_the_same_trials_with_any_number_of_workers(
+    source: FoldSource, parts: PartSource, tmp_path: Path
+) -> None:
+    space = {"ease": {"reg": {"low": 0.1, "high": 100.0, "log": True}}, "svd": {"n_factors": [2, 3]}}
+    one, two = (
+        run_search_to_end(
+            make_search_params(space, metric="ndcg", sampler="tpe", n_trials=8, workers=n),
+            source, tmp_path, parts,
+        )
+        for n in (1, 2)
+    )  # fmt: skip
+    assert trial_records(one) == trial_records(two)
+    assert len(one) == 8
+
+
+def test_part_without_evaluated_users_is_an_error(ratings: pd.DataFrame, tmp_path: Path) -> None:
+    parts = write_part_files(ratings.assign(rating=np.float32(2)), tmp_path)
+    params = make_search_params({"popularity": {}}, metric="ndcg")
+    with pytest.raises(DataError, match="no user has training rows and a relevant held-out item"):
+        run_search_to_end(params, None, tmp_path / "state", parts)
 
 
 @pytest.mark.slow

@@ -76,5 +76,5 @@ def test_search_does_not_start_if_a_code_pattern_matches_no_file(
     monkeypatch.setattr(specification, "CODE_PATTERNS", patterns)
     spec = make_search_spec(make_search_params({"baseline_only": {}}), source, tmp_path)
     with pytest.raises(MarqueeError, match=r"no source file matches 'marquee/moved.py'"):
-        run_search(spec, lambda *_: None)
+        run_search(spec, lambda _: None)
     assert not list(tmp_path.iterdir()), "no journal must be created"

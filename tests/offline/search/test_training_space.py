@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from experiments.search.training_space import CandidateSpace, candidate_spaces, check_candidates, split_space
+from experiments.search.training_space import (
+    CandidateSpace,
+    candidate_spaces,
+    check_candidates,
+    require_predictor,
+    select_rankers,
+    split_space,
+)
 from marquee.errors import ConfigError
 from tests.support.searches import make_search_params
 
@@ -37,9 +44,27 @@ def test_points_keep_the_parameter_order_of_params_yaml() -> None:
     assert list(space.points_of_training({"b": 2, "a": 1})[0]) == ["a", "n", "b"]
 
 
-def test_candidate_that_predicts_no_ratings_is_rejected() -> None:
-    with pytest.raises(ConfigError, match=r"candidates\.ease: EASE ranks items and predicts no ratings"):
-        check_candidates(make_search_params({"ease": {}}))
+def test_candidate_that_only_ranks_is_accepted() -> None:
+    check_candidates(make_search_params({"ease": {}}, metric="ndcg"))
+    with pytest.raises(ConfigError, match="EASE ranks items and predicts no ratings"):
+        check_candidates(make_search_params({"ease": {}}, metric="rmse"))
+
+
+def test_search_on_ratings_needs_an_algorithm_that_predicts_them() -> None:
+    params = make_search_params({"ease": {}, "svd": {}}, metric="ndcg")
+    assert require_predictor(params) is params
+    message = r"predicts ratings, such as svd \(got ease, popularity\); .* interactions\.feedback to implicit"
+    with pytest.raises(ConfigError, match=message):
+        require_predictor(make_search_params({"ease": {}, "popularity": {}}, metric="ndcg"))
+
+
+def test_search_on_weights_needs_a_ranker_and_a_metric_of_lists() -> None:
+    params = make_search_params({"svd": {}, "ease": {}}, metric="ndcg")
+    assert list(select_rankers(params).candidates) == ["ease"]
+    with pytest.raises(ConfigError, match=r"must contain an algorithm that ranks items, .* \(got svd\)"):
+        select_rankers(make_search_params({"svd": {}}, metric="ndcg"))
+    with pytest.raises(ConfigError, match=r"search\.metric must be a metric of lists, such as ndcg"):
+        select_rankers(make_search_params({"ease": {}}, metric="rmse"))
 
 
 def test_unknown_parameter_is_rejected() -> None:

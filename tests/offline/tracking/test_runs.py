@@ -9,13 +9,14 @@ from urllib.parse import unquote
 import pytest
 from mlflow import MlflowClient
 
-from experiments.search.trials import FoldScore, Trial, TrialCost
+from experiments.search.trials import FoldScore, PartScore, Trial, TrialCost
 from experiments.tracking.data_version import DataVersion
 from experiments.tracking.runs import TRIAL_COSTS, ExperimentTracker, compare_url_path
 from marquee.errors import TrackingError
 
 pytestmark = pytest.mark.slow
 
+COST = {"fit_seconds": 1.5, "predict_seconds": 0.2, "list_seconds": None}
 DATA = DataVersion("ml-100k", "0123456789abcdef0123456789abcdef.dir", "data/raw")
 
 
@@ -41,7 +42,7 @@ def log_search(tracker: ExperimentTracker, results_digest: str) -> str:
     run_id = tracker.start_search_run("test", DATA, {"seed": 42}, {"mlflow.source.git.commit": "c0ffee"})
     failed = Trial(1, "nmf", {}, failure="DivergedError: the parameters are not finite")
     tracker.log_trials(run_id, [make_trial(0), failed], {}, max_runs=10, metric="rmse")
-    tracker.log_metrics_and_tags(run_id, metrics={"rmse": 0.91})
+    tracker.log_metrics_and_tags(run_id, metrics={"rmse": 0.91, "n_trials": 2})
     tracker.finish_search_run(run_id, results_digest)
     return run_id
 
@@ -65,7 +66,7 @@ def test_search_run_and_its_costs_are_found_from_another_experiment(tracker: Exp
     run_id = log_search(tracker, "digest-elsewhere")
     other = ExperimentTracker("another")
     assert other.find_search_run("digest-elsewhere") == run_id
-    assert other.load_json(run_id, TRIAL_COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
+    assert other.load_json(run_id, TRIAL_COSTS) == {"0": COST}
 
 
 def test_search_run_names_data_seed_and_commit(tracker: ExperimentTracker, uri: str) -> None:
@@ -110,7 +111,7 @@ def test_trial_run_has_all_metrics_and_parameters(tracker: ExperimentTracker, ur
 
 def test_trial_costs_are_stored_by_number_and_failed_trials_have_none(tracker: ExperimentTracker) -> None:
     run_id = log_search(tracker, "digest-3")
-    assert tracker.load_json(run_id, TRIAL_COSTS) == {"0": {"fit_seconds": 1.5, "predict_seconds": 0.2}}
+    assert tracker.load_json(run_id, TRIAL_COSTS) == {"0": COST}
 
 
 def test_only_the_best_trials_get_runs_but_all_costs_are_stored(tracker: ExperimentTracker, uri: str) -> None:
@@ -131,12 +132,33 @@ def test_best_trial_runs_are_sorted_and_exclude_failed_trials(tracker: Experimen
     assert [MlflowClient(uri).get_run(run).data.tags["trial"] for run in best] == ["2", "0"]
 
 
+def test_trial_by_lists_is_logged_with_them_by_part_and_without_stars(
+    tracker: ExperimentTracker, uri: str
+) -> None:
+    parent = tracker.start_search_run("search", DATA, {}, {})
+    trials = [make_list_trial(0, 0.3), make_list_trial(1, 0.5), make_list_trial(2, 0.9, pruned="dropped")]
+    tracker.log_trials(parent, trials, {}, max_runs=2, metric="ndcg")
+    best = [MlflowClient(uri).get_run(run) for run in tracker.top_trial_run_ids(parent, "ndcg", 9)]
+    assert [run.data.tags["trial"] for run in best] == ["1", "0"], "the pruned one ranks last"
+    assert best[0].data.metrics["ndcg"] == 0.5
+    assert best[0].data.metrics["recall"] == 0.25
+    assert not {"rmse", "mae", "predict_seconds"} & best[0].data.metrics.keys()
+    history = MlflowClient(uri).get_metric_history(best[0].info.run_id, "part_ndcg")
+    assert [(point.step, point.value) for point in history] == [(0, 0.4), (1, 0.6)]
+
+
+def make_list_trial(number: int, ndcg: float, pruned: str | None = None) -> Trial:
+    values = (ndcg - 0.1, ndcg + 0.1) if pruned is None else (ndcg,)
+    parts = tuple(PartScore({"ndcg": value, "recall": 0.25}, 9, {}, 100, 1.5, 0.2) for value in values)
+    return Trial(number, "ease", {"reg": 7.0}, pruned=pruned, cost=TrialCost(1.5, None, 0.2), parts=parts)
+
+
 def test_learning_curve_of_a_trial_is_logged_by_epoch(tracker: ExperimentTracker, uri: str) -> None:
     parent = tracker.start_search_run("search", DATA, {}, {})
     with_curve = replace(make_trial(0), curve=((1, 1.2), (10, 0.95)))
     tracker.log_trials(parent, [with_curve], {}, max_runs=2, metric="rmse")
     (run,) = tracker.top_trial_run_ids(parent, "rmse", 1)
-    history = MlflowClient(uri).get_metric_history(run, "epoch_error")
+    history = MlflowClient(uri).get_metric_history(run, "epoch_rmse")
     assert [(point.step, point.value) for point in history] == [(1, 1.2), (10, 0.95)]
 
 
@@ -169,7 +191,8 @@ def test_compare_url_path_matches_the_mlflow_ui() -> None:
 # Store
 
 
-def test_unreachable_store_is_reported_in_one_line() -> None:
+def test_unreachable_store_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere")  # restored afterwards, unlike the tracker's
     with pytest.raises(TrackingError) as error:
         ExperimentTracker("test", "file:///nowhere")
     assert "\n" not in str(error.value)

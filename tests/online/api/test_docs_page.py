@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[BentoMLServer]:
-    server = BentoMLServer(write_sample_model(tmp_path / "fitted", factors=True), tmp_path)
+    server = BentoMLServer(write_sample_model(tmp_path / "fitted", scorers="factors"), tmp_path)
     server.wait_until_alive()
     yield server
     server.stop()

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from tests.support.manifest_fields import IMPLICIT_FIELDS, SEPARATE_FIELDS
 from tests.support.sample_replica import (
     ITEMS,
     PROVENANCE,
@@ -24,7 +25,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True, version=7)
+    return write_sample_model(tmp_path_factory.mktemp("models") / "fitted", scorers="factors", version=7)
 
 
 @pytest.fixture
@@ -60,6 +61,8 @@ def test_response_has_user_fallback_level_items_and_model(client: TestClient) ->
     assert body["model"]["name"] == "marquee"
     assert body["model"]["version"] == 7
     assert body["model"]["digest"]
+    assert (body["model"]["recommender"], body["model"]["predictor"]) == ("svd", "svd")
+    assert body["score_unit"] == "stars"
     assert (body["user"], body["fallback_level"]) == ("ann", "personal")
     assert body["items"][0] == {"item": "i3", "title": "Da 5 Bloods", "score": 4.75}
 
@@ -245,8 +248,89 @@ def test_filters_apply_to_visitors(client: TestClient) -> None:
     assert item_ids(client.post("/recommend", json=body)) == ["i5"]
 
 
-def test_visitor_without_ratings_gets_popular_items(client: TestClient) -> None:
-    assert client.post("/recommend", json={"ratings": {}}).json()["fallback_level"] == "popular"
+@pytest.mark.parametrize("body", [{"ratings": {}}, {"clicks": []}, {}])
+def test_visitor_without_history_gets_popular_items(client: TestClient, body: dict[str, Any]) -> None:
+    assert client.post("/recommend", json=body).json()["fallback_level"] == "popular"
+
+
+def test_clicked_items_are_not_recommended_to_a_visitor(client: TestClient) -> None:
+    response = client.post("/recommend", json={"clicks": ["i4"], "n": 5})
+    assert "i4" not in item_ids(response)
+
+
+@pytest.fixture(scope="module")
+def separate_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model with an item-item recommender and an SVD as predictor."""
+    folder = tmp_path_factory.mktemp("models") / "fitted"
+    return write_sample_model(folder, scorers="separate", **SEPARATE_FIELDS)
+
+
+@pytest.fixture
+def separate_client(separate_folder: Path) -> Iterator[TestClient]:
+    with running_replica(replica_settings(separate_folder, telemetry="off")) as (_, client):
+        yield client
+
+
+def test_visitor_with_three_clicks_gets_a_list_of_relative_scores(separate_client: TestClient) -> None:
+    body = separate_client.post("/recommend", json={"clicks": ["i1", "i2", "i3"], "n": 2}).json()
+    assert (body["fallback_level"], body["score_unit"]) == ("folded", "relative")
+    assert body["items"][0] == {"item": "i4", "title": '"Q", & A', "score": 2.0}
+
+
+def test_visitor_with_ratings_is_scored_by_the_recommender(separate_client: TestClient) -> None:
+    body = separate_client.post("/recommend", json={"ratings": {"i1": 5, "i2": 4}, "n": 2}).json()
+    assert (body["fallback_level"], [item["item"] for item in body["items"]]) == ("folded", ["i3", "i0"])
+
+
+def test_ratings_are_predicted_by_the_predictor(separate_client: TestClient) -> None:
+    body = separate_client.post("/predict", json={"pairs": [{"user": "ann", "item": "i0"}]}).json()
+    assert body["predictions"][0]["rating"] == 4.0  # of the SVD; the score of the recommender is relative
+    assert (body["model"]["recommender"], body["model"]["predictor"]) == ("ease", "svd")
+
+
+def test_version_has_both_recipes_and_what_the_scores_belong_to(separate_client: TestClient) -> None:
+    version = separate_client.get("/version").json()
+    assert version["recommender"] == {"algorithm": "ease", "parameters": {"reg": 100.0}, "seed": 43}
+    assert version["predictor"] == {"algorithm": "svd", "parameters": {"n_factors": 2}, "seed": 42}
+    assert (version["score_unit"], version["feedback"]) == ("relative", "explicit")
+    assert version["metrics_note"] == "scores of the recipes, trained on 90% of the interactions"
+
+
+@pytest.fixture
+def implicit_client(tmp_path: Path) -> Iterator[TestClient]:
+    """Client of a model of implicit feedback."""
+    folder = write_sample_model(tmp_path / "fitted", scorers="item weights", **IMPLICIT_FIELDS)
+    with running_replica(replica_settings(folder)) as (_, client):
+        yield client
+
+
+def test_prediction_without_a_predictor_is_a_conflict(implicit_client: TestClient) -> None:
+    response = implicit_client.post("/predict", json={"pairs": [{"user": "ann", "item": "i0"}]})
+    assert_problem(response, 409)
+    assert response.json()["detail"].startswith(
+        "the model predicts no ratings: it was trained on implicit feedback"
+    )
+
+
+def test_invalid_prediction_request_is_reported_before_the_conflict(implicit_client: TestClient) -> None:
+    assert_problem(implicit_client.post("/predict", json={"pairs": []}), 422, "pairs")
+
+
+def test_ratings_of_a_visitor_are_rejected_by_a_model_of_implicit_feedback(
+    implicit_client: TestClient,
+) -> None:
+    response = implicit_client.post("/recommend", json={"ratings": {"i1": 5}})
+    assert_problem(response, 422, "ratings.i1")
+    assert "send the items in clicks" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["click", "watch", "rating"])
+def test_any_feedback_personalizes_the_list_of_a_new_user(implicit_client: TestClient, kind: str) -> None:
+    event = {"event_id": "e1", "user": "new", "item": "i4", "kind": kind, "value": 1}
+    assert implicit_client.get("/recommend/new").json()["fallback_level"] == "popular"
+    assert implicit_client.post("/feedback", json=event).status_code == 202
+    body = implicit_client.get("/recommend/new?n=1").json()
+    assert (body["fallback_level"], body["items"][0]["item"]) == ("folded", "i5")
 
 
 def test_similar_items_have_titles_and_similarities(client: TestClient) -> None:
@@ -299,7 +383,6 @@ def test_feedback_is_rejected_if_telemetry_is_off(model_folder: Path) -> None:
 
 
 INVALID_BODIES: list[tuple[str, Any, str]] = [
-    ("/recommend", {}, "ratings"),
     ("/recommend", {"ratings": {"none": 3}}, "ratings.none"),
     ("/recommend", {"ratings": {"i0": 0.5}}, "ratings.i0"),
     ("/recommend", {"ratings": {"i0": 5.5}}, "ratings.i0"),
@@ -308,6 +391,11 @@ INVALID_BODIES: list[tuple[str, Any, str]] = [
     ("/recommend", {"ratings": {"i0": True}}, "ratings.i0"),
     ("/recommend", {"ratings": {"": 3}}, "ratings..[key]"),
     ("/recommend", {"ratings": [1]}, "ratings"),
+    ("/recommend", {"ratings": None}, "ratings"),
+    ("/recommend", {"clicks": ["none"]}, "clicks[0]"),
+    ("/recommend", {"clicks": ["i0", 1]}, "clicks[1]"),
+    ("/recommend", {"clicks": {"i0": 1}}, "clicks"),
+    ("/recommend", {"clicks": ["i0"] * 1001}, "clicks"),
     ("/recommend", {"ratings": {}, "n": 0}, "n"),
     ("/recommend", {"ratings": {}, "n": -1}, "n"),
     ("/recommend", {"ratings": {}, "n": 10**9}, "n"),
@@ -449,6 +537,15 @@ def test_openapi_document_lists_every_route(client: TestClient) -> None:
         "/feedback",
         "/items/{item}",
     } < set(paths)
+
+
+def test_openapi_document_describes_what_a_score_and_a_version_mean(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    assert schemas["Recommendations"]["properties"]["score_unit"]["enum"] == ["stars", "relative"]
+    assert {"recommender", "predictor"} <= set(schemas["Recommendations"]["properties"]["model"]["required"])
+    assert {"recommender", "predictor", "metrics_note"} <= set(schemas["Version"]["required"])
+    assert "409" in document["paths"]["/predict"]["post"]["responses"]
 
 
 def test_docs_page_has_no_external_links(client: TestClient) -> None:

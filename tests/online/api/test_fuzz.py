@@ -49,7 +49,7 @@ MAX_GROWTH_KB = 60_000  # resident memory of the whole process, including the te
 
 @pytest.fixture(scope="module")
 def sample_replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReplica]:
-    folder = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True, version=7)
+    folder = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", scorers="factors", version=7)
     with running_replica(replica_settings(folder)) as replica_and_client:
         yield replica_and_client
 

@@ -1,5 +1,7 @@
 """Fallback chain: the level that serves each user, and the items that no level returns."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,12 +10,12 @@ from marquee.model.fitted_model import load_model
 from service.recommendation.availability import AvailabilityPolicy
 from service.recommendation.deadline import NO_DEADLINE, Deadline
 from service.recommendation.recommender import (
-    RatingPrediction,
     RecommendationRequest,
     Recommendations,
     Recommender,
     UserContext,
 )
+from tests.support.manifest_fields import IMPLICIT_FIELDS, SEPARATE_FIELDS
 from tests.support.sample_replica import GENRES, ITEMS, ITEMS_BY_POPULARITY, USERS, write_sample_model
 
 UNKNOWN_USER = UserContext()
@@ -30,8 +32,22 @@ def list_recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
 @pytest.fixture(scope="module")
 def factor_recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     """Recommender of a model with factors."""
-    folder = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", factors=True)
+    folder = write_sample_model(tmp_path_factory.mktemp("models") / "fitted", scorers="factors")
     return Recommender(load_model(folder))
+
+
+@pytest.fixture(scope="module")
+def item_recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Recommender of an item-item model: an item supports the next one by 2 and the one before by 1."""
+    folder = tmp_path_factory.mktemp("models") / "fitted"
+    return Recommender(load_model(write_sample_model(folder, scorers="item weights", **SEPARATE_FIELDS)))
+
+
+@pytest.fixture(scope="module")
+def shared_list_recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Recommender that gives nearly the same list to everybody."""
+    folder = tmp_path_factory.mktemp("models") / "fitted"
+    return Recommender(load_model(write_sample_model(folder, scorers="factors", list_agreement=0.95)))
 
 
 def known_user(recommender: Recommender, user: str, **recent_ratings: float) -> UserContext:
@@ -182,23 +198,72 @@ def test_similar_items_are_followed_by_popular_items_of_a_shared_genre(list_reco
     assert "i1" not in item_ids(list_recommender.similar(1, 100))
 
 
-def test_prediction_is_clipped_to_the_rating_scale(factor_recommender: Recommender) -> None:
-    ann = known_user(factor_recommender, "ann")
-    prediction = factor_recommender.predict(ann, 0)
-    assert prediction.rating == pytest.approx(4.0)
-    assert not prediction.was_impossible
-    comedy, horror = (factor_recommender.predict(COMEDY_FAN, item).rating for item in (1, 0))
-    assert comedy > horror
-    enthusiast = UserContext(recent=dict.fromkeys(range(6), 5.0))
-    assert factor_recommender.predict(enthusiast, 0).rating <= 5.0
+def test_visitor_with_ratings_gets_a_list_from_item_weights(item_recommender: Recommender) -> None:
+    user = UserContext(recent={1: 5.0, 2: 4.0})  # 1 supports 2 and 0, 2 supports 3 and 1
+    recommendations = item_recommender.recommend(user, RecommendationRequest(2))
+    assert recommendations == Recommendations("folded", ((3, 2.0), (0, 1.0)))
 
 
-def test_impossible_prediction_is_the_global_mean(
-    factor_recommender: Recommender, list_recommender: Recommender
+def test_visitor_with_three_clicks_gets_a_list_from_item_weights(item_recommender: Recommender) -> None:
+    user = UserContext(clicked=frozenset({1, 2, 3}))
+    recommendations = item_recommender.recommend(user, RecommendationRequest(3, exclude=frozenset({1, 2, 3})))
+    assert recommendations.fallback_level == "folded"
+    assert item_ids(recommendations) == ["i4", "i0", "i5"]
+
+
+def test_clicked_item_may_be_recommended_again(item_recommender: Recommender) -> None:
+    user = UserContext(clicked=frozenset({1, 2}))
+    assert "i2" in item_ids(item_recommender.recommend(user, RecommendationRequest(3)))
+
+
+def test_visitor_whose_ratings_do_not_count_is_not_scored(item_recommender: Recommender) -> None:
+    user = UserContext(recent={1: 1.0})  # below the threshold of 4
+    assert item_recommender.recommend(user, RecommendationRequest(2)).fallback_level in {"group", "popular"}
+
+
+def test_exhausted_list_is_followed_by_scores_of_the_history(item_recommender: Recommender) -> None:
+    # Ann chose i0 and i4: i1 and i5 get 2 from the item before them, i5 and i3 get 1 from the item after.
+    request = RecommendationRequest(2, exclude=frozenset({3, 2}))
+    recommendations = item_recommender.recommend(known_user(item_recommender, "ann"), request)
+    assert recommendations == Recommendations("live", ((5, 3.0), (1, 2.0)))
+
+
+def test_recent_rating_of_a_known_user_changes_live_scores(item_recommender: Recommender) -> None:
+    request = RecommendationRequest(1, exclude=frozenset({3, 2, 5}))
+    user = known_user(item_recommender, "ann")
+    assert item_recommender.recommend(user, request).items == ((1, 2.0),)
+    clicked = UserContext(user.inner_id, clicked=frozenset({2}))
+    assert item_recommender.recommend(clicked, request).items == ((1, 3.0),)
+
+
+def test_model_of_implicit_feedback_scores_visitors(tmp_path: Path) -> None:
+    folder = write_sample_model(tmp_path / "fitted", scorers="item weights", **IMPLICIT_FIELDS)
+    user = UserContext(recent={4: None})  # watched
+    recommendations = Recommender(load_model(folder)).recommend(user, RecommendationRequest(1))
+    assert recommendations == Recommendations("folded", ((5, 2.0),))
+
+
+def test_stored_list_of_a_shared_ranking_is_popular_not_personal(
+    shared_list_recommender: Recommender,
 ) -> None:
-    impossible = RatingPrediction(3.5, was_impossible=True)
-    assert factor_recommender.predict(UNKNOWN_USER, 0) == impossible
-    assert list_recommender.predict(known_user(list_recommender, "ann"), 0) == impossible
+    user = known_user(shared_list_recommender, "ann")
+    recommendations = shared_list_recommender.recommend(user, RecommendationRequest(2))
+    assert recommendations == Recommendations("popular", ((3, 4.75), (2, 4.25)))
+
+
+def test_shared_ranking_is_never_scored(shared_list_recommender: Recommender) -> None:
+    known = known_user(shared_list_recommender, "ann")
+    exhausted = RecommendationRequest(2, exclude=frozenset({3}))
+    assert shared_list_recommender.recommend(known, exhausted).fallback_level == "popular"
+    assert shared_list_recommender.recommend(COMEDY_FAN, RecommendationRequest(1)).fallback_level == "popular"
+    assert not shared_list_recommender.costs.seconds
+
+
+def test_training_items_are_recommended_only_if_repeats_are_allowed(tmp_path: Path) -> None:
+    folder = write_sample_model(tmp_path / "fitted", scorers="factors", repeats_allowed=True)
+    recommender = Recommender(load_model(folder))
+    everything = known_user(recommender, "zoë/3", i0=5.0)
+    assert len(recommender.recommend(everything, RecommendationRequest(6)).items) == 6
 
 
 @given(
@@ -208,14 +273,19 @@ def test_impossible_prediction_is_the_global_mean(
     hidden=st.frozensets(st.integers(0, 5)),
     genre=st.sampled_from([None, *sorted({name for text in GENRES for name in text.split("|")})]),
     n=st.integers(1, 8),
-    has_factors=st.booleans(),
+    kind=st.sampled_from(["lists", "factors", "item weights", "shared list"]),
 )
 def test_filters_are_exact_and_lists_are_as_long_as_possible(  # noqa: PLR0917  hypothesis passes them by name
-    list_recommender: Recommender, factor_recommender: Recommender, user: str | None,
-    recent: dict[int, float | None], exclude: frozenset[int], hidden: frozenset[int], genre: str | None,
-    n: int, has_factors: bool,
+    list_recommender: Recommender, factor_recommender: Recommender, item_recommender: Recommender,
+    shared_list_recommender: Recommender, user: str | None, recent: dict[int, float | None],
+    exclude: frozenset[int], hidden: frozenset[int], genre: str | None, n: int, kind: str,
 ) -> None:  # fmt: skip
-    model = (factor_recommender if has_factors else list_recommender).model
+    model = {
+        "lists": list_recommender,
+        "factors": factor_recommender,
+        "item weights": item_recommender,
+        "shared list": shared_list_recommender,
+    }[kind].model
     recommender = Recommender(model, AvailabilityPolicy(hidden=tuple(ITEMS[item] for item in hidden)))
     context = UserContext(None if user is None else model.inner_user_id(user), recent)
     request = RecommendationRequest(n, exclude, None if genre is None else genre_index(recommender, genre))
