@@ -117,7 +117,9 @@ class _Explanation:
         if n_trials == 1:
             return "no other trial was compared"
         text = f"{n_trials} trials were compared"
-        return f"{text}, of which {n_dropped} were dropped early" if n_dropped else text
+        if not n_dropped:
+            return text
+        return f"{text}, of which {n_dropped} {'was' if n_dropped == 1 else 'were'} dropped early"
 
     def _compare(self, other: Contender) -> str:
         """Return how much higher or lower the winner's value is than that of the best other algorithm."""

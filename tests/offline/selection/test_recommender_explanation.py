@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student_t
 
-from experiments.evaluation.user_intervals import MIN_USERS, STANDARD_ERROR_FACTOR
+from experiments.evaluation.user_intervals import MIN_USERS, STANDARD_ERROR_FACTOR, UserValues
 from experiments.selection.recommender_explanation import TrialDescriptions, explain_recommender
 from experiments.selection.recommender_rule import (
     Budget,
@@ -64,6 +64,15 @@ def test_paragraph_of_a_typical_search() -> None:
         "compared with "
         "0.2000: T1)."
     )
+
+
+@pytest.mark.parametrize(("n_dropped", "words"), [(1, "1 was"), (2, "2 were")])
+def test_dropped_trials_are_counted(n_dropped: int, words: str) -> None:
+    trials = make_trials([0.4, 0.3, 0.2])
+    values = trials.values.values.copy()
+    values[3 - n_dropped :, :10] = np.nan  # evaluated on a sample only
+    incomplete = replace(trials, values=UserValues(values, trials.values.parts, trials.values.users))
+    assert f"3 trials were compared, of which {words} dropped early." in explain(incomplete)
 
 
 def test_defeat_by_popularity_is_the_first_sentence() -> None:
