@@ -13,9 +13,6 @@ from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
 MetricValues = Mapping[str, float]
 
-# Random predictions have the worst error, full coverage and almost no cost, which would distort trade-offs
-# and the scales of figures.
-RANDOM_BASELINE = "normal_predictor"
 FOLD_METRICS = (*ERRORS, "impossible")
 
 

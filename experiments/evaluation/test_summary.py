@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.evaluation.phrases import (
+    MAY_BE_CHANCE,
+    MOST_POPULAR,
+    describe_too_few_users,
+    format_difference,
+)
 from experiments.evaluation.user_intervals import MIN_USERS
-from marquee.algorithms.registry import find_algorithm
-
-POPULARITY, BASELINE = "popularity", "baseline_only"
-MOST_POPULAR = "the most popular items for everybody"
+from marquee.algorithms.registry import BASELINE, POPULARITY, find_algorithm
 
 
 class TestSummary:
@@ -65,8 +68,10 @@ class TestSummary:
         values = f"{metric} compared with {self._popularity_ndcg():.4f}, {self._gain()}"
         if self._has_enough_users() and high < 0:
             return f"worse than {MOST_POPULAR}: {values}."
-        text = f"not shown to beat {MOST_POPULAR}: {values}, which may be chance."
-        return text if self._has_enough_users() else f"{text} {self._too_few_users()}"
+        text = f"not shown to beat {MOST_POPULAR}: {values}, {MAY_BE_CHANCE}."
+        if self._has_enough_users():
+            return text
+        return f"{text} {describe_too_few_users(self._test_set['evaluated_users'])}"
 
     def _defeat_by_baseline(self) -> str:
         """State that the predictor has no lower error than user and item biases."""
@@ -150,19 +155,13 @@ class TestSummary:
     def _has_enough_users(self) -> bool:
         return bool(self._test_set["evaluated_users"] >= MIN_USERS)
 
-    def _too_few_users(self) -> str:
-        return (
-            f"With {self._test_set['evaluated_users']} evaluated users, any difference may be chance; "
-            f"at least {MIN_USERS} are needed."
-        )
-
     def _popularity_ndcg(self) -> float:
         ndcg: float = self._scores[POPULARITY]["ndcg"]
         return ndcg
 
     def _gain(self) -> str:
-        gain, low, high = (self._recommender[f"popularity_gain{bound}"] for bound in ("", "_low", "_high"))
-        return f"a difference of {gain:+.4f} (95% CI {low:+.4f} to {high:+.4f})"
+        bounds = (self._recommender[f"popularity_gain{bound}"] for bound in ("", "_low", "_high"))
+        return f"a difference of {format_difference(*bounds)}"
 
 
 def _format_ndcg(score: Mapping[str, Any]) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.evaluation.candidate_record import RANDOM_BASELINE, CandidateMetrics, SplitComparison
+from experiments.evaluation.candidate_record import CandidateMetrics, SplitComparison
 from experiments.evaluation.metric_names import LOWER_IS_BETTER
 from experiments.figures.style import COLORS, algorithm_styles, spread_labels
 from experiments.selection.search_results import SearchResults
+from marquee.algorithms.registry import RANDOM_BASELINE
 
 Compared = Sequence[tuple[CandidateMetrics, SplitComparison]]
 

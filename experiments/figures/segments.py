@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.evaluation.candidate_record import RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.figures.style import COLORS, FAINT
 from experiments.selection.list_comparison import ListComparison, Selection, rank_predictors
 from experiments.selection.search_results import SearchResults
+from marquee.algorithms.registry import RANDOM_BASELINE
 from marquee.metrics.segments import ITEM_SEGMENTS, USER_SEGMENTS
 
 

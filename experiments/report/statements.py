@@ -8,12 +8,15 @@ from itertools import combinations
 from math import comb
 from typing import Any, NamedTuple
 
-from experiments.evaluation.test_summary import MOST_POPULAR, TestSummary
-from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
+from experiments.evaluation.phrases import (
+    MAY_BE_CHANCE,
+    MOST_POPULAR,
+    describe_too_few_users,
+    format_difference,
+)
+from experiments.evaluation.test_summary import TestSummary
 from experiments.selection.list_comparison import ListComparison
-from experiments.selection.recommender_rule import POPULARITY
-
-MAY_BE_CHANCE = "which may be chance"
+from marquee.algorithms.registry import POPULARITY
 
 
 class Ordered(NamedTuple):
@@ -63,32 +66,22 @@ def explain_orders(first: Ordered, second: Ordered, reason: str) -> str:
     )
 
 
-def format_difference(difference: UserInterval) -> str:
-    """Return a difference with its sign and bounds."""
-    return f"{difference.mean:+.4f} (95% CI {difference.low:+.4f} to {difference.high:+.4f})"
-
-
 def _defeat_by_popularity(lists: ListComparison) -> str:
     """State that the recommender is not shown to be better than popularity on the validation parts."""
     gain, recommender = lists.popularity_gain(), lists.selection.recommender
     if gain is None or recommender.algorithm == POPULARITY:
         return ""
     # Popularity may have too few users for `excludes_zero` only because the search ended early.
-    if gain.low > 0 and (gain.has_enough_users or lists.is_popularity_dropped):
+    if gain.low > 0 and (gain.has_enough_users or lists.is_popularity_incomplete):
         return ""
     verdict = "worse than" if gain.excludes_zero else "not shown to beat"
     chance = "" if gain.excludes_zero else f", {MAY_BE_CHANCE}"
     metric = lists.results.metric_display_name(lists.metric)
-    return (
+    text = (
         f"The lists of {recommender.algorithm_title} are {verdict} {MOST_POPULAR}: a difference in {metric} "
-        f"of {format_difference(gain)}{chance}.{_too_few_users(gain)}"
+        f"of {format_difference(gain.mean, gain.low, gain.high)}{chance}."
     )
-
-
-def _too_few_users(gain: UserInterval) -> str:
-    if gain.has_enough_users:
-        return ""
-    return f" With {gain.n_users} users, any difference may be chance; at least {MIN_USERS} are needed."
+    return text if gain.has_enough_users else f"{text} {describe_too_few_users(gain.n_users)}"
 
 
 def _not_personal(lists: ListComparison) -> str:

@@ -19,8 +19,8 @@ from experiments.report.tables import (
 )
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.list_comparison import Selection, count_folds, error_columns
-from experiments.selection.recommender_rule import POPULARITY
 from experiments.selection.search_results import SearchResults
+from marquee.algorithms.registry import POPULARITY
 
 NOT_COMPARABLE = "not comparable with the test part"
 TEST_FORMS = {  # row of the summary: metric in results/evaluation.json, and its format

@@ -17,9 +17,8 @@ from experiments.evaluation.metric_names import (
 from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
 from experiments.search.trials import MEGABYTE, Trial, rank_trials
 from experiments.selection.list_comparison import ListComparison, Selection, error_columns, rank_predictors
-from experiments.selection.recommender_rule import POPULARITY
 from experiments.selection.search_results import SearchResults
-from marquee.algorithms.registry import find_algorithm
+from marquee.algorithms.registry import POPULARITY, find_algorithm
 
 PERCENTAGES = {"coverage", "popularity_lift"}
 MAY_BE_CHANCE = "may be chance"

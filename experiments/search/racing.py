@@ -23,7 +23,6 @@ from experiments.evaluation.user_intervals import STANDARD_ERROR_FACTOR
 from marquee.array_types import Float32Array, Float64Array, Int32Array
 
 MAX_Z = 3.0
-REFERENCE = "popularity"  # never dropped, because the winner is compared with it on all parts
 MIN_USERS = 50  # with fewer users, the mean difference is not nearly normal
 
 

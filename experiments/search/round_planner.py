@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.config.offline import SearchParams
 from experiments.search.metric import SearchMetric
-from experiments.search.racing import REFERENCE, Comparison, compare_with_leader
+from experiments.search.racing import Comparison, compare_with_leader
 from experiments.search.training_planner import ScheduledTraining, TrainingPlanner
 from experiments.search.training_result import (
     FOLDS,
@@ -37,11 +37,12 @@ from experiments.search.training_result import (
 )
 from experiments.search.training_space import CandidateSpace
 from experiments.search.trials import format_sorted_label, point_key
-from marquee.algorithms.registry import Parameters, find_algorithm
+from marquee.algorithms.registry import BASELINE, POPULARITY, RANDOM_BASELINE, Parameters, find_algorithm
 from marquee.array_types import Float32Array, Int32Array
 from marquee.seeds import seed_for
 
-BASELINES = ("normal_predictor", "popularity", "baseline_only")
+NEVER_DROPPED = POPULARITY  # the winner is compared with it on all parts
+BASELINES = (RANDOM_BASELINE, POPULARITY, BASELINE)  # in the order of `baseline-first`
 
 TaskResults = Mapping[TaskId, TaskResult]
 
@@ -172,7 +173,7 @@ class RoundPlanner:
                 if scores[PointId(training.id, number)].is_alive
             )
             if points:
-                compared_with = None if training.id.candidate == REFERENCE else leader
+                compared_with = None if training.id.candidate == NEVER_DROPPED else leader
                 tasks.append(Task(TaskId(training.id, part), training.parameters, points, compared_with))
         return tasks
 
@@ -230,7 +231,7 @@ class RoundPlanner:
         label = format_sorted_label(leader.training.candidate, self._parameters(leader))
         where = "the first part" if n_parts == 1 else f"{n_parts} parts"
         for point, point_scores in scores.items():
-            is_reference = point.training.candidate == REFERENCE
+            is_reference = point.training.candidate == NEVER_DROPPED
             if point.training in ids and point_scores.is_alive and not is_reference:
                 comparison = self._compare(scores[leader], point_scores, n_parts)
                 if comparison.is_clear:

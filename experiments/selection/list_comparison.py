@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite, nan
 
-from experiments.evaluation.candidate_record import RANDOM_BASELINE, CandidateMetrics
+from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.evaluation.metric_names import ERRORS
+from experiments.evaluation.phrases import FLOOR_NAMES, join_phrases
 from experiments.evaluation.user_intervals import UserInterval
 from experiments.search.trials import Trial, point_key
-from experiments.selection.recommender_rule import POPULARITY, RecommenderChoice, RecommenderTrials
+from experiments.selection.recommender_rule import RecommenderChoice, RecommenderTrials
 from experiments.selection.search_results import SearchResults
+from marquee.algorithms.registry import POPULARITY
 
 NDCG = "ndcg"
 
@@ -67,9 +69,8 @@ class ListComparison:
     @cached_property
     def floors(self) -> dict[str, float]:
         """Values of popularity and Random, as far as they were measured: what every list should beat."""
-        names = (POPULARITY, RANDOM_BASELINE)
         values = {candidate.algorithm: self.value(candidate) for candidate in reversed(self.ranked)}
-        return {name: values[name] for name in names if isfinite(values.get(name, nan))}
+        return {name: values[name] for name in FLOOR_NAMES if isfinite(values.get(name, nan))}
 
     def value(self, candidate: CandidateMetrics) -> float:
         """Return the mean of the metric over the validation parts."""
@@ -102,7 +103,7 @@ class ListComparison:
         return compared.values.difference(winner, popularity)
 
     @property
-    def is_popularity_dropped(self) -> bool:
+    def is_popularity_incomplete(self) -> bool:
         """True if the search ended before popularity was evaluated on all parts."""
         trials = [trial for trial in self.results.trials if trial.algorithm == POPULARITY]
         return bool(trials) and not any(trial.has_lists for trial in trials)
@@ -112,8 +113,7 @@ class ListComparison:
         remarks, value = [], self.value(candidate)
         below = [name for name, floor in self.floors.items() if value < floor]
         if below:
-            names = {POPULARITY: "popularity", RANDOM_BASELINE: "Random"}
-            remarks.append(f"below {' and '.join(names[name] for name in below)}")
+            remarks.append(f"below {join_phrases([FLOOR_NAMES[name] for name in below])}")
         if not candidate.is_personal:
             remarks.append("not personal")
         return remarks

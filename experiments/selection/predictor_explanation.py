@@ -3,17 +3,16 @@
 It contains no durations, so that the same search gives the same text on every machine.
 """
 
-from collections.abc import Sequence
 from statistics import fmean
 
 from experiments.config.offline import SelectParams
 from experiments.evaluation.candidate_record import CandidateMetrics
 from experiments.evaluation.fold_intervals import MeanInterval, mean_interval, paired_fold_difference
+from experiments.evaluation.phrases import MAY_BE_CHANCE, name_first
 from experiments.search.trials import MEGABYTE, Trial
 from experiments.selection.predictor_rule import PredictorChoice
 from experiments.selection.search_results import SearchResults
 
-MAX_NAMED_OVER_BUDGET = 3
 NEGLIGIBLE_GAIN = 5e-5  # rounds to 0.0000
 
 
@@ -55,7 +54,7 @@ class _Explanation:
         if runner_up is None:
             return f"{text}, out of {_count_trials(self._choice.n_trials)}."
         difference = paired_fold_difference(values, runner_up.fold_values(error))
-        certainty = "" if difference.excludes_zero else ", which may be chance"
+        certainty = "" if difference.excludes_zero else f", {MAY_BE_CHANCE}"
         lead = f"{_with_bounds(_magnitude(difference))} {'lower' if difference.mean < 0 else 'higher'}"
         return (
             f"{text}, {lead} than that of the next algorithm, {runner_up.label}{certainty}; "
@@ -84,10 +83,8 @@ class _Explanation:
         labels = [violation.trial.label for violation in self._choice.over_budget]
         if not labels:
             return ""
-        n_more = len(labels) - MAX_NAMED_OVER_BUDGET
-        named = [*labels[:MAX_NAMED_OVER_BUDGET], *([f"{n_more} more"] if n_more > 0 else [])]
         verb = "has a lower error but exceeds" if len(labels) == 1 else "have lower errors but exceed"
-        return f"{_join(named)} {verb} a budget."
+        return f"{name_first(labels)} {verb} a budget."
 
     def _tuning_gain(self) -> str:
         """State how much the search improved on default parameters."""
@@ -171,7 +168,3 @@ def _size(trial: Trial) -> str:
 
 def _count_trials(number: int) -> str:
     return f"{number} trial{'s' * (number != 1)}"
-
-
-def _join(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

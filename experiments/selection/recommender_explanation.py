@@ -9,15 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, nan
 
-from experiments.evaluation.candidate_record import RANDOM_BASELINE
-from experiments.evaluation.test_summary import MOST_POPULAR
-from experiments.evaluation.user_intervals import MIN_USERS, UserInterval
-from experiments.selection.recommender_rule import POPULARITY, Contender, RecommenderChoice, RecommenderTrials
+from experiments.evaluation.phrases import (
+    FLOOR_NAMES,
+    MAY_BE_CHANCE,
+    MOST_POPULAR,
+    describe_too_few_users,
+    join_phrases,
+    name_first,
+)
+from experiments.evaluation.user_intervals import UserInterval
+from experiments.selection.recommender_rule import Contender, RecommenderChoice, RecommenderTrials
 from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
-MAX_NAMED_OVER_BUDGET = 3
-MAY_BE_CHANCE = "which may be chance"
-FLOORS = {POPULARITY: "popularity", RANDOM_BASELINE: "Random"}  # algorithms that every other one should beat
 NEGLIGIBLE = 0.0005  # relative difference that is not worth a number
 
 
@@ -134,12 +137,7 @@ class _Explanation:
 
     def _too_few_users(self) -> str:
         value = self._winner.value
-        if value.has_enough_users:
-            return ""
-        return (
-            f"With {value.n_users} evaluated users, any difference may be chance; at least "
-            f"{MIN_USERS} are needed."
-        )
+        return "" if value.has_enough_users else describe_too_few_users(value.n_users)
 
     def _preference(self) -> str:
         """State why a trial with a lower mean was preferred to the leader."""
@@ -213,10 +211,8 @@ class _Explanation:
         labels = [self._descriptions.labels[other.trial] for other in self._choice.over_budget]
         if not labels:
             return ""
-        n_more = len(labels) - MAX_NAMED_OVER_BUDGET
-        named = [*labels[:MAX_NAMED_OVER_BUDGET], *([f"{n_more} more"] if n_more > 0 else [])]
         verb = "has better lists but exceeds" if len(labels) == 1 else "have better lists but exceed"
-        return f"{_join(named)} {verb} a budget."
+        return f"{name_first(labels)} {verb} a budget."
 
     def _trade_offs(self) -> str:
         """Name the properties in which other competitive algorithms are better."""
@@ -224,11 +220,12 @@ class _Explanation:
         names = [name for name in self._descriptions.properties if self._is_known(name, others)]
         if not names:
             return ""
-        group = f" that ranks above {_join([FLOORS[algorithm] for algorithm in floors])}" if floors else ""
+        beaten = join_phrases([FLOOR_NAMES[name] for name in floors]) if floors else ""
+        group = f" that ranks above {beaten}" if floors else ""
         better = [text for name in names if (text := self._trade_off(name, others))]
         if better:
-            return f"Another algorithm{group} is better in {_join(better)}."
-        return f"No other algorithm{group} is better in {_join(names, 'or')}."
+            return f"Another algorithm{group} is better in {join_phrases(better)}."
+        return f"No other algorithm{group} is better in {join_phrases(names, 'or')}."
 
     def _trade_off(self, name: str, others: Sequence[int]) -> str:
         values = self._descriptions.properties[name]
@@ -245,7 +242,7 @@ class _Explanation:
 
     def _floors(self) -> dict[str, float]:
         """Return the best mean of each algorithm that every other one should beat."""
-        best = {name: self._trials.best_trial_of(name) for name in FLOORS}
+        best = {name: self._trials.best_trial_of(name) for name in FLOOR_NAMES}
         return {name: self._trials.means[trial] for name, trial in best.items() if trial is not None}
 
     def _competitive_others(self) -> list[int]:
@@ -276,7 +273,3 @@ def _distinct_numbers(first: float, second: float) -> tuple[str, str]:
         if texts[0] != texts[1]:
             break
     return texts
-
-
-def _join(parts: Sequence[str], conjunction: str = "and") -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {conjunction} {parts[-1]}"

@@ -15,10 +15,9 @@ from functools import cached_property
 from math import inf, isnan, nan
 
 from experiments.evaluation.user_intervals import UserInterval, UserValues
+from marquee.algorithms.registry import POPULARITY
 from marquee.errors import ConfigError, DataError, MarqueeError
 from marquee.interactions.columns import FeedbackType
-
-POPULARITY = "popularity"  # in the algorithm registry
 
 
 @dataclass(frozen=True)

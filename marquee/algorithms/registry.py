@@ -32,6 +32,8 @@ BASELINE_OPTIONS = tuple(dict.fromkeys(ALS_OPTIONS + SGD_OPTIONS))
 KNN_OPTIONS = (*SIMILARITY_OPTIONS, *BASELINE_OPTIONS)
 NOT_SEARCHABLE = {"self", "kwargs", "verbose", "random_state", "sim_options", "bsl_options"}
 QUIET = (("verbose", False),)
+# Algorithms that every other one should beat.
+RANDOM_BASELINE, POPULARITY, BASELINE = "normal_predictor", "popularity", "baseline_only"
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from rich.table import Table
 
 from experiments.config import Params
 from experiments.evaluation.test_set import TestScore
-from experiments.evaluation.test_summary import BASELINE, POPULARITY, TestSummary, state_looks
+from experiments.evaluation.test_summary import TestSummary, state_looks
 from experiments.tracking.model_registry import ModelVersion, find_champion
+from marquee.algorithms.registry import BASELINE, POPULARITY
 from marquee.errors import MarqueeError
 from marquee.files.atomic_write import write_json
 from marquee.files.digest import sha256_of

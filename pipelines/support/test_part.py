@@ -9,9 +9,8 @@ from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.repeats import score_repeats
 from experiments.evaluation.strong_generalization import LeftOutUsers, leave_out_users
 from experiments.evaluation.test_set import TestScore, TestSet
-from experiments.evaluation.test_summary import BASELINE, POPULARITY
 from marquee.algorithms.base import Algorithm
-from marquee.algorithms.registry import find_algorithm
+from marquee.algorithms.registry import BASELINE, POPULARITY, find_algorithm
 from marquee.errors import MarqueeError
 from marquee.interactions.columns import USER
 from marquee.interactions.matrix import DEFAULT_SCALE
