@@ -152,10 +152,14 @@ def encode_audience(
 
 def encode_histories(history: pd.DataFrame, users: pd.Index, matrix: InteractionMatrix) -> SparseRows:
     """Return the histories of users, in the order of `users`; items without training rows are left out."""
-    items = pd.Index(matrix.item_ids).get_indexer(pd.Index(history[ITEM])).astype(np.int32)
-    rows = users.get_indexer(pd.Index(history[USER])).astype(np.int32)
-    values = history[value_column(history)].to_numpy(dtype=np.float64)
-    return group_histories(UserItemPairs(rows, items, values), len(users))
+    return group_histories(number_pairs(history, users, matrix), len(users))
+
+
+def number_pairs(pairs: pd.DataFrame, users: pd.Index, matrix: InteractionMatrix) -> UserItemPairs:
+    """Return pairs with the position of each user in `users`, and the inner id of each item or UNKNOWN."""
+    items = pd.Index(matrix.item_ids).get_indexer(pd.Index(pairs[ITEM])).astype(np.int32)
+    rows = users.get_indexer(pd.Index(pairs[USER])).astype(np.int32)
+    return UserItemPairs(rows, items, pairs[value_column(pairs)].to_numpy(dtype=np.float64))
 
 
 def group_histories(pairs: UserItemPairs, n_users: int) -> SparseRows:

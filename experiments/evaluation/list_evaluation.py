@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, nan
+from math import nan
 
 import numpy as np
 
@@ -25,14 +25,7 @@ from marquee.algorithms.scoring import UserItemPairs
 from marquee.array_types import BoolArray, Float32Array, Float64Array, Int32Array
 from marquee.errors import DataError
 from marquee.hashing import hash_pairs
-from marquee.metrics.beyond_accuracy import (
-    coverage,
-    diversity,
-    gini,
-    novelty,
-    personalization,
-    popularity_lift,
-)
+from marquee.metrics.beyond_accuracy import measure_beyond_accuracy
 from marquee.metrics.ranking import RANKING_METRICS, ListHits, RelevantItems, find_hits, graded_ndcg
 from marquee.metrics.rated_items import rated_ndcg
 
@@ -90,7 +83,6 @@ class ListEvaluator:
         users = inner_ids[found].astype(np.int32)
         self._users = users  # ids of the audience, in the order of evaluation
         self._relevant_items = _group_by_row(part, relevant, users, protocol)
-        self._popularity = part.train.item_counts()
         self._profiles = part.audience.profile_popularity[users]
 
     @property
@@ -166,23 +158,18 @@ class ListEvaluator:
         hits = find_hits(lists, self._relevant_items.take(len(lists)))
         values = {name: metric(hits, self._protocol.n) for name, metric in self._ranking_metrics().items()}
         means = {name: float(numbers.mean()) for name, numbers in values.items()}
-        others = {name: value for name, value in self._beyond_accuracy(lists).items() if isfinite(value)}
+        others = measure_beyond_accuracy(
+            lists,
+            self.part.train,
+            self._profiles[: len(lists)],
+            self._protocol.n,
+            has_diversity=self._has_diversity,
+        )
         in_order = {name: self._in_order_of_numbers(numbers) for name, numbers in values.items()}
         return ListScores(means | others, in_order, len(lists), seconds)
 
     def _ranking_metrics(self) -> Mapping[str, Callable[[ListHits, int], Float64Array]]:
         return {**RANKING_METRICS, GRADED_NDCG: graded_ndcg} if self._protocol.is_graded else RANKING_METRICS
-
-    def _beyond_accuracy(self, lists: Int32Array) -> dict[str, float]:
-        matrix, n = self.part.train, self._protocol.n
-        metrics = {
-            "coverage": coverage(lists, matrix.n_items, n),
-            "gini": gini(lists, matrix.n_items, n),
-            "personalization": personalization(lists, n),
-            "novelty": novelty(lists, self._popularity, matrix.n_users, n),
-            "popularity_lift": popularity_lift(lists, self._popularity, self._profiles[: len(lists)], n),
-        }
-        return metrics | ({"diversity": diversity(lists, matrix, n)} if self._has_diversity else {})
 
     def _in_order_of_numbers(self, values: Float64Array) -> Float32Array:
         """Return values of the first users for all users in the order of their numbers."""

@@ -19,14 +19,7 @@ from marquee.algorithms.scoring import Predictions
 from marquee.algorithms.top_n_retrieval import recommend_from_algorithm
 from marquee.array_types import BoolArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
-from marquee.metrics.beyond_accuracy import (
-    coverage,
-    diversity,
-    gini,
-    novelty,
-    personalization,
-    popularity_lift,
-)
+from marquee.metrics.beyond_accuracy import measure_beyond_accuracy
 from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RANKING_METRICS, RelevantItems, find_hits, recall
 from marquee.metrics.segments import Segments
@@ -52,6 +45,15 @@ def has_relevant_items(data: FoldData, protocol: EvaluationProtocol) -> bool:
     return bool(protocol.is_relevant(data.test.actual[known]).any())
 
 
+def measure_errors(predictions: Predictions) -> dict[str, float]:
+    """Return the errors of predicted ratings, and the share of predictions that were impossible."""
+    return {
+        "rmse": rmse(predictions.actual, predictions.estimated),
+        "mae": mae(predictions.actual, predictions.estimated),
+        "impossible": float(predictions.impossible.mean()),
+    }
+
+
 def evaluate_predictions(predictions: Predictions, data: FoldData) -> ModelEvaluation:
     """Evaluate predictions of the held-out ratings."""
     actual, estimated = predictions.actual, predictions.estimated
@@ -67,8 +69,7 @@ def evaluate_predictions(predictions: Predictions, data: FoldData) -> ModelEvalu
     users, items = find_segments(data.train)
     segments = {name: errors(_is_member(mask, data.test.users)) for name, mask in users.items()}
     segments |= {name: errors(_is_member(mask, data.test.items)) for name, mask in items.items()}
-    metrics = errors(np.ones(len(actual), dtype=bool))
-    return ModelEvaluation({**metrics, "impossible": float(predictions.impossible.mean())}, dict(segments))
+    return ModelEvaluation(measure_errors(predictions), dict(segments))
 
 
 def evaluate_lists(
@@ -155,16 +156,7 @@ class _ListEvaluation:
 
     def _beyond_accuracy(self, members: BoolArray) -> dict[str, float]:
         """Return the beyond-accuracy metrics of the members' lists, except undefined ones."""
-        matrix, lists, n = self._matrix, self._lists[members], self._n
-        metrics = {
-            "personalization": personalization(lists, n),
-            "coverage": coverage(lists, matrix.n_items, n),
-            "diversity": diversity(lists, matrix, n),
-            "novelty": novelty(lists, self._popularity, matrix.n_users, n),
-            "popularity_lift": popularity_lift(lists, self._popularity, self._profiles[members], n),
-            "gini": gini(lists, matrix.n_items, n),
-        }
-        return {name: value for name, value in metrics.items() if not np.isnan(value)}
+        return measure_beyond_accuracy(self._lists[members], self._matrix, self._profiles[members], self._n)
 
 
 def _is_member(members: BoolArray, numbers: Int32Array) -> BoolArray:

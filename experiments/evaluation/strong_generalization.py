@@ -15,18 +15,22 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.evaluation.audience import encode_histories, recommend_from_histories, see_nothing
+from experiments.evaluation.audience import (
+    encode_histories,
+    number_pairs,
+    recommend_from_histories,
+    see_nothing,
+)
 from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.test_set import TestListScores, TestScore
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.top_n_retrieval import SeenItems
-from marquee.algorithms.trainset import MatrixTrainset, build_trainset
-from marquee.array_types import BoolArray, Int32Array, Int64Array, RatingScale
+from marquee.algorithms.trainset import build_trainset
+from marquee.array_types import BoolArray, Int64Array, RatingScale
 from marquee.errors import DataError
-from marquee.interactions.columns import ITEM, TIMESTAMP, USER, value_column
-from marquee.metrics.beyond_accuracy import coverage
-from marquee.metrics.ranking import RelevantItems, find_hits, graded_ndcg, ndcg, recall
+from marquee.interactions.columns import TIMESTAMP, USER
+from marquee.metrics.ranking import RelevantItems
 from marquee.model.recipe import Recipe
 
 LEFT_OUT_SHARE = 0.1  # of the users
@@ -117,27 +121,15 @@ class LeftOutUsers:
         return TestScore(recipe.algorithm, lists=self._score_lists(algorithm))
 
     def _score_lists(self, algorithm: Algorithm) -> TestListScores:
-        n = self._protocol.n
-        lists = recommend_from_histories(algorithm, self._histories, self._seen, n)
-        hits = find_hits(lists, self._relevant)
-        return TestListScores(
-            ndcg(hits, n),
-            np.zeros(len(hits.users), dtype=bool),
-            float(recall(hits, n).mean()),
-            coverage(lists, self._trainset.n_items, n),
-            float(graded_ndcg(hits, n).mean()) if self._protocol.is_graded else None,
-        )
+        lists = recommend_from_histories(algorithm, self._histories, self._seen, self._protocol.n)
+        nobody, n_items = np.zeros(self.n_users, dtype=bool), self._trainset.n_items
+        return TestListScores.from_lists(lists, self._relevant, nobody, n_items, self._protocol)
 
     def _encode_relevant(self, held_out: pd.DataFrame, ids: pd.Index) -> RelevantItems:
-        values = held_out[value_column(held_out)].to_numpy(dtype=np.float64)
-        is_relevant = self._protocol.is_relevant(values)
-        relevant = held_out[is_relevant]
-        return RelevantItems.from_pairs(
-            ids.get_indexer(pd.Index(relevant[USER])).astype(np.int32),
-            _encode_items(relevant, self._trainset),
-            len(ids),
-            values[is_relevant] if self._protocol.is_graded else None,
-        )
+        pairs = number_pairs(held_out, ids, self._trainset.matrix)
+        is_relevant = self._protocol.is_relevant(pairs.actual)
+        weights = pairs.actual[is_relevant] if self._protocol.is_graded else None
+        return RelevantItems.from_pairs(pairs.users[is_relevant], pairs.items[is_relevant], len(ids), weights)
 
 
 def _mark_last_pairs(users: Int64Array, order: Int64Array) -> BoolArray:
@@ -151,8 +143,3 @@ def _mark_last_pairs(users: Int64Array, order: Int64Array) -> BoolArray:
     is_last = np.empty(len(users), dtype=bool)
     is_last[by_user] = (counts > 1) & (from_start >= counts - n_held_out)
     return is_last
-
-
-def _encode_items(pairs: pd.DataFrame, trainset: MatrixTrainset) -> Int32Array:
-    items: Int64Array = pd.Index(trainset.matrix.item_ids).get_indexer(pd.Index(pairs[ITEM]))
-    return items.astype(np.int32)

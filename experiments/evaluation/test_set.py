@@ -9,24 +9,23 @@ errors    of the predicted held-out ratings; only for models that predict rating
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from experiments.evaluation.audience import NO_HISTORIES, Audience
 from experiments.evaluation.candidate_record import MetricValues
 from experiments.evaluation.cross_validation import FoldData
-from experiments.evaluation.model_evaluation import has_relevant_items
+from experiments.evaluation.model_evaluation import has_relevant_items, measure_errors
 from experiments.evaluation.protocol import EvaluationProtocol
 from experiments.evaluation.user_intervals import UserInterval, UserValues
 from marquee.algorithms.base import UNKNOWN, Algorithm
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.scoring import predict_pairs
 from marquee.algorithms.trainset import Trainset
-from marquee.array_types import BoolArray, Float64Array
+from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.interactions.matrix import SparseRows
 from marquee.metrics.beyond_accuracy import coverage
-from marquee.metrics.prediction import mae, rmse
 from marquee.metrics.ranking import RelevantItems, find_hits, graded_ndcg, ndcg, recall
 from marquee.metrics.rated_items import rated_ndcg
 from marquee.model.recipe import Recipe
@@ -51,6 +50,33 @@ class TestListScores:
     recall: float
     coverage: float
     graded_ndcg: float | None = None
+
+    @classmethod
+    def from_lists(
+        cls,
+        lists: Int32Array,
+        relevant: RelevantItems,
+        is_newcomer: BoolArray,
+        n_items: int,
+        protocol: EvaluationProtocol,
+    ) -> Self:
+        """Score lists.
+
+        Args:
+            lists: recommended items of every user, (n_users, n).
+            relevant: relevant held-out items of these users.
+            is_newcomer: True for newcomers, (n_users,).
+            n_items: size of the catalog.
+            protocol: length of the lists, and whether relevance is graded.
+        """
+        hits, n = find_hits(lists, relevant), protocol.n
+        return cls(
+            ndcg(hits, n),
+            is_newcomer[hits.users],
+            float(recall(hits, n).mean()),
+            coverage(lists, n_items, n),
+            float(graded_ndcg(hits, n).mean()) if protocol.is_graded else None,
+        )
 
     @property
     def ndcg(self) -> UserInterval:
@@ -156,7 +182,7 @@ class TestSet:
         has_lists = has_relevant_items(self.data, self.protocol)
         return TestScore(
             name,
-            self._score_predictions(algorithm) if has_errors else {},
+            measure_errors(predict_pairs(algorithm, self.data.test)) if has_errors else {},
             self._score_lists(algorithm) if has_lists else None,
             self._score_rated_items(algorithm) if self.has_ratings else None,
         )
@@ -199,25 +225,10 @@ class TestSet:
             pairs.actual[is_relevant] if self.protocol.is_graded else None,
         )
 
-    def _score_predictions(self, algorithm: Algorithm) -> dict[str, float]:
-        predictions = predict_pairs(algorithm, self.data.test)
-        return {
-            "rmse": rmse(predictions.actual, predictions.estimated),
-            "mae": mae(predictions.actual, predictions.estimated),
-            "impossible": float(predictions.impossible.mean()),
-        }
-
     def _score_lists(self, algorithm: Algorithm) -> TestListScores:
-        n = self.protocol.n
-        lists = self.audience.recommend(algorithm, n)
-        hits = find_hits(lists, self._relevant)
-        return TestListScores(
-            ndcg(hits, n),
-            self.audience.is_newcomer[hits.users],
-            float(recall(hits, n).mean()),
-            coverage(lists, self.data.train.n_items, n),
-            float(graded_ndcg(hits, n).mean()) if self.protocol.is_graded else None,
-        )
+        lists = self.audience.recommend(algorithm, self.protocol.n)
+        is_newcomer, n_items = self.audience.is_newcomer, self.data.train.n_items
+        return TestListScores.from_lists(lists, self._relevant, is_newcomer, n_items, self.protocol)
 
     def _score_rated_items(self, algorithm: Algorithm) -> float | None:
         """Return the mean over the evaluated training users of the NDCG of their rated held-out items."""

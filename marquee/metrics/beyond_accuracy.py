@@ -32,6 +32,36 @@ ITEMS_PER_BLOCK = 4_096  # unpacked flags of 4,096 users: 17 MB
 PAIRS_PER_BLOCK = 16_384  # bits of 4,096 users: 8 MB
 
 
+def measure_beyond_accuracy(
+    lists: Int32Array,
+    matrix: InteractionMatrix,
+    profiles: Float64Array,
+    n: int,
+    *,
+    has_diversity: bool = True,
+) -> dict[str, float]:
+    """Return all metrics of this module by name, except undefined ones.
+
+    Args:
+        lists: lists of the users to measure.
+        matrix: training matrix.
+        profiles: mean popularity of what each of these users interacted with, shape (n_users,).
+        n: positions to use.
+        has_diversity: measure diversity, which takes longer than all others together.
+    """
+    popularity = matrix.item_counts()
+    metrics = {
+        "personalization": personalization(lists, n),
+        "coverage": coverage(lists, matrix.n_items, n),
+        "novelty": novelty(lists, popularity, matrix.n_users, n),
+        "popularity_lift": popularity_lift(lists, popularity, profiles, n),
+        "gini": gini(lists, matrix.n_items, n),
+    }
+    if has_diversity:
+        metrics["diversity"] = diversity(lists, matrix, n)
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
 def personalization(lists: Int32Array, n: int) -> float:
     """Return the mean distance of two users' lists: 0 if all are equal, 1 if no two share an item.
 
