@@ -13,7 +13,7 @@ from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
 MetricValues = Mapping[str, float]
 
-FOLD_METRICS = (*ERRORS, "impossible")
+FOLD_METRICS = (*ERRORS, "impossible")  # only models that predict ratings have them
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from experiments.figures.pareto import plot_pareto
 from experiments.figures.recommender_losses import plot_recommender_losses
 from experiments.figures.segments import plot_segments
 from experiments.figures.style import figure_style
-from experiments.selection.list_comparison import Selection, list_metric
+from experiments.selection.list_comparison import Selection
 from experiments.selection.search_results import SearchResults
 
 
@@ -41,5 +41,5 @@ def _plot_losses(results: SearchResults, selection: Selection) -> Figure | None:
     """Draw the comparison of the recommenders; None if a set of metrics or errors decided, without bounds."""
     if selection.choice is None or results.search_metric.user_metric is None:
         return None
-    metric = results.metric_display_name(list_metric(results))
+    metric = results.metric_display_name(results.search_metric.list_metric)
     return plot_recommender_losses(selection.choice, selection.labels, metric)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import COLORS, FAINT, INK
 from experiments.search.trials import Trial, rank_trials
-from experiments.selection.list_comparison import Selection, list_metric
+from experiments.selection.list_comparison import Selection
 from experiments.selection.search_results import SearchResults
 
 MIN_TRIALS = 4  # fewest trials of a candidate for parallel coordinates
@@ -80,7 +80,7 @@ class _Panel(NamedTuple):
 
 
 def _build_panels(results: SearchResults, selection: Selection) -> list[_Panel]:
-    metric = list_metric(results)
+    metric = results.search_metric.list_metric
     with_lists = [trial for trial in results.trials if trial.parts and trial.failure is None]
     with_errors = [trial for trial in results.trials if trial.folds and selection.predictor]
     choices = (

@@ -1,6 +1,6 @@
 """Summary at the top of the report: recommender and predictor side by side, each number with its split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isfinite, nan
 from typing import Any, NamedTuple
 
@@ -59,8 +59,8 @@ class SummaryBuilder:
     def build(self) -> Table:
         """Return a column per role; one column if both are the same trial, or without ratings."""
         rows = [
-            self._row("algorithm", [Cell(role.trial.algorithm_title) for role in self._roles]),
-            self._row("parameters", [Cell(role.trial.parameters_text or "none") for role in self._roles]),
+            TableRow("algorithm", [Cell(role.trial.algorithm_title) for role in self._roles]),
+            TableRow("parameters", [Cell(role.trial.parameters_text or "none") for role in self._roles]),
             self._test_ndcg(),
             self._popularity_ratio(),
             *self._test_rows(),
@@ -83,9 +83,6 @@ class SummaryBuilder:
     def _role(self, name: str, trial: Trial, score: Mapping[str, Any]) -> _Role:
         return _Role(name, trial, self._results.candidates.get(trial.number), score)
 
-    def _row(self, title: str, cells: Sequence[Cell]) -> TableRow:
-        return TableRow(title, cells)
-
     @property
     def _has_enough_users(self) -> bool:
         """False if there are so few evaluated users that any difference may be chance."""
@@ -103,7 +100,7 @@ class SummaryBuilder:
             return Cell(f"{score['ndcg']:.4f}", note, is_best=self._beats_popularity(score))
 
         title = f"NDCG@{self._evaluation['test_set']['n']}, test part"
-        return self._row(title, [cell(role.score) for role in self._roles])
+        return TableRow(title, [cell(role.score) for role in self._roles])
 
     def _popularity_ratio(self) -> TableRow:
         """Return the ratio to popularity; a difference that may be chance is marked."""
@@ -121,7 +118,7 @@ class SummaryBuilder:
             return Cell(text, note if is_clear else f"{note}; {MAY_BE_CHANCE}")
 
         cells = [cell(role.score) for role in self._roles]
-        return self._row("relative to popularity, test part", cells)
+        return TableRow("relative to popularity, test part", cells)
 
     def _test_rows(self) -> list[TableRow]:
         n, rated = self._evaluation["test_set"]["n"], self._results.metric_display_name(RATED_NDCG)
@@ -130,7 +127,7 @@ class SummaryBuilder:
             cells = [
                 Cell(form.format(role.score[name]) if name in role.score else "") for role in self._roles
             ]
-            rows.append(self._row(title.format(n=n, rated=rated), cells))
+            rows.append(TableRow(title.format(n=n, rated=rated), cells))
         return rows
 
     def _validation_ndcg(self) -> TableRow:
@@ -144,7 +141,7 @@ class SummaryBuilder:
             bounds = "" if interval is None else f"95% CI {format_bounds(interval, '{:.4f}')}; "
             return Cell(f"{lists.value(measured):.4f}", f"{bounds}{NOT_COMPARABLE}")
 
-        return self._row(f"{metric}, validation parts", [cell(role.measured) for role in self._roles])
+        return TableRow(f"{metric}, validation parts", [cell(role.measured) for role in self._roles])
 
     def _fold_errors(self) -> TableRow:
         error = error_columns(self._results)[0]
@@ -158,7 +155,7 @@ class SummaryBuilder:
             return Cell(f"{interval.mean:.4f}", f"95% CI {bounds}; {NOT_COMPARABLE}")
 
         title = f"{self._results.metric_display_name(error)}, {n_folds} folds"
-        return self._row(title, [cell(role.measured) for role in self._roles])
+        return TableRow(title, [cell(role.measured) for role in self._roles])
 
     def _costs(self) -> list[TableRow]:
         def seconds(role: _Role) -> str:
@@ -167,6 +164,6 @@ class SummaryBuilder:
 
         sizes = [Cell(f"{role.trial.model_bytes / MEGABYTE:.2f} MB") for role in self._roles]
         return [
-            self._row("time of one fit", [Cell(seconds(role)) for role in self._roles]),
-            self._row("size of the model", sizes),
+            TableRow("time of one fit", [Cell(seconds(role)) for role in self._roles]),
+            TableRow("size of the model", sizes),
         ]

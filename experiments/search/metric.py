@@ -16,6 +16,7 @@ from experiments.evaluation.metric_names import ERRORS, LOWER_IS_BETTER, RANKING
 from marquee.logarithms import log
 
 MetricSetting = str | Mapping[str, float]  # a metric, or the weights of several
+NDCG = "ndcg"
 MIN_VALUE = 1e-12  # instead of 0, which has no logarithm
 
 
@@ -58,6 +59,11 @@ class SearchMetric:
         if len(self.weights) == 1 and self.names[0] in RANKING_METRIC_NAMES:
             return self.names[0]
         return None
+
+    @property
+    def list_metric(self) -> str:
+        """The metric by which lists are compared user by user: this one, or NDCG if it has no such values."""
+        return self.user_metric or NDCG
 
     def loss(self, values: Mapping[str, float]) -> float:
         """Return a number that is lower for better values; NaN if a value is missing or not finite."""

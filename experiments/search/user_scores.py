@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.search.metric import NDCG
 from experiments.search.trials import Trial
 from marquee.array_types import Float32Array, Int8Array, Int32Array
 from marquee.files.atomic_write import write_atomically
-
-NDCG = "ndcg"
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from experiments.selection.recommender_rule import RecommenderChoice, Recommende
 from experiments.selection.search_results import SearchResults
 from marquee.algorithms.registry import POPULARITY
 
-NDCG = "ndcg"
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -50,7 +48,7 @@ class ListComparison:
 
     def __init__(self, results: SearchResults, selection: Selection) -> None:
         self.results, self.selection = results, selection
-        self.metric = list_metric(results)
+        self.metric = results.search_metric.list_metric
 
     @cached_property
     def ranked(self) -> list[CandidateMetrics]:
@@ -141,11 +139,6 @@ class ListComparison:
             return metric.loss({name: candidate.mean(name) for name in names})
 
         return sorted(candidates, key=lambda candidate: (loss(candidate), candidate.trial))
-
-
-def list_metric(results: SearchResults) -> str:
-    """Return the metric of lists by which trials are compared: that of the search, or NDCG."""
-    return results.search_metric.user_metric or NDCG
 
 
 def rank_predictors(results: SearchResults, predictor: Trial | None) -> list[CandidateMetrics]:

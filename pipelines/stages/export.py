@@ -22,12 +22,12 @@ from marquee.model.manifest import Manifest
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.string_table import StringTable
 from pipelines.support.console import create_console
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.fetched_source import read_data_version
 from pipelines.support.fitted_recipes import FittedRecipe, load_fitted_recipes
 from pipelines.support.interaction_tables import (
     allow_repeats,
     read_all_interactions,
-    read_feedback,
     read_trainset,
 )
 from pipelines.support.json_reader import read_json

@@ -1,8 +1,9 @@
 """Fit the selected recommender and predictor on the training set, to be scored on the test set."""
 
 from experiments.config import Params
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.fitted_recipes import fit_recipes
-from pipelines.support.interaction_tables import read_feedback, read_trainset
+from pipelines.support.interaction_tables import read_trainset
 from pipelines.support.paths import ALGORITHM_STATE
 from pipelines.support.selected_recipes import read_selected_recipes
 from pipelines.support.stage_runner import run_stage

@@ -23,8 +23,8 @@ from marquee.interactions.feedback import FeedbackSpec
 from marquee.interactions.matrix import DEFAULT_SCALE
 from marquee.seeds import seed_for
 from pipelines.support.console import create_console
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.evaluation_data import build_fold_source, build_part_source, build_protocol
-from pipelines.support.interaction_tables import read_feedback
 from pipelines.support.paths import CANDIDATE_METRICS, MEASURED_COSTS, TRAIN
 from pipelines.support.recommender_choice import choose_from_search
 from pipelines.support.stage_results import read_trials, save_costs

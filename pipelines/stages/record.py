@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from experiments.config import Params
+from experiments.evaluation.candidate_record import FOLD_METRICS
 from experiments.evaluation.metric_names import BEYOND_ACCURACY, RANKING_METRIC_NAMES
 from experiments.search.trials import Trial
 from experiments.selection.list_comparison import Selection
@@ -41,8 +42,6 @@ from pipelines.support.stage_results import (
 from pipelines.support.stage_runner import run_stage
 from pipelines.support.test_looks import count_test_looks
 
-TEST_ERRORS = ("rmse", "mae", "impossible")
-ERROR_PREFIXES = ("rmse", "mae", "impossible")  # of the names of metrics that only a predictor has
 OUTCOME_FILES = (SELECTION, EVALUATION, REGISTERED_MODEL, BENTO)
 
 
@@ -65,7 +64,7 @@ def record_pipeline_run(params: Params) -> None:
         if predictor.learning_curve
     }
     tracker.log_curves(run_id, curves)
-    for path in write_html_report(params):
+    for path in write_html_report(params, results, selection):
         tracker.log_file(run_id, path, "report" if path == REPORT else "figures")
     write_json(
         RECORDED_RUN,
@@ -93,7 +92,7 @@ def _collect_metrics(selection: Selection, results: SearchResults) -> dict[str, 
     metrics = recommender | {f"recommender_{name}": value for name, value in recommender.items()}
     if selection.predictor is not None:
         predictor = _collect_role_metrics(selection.predictor, results)
-        metrics |= {name: value for name, value in predictor.items() if name.startswith(ERROR_PREFIXES)}
+        metrics |= {name: value for name, value in predictor.items() if name.startswith(FOLD_METRICS)}
         metrics |= {f"predictor_{name}": value for name, value in predictor.items()}
     metrics |= {"n_trials": float(len(results.trials)), **_collect_test_metrics()}
     champion = read_champion_score()
@@ -122,7 +121,7 @@ def _collect_test_metrics() -> dict[str, float]:
     evaluation = read_json(EVALUATION)
     scores = evaluation["scores"]
     served = dict(scores["recommender"])
-    served |= {name: scores["predictor"][name] for name in TEST_ERRORS if "predictor" in scores}
+    served |= {name: scores["predictor"][name] for name in FOLD_METRICS if "predictor" in scores}
     metrics = {f"test_{metric}": value for metric, value in served.items()}
     for role, score in scores.items():
         metrics |= {f"test_{role}_{metric}": value for metric, value in score.items()}

@@ -5,8 +5,9 @@ chosen already.
 """
 
 from experiments.config import Params
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.fitted_recipes import fit_recipes
-from pipelines.support.interaction_tables import read_all_interactions, read_feedback
+from pipelines.support.interaction_tables import read_all_interactions
 from pipelines.support.paths import REFITTED_STATE
 from pipelines.support.selected_recipes import find_best_svd, read_selected_recipes
 from pipelines.support.stage_runner import run_stage

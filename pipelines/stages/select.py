@@ -12,7 +12,7 @@ from experiments.selection.recommender_explanation import TrialDescriptions, exp
 from experiments.selection.search_results import SearchResults
 from marquee.files.atomic_write import write_json
 from pipelines.support.console import create_console
-from pipelines.support.interaction_tables import read_feedback
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.json_reader import read_json
 from pipelines.support.paths import SELECTION, SPLIT
 from pipelines.support.recommender_choice import ComparedTrials, choose_from_search

@@ -23,9 +23,8 @@ from marquee.interactions.split_choice import (
 )
 from marquee.interactions.splitting import check_fold_count, shuffle_rows
 from marquee.seeds import seed_for
-from pipelines.support.json_reader import read_json
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.paths import (
-    FEEDBACK,
     FOLDS,
     INTERACTIONS,
     SPLIT,
@@ -42,7 +41,7 @@ log = logging.getLogger(__name__)
 
 def hold_out_test_set(params: Params) -> None:
     """Write data/split: training rows with their parts, training set, test set, folds, and a summary."""
-    feedback = FeedbackSpec.from_record(read_json(FEEDBACK))
+    feedback = read_feedback()
     table = SplitTable.from_frame(pd.read_parquet(INTERACTIONS), feedback)
     settings = params.split
     spec = SplitSpec(

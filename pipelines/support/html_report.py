@@ -10,24 +10,21 @@ from experiments.figures.parameter_space import varied_parameters
 from experiments.figures.style import to_standalone_svg, to_svg_element
 from experiments.report.page import ReportContext, render_report
 from experiments.search.importance import parameter_importances
-from experiments.selection.list_comparison import Selection, list_metric
+from experiments.selection.list_comparison import Selection
 from experiments.selection.search_results import SearchResults
 from marquee.seeds import seed_for
 from pipelines.support.fetched_source import read_data_version
 from pipelines.support.json_reader import read_json
 from pipelines.support.paths import EVALUATION, FEEDBACK, FIGURES, REPORT, SELECTION, SPLIT
 from pipelines.support.provenance import digest_search_results, get_git_commit
-from pipelines.support.selected_trials import read_selection
-from pipelines.support.stage_results import read_champion_score, read_trials_and_metrics
+from pipelines.support.stage_results import read_champion_score
 from pipelines.support.test_looks import count_test_looks
 
 LIBRARIES = ("marquee", "numpy", "numba", "scikit-surprise", "optuna")  # whose versions the report states
 
 
-def write_html_report(params: Params) -> list[Path]:
+def write_html_report(params: Params, results: SearchResults, selection: Selection) -> list[Path]:
     """Write the report and its figures; return their paths, the report first."""
-    results = read_trials_and_metrics(params)
-    selection = read_selection(params, results)
     figures = {
         name: to_svg_element(figure) if figure else None
         for name, figure in draw_figures(
@@ -66,7 +63,7 @@ def _compute_importances(
 ) -> dict[str, dict[str, float]]:
     """Return the importance of each parameter for the lists and the errors of every algorithm."""
     scored = [trial for trial in results.trials if trial.failure is None]
-    subjects = [(list_metric(results), [trial for trial in scored if trial.parts])]
+    subjects = [(results.search_metric.list_metric, [trial for trial in scored if trial.parts])]
     if selection.predictor is not None:
         subjects.append((results.error, [trial for trial in scored if trial.folds]))
     importances = {}

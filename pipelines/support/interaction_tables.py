@@ -1,4 +1,4 @@
-"""Interactions that a stage reads: training set, test set, or all rows; and their kind of feedback."""
+"""Interactions that a stage reads: training set, test set, or all rows."""
 
 import pandas as pd
 
@@ -8,7 +8,6 @@ from marquee.interactions.feedback import FeedbackSpec
 from marquee.interactions.matrix import DEFAULT_SCALE
 from pipelines.support.json_reader import read_json
 from pipelines.support.paths import (
-    FEEDBACK,
     INTERACTIONS,
     SPLIT,
     TEST,
@@ -16,11 +15,6 @@ from pipelines.support.paths import (
     TEST_REPEATS,
     TRAIN,
 )
-
-
-def read_feedback() -> FeedbackSpec:
-    """Return the kind of feedback, as the stage `validate` derived it."""
-    return FeedbackSpec.from_record(read_json(FEEDBACK))
 
 
 def read_trainset(feedback: FeedbackSpec) -> MatrixTrainset:

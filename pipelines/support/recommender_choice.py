@@ -11,14 +11,14 @@ from experiments.evaluation.metric_names import RATED_NDCG
 from experiments.evaluation.user_intervals import UserValues
 from experiments.search.metric import SearchMetric
 from experiments.search.trials import MEGABYTE, Trial, point_key
-from experiments.search.user_scores import NDCG, UserScores
+from experiments.search.user_scores import UserScores
 from experiments.selection.recommender_rule import (
     Budget,
     RecommenderChoice,
     RecommenderTrials,
     choose_recommender,
 )
-from pipelines.support.interaction_tables import read_feedback
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.paths import USER_SCORES
 
 Candidates = Mapping[int, CandidateMetrics]  # by number of the trial
@@ -59,7 +59,7 @@ def choose_from_search(params: Params, trials: Sequence[Trial], candidates: Cand
         MarqueeError: no trial is within all budgets.
     """
     search_metric = SearchMetric.parse(params.search.metric_weights)
-    metric = search_metric.user_metric or NDCG
+    metric = search_metric.list_metric
     distinct = _drop_repeated_points(trials)
     compared = RecommenderTrials(
         [point_key(trial.algorithm, trial.parameters) for trial in distinct],

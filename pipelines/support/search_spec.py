@@ -4,10 +4,9 @@ from experiments.config import Params
 from experiments.search.metric import SearchMetric
 from experiments.search.specification import SearchSpec
 from experiments.search.training_space import check_candidates, require_predictor, select_rankers
-from marquee.interactions.feedback import FeedbackSpec
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.evaluation_data import build_fold_source, build_part_source, build_protocol
-from pipelines.support.json_reader import read_json
-from pipelines.support.paths import FEEDBACK, LOCAL_STATE
+from pipelines.support.paths import LOCAL_STATE
 
 
 def build_search_spec(params: Params) -> SearchSpec:
@@ -19,7 +18,7 @@ def build_search_spec(params: Params) -> SearchSpec:
         ConfigError: a candidate is invalid, no candidate fits the kind of feedback, or `search.metric` needs
             ratings.
     """
-    feedback = FeedbackSpec.from_record(read_json(FEEDBACK))
+    feedback = read_feedback()
     search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
     check_candidates(params.search)
     folds = build_fold_source(params, feedback)

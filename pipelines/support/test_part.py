@@ -16,12 +16,12 @@ from marquee.interactions.columns import USER
 from marquee.interactions.matrix import DEFAULT_SCALE
 from marquee.model.recipe import Recipe
 from marquee.seeds import seed_for
+from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.fitted_recipes import load_fitted_recipes
 from pipelines.support.interaction_tables import (
     allow_repeats,
     is_cut_by_time,
     read_all_pairs,
-    read_feedback,
     read_repeats,
     read_test_history,
     read_test_set,

@@ -8,11 +8,14 @@ import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
 
+from experiments.report.page import SPLIT_NAMES
+from marquee.interactions.parts import N_VALIDATION_PARTS, Strategy
+from pipelines.stages.select import PARTS_OF_STRATEGY
 from tests.support.commands import run_command
 from tests.support.params import write_changed_params
 
@@ -407,3 +410,9 @@ def test_all_users_may_have_all_items_if_repeats_are_allowed(project: StageProje
     assert "every user has interacted with every item" in project.run_failing(*STAGES)
     project.write_source(table, data__file__columns=columns, split__repeat="allow")
     assert project.run(*STAGES).returncode == 0
+
+
+def test_explanation_and_report_have_words_for_every_strategy() -> None:
+    strategies = {*get_args(Strategy)}
+    assert PARTS_OF_STRATEGY.keys() == SPLIT_NAMES.keys() == strategies
+    assert N_VALIDATION_PARTS == 3, "PARTS_OF_STRATEGY says three"

@@ -18,7 +18,8 @@ from marquee.files.atomic_write import write_json
 from pipelines.stages.record import record_pipeline_run
 from pipelines.support import paths
 from pipelines.support.html_report import write_html_report
-from pipelines.support.stage_results import save_costs
+from pipelines.support.selected_trials import read_selection
+from pipelines.support.stage_results import read_trials_and_metrics, save_costs
 from tests.support.sample_search_results import (
     COLUMNS,
     make_evaluation,
@@ -138,9 +139,14 @@ def test_run_of_implicit_feedback_has_no_errors(params: Params) -> None:
     assert metrics["test_graded_ndcg"] == pytest.approx(0.2)
 
 
+def write_report_of_project(params: Params) -> list[Path]:
+    results = read_trials_and_metrics(params)
+    return write_html_report(params, results, read_selection(params, results))
+
+
 def test_report_of_a_project_explains_both_choices(params: Params) -> None:
     write_project(make_search_results(), make_evaluation(), recommender=8, predictor=4)
-    report, *figures = write_html_report(params)
+    report, *figures = write_report_of_project(params)
     html = report.read_text()
     assert "EASE and SVD++ were chosen on demo" in html
     assert all(reason in html for reason in REASONS.values())
@@ -153,7 +159,7 @@ def test_report_of_implicit_feedback_deletes_figures_of_errors(params: Params) -
     paths.FIGURES.mkdir(parents=True)
     curves = paths.FIGURES / "learning_curves.svg"
     curves.write_text("of an earlier search")
-    report, *figures = write_html_report(params)
+    report, *figures = write_report_of_project(params)
     assert not curves.exists()
     assert "rule" not in report.read_text().split("Provenance")[1]
     assert len(figures) == 4

@@ -1,11 +1,14 @@
 """params.yaml is parsed into typed, immutable blocks; a one-line error says how to fix an invalid entry."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from experiments.config import load_params
+from experiments.config.offline import Metric
+from experiments.evaluation.metric_names import HIGHER_IS_BETTER, LOWER_IS_BETTER, RATED_NDCG
 from marquee.errors import ConfigError
 from tests.support.params import ParamsChange, write_changed_params
 
@@ -212,3 +215,8 @@ def test_invalid_yaml_is_reported_in_one_line(tmp_path: Path) -> None:
 def test_empty_file_is_reported_as_not_a_mapping(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("")
     assert "must be a mapping of block names to blocks (got None)" in loading_error(tmp_path / "params.yaml")
+
+
+def test_search_metrics_are_those_with_a_direction() -> None:
+    """All but the NDCG of rated items, which says nothing about lists."""
+    assert {*get_args(Metric)} == {*LOWER_IS_BETTER, *HIGHER_IS_BETTER} - {RATED_NDCG}
