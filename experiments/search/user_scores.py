@@ -7,6 +7,7 @@ user   (n_columns,), int32: number of the user, by order of first appearance in 
 """
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from experiments.search.metric import NDCG
 from experiments.search.trials import Trial
-from marquee.array_types import Float32Array, Int8Array, Int32Array
+from marquee.array_types import AnyArray, Float32Array, Int8Array, Int32Array
 from marquee.files.atomic_write import write_atomically
 
 
@@ -75,10 +76,9 @@ class UserScores:
 
     def save(self, path: Path) -> None:
         """Write the arrays to an uncompressed file, whose bytes depend on the values alone."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, ndcg=self.ndcg, part=self.part, user=self.user, **self.others)
+        arrays: dict[str, AnyArray] = {NDCG: self.ndcg, "part": self.part, "user": self.user, **self.others}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, _pack_arrays(arrays))
 
     @classmethod
     def load(cls, path: Path) -> "UserScores":
@@ -86,6 +86,17 @@ class UserScores:
         with np.load(path) as arrays:
             values = {name: arrays[name] for name in arrays.files}
         return cls(values.pop(NDCG), values.pop("part"), values.pop("user"), values)
+
+
+def _pack_arrays(arrays: Mapping[str, AnyArray]) -> bytes:
+    """Return an .npz archive. Unlike with `numpy.savez`, headers do not depend on the release of Python 3.11."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
+    return buffer.getvalue()
 
 
 def _collect_values(trials: Sequence[Trial], columns: UserColumns, metric: str) -> Float32Array:

@@ -11,6 +11,7 @@ from experiments.search.float_encoding import decode_floats, encode_floats
 from experiments.search.trials import PartScore, Trial
 from experiments.search.user_scores import UserColumns, UserScores
 from marquee.array_types import Float32Array
+from marquee.files.digest import sha256_of
 
 COLUMNS = UserColumns((np.array([0, 3], np.int32), np.array([3], np.int32), np.array([1, 2], np.int32)))
 
@@ -42,6 +43,15 @@ def test_saved_file_restores_the_arrays_and_has_the_same_bytes_again(tmp_path: P
     loaded = UserScores.load(tmp_path / "first.npz")
     for name in ("ndcg", "part", "user"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(scores, name))
+
+
+def test_bytes_of_the_file_are_the_same_in_every_release_of_python(tmp_path: Path) -> None:
+    """The digest is that of Python 3.11.2 and 3.11.7, whose `zipfile` write other headers for streams."""
+    ndcg = np.array([[0.5, 1.0], [np.nan, 0.25]], np.float32)
+    scores = UserScores(ndcg, np.array([0, 1], np.int8), np.array([3, 3], np.int32))
+    scores.save(tmp_path / "scores.npz")
+    digest = "6bb5fe8c87a9fe6f55d6d03901f1f176654214caaa97ff8c62ff1c048a2b756a"
+    assert sha256_of(tmp_path / "scores.npz") == digest
 
 
 def test_search_by_errors_has_no_columns() -> None:
