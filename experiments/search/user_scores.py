@@ -89,7 +89,7 @@ class UserScores:
 
 
 def _pack_arrays(arrays: Mapping[str, AnyArray]) -> bytes:
-    """Return an .npz archive. Unlike with `numpy.savez`, headers do not depend on the release of Python 3.11."""
+    """Return an .npz archive; unlike those of `numpy.savez`, its headers are those of any Python 3.11."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
