@@ -24,9 +24,9 @@ def matrix() -> InteractionMatrix:
 
 
 def standardize(scores: np.ndarray) -> np.ndarray:
-    standardized: np.ndarray = (scores - scores.mean(axis=1, keepdims=True)) / scores.std(
-        axis=1, keepdims=True
-    )
+    deviations = scores.std(axis=1, keepdims=True)
+    deviations[deviations == 0] = np.inf
+    standardized: np.ndarray = (scores - scores.mean(axis=1, keepdims=True)) / deviations
     return standardized
 
 
