@@ -172,7 +172,7 @@ DEFAULT_SPACE: Literal["default"] = (
 class BlendParams(ParamsBlock):
     """Blends of the best rankers of a search."""
 
-    max_parts: int = Field(default=4, ge=2, le=6)
+    max_members: int = Field(default=4, ge=2, le=6)
 
 
 class SearchParams(ParamsBlock):

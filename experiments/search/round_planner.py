@@ -5,7 +5,7 @@ Rounds of some trainings, if trials can be compared user by user (racing.py):
     1     first validation part: one training of each candidate
     2     first validation part: the others, compared with the best of round 1 on a sample of the users
     3, 4  second and third validation part: the trials that are left
-    5, …  the same for blends of the best rankers (blend_parts.py)
+    5, …  the same for blends of the best rankers (blend_members.py)
 
 Without racing, one round has all parts. The tasks on folds, which score predictions of ratings, are in the
 background: no round waits for them, unless the search metric needs them.
@@ -23,7 +23,7 @@ from statistics import fmean
 import numpy as np
 
 from experiments.config.offline import SearchParams
-from experiments.search.blend_parts import ScoredPoint, choose_parts
+from experiments.search.blend_members import ScoredPoint, choose_members
 from experiments.search.metric import SearchMetric
 from experiments.search.racing import Comparison, compare_with_leader
 from experiments.search.training_planner import ScheduledTraining, TrainingPlanner
@@ -38,7 +38,7 @@ from experiments.search.training_result import (
     merge_results,
 )
 from experiments.search.training_space import CandidateSpace
-from experiments.search.trials import PARTS, format_sorted_label, point_key
+from experiments.search.trials import MEMBERS, format_sorted_label, point_key
 from marquee.algorithms.registry import (
     BASELINE,
     BLEND,
@@ -144,8 +144,8 @@ class RoundPlanner:
             ScoredPoint(point.training.candidate, self._parameters(point), loss)
             for point, loss in self._point_losses().items()
         )
-        parts = choose_parts(points, self._search.blend.max_parts)
-        return ScheduledTraining(TrainingId(BLEND, 0), {PARTS: parts}) if parts else None
+        members = choose_members(points, self._search.blend.max_members)
+        return ScheduledTraining(TrainingId(BLEND, 0), {MEMBERS: members}) if members else None
 
     def _run_parts(self, trainings: Sequence[ScheduledTraining]) -> Generator[Round, TaskResults, None]:
         """Yield the rounds of some trainings on the validation parts."""

@@ -6,7 +6,7 @@ Some parameter values need no training of their own: a training for 60 epochs al
 search space of params.yaml ─┬─► trained parameters   one training for each combination
                              └─► shared parameters    every training scores all of their combinations
 
-The blend has no search space in params.yaml: its parts are the best trials of others (`blend_parts`).
+The blend has no search space in params.yaml: its members are the best trials of others (`blend_members`).
 """
 
 import itertools
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.config.offline import ParameterRange, ParameterValue, SearchParams, SearchSpace
-from experiments.search.blend_parts import weigh_parts
+from experiments.search.blend_members import weigh_members
 from experiments.search.metric import SearchMetric
-from experiments.search.trials import PARTS
+from experiments.search.trials import MEMBERS
 from marquee.algorithms.base import EpochAlgorithm
 from marquee.algorithms.registry import BLEND, Parameters, find_algorithm
 from marquee.algorithms.shared_training import list_varying_parameters
@@ -56,20 +56,20 @@ class CandidateSpace:
 
 
 class BlendSpace(CandidateSpace):
-    """Search space of the blend: its trainings are chosen by `choose_parts`, not enumerated."""
+    """Search space of the blend: its trainings are chosen by `choose_members`, not enumerated."""
 
     @classmethod
     def create(cls) -> "BlendSpace":
         """Create the space."""
-        return cls((PARTS,), {}, ({},))
+        return cls((MEMBERS,), {}, ({},))
 
     def enumerate_trainings(self) -> list[Parameters]:
         """Return an empty list: the parts are known only after all other trainings."""
         return []
 
     def points_of_training(self, training: Parameters) -> tuple[Parameters, ...]:
-        """Return all blends of the parts of a training."""
-        return tuple({PARTS: parts} for parts in weigh_parts(training[PARTS]))
+        """Return all blends of the members of a training."""
+        return tuple({MEMBERS: members} for members in weigh_members(training[MEMBERS]))
 
 
 def candidate_spaces(search: SearchParams) -> dict[str, CandidateSpace]:

@@ -2,7 +2,7 @@
 
     state.json       algorithm, parameters, seed, and scalar attributes
     NAME.npy         one file per array attribute (`pu`, `qi`, `bu`, `bi`, `sim`, ...)
-    part_0/, ...     state of each part of a blend, in the same form
+    member_0/, ...     state of each member of a blend, in the same form
 
 The training set is not stored; it is passed again to `load_fitted_algorithm`.
 """
@@ -26,7 +26,7 @@ STATE_FILE = "state.json"
 def compute_model_size(algorithm: surprise.AlgoBase) -> int:
     """Return the size in bytes of all arrays that fitting computed, without the training set."""
     own = sum(array.nbytes for array in _array_attributes(algorithm).values())
-    return own + sum(compute_model_size(part) for part in _parts(algorithm))
+    return own + sum(compute_model_size(member) for member in _members(algorithm))
 
 
 def save_fitted_algorithm(
@@ -46,14 +46,14 @@ def save_fitted_algorithm(
 
 
 def _save_state(algorithm: surprise.AlgoBase, folder: Path, header: Mapping[str, Any]) -> None:
-    """Write the arrays and numbers of an algorithm and of its parts."""
+    """Write the arrays and numbers of an algorithm and of its members."""
     folder.mkdir(parents=True, exist_ok=True)
     for key, array in _array_attributes(algorithm).items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
     state = {**header, "scalars": _scalar_attributes(algorithm)}
     (folder / STATE_FILE).write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    for number, part in enumerate(_parts(algorithm)):
-        _save_state(part, folder / f"part_{number}", {})
+    for number, member in enumerate(_members(algorithm)):
+        _save_state(member, folder / f"member_{number}", {})
 
 
 def load_fitted_algorithm(folder: Path, trainset: Trainset) -> tuple[surprise.AlgoBase, dict[str, Any]]:
@@ -71,7 +71,7 @@ def load_fitted_algorithm(folder: Path, trainset: Trainset) -> tuple[surprise.Al
     """
     header = _read_state(folder)
     algorithm = find_algorithm(header["algorithm"]).create(header["parameters"], header["seed"])
-    algorithm.create_components()
+    algorithm.create_members()
     _load_state(algorithm, folder, header, trainset)
     return algorithm, header
 
@@ -79,15 +79,15 @@ def load_fitted_algorithm(folder: Path, trainset: Trainset) -> tuple[surprise.Al
 def _load_state(
     algorithm: surprise.AlgoBase, folder: Path, state: Mapping[str, Any], trainset: Trainset
 ) -> None:
-    """Set the attributes of an algorithm and of its parts."""
+    """Set the attributes of an algorithm and of its members."""
     surprise.AlgoBase.fit(algorithm, trainset)
     for path in sorted(folder.glob("*.npy")):
         setattr(algorithm, path.stem, np.load(path, allow_pickle=False))
     for key, value in state["scalars"].items():
         setattr(algorithm, key, value)
-    for number, part in enumerate(_parts(algorithm)):
-        subfolder = folder / f"part_{number}"
-        _load_state(part, subfolder, _read_state(subfolder), trainset)
+    for number, member in enumerate(_members(algorithm)):
+        subfolder = folder / f"member_{number}"
+        _load_state(member, subfolder, _read_state(subfolder), trainset)
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -98,9 +98,9 @@ def _read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _parts(algorithm: surprise.AlgoBase) -> Sequence[surprise.AlgoBase]:
-    """Return the parts of an algorithm that consists of others, such as a blend."""
-    return algorithm.components if isinstance(algorithm, Algorithm) else ()
+def _members(algorithm: surprise.AlgoBase) -> Sequence[surprise.AlgoBase]:
+    """Return the members of an algorithm that consists of others, such as a blend."""
+    return algorithm.fitted_members if isinstance(algorithm, Algorithm) else ()
 
 
 def _array_attributes(algorithm: surprise.AlgoBase) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Shared training: one training run yields the models of several parameter settings.
 
 A fit for 60 epochs passes through the models for 20 and 40 epochs; one set of similarities serves every k;
-blends of the same parts differ only in the weights of their parts.
+blends of the same members differ only in weights.
 
     points of one algorithm that differ only in `list_varying_parameters`
         └── train_shared ──► TrainingSnapshot, ...   a model ready to predict, and its points
@@ -96,16 +96,18 @@ def _train_separately(
 def _train_blends(
     entry: AlgorithmEntry, points: Sequence[Parameters], seed: int, matrix: InteractionMatrix
 ) -> Iterator[TrainingSnapshot]:
-    """Fit each distinct part once, and keep its scores for the next blend if memory allows."""
-    from marquee.algorithms.blend import Blend, SharedParts
+    """Fit each distinct member once, and keep its scores for the next blend if memory allows."""
+    from marquee.algorithms.blend import Blend, SharedMembers
 
-    shared = SharedParts(physical_memory_bytes() * MAX_MEMORY_SHARE)
+    shared = SharedMembers(physical_memory_bytes() * MAX_MEMORY_SHARE)
     for index, point in enumerate(points):
         blend = entry.create(point, seed)
         assert isinstance(blend, Blend), "the class of this entry"
         blend.shared = shared
         blend.fit(matrix)
-        yield TrainingSnapshot(blend, (index,), None, sum(shared.fit_seconds[key] for key in blend.part_keys))
+        yield TrainingSnapshot(
+            blend, (index,), None, sum(shared.fit_seconds[key] for key in blend.member_keys)
+        )
 
 
 def _train_epochs(

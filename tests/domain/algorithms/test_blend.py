@@ -1,4 +1,4 @@
-"""Blend: weighted sums of standardized scores, shared parts, and errors that name the part."""
+"""Blend: weighted sums of standardized scores, shared members, and errors that name the member."""
 
 from typing import Any
 
@@ -34,8 +34,8 @@ def test_scores_are_weighted_sums_of_standardized_scores(matrix: InteractionMatr
     blend = Blend([EASE_BINARY, EASE_LINEAR]).fit(matrix)
     users = np.arange(matrix.n_users)
     binary, linear = (
-        find_algorithm("ease").create(part["parameters"], 0).fit(matrix).score_all_items(users)  # type: ignore[arg-type]
-        for part in (EASE_BINARY, EASE_LINEAR)
+        find_algorithm("ease").create(member["parameters"], 0).fit(matrix).score_all_items(users)  # type: ignore[arg-type]
+        for member in (EASE_BINARY, EASE_LINEAR)
     )
     expected = 2 * standardize(binary) + standardize(linear)
     np.testing.assert_allclose(blend.score_all_items(users), expected, atol=1e-9)
@@ -47,7 +47,7 @@ def test_histories_get_the_scores_of_known_users(matrix: InteractionMatrix) -> N
     np.testing.assert_allclose(scores, blend.score_all_items(np.arange(matrix.n_users)), atol=1e-9)
 
 
-def test_part_that_orders_nothing_for_a_user_adds_nothing(matrix: InteractionMatrix) -> None:
+def test_member_that_orders_nothing_for_a_user_adds_nothing(matrix: InteractionMatrix) -> None:
     blend = Blend([EASE_BINARY, EASE_LINEAR]).fit(matrix)
     assert not blend.score_all_items([-1]).any(), "an unknown user has no history"
 
@@ -67,7 +67,7 @@ def test_stored_scorer_gives_the_scores_of_the_blend(matrix: InteractionMatrix) 
         np.testing.assert_allclose(scorer.score_history(history), expected, atol=1e-3)
 
 
-def test_history_that_a_part_cannot_score_is_scored_by_the_others(matrix: InteractionMatrix) -> None:
+def test_history_that_a_member_cannot_score_is_scored_by_the_others(matrix: InteractionMatrix) -> None:
     """A rating of 2 is no positive, but has a linear weight."""
     stored = Blend([EASE_BINARY, EASE_LINEAR]).fit(matrix).build_stored_scorer(None)
     alone = Blend([EASE_LINEAR]).fit(matrix).build_stored_scorer(None)
@@ -81,9 +81,9 @@ def test_history_that_a_part_cannot_score_is_scored_by_the_others(matrix: Intera
 
 def test_blends_that_share_parts_equal_separately_fitted_ones(matrix: InteractionMatrix) -> None:
     points: list[dict[str, Any]] = [
-        {"parts": [EASE_BINARY, ALS]},
-        {"parts": [EASE_BINARY, {**ALS, "weight": 3.0}]},
-        {"parts": [ALS]},
+        {"members": [EASE_BINARY, ALS]},
+        {"members": [EASE_BINARY, {**ALS, "weight": 3.0}]},
+        {"members": [ALS]},
     ]
     users = np.arange(matrix.n_users)
     snapshots = train_shared(find_algorithm("blend"), points, 7, matrix)
@@ -95,7 +95,7 @@ def test_blends_that_share_parts_equal_separately_fitted_ones(matrix: Interactio
 
 
 @pytest.mark.parametrize(
-    ("part", "message"),
+    ("member", "message"),
     [
         ({"algorithm": "ease"}, "must have algorithm, parameters and weight"),
         ({"algorithm": "ease", "weight": 1, "reg": 3}, "must have algorithm, parameters and weight"),
@@ -109,11 +109,11 @@ def test_blends_that_share_parts_equal_separately_fitted_ones(matrix: Interactio
         ({"algorithm": "ease", "weight": 1, "parameters": {"regg": 1}}, "did you mean 'reg'"),
     ],
 )
-def test_invalid_part_is_one_clear_line(
-    matrix: InteractionMatrix, part: dict[str, object], message: str
+def test_invalid_member_is_one_clear_line(
+    matrix: InteractionMatrix, member: dict[str, object], message: str
 ) -> None:
     with pytest.raises((ParameterError, ConfigError), match=message) as caught:
-        Blend([part]).fit(matrix)
+        Blend([member]).fit(matrix)
     assert "\n" not in str(caught.value)
 
 
@@ -122,10 +122,10 @@ def test_blend_without_parts_is_rejected(matrix: InteractionMatrix) -> None:
         Blend([]).fit(matrix)
 
 
-def test_error_of_a_part_names_the_part(matrix: InteractionMatrix) -> None:
+def test_error_of_a_member_names_the_part(matrix: InteractionMatrix) -> None:
     singular = {"algorithm": "ease", "parameters": {"reg": 0.0, "threshold": 5.0}, "weight": 1.0}
-    with pytest.raises(DivergedError, match="part 2 of the blend, EASE: EASE: the co-occurrences"):
+    with pytest.raises(DivergedError, match="member 2 of the blend, EASE: EASE: the co-occurrences"):
         Blend([EASE_LINEAR, singular]).fit(matrix)
     no_positives = {"algorithm": "ease", "parameters": {"threshold": 9.0}, "weight": 1.0}
-    with pytest.raises(DataError, match="part 1 of the blend, EASE: EASE: no rating counts"):
+    with pytest.raises(DataError, match="member 1 of the blend, EASE: EASE: no rating counts"):
         Blend([no_positives]).fit(matrix)

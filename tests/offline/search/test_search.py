@@ -83,7 +83,7 @@ def test_best_rankers_are_blended_equally_with_any_number_of_workers(
     space = {"ease": {"weighting": ["binary", "linear"], "reg": [5.0, 20.0]}, "svd": {}, "popularity": {}}
     one, two = (
         run_to_outcome(
-            make_search_params(space, metric="ndcg", blend={"max_parts": 2}, workers=n),
+            make_search_params(space, metric="ndcg", blend={"max_members": 2}, workers=n),
             source,
             tmp_path,
             parts,
@@ -92,14 +92,20 @@ def test_best_rankers_are_blended_equally_with_any_number_of_workers(
     )
     assert trial_records(one) == trial_records(two)
     blends = [trial for trial in one if trial.algorithm == "blend"]
-    assert [[part["weight"] for part in blend.parameters["parts"]] for blend in blends] == [[1, 1], [2, 1]]
-    assert {part["parameters"]["weighting"] for part in blends[0].parameters["parts"]} == {"binary", "linear"}
+    assert [[member["weight"] for member in blend.parameters["members"]] for blend in blends] == [
+        [1, 1],
+        [2, 1],
+    ]
+    assert {member["parameters"]["weighting"] for member in blends[0].parameters["members"]} == {
+        "binary",
+        "linear",
+    }
     assert blends[1].label.startswith("Blend (2 EASE (reg=")
     assert all(blend.parts[0].metrics["ndcg"] > 0 for blend in blends)
 
 
 def test_single_ranker_is_not_blended(source: FoldSource, parts: PartSource, tmp_path: Path) -> None:
-    search = make_search_params({"ease": {}, "svd": {}}, metric="ndcg", blend={"max_parts": 4})
+    search = make_search_params({"ease": {}, "svd": {}}, metric="ndcg", blend={"max_members": 4})
     trials = run_to_outcome(search, source, tmp_path, parts).trials
     assert {trial.algorithm for trial in trials} == {"ease", "svd"}
 
