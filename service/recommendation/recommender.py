@@ -85,6 +85,11 @@ class Recommender:
         self._stored_list_level: FallbackLevel = "personal" if model.manifest.is_personal else "popular"
 
     @property
+    def stored_list_level(self) -> FallbackLevel:
+        """Fallback level of stored lists: `popular` if everybody gets nearly the same one."""
+        return self._stored_list_level
+
+    @property
     def next_availability_change(self) -> float:
         """Time of the next change of availability in UTC seconds."""
         return self._visible.valid_until
