@@ -56,6 +56,9 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     is_random: ClassVar[bool] = False  # True: estimates are random draws and depend on the order of calls
     uses_histories: ClassVar[bool] = False  # True: `score_histories` personalizes scores of unknown users
 
+    # Algorithms that this one consists of, fitted; their state is stored with its own.
+    fitted_members: "Sequence[Algorithm]" = ()
+
     bu: Any  # biases of users and items, if the algorithm has them; None until they are computed
     bi: Any
 
@@ -150,6 +153,9 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     def _score_histories(self, histories: SparseRows) -> Float64Array:
         """Implement `score_histories` for valid arrays and known items."""
         return self.score_all_items(np.full(len(histories.indptr) - 1, UNKNOWN))
+
+    def create_members(self) -> None:
+        """Set `fitted_members` to unfitted algorithms, to restore their state."""
 
     def build_factor_space(self, noise: float) -> FactorSpace | None:  # noqa: ARG002  factor models use it
         """Return the parameters of a fitted factor model of ratings, or None for another algorithm.

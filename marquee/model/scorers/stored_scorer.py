@@ -113,8 +113,13 @@ def restore_scorer(description: Mapping[str, Any], open_array: Callable[[str], A
         description: valid manifest entry.
         open_array: returns the array of a name.
     """
-    kind, constants = KINDS[description[KIND]], _constants(description)
-    return kind.restore({name: open_array(name) for name in kind.array_names(constants)}, constants)
+    arrays = {name: open_array(name) for name in list_array_names(description)}
+    return KINDS[description[KIND]].restore(arrays, _constants(description))
+
+
+def list_array_names(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the arrays of a stored scorer, given its valid manifest entry."""
+    return KINDS[description[KIND]].array_names(_constants(description))
 
 
 def _constants(description: Mapping[str, Any]) -> dict[str, Any]:
