@@ -123,7 +123,7 @@ def write_lists(options: ListOptions) -> None:
         _write_blocks(writer, map(lists.recommend, blocks), counts, progress)
     target = "standard output" if to_stdout else options.destination
     seconds = time.perf_counter() - started
-    summary = f"Wrote {counts.items:,} items for {n_users:,} users to {target} in {seconds:.1f} s"
+    summary = f"Wrote {counts.items:,} items for {n_users:,} users to {target} in {seconds:.2f} s"
     console.print(f"{summary}: {counts.describe()}", markup=False)
 
 
