@@ -7,6 +7,7 @@
     similar_items.npy, similarities.npy      (n_items, m) items of the same users, padded
     group_items.npy                          (n_genres, m) popular items of users who favor a genre, padded
     users_*, items_*, titles_*, genres_*     string tables: text and offsets (`marquee.model.string_table`)
+    attributes_*                             string table (`marquee.model.item_attributes`), if items have any
     users_keys.npy, users_order.npy          (n_users,) index of user ids (`marquee.model.id_index`)
     item_factors.npy, ...                    recommender: factors (`marquee.model.factor_scoring`)
     weight_items.npy, item_weights.npy       recommender: item weights (`marquee.model.item_weights`)
@@ -20,7 +21,7 @@ it.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,12 @@ from marquee.model.factor_scoring import FactorSpace
 from marquee.model.genre_affinity import GenreAffinity
 from marquee.model.history_weighting import HistoryWeighting
 from marquee.model.id_index import IdIndex
+from marquee.model.item_attributes import ItemAttributes, decode_attributes
 from marquee.model.item_weights import ItemWeights
 from marquee.model.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files
 from marquee.model.model_arrays import (
     ARRAYS,
+    ATTRIBUTES,
     FACTOR_ARRAYS,
     FACTOR_CONSTANTS,
     INDEX_ARRAYS,
@@ -89,6 +92,18 @@ class FittedModel:
                 f"group_items.npy has {len(arrays.group_items)} rows, expected one for each of "
                 f"{n_genres} genres; export the model again"
             )
+
+    @cached_property
+    def item_attributes(self) -> ItemAttributes:
+        """Genres and further attributes of the items.
+
+        Raises:
+            ModelError: the attributes are damaged.
+        """
+        try:
+            return decode_attributes(list(self.arrays.genres), self.arrays.attributes)
+        except ValueError as error:
+            raise ModelError(f"{ATTRIBUTES}_text.npy is damaged ({error}); export the model again") from None
 
     @property
     def digest(self) -> str:
@@ -184,7 +199,8 @@ def load_model(folder: Path | str) -> FittedModel:
     folder = Path(folder)
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in STRING_TABLES}
+    tables = (*STRING_TABLES, ATTRIBUTES) if f"{ATTRIBUTES}_text.npy" in manifest.files else STRING_TABLES
+    contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in tables}
     contents |= {name: _open_array(folder, name) for name in ARRAYS}
     contents |= {name: _OPENERS[name](folder, constants) for name, constants in manifest.scorers.items()}
     arrays = ModelArrays(**contents)

@@ -16,6 +16,7 @@ from marquee.model.scorers import Confidences
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
 
+ATTRIBUTES = "attributes"  # string table of models whose items have attributes
 # File names without suffix. Arrays have the name of their attribute in `ModelArrays`, `FactorSpace` or
 # `ItemWeights`; those of the predictor's factor space have a prefix.
 STRING_TABLES = ("users", "items", "titles", "genres")  # two files each: _text and _offsets
@@ -33,8 +34,8 @@ INDEX_ARRAYS = ("users_keys", "users_order")
 PADDED_ARRAYS = ("top_items", "similar_items", "group_items")
 
 _DTYPES: dict[str, type[np.generic]] = {
-    **dict.fromkeys((f"{name}_text" for name in STRING_TABLES), np.uint8),
-    **dict.fromkeys((f"{name}_offsets" for name in STRING_TABLES), np.int64),
+    **dict.fromkeys((f"{name}_text" for name in (*STRING_TABLES, ATTRIBUTES)), np.uint8),
+    **dict.fromkeys((f"{name}_offsets" for name in (*STRING_TABLES, ATTRIBUTES)), np.int64),
     **dict.fromkeys(("popular_counts", "seen_indptr"), np.int64),
     **dict.fromkeys(("popular_items", "seen_items", *PADDED_ARRAYS), np.int32),
     **dict.fromkeys(("top_scores", "similarities"), np.float32),
@@ -57,6 +58,7 @@ class ModelArrays:
     Inner ids are positions in `users` and `items`.
 
     Attributes:
+        attributes: attributes of each item (`marquee.model.item_attributes`); None if no item has any.
         factors: parameters of the recommender, if it is a factor model.
         confidences: constants of the recommender, if it is a factor model of confidences.
         item_weights: weights of the recommender, if it is an item-item model.
@@ -76,6 +78,7 @@ class ModelArrays:
     similar_items: Int32Array
     similarities: Float32Array
     group_items: Int32Array  # a row for each of `GenreAffinity.genres`
+    attributes: StringTable | None = None
     factors: FactorSpace | None = None
     confidences: Confidences | None = None
     item_weights: ItemWeights | None = None
@@ -94,8 +97,7 @@ def check_arrays(folder: Path, arrays: ModelArrays, index: IdIndex) -> None:
 
 def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str, AnyArray]]:
     """Yield every array with the name of its file."""
-    for name in STRING_TABLES:
-        table: StringTable = getattr(arrays, name)
+    for name, table in _string_tables(arrays):
         yield f"{name}_text", table.text
         yield f"{name}_offsets", table.offsets
     yield from zip(INDEX_ARRAYS, (index.keys, index.order), strict=True)
@@ -107,6 +109,14 @@ def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str
     if arrays.item_weights is not None:
         for name in ITEM_WEIGHT_ARRAYS:
             yield name, getattr(arrays.item_weights, name)
+
+
+def _string_tables(arrays: ModelArrays) -> Iterator[tuple[str, StringTable]]:
+    """Yield each string table with its name."""
+    for name in (*STRING_TABLES, ATTRIBUTES):
+        table: StringTable | None = getattr(arrays, name)
+        if table is not None:
+            yield name, table
 
 
 def _factor_spaces(arrays: ModelArrays) -> Iterator[tuple[str, FactorSpace]]:
@@ -134,16 +144,15 @@ def _check_dtypes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
 
 
 def _check_string_tables(arrays: ModelArrays) -> Iterator[Problem]:
-    for name in STRING_TABLES:
-        table: StringTable = getattr(arrays, name)
+    for name, table in _string_tables(arrays):
         if not _spans(table.offsets, table.text.size):
             yield f"{name}_offsets", "does not span the text"
 
 
 def _check_shapes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     n_users, n_items = len(arrays.users), len(arrays.items)
-    for name, table in (("titles", arrays.titles), ("genres", arrays.genres)):
-        if len(table) != n_items:
+    for name, table in _string_tables(arrays):
+        if name not in {"users", "items"} and len(table) != n_items:
             yield f"{name}_offsets", _shape_problem((len(table),))
     expected = {
         "users_keys": (n_users,),

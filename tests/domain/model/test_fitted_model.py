@@ -302,7 +302,7 @@ def test_invalid_manifest_is_rejected(folder: Path, content: str) -> None:
 
 def test_other_schema_version_is_rejected(folder: Path) -> None:
     forge_manifest(folder, schema_version=99)
-    assert "schema version 99, expected 4" in loading_error(folder)
+    assert "schema version 99, expected 5" in loading_error(folder)
 
 
 @pytest.mark.parametrize(
