@@ -16,7 +16,10 @@ from service.api.problem_details import (
 )
 from service.api.query_params import (
     JSON,
+    QUERY_FIELDS,
     TEXT,
+    filter_names,
+    find_attribute_values,
     find_genre_index,
     parse_excluded_ids,
     parse_n,
@@ -33,10 +36,7 @@ from service.replica import NotReady, Replica
 
 PATH_PREFIX = "/recommend/"
 ROUTE = "/recommend/{user}"
-QUERY_FIELDS = ("n", "exclude", "genre")
 CACHEABLE_ACCEPT = (None, b"*/*", JSON.encode())
-# Levels that depend only on the model, availability and the user, not on how long scoring takes.
-CACHEABLE_LEVELS = ("personal", "popular")
 
 
 class RecommendEndpoint:
@@ -85,14 +85,17 @@ class RecommendEndpoint:
             return cached
         recommendations = self._recommend(model, user, query, start)
         response = self._encode(model, user, recommendations, accept)
-        if is_cacheable and response.fallback_level in CACHEABLE_LEVELS:
+        if replica.shown_items is not None:
+            replica.shown_items.record(user, model.item_ids(recommendations), time.time())
+        elif is_cacheable and recommendations.is_repeatable:
             cache.put(user, response, model.recommender.next_availability_change)
         return response
 
     def _recommend(self, model: LoadedModel, user: str, query: bytes, start: float) -> Recommendations:
         """Validate the request and compute its recommendations."""
         validate_id(user, "user")
-        fields = parse_query_string(query, QUERY_FIELDS)
+        attributes = model.recommender.compiled_rules.attributes
+        fields = parse_query_string(query, (*QUERY_FIELDS, *filter_names(attributes)))
         excluded = (
             model.fitted_model.inner_item_id(item) for item in parse_excluded_ids(fields.get("exclude"))
         )
@@ -100,6 +103,7 @@ class RecommendEndpoint:
             parse_n(fields.get("n")),
             frozenset(item for item in excluded if item is not None),
             find_genre_index(fields.get("genre"), model.fitted_model.genre_affinity.genres),
+            find_attribute_values(fields, attributes),
         )
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
         return recommend_at_least_one(model, self._replica.build_user_context(model, user), request, deadline)

@@ -9,8 +9,9 @@ from typing import Any
 from marquee.errors import ModelError
 from marquee.model.fitted_model import FittedModel, load_model
 from marquee.model.manifest import MANIFEST_NAME
-from service.recommendation.availability import AvailabilityPolicy
 from service.recommendation.recommender import Recommendations, Recommender
+from service.recommendation.shop_rules import ShopRules
+from service.recommendation.user_context import DEFAULT_WEIGHTS
 
 PROVENANCE = "provenance.json"
 
@@ -27,7 +28,7 @@ class LoadedModel:
     response_end: bytes = field(repr=False)  # score unit and summary, which end every list response
 
     @classmethod
-    def load(cls, folder: Path, policy: AvailabilityPolicy | None = None) -> "LoadedModel":
+    def load(cls, folder: Path, rules: ShopRules | None = None) -> "LoadedModel":
         """Read a model folder and verify every file.
 
         Raises:
@@ -39,18 +40,18 @@ class LoadedModel:
             raise ModelError(
                 f"{folder / MANIFEST_NAME} is not the manifest that was packaged; package the model again"
             )
-        return cls.from_fitted_model(model, provenance, policy)
+        return cls.from_fitted_model(model, provenance, rules)
 
     @classmethod
     def from_fitted_model(
-        cls, model: FittedModel, provenance: Mapping[str, Any], policy: AvailabilityPolicy | None
+        cls, model: FittedModel, provenance: Mapping[str, Any], rules: ShopRules | None
     ) -> "LoadedModel":
         """Prepare a model for serving.
 
         Args:
             model: the model to serve.
             provenance: content of `provenance.json`; empty if the model was not packaged.
-            policy: availability rules; None: all items are available.
+            rules: rules of the shop; None: all items are available, in the order of the recommender.
         """
         manifest, version, short_digest = model.manifest, provenance.get("version"), model.digest[:12]
         summary = {
@@ -62,7 +63,7 @@ class LoadedModel:
         }
         titles = zip(model.arrays.items, model.arrays.titles, strict=True)
         return cls(
-            recommender=Recommender(model, policy),
+            recommender=Recommender(model, rules),
             summary=summary,
             version_body=_encode({**asdict(manifest), "digest": model.digest, "provenance": provenance}),
             version=str(version or short_digest),
@@ -76,6 +77,14 @@ class LoadedModel:
     def fitted_model(self) -> FittedModel:
         """The model itself: arrays, manifest and id index."""
         return self.recommender.model
+
+    @property
+    def click_weight(self) -> float | None:
+        """Weight of a click in training; None if the model was trained on ratings."""
+        manifest = self.fitted_model.manifest
+        if manifest.feedback == "explicit":
+            return None
+        return (manifest.feedback_weights or DEFAULT_WEIGHTS).click
 
     def encode_response(self, user: str | None, recommendations: Recommendations) -> bytes:
         """Encode recommendations as a JSON response body, mostly from parts encoded in advance."""

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError, ModelError
 from marquee.model.manifest import MANIFEST_NAME
-from service.recommendation.availability import AvailabilityPolicy, read_policy
+from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest
 from service.settings import Settings
@@ -167,7 +167,7 @@ def test_item_is_shown_only_during_its_availability_period(
     now = datetime(2026, 1, 1, tzinfo=UTC)
     start, end = now + timedelta(hours=1), now + timedelta(hours=2)
     period = {"from": start.isoformat(), "until": end.isoformat()}
-    policy = AvailabilityPolicy.model_validate({"available": {"i3": period}})
+    policy = ShopRules.model_validate({"available": {"i3": period}})
     availability.write_text(policy.model_dump_json(by_alias=True))
     monkeypatch.setattr(time, "time", now.timestamp)
     with running_replica(replica_settings(model_folder, availability=availability)) as (_, client):
@@ -200,7 +200,7 @@ def test_invalid_availability_file_is_reported_and_the_last_valid_rules_stay(
         assert first_item(client) == "i2"
         assert field in client.get("/readyz").json()["problems"]["availability"]
     with pytest.raises(ConfigError, match=r"availability\.json"):
-        read_policy(availability)
+        read_shop_rules(availability)
 
 
 FEEDBACK = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
