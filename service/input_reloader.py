@@ -28,8 +28,8 @@ class InputReloader:
     """Detects changes on disk and loads them.
 
     Slow work (reading and verifying a model) happens in a background thread, and reading events in another
-    one, so that a model does not delay them. The callbacks run on the event loop, between two requests; before
-    `start`, they run at once in the thread that calls `load_changes`.
+    one, so that a model does not delay them. The callbacks run on the event loop, between two requests;
+    before `start`, they run at once in the thread that calls `load_changes`.
     """
 
     def __init__(

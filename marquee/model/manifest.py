@@ -44,8 +44,7 @@ class Manifest:
         data_digest: source digest.
         counts: numbers of users, items, interactions, and items per stored list.
         libraries: versions by name.
-        scorers: constants of each scorer, by name: `factors`, `confidences`, `item_weights` and
-            `predictor_factors`.
+        scorers: kind and constants of the stored scorers: `recommender` and `predictor`.
         files: SHA-256 by file name.
         feedback_weights: weight of each kind of feedback, as in training; None for explicit feedback.
         trained_until: latest timestamp of the training data, in UTC seconds; None if it has no timestamps.

@@ -41,7 +41,7 @@ from service.api.query_params import (
     parse_query_string,
     validate_id,
 )
-from service.api.recommend_endpoint import recommend_at_least_one
+from service.api.recommend_endpoint import recommend_with_ratings
 from service.recommendation.deadline import Deadline
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest, Recommendations, UserContext
@@ -94,9 +94,11 @@ class Endpoints:
         start = time.perf_counter()  # the time to receive the body does not count against the deadline
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
         visitor = UserContext(recent=ratings, clicked=clicked)
-        recommendations = recommend_at_least_one(model, visitor, recommendation_request, deadline)
+        recommendations, predicted = recommend_with_ratings(
+            model, visitor, recommendation_request, deadline, adds_ratings=body.predicted_ratings
+        )
         self._record_exposure(request, model, recommendations)
-        return _json_bytes_response(model.encode_response(None, recommendations))
+        return _json_bytes_response(model.encode_response(None, recommendations, predicted))
 
     async def similar(self, request: Request) -> Response:
         """Return items of the same users, followed by popular items if there are too few."""
@@ -187,8 +189,7 @@ class Endpoints:
     ) -> dict[str, Any]:
         item = _require_item(model, pair.item, f"pairs[{index}].item")
         user = self._replica.build_user_context(model, pair.user)
-        ratings = {item: rating for item, rating in user.recent.items() if rating is not None}
-        prediction = predictor.predict(user.inner_id, item, ratings)
+        prediction = predictor.predict(user.inner_id, item, user.ratings)
         return {
             "user": pair.user,
             "item": pair.item,

@@ -1,7 +1,7 @@
 """A model prepared for serving: its recommender, and parts of responses that are encoded in advance."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from marquee.errors import ModelError
 from marquee.model.fitted_model import FittedModel, load_model
 from marquee.model.manifest import MANIFEST_NAME
-from service.recommendation.recommender import Recommendations, Recommender
+from service.recommendation.recommender import Recommendations, Recommender, UserContext
 from service.recommendation.shop_rules import ShopRules
 from service.recommendation.user_context import DEFAULT_WEIGHTS
 
@@ -86,16 +86,49 @@ class LoadedModel:
             return None
         return (manifest.feedback_weights or DEFAULT_WEIGHTS).click
 
-    def encode_response(self, user: str | None, recommendations: Recommendations) -> bytes:
-        """Encode recommendations as a JSON response body, mostly from parts encoded in advance."""
-        items = b",".join(
-            self.item_prefixes[item] + (b"null}" if score is None else b"%.4f}" % score)
-            for item, score in recommendations.items
-        )
+    def encode_response(
+        self,
+        user: str | None,
+        recommendations: Recommendations,
+        predicted_ratings: Sequence[float | None] | None = None,
+    ) -> bytes:
+        """Encode recommendations as a JSON response body, mostly from parts encoded in advance.
+
+        Args:
+            user: user id; None for a visitor.
+            recommendations: recommended items.
+            predicted_ratings: ratings to add to them, in stars; None where a prediction is impossible.
+        """
+        if predicted_ratings is None:
+            items = b",".join(
+                self.item_prefixes[item] + (b"null}" if score is None else b"%.4f}" % score)
+                for item, score in recommendations.items
+            )
+        else:
+            items = self._encode_rated_items(recommendations, predicted_ratings)
         level = recommendations.fallback_level.encode()
         head = b'{"user":%b,"fallback_level":"%b","items":[' % (_encode(user), level)
         tail = b'],"relaxed_filters":%b,%b' % (_encode(recommendations.relaxed_filters), self.response_end)
         return head + items + tail
+
+    def _encode_rated_items(
+        self, recommendations: Recommendations, predicted_ratings: Sequence[float | None]
+    ) -> bytes:
+        return b",".join(
+            self.item_prefixes[item]
+            + b'%b,"predicted_rating":%b}' % (_encode_score(score), _encode_score(rating))
+            for (item, score), rating in zip(recommendations.items, predicted_ratings, strict=True)
+        )
+
+    def predict_ratings(
+        self, user: UserContext, recommendations: Recommendations
+    ) -> list[float | None] | None:
+        """Return the predicted ratings of recommended items, or None if the model has no predictor."""
+        predictor = self.fitted_model.predictor
+        if predictor is None:
+            return None
+        items = [item for item, _ in recommendations.items]
+        return predictor.predict_items(user.inner_id, items, user.ratings)
 
     def item_ids(self, recommendations: Recommendations) -> list[str]:
         """Return the ids of the recommended items."""
@@ -106,6 +139,10 @@ class LoadedModel:
         arrays = self.fitted_model.arrays
         genres = [genre for genre in arrays.genres[item].split("|") if genre]
         return {"item": arrays.items[item], "title": arrays.titles[item], "genres": genres}
+
+
+def _encode_score(score: float | None) -> bytes:
+    return b"null" if score is None else b"%.4f" % score
 
 
 _encode_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -55,12 +55,12 @@ def boost_scores(scores: FloatArray, factors: Float64Array | None) -> FloatArray
 
 
 def boost_positions(n: int, factors: Float64Array | None) -> Float64Array:
-    """Return the boosted scores of n items without scores: the factor of each divided by its position from 1."""
+    """Return the boosted scores of n items without scores: each factor divided by the position from 1."""
     values: Float64Array = 1.0 / np.arange(1, n + 1)
     return values if factors is None else factors * values
 
 
-def iter_diverse(
+def iter_diverse(  # noqa: PLR0917  candidates are three arrays
     items: Int32Array | Int64Array,
     priorities: FloatArray,
     scores: Sequence[float | None],

@@ -29,7 +29,8 @@ import numpy as np
 
 from marquee.array_types import BoolArray, Float32Array, Float64Array, FloatArray, Int32Array, Int64Array
 from marquee.model.fitted_model import FittedModel
-from marquee.model.scorers import History, Scorer
+from marquee.model.scorers.history import History
+from marquee.model.scorers.stored_scorer import Scorer
 from service.recommendation.availability import ItemAvailability, VisibleItems
 from service.recommendation.compiled_rules import compile_rules
 from service.recommendation.deadline import NO_DEADLINE, Deadline
@@ -46,6 +47,7 @@ from service.recommendation.shop_rules import ShopRules
 
 __all__ = ["FALLBACK_LEVELS", "FallbackLevel", "RecommendationRequest", "Recommendations", "Recommender"]
 
+LIKED_SHARE = 0.75  # of the scale: from there on, a rating supports similar items
 DEFERRED_FACTOR = 4  # candidates expected to be needed for each item of a list, if some may be deferred
 
 
@@ -85,6 +87,11 @@ class UserContext:
     def history(self) -> History:
         """All recent interactions, for scoring."""
         return {**self.clicked, **self.recent}
+
+    @property
+    def ratings(self) -> Mapping[int, float]:
+        """Recent interactions with a value, which is a rating if the model was trained on ratings."""
+        return {item: value for item, value in self.recent.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,6 @@ class Recommender:
         self._availability = ItemAvailability(model, shop_rules, self.compiled_rules.passes_filters)
         self._visible = self._availability.compute_visible_items(time.time())
         self._genre_flags = tuple(row.tobytes() for row in model.genre_affinity.item_masks)
-        self._scorer = model.scorer if model.manifest.is_personal else None
         self._stored_list_level: FallbackLevel = "personal" if model.manifest.is_personal else "popular"
         popular = np.array([item for item, _ in model.popular_items()], dtype=np.int32)
         self._popular_ranking = self._rank_list(popular, None)
@@ -284,23 +290,39 @@ class Recommender:
         return self._iter_ranking(level, ranking, query, selection)
 
     def _choose_scorer(self, user: UserContext, history: History) -> Scorer | None:
-        """Return the scorer for a user, or None if the user cannot be scored."""
-        scorer = self._scorer
-        if scorer is None or user.inner_id is not None:
+        """Return the scorer for a user, or None if the user cannot be scored.
+
+        Histories that the recommender cannot use, such as clicks if it was trained on ratings, are scored by
+        similar items. These need an interaction that is not negative.
+        """
+        if not self.model.manifest.is_personal:
+            return None
+        scorer, is_known = self.model.scorer, user.inner_id is not None
+        if scorer is not None and scorer.can_score(history):
             return scorer
-        return scorer if scorer.can_score(history) else None
+        if self._select_liked(history) or (is_known and scorer is None):
+            return self.model.similar_items_scorer
+        return scorer if is_known else None
+
+    def _select_liked(self, history: History) -> History:
+        """Return the interactions without a value, with a high rating, or with a weight above 0."""
+        scale = self.model.manifest.scale
+        bound = np.nextafter(0.0, 1.0) if scale is None else scale[0] + LIKED_SHARE * (scale[1] - scale[0])
+        return {item: value for item, value in history.items() if value is None or value >= bound}
 
     def _best_items(
         self, query: _Query, scorer: Scorer, history: History, selection: ListSelection
     ) -> Iterator[ScoredItem]:
         """Score all items, and return those that pass the filters in the order of the rules."""
         user, rules = query.user, self.compiled_rules
+        is_similar = scorer is self.model.similar_items_scorer
+        used = self._select_liked(history) if is_similar else history
         scores = (
-            scorer.score_history(history)
-            if user.inner_id is None
-            else scorer.score_user(user.inner_id, history)
+            scorer.score_history(used) if user.inner_id is None else scorer.score_user(user.inner_id, used)
         )
         allowed = self._allowed_items(query)
+        if is_similar:
+            allowed &= scores > 0  # the others are similar to nothing that the user likes
         priorities = boost_scores(scores, rules.factors)
         if rules.similarities is not None:
             return _start(self._iter_diverse(np.flatnonzero(allowed), priorities, scores, selection))

@@ -56,7 +56,7 @@ class Pin(Rule):
 
 
 class Boost(Rule):
-    """Multiplies the score of an item, or of all items with a value of an attribute, above the lowest score."""
+    """Multiplies the scores of an item, or of all items with a value of an attribute, above the lowest."""
 
     factor: Factor
     item: str | None = None
@@ -94,8 +94,8 @@ def read_shop_rules(path: Path) -> ShopRules:
     """Read the operator's rules.
 
     Raises:
-        ConfigError: the file cannot be read, is invalid, or its rules contradict each other; the message names
-            the field.
+        ConfigError: the file cannot be read, is invalid, or its rules contradict each other; the message
+            names the field.
     """
     try:
         rules = ShopRules.model_validate_json(path.read_bytes())

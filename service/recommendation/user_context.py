@@ -50,7 +50,9 @@ def _trained_values(model: FittedModel, user: int | None) -> Mapping[int, float]
     if user is None:
         return {}
     start, stop = model.arrays.seen_indptr[user : user + 2]
-    return dict.fromkeys(model.arrays.seen_items[start:stop].tolist(), 0.0)
+    arrays = model.arrays
+    items, values = arrays.seen_items[start:stop].tolist(), arrays.seen_values[start:stop].tolist()
+    return dict(zip(items, values, strict=True))
 
 
 def _select_later(events: Sequence[RecentEvent], trained_until: float | None) -> Sequence[RecentEvent]:

@@ -57,7 +57,7 @@ class _SegmentListing:
             return previous
         listed_ns = time.time_ns()
         with suppress(OSError):  # just deleted, or not readable by this user
-            names = [name for name in os.listdir(path) if name.startswith(self._prefix)]
+            names = [entry.name for entry in os.scandir(path) if entry.name.startswith(self._prefix)]
             return changed_ns, listed_ns, sorted(filter(_is_segment, names))
         return changed_ns, listed_ns, []
 

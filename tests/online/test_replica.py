@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError, ModelError
 from marquee.model.manifest import MANIFEST_NAME
-from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest
+from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from service.settings import Settings
 from tests.support.sample_replica import replica_settings, running_replica, write_sample_model
 

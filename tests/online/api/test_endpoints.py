@@ -299,7 +299,7 @@ def test_version_has_both_recipes_and_what_the_scores_belong_to(separate_client:
 @pytest.fixture
 def implicit_client(tmp_path: Path) -> Iterator[TestClient]:
     """Client of a model of implicit feedback."""
-    folder = write_sample_model(tmp_path / "fitted", scorers="item weights", **IMPLICIT_FIELDS)
+    folder = write_sample_model(tmp_path / "fitted", scorers="implicit item weights", **IMPLICIT_FIELDS)
     with running_replica(replica_settings(folder)) as (_, client):
         yield client
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.model.fitted_model import load_model
-from service.recommendation.shop_rules import ShopRules
 from service.recommendation.deadline import NO_DEADLINE, Deadline
 from service.recommendation.recommender import (
     RecommendationRequest,
@@ -15,6 +14,7 @@ from service.recommendation.recommender import (
     Recommender,
     UserContext,
 )
+from service.recommendation.shop_rules import ShopRules
 from tests.support.manifest_fields import IMPLICIT_FIELDS, SEPARATE_FIELDS
 from tests.support.sample_replica import GENRES, ITEMS, ITEMS_BY_POPULARITY, USERS, write_sample_model
 
@@ -237,7 +237,7 @@ def test_recent_rating_of_a_known_user_changes_live_scores(item_recommender: Rec
 
 
 def test_model_of_implicit_feedback_scores_visitors(tmp_path: Path) -> None:
-    folder = write_sample_model(tmp_path / "fitted", scorers="item weights", **IMPLICIT_FIELDS)
+    folder = write_sample_model(tmp_path / "fitted", scorers="implicit item weights", **IMPLICIT_FIELDS)
     user = UserContext(recent={4: None})  # watched
     recommendations = Recommender(load_model(folder)).recommend(user, RecommendationRequest(1))
     assert recommendations == Recommendations("folded", ((5, 2.0),))
