@@ -10,7 +10,7 @@ from marquee.model.manifest import ScoreUnit
 from service.api.problem_details import PROBLEM_TYPE
 from service.api.query_params import DEFAULT_N, JSON, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N, TEXT
 from service.api.request_bodies import MAX_EVENTS, FeedbackBody, PredictionRequest, VisitorRequest
-from service.recommendation.recommender import FALLBACK_LEVELS
+from service.recommendation.list_selection import FALLBACK_LEVELS
 
 REF = "#/components/schemas/{model}"
 BODY_ERRORS = (400, 408, 413, 415, 422)  # of routes with a request body

@@ -35,7 +35,7 @@ from service.recommendation.availability import ItemAvailability, VisibleItems
 from service.recommendation.compiled_rules import compile_rules
 from service.recommendation.deadline import NO_DEADLINE, Deadline
 from service.recommendation.level_costs import LevelCosts
-from service.recommendation.list_selection import FALLBACK_LEVELS, FallbackLevel, ListSelection
+from service.recommendation.list_selection import FallbackLevel, ListSelection
 from service.recommendation.ranking import (
     ScoredItem,
     boost_positions,
@@ -44,8 +44,6 @@ from service.recommendation.ranking import (
     iter_diverse,
 )
 from service.recommendation.shop_rules import ShopRules
-
-__all__ = ["FALLBACK_LEVELS", "FallbackLevel", "RecommendationRequest", "Recommendations", "Recommender"]
 
 LIKED_SHARE = 0.75  # of the scale: from there on, a rating supports similar items
 DEFERRED_FACTOR = 4  # candidates expected to be needed for each item of a list, if some may be deferred
