@@ -86,9 +86,7 @@ class ListSelection:
 
     def add_held_back(self) -> None:
         """Select deferred items that were shown lately, if the list is not full."""
-        held_back, self._held_back = self._held_back, frozenset()
         self._add_deferred(REPEAT_AFTER)
-        self._held_back = held_back
 
     def add_capped(self) -> None:
         """Select deferred items that exceed a cap, if the list is not full."""
@@ -127,8 +125,10 @@ class ListSelection:
     def _add_deferred(self, reason: str) -> None:
         n_before = len(self.selected)
         deferred, self._deferred[reason] = self._deferred[reason], {}
+        held_back, self._held_back = self._held_back, frozenset()
         for item, (level, score) in deferred.items():
             self.add(level, ((item, score),))
+        self._held_back = held_back
         if len(self.selected) > n_before and reason not in self.relaxed:
             self.relaxed.append(reason)
 

@@ -34,8 +34,8 @@ def iter_best(
 def _find_lower_bound(values: FloatArray, n: int) -> float:
     """Return a number that at least n of the values reach and few others do, or minus infinity.
 
-    The n-th largest of the maxima of blocks of values is such a number. Minus infinity is returned if there are
-    too few blocks. This takes a tenth of the time of a partition of all values.
+    The n-th largest of the maxima of blocks of values is such a number. Minus infinity is returned if there
+    are too few blocks. This takes a tenth of the time of a partition of all values.
     """
     n_blocks = len(values) // VALUES_PER_BLOCK
     if n_blocks < BLOCKS_PER_ITEM * n:
@@ -63,8 +63,7 @@ def boost_scores(scores: FloatArray, factors: Float64Array | None) -> FloatArray
 
 def boost_positions(n: int, factors: Float64Array | None) -> Float64Array:
     """Return the boosted scores of n items without scores: each factor divided by the position from 1."""
-    values: Float64Array = 1.0 / np.arange(1, n + 1)
-    return values if factors is None else factors * values
+    return np.asarray((1.0 if factors is None else factors) / np.arange(1, n + 1))
 
 
 def iter_diverse(  # noqa: PLR0917  candidates are three arrays

@@ -174,7 +174,8 @@ class Recommender:
         query = _Query(user, request, self.visible_items(time.time()), self._match_filters(request))
         selection = self._start_selection(query)
         is_repeatable = True
-        for level, candidates in self._fallback_chain(query, deadline, selection):
+        levels = () if selection.is_full else self._fallback_chain(query, deadline, selection)
+        for level, candidates in levels:
             if candidates is None:
                 is_repeatable = False
                 continue
