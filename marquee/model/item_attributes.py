@@ -55,7 +55,8 @@ class ItemAttributes:
         """Return True for each item that has one of the values of an attribute, shape (n_items,)."""
         mask = np.zeros(self.n_items, dtype=bool)
         for value in values:
-            mask[self.items_by_value[name].get(value, ())] = True
+            if (items := self.items_by_value[name].get(value)) is not None:
+                mask[items] = True
         return mask
 
     def replace_values(self, values: Mapping[str, Mapping[int, Values]]) -> "ItemAttributes":

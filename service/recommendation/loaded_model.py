@@ -8,6 +8,7 @@ from typing import Any
 
 from marquee.errors import ModelError
 from marquee.model.fitted_model import FittedModel, load_model
+from marquee.model.item_attributes import decode_item, split_values
 from marquee.model.manifest import MANIFEST_NAME
 from service.recommendation.recommender import Recommendations, Recommender, UserContext
 from service.recommendation.shop_rules import ShopRules
@@ -135,10 +136,14 @@ class LoadedModel:
         return [self.fitted_model.arrays.items[item] for item, _ in recommendations.items]
 
     def describe_item(self, item: int) -> dict[str, Any]:
-        """Return the id, title and genres of an item."""
+        """Return the id, title, genres and further attributes of an item."""
         arrays = self.fitted_model.arrays
-        genres = [genre for genre in arrays.genres[item].split("|") if genre]
-        return {"item": arrays.items[item], "title": arrays.titles[item], "genres": genres}
+        return {
+            "item": arrays.items[item],
+            "title": arrays.titles[item],
+            "genres": split_values(arrays.genres[item]),
+            "attributes": {} if arrays.attributes is None else decode_item(arrays.attributes[item]),
+        }
 
 
 def _encode_score(score: float | None) -> bytes:

@@ -88,7 +88,7 @@ def iter_diverse(  # noqa: PLR0917  candidates are three arrays
         priorities: value of each candidate, shape (n,).
         scores: score of each candidate, to return.
         similarities: :math:`s_{ij}`, from 0 to 1.
-        strength: :math:`\delta`, from 0 (the order of the priorities) to 1.
+        strength: :math:`\delta`, from 0 (the order of the priorities) to below 1.
         selected: S; the consumer adds items to it.
     """
     if not len(items):

@@ -86,7 +86,7 @@ class ShopRules(AvailabilityPolicy):
     filters: tuple[AttributeFilter, ...] = ()
     pins: tuple[Pin, ...] = ()
     boosts: tuple[Boost, ...] = ()
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    diversity: Annotated[float, Field(ge=0, lt=1)] = 0.0
     caps: tuple[Cap, ...] = ()
 
 

@@ -93,8 +93,8 @@ class RuleReference:
         if self.user.inner_id is None:
             return []
         scores = dict(self.model.stored_list(self.user.inner_id))
-        is_personal = self.model.manifest.is_personal
-        return [_Level("personal" if is_personal else "popular", self.boost(scores, scores))]
+        ranking = dict(sorted(self.boost(scores, scores).items(), key=lambda each: -each[1]))
+        return [_Level("personal" if self.model.manifest.is_personal else "popular", ranking)]
 
     def scored(self) -> list[_Level]:
         """Return all items by the scores of the recommender, or of similar items if it cannot score."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from marquee.model.fitted_model import write_model
 from marquee.model.history_weighting import HistoryWeighting
 from marquee.model.scorers.item_weights import ItemWeights
 from marquee.model.scorers.rating_factors import RatingFactors
+from marquee.model.string_table import StringTable
 from service.api.serving_application import ServingApplication
 from service.replica import Replica
 from service.settings import Settings
@@ -73,7 +75,12 @@ SCORERS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def write_sample_model(
-    folder: Path, *, scorers: str = "none", version: int | None = None, **fields: Any
+    folder: Path,
+    *,
+    scorers: str = "none",
+    version: int | None = None,
+    attributes: StringTable | None = None,
+    **fields: Any,
 ) -> Path:
     """Write the sample model and return its folder.
 
@@ -81,11 +88,13 @@ def write_sample_model(
         folder: destination.
         scorers: key of `SCORERS`.
         version: adds the provenance of a packaged model.
+        attributes: attributes of the items.
         **fields: fields of the manifest that differ from `MANIFEST_FIELDS`.
     """
     arrays = build_small_model_arrays(
         USERS, ITEMS, titles=TITLES, genres=GENRES, similar={0: [2, 3]}, **SCORERS[scorers]()
     )
+    arrays = replace(arrays, attributes=attributes)
     write_model(folder, arrays, {**MANIFEST_FIELDS, **fields})
     if version is not None:
         (folder / "provenance.json").write_text(json.dumps({**PROVENANCE, "version": version}))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marquee.errors import ConfigError
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import FittedModel, load_model, write_model
 from marquee.model.history_weighting import HistoryWeighting
 from marquee.model.scorers.item_weights import ItemWeights
 from marquee.model.scorers.rating_factors import RatingFactors
 from service.recommendation.recommender import RecommendationRequest, Recommender, UserContext
-from service.recommendation.shop_rules import ShopRules
+from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from tests.support.manifest_fields import MANIFEST_FIELDS
 from tests.support.model_builder import build_small_model_arrays
 from tests.support.rule_reference import RuleReference
@@ -107,7 +109,7 @@ def shop_rules(draw: st.DrawFn) -> ShopRules:
         ],
         "boosts": draw(st.lists(boosts, max_size=2)),
         "caps": draw(st.lists(caps, max_size=2)),
-        "diversity": draw(st.sampled_from([0.0, 0.0, 0.3, 0.8, 1.0])),
+        "diversity": draw(st.sampled_from([0.0, 0.0, 0.3, 0.8, 0.99])),
     }
     return ShopRules.model_validate_json(json.dumps(tree))
 
@@ -140,3 +142,122 @@ def test_list_equals_the_rules_applied_to_all_items(  # noqa: PLR0917  hypothesi
     assert [item for item, _ in response.items] == expected.items
     assert set(response.relaxed_filters) == expected.relaxed_filters
     assert response.fallback_level == expected.fallback_level
+
+
+def recommend(
+    model: FittedModel, rules: Mapping[str, Any], n: int = 3, user: str = "ann", **filters: Any
+) -> list[str]:
+    recommender = Recommender(model, ShopRules.model_validate_json(json.dumps(rules)))
+    context = UserContext(model.inner_user_id(user))
+    response = recommender.recommend(context, RecommendationRequest(n, **filters))
+    return [ITEMS[item] for item, _ in response.items]
+
+
+def test_pinned_item_has_its_position(models: Mapping[str, FittedModel]) -> None:
+    assert recommend(models["none"], {}) == ["i3", "i2", "i1"]
+    assert recommend(models["none"], {"pins": [{"item": "i5", "position": 2}]}) == ["i3", "i5", "i2"]
+
+
+def test_pinned_item_that_the_user_knows_is_not_shown(models: Mapping[str, FittedModel]) -> None:
+    assert recommend(models["none"], {"pins": [{"item": "i0", "position": 1}]}) == ["i3", "i2", "i1"]
+
+
+def test_cap_of_one_per_series_defers_the_others(models: Mapping[str, FittedModel]) -> None:
+    rules = {"attributes": {"series": SERIES}, "caps": [{"attribute": "series", "at_most": 1}]}
+    assert recommend(models["none"], rules) == ["i3", "i2", "i10"]  # i1 and i7 share series with i2
+
+
+def test_cap_does_not_apply_to_what_the_request_asks_for(models: Mapping[str, FittedModel]) -> None:
+    model, cap = models["none"], {"caps": [{"attribute": "genres", "value": "War", "at_most": 1}]}
+    war = model.genre_affinity.genres.index("War")
+    items = recommend(model, cap, genre=war)
+    assert all("War" in GENRES[ITEMS.index(item)] for item in items)
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5, 2.0, 100.0])
+def test_boost_moves_an_item_only_in_its_direction(models: Mapping[str, FittedModel], factor: float) -> None:
+    model = models["item weights"]  # has negative scores
+    before = recommend(model, {"boosts": [{"item": "i0", "factor": 2}]}, n=10)  # she knows i0
+    for item in before:
+        after = recommend(model, {"boosts": [{"item": item, "factor": factor}]}, n=10)
+        moved = before.index(item) - after.index(item)
+        assert moved >= 0 if factor > 1 else moved <= 0
+        assert [each for each in after if each != item] == [each for each in before if each != item]
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"hidden": ["i1"], "pins": [{"item": "i1", "position": 1}]}, "pins.0.item: i1 is hidden"),
+        (
+            {"pins": [{"item": "i1", "position": 1}, {"item": "i2", "position": 1}]},
+            "pins.1.position: another item is pinned at position 1",
+        ),
+        (
+            {"pins": [{"item": "i1", "position": 1}, {"item": "i1", "position": 2}]},
+            "pins.1.item: i1 is pinned at another position",
+        ),
+        ({"pins": [{"item": "i1", "position": 0}]}, "pins.0.position"),
+        ({"boosts": [{"item": "i1", "factor": -1}]}, "boosts.0.factor"),
+        ({"boosts": [{"factor": 2}]}, "boosts.0: a boost must name either an item, or an attribute and a"),
+        ({"caps": [{"attribute": "genres", "at_most": 0}]}, "caps.0.at_most"),
+        ({"filters": [{"attribute": "genres"}]}, "filters.0: any_of or none_of must name a value"),
+        ({"diversity": 1}, "diversity"),
+        ({"attributes": {"genres": {"i1": "Drama"}}}, "attributes.genres: the model has the genres"),
+        ({"attributes": {"n": {"i1": "1"}}}, "attributes.n: an attribute must not be named 'n'"),
+    ],
+)
+def test_contradictory_rules_are_an_error_that_names_the_field(
+    tmp_path: Path, rules: Mapping[str, Any], message: str
+) -> None:
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(rules))
+    with pytest.raises(ConfigError) as error:
+        read_shop_rules(path)
+    assert str(error.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        (
+            {"boosts": [{"attribute": "serie", "value": "Ring", "factor": 2}]},
+            "boosts.0.attribute: no item has the attribute serie (expected genres)",
+        ),
+        (
+            {"filters": [{"attribute": "genres", "any_of": ["Western"]}]},
+            "filters.0: no item passes this filter and those before it",
+        ),
+        (
+            {
+                "filters": [{"attribute": "genres", "none_of": ["War"]}],
+                "pins": [{"item": "i4", "position": 1}],
+            },
+            "pins.0.item: i4 does not pass the filters",
+        ),
+        (
+            {
+                "caps": [{"attribute": "genres", "at_most": 1}],
+                "pins": [{"item": "i4", "position": 1}, {"item": "i1", "position": 2}],
+            },
+            "pins.1.item: i1 exceeds the cap on genres",
+        ),
+    ],
+)
+def test_rule_that_does_not_fit_the_model_is_left_out_and_described(
+    models: Mapping[str, FittedModel], rules: Mapping[str, Any], problem: str
+) -> None:
+    recommender = Recommender(models["none"], ShopRules.model_validate_json(json.dumps(rules)))
+    assert recommender.compiled_rules.problems == (problem,)
+    response = recommender.recommend(UserContext(0), RecommendationRequest(3))
+    assert len(response.items) == 3
+
+
+def test_rules_on_items_that_the_model_lacks_are_ignored(models: Mapping[str, FittedModel]) -> None:
+    rules = {
+        "attributes": {"series": {"new": "Ring", **SERIES}},
+        "pins": [{"item": "new", "position": 1}],
+        "boosts": [{"item": "new", "factor": 2}],
+    }
+    assert recommend(models["none"], rules) == ["i3", "i2", "i1"]
