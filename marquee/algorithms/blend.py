@@ -79,7 +79,7 @@ class Blend(Ranker):
 
     Args:
         members: a mapping for each member, with `algorithm` (a ranker that scores histories), its
-            `parameters` and its `weight`, above 0. Weighting, threshold and neutral are parameters of members.
+            `parameters` and its `weight`, above 0. Weighting and thresholds are parameters of the members.
         random_state: seed, from which each member gets its own; None: NumPy's global generator.
 
     Attributes:
