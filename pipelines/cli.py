@@ -95,7 +95,7 @@ def serve(host: str, port: int) -> None:
     """Serve the last packaged model, without gateways."""
     from pipelines.commands.serve import serve_last_bento
 
-    serve_last_bento(host=host, port=port)
+    serve_last_bento(load_params(), host=host, port=port)
 
 
 @cli.command()
