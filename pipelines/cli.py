@@ -136,14 +136,14 @@ def serve(host: str, port: int) -> None:
     help="Folder of the model.",
 )
 @click.option(
-    "--availability",
+    "--rules",
     type=click.Path(path_type=Path),
     metavar="FILE",
     default=None,
     envvar="MARQUEE_AVAILABILITY",
-    show_default="all items are available",
+    show_default="no rules",
     show_envvar=True,
-    help="File of availability rules.",
+    help="File of the rules of the shop.",
 )
 def recommend(
     *,
@@ -154,7 +154,7 @@ def recommend(
     n: int,
     output: str | None,
     model: Path,
-    availability: Path | None,
+    rules: Path | None,
 ) -> None:
     """Write the lists of all users, or of those in a file.
 
@@ -164,7 +164,7 @@ def recommend(
         raise ConfigError("use either --all or --users FILE, to say whose lists to write")
     from pipelines.commands.recommend import ListOptions, write_lists
 
-    write_lists(ListOptions(users, column, output_format, n, output, model, availability))
+    write_lists(ListOptions(users, column, output_format, n, output, model, rules))
 
 
 @cli.command()

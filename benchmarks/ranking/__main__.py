@@ -33,6 +33,7 @@ from benchmarks.ranking.large_jobs import measure_large_ease, measure_large_ials
 from benchmarks.ranking.pipeline_choice import measure_choices
 from benchmarks.ranking.speed import measure_ease, measure_ials, measure_item_knn
 from benchmarks.result_rows import ResultRow
+from benchmarks.serving.__main__ import measure_live_latency
 
 
 class Measurement(Protocol):
@@ -54,6 +55,7 @@ PARTS: dict[str, Part] = {
     "EASE": _part(measure_ease),
     "large EASE": _part(measure_large_ease),
     "large iALS": _part(measure_large_ials),
+    "computed live": lambda share: [measure_live_latency(share)],
     "overlap": _part(measure_overlap),
     "batch": _part(measure_batch),
     "algorithms": _part(measure_algorithms),

@@ -75,8 +75,8 @@ def count_items(n_interactions: int) -> int:
     >>> count_items(20_000_000), count_items(1_000_000)
     (27000, 3665)
     """
-    share: float = n_interactions / N_INTERACTIONS
-    return round(N_ITEMS * share ** (2 / 3))
+    n_items: float = N_ITEMS * (n_interactions / N_INTERACTIONS) ** (2 / 3)
+    return round(n_items)
 
 
 def generate_interactions(n: int, n_users: int, n_items: int, seed: int = SEED) -> pd.DataFrame:

@@ -94,7 +94,8 @@ def measure_choices(*, is_quick: bool) -> Iterator[ResultRow]:
     """Measure the NDCG@10 of the choice, beside that of the best ALS of implicit; time the search."""
     for target in TARGETS:
         choice = choose_recipe(target.data, target.feedback, is_quick=is_quick)
-        ours, peer = choice.task.score(fit_recipe(choice.recipe, choice.task)), best_implicit_als(choice.task)
+        ours = choice.task.score(fit_recipe(choice.recipe, choice.task))
+        peer = best_implicit_als(target.data, target.feedback, is_quick=is_quick)
         note = (
             f"target {target.ndcg} {format_check_mark(ours >= target.ndcg)}; {choice.winner.label}; on the "
             f"validation parts {_validation_ndcg(choice.winner):.4f}; peer: implicit's ALS, {peer.label}"

@@ -55,7 +55,7 @@ def measure_ials(*, is_quick: bool) -> Iterator[ResultRow]:
     """Measure the time to the best NDCG@10 of implicit's ALS."""
     task, n_repeats = load_task("ml-1m"), count_repeats(is_quick=is_quick)
     _fit_ials(make_toy_task(task), UNOBSERVED_WEIGHTS[0], IALS_REGULARIZATIONS[0], ndcg=1.0)
-    peer = best_implicit_als(task)
+    peer = best_implicit_als("ml-1m", "explicit", is_quick=is_quick)
     ours = _fastest_ials(task, peer.ndcg, is_quick=is_quick)
     if ours is None:
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from time import perf_counter
 
 import numpy as np
@@ -77,6 +77,7 @@ class RankingTask:
         return self.score_lists(self.recommend(algorithm))
 
 
+@cache
 def load_task(name: str, feedback: FeedbackType = "explicit") -> RankingTask:
     """Split a MovieLens data set; implicit: without its rating column.
 

@@ -20,7 +20,6 @@ from marquee.model.fitted_model import FittedModel, load_model
 from pipelines.support.console import create_console
 from pipelines.support.list_writers import WRITERS, ListWriter
 from pipelines.support.paths import FITTED_MODEL
-from service.recommendation.availability import read_policy
 from service.recommendation.list_blocks import (
     UNKNOWN_USER,
     BlockRecommender,
@@ -28,7 +27,9 @@ from service.recommendation.list_blocks import (
     UserBlock,
     iter_training_users,
 )
-from service.recommendation.recommender import FALLBACK_LEVELS, Recommender
+from service.recommendation.list_selection import FALLBACK_LEVELS
+from service.recommendation.recommender import Recommender
+from service.recommendation.shop_rules import read_shop_rules
 
 ROWS_PER_BLOCK = 200_000
 DEFAULT_FORMAT = "parquet"
@@ -47,7 +48,7 @@ class ListOptions:
         output: path, or - for standard output; None: `recommendations` with the suffix of the format, in the
             working directory.
         model: folder of the model.
-        availability: file of availability rules.
+        rules: file of the rules of the shop.
     """
 
     users: str | None = None
@@ -56,7 +57,7 @@ class ListOptions:
     n: int = 10
     output: str | None = None
     model: Path = FITTED_MODEL
-    availability: Path | None = None
+    rules: Path | None = None
 
     @property
     def chosen_format(self) -> str:
@@ -111,8 +112,8 @@ def write_lists(options: ListOptions) -> None:
     started = time.perf_counter()
     users = None if options.users is None else _read_users(options)
     model = _load_model(options.model)
-    policy = None if options.availability is None else read_policy(options.availability)
-    lists = BlockRecommender(Recommender(model, policy), options.n)
+    recommender = _create_recommender(model, options.rules)
+    lists = BlockRecommender(recommender, options.n)
     blocks = _iter_blocks(model, users, max(1, ROWS_PER_BLOCK // max(1, lists.width)))
     n_users = len(model.arrays.users if users is None else users)
     to_stdout = options.destination == STANDARD_STREAM
@@ -175,6 +176,14 @@ def _load_model(folder: Path) -> FittedModel:
     if folder == FITTED_MODEL and not folder.exists():
         raise ModelError(f"{folder} does not exist; run `make repro` first, or name a model with --model")
     return load_model(folder)
+
+
+def _create_recommender(model: FittedModel, rules: Path | None) -> Recommender:
+    """Create the recommender; rules that do not fit the model are named on standard error and left out."""
+    recommender = Recommender(model, None if rules is None else read_shop_rules(rules))
+    for problem in recommender.compiled_rules.problems:
+        sys.stderr.write(f"{rules}: {problem}; the rule is left out\n")
+    return recommender
 
 
 def _iter_blocks(model: FittedModel, users: Sequence[str] | None, block_size: int) -> Iterator[UserBlock]:

@@ -16,7 +16,7 @@ import numpy as np
 from marquee.array_types import AnyArray
 from marquee.top_n import PADDING
 from service.recommendation.list_blocks import ListBlock
-from service.recommendation.recommender import FALLBACK_LEVELS
+from service.recommendation.list_selection import FALLBACK_LEVELS
 
 COLUMNS = ("user", "rank", "item", "score", "level")
 NEEDS_QUOTES = re.compile(r'[",\r\n]')

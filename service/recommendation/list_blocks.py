@@ -1,7 +1,8 @@
 """Lists of many users at once, equal to those that `Recommender` gives to each of them.
 
 Stored lists of a block of users are filtered together. Only users whose stored list is too short after the
-filters, and users who are not in the training data, go through the fallback chain.
+filters, and users who are not in the training data, go through the fallback chain; if rules change the order
+of stored lists or limit what they may contain, all users do.
 """
 
 import time
@@ -13,8 +14,8 @@ import numpy as np
 from marquee.array_types import BoolArray, Float32Array, Int8Array, Int32Array, Int64Array
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
+from service.recommendation.list_selection import FALLBACK_LEVELS
 from service.recommendation.recommender import (
-    FALLBACK_LEVELS,
     RecommendationRequest,
     Recommendations,
     Recommender,
@@ -78,6 +79,9 @@ class BlockRecommender:
         self._width = min(n, len(arrays.items))
         self._top_items, self._top_scores = arrays.top_items, arrays.top_scores
         self._stored_level = FALLBACK_LEVELS.index(recommender.stored_list_level)
+        rules = recommender.compiled_rules
+        only_filters = not (rules.reorders or rules.pins or rules.caps)
+        self._can_copy = only_filters and self._width <= self._top_items.shape[1]
 
     @property
     def width(self) -> int:
@@ -100,12 +104,11 @@ class BlockRecommender:
     def _copy_stored_lists(self, lists: ListBlock) -> BoolArray:
         """Copy the stored lists that are long enough after filtering; return True for each of their users."""
         is_complete = np.zeros(len(lists.users), dtype=bool)
-        n_stored = self._top_items.shape[1]
-        if self._width > n_stored:
+        if not self._can_copy:
             return is_complete
         rows = np.flatnonzero(lists.users.inner_ids != UNKNOWN_USER)
         visible = self._recommender.visible_items(time.time()).mask
-        for n_columns in (self._width, n_stored):  # most lists need no more than their start
+        for n_columns in (self._width, self._top_items.shape[1]):  # most lists need no more than their start
             inner_ids = lists.users.inner_ids[rows]
             items = self._top_items[:, :n_columns][inner_ids]
             selected = _select_first(visible[items] & (items != PADDING), self._width)

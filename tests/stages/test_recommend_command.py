@@ -3,10 +3,7 @@
 import csv
 import io
 import json
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +14,6 @@ import pytest
 from pipelines import cli
 from pipelines.commands import recommend
 from tests.support.sample_replica import replica_settings, running_replica, write_sample_model
-
-ROOT = Path(__file__).parents[2]
 
 
 class Outcome(NamedTuple):
@@ -78,7 +73,7 @@ def rows_of_service(folder: Path, users: list[str], n: int, **settings: Any) -> 
 def test_every_format_contains_what_the_service_responds(run: RunCommand, tmp_path: Path, n: int) -> None:
     Path("rules.json").write_text(json.dumps({"hidden": ["i2"]}))
     Path("users.txt").write_text("eve\nann\nstranger\nbob\n")
-    rules, users = ("--availability", "rules.json"), ("--users", "users.txt", "--n", str(n))
+    rules, users = ("--rules", "rules.json"), ("--users", "users.txt", "--n", str(n))
     for name in ("lists.csv", "lists.jsonl", "lists.parquet"):
         assert run(*users, *rules, "--output", name).code == 0
     expected = rows_of_service(
@@ -201,7 +196,7 @@ def test_invalid_csv_of_users_is_one_line(run: RunCommand, content: str, problem
             ("--users", "model"),
             "--users: model cannot be read (Is a directory); name a file with one user id per line",
         ),
-        (("--all", "--availability", "none"), "none cannot be read (No such file or directory)"),
+        (("--all", "--rules", "none"), "none cannot be read (No such file or directory)"),
     ],
 )
 def test_invalid_option_is_one_line_with_exit_code_2(
@@ -248,21 +243,3 @@ def test_failure_keeps_the_old_file(
     assert name in outcome.stderr
     assert Path(name).read_text() == "old"
     assert written_files(Path()) == [name]
-
-
-@pytest.mark.slow
-def test_interrupted_process_leaves_no_file(tmp_path: Path) -> None:
-    write_sample_model(tmp_path / "model")
-    command = [sys.executable, "-m", "pipelines.cli", "recommend", "--users", "-", "--output", "lists.csv"]
-    process = subprocess.Popen(
-        [*command, "--model", "model"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    time.sleep(2)  # it waits for the end of the input
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert written_files(tmp_path) == []

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from marquee.model.fitted_model import FittedModel, load_model
 from marquee.top_n import PADDING
-from service.recommendation.availability import AvailabilityPolicy
 from service.recommendation.list_blocks import (
     UNKNOWN_USER,
     BlockRecommender,
@@ -18,12 +17,9 @@ from service.recommendation.list_blocks import (
     UserBlock,
     iter_training_users,
 )
-from service.recommendation.recommender import (
-    FALLBACK_LEVELS,
-    RecommendationRequest,
-    Recommender,
-    UserContext,
-)
+from service.recommendation.list_selection import FALLBACK_LEVELS
+from service.recommendation.recommender import RecommendationRequest, Recommender, UserContext
+from service.recommendation.shop_rules import Boost, Cap, Pin, ShopRules
 from tests.support.manifest_fields import SEPARATE_FIELDS
 from tests.support.sample_replica import ITEMS, USERS, write_sample_model
 
@@ -34,6 +30,14 @@ MODELS: dict[str, dict[str, Any]] = {
     "equal lists": {"scorers": "factors", "list_agreement": 0.95},
     "repeats": {"scorers": "factors", "repeats_allowed": True},
 }
+RULES = st.builds(
+    ShopRules,
+    hidden=st.lists(st.sampled_from(ITEMS), unique=True).map(tuple),
+    static=st.just(("i5",)),
+    pins=st.sampled_from([(), (), (Pin(item="i2", position=2),)]),
+    boosts=st.sampled_from([(), (), (Boost(item="i5", factor=100.0),)]),
+    caps=st.sampled_from([(), (), (Cap(attribute="genres", at_most=1),)]),
+)
 ItemScores = list[tuple[int, float | None]]
 
 
@@ -57,14 +61,14 @@ def list_contents(lists: ListBlock, row: int) -> tuple[str, ItemScores]:
 
 @pytest.mark.parametrize("name", MODELS)
 @given(
-    hidden=st.sets(st.sampled_from(ITEMS)),
+    rules=RULES,
     n=st.integers(1, len(ITEMS) + 2),
     users=st.lists(st.integers(UNKNOWN_USER, len(USERS) - 1), max_size=6),
 )
 def test_lists_are_those_of_the_fallback_chain(
-    models: dict[str, FittedModel], name: str, hidden: set[str], n: int, users: list[int]
+    models: dict[str, FittedModel], name: str, rules: ShopRules, n: int, users: list[int]
 ) -> None:
-    recommender = Recommender(models[name], AvailabilityPolicy(hidden=tuple(sorted(hidden)), static=("i5",)))
+    recommender = Recommender(models[name], rules)
     lists = BlockRecommender(recommender, n).recommend(
         UserBlock([str(user) for user in users], np.array(users, dtype=np.int32))
     )
