@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from marquee.algorithms.bayesian import BayesianMF
     from marquee.algorithms.co_clustering import CoClustering
     from marquee.algorithms.ease import EASE
+    from marquee.algorithms.ials import IALS
     from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
     from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
     from marquee.algorithms.nmf import NMF
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EASE",
+    "IALS",
     "NMF",
     "PMF",
     "SVD",

@@ -12,52 +12,18 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
-from marquee.algorithms.base import EpochAlgorithm, mark_unknown_ids
+from marquee.algorithms.factor_ranker import FactorRanker
 from marquee.algorithms.fold_in import fold_in_confidences
-from marquee.algorithms.parameter_checks import (
-    DTYPES,
-    RandomState,
-    check_choice_attribute,
-    check_integer_attributes,
-)
-from marquee.algorithms.ranking_base import USERS_PER_BLOCK, Ranker
-from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
-from marquee.algorithms.threads import ONE_BLAS_THREAD, run_blocks, thread_count
+from marquee.algorithms.parameter_checks import RandomState
+from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
 from marquee.array_types import Float64Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 
 ALS_INITIAL_MAX = 0.01  # upper bound of the initial factors, the value of the library
 
 
-class _FactorRanker(Ranker, EpochAlgorithm):
-    """Base class of both models: parameter checks, random initial factors, and scoring by dot products."""
-
-    n_factors: int
-    random_state: RandomState
-    dtype: str
-    pu: FloatArray
-    qi: FloatArray
-
-    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
-        """Return the dot products of each user's factors with those of every item, (len(users), n_items)."""
-        rows = mark_unknown_ids(users, self.trainset.n_users)
-        return self._score_factors(np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0)))
-
-    def _score_factors(self, factors: FloatArray) -> Float64Array:
-        """Return the dot products of factors (n, n_factors) with those of every item, (n, n_items)."""
-        panels = pack_panels(self.qi.T.astype(factors.dtype))
-        scores = np.empty((len(factors), len(self.qi)), factors.dtype)
-
-        def score_block(start: int, stop: int) -> None:
-            multiply_packed(factors[start:stop], panels, scores[start:stop])
-
-        run_blocks(score_block, len(factors), USERS_PER_BLOCK)
-        return scores.astype(np.float64, copy=False)
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_integer_attributes(self, "n_factors", minimum=1)
-        check_choice_attribute(self, "dtype", DTYPES)
+class _Twin(FactorRanker):
+    """Base class of both models: random numbers of the library."""
 
     def _create_generator(self) -> np.random.Generator:
         """Create the generator that the library would create for the seed.
@@ -73,7 +39,7 @@ class _FactorRanker(Ranker, EpochAlgorithm):
         return rng.random(shape, dtype=np.float32 if self.dtype == "float32" else np.float64)
 
 
-class ImplicitALS(_FactorRanker):
+class ImplicitALS(_Twin):
     r"""Matrix factorization of implicit feedback by alternating least squares.
 
     .. math:: s_{ui} = p_u^T q_i, \qquad
@@ -155,7 +121,7 @@ class ImplicitALS(_FactorRanker):
             yield None
 
 
-class ImplicitBPR(_FactorRanker):
+class ImplicitBPR(_Twin):
     r"""Bayesian personalized ranking: factors and item biases that rank positives before other items.
 
     .. math:: s_{ui} = b_i + p_u^T q_i, \qquad

@@ -3,7 +3,7 @@
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.algorithms.kernels.linear_algebra import cholesky_factorize
+from marquee.algorithms.kernels.linear_algebra import cholesky_factorize, solve_in_place
 from marquee.array_types import Float64Array, Int32Array, Int64Array
 
 
@@ -39,17 +39,4 @@ def solve_user_systems(
                     row[j] += factor * v[j]
                 x[i] += targets[t] * v[i]
         cholesky_factorize(A, 0, n)
-        _solve_in_place(A, x)
-
-
-@kernel
-def _solve_in_place(L: Float64Array, x: Float64Array) -> None:
-    """Replace x by the solution of L L' y = x."""
-    for i in range(len(x)):
-        for j in range(i):
-            x[i] -= L[i, j] * x[j]
-        x[i] /= L[i, i]
-    for i in range(len(x) - 1, -1, -1):
-        for j in range(i + 1, len(x)):
-            x[i] -= L[j, i] * x[j]
-        x[i] /= L[i, i]
+        solve_in_place(A, x)
