@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from marquee.algorithms.base import Algorithm, EpochAlgorithm, Estimates
     from marquee.algorithms.baseline_only import BaselineOnly
     from marquee.algorithms.bayesian import BayesianMF
+    from marquee.algorithms.bpr import BPR
     from marquee.algorithms.co_clustering import CoClustering
     from marquee.algorithms.ease import EASE
     from marquee.algorithms.ials import IALS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from marquee.algorithms.svd import PMF, SVD, SVDpp
 
 __all__ = [
+    "BPR",
     "EASE",
     "IALS",
     "NMF",

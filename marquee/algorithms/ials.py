@@ -160,7 +160,8 @@ def compute_gram_matrix(vectors: FloatArray, factor: float) -> FloatArray:
     n_factors, lanes = vectors.shape[1], VECTOR_BYTES // vectors.itemsize
     n_padded = n_factors + -n_factors % lanes
     blocks = np.empty((-(-len(vectors) // GRAM_ROWS), n_padded, n_padded), vectors.dtype)
-    run_blocks(partial(compute_gram_blocks, vectors, blocks), len(blocks), 1)
+    numbers, weights = np.arange(len(vectors), dtype=np.int32), np.ones(len(vectors), vectors.dtype)
+    run_blocks(partial(compute_gram_blocks, numbers, weights, vectors, blocks), len(blocks), 1)
     lower = np.tril(blocks.sum(axis=0)) * vectors.dtype.type(factor)
     gram: FloatArray = lower + np.tril(lower, -1).T
     padding = np.arange(n_factors, n_padded)

@@ -4,7 +4,10 @@
     ├── Popularity                 popularity.py
     ├── LinearItemModel            scores by a user's history times item-to-item weights
     │   └── EASE                   ease.py
-    └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
+    └── FactorRanker               scores by dot products of factors; factor_ranker.py
+        ├── IALS                       ials.py
+        ├── BPR                        bpr.py
+        └── ImplicitALS, ImplicitBPR   implicit_feedback.py
 
 Scores have no scale: only their order for one user is meaningful.
 """
@@ -35,7 +38,7 @@ class Ranker(Algorithm):
     any impossible prediction.
 
     An unknown user has no history and no factors, so only the part of a score that is the same for all users
-    remains: the counts of Popularity, the item biases of ImplicitBPR, and 0 for the others. The score of an
+    remains: the counts of Popularity, the item biases of BPR, and 0 for the others. The score of an
     unknown item is 0.
     """
 

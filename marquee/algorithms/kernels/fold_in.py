@@ -29,8 +29,11 @@ def solve_user_systems(
     n = len(linear)
     A = np.empty((n, n), np.float64)
     for u in range(start, stop):
-        A[:], x = precision, out[u]
-        x[:] = linear
+        x = out[u]
+        for i in range(n):  # an assignment of arrays would compile for seconds
+            x[i] = linear[i]
+            for j in range(i + 1):
+                A[i, j] = precision[i, j]
         for t in range(indptr[u], indptr[u + 1]):
             v = vectors[items[t]]
             for i in range(n):

@@ -38,24 +38,25 @@ PREFETCH_DISTANCE = 12  # interactions between the prefetch of a vector and its 
 
 
 @kernel
-def compute_gram_blocks(vectors: FloatArray, out: FloatArray, start: int, stop: int) -> None:
+def compute_gram_blocks(
+    numbers: Int32Array, weights: FloatArray, vectors: FloatArray, out: FloatArray, start: int, stop: int
+) -> None:
     """Write the lower triangle of the Gram matrix of each block of `GRAM_ROWS` vectors to `out`.
 
     `out` has the shape (n_blocks, n_padded, n_padded), where n_padded is the number of factors, rounded up to
-    a multiple of the lanes; start and stop are numbers of blocks.
+    a multiple of the lanes; start and stop are numbers of blocks. `numbers` must be those of all vectors, in
+    order, and the weights 1.
     """
     n_padded = out.shape[1]
     X, h = np.zeros((BATCH, n_padded), vectors.dtype), np.zeros(n_padded, vectors.dtype)
-    items, weights = np.empty(BATCH, np.int32), np.ones(BATCH, vectors.dtype)
     for block in range(start, stop):
-        out[block] = 0
+        S = out[block]
+        S[:] = 0
         end = min((block + 1) * GRAM_ROWS, len(vectors))
         for first in range(block * GRAM_ROWS, end, BATCH):
             length = min(BATCH, end - first)
-            for t in range(length):
-                items[t] = first + t
-            _gather(items, weights, 0, length, vectors, X, h)
-            add_products(X, length, n_padded, out[block])
+            _gather(numbers, weights, first, length, vectors, X, h)
+            add_products(X, length, n_padded, S)
 
 
 @kernel
@@ -83,7 +84,10 @@ def solve_rows(
     for first in range(start, stop, lanes):
         for lane in range(lanes):
             n = min(first + lane, stop - 1)  # lanes beyond the last row repeat it
-            S[:], linear[:] = gram, 0
+            linear[:] = 0
+            for i in range(n_padded):  # an assignment of arrays would compile for a second
+                for j in range(n_padded):
+                    S[i, j] = gram[i, j]
             for t in range(indptr[n], indptr[n + 1], BATCH):
                 length = min(BATCH, indptr[n + 1] - t)
                 _gather(others, weights, t, length, vectors, X, linear)

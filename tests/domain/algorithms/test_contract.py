@@ -250,7 +250,8 @@ HISTORY_ALGORITHMS = [name for name, entry in REGISTRY.items() if entry.algorith
 
 
 def test_every_model_with_item_factors_or_item_weights_uses_histories() -> None:
-    expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "ials", "implicit_als"}
+    expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "ials", "bpr"}
+    expected |= {"implicit_als", "implicit_bpr"}
     assert set(HISTORY_ALGORITHMS) == expected
 
 
