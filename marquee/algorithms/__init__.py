@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from marquee.algorithms.base import Algorithm, EpochAlgorithm, Estimates
     from marquee.algorithms.baseline_only import BaselineOnly
     from marquee.algorithms.bayesian import BayesianMF
+    from marquee.algorithms.blend import Blend
     from marquee.algorithms.bpr import BPR
     from marquee.algorithms.co_clustering import CoClustering
     from marquee.algorithms.ease import EASE
@@ -34,6 +35,7 @@ __all__ = [
     "Algorithm",
     "BaselineOnly",
     "BayesianMF",
+    "Blend",
     "CoClustering",
     "EpochAlgorithm",
     "Estimates",

@@ -23,6 +23,7 @@ from marquee.algorithms.reproducible_linear_algebra import multiply_matrices, mu
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 from marquee.interactions.matrix import SparseRows
+from marquee.model.scorers.mapped_factors import MappedFactors
 
 
 class FactorRanker(Ranker, EpochAlgorithm):
@@ -86,6 +87,14 @@ class BiasedFactorRanker(FactorRanker):
         scores = super().score_all_items(users)
         scores += self.bi
         return scores
+
+    def build_stored_scorer(self, noise: float | None) -> MappedFactors:  # noqa: ARG002  part of the interface
+        """Return factors, item biases and the history map; see the base class."""
+        item_factors, item_biases, user_factors = (
+            array.astype(np.float32) for array in (self.qi, self.bi, self.pu)
+        )
+        weighting = self.build_history_weighting()
+        return MappedFactors(item_factors, item_biases, user_factors, self.fit_history_map(), weighting)
 
     def fit_history_map(self) -> Float64Array:
         """Return W, the map from sums of item factors to user factors, (n_factors, n_factors)."""

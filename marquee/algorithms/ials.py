@@ -22,6 +22,7 @@ from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, FloatArray, Int32Array, Int64Array
 from marquee.exponentials import power
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.model.scorers.preference_factors import PreferenceFactors
 
 # indptr, others, weights, vectors, gram, regs: arguments of `solve_rows`.
 Equations: TypeAlias = tuple[Int64Array, Int32Array, FloatArray, FloatArray, FloatArray, FloatArray]
@@ -98,6 +99,16 @@ class IALS(FactorRanker):
         self.solver, self.block_size, self.init_std_dev = solver, block_size, init_std_dev
         self.threshold, self.weighting, self.neutral = threshold, weighting, neutral
         self.random_state, self.verbose, self.dtype = random_state, verbose, dtype
+
+    def build_stored_scorer(self, noise: float | None) -> PreferenceFactors:  # noqa: ARG002  part of the interface
+        """Return the item factors, and the parameters of the equation of a user; see the base class."""
+        return PreferenceFactors(
+            self.qi.astype(np.float32),
+            float(self.unobserved_weight),
+            float(self.reg),
+            float(self.reg_exponent),
+            self.build_history_weighting(),
+        )
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -34,6 +34,7 @@ NOT_SEARCHABLE = {"self", "kwargs", "verbose", "random_state", "sim_options", "b
 QUIET = (("verbose", False),)
 # Algorithms that every other one should beat.
 RANDOM_BASELINE, POPULARITY, BASELINE = "normal_predictor", "popularity", "baseline_only"
+BLEND = "blend"  # consists of other algorithms of the registry
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ REGISTRY: dict[str, AlgorithmEntry] = {
         AlgorithmEntry("ease", "EASE", "ease.EASE"),
         AlgorithmEntry("ials", "iALS", "ials.IALS"),
         AlgorithmEntry("bpr", "BPR", "bpr.BPR"),
+        AlgorithmEntry(BLEND, "Blend", "blend.Blend"),
         AlgorithmEntry("implicit_als", "Implicit ALS", "implicit_feedback.ImplicitALS"),
         AlgorithmEntry("implicit_bpr", "Implicit BPR", "implicit_feedback.ImplicitBPR"),
     )
