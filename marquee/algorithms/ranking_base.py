@@ -117,7 +117,10 @@ class Ranker(Algorithm):
 
         If an item occurs several times in a row, its largest weight counts.
         """
-        weights = self.build_history_weighting().weigh(rows.values)
+        return self._collect(rows, self.build_history_weighting().weigh(rows.values), dtype)
+
+    def _collect(self, rows: SparseRows, weights: Float64Array, dtype: str) -> scipy.sparse.csr_array:
+        """Return given weights of rows as `_weigh` does."""
         indptr, items = rows.indptr, rows.indices
         if not weights.all():
             is_counted = weights != 0

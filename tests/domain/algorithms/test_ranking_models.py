@@ -144,6 +144,33 @@ def test_popularity_sums_implicit_weights(arguments: dict[str, Any], counts: lis
     assert model.counts.tolist() == pytest.approx(counts, abs=1e-12)
 
 
+DAYS = [0, 10, 30, 20, 30, 30]  # of `RATINGS`
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts"),
+    [
+        ({"half_life": 10}, [0, 1 / 4 + 1, 1 / 2, 0]),  # from 4
+        ({"half_life": 10, "weighting": "linear", "neutral": 3}, [-1 / 16, 1 / 4 + 1 / 2, 1 / 4 - 1 / 2, 0]),
+        ({"half_life": 0.001}, [0, 1, 0, 0]),
+    ],
+)
+def test_popularity_halves_weights_with_every_half_life(
+    arguments: dict[str, Any], counts: list[float]
+) -> None:
+    matrix = replace(make_matrix(RATINGS), times=np.array(DAYS) * 86_400 + 10**9)
+    assert Popularity(**arguments).fit(matrix).counts.tolist() == pytest.approx(counts, abs=1e-12)
+
+
+def test_half_life_requires_timestamps_and_days() -> None:
+    with pytest.raises(DataError, match="Popularity: half_life requires timestamps"):
+        Popularity(half_life=30).fit(make_matrix(RATINGS))
+    invalid: tuple[Any, ...] = (-1, 0, np.inf, "30")
+    for value in invalid:
+        with pytest.raises(ParameterError, match="Popularity: half_life must be"):
+            Popularity(half_life=value).fit(make_matrix(RATINGS))
+
+
 def test_ease_of_three_items_matches_hand_computation() -> None:
     # X = [[1, 1, 0], [1, 1, 1], [0, 1, 1]], so X'X has 2, 3, 2 on its diagonal
     rows = [(1, "a", 5), (1, "b", 5), (2, "a", 5), (2, "b", 5), (2, "c", 5), (3, "b", 5), (3, "c", 5)]
