@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from marquee.algorithms.baseline_only import BaselineOnly
     from marquee.algorithms.bayesian import BayesianMF
     from marquee.algorithms.blend import Blend
+    from marquee.algorithms.bpr import BPR
     from marquee.algorithms.co_clustering import CoClustering
     from marquee.algorithms.ease import EASE
+    from marquee.algorithms.ials import IALS
     from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
     from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
     from marquee.algorithms.nmf import NMF
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from marquee.algorithms.svd import PMF, SVD, SVDpp
 
 __all__ = [
+    "BPR",
     "EASE",
+    "IALS",
     "NMF",
     "PMF",
     "SVD",

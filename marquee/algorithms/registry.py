@@ -128,6 +128,8 @@ REGISTRY: dict[str, AlgorithmEntry] = {
         AlgorithmEntry("normal_predictor", "Random", "normal_predictor.NormalPredictor"),
         AlgorithmEntry("popularity", "Popularity", "popularity.Popularity"),
         AlgorithmEntry("ease", "EASE", "ease.EASE"),
+        AlgorithmEntry("ials", "iALS", "ials.IALS"),
+        AlgorithmEntry("bpr", "BPR", "bpr.BPR"),
         AlgorithmEntry(BLEND, "Blend", "blend.Blend"),
         AlgorithmEntry("implicit_als", "Implicit ALS", "implicit_feedback.ImplicitALS"),
         AlgorithmEntry("implicit_bpr", "Implicit BPR", "implicit_feedback.ImplicitBPR"),
