@@ -15,6 +15,7 @@ from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import write_model
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.recipe import Recipe
+from marquee.model.scorers.rating_factors import RatingFactors
 from marquee.model.string_table import StringTable
 
 SCALE = (1.0, 5.0)
@@ -62,10 +63,11 @@ def write_random_model(folder: Path, n_users: int, n_items: int = 27_000, n: int
         popular_counts=counts,
         seen_indptr=np.arange(n_users + 1, dtype=np.int64) * SEEN_ITEMS_PER_USER,
         seen_items=rng.integers(0, n_items, n_users * SEEN_ITEMS_PER_USER, dtype=np.int32),
+        seen_values=np.full(n_users * SEEN_ITEMS_PER_USER, 4, dtype=np.float32),
         similar_items=np.zeros((n_items, 0), np.int32),
         similarities=np.zeros((n_items, 0), np.float32),
         group_items=np.zeros((0, n_items), np.int32),
-        factors=space,
+        recommender=RatingFactors(space),
     )
     write_model(folder, arrays, MANIFEST_FIELDS)
     os.sync()  # dirty pages would count as private memory of the processes that map them

@@ -164,6 +164,15 @@ ParameterDomain = Annotated[
     Discriminator(_domain_kind),
 ]
 SearchSpace = dict[str, ParameterDomain]
+DEFAULT_SPACE: Literal["default"] = (
+    "default"  # in place of a search space: experiments/search/default_spaces.py
+)
+
+
+class BlendParams(ParamsBlock):
+    """Blends of the best rankers of a search."""
+
+    max_members: int = Field(default=4, ge=2, le=6)
 
 
 class SearchParams(ParamsBlock):
@@ -181,12 +190,18 @@ class SearchParams(ParamsBlock):
     max_users: int | None = Field(default=20_000, ge=1)
     experiment: str = Field(min_length=1)
     logged_trials: int = Field(default=100, ge=0)
-    candidates: dict[str, SearchSpace] = Field(min_length=1)
+    blend: BlendParams | None = None
+    candidates: dict[str, SearchSpace | Literal["default"]] = Field(min_length=1)
 
     @property
     def metric_weights(self) -> dict[str, float]:
         """Weight of each metric by which trials are ordered; 1 for a single metric."""
         return _metric_weights(self.metric)
+
+    @property
+    def spaces(self) -> dict[str, SearchSpace]:
+        """Search space of each candidate; empty for a default space that is not resolved yet."""
+        return {name: {} if space == DEFAULT_SPACE else space for name, space in self.candidates.items()}
 
     @property
     def error_metric(self) -> str:
@@ -197,7 +212,7 @@ class SearchParams(ParamsBlock):
     def _check_grid_has_no_ranges(self) -> Self:
         ranges = [
             f"{name}.{parameter}"
-            for name, space in self.candidates.items()
+            for name, space in self.spaces.items()
             for parameter, domain in space.items()
             if isinstance(domain, ParameterRange)
         ]

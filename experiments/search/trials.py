@@ -15,6 +15,7 @@ from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.array_types import Float32Array
 
 MEGABYTE = 1_000_000
+MEMBERS = "members"  # parameter of the blend
 ERROR_FIELDS = ("rmse", "mae")
 
 
@@ -159,8 +160,15 @@ class Trial:
 
 
 def format_parameters(parameters: Parameters) -> str:
-    """Return parameters for display: `n_factors=50, reg_all=0.02`."""
+    """Return parameters for display: `n_factors=50, reg_all=0.02`; of a blend, its members and weights."""
+    if MEMBERS in parameters:
+        return " + ".join(_format_member(member) for member in parameters[MEMBERS])
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def _format_member(member: Mapping[str, Any]) -> str:
+    """Return a member of a blend for display: `2 EASE (reg=100)`."""
+    return f"{member['weight']:g} {format_sorted_label(member['algorithm'], member['parameters'])}"
 
 
 def format_label(algorithm: str, parameters: Parameters) -> str:

@@ -7,6 +7,7 @@ one another in place.
 from functools import partial
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from marquee.algorithms.gram_matrix import ITEMS_PER_BLOCK, allocate_gram_matrix, fill_gram_matrix
 from marquee.algorithms.kernels.item_weights import keep_largest
@@ -17,7 +18,7 @@ from marquee.algorithms.parameter_checks import (
     check_integer_attributes,
     check_number_attributes,
 )
-from marquee.algorithms.product_ranker import CsrArray, LinearItemModel
+from marquee.algorithms.product_ranker import LinearItemModel
 from marquee.algorithms.reproducible_linear_algebra import invert_symmetric
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import FloatArray
@@ -99,12 +100,13 @@ class EASE(LinearItemModel):
         # The product is a lower bound of the condition number. `not <` is also true for NaN.
         if not largest * square.diagonal().max() < max_condition:
             remedy = "raise reg" if self.weighting == "binary" else "raise reg, or use weighting binary"
+            name = type(self).__name__
             raise DivergedError(
-                f"{type(self).__name__}: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; {remedy}"
+                f"{name}: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; {remedy}"
             )
 
 
-def select_largest_weights(weights: FloatArray, n: int) -> CsrArray:
+def select_largest_weights(weights: FloatArray, n: int) -> csr_array:
     """Return B with the n weights of each row that have the largest absolute values; others are 0."""
     columns = np.empty((len(weights), min(n, len(weights))), np.int32)
     run_blocks(partial(keep_largest, weights, columns), len(weights), ITEMS_PER_BLOCK)

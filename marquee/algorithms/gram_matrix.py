@@ -2,9 +2,10 @@
 
 from functools import partial
 
+from scipy.sparse import csr_array
+
 from marquee.algorithms.array_allocation import allocate_within_memory
 from marquee.algorithms.kernels.item_weights import compute_gram_rows
-from marquee.algorithms.product_ranker import CsrArray
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import FloatArray
 
@@ -30,7 +31,7 @@ def allocate_gram_matrix(owner: str, n_items: int, dtype: str) -> FloatArray:
     return square
 
 
-def fill_gram_matrix(X: CsrArray, square: FloatArray) -> None:
+def fill_gram_matrix(X: csr_array, square: FloatArray) -> None:
     """Write X'X to the lower triangle of `square`; items of a user must be in ascending order."""
     by_item = X.T.tocsr()
     arrays = (by_item.indptr, by_item.indices, by_item.data, X.indptr, X.indices, X.data)

@@ -21,10 +21,17 @@ from marquee.algorithms.parameter_checks import (
     check_integer_attributes,
 )
 from marquee.algorithms.ranking_base import USERS_PER_BLOCK, Ranker
-from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
+from marquee.algorithms.reproducible_linear_algebra import (
+    invert_cholesky_factor,
+    multiply_matrices,
+    multiply_packed,
+    pack_panels,
+)
 from marquee.algorithms.threads import ONE_BLAS_THREAD, run_blocks, thread_count
 from marquee.array_types import Float64Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.model.factor_scoring import FactorSpace
+from marquee.model.scorers.confidence_factors import ConfidenceFactors
 
 ALS_INITIAL_MAX = 0.01  # upper bound of the initial factors, the value of the library
 
@@ -126,6 +133,11 @@ class ImplicitALS(_FactorRanker):
         self.n_factors, self.n_epochs, self.reg_all, self.alpha = n_factors, n_epochs, reg_all, alpha
         self.threshold, self.random_state, self.verbose, self.dtype = threshold, random_state, verbose, dtype
         self.weighting, self.neutral = weighting, neutral
+
+    def build_stored_scorer(self, noise: float | None) -> ConfidenceFactors:  # noqa: ARG002  part of the interface
+        """Return factors, alpha and weighting; see the base class."""
+        space = _build_confidence_space(self.pu, self.qi, self.reg_all)
+        return ConfidenceFactors(space, self.alpha, self.build_history_weighting())
 
     def _score_histories(self, histories: SparseRows) -> Float64Array:
         weights = self._weigh(histories, "float64")
@@ -240,3 +252,22 @@ class ImplicitBPR(_FactorRanker):
         """Set the attributes from the library's tables."""
         self.pu, self.qi = user_table[:, :-1].copy(), item_table[:, :-1].copy()
         self.bi = item_table[:, -1].copy()
+
+
+def _build_confidence_space(pu: FloatArray, qi: FloatArray, reg: float) -> FactorSpace:
+    """Return the factor space in which fold-in solves the equation of a user (`ConfidenceFactors`)."""
+    Q = np.ascontiguousarray(qi, dtype=np.float64)
+    precision = multiply_matrices(Q.T, Q) + max(reg, 1e-9) * np.eye(Q.shape[1])
+    factor_inverse = invert_cholesky_factor(precision)
+    covariance = np.zeros((1 + len(precision), 1 + len(precision)))
+    covariance[1:, 1:] = multiply_matrices(np.ascontiguousarray(factor_inverse.T), factor_inverse)
+    return FactorSpace(
+        item_factors=qi.astype(np.float32),
+        item_biases=np.zeros(len(qi), dtype=np.float32),
+        user_factors=pu.astype(np.float32),
+        user_biases=np.zeros(len(pu), dtype=np.float32),
+        prior_mean=np.zeros(len(covariance)),
+        prior_covariance=covariance,
+        offset=0.0,
+        noise=1.0,
+    )

@@ -25,6 +25,7 @@ from marquee.algorithms.weighting import WEIGHTINGS, Weighting
 from marquee.array_types import Float64Array, Int32Array, Int64Array
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.model.history_weighting import HistoryWeighting
 
 USERS_PER_BLOCK = 256  # users whose items `score_pairs` scores at a time
 
@@ -73,6 +74,11 @@ class Ranker(Algorithm):
         """Return the function from ratings or implicit weights to the weights that the model learns from."""
         return Weighting(self.weighting, self.threshold, self.neutral)
 
+    def build_history_weighting(self) -> HistoryWeighting:
+        """Return the function from values to weights that was applied to the training interactions."""
+        matrix = self.training_matrix
+        return self.build_weighting().resolve(matrix.feedback, matrix.scale)
+
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  all impossible
         return Estimates(np.zeros(len(users)), np.ones(len(users), dtype=np.bool_))
 
@@ -107,8 +113,7 @@ class Ranker(Algorithm):
 
         If an item occurs several times in a row, its largest weight counts.
         """
-        matrix = self.training_matrix
-        weights = self.build_weighting().weigh(rows.values, matrix.feedback, matrix.scale)
+        weights = self.build_history_weighting().weigh(rows.values)
         indptr, items = rows.indptr, rows.indices
         if not weights.all():
             is_counted = weights != 0
@@ -117,7 +122,7 @@ class Ranker(Algorithm):
         index_type = np.int32 if len(items) <= np.iinfo(np.int32).max else np.int64
         with np.errstate(over="ignore"):  # an infinite weight is reported as divergence
             arrays = weights.astype(dtype), items.astype(index_type), indptr.astype(index_type)
-        weighted = scipy.sparse.csr_array(arrays, shape=(len(indptr) - 1, matrix.n_items))
+        weighted = scipy.sparse.csr_array(arrays, shape=(len(indptr) - 1, self.trainset.n_items))
         weighted.sort_indices()
         return weighted if weighted.has_canonical_format else _drop_repeats(weighted)
 
@@ -128,10 +133,8 @@ class Ranker(Algorithm):
         return SparseRows(indptr, matrix.items[positions], matrix.values[positions])
 
 
-def locate_rows(
-    indptr: Int64Array | Int32Array, rows: Int32Array
-) -> tuple[Int64Array, Int64Array]:
-    """Return the bounds of selected rows, (n + 1,), and the positions of their elements; `UNKNOWN` is empty."""
+def locate_rows(indptr: Int64Array | Int32Array, rows: Int32Array) -> tuple[Int64Array, Int64Array]:
+    """Return the bounds of these rows, (n + 1,), and the positions of their elements; `UNKNOWN` is empty."""
     starts = indptr[rows]
     counts = np.where(rows >= 0, indptr[rows + 1] - starts, 0)
     bounds = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])

@@ -3,8 +3,9 @@
 from functools import partial
 
 import numpy as np
-import scipy.sparse
+from scipy.sparse import csr_array, vstack
 
+from marquee.algorithms.array_allocation import physical_memory_bytes
 from marquee.algorithms.gram_matrix import ITEMS_PER_BLOCK, allocate_gram_matrix, fill_gram_matrix
 from marquee.algorithms.kernels.elastic_net import solve_items, solve_items_with_candidates
 from marquee.algorithms.kernels.linear_algebra import mirror_lower_triangle
@@ -14,13 +15,14 @@ from marquee.algorithms.parameter_checks import (
     check_integer_attributes,
     check_number_attributes,
 )
-from marquee.algorithms.product_ranker import CsrArray, LinearItemModel
+from marquee.algorithms.product_ranker import LinearItemModel
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float32Array
 from marquee.interactions.matrix import InteractionMatrix
 
 MAX_SWEEPS = 100  # over the weights of a column
-MAX_PRODUCTS = 1 << 29  # of items, kept in memory (2 GB); products of more items are computed when needed
+# Share of the memory that products of all items may take; those of more items are computed when needed.
+MAX_MEMORY_SHARE = 0.25
 
 
 class SLIM(LinearItemModel):
@@ -43,8 +45,7 @@ class SLIM(LinearItemModel):
         l2_reg: regularization :math:`\lambda_2`.
         k: number of other items with a weight in each column; None: all.
         nonnegative: allow no weights below 0.
-        tolerance: a pass over the weights of a column in which none changes by more than this is the last one;
-            there are at most 100.
+        tolerance: largest change of a weight in the last pass over a column; there are at most 100 passes.
         threshold: lowest rating or weight that counts, for binary weighting; None: see `Weighting`.
         weighting: binary, linear, or log (implicit weights only).
         neutral: rating with weight 0, for linear weighting; None: see `Weighting`.
@@ -52,11 +53,11 @@ class SLIM(LinearItemModel):
 
     def __init__(
         self,
-        l1_reg: float = 5.0,
+        l1_reg: float = 1.0,
         l2_reg: float = 100.0,
         k: int | None = 200,
         nonnegative: bool = True,
-        tolerance: float = 1e-4,
+        tolerance: float = 1e-3,
         threshold: float | None = None,
         weighting: str = "binary",
         neutral: float | None = None,
@@ -82,25 +83,25 @@ class SLIM(LinearItemModel):
         columns.eliminate_zeros()
         self._set_matrix(columns.T.tocsr())
 
-    def _solve_all(self, G: Float32Array) -> CsrArray:
+    def _solve_all(self, G: Float32Array) -> csr_array:
         """Return the transpose of B, with weights of all items."""
         n_items = len(G)
-        blocks: dict[int, CsrArray] = {}
+        blocks: dict[int, csr_array] = {}
 
         def solve_block(start: int, stop: int) -> None:
             weights = np.empty((stop - start, n_items), np.float32)
             solve_items(G, *self._settings(), weights, start, stop)
-            blocks[start] = CsrArray(weights)
+            blocks[start] = csr_array(weights)
 
         run_blocks(solve_block, n_items, ITEMS_PER_BLOCK)
-        return CsrArray(scipy.sparse.vstack([blocks[start] for start in sorted(blocks)], format="csr"))
+        return csr_array(vstack([blocks[start] for start in sorted(blocks)], format="csr"))
 
-    def _solve_with_candidates(self, X: CsrArray, k: int) -> CsrArray:
+    def _solve_with_candidates(self, X: csr_array, k: int) -> csr_array:
         """Return the transpose of B, with weights of the k items most similar to each item."""
         by_item, (n_users, n_items) = X.T.tocsr(), X.shape
         candidates = NeighborSearch(by_item, "cosine", 0.0).find_neighbors(k)
         G = np.empty((0, 0), np.float32)
-        if n_items * n_items <= MAX_PRODUCTS:
+        if n_items * n_items * G.itemsize <= MAX_MEMORY_SHARE * physical_memory_bytes():
             G = _fill(X, np.empty((n_items, n_items), np.float32))
         arrays = by_item.indptr, by_item.indices, by_item.data, n_users, candidates.indptr, candidates.indices
         solve = partial(solve_items_with_candidates, G, *arrays, *self._settings(), candidates.data)
@@ -112,7 +113,7 @@ class SLIM(LinearItemModel):
         return float(self.l1_reg), float(self.l2_reg), self.nonnegative, float(self.tolerance), MAX_SWEEPS
 
 
-def _fill(X: CsrArray, square: Float32Array) -> Float32Array:
+def _fill(X: csr_array, square: Float32Array) -> Float32Array:
     """Write X'X to a square array, and return it."""
     fill_gram_matrix(X, square)
     run_blocks(partial(mirror_lower_triangle, square, 1.0), len(square), ITEMS_PER_BLOCK)

@@ -15,11 +15,12 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import surprise
+from scipy.sparse import csr_array
 
 from marquee.algorithms.kernels.item_weights import TILE_VECTORS, pack_columns, sum_weighted_panel_rows
 from marquee.algorithms.kernels.simd_vectors import VECTOR_BYTES
 from marquee.algorithms.kernels.top_n_heaps import clear_heaps, push_scores, write_sorted_lists
-from marquee.algorithms.product_ranker import CsrArray, ProductRanker, multiply_rows
+from marquee.algorithms.product_ranker import ProductRanker, multiply_rows
 from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
 from marquee.algorithms.scoring import build_block_scorer
 from marquee.algorithms.svd import FactorModel
@@ -227,7 +228,7 @@ def _recommend_from_products(
     return out
 
 
-def _push_sparse_products(rows: CsrArray, matrix: CsrArray, heaps: Heaps, seen: SeenItems) -> None:
+def _push_sparse_products(rows: csr_array, matrix: csr_array, heaps: Heaps, seen: SeenItems) -> None:
     """Push the products of sparse rows with a sparse matrix onto heaps."""
     n_items = matrix.shape[1]
     rows_per_block = max(1, SCORES_PER_BLOCK // n_items)
@@ -242,7 +243,7 @@ def _push_sparse_products(rows: CsrArray, matrix: CsrArray, heaps: Heaps, seen: 
     run_blocks(push_block, len(heaps.users), rows_per_block)
 
 
-def _push_products(rows: CsrArray, weights: FloatArray, first: int, heaps: Heaps, seen: SeenItems) -> None:
+def _push_products(rows: csr_array, weights: FloatArray, first: int, heaps: Heaps, seen: SeenItems) -> None:
     """Push the products of sparse rows with a tile of the columns of a dense matrix onto heaps."""
     n_columns = min(ITEMS_PER_TILE, weights.shape[1] - first)
     width = TILE_VECTORS * VECTOR_BYTES // weights.itemsize

@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from marquee.algorithms.base import mark_unknown_ids
 from marquee.algorithms.neighbor_search import NeighborSearch, check_neighbor_parameters
-from marquee.algorithms.product_ranker import CsrArray, ProductRanker
+from marquee.algorithms.product_ranker import ProductRanker
 from marquee.algorithms.ranking_base import locate_rows
 from marquee.array_types import Float32Array, Float64Array, Int32Array
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.model.scorers.user_neighbors import UserNeighbors
 
 
 class UserKNN(ProductRanker):
@@ -61,12 +63,12 @@ class UserKNN(ProductRanker):
         self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
         self.threshold, self.weighting, self.neutral = threshold, weighting, neutral
 
-    def build_left_rows(self, users: npt.ArrayLike) -> CsrArray:
+    def build_left_rows(self, users: npt.ArrayLike) -> csr_array:
         """Return the similarities of the neighbors of these users, (len(users), n_users)."""
         rows = mark_unknown_ids(users, self.trainset.n_users)
         indptr, positions = locate_rows(self.neighbor_indptr, rows)
         arrays = self.neighbor_similarities[positions], self.neighbors[positions], indptr
-        return CsrArray(arrays, shape=(len(rows), self.trainset.n_users))
+        return csr_array(arrays, shape=(len(rows), self.trainset.n_users))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -79,11 +81,29 @@ class UserKNN(ProductRanker):
         self.neighbor_indptr = neighbors.indptr
         self._set_matrix(users.astype(np.float32))
 
+    def build_stored_scorer(self, noise: float | None) -> UserNeighbors:  # noqa: ARG002  part of the interface
+        """Return an index from items to users; see the base class."""
+        search = self._prepare_search()
+        return UserNeighbors(
+            item_starts=search.columns.indptr.astype(np.int64),
+            item_users=search.columns.indices.astype(np.int32),
+            user_values=search.columns.data.astype(np.float32),
+            item_idf=search.idf,
+            user_terms=search.terms,
+            similarity=search.formula,
+            weighting=self.build_history_weighting(),
+            k=self.k,
+        )
+
     def _build_history_scorer(self) -> Callable[[SparseRows], Float64Array]:
-        users = self._weigh(self.training_matrix.by_user, "float64")
-        search = NeighborSearch(users, self.similarity, self.shrinkage)
+        search = self._prepare_search()
 
         def score(histories: SparseRows) -> Float64Array:
             return self._multiply(search.find_neighbors_of(self._weigh(histories, "float64"), self.k))
 
         return score
+
+    def _prepare_search(self) -> NeighborSearch:
+        """Return the search among all training users."""
+        users = self._weigh(self.training_matrix.by_user, "float64")
+        return NeighborSearch(users, self.similarity, self.shrinkage)

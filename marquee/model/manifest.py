@@ -15,7 +15,7 @@ from marquee.model.manifest_checks import find_manifest_problems
 from marquee.model.recipe import Recipe
 from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
 
@@ -43,8 +43,7 @@ class Manifest:
         data_digest: source digest.
         counts: numbers of users, items, interactions, and items per stored list.
         libraries: versions by name.
-        scorers: constants of each scorer, by name: `factors`, `confidences`, `item_weights` and
-            `predictor_factors`.
+        scorers: kind and constants of the stored scorers: `recommender` and `predictor`.
         files: SHA-256 by file name.
         schema_version: version of this format.
     """

@@ -1,6 +1,7 @@
 """Specification of the search that params.yaml and the files of this clone describe."""
 
 from experiments.config import Params
+from experiments.search.default_spaces import resolve_default_spaces
 from experiments.search.metric import SearchMetric
 from experiments.search.specification import SearchSpec
 from experiments.search.training_space import check_candidates, require_predictor, select_rankers
@@ -19,8 +20,9 @@ def build_search_spec(params: Params) -> SearchSpec:
             ratings.
     """
     feedback = read_feedback()
-    search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
     check_candidates(params.search)
+    search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
+    search = resolve_default_spaces(search, feedback.feedback)
     folds = build_fold_source(params, feedback)
     uses_lists = SearchMetric.parse(search.metric_weights).uses_lists
     parts = build_part_source(feedback) if uses_lists else None

@@ -23,7 +23,7 @@ import numpy as np
 
 from marquee.array_types import BoolArray, Float32Array, Int32Array
 from marquee.model.fitted_model import FittedModel
-from marquee.model.scorers import History
+from marquee.model.scorers.history import History
 from service.recommendation.availability import AvailabilityPolicy, ItemAvailability, VisibleItems
 from service.recommendation.deadline import NO_DEADLINE, Deadline
 from service.recommendation.level_costs import LevelCosts

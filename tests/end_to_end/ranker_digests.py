@@ -27,6 +27,7 @@ MODELS: tuple[tuple[str, dict[str, Any], FeedbackType], ...] = (
     ("ease", {"reg": 20.0, "weighting": "linear", "neutral": 2.0}, "explicit"),
     ("ease", {"reg": 20.0, "weighting": "linear"}, "implicit"),
     ("ease", {"reg": 20.0, "weighting": "log", "dtype": "float64"}, "implicit"),
+    ("blend", {}, "explicit"),
     ("implicit_bpr", {"n_factors": 20, "n_epochs": 5}, "implicit"),
     ("svd", {"n_factors": 20, "n_epochs": 5}, "explicit"),
     ("svdpp", {"n_epochs": 5}, "explicit"),

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import write_model
 from marquee.model.history_weighting import HistoryWeighting
-from marquee.model.item_weights import ItemWeights
+from marquee.model.scorers.item_weights import ItemWeights
+from marquee.model.scorers.rating_factors import RatingFactors
 from service.api.serving_application import ServingApplication
 from service.replica import Replica
 from service.settings import Settings
@@ -54,16 +55,18 @@ def sample_item_weights() -> ItemWeights:
     return ItemWeights(
         np.array(next_items, dtype=np.int32),
         np.array([[2.0, 1.0]] * 6, dtype=np.float32),
-        np.ones(sum(len(rated) for rated, _ in USERS.values()), dtype=np.float32),
         HistoryWeighting("binary", bound=4.0),
     )
 
 
 SCORERS: dict[str, Callable[[], dict[str, Any]]] = {
     "none": dict,
-    "factors": lambda: {"factors": sample_factor_space()},
-    "item weights": lambda: {"item_weights": sample_item_weights()},
-    "separate": lambda: {"item_weights": sample_item_weights(), "predictor_factors": sample_factor_space()},
+    "factors": lambda: {"recommender": RatingFactors(sample_factor_space())},
+    "item weights": lambda: {"recommender": sample_item_weights()},
+    "separate": lambda: {
+        "recommender": sample_item_weights(),
+        "predictor": RatingFactors(sample_factor_space()),
+    },
 }
 
 

@@ -96,11 +96,11 @@ def _count_terms(
     for t in range(len(rows)):
         # Unsigned indices avoid the check for negative ones.
         for s in range(np.uint64(right_indptr[rows[t]]), np.uint64(right_indptr[rows[t] + 1])):
-            c = np.uint32(right_indices[s])
+            column = np.uint32(right_indices[s])
             if not is_dense:
-                columns[n] = c
-                n += counts[c] == 0
-            counts[c] += np.int32(1)
+                columns[n] = column
+                n += counts[column] == 0
+            counts[column] += np.int32(1)
     if is_dense:
         for c in range(len(counts)):
             columns[n] = c

@@ -91,7 +91,7 @@ def _sum_products(
     last_entry: Int32Array,
     square: Float64Array,
 ) -> None:
-    """Write the products of these items to the lower triangle of `square`, summed in ascending order of users.
+    """Write the products of these items to the lower triangle of `square`, summed in the order of users.
 
     The values of a user's items so far are chained: `last_entry` has the last one of each user, `NOBODY` on
     entry and exit.
@@ -138,14 +138,14 @@ def _descend(
             if j == skipped or G[j, j] + l2 <= 0:
                 continue
             target = gradient[j] + G[j, j] * w[j]
-            weight = max(target - l1, 0.0)
+            weight = float(max(target - l1, 0.0))
             if not is_nonnegative:
                 weight += min(target + l1, 0.0)
             change = np.float32(weight / (G[j, j] + l2) - w[j])
             if change != 0:
                 w[j] += change
                 _subtract(G[j], change, gradient)
-                largest_change = max(largest_change, abs(change))
+                largest_change = float(max(largest_change, abs(change)))
         if largest_change <= tolerance:
             break
 

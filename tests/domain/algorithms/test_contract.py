@@ -18,7 +18,6 @@ from marquee.algorithms.base import EpochAlgorithm
 from marquee.algorithms.persistence import compute_model_size, load_fitted_algorithm, save_fitted_algorithm
 from marquee.algorithms.registry import REGISTRY, find_algorithm
 from marquee.algorithms.scoring import UserItemPairs, build_block_scorer, encode_pairs, predict_pairs
-from marquee.algorithms.serving_arrays import build_factor_space
 from marquee.algorithms.svd import SVD, FactorModel
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.trainset import as_trainset
@@ -408,7 +407,7 @@ def test_refitted_algorithm_equals_a_new_one(name: str, data: RatingSample) -> N
 @pytest.mark.parametrize("name", ["svd", "pmf", "svdpp", "nmf", "bayesian_mf"])
 def test_factor_space_gives_the_scores_of_the_model(name: str, data: RatingSample) -> None:
     algorithm = find_algorithm(name).create({"n_factors": 4}, 1).fit(data.matrix)
-    space = build_factor_space(algorithm, noise=0.8)
+    space = algorithm.build_factor_space(noise=0.8)
     assert space is not None
     users = range(data.matrix.n_users)
     scores = np.array([space.score_items(space.trained_user_factors(user)) for user in users])
@@ -416,7 +415,7 @@ def test_factor_space_gives_the_scores_of_the_model(name: str, data: RatingSampl
 
 
 def test_algorithm_without_factors_has_no_factor_space(data: RatingSample) -> None:
-    assert build_factor_space(find_algorithm("slope_one").create({}, 1).fit(data.matrix), noise=0.8) is None
+    assert find_algorithm("slope_one").create({}, 1).fit(data.matrix).build_factor_space(noise=0.8) is None
 
 
 def test_surprise_algorithm_is_scored_by_estimate(data: RatingSample, pairs: UserItemPairs) -> None:
