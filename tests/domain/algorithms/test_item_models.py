@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from marquee.algorithms import array_allocation, slim
+from marquee.algorithms import array_allocation, product_ranker, slim
 from marquee.algorithms.ease import EASE
 from marquee.algorithms.edlae import EDLAE
 from marquee.algorithms.item_knn import ItemKNN
@@ -158,6 +158,18 @@ def test_largest_weights_of_each_row_are_kept() -> None:
     sizes = np.abs(full.weights)
     is_large = sizes >= np.sort(sizes, axis=1)[:, [-6]]
     assert dense_matrix(kept).tolist() == np.where(is_large, full.weights, 0).tolist()
+
+
+def test_served_copy_scores_as_the_stored_scorer(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = EASE(reg=20).fit(MATRIX)
+    assert model.build_served_copy() is None, "all weights are stored"
+    monkeypatch.setattr(product_ranker, "N_ITEM_WEIGHTS", 6)
+    served, stored = model.build_served_copy(), model.build_stored_scorer(None)
+    assert served is not None
+    items, ones = np.array([3, 8], np.int32), np.ones(2)
+    expected = stored.score_items(items, ones)
+    np.testing.assert_allclose(served.score_histories([0, 2], items, 5 * ones)[0], expected, rtol=1e-6)
+    assert isinstance(model.matrix, np.ndarray), "the model itself keeps all weights"
 
 
 def test_as_many_weights_as_items_give_the_same_scores() -> None:
