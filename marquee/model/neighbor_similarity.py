@@ -69,7 +69,9 @@ class NeighborSimilarity:
             return np.asarray(squares)
         return 1 / np.sqrt(np.where(squares > 0, squares, 1.0))
 
-    def combine(self, sums: Float64Array, counts: Any, term: Any, terms: Float64Array) -> Float64Array:
+    def combine(
+        self, sums: Float64Array, counts: Float64Array, term: Any, terms: Float64Array
+    ) -> Float64Array:
         """Return the similarities of a row to others; 0 instead of negative ones.
 
         Args:

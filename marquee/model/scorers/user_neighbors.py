@@ -95,11 +95,12 @@ class UserNeighbors:
             weights: weight of each of them.
         """
         values = self.similarity.transform(weights, self.item_idf[items], np.maximum(weights, 0).sum())
-        lengths, positions = locate_elements(self.item_starts, items)
-        users, n_users = self.item_users[positions], len(self.user_terms)
-        products = self.user_values[positions] * np.repeat(values, lengths)
-        sums: Float64Array = np.bincount(users, products, minlength=n_users).astype(np.float64, copy=False)
-        counts = np.bincount(users, minlength=n_users) if self.similarity.shrinkage > 0 else None
+        sums, counts = np.zeros(len(self.user_terms)), np.zeros(len(self.user_terms))
+        for item, value in zip(items.tolist(), values.tolist(), strict=True):
+            row = slice(self.item_starts[item], self.item_starts[item + 1])  # of different users
+            sums[self.item_users[row]] += value * self.user_values[row]
+            if self.similarity.shrinkage > 0:
+                counts[self.item_users[row]] += 1
         return self.similarity.combine(
             sums, counts, self.similarity.compute_terms((values**2).sum()), self.user_terms
         )
