@@ -18,7 +18,13 @@ NEUTRAL_QUANTILE = (
 )
 
 IMPLICIT_SPACES: Mapping[str, Space] = {
-    "ease": {"weighting": ["binary", "log"], "reg": [50, 100, 200, 400, 800]},
+    "ease": {"weighting": ["binary", "log"], "reg": [200, 400, 800, 1600]},
+    "edlae": {"weighting": ["binary", "log"], "reg": [150, 500, 1500], "dropout": [0.33]},
+    "slim": {"l1_reg": [1.0], "l2_reg": [100, 300], "k": [200]},
+    "ials": {"unobserved_weight": [0.1, 0.3, 1.0], "reg": [0.005, 0.01], "n_epochs": [8, 16]},
+    "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
+    "user_knn": {"similarity": ["cosine"], "k": [100]},
+    "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4]},
 }
 
 
@@ -27,9 +33,19 @@ def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
     low, high = scale
     neutral = low + NEUTRAL_QUANTILE * (high - low)
     return {
-        "ease": {"weighting": ["binary", "linear"], "reg": [50, 100, 200, 400, 800]},
-        "edlae": {"weighting": ["linear"], "reg": [20, 50, 100, 200], "dropout": [0.33, 0.5]},
-        "ials": {"weighting": ["linear"], "neutral": [neutral], "unobserved_weight": [0.1, 0.3]},
+        "ease": {"weighting": ["binary", "linear"], "reg": [100, 200, 400, 800]},
+        "edlae": {"weighting": ["linear"], "reg": [50, 100, 200], "dropout": [0.33, 0.5]},
+        "slim": {"weighting": ["linear"], "l1_reg": [0.5], "l2_reg": [30, 100], "k": [200]},
+        "ials": {
+            "weighting": ["linear"],
+            "neutral": [low, neutral],
+            "unobserved_weight": [0.1, 0.3],
+            "reg": [0.005, 0.01],
+            "n_epochs": [8, 16],
+        },
+        "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
+        "user_knn": {"similarity": ["cosine"], "k": [100]},
+        "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4]},
     }
 
 

@@ -34,8 +34,8 @@ def test_default_space_is_that_of_the_feedback() -> None:
 
 
 def test_neutral_rating_is_a_quarter_of_the_way_up_the_scale() -> None:
-    assert build_explicit_spaces((1.0, 5.0))["ials"]["neutral"] == [2.0]
-    assert build_explicit_spaces((0.0, 10.0))["ials"]["neutral"] == [2.5]
+    assert build_explicit_spaces((1.0, 5.0))["ials"]["neutral"] == [1.0, 2.0]
+    assert build_explicit_spaces((0.0, 10.0))["ials"]["neutral"] == [0.0, 2.5]
 
 
 def test_weighting_log_is_for_implicit_feedback_only() -> None:
