@@ -24,6 +24,8 @@ VARIANTS: tuple[tuple[str, Parameters], ...] = (
     ("baseline_only", {"method": "sgd"}),
     ("knn_baseline", {"similarity": "pearson_baseline"}),
     ("ials", {"solver": "block"}),
+    ("ease", {"n_weights": 2}),
+    ("slim", {"k": None}),
 )
 
 

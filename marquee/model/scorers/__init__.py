@@ -6,6 +6,8 @@
     ├── preference_factors   iALS: the equation of a user
     ├── mapped_factors       BPR: a linear map from the factors of a history to those of its user
     ├── item_weights         item-item models (EASE): weighted sums over a history
+    ├── sparse_item_weights  item-item models with few weights (item k-NN, SLIM): the same sums
+    ├── user_neighbors       user k-NN: what the users most similar to a history chose
     └── blend                standardized scores of several of these
     similar_items        for algorithms without a stored scorer: sums of similarities over a history
 
@@ -19,6 +21,8 @@ from marquee.model.scorers import (
     mapped_factors,
     preference_factors,
     rating_factors,
+    sparse_item_weights,
+    user_neighbors,
 )
 
 __all__ = [
@@ -28,4 +32,6 @@ __all__ = [
     "mapped_factors",
     "preference_factors",
     "rating_factors",
+    "sparse_item_weights",
+    "user_neighbors",
 ]
