@@ -250,7 +250,7 @@ HISTORY_ALGORITHMS = [name for name, entry in REGISTRY.items() if entry.algorith
 
 def test_every_model_with_item_factors_or_item_weights_uses_histories() -> None:
     expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "implicit_als"}
-    expected |= {"edlae", "slim", "item_knn", "user_knn", "rp3beta"}
+    expected |= {"edlae", "slim", "item_knn", "user_knn", "rp3beta", "blend"}
     assert set(HISTORY_ALGORITHMS) == expected
 
 
