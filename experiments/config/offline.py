@@ -1,12 +1,14 @@
 """Blocks of params.yaml for the pipeline, from the data to the Bento: one block per group of stages."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from experiments.config.block import Finite, ParamsBlock, PositiveFinite, PositiveFloat, Share
+from marquee.model.item_attributes import find_attribute_name_problem
 
 SourceName = Literal[
     "demo", "ml-100k", "ml-latest-small", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "file"
@@ -78,11 +80,32 @@ class InteractionColumnNames(ParamsBlock):
 
 
 class ItemColumnNames(ParamsBlock):
-    """Names of the columns in the items file; all but `item` may be null or absent."""
+    """Names of the columns in the items file; all but `item` may be null or absent.
+
+    Every other key is the name of an attribute that rules and requests may use.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Text | None]
 
     item: Text
     title: Text | None = None
     genres: Text | None = None
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes."""
+        return tuple(self.__pydantic_extra__ or ())
+
+    @model_validator(mode="after")
+    def _check_attribute_names(self) -> Self:
+        known = tuple(type(self).model_fields)
+        for name in self.attributes:
+            if nearest := get_close_matches(name, known, n=1, cutoff=0.75):
+                raise ValueError(f"unknown key {name!r}; did you mean {nearest[0]!r}?")
+            if problem := find_attribute_name_problem(name):
+                raise ValueError(problem)
+        return self
 
 
 class FileParams(ParamsBlock):

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from marquee.algorithms.baseline_only import BaselineOnly
     from marquee.algorithms.bayesian import BayesianMF
     from marquee.algorithms.blend import Blend
+    from marquee.algorithms.bpr import BPR
     from marquee.algorithms.co_clustering import CoClustering
     from marquee.algorithms.ease import EASE
     from marquee.algorithms.edlae import EDLAE
+    from marquee.algorithms.ials import IALS
     from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
     from marquee.algorithms.item_knn import ItemKNN
     from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from marquee.algorithms.user_knn import UserKNN
 
 __all__ = [
+    "BPR",
     "EASE",
     "EDLAE",
+    "IALS",
     "NMF",
     "PMF",
     "SLIM",

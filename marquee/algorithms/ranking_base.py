@@ -7,7 +7,10 @@
     │   │   ├── EASE, EDLAE        ease.py, edlae.py
     │   │   └── ItemKNN, RP3beta, SLIM   item_knn.py, rp3beta.py, slim.py
     │   └── UserKNN                user_knn.py
-    └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
+    ├── FactorRanker               scores by dot products of factors: factor_ranker.py
+    │   ├── IALS, BPR              ials.py, bpr.py
+    │   └── ImplicitALS, ImplicitBPR   implicit_feedback.py
+    └── Blend                      standardized scores of several of these: blend.py
 
 Scores have no scale: only their order for one user is meaningful.
 """
@@ -39,7 +42,7 @@ class Ranker(Algorithm):
     any impossible prediction.
 
     An unknown user has no history and no factors, so only the part of a score that is the same for all users
-    remains: the counts of Popularity, the item biases of ImplicitBPR, and 0 for the others. The score of an
+    remains: the counts of Popularity, the item biases of BPR, and 0 for the others. The score of an
     unknown item is 0.
     """
 
@@ -113,7 +116,10 @@ class Ranker(Algorithm):
 
         If an item occurs several times in a row, its largest weight counts.
         """
-        weights = self.build_history_weighting().weigh(rows.values)
+        return self._collect(rows, self.build_history_weighting().weigh(rows.values), dtype)
+
+    def _collect(self, rows: SparseRows, weights: Float64Array, dtype: str) -> scipy.sparse.csr_array:
+        """Return given weights of rows as `_weigh` does."""
         indptr, items = rows.indptr, rows.indices
         if not weights.all():
             is_counted = weights != 0

@@ -128,6 +128,8 @@ REGISTRY: dict[str, AlgorithmEntry] = {
         AlgorithmEntry("normal_predictor", "Random", "normal_predictor.NormalPredictor"),
         AlgorithmEntry("popularity", "Popularity", "popularity.Popularity"),
         AlgorithmEntry("ease", "EASE", "ease.EASE"),
+        AlgorithmEntry("ials", "iALS", "ials.IALS"),
+        AlgorithmEntry("bpr", "BPR", "bpr.BPR"),
         AlgorithmEntry("edlae", "EDLAE", "edlae.EDLAE"),
         AlgorithmEntry("slim", "SLIM", "slim.SLIM"),
         AlgorithmEntry("item_knn", "Item k-NN", "item_knn.ItemKNN"),

@@ -7,8 +7,8 @@ from marquee.algorithms.kernels.co_occurrences import PRODUCT
 from marquee.algorithms.neighbor_search import select_neighbors
 from marquee.algorithms.parameter_checks import check_integer_attributes, check_number_attributes
 from marquee.algorithms.product_ranker import LinearItemModel
+from marquee.exponentials import power
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.powers import power
 
 
 class RP3beta(LinearItemModel):

@@ -8,6 +8,7 @@
     similar_items.npy, similarities.npy      (n_items, m) items of the same users, padded
     group_items.npy                          (n_genres, m) popular items of users who favor a genre, padded
     users_*, items_*, titles_*, genres_*     string tables: text and offsets (`marquee.model.string_table`)
+    attributes_*                             string table (`marquee.model.item_attributes`), if items have any
     users_keys.npy, users_order.npy          (n_users,) index of user ids (`marquee.model.id_index`)
     recommender_*.npy                        what the recommender scores items from (`marquee.model.scorers`)
     predictor_*.npy                          factors of the predictor, unless the recommender is the predictor
@@ -18,6 +19,7 @@ it.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,11 @@ from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import sha256_of
 from marquee.model.genre_affinity import GenreAffinity
 from marquee.model.id_index import IdIndex
+from marquee.model.item_attributes import ItemAttributes, decode_attributes
 from marquee.model.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files
 from marquee.model.model_arrays import (
     ARRAYS,
+    ATTRIBUTES,
     INDEX_ARRAYS,
     SCORERS,
     STRING_TABLES,
@@ -78,6 +82,18 @@ class FittedModel:
                 f"group_items.npy has {len(arrays.group_items)} rows, expected one for each of "
                 f"{n_genres} genres; export the model again"
             )
+
+    @cached_property
+    def item_attributes(self) -> ItemAttributes:
+        """Genres and further attributes of the items.
+
+        Raises:
+            ModelError: the attributes are damaged.
+        """
+        try:
+            return decode_attributes(list(self.arrays.genres), self.arrays.attributes)
+        except ValueError as error:
+            raise ModelError(f"{ATTRIBUTES}_text.npy is damaged ({error}); export the model again") from None
 
     @property
     def digest(self) -> str:
@@ -173,7 +189,8 @@ def load_model(folder: Path | str) -> FittedModel:
     folder = Path(folder)
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in STRING_TABLES}
+    tables = (*STRING_TABLES, ATTRIBUTES) if f"{ATTRIBUTES}_text.npy" in manifest.files else STRING_TABLES
+    contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in tables}
     contents |= {name: _open_array(folder, name) for name in ARRAYS}
     contents |= {name: _open_scorer(folder, name, manifest.scorers[name]) for name in manifest.scorers}
     arrays = ModelArrays(**contents)
@@ -194,7 +211,8 @@ def _open_array(folder: Path, name: str) -> AnyArray:
     """Map an array into memory. Unlike `np.load`, `open_memmap` cannot read pickles or archives."""
     path = folder / f"{name}.npy"
     try:
-        array: AnyArray = np.lib.format.open_memmap(path, mode="r")
+        # As a plain view, because each access to a `memmap` itself costs a microsecond more.
+        array: AnyArray = np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError:
         raise ModelError(f"{path} is missing; export the model again") from None
     except (OSError, ValueError) as error:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from marquee.array_types import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
+from marquee.model.feedback_weights import FeedbackWeights
 from marquee.model.manifest_checks import find_manifest_problems
 from marquee.model.recipe import Recipe
 from marquee.top_n import MAX_PERSONAL_AGREEMENT
@@ -45,6 +46,8 @@ class Manifest:
         libraries: versions by name.
         scorers: kind and constants of the stored scorers: `recommender` and `predictor`.
         files: SHA-256 by file name.
+        feedback_weights: weight of each kind of feedback, as in training; None for explicit feedback.
+        trained_until: latest timestamp of the training data, in UTC seconds; None if it has no timestamps.
         schema_version: version of this format.
     """
 
@@ -64,6 +67,8 @@ class Manifest:
     libraries: Mapping[str, str]
     files: Mapping[str, str]
     scorers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    feedback_weights: FeedbackWeights | None = None
+    trained_until: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -113,11 +118,12 @@ def read_manifest(folder: Path) -> Manifest:
     names = {attribute.name for attribute in fields(Manifest)}
     for problem in find_manifest_problems(tree, names):
         raise ModelError(f"{path} {problem}; export the model again")
-    predictor, scale = tree["predictor"], tree["scale"]
+    predictor, scale, weights = tree["predictor"], tree["scale"], tree["feedback_weights"]
     parsed = {
         "recommender": Recipe(**tree["recommender"]),
         "predictor": None if predictor is None else Recipe(**predictor),
         "scale": None if scale is None else (scale[0], scale[1]),
+        "feedback_weights": None if weights is None else FeedbackWeights(**weights),
     }
     return Manifest(**(tree | parsed))
 

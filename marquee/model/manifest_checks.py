@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import fields
 from typing import Any
 
+from marquee.events import FEEDBACK_KINDS
+from marquee.model.feedback_weights import WEIGHT_AGGREGATIONS, FeedbackWeights
 from marquee.model.json_checks import is_number
 from marquee.model.model_arrays import SCORERS
 from marquee.model.recipe import Recipe
@@ -48,6 +50,16 @@ def _are_scorers(value: object) -> bool:
     )
 
 
+def _are_feedback_weights(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {field.name for field in fields(FeedbackWeights)}
+        and all(is_number(value[kind]) for kind in FEEDBACK_KINDS)
+        and isinstance(value["counts_minutes"], bool)
+        and value["aggregation"] in WEIGHT_AGGREGATIONS
+    )
+
+
 _EXPECTATIONS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("recommender", _is_recipe, "an object with algorithm, parameters and seed"),
     ("predictor", lambda value: value is None or _is_recipe(value), "null or an object as recommender"),
@@ -57,6 +69,12 @@ _EXPECTATIONS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("score_unit", lambda value: value in ("stars", "relative"), "stars or relative"),
     ("list_agreement", lambda value: value is None or is_number(value), "null or a number"),
     ("repeats_allowed", lambda value: isinstance(value, bool), "true or false"),
+    (
+        "feedback_weights",
+        lambda value: value is None or _are_feedback_weights(value),
+        "null or an object of weights by kind of feedback",
+    ),
+    ("trained_until", lambda value: value is None or is_number(value), "null or a number"),
     *((name, lambda value: isinstance(value, dict), "an object") for name in MAPPINGS),
     ("scorers", _are_scorers, f"an object with a known kind and its constants for {' and '.join(SCORERS)}"),
 )

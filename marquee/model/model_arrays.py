@@ -16,6 +16,7 @@ from marquee.model.scorers.stored_scorer import ArraySpec, StoredScorer
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
 
+ATTRIBUTES = "attributes"  # string table of models whose items have attributes
 # File names without suffix. Arrays have the name of their attribute in `ModelArrays`; the name of an array of
 # a stored scorer begins with that of the scorer's attribute.
 STRING_TABLES = ("users", "items", "titles", "genres")  # two files each: _text and _offsets
@@ -28,8 +29,8 @@ INDEX_ARRAYS = ("users_keys", "users_order")
 PADDED_ARRAYS = ("top_items", "similar_items", "group_items")
 
 _DTYPES: dict[str, type[np.generic]] = {
-    **dict.fromkeys((f"{name}_text" for name in STRING_TABLES), np.uint8),
-    **dict.fromkeys((f"{name}_offsets" for name in STRING_TABLES), np.int64),
+    **dict.fromkeys((f"{name}_text" for name in (*STRING_TABLES, ATTRIBUTES)), np.uint8),
+    **dict.fromkeys((f"{name}_offsets" for name in (*STRING_TABLES, ATTRIBUTES)), np.int64),
     **dict.fromkeys(("popular_counts", "seen_indptr"), np.int64),
     **dict.fromkeys(("popular_items", "seen_items", *PADDED_ARRAYS), np.int32),
     **dict.fromkeys(("top_scores", "similarities", "seen_values"), np.float32),
@@ -48,6 +49,7 @@ class ModelArrays:
     Inner ids are positions in `users` and `items`.
 
     Attributes:
+        attributes: attributes of each item (`marquee.model.item_attributes`); None if no item has any.
         recommender: what the recommender needs to score items; None if its scores cannot be computed from
             arrays of this model.
         predictor: factors of the predictor, if it is a factor model and not the recommender.
@@ -67,6 +69,7 @@ class ModelArrays:
     similar_items: Int32Array
     similarities: Float32Array
     group_items: Int32Array  # a row for each of `GenreAffinity.genres`
+    attributes: StringTable | None = None
     recommender: StoredScorer | None = None
     predictor: RatingFactors | None = None
 
@@ -88,8 +91,7 @@ def check_arrays(folder: Path, arrays: ModelArrays, index: IdIndex) -> None:
 
 def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str, AnyArray]]:
     """Yield every array with the name of its file."""
-    for name in STRING_TABLES:
-        table: StringTable = getattr(arrays, name)
+    for name, table in _string_tables(arrays):
         yield f"{name}_text", table.text
         yield f"{name}_offsets", table.offsets
     yield from zip(INDEX_ARRAYS, (index.keys, index.order), strict=True)
@@ -98,6 +100,14 @@ def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str
     for attribute, stored in _stored_scorers(arrays):
         for name, array in stored.arrays().items():
             yield f"{attribute}_{name}", array
+
+
+def _string_tables(arrays: ModelArrays) -> Iterator[tuple[str, StringTable]]:
+    """Yield each string table with its name."""
+    for name in (*STRING_TABLES, ATTRIBUTES):
+        table: StringTable | None = getattr(arrays, name)
+        if table is not None:
+            yield name, table
 
 
 def _stored_scorers(arrays: ModelArrays) -> Iterator[tuple[str, StoredScorer]]:
@@ -140,16 +150,15 @@ def _check_dtype(name: str, array: AnyArray, dtype: type[np.generic]) -> Iterato
 
 
 def _check_string_tables(arrays: ModelArrays) -> Iterator[Problem]:
-    for name in STRING_TABLES:
-        table: StringTable = getattr(arrays, name)
+    for name, table in _string_tables(arrays):
         if not _spans(table.offsets, table.text.size):
             yield f"{name}_offsets", "does not span the text"
 
 
 def _check_shapes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     n_users, n_items = len(arrays.users), len(arrays.items)
-    for name, table in (("titles", arrays.titles), ("genres", arrays.genres)):
-        if len(table) != n_items:
+    for name, table in _string_tables(arrays):
+        if name not in {"users", "items"} and len(table) != n_items:
             yield f"{name}_offsets", _shape_problem((len(table),))
     expected = {
         "users_keys": (n_users,),

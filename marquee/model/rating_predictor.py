@@ -1,6 +1,6 @@
 """Prediction of ratings by a fitted model, for known users and for users with ratings since training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from marquee.array_types import RatingScale
@@ -45,3 +45,19 @@ class RatingPredictor:
         low, high = self.scale
         rating = self.scorer.score_item(user, recent or {}, item)
         return RatingPrediction(min(max(rating, low), high), was_impossible=False)
+
+    def predict_items(
+        self, user: int | None, items: Sequence[int], recent: Mapping[int, float]
+    ) -> list[float | None]:
+        """Predict the ratings of several items by a user; None where a prediction is impossible.
+
+        Args:
+            user: inner id, or None if the user is not in the training data.
+            items: inner ids.
+            recent: ratings since training by item.
+        """
+        if self.scorer is None or (user is None and not recent):
+            return [None] * len(items)
+        scores = self.scorer.score_history(recent) if user is None else self.scorer.score_user(user, recent)
+        low, high = self.scale
+        return [min(max(float(scores[item]), low), high) for item in items]

@@ -14,7 +14,7 @@ GET  /openapi.json, /docs     OpenAPI document, and a page that shows it
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -32,8 +32,16 @@ from service.api.problem_details import (
     missing_predictor_problem,
     not_found_problem,
 )
-from service.api.query_params import JSON, find_genre_index, parse_n, parse_query_string, validate_id
-from service.api.recommend_endpoint import recommend_at_least_one
+from service.api.query_params import (
+    JSON,
+    filter_names,
+    find_attribute_values,
+    find_genre_index,
+    parse_n,
+    parse_query_string,
+    validate_id,
+)
+from service.api.recommend_endpoint import recommend_with_ratings
 from service.recommendation.deadline import Deadline
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest, Recommendations, UserContext
@@ -72,21 +80,25 @@ class Endpoints:
             request_bodies.VISITOR_REQUEST, await request_bodies.read_json_body(request)
         )
         ratings = {self._validate_rating(model, item, stars): stars for item, stars in body.ratings.items()}
-        clicked = frozenset(
-            _require_item(model, item, f"clicks[{index}]") for index, item in enumerate(body.clicks)
-        )
+        clicked = {
+            _require_item(model, item, f"clicks[{index}]"): model.click_weight
+            for index, item in enumerate(body.clicks)
+        }
         excluded = (model.fitted_model.inner_item_id(item) for item in body.exclude)
         recommendation_request = RecommendationRequest(
             body.n,
-            clicked.union(item for item in excluded if item is not None),
+            frozenset(clicked).union(item for item in excluded if item is not None),
             find_genre_index(body.genre, model.fitted_model.genre_affinity.genres),
+            _find_attributes(model, body.attributes),
         )
         start = time.perf_counter()  # the time to receive the body does not count against the deadline
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
         visitor = UserContext(recent=ratings, clicked=clicked)
-        recommendations = recommend_at_least_one(model, visitor, recommendation_request, deadline)
+        recommendations, predicted = recommend_with_ratings(
+            model, visitor, recommendation_request, deadline, adds_ratings=body.predicted_ratings
+        )
         self._record_exposure(request, model, recommendations)
-        return _json_bytes_response(model.encode_response(None, recommendations))
+        return _json_bytes_response(model.encode_response(None, recommendations, predicted))
 
     async def similar(self, request: Request) -> Response:
         """Return items of the same users, followed by popular items if there are too few."""
@@ -177,8 +189,7 @@ class Endpoints:
     ) -> dict[str, Any]:
         item = _require_item(model, pair.item, f"pairs[{index}].item")
         user = self._replica.build_user_context(model, pair.user)
-        ratings = {item: rating for item, rating in user.recent.items() if rating is not None}
-        prediction = predictor.predict(user.inner_id, item, ratings)
+        prediction = predictor.predict(user.inner_id, item, user.ratings)
         return {
             "user": pair.user,
             "item": pair.item,
@@ -260,6 +271,17 @@ def _path_item(model: LoadedModel, request: Request) -> int:
     if item is None:
         raise not_found_problem("item", "the catalog has no such item")
     return item
+
+
+def _find_attributes(model: LoadedModel, fields: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the attributes that a body requires of the items, and their values."""
+    attributes = model.recommender.compiled_rules.attributes
+    expected = filter_names(attributes)
+    for name in fields:
+        if name not in expected:
+            known = f"expected one of {', '.join(expected)}" if expected else "the items have no attributes"
+            raise invalid_field_problem(f"attributes.{name}", f"unknown attribute ({known})")
+    return find_attribute_values(fields, attributes)
 
 
 def _require_item(model: LoadedModel, item_id: str, field: str) -> int:

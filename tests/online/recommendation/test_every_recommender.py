@@ -1,0 +1,79 @@
+"""Levels of newcomers and of known users with new feedback, for every algorithm that may recommend."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marquee.algorithms.registry import REGISTRY, find_algorithm
+from marquee.algorithms.serving_arrays import ServedAlgorithm, build_model_arrays
+from marquee.interactions.columns import FeedbackType
+from marquee.interactions.matrix import InteractionMatrix
+from marquee.metrics.list_agreement import list_agreement
+from marquee.model.fitted_model import load_model, write_model
+from marquee.model.string_table import StringTable
+from service.recommendation.recommender import RecommendationRequest, Recommender, UserContext
+from tests.support.manifest_fields import IMPLICIT_FIELDS, MANIFEST_FIELDS
+from tests.support.rating_samples import sample_ratings
+
+MATRIX = sample_ratings(3, n_users=60, n_items=40, n_ratings=900, allow_repeats=False).matrix
+UNTITLED = (StringTable.from_strings([""] * MATRIX.n_items),) * 2
+REQUEST = RecommendationRequest(5)
+RANKERS = [name for name, entry in REGISTRY.items() if entry.algorithm_class.is_ranker]
+CASES = [*((name, "explicit") for name in REGISTRY), *((name, "implicit") for name in RANKERS)]
+
+
+def training_matrix(feedback: FeedbackType) -> InteractionMatrix:
+    """Return sample ratings with ids as strings, or the same interactions with their ratings as weights."""
+    ids: dict[str, Any] = {
+        "user_ids": tuple(map(str, MATRIX.user_ids)),
+        "item_ids": tuple(map(str, MATRIX.item_ids)),
+    }
+    return replace(MATRIX, **ids, feedback=feedback)
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def recommender(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Recommender of a model of an algorithm, trained on ratings or weights."""
+    name, feedback = request.param
+    algorithm, matrix = find_algorithm(name), training_matrix(feedback)
+    fitted = ServedAlgorithm(algorithm.create({}, seed=1).fit(matrix), noise=0.8)
+    arrays = build_model_arrays(fitted, None, matrix, UNTITLED, n=10)
+    folder: Path = tmp_path_factory.mktemp("models") / "fitted"
+    fields = MANIFEST_FIELDS if feedback == "explicit" else IMPLICIT_FIELDS
+    unit = "relative" if algorithm.algorithm_class.is_ranker else "stars"
+    agreement = list_agreement(arrays.top_items, matrix.indptr, matrix.items)
+    write_model(folder, arrays, {**fields, "score_unit": unit, "list_agreement": agreement})
+    return Recommender(load_model(folder))
+
+
+def level_of(recommender: Recommender, user: UserContext) -> str:
+    recommendations = recommender.recommend(user, REQUEST)
+    assert len(recommendations.items) == REQUEST.n
+    return recommendations.fallback_level
+
+
+def click_value(recommender: Recommender) -> float | None:
+    return None if recommender.model.manifest.feedback == "explicit" else 1.0
+
+
+def test_newcomer_with_three_clicks_is_folded_and_known_user_with_a_new_click_is_live(
+    recommender: Recommender,
+) -> None:
+    is_personal, value = recommender.model.manifest.is_personal, click_value(recommender)
+    newcomer = UserContext(clicked=dict.fromkeys((1, 2, 3), value))
+    assert level_of(recommender, newcomer) == ("folded" if is_personal else "popular")
+    (new_item, _), *_ = recommender.model.stored_list(0)
+    known = UserContext(0, clicked={new_item: value})
+    assert level_of(recommender, known) == ("live" if is_personal else "popular")
+    assert level_of(recommender, UserContext(0)) == ("personal" if is_personal else "popular")
+
+
+def test_newcomer_without_a_usable_history_gets_popular_items(recommender: Recommender) -> None:
+    assert level_of(recommender, UserContext()) == "popular"
+
+
+def test_newcomer_who_dislikes_everything_gets_a_documented_level(recommender: Recommender) -> None:
+    value = 1.0 if recommender.model.manifest.feedback == "explicit" else -1.0
+    assert level_of(recommender, UserContext(recent={1: value, 2: value})) in {"folded", "popular"}
