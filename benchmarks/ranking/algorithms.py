@@ -78,7 +78,7 @@ def list_rankers() -> list[str]:
 
 def _compare(data: str, recipe: Recipe, task: RankingTask) -> Iterator[ResultRow]:
     ours = measure_ranker(recipe, task)
-    peer = _measure_twin(TWINS[recipe.algorithm](), task) if recipe.algorithm in TWINS else None
+    peer = _measure_twin(TWINS[recipe.algorithm], task) if recipe.algorithm in TWINS else None
     entry, n = find_algorithm(recipe.algorithm), len(task.train)
     parameters = ", ".join(f"{name}={value}" for name, value in recipe.parameters.items())
     for attribute, (column, unit) in COLUMNS.items():
@@ -103,9 +103,9 @@ def measure_ranker(recipe: Recipe, task: RankingTask) -> RankerMeasurement:
     return _summarize(lists, task, fitted - start, perf_counter() - fitted)
 
 
-def _measure_twin(model: Any, task: RankingTask) -> RankerMeasurement:
+def _measure_twin(create: Callable[[], Any], task: RankingTask) -> RankerMeasurement:
     with threadpool_limits(1, "blas"):  # as implicit recommends
-        start = perf_counter()
+        model, start = create(), perf_counter()
         model.fit(task.liked, show_progress=False)
         fitted = perf_counter()
         lists, _ = model.recommend(task.users, task.seen, N=LIST_LENGTH)

@@ -1,5 +1,6 @@
 """Peers: models of implicit in this process, and of LensKit in its own environment (`make bench-peers`)."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
@@ -82,10 +83,15 @@ class EpochClock:
 def fit_implicit_als(task: RankingTask, alpha: float, reg: float) -> LearningCurve:
     """Fit the ALS of implicit to the positives; its factors are evaluated after each iteration."""
     curve = LearningCurve(f"alpha={alpha:g}, regularization={reg:g}", (alpha, reg))
-    model = AlternatingLeastSquares(
-        N_FACTORS, reg, alpha=alpha, iterations=N_ITERATIONS, num_threads=thread_count(), random_state=SEED
-    )
     with threadpool_limits(1, "blas"):  # as implicit recommends
+        model = AlternatingLeastSquares(
+            N_FACTORS,
+            reg,
+            alpha=alpha,
+            iterations=N_ITERATIONS,
+            num_threads=thread_count(),
+            random_state=SEED,
+        )
         clock = EpochClock(curve)
 
         def evaluate(*_: Any) -> None:
@@ -128,7 +134,9 @@ def run_implicit_knn(task: RankingTask, k: int) -> FitAndLists:
     """Fit the CosineRecommender of implicit, and compute the lists of all users."""
     start = perf_counter()
     model = CosineRecommender(K=k, num_threads=thread_count())
-    model.fit(task.liked, show_progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a matrix that implicit itself converts
+        model.fit(task.liked, show_progress=False)
     fitted = perf_counter()
     lists, _ = model.recommend(task.users, task.seen, N=N)
     ended = perf_counter()
