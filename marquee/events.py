@@ -10,7 +10,7 @@ archived as Parquet. Times are UTC seconds.
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
 from marquee.errors import EventError
@@ -61,7 +61,7 @@ _RENAMED_FIELDS = {"rung": "fallback_level"}  # since schema version 1
 
 def encode(event: Event) -> bytes:
     """Return an event as a line of JSON, without the line break."""
-    tree = {"schema": SCHEMA_VERSION, "type": _TYPE_NAMES[type(event)], **asdict(event)}
+    tree = {"schema": SCHEMA_VERSION, "type": _TYPE_NAMES[type(event)], **vars(event)}
     return json.dumps(tree, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 

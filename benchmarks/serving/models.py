@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from marquee.algorithms.ranking_base import N_ITEM_WEIGHTS
+from marquee.algorithms.product_ranker import N_ITEM_WEIGHTS
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.serving_arrays import ServedAlgorithm, build_model_arrays
 from marquee.algorithms.svd import SVD

@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from experiments.search.trials import point_key
-from marquee.algorithms.registry import BLEND, Parameters, find_algorithm
+from marquee.algorithms.registry import BLEND, REGISTRY, Parameters, find_algorithm
 
 FAMILY_PARAMETERS = ("weighting", "threshold", "neutral")  # two values of these make different rankers
 BEST_MEMBER_WEIGHTS = (1.0, 2.0)
@@ -29,8 +29,14 @@ class ScoredPoint:
 
     @property
     def family(self) -> tuple[object, ...]:
-        """Algorithm and weighting: of points that agree in both, only the best becomes a member."""
-        return self.algorithm, *(self.parameters.get(name) for name in FAMILY_PARAMETERS)
+        """Algorithm and weighting: of points that agree in both, only the best becomes a member.
+
+        A variant that is a subclass of another algorithm counts as that one.
+        """
+        names = {entry.class_name: entry.name for entry in REGISTRY.values()}
+        ancestors = reversed(find_algorithm(self.algorithm).algorithm_class.__mro__)
+        root = next(names[ancestor.__name__] for ancestor in ancestors if ancestor.__name__ in names)
+        return root, *(self.parameters.get(name) for name in FAMILY_PARAMETERS)
 
     @property
     def key(self) -> str:

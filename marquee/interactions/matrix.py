@@ -8,7 +8,7 @@ import pandas as pd
 
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.errors import DataError
-from marquee.interactions.columns import ITEM, RATING, USER, FeedbackType, value_column
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, FeedbackType, value_column
 
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 
@@ -28,6 +28,7 @@ class EncodedInteractions:
     user_ids: Ids  # by inner id
     item_ids: Ids
     feedback: FeedbackType = "explicit"
+    times: Int64Array | None = None  # (n_rows,); UTC seconds, None without timestamps
 
     @classmethod
     def from_frame(cls, interactions: pd.DataFrame) -> "EncodedInteractions":
@@ -49,13 +50,15 @@ class EncodedInteractions:
             tuple(user_ids),
             tuple(item_ids),
             "explicit" if column == RATING else "implicit",
+            interactions[TIMESTAMP].to_numpy(dtype=np.int64) if TIMESTAMP in interactions else None,
         )
 
     def take(self, rows: Int64Array) -> "EncodedInteractions":
         """Return a selection of the rows, in the order of `rows`, with new inner ids."""
         users, user_ids = _reencode(self.users[rows], self.user_ids)
         items, item_ids = _reencode(self.items[rows], self.item_ids)
-        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids, self.feedback)
+        times = None if self.times is None else self.times[rows]
+        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids, self.feedback, times)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class InteractionMatrix:
     """User-item matrix of ratings or weights in CSR form, with its transpose in `by_item`.
 
     User u interacted with `items[indptr[u]:indptr[u + 1]]`; the ratings, or the weights, are
-    `values[indptr[u]:indptr[u + 1]]`. Both are in source order.
+    `values[indptr[u]:indptr[u + 1]]`, at `times[indptr[u]:indptr[u + 1]]`. All are in source order.
     With implicit feedback, the scale has no meaning.
     """
 
@@ -126,6 +129,7 @@ class InteractionMatrix:
     by_item: SparseRows  # each item's users, in source order
     scale: RatingScale = DEFAULT_SCALE
     feedback: FeedbackType = "explicit"  # implicit: the values are weights, and the scale has no meaning
+    times: Int64Array | None = None  # (n_interactions,); UTC seconds, None without timestamps
 
     @classmethod
     def from_encoded(
@@ -135,6 +139,7 @@ class InteractionMatrix:
         users, items, values = encoded.users, encoded.items, encoded.values
         by_user = SparseRows.from_triplets(users, items, values, len(encoded.user_ids))
         by_item = SparseRows.from_triplets(items, users, values, len(encoded.item_ids))
+        times = None if encoded.times is None else encoded.times[stable_argsort(users)]
         return cls(
             by_user.indptr,
             by_user.indices,
@@ -144,6 +149,7 @@ class InteractionMatrix:
             by_item,
             scale,
             encoded.feedback,
+            times,
         )
 
     @classmethod

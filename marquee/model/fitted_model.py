@@ -211,7 +211,8 @@ def _open_array(folder: Path, name: str) -> AnyArray:
     """Map an array into memory. Unlike `np.load`, `open_memmap` cannot read pickles or archives."""
     path = folder / f"{name}.npy"
     try:
-        array: AnyArray = np.lib.format.open_memmap(path, mode="r")
+        # As a plain view, because each access to a `memmap` itself costs a microsecond more.
+        array: AnyArray = np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError:
         raise ModelError(f"{path} is missing; export the model again") from None
     except (OSError, ValueError) as error:

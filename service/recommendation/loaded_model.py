@@ -25,6 +25,7 @@ class LoadedModel:
     summary: Mapping[str, Any]  # name, version, digest and algorithms, part of every response
     version_body: bytes  # response body of GET /version
     version: str  # registered version, or else the digest; used in headers and events
+    ids: tuple[str, ...] = field(repr=False)  # item ids, by inner id
     item_prefixes: tuple[bytes, ...] = field(repr=False)  # JSON object of each item up to its score
     response_end: bytes = field(repr=False)  # score unit and summary, which end every list response
 
@@ -68,6 +69,7 @@ class LoadedModel:
             summary=summary,
             version_body=_encode({**asdict(manifest), "digest": model.digest, "provenance": provenance}),
             version=str(version or short_digest),
+            ids=tuple(model.arrays.items),
             item_prefixes=tuple(
                 b'{"item":%b,"title":%b,"score":' % (_encode(item), _encode(title)) for item, title in titles
             ),
@@ -133,7 +135,7 @@ class LoadedModel:
 
     def item_ids(self, recommendations: Recommendations) -> list[str]:
         """Return the ids of the recommended items."""
-        return [self.fitted_model.arrays.items[item] for item, _ in recommendations.items]
+        return [self.ids[item] for item, _ in recommendations.items]
 
     def describe_item(self, item: int) -> dict[str, Any]:
         """Return the id, title, genres and further attributes of an item."""

@@ -18,7 +18,13 @@ from marquee.array_types import AnyArray, Float32Array, Float64Array, Int32Array
 from marquee.model.factor_scoring import FACTOR_ARRAYS, FACTOR_CONSTANTS, FactorSpace
 from marquee.model.history_weighting import HistoryWeighting, is_weighting
 from marquee.model.json_checks import is_number
-from marquee.model.scorers.history import History, TrainingHistories, weigh_history, weigh_user
+from marquee.model.scorers.history import (
+    History,
+    TrainingHistories,
+    has_positive,
+    weigh_history,
+    weigh_user,
+)
 from marquee.model.scorers.rating_factors import factor_array_specs
 from marquee.model.scorers.stored_scorer import ArraySpec, register_kind
 
@@ -86,8 +92,8 @@ class ConfidenceScorer:
         self._stored, self._training = stored, training
 
     def can_score(self, history: History) -> bool:
-        """Return True if an interaction in the history has a weight."""
-        return bool(len(weigh_history(history, self._stored.weighting)[0]))
+        """Return True if an interaction in the history is a positive; others alone leave all scores at 0."""
+        return has_positive(history, self._stored.weighting)
 
     def score_user(self, user: int, recent: History) -> Float32Array:
         """Return the scores of all items for the training history of a user together with recent items."""

@@ -44,6 +44,11 @@ def weigh_history(history: History, weighting: HistoryWeighting) -> tuple[Int32A
     return items[weights != 0], weights[weights != 0]
 
 
+def has_positive(history: History, weighting: HistoryWeighting) -> bool:
+    """Return True if an interaction of a history has a weight above 0."""
+    return bool((_weigh_all(history, weighting)[1] > 0).any())
+
+
 def weigh_user(
     training: TrainingHistories, user: int, recent: History, weighting: HistoryWeighting
 ) -> tuple[Int32Array, Float64Array]:

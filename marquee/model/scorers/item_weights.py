@@ -9,7 +9,7 @@ row of B are stored; the stored lists of known users are computed from all of th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -96,10 +96,21 @@ class ItemWeights:
         return scores.astype(np.float32)
 
 
+class WeightTable(Protocol):
+    """Stored weights of an item-item model, in any form."""
+
+    @property
+    def weighting(self) -> HistoryWeighting:
+        """Function from ratings or weights to x."""
+
+    def score_items(self, items: Int32Array, weights: FloatArray) -> Float32Array:
+        """Return the scores of all items for a history, shape (n_items,)."""
+
+
 class ItemWeightScorer:
     """Sums item weights over the whole history of a user."""
 
-    def __init__(self, stored: ItemWeights, training: TrainingHistories) -> None:
+    def __init__(self, stored: WeightTable, training: TrainingHistories) -> None:
         self._stored, self._training = stored, training
 
     def can_score(self, history: History) -> bool:

@@ -136,7 +136,7 @@ def test_loaded_model_equals_written_model(folder: Path) -> None:
 
 def test_arrays_are_memory_mapped_and_read_only(folder: Path) -> None:
     model = load_model(folder)
-    assert isinstance(model.arrays.top_items, np.memmap)
+    assert isinstance(model.arrays.top_items.base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         model.arrays.top_items[0, 0] = 1
 

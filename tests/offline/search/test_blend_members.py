@@ -27,6 +27,12 @@ def test_best_point_of_each_family_becomes_a_part() -> None:
     assert len(choose_members(points, 2)) == 2
 
 
+def test_variants_of_an_algorithm_are_one_family() -> None:
+    """PMF is SVD without biases; the class is a subclass."""
+    assert point("pmf", -0.3).family == point("svd", -0.2).family
+    assert point("pmf", -0.3).family != point("ease", -0.3).family
+
+
 @pytest.mark.parametrize("other", ["popularity", "svd", "blend"])
 def test_algorithm_that_ranks_no_histories_is_no_part(other: str) -> None:
     assert choose_members([point("ease", -0.3), point(other, -0.4)], 4) == []
