@@ -8,39 +8,66 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.config.offline import DEFAULT_SPACE, ParameterDomain, SearchParams, SearchSpace
+from marquee.array_types import RatingScale
 from marquee.errors import ConfigError
-from marquee.interactions.columns import FeedbackType
 
 Space = Mapping[str, list[Any]]
 
-EXPLICIT: Mapping[str, Space] = {
-    "ease": {"weighting": ["binary", "linear"], "reg": [50, 100, 200, 400, 800]},
-}
-IMPLICIT: Mapping[str, Space] = {
-    "ease": {"weighting": ["binary"], "reg": [50, 100, 200, 400, 800]},
+NEUTRAL_QUANTILE = (
+    0.25  # part of the way up the rating scale from which a rating counts as liking: 2 of 1 to 5
+)
+
+IMPLICIT_SPACES: Mapping[str, Space] = {
+    "ease": {"weighting": ["binary", "log"], "reg": [200, 400, 800, 1600]},
+    "edlae": {"weighting": ["binary", "log"], "reg": [150, 500, 1500], "dropout": [0.33]},
+    "slim": {"l1_reg": [1.0], "l2_reg": [100, 300], "k": [200]},
+    "ials": {"unobserved_weight": [0.1, 0.3, 1.0], "reg": [0.005, 0.01], "n_epochs": [8, 16]},
+    "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
+    "user_knn": {"similarity": ["cosine"], "k": [100]},
+    "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4]},
 }
 
 
-def resolve_default_spaces(search: SearchParams, feedback: FeedbackType) -> SearchParams:
+def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
+    """Return the default search spaces for ratings on a scale, by candidate."""
+    low, high = scale
+    neutral = low + NEUTRAL_QUANTILE * (high - low)
+    return {
+        "ease": {"weighting": ["binary", "linear"], "reg": [100, 200, 400, 800]},
+        "edlae": {"weighting": ["linear"], "reg": [50, 100, 200], "dropout": [0.33, 0.5]},
+        "slim": {"weighting": ["linear"], "l1_reg": [0.5], "l2_reg": [30, 100], "k": [200]},
+        "ials": {
+            "weighting": ["linear"],
+            "neutral": [low, neutral],
+            "unobserved_weight": [0.1, 0.3],
+            "reg": [0.005, 0.01],
+            "n_epochs": [8, 16],
+        },
+        "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
+        "user_knn": {"similarity": ["cosine"], "k": [100]},
+        "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4]},
+    }
+
+
+def resolve_default_spaces(search: SearchParams, scale: RatingScale | None) -> SearchParams:
     """Return the parameters of a search with every default space replaced by its values.
+
+    Args:
+        search: the `search` block of params.yaml.
+        scale: rating scale; None: implicit feedback.
 
     Raises:
         ConfigError: a candidate has no default space.
     """
-    spaces = {
-        name: find_default_space(name, feedback) if space == DEFAULT_SPACE else space
+    spaces = IMPLICIT_SPACES if scale is None else build_explicit_spaces(scale)
+    resolved = {
+        name: _find_space(name, spaces) if space == DEFAULT_SPACE else space
         for name, space in search.candidates.items()
     }
-    return search.model_copy(update={"candidates": spaces})
+    return search.model_copy(update={"candidates": resolved})
 
 
-def find_default_space(name: str, feedback: FeedbackType) -> SearchSpace:
-    """Return the default search space of a candidate for this kind of feedback.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    spaces = EXPLICIT if feedback == "explicit" else IMPLICIT
+def _find_space(name: str, spaces: Mapping[str, Space]) -> SearchSpace:
     if name not in spaces:
         raise ConfigError(
             f"search.candidates.{name}: there is no default search space (there is one for "

@@ -157,6 +157,10 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     def create_members(self) -> None:
         """Set `fitted_members` to unfitted algorithms, to restore their state."""
 
+    def build_served_copy(self) -> Self | None:
+        """Return a copy that scores items as its stored scorer does; None: it scores the same itself."""
+        return None
+
     def build_factor_space(self, noise: float) -> FactorSpace | None:  # noqa: ARG002  factor models use it
         """Return the parameters of a fitted factor model of ratings, or None for another algorithm.
 

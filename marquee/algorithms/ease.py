@@ -4,21 +4,16 @@ Fitting uses the memory of one (n_items, n_items) array: the Gram matrix, its in
 one another in place.
 """
 
-from functools import partial
-
 import numpy as np
-from scipy.sparse import csr_array
 
 from marquee.algorithms.gram_matrix import ITEMS_PER_BLOCK, allocate_gram_matrix, fill_gram_matrix
-from marquee.algorithms.kernels.item_weights import keep_largest
-from marquee.algorithms.neighbor_search import to_sparse_rows
 from marquee.algorithms.parameter_checks import (
     DTYPES,
     check_choice_attribute,
     check_integer_attributes,
     check_number_attributes,
 )
-from marquee.algorithms.product_ranker import LinearItemModel
+from marquee.algorithms.product_ranker import LinearItemModel, select_largest_weights
 from marquee.algorithms.reproducible_linear_algebra import invert_symmetric
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import FloatArray
@@ -104,13 +99,6 @@ class EASE(LinearItemModel):
             raise DivergedError(
                 f"{name}: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; {remedy}"
             )
-
-
-def select_largest_weights(weights: FloatArray, n: int) -> csr_array:
-    """Return B with the n weights of each row that have the largest absolute values; others are 0."""
-    columns = np.empty((len(weights), min(n, len(weights))), np.int32)
-    run_blocks(partial(keep_largest, weights, columns), len(weights), ITEMS_PER_BLOCK)
-    return to_sparse_rows(columns, np.take_along_axis(weights, columns, axis=1), len(weights))
 
 
 def _divide_by_diagonal(square: FloatArray) -> None:

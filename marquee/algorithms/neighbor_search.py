@@ -9,15 +9,15 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from marquee.algorithms.kernels.co_occurrences import PRODUCT, RATIO, select_similar
-from marquee.algorithms.kernels.top_n_heaps import PADDING
 from marquee.algorithms.parameter_checks import (
     check_choice_attribute,
     check_integer_attributes,
     check_number_attributes,
 )
+from marquee.algorithms.product_ranker import to_sparse_rows
 from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.threads import run_blocks
-from marquee.array_types import Float32Array, Float64Array, Int32Array
+from marquee.array_types import Float64Array
 from marquee.model.neighbor_similarity import SIMILARITIES, NeighborSimilarity, compute_idf
 
 ROWS_PER_BLOCK = 64  # rows whose neighbors a thread selects at a time
@@ -102,20 +102,6 @@ def select_neighbors(
     settings = is_binary, measure, *terms, float(shrinkage), excludes_diagonal
     run_blocks(partial(select_similar, *arrays, *settings, columns, values), shape[0], ROWS_PER_BLOCK)
     return to_sparse_rows(columns, values, shape[1])
-
-
-def to_sparse_rows(columns: Int32Array, values: Float32Array, n_columns: int) -> csr_array:
-    """Return a sparse matrix from the columns of its elements, (n_rows, k), and these elements.
-
-    Elements with the column `PADDING` are left out.
-    """
-    is_filled = columns != PADDING
-    indptr = np.concatenate([[0], np.cumsum(is_filled.sum(axis=1))])
-    index_type = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64
-    arrays = values[is_filled], columns[is_filled].astype(index_type), indptr.astype(index_type)
-    matrix = csr_array(arrays, shape=(len(columns), n_columns))
-    matrix.sort_indices()
-    return matrix
 
 
 def _sum_rows(rows: csr_array, values: Float64Array) -> Float64Array:

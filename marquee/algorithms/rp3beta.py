@@ -7,8 +7,8 @@ from marquee.algorithms.kernels.co_occurrences import PRODUCT
 from marquee.algorithms.neighbor_search import select_neighbors
 from marquee.algorithms.parameter_checks import check_integer_attributes, check_number_attributes
 from marquee.algorithms.product_ranker import LinearItemModel
+from marquee.exponentials import power
 from marquee.interactions.matrix import InteractionMatrix
-from marquee.powers import power
 
 
 class RP3beta(LinearItemModel):
@@ -66,7 +66,7 @@ class RP3beta(LinearItemModel):
         self._set_matrix(columns.T.tocsr())
 
     def _raise_probabilities(self, weights: csr_array) -> csr_array:
-        """Return step probabilities of each row, proportional to its weights, to the power alpha."""
+        """Return the probability of each step from a row, proportional to its weight, to the power alpha."""
         rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
         totals = np.bincount(rows, weights=weights.data, minlength=weights.shape[0])
         probabilities = weights.data / totals[rows]

@@ -69,8 +69,10 @@ class NeighborSimilarity:
             return np.asarray(squares)
         return 1 / np.sqrt(np.where(squares > 0, squares, 1.0))
 
-    def combine(self, sums: Float64Array, counts: Any, term: Any, terms: Float64Array) -> Float64Array:
-        """Return the similarities of a row to others; 0 where the sum is not positive.
+    def combine(
+        self, sums: Float64Array, counts: Float64Array, term: Any, terms: Float64Array
+    ) -> Float64Array:
+        """Return the similarities of a row to others; 0 instead of negative ones.
 
         Args:
             sums: sum of products with each other row, (n,).
@@ -78,9 +80,13 @@ class NeighborSimilarity:
             term: term of the row.
             terms: terms of the other rows, (n,).
         """
-        divisors = term + terms - sums if self.is_ratio else 1 / (term * terms)
-        shares = counts / (counts + self.shrinkage) if self.shrinkage > 0 else 1.0
-        return np.where(sums > 0, sums / np.where(sums > 0, divisors, 1.0) * shares, 0.0)
+        if self.is_ratio:
+            similarities = sums / np.where(sums > 0, term + terms - sums, 1.0)
+        else:
+            similarities = sums * term * terms
+        if self.shrinkage > 0:
+            similarities *= counts / (counts + self.shrinkage)
+        return np.maximum(similarities, 0.0)
 
 
 def compute_idf(counts: Any, n_rows: int) -> Float64Array:

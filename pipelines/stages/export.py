@@ -48,7 +48,7 @@ from pipelines.support.paths import (
 from pipelines.support.stage_runner import run_stage
 
 LIBRARIES = ("numpy", "scikit-surprise")  # whose versions the manifest records
-LIST_METRICS = ("ndcg", "ndcg_low", "ndcg_high", "recall", "coverage", "popularity_ratio")
+LIST_METRICS = ("ndcg", "ndcg_low", "ndcg_high", "recall", "coverage", "popularity_ratio", "served_ndcg")
 ERROR_METRICS = ("rmse", "mae")
 
 

@@ -22,7 +22,7 @@ def build_search_spec(params: Params) -> SearchSpec:
     feedback = read_feedback()
     check_candidates(params.search)
     search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
-    search = resolve_default_spaces(search, feedback.feedback)
+    search = resolve_default_spaces(search, feedback.scale)
     folds = build_fold_source(params, feedback)
     uses_lists = SearchMetric.parse(search.metric_weights).uses_lists
     parts = build_part_source(feedback) if uses_lists else None

@@ -21,13 +21,13 @@ only the start of the ranking.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
 
-from marquee.array_types import BoolArray, Float32Array, Float64Array, FloatArray, Int32Array, Int64Array
+from marquee.array_types import BoolArray, Int32Array
 from marquee.model.fitted_model import FittedModel
 from marquee.model.scorers.history import History
 from marquee.model.scorers.stored_scorer import Scorer
@@ -35,14 +35,9 @@ from service.recommendation.availability import ItemAvailability, VisibleItems
 from service.recommendation.compiled_rules import compile_rules
 from service.recommendation.deadline import NO_DEADLINE, Deadline
 from service.recommendation.level_costs import LevelCosts
+from service.recommendation.level_ranker import LevelRanker, RankedItems
 from service.recommendation.list_selection import FallbackLevel, ListSelection
-from service.recommendation.ranking import (
-    ScoredItem,
-    boost_positions,
-    boost_scores,
-    iter_best,
-    iter_diverse,
-)
+from service.recommendation.ranking import ScoredItem
 from service.recommendation.shop_rules import ShopRules
 
 LIKED_SHARE = 0.75  # of the scale: from there on, a rating supports similar items
@@ -127,15 +122,6 @@ class _Query:
     matches: bytes | None
 
 
-@dataclass(frozen=True, eq=False)
-class _Ranking:
-    """Items in the order of the rules, for levels that are lists."""
-
-    items: Int32Array
-    scores: Sequence[float | None]
-    priorities: Float64Array  # descending
-
-
 class Recommender:
     """Recommends items of one model. All items are scored only if the stored list is not enough."""
 
@@ -149,9 +135,9 @@ class Recommender:
         self._visible = self._availability.compute_visible_items(time.time())
         self._genre_flags = tuple(row.tobytes() for row in model.genre_affinity.item_masks)
         self._stored_list_level: FallbackLevel = "personal" if model.manifest.is_personal else "popular"
-        popular = np.array([item for item, _ in model.popular_items()], dtype=np.int32)
-        self._popular_ranking = self._rank_list(popular, None)
-        self._popular = tuple(self._popular_ranking.items.tolist())
+        self._ranker = LevelRanker(self.compiled_rules)
+        self._ranked_popular = self._ranker.rank_list([item for item, _ in model.popular_items()])
+        self._popular = self._ranked_popular.items
 
     @property
     def stored_list_level(self) -> FallbackLevel:
@@ -248,12 +234,11 @@ class Recommender:
 
         The candidates of a level that is skipped to meet the deadline are None.
         """
-        user, model = query.user, self.model
+        user = query.user
         history = user.history
         scores_first = user.inner_id is None or bool(history) or self.compiled_rules.reorders
         if user.inner_id is not None and not scores_first:
-            stored = model.stored_list(user.inner_id)
-            yield self._stored_list_level, self._filter_level(self._stored_list_level, stored, query)
+            yield self._stored_list_level, self._stored_candidates(user.inner_id, query, selection)
         level: FallbackLevel = "folded" if user.inner_id is None else "live"
         scorer = self._choose_scorer(user, history)
         if scorer is not None:
@@ -273,25 +258,25 @@ class Recommender:
         """Yield the levels `group` and `popular`."""
         favorite = self.model.genre_affinity.favorite_genre([*self._training_items(query.user), *history])
         if favorite is not None:
-            items = self.model.popular_items_for_favorite_genre(favorite)
-            if self.compiled_rules.reorders:
-                ranking = self._rank_list(np.array(items, dtype=np.int32), None)
-                yield "group", self._iter_ranking("group", ranking, query, selection)
-            else:
-                yield "group", self._filter_level("group", _without_scores(items), query)
-        if self.compiled_rules.similarities is not None:
-            yield "popular", self._iter_ranking("popular", self._popular_ranking, query, selection)
-        else:
-            yield "popular", self._filter_level("popular", _without_scores(self._popular), query)
+            group = self.model.popular_items_for_favorite_genre(favorite)
+            yield "group", self._list_candidates("group", self._ranker.rank_list(group), query, selection)
+        yield "popular", self._list_candidates("popular", self._ranked_popular, query, selection)
 
     def _stored_candidates(self, user: int, query: _Query, selection: ListSelection) -> Iterable[ScoredItem]:
         """Return the stored list of a user in the order of the rules."""
         stored, level = self.model.stored_list(user), self._stored_list_level
         if not self.compiled_rules.reorders:
             return self._filter_level(level, stored, query)
-        items = np.array([item for item, _ in stored], dtype=np.int32)
-        ranking = self._rank_list(items, [score for _, score in stored])
-        return self._iter_ranking(level, ranking, query, selection)
+        ranked = self._ranker.rank_list([item for item, _ in stored], [score for _, score in stored])
+        return self._list_candidates(level, ranked, query, selection)
+
+    def _list_candidates(
+        self, level: FallbackLevel, ranked: RankedItems, query: _Query, selection: ListSelection
+    ) -> Iterable[ScoredItem]:
+        """Return the items of a list that pass the filters, in the order of the rules."""
+        return self._ranker.iter_list(
+            ranked, lambda items: self._filter_level(level, items, query), selection.selected.keys()
+        )
 
     def _choose_scorer(self, user: UserContext, history: History) -> Scorer | None:
         """Return the scorer for a user, or None if the user cannot be scored.
@@ -318,7 +303,7 @@ class Recommender:
         self, query: _Query, scorer: Scorer, history: History, selection: ListSelection
     ) -> Iterator[ScoredItem]:
         """Score all items, and return those that pass the filters in the order of the rules."""
-        user, rules = query.user, self.compiled_rules
+        user = query.user
         is_similar = scorer is self.model.similar_items_scorer
         used = self._select_liked(history) if is_similar else history
         scores = (
@@ -327,65 +312,10 @@ class Recommender:
         allowed = self._allowed_items(query)
         if is_similar:
             allowed &= scores > 0  # the others are similar to nothing that the user likes
-        priorities = boost_scores(scores, rules.factors)
-        if rules.similarities is not None:
-            return _start(self._iter_diverse(np.flatnonzero(allowed), priorities, scores, selection))
         n = selection.n_missing
-        if rules.caps is not None or user.held_back:
+        if self.compiled_rules.caps is not None or user.held_back:
             n = DEFERRED_FACTOR * n + len(user.held_back)
-        return _start(iter_best(priorities, scores, allowed, n))
-
-    def _iter_diverse(
-        self,
-        items: Int64Array,
-        priorities: FloatArray,
-        scores: Float32Array,
-        selection: ListSelection,
-    ) -> Iterator[ScoredItem]:
-        """Yield scored items in the order of diversity re-ranking."""
-        rules = self.compiled_rules
-        assert rules.similarities is not None
-        return iter_diverse(
-            items,
-            priorities[items],
-            scores[items].tolist(),
-            rules.similarities,
-            rules.diversity,
-            selection.selected.keys(),
-        )
-
-    def _rank_list(self, items: Int32Array, scores: Sequence[float] | None) -> _Ranking:
-        """Return a list in the order of the boosts."""
-        factors = self.compiled_rules.factors
-        boosts = None if factors is None else factors[items]
-        if scores is None:
-            priorities = boost_positions(len(items), boosts)
-        else:
-            priorities = np.asarray(boost_scores(np.array(scores, dtype=np.float64), boosts))
-        order = np.argsort(-priorities, kind="stable")
-        values: Sequence[float | None] = (
-            [None] * len(items) if scores is None else [scores[row] for row in order]
-        )
-        return _Ranking(items[order], values, priorities[order])
-
-    def _iter_ranking(
-        self, level: FallbackLevel, ranking: _Ranking, query: _Query, selection: ListSelection
-    ) -> Iterable[ScoredItem]:
-        """Yield the items of a ranking that pass the filters, re-ranked for diversity."""
-        rules = self.compiled_rules
-        candidates = zip(ranking.items.tolist(), ranking.scores, strict=True)
-        if rules.similarities is None:
-            return self._filter_level(level, candidates, query)
-        passing = {item for item, _ in self._filter_level(level, candidates, query)}
-        rows = [row for row, item in enumerate(ranking.items.tolist()) if item in passing]
-        return iter_diverse(
-            ranking.items[rows],
-            ranking.priorities[rows],
-            [ranking.scores[row] for row in rows],
-            rules.similarities,
-            rules.diversity,
-            selection.selected.keys(),
-        )
+        return self._ranker.iter_scored(scores, allowed, n, selection.selected.keys())
 
     def _allowed_items(self, query: _Query) -> BoolArray:
         """Return the items that may be recommended at a level that scores all items, shape (n_items,)."""
@@ -450,9 +380,3 @@ def _filter(
 
 def _without_scores(items: Iterable[int]) -> Iterator[ScoredItem]:
     return ((item, None) for item in items)
-
-
-def _start(items: Iterator[ScoredItem]) -> Iterator[ScoredItem]:
-    """Compute the first item now, so that the time for it is measured."""
-    first = next(items, None)
-    return iter(()) if first is None else chain((first,), items)

@@ -12,6 +12,7 @@ import pytest
 from experiments.config import Params, load_params
 from experiments.config.offline import DataParams
 from experiments.tracking.model_registry import ModelVersion, recipe_tags
+from marquee.algorithms import product_ranker
 from marquee.interactions.feedback import FeedbackSpec
 from marquee.model.feedback_weights import FeedbackWeights
 from marquee.model.fitted_model import FittedModel, load_model
@@ -291,6 +292,17 @@ def test_evaluation_compares_with_popularity_and_baseline(
     assert f"of {evaluation['test_set']['users']} users of the test part" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_loss_by_the_weights_that_are_not_served_is_reported(
+    project: ServingProject, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product_ranker, "N_ITEM_WEIGHTS", 2)
+    project.run(fit, evaluate_on_test_set)
+    recommender = project.read_json("results/evaluation.json")["scores"]["recommender"]
+    assert 0 <= recommender["served_ndcg"] <= 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"lists computed from these have NDCG@10 {recommender['served_ndcg']:.4f}" in output
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

@@ -42,8 +42,8 @@ def select_similar(
         RATIO      s / (row_terms[r] + column_terms[c] - s)
 
     If both matrices are binary, s is n, and the values are not read. A row of the results is in no particular
-    order and padded with `PADDING`. Of equal similarities, those with the lower hash of row and column are
-    kept.
+    order and padded with `PADDING`. Of equal similarities, those with the lower hash of the column are kept,
+    so that the result of a row does not depend on its number.
     """
     n_columns, k = len(column_terms), out_columns.shape[1]
     counts, columns = np.zeros(n_columns, np.int32), np.empty(n_columns, np.int32)
@@ -72,7 +72,7 @@ def select_similar(
             if shrinkage > 0:
                 similarity *= n_terms / (n_terms + shrinkage)
             if similarity >= best[0]:
-                push_entry(best, best_columns, r, similarity, c)
+                push_entry(best, best_columns, 0, similarity, c)
         for x in range(k):
             out_columns[r, x], out_values[r, x] = best_columns[x], best[x]
 

@@ -133,7 +133,7 @@ def _descend(
     `w` must be 0, and `gradient` g; it is g - Gw afterwards. Weight `skipped` stays 0.
     """
     for _ in range(max_sweeps):
-        largest_change = 0.0
+        largest_change = np.float32(0)
         for j in range(len(w)):
             if j == skipped or G[j, j] + l2 <= 0:
                 continue
@@ -145,7 +145,7 @@ def _descend(
             if change != 0:
                 w[j] += change
                 _subtract(G[j], change, gradient)
-                largest_change = max(largest_change, float(abs(change)))
+                largest_change = np.float32(max(largest_change, abs(change)))
         if largest_change <= tolerance:
             break
 

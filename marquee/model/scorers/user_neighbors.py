@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from marquee.array_types import AnyArray, Float32Array, Float64Array, Int32Array, Int64Array
+from marquee.hashing import hash_pairs
 from marquee.model.history_weighting import HistoryWeighting, is_weighting
 from marquee.model.neighbor_similarity import SIMILARITIES, NeighborSimilarity
 from marquee.model.scorers.history import History, TrainingHistories, weigh_history, weigh_user
@@ -94,11 +95,12 @@ class UserNeighbors:
             weights: weight of each of them.
         """
         values = self.similarity.transform(weights, self.item_idf[items], np.maximum(weights, 0).sum())
-        lengths, positions = locate_elements(self.item_starts, items)
-        users, n_users = self.item_users[positions], len(self.user_terms)
-        products = self.user_values[positions] * np.repeat(values, lengths)
-        sums: Float64Array = np.bincount(users, products, minlength=n_users).astype(np.float64, copy=False)
-        counts = np.bincount(users, minlength=n_users) if self.similarity.shrinkage > 0 else None
+        sums, counts = np.zeros(len(self.user_terms)), np.zeros(len(self.user_terms))
+        for item, value in zip(items.tolist(), values.tolist(), strict=True):
+            row = slice(self.item_starts[item], self.item_starts[item + 1])  # of different users
+            sums[self.item_users[row]] += value * self.user_values[row]
+            if self.similarity.shrinkage > 0:
+                counts[self.item_users[row]] += 1
         return self.similarity.combine(
             sums, counts, self.similarity.compute_terms((values**2).sum()), self.user_terms
         )
@@ -131,14 +133,22 @@ class UserNeighborScorer:
 
     def _sum_choices(self, similarities: Float64Array) -> Float32Array:
         """Return the weights of the k most similar users, times their similarities, summed by item."""
-        k = min(self._stored.k, len(similarities))
-        neighbors = np.argpartition(similarities, len(similarities) - k)[len(similarities) - k :]
-        neighbors = np.sort(neighbors[similarities[neighbors] > 0])
+        neighbors = _find_largest(similarities, self._stored.k)
         lengths, positions = locate_elements(self._training.indptr, neighbors)
         weights = self._stored.weighting.weigh(self._training.values[positions].astype(np.float64))
         products = weights * np.repeat(similarities[neighbors], lengths)
         n_items = len(self._stored.item_idf)
         return np.bincount(self._training.items[positions], products, minlength=n_items).astype(np.float32)
+
+
+def _find_largest(similarities: Float64Array, k: int) -> Int64Array:
+    """Return the positions of the k largest positive numbers; of equal ones, those with lower hashes."""
+    n_smaller = max(len(similarities) - k, 0)
+    lowest = max(np.partition(similarities, n_smaller)[n_smaller], np.finfo(np.float64).tiny)
+    candidates = np.flatnonzero(similarities >= lowest)
+    hashes = hash_pairs(np.zeros_like(candidates), candidates)
+    order = np.lexsort((hashes, -similarities[candidates]))
+    return np.sort(candidates[order[:k]])
 
 
 def _is_similarity(tree: object) -> bool:

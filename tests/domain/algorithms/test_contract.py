@@ -39,6 +39,7 @@ VARIANTS: list[tuple[str, Parameters]] = [(name, {}) for name in REGISTRY] + [
     ("knn_baseline", {"user_based": False, "k": 5}),
     ("baseline_only", {"method": "sgd", "learning_rate": 0.01}),
     ("ials", {"solver": "block", "n_factors": 10, "block_size": 4}),
+    ("ease", {"n_weights": 5}),
 ]
 PREDICTORS = [name for name, entry in REGISTRY.items() if not entry.algorithm_class.is_ranker]
 RANKERS = [name for name, entry in REGISTRY.items() if entry.algorithm_class.is_ranker]
@@ -249,8 +250,8 @@ HISTORY_ALGORITHMS = [name for name, entry in REGISTRY.items() if entry.algorith
 
 
 def test_every_model_with_item_factors_or_item_weights_uses_histories() -> None:
-    expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "ials", "bpr"}
-    expected |= {"implicit_als", "implicit_bpr", "blend"}
+    expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "edlae", "slim", "item_knn", "user_knn"}
+    expected |= {"rp3beta", "ials", "bpr", "implicit_als", "implicit_bpr", "blend"}
     assert set(HISTORY_ALGORITHMS) == expected
 
 
