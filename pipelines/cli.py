@@ -145,6 +145,14 @@ def serve(host: str, port: int) -> None:
     show_envvar=True,
     help="File of the rules of the shop.",
 )
+@click.option(
+    "--events",
+    type=FOLDER,
+    metavar="FOLDER",
+    default=None,
+    show_default="no feedback since training",
+    help="Folder of the replicas' events, whose feedback changes lists.",
+)
 def recommend(
     *,
     is_for_all: bool,
@@ -155,16 +163,17 @@ def recommend(
     output: str | None,
     model: Path,
     rules: Path | None,
+    events: Path | None,
 ) -> None:
     """Write the lists of all users, or of those in a file.
 
-    Users get the items that the service would recommend to them, except for feedback since training.
+    Users get the items that the service would recommend to them.
     """
     if is_for_all == (users is not None):
         raise ConfigError("use either --all or --users FILE, to say whose lists to write")
     from pipelines.commands.recommend import ListOptions, write_lists
 
-    write_lists(ListOptions(users, column, output_format, n, output, model, rules))
+    write_lists(ListOptions(users, column, output_format, n, output, model, rules, events))
 
 
 @cli.command()

@@ -1,5 +1,7 @@
 """Quality and speed of every ranker of the registry, beside the models of implicit that have a twin.
 
+Some models that predict ratings are measured, too: their lists are worse than the most popular items.
+
 The parameters of a ranker are those of its best trial in the search on validation parts, or the defaults of
 algorithms that are no candidates. It is fitted on the training interactions of the task.
 """
@@ -26,6 +28,7 @@ from marquee.metrics.ranking import find_hits, recall
 from marquee.model.recipe import Recipe
 
 LIST_LENGTH = 20
+RATING_MODELS = ("bayesian_mf", "svdpp", "svd", "nmf", "knn_baseline", "slope_one")
 DATA = ("ml-1m", "ml-100k")
 # Models of implicit with the default parameters of their twins. Its alpha is the confidence in a positive;
 # ours is the excess of that confidence over 1.
@@ -58,10 +61,10 @@ COLUMNS: Mapping[str, tuple[str, str]] = {  # attribute: name in rows, unit
 
 
 def measure_algorithms(*, is_quick: bool) -> Iterator[ResultRow]:
-    """Measure all rankers on MovieLens 1M and 100K; quick: on 100K."""
+    """Measure rankers and some rating models on MovieLens 1M and 100K; quick: rankers on 100K."""
     for data in DATA[1:] if is_quick else DATA:
         choice = choose_recipe(data, "explicit", is_quick=is_quick)
-        for name in list_rankers():
+        for name in (*list_rankers(), *(() if is_quick else RATING_MODELS)):
             trial = choice.best_trials.get(name)
             if trial is None and name == BLEND:
                 continue  # its members are known only after a search
@@ -78,7 +81,7 @@ def list_rankers() -> list[str]:
 
 def _compare(data: str, recipe: Recipe, task: RankingTask) -> Iterator[ResultRow]:
     ours = measure_ranker(recipe, task)
-    peer = _measure_twin(TWINS[recipe.algorithm](), task) if recipe.algorithm in TWINS else None
+    peer = _measure_twin(TWINS[recipe.algorithm], task) if recipe.algorithm in TWINS else None
     entry, n = find_algorithm(recipe.algorithm), len(task.train)
     parameters = ", ".join(f"{name}={value}" for name, value in recipe.parameters.items())
     for attribute, (column, unit) in COLUMNS.items():
@@ -103,9 +106,9 @@ def measure_ranker(recipe: Recipe, task: RankingTask) -> RankerMeasurement:
     return _summarize(lists, task, fitted - start, perf_counter() - fitted)
 
 
-def _measure_twin(model: Any, task: RankingTask) -> RankerMeasurement:
+def _measure_twin(create: Callable[[], Any], task: RankingTask) -> RankerMeasurement:
     with threadpool_limits(1, "blas"):  # as implicit recommends
-        start = perf_counter()
+        model, start = create(), perf_counter()
         model.fit(task.liked, show_progress=False)
         fitted = perf_counter()
         lists, _ = model.recommend(task.users, task.seen, N=LIST_LENGTH)

@@ -37,7 +37,8 @@ from marquee.algorithms.threads import thread_count
 
 N_REPEATS = 5
 N_FACTORS = 64
-UNOBSERVED_WEIGHTS, IALS_REGULARIZATIONS = (0.05, 0.1, 0.2), (0.005, 0.01, 0.02)
+UNOBSERVED_WEIGHTS, IALS_REGULARIZATIONS = (0.1, 0.2, 0.3, 0.4), (0.005, 0.007, 0.01)
+QUICK_POINT = (0.2, 0.01)
 K = 100  # neighbors
 EASE_REG = 500.0
 MIN_IALS_RATIO, MIN_KNN_RATIO, MIN_EASE_RATIO = 1.5, 2.0, 2.0
@@ -73,7 +74,7 @@ def measure_ials(*, is_quick: bool) -> Iterator[ResultRow]:
 def _fastest_ials(task: RankingTask, ndcg: float, *, is_quick: bool) -> LearningCurve | None:
     """Return the fit of a grid that reaches an NDCG@10 first, or None if none reaches it."""
     points = product(UNOBSERVED_WEIGHTS, IALS_REGULARIZATIONS)
-    grid = [(0.1, 0.01)] if is_quick else list(points)
+    grid = [QUICK_POINT] if is_quick else list(points)
     curves = [_fit_ials(task, weight, reg, ndcg=ndcg) for weight, reg in grid]
     fastest = min(curves, key=lambda curve: curve.seconds_to_reach(ndcg))
     return fastest if np.isfinite(fastest.seconds_to_reach(ndcg)) else None

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marquee.errors import ConfigError, MarqueeError, ModelError
+from marquee.events import Feedback
 from marquee.files.atomic_write import replace_file
 from marquee.model.fitted_model import FittedModel, load_model
 from pipelines.support.console import create_console
@@ -28,8 +29,10 @@ from service.recommendation.list_blocks import (
     iter_training_users,
 )
 from service.recommendation.list_selection import FALLBACK_LEVELS
+from service.recommendation.recent_activity import RecentActivity
 from service.recommendation.recommender import Recommender
 from service.recommendation.shop_rules import read_shop_rules
+from service.telemetry.reader import read_events
 
 ROWS_PER_BLOCK = 200_000
 DEFAULT_FORMAT = "parquet"
@@ -49,6 +52,7 @@ class ListOptions:
             working directory.
         model: folder of the model.
         rules: file of the rules of the shop.
+        events: folder of the replicas' events, whose feedback counts; None: no feedback since training.
     """
 
     users: str | None = None
@@ -58,6 +62,7 @@ class ListOptions:
     output: str | None = None
     model: Path = FITTED_MODEL
     rules: Path | None = None
+    events: Path | None = None
 
     @property
     def chosen_format(self) -> str:
@@ -113,7 +118,7 @@ def write_lists(options: ListOptions) -> None:
     users = None if options.users is None else _read_users(options)
     model = _load_model(options.model)
     recommender = _create_recommender(model, options.rules)
-    lists = BlockRecommender(recommender, options.n)
+    lists = BlockRecommender(recommender, options.n, _read_activity(options.events))
     blocks = _iter_blocks(model, users, max(1, ROWS_PER_BLOCK // max(1, lists.width)))
     n_users = len(model.arrays.users if users is None else users)
     to_stdout = options.destination == STANDARD_STREAM
@@ -184,6 +189,23 @@ def _create_recommender(model: FittedModel, rules: Path | None) -> Recommender:
     for problem in recommender.compiled_rules.problems:
         sys.stderr.write(f"{rules}: {problem}; the rule is left out\n")
     return recommender
+
+
+def _read_activity(folder: Path | None) -> RecentActivity | None:
+    """Read the feedback in a folder of events; unlike a replica, keep that of all users.
+
+    Raises:
+        ConfigError: the folder does not exist.
+    """
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise ConfigError(f"--events: the folder {folder} does not exist; name that of the replicas' events")
+    activity = RecentActivity(max_users=sys.maxsize)
+    for event in read_events(folder):
+        if isinstance(event, Feedback):
+            activity.record(event)
+    return activity
 
 
 def _iter_blocks(model: FittedModel, users: Sequence[str] | None, block_size: int) -> Iterator[UserBlock]:

@@ -1,8 +1,9 @@
 """Lists of many users at once, equal to those that `Recommender` gives to each of them.
 
-Stored lists of a block of users are filtered together. Only users whose stored list is too short after the
-filters, and users who are not in the training data, go through the fallback chain; if rules change the order
-of stored lists or limit what they may contain, all users do.
+Stored lists of a block of users are filtered together. The fallback chain computes only the lists of users
+whose stored list is too short after the filters, who have feedback since training, or who are not in the
+training data. If rules change the order of stored lists or limit what they may contain, it computes
+all lists.
 """
 
 import time
@@ -15,12 +16,14 @@ from marquee.array_types import BoolArray, Float32Array, Int8Array, Int32Array, 
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
 from service.recommendation.list_selection import FALLBACK_LEVELS
+from service.recommendation.recent_activity import RecentActivity
 from service.recommendation.recommender import (
     RecommendationRequest,
     Recommendations,
     Recommender,
     UserContext,
 )
+from service.recommendation.user_context import build_user_context
 
 UNKNOWN_USER = -1  # inner id of users who are not in the training data
 
@@ -71,11 +74,13 @@ class BlockRecommender:
     Args:
         recommender: gives the lists that cannot be taken from stored lists.
         n: length of the lists. They are shorter only if fewer items can be recommended.
+        activity: feedback of users since training; None: no user has any.
     """
 
-    def __init__(self, recommender: Recommender, n: int) -> None:
+    def __init__(self, recommender: Recommender, n: int, activity: RecentActivity | None = None) -> None:
         arrays = recommender.model.arrays
         self._recommender = recommender
+        self._activity = activity or RecentActivity()
         self._width = min(n, len(arrays.items))
         self._top_items, self._top_scores = arrays.top_items, arrays.top_scores
         self._stored_level = FALLBACK_LEVELS.index(recommender.stored_list_level)
@@ -97,16 +102,28 @@ class BlockRecommender:
             np.full(shape, np.nan, dtype=np.float32),
             np.full(len(users), self._stored_level, dtype=np.int8),
         )
-        is_complete = self._copy_stored_lists(lists)
-        self._fill_from_chain(lists, np.flatnonzero(~is_complete))
+        is_active = self._find_active_users(users)
+        is_complete = np.zeros(len(users), dtype=bool)
+        if self._can_copy:
+            is_complete = self._copy_stored_lists(lists, (users.inner_ids != UNKNOWN_USER) & ~is_active)
+        self._fill_from_chain(lists, np.flatnonzero(~is_complete), is_active)
         return lists
 
-    def _copy_stored_lists(self, lists: ListBlock) -> BoolArray:
-        """Copy the stored lists that are long enough after filtering; return True for each of their users."""
+    def _find_active_users(self, users: UserBlock) -> BoolArray:
+        """Return True for each user with feedback since training."""
+        if not len(self._activity):
+            return np.zeros(len(users), dtype=bool)
+        flags = (bool(self._activity.events_by_item(user)) for user in users.ids)
+        return np.fromiter(flags, bool, len(users))
+
+    def _copy_stored_lists(self, lists: ListBlock, is_eligible: BoolArray) -> BoolArray:
+        """Copy the stored lists of eligible users that are long enough after filtering.
+
+        Returns:
+            True for each user whose list was copied.
+        """
         is_complete = np.zeros(len(lists.users), dtype=bool)
-        if not self._can_copy:
-            return is_complete
-        rows = np.flatnonzero(lists.users.inner_ids != UNKNOWN_USER)
+        rows = np.flatnonzero(is_eligible)
         visible = self._recommender.visible_items(time.time()).mask
         for n_columns in (self._width, self._top_items.shape[1]):  # most lists need no more than their start
             inner_ids = lists.users.inner_ids[rows]
@@ -121,17 +138,22 @@ class BlockRecommender:
             rows = rows[~has_enough]
         return is_complete
 
-    def _fill_from_chain(self, lists: ListBlock, rows: Int64Array) -> None:
-        """Compute the lists of these rows one by one. All unknown users get the same one."""
+    def _fill_from_chain(self, lists: ListBlock, rows: Int64Array, is_active: BoolArray) -> None:
+        """Compute the lists of these rows one by one. All unknown users without feedback get the same one."""
         request, for_unknown = RecommendationRequest(self._width), None
         for row in rows.tolist():
             inner_id = int(lists.users.inner_ids[row])
-            if inner_id != UNKNOWN_USER:
+            if is_active[row]:
+                recommendations = self._recommender.recommend(self._context(lists.users.ids[row]), request)
+            elif inner_id != UNKNOWN_USER:
                 recommendations = self._recommender.recommend(UserContext(inner_id), request)
             else:
                 for_unknown = for_unknown or self._recommender.recommend(UserContext(), request)
                 recommendations = for_unknown
             _write_list(lists, row, recommendations)
+
+    def _context(self, user: str) -> UserContext:
+        return build_user_context(self._recommender.model, user, self._activity.events_by_item(user))
 
 
 def iter_training_users(user_ids: StringTable, block_size: int) -> Iterator[UserBlock]:

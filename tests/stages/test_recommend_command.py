@@ -114,6 +114,17 @@ def test_default_output_is_a_parquet_file(run: RunCommand) -> None:
     assert len(pd.read_parquet("recommendations.parquet")) == 11
 
 
+def test_feedback_in_a_folder_of_events_counts(run: RunCommand, tmp_path: Path) -> None:
+    feedback = {"event_id": "e1", "user": "ann", "item": "i3", "kind": "rating", "value": 5}
+    with running_replica(replica_settings(tmp_path / "model")) as running:
+        assert running.client.post("/feedback", json=feedback).status_code == 202
+        response = running.client.get("/recommend/ann", params={"n": 1}).json()
+    assert run("--all", "--n", "1", "--events", "events", "--output", "lists.jsonl").code == 0
+    first = json.loads(Path("lists.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert (first["user"], first["level"]) == ("ann", "live")
+    assert first["item"] == response["items"][0]["item"] != "i3"
+
+
 def test_ids_are_quoted_where_the_format_needs_it(run: RunCommand) -> None:
     user = 'a "b", c'
     Path("users.txt").write_text(f"{user}\n")
@@ -197,6 +208,10 @@ def test_invalid_csv_of_users_is_one_line(run: RunCommand, content: str, problem
             "--users: model cannot be read (Is a directory); name a file with one user id per line",
         ),
         (("--all", "--rules", "none"), "none cannot be read (No such file or directory)"),
+        (
+            ("--all", "--events", "none"),
+            "--events: the folder none does not exist; name that of the replicas' events",
+        ),
     ],
 )
 def test_invalid_option_is_one_line_with_exit_code_2(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marquee.events import Feedback
 from marquee.model.fitted_model import FittedModel, load_model
 from marquee.top_n import PADDING
 from service.recommendation.list_blocks import (
@@ -18,8 +19,10 @@ from service.recommendation.list_blocks import (
     iter_training_users,
 )
 from service.recommendation.list_selection import FALLBACK_LEVELS
+from service.recommendation.recent_activity import RecentActivity
 from service.recommendation.recommender import RecommendationRequest, Recommender, UserContext
 from service.recommendation.shop_rules import Boost, Cap, Pin, ShopRules
+from service.recommendation.user_context import build_user_context
 from tests.support.manifest_fields import SEPARATE_FIELDS
 from tests.support.sample_replica import ITEMS, USERS, write_sample_model
 
@@ -81,6 +84,30 @@ def test_lists_are_those_of_the_fallback_chain(
         ]
         assert not items or level == expected.fallback_level
         assert lists.lengths[row] == len(expected.items)
+
+
+@given(
+    users=st.lists(st.sampled_from([*USERS, "new"]), unique=True, max_size=6),
+    rated=st.lists(
+        st.tuples(st.sampled_from(["ann", "eve", "new"]), st.sampled_from(ITEMS), st.integers(1, 5))
+    ),
+)
+def test_feedback_since_training_counts(
+    models: dict[str, FittedModel], users: list[str], rated: list[tuple[str, str, int]]
+) -> None:
+    recommender, activity = Recommender(models["factors"]), RecentActivity()
+    for number, (user, item, stars) in enumerate(rated):
+        activity.record(Feedback(f"e{number}", float(number), user, item, "rating", stars))
+    known = (models["factors"].inner_user_id(user) for user in users)
+    inner_ids = [UNKNOWN_USER if inner_id is None else inner_id for inner_id in known]
+    block = UserBlock(users, np.array(inner_ids, dtype=np.int32))
+    lists = BlockRecommender(recommender, 2, activity).recommend(block)
+    for row, user in enumerate(users):
+        context = build_user_context(models["factors"], user, activity.events_by_item(user))
+        expected = recommender.recommend(context, RecommendationRequest(2))
+        level, items = list_contents(lists, row)
+        assert [item for item, _ in items] == [item for item, _ in expected.items]
+        assert not items or level == expected.fallback_level
 
 
 def test_blocks_contain_every_training_user_once(models: dict[str, FittedModel]) -> None:
