@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.config.offline import DEFAULT_SPACE, ParameterDomain, SearchParams, SearchSpace
+from marquee.algorithms.registry import POPULARITY
 from marquee.array_types import RatingScale
 from marquee.errors import ConfigError
 
@@ -17,11 +18,12 @@ NEUTRAL_QUANTILE = (
     0.25  # part of the way up the rating scale from which a rating counts as liking: 2 of 1 to 5
 )
 
+HALF_LIVES: Space = {"half_life": [None, 7, 30, 90]}  # of popularity, in days
 IMPLICIT_SPACES: Mapping[str, Space] = {
     "ease": {"weighting": ["binary", "log"], "reg": [200, 400, 800, 1600]},
     "edlae": {"weighting": ["binary", "log"], "reg": [150, 500, 1500], "dropout": [0.33]},
     "slim": {"l1_reg": [1.0], "l2_reg": [100, 300], "k": [200]},
-    "ials": {"unobserved_weight": [0.1, 0.3, 1.0], "reg": [0.005, 0.01], "n_epochs": [8, 16]},
+    "ials": {"unobserved_weight": [0.2, 0.4], "reg_exponent": [0.5], "reg": [0.3, 0.45], "n_epochs": [8, 16]},
     "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
     "user_knn": {"similarity": ["cosine"], "k": [100]},
     "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4]},
@@ -39,8 +41,10 @@ def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
         "ials": {
             "weighting": ["linear"],
             "neutral": [low, neutral],
-            "unobserved_weight": [0.1, 0.3],
-            "reg": [0.005, 0.01],
+            "n_factors": [64, 128],
+            "unobserved_weight": [0.1],
+            "reg_exponent": [0.5],
+            "reg": [0.2, 0.3, 0.45],
             "n_epochs": [8, 16],
         },
         "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
@@ -49,17 +53,22 @@ def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
     }
 
 
-def resolve_default_spaces(search: SearchParams, scale: RatingScale | None) -> SearchParams:
+def resolve_default_spaces(
+    search: SearchParams, scale: RatingScale | None, *, is_ordered: bool
+) -> SearchParams:
     """Return the parameters of a search with every default space replaced by its values.
 
     Args:
         search: the `search` block of params.yaml.
         scale: rating scale; None: implicit feedback.
+        is_ordered: True if the held-out interactions are later than those before them. Only then can
+            yesterday's popularity say more about them than that of all time.
 
     Raises:
         ConfigError: a candidate has no default space.
     """
-    spaces = IMPLICIT_SPACES if scale is None else build_explicit_spaces(scale)
+    spaces = dict(IMPLICIT_SPACES if scale is None else build_explicit_spaces(scale))
+    spaces[POPULARITY] = HALF_LIVES if is_ordered else {}
     resolved = {
         name: _find_space(name, spaces) if space == DEFAULT_SPACE else space
         for name, space in search.candidates.items()

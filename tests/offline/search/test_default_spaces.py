@@ -27,7 +27,9 @@ def test_every_point_of_a_default_space_is_valid(spaces: dict[str, dict[str, lis
 
 def test_default_space_is_that_of_the_feedback() -> None:
     search = make_search_params({"ease": "default", "svd": {"n_factors": [7]}})
-    explicit, implicit = (resolve_default_spaces(search, scale).spaces for scale in ((1.0, 5.0), None))
+    explicit, implicit = (
+        resolve_default_spaces(search, scale, is_ordered=False).spaces for scale in ((1.0, 5.0), None)
+    )
     assert explicit["ease"] == EXPLICIT_SPACES["ease"]
     assert implicit["ease"] == IMPLICIT_SPACES["ease"]
     assert explicit["svd"] == {"n_factors": [7]}
@@ -38,10 +40,17 @@ def test_neutral_rating_is_a_quarter_of_the_way_up_the_scale() -> None:
     assert build_explicit_spaces((0.0, 10.0))["ials"]["neutral"] == [0.0, 2.5]
 
 
+def test_half_life_of_popularity_is_searched_if_held_out_interactions_are_later() -> None:
+    search = make_search_params({"popularity": "default", "svd": {}})
+    at_random, later = (resolve_default_spaces(search, None, is_ordered=order).spaces for order in (False, True))
+    assert at_random["popularity"] == {}
+    assert later["popularity"] == {"half_life": [None, 7, 30, 90]}
+
+
 def test_weighting_log_is_for_implicit_feedback_only() -> None:
     assert all("log" not in space.get("weighting", []) for space in EXPLICIT_SPACES.values())
 
 
 def test_candidate_without_a_default_space_is_rejected() -> None:
     with pytest.raises(ConfigError, match=r"candidates\.svd: there is no default search space .* ease"):
-        resolve_default_spaces(make_search_params({"svd": "default"}), (1.0, 5.0))
+        resolve_default_spaces(make_search_params({"svd": "default"}), (1.0, 5.0), is_ordered=False)
