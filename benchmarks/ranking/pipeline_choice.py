@@ -107,8 +107,9 @@ def measure_choices(*, is_quick: bool) -> Iterator[ResultRow]:
 
 def _make_search_row(*, is_quick: bool) -> ResultRow:
     choice = choose_recipe("ml-1m", "explicit", is_quick=is_quick)
-    target = f"target {MAX_SEARCH_SECONDS:g} s {format_check_mark(choice.seconds <= MAX_SEARCH_SECONDS)}; "
-    note = f"{'one point of each space; ' if is_quick else target}{WORKERS} workers; peer: the target"
+    mark = format_check_mark(choice.seconds <= MAX_SEARCH_SECONDS)
+    target = f"target {MAX_SEARCH_SECONDS:g} s {mark}; peer: the target"
+    note = f"{'quick: one point of each space' if is_quick else target}; {WORKERS} workers"
     peer = None if is_quick else MAX_SEARCH_SECONDS
     ratio = None if peer is None else peer / choice.seconds
     return ResultRow("ranking search", choice.seconds, "s", len(choice.trials), note, peer=peer, ratio=ratio)
