@@ -85,9 +85,12 @@ class PipelineChoice:
 
     @property
     def best_trials(self) -> Mapping[str, Trial]:
-        """Trial of each algorithm with the best mean NDCG on the validation parts."""
-        complete = [trial for trial in self.trials if trial.has_lists]
-        return {trial.algorithm: trial for trial in sorted(complete, key=_validation_ndcg)}
+        """Trial of each algorithm with the best mean NDCG, of those that were scored on most parts."""
+        scored = [trial for trial in self.trials if trial.parts and trial.failure is None]
+        worst_first = sorted(
+            scored, key=lambda trial: (trial.has_lists, len(trial.parts), _validation_ndcg(trial))
+        )
+        return {trial.algorithm: trial for trial in worst_first}
 
 
 def measure_choices(*, is_quick: bool) -> Iterator[ResultRow]:
