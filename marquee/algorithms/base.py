@@ -299,6 +299,7 @@ class EpochAlgorithm(Algorithm):
     n_epochs: int
     step_parameters: ClassVar[tuple[str, ...]] = ()  # non-negative numbers; reported if training diverges
     learned_attributes: ClassVar[tuple[str, ...]] = ()  # arrays that must stay finite
+    divergence_remedy: ClassVar[str] = "lower the learning rates or raise the regularization"
 
     def fit_by_epoch(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
         """Train, yielding after each of the `n_epochs` epochs; stop iterating to stop early.
@@ -348,8 +349,7 @@ class EpochAlgorithm(Algorithm):
             return
         parameters = ", ".join(f"{name}={getattr(self, name)}" for name in self.step_parameters)
         raise DivergedError(
-            f"{type(self).__name__} diverged in epoch {epoch} with {parameters}: "
-            "lower the learning rates or raise the regularization"
+            f"{type(self).__name__} diverged in epoch {epoch} with {parameters}: {self.divergence_remedy}"
         )
 
 

@@ -75,6 +75,7 @@ class IALS(FactorRanker):
     uses_histories = True
     step_parameters: ClassVar[tuple[str, ...]] = ("unobserved_weight", "reg")
     learned_attributes: ClassVar[tuple[str, ...]] = ("pu", "qi")
+    divergence_remedy: ClassVar[str] = "raise reg or unobserved_weight, or use weighting binary"
 
     def __init__(
         self,

@@ -84,9 +84,7 @@ class SparseRows:
         >>> matrix.indptr.tolist(), matrix.indices.tolist(), matrix.values.tolist()
         ([0, 1, 3], [2, 0, 1], [3.0, 4.0, 5.0])
         """
-        order = stable_argsort(rows)
-        indptr = np.zeros(n_rows + 1, dtype=np.int64)
-        np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
+        indptr, order = _group_rows(rows, n_rows)
         return cls(indptr, columns[order], values[order])
 
     def take(self, rows: Int32Array) -> "SparseRows":
@@ -137,19 +135,17 @@ class InteractionMatrix:
     ) -> "InteractionMatrix":
         """Group encoded interactions by user and by item; both keep the source order."""
         users, items, values = encoded.users, encoded.items, encoded.values
-        by_user = SparseRows.from_triplets(users, items, values, len(encoded.user_ids))
-        by_item = SparseRows.from_triplets(items, users, values, len(encoded.item_ids))
-        times = None if encoded.times is None else encoded.times[stable_argsort(users)]
+        indptr, order = _group_rows(users, len(encoded.user_ids))
         return cls(
-            by_user.indptr,
-            by_user.indices,
-            by_user.values,
+            indptr,
+            items[order],
+            values[order],
             encoded.user_ids,
             encoded.item_ids,
-            by_item,
+            SparseRows.from_triplets(items, users, values, len(encoded.item_ids)),
             scale,
             encoded.feedback,
-            times,
+            None if encoded.times is None else encoded.times[order],
         )
 
     @classmethod
@@ -216,6 +212,13 @@ def stable_argsort(keys: Int32Array) -> Int64Array:
     if upper.any():
         order = order[np.argsort(upper[order].astype(np.uint16), kind="stable")]
     return order
+
+
+def _group_rows(rows: Int32Array, n_rows: int) -> tuple[Int64Array, Int64Array]:
+    """Return where each row begins in the stable order of triplets by row, and that order."""
+    indptr = np.zeros(n_rows + 1, dtype=np.int64)
+    np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
+    return indptr, stable_argsort(rows)
 
 
 def _check_ids_present(users: Int64Array, items: Int64Array) -> None:

@@ -25,10 +25,14 @@ def iter_best(
     """
     values = np.where(allowed, priorities, -np.inf)
     threshold = _find_lower_bound(values, n_expected)
-    for part in (values >= threshold, values < threshold):
-        items = np.flatnonzero(part & allowed)
-        ranked = items[np.argsort(-priorities[items], kind="stable")]
-        yield from zip(ranked.tolist(), scores[ranked].tolist(), strict=True)
+    yield from _iter_sorted((values >= threshold) & allowed, priorities, scores)
+    yield from _iter_sorted((values < threshold) & allowed, priorities, scores)
+
+
+def _iter_sorted(part: BoolArray, priorities: FloatArray, scores: Float32Array) -> Iterator[ScoredItem]:
+    items = np.flatnonzero(part)
+    ranked = items[np.argsort(-priorities[items], kind="stable")]
+    return zip(ranked.tolist(), scores[ranked].tolist(), strict=True)
 
 
 def _find_lower_bound(values: FloatArray, n: int) -> float:

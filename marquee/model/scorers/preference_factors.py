@@ -10,7 +10,6 @@ confidence. Rendle et al. (2022), Revisiting the Performance of iALS on Item Rec
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -88,26 +87,14 @@ class PreferenceFactors:
         """Create the scorer."""
         return PreferenceScorer(self, training)
 
-    @cached_property
-    def unobserved_gram(self) -> Float64Array:
-        r"""Gram matrix of the item factors, times the weight of unobserved pairs, (n_factors, n_factors)."""
-        Q = self.item_factors.astype(np.float64)
-        return self.unobserved_weight * (Q.T @ Q)
-
-    def solve_user(self, items: Int32Array, weights: Float64Array) -> Float64Array:
-        """Return the factors of a user with these items, whose weights are not 0; (n_factors,)."""
-        Q = self.item_factors[items].astype(np.float64)
-        size = len(items) + self.unobserved_weight * len(self.item_factors)
-        system = (Q.T * np.abs(weights)) @ Q + self.unobserved_gram
-        system[np.diag_indices_from(system)] += max(self.reg * max(size, 1.0) ** self.reg_exponent, MIN_REG)
-        return np.asarray(np.linalg.solve(system, np.maximum(weights, 0.0) @ Q), dtype=np.float64)
-
 
 class PreferenceScorer:
     """Solves the equation of a user for all weighted interactions of the history."""
 
     def __init__(self, stored: PreferenceFactors, training: TrainingHistories) -> None:
         self._stored, self._training = stored, training
+        Q = stored.item_factors.astype(np.float64)
+        self._unobserved_gram = stored.unobserved_weight * (Q.T @ Q)
 
     def can_score(self, history: History) -> bool:
         """Return True if an interaction in the history is a positive; others alone leave all scores at 0."""
@@ -122,6 +109,16 @@ class PreferenceScorer:
         return self._score(*weigh_history(history, self._stored.weighting))
 
     def _score(self, items: Int32Array, weights: Float64Array) -> Float32Array:
-        factors = self._stored.solve_user(items, weights).astype(np.float32)
+        factors = self._solve(items, weights).astype(np.float32)
         scores: Float32Array = self._stored.item_factors @ factors
         return scores
+
+    def _solve(self, items: Int32Array, weights: Float64Array) -> Float64Array:
+        """Return the factors of a user with these items, whose weights are not 0; (n_factors,)."""
+        stored = self._stored
+        Q = stored.item_factors[items].astype(np.float64)
+        size = len(items) + stored.unobserved_weight * len(stored.item_factors)
+        system = (Q.T * np.abs(weights)) @ Q + self._unobserved_gram
+        reg = max(stored.reg * max(size, 1.0) ** stored.reg_exponent, MIN_REG)
+        system[np.diag_indices_from(system)] += reg
+        return np.asarray(np.linalg.solve(system, np.maximum(weights, 0.0) @ Q), dtype=np.float64)

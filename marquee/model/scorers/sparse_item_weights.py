@@ -73,10 +73,15 @@ class SparseItemWeights:
             items: inner ids of the items in the history.
             weights: x of each of them.
         """
-        lengths, positions = locate_elements(self.row_starts, items)
-        products = self.item_weights[positions] * np.repeat(np.asarray(weights, dtype=np.float32), lengths)
-        n_items = len(self.row_starts) - 1
-        return np.bincount(self.weight_items[positions], products, minlength=n_items).astype(np.float32)
+        bounds = self.row_starts[items].tolist(), self.row_starts[items + 1].tolist()
+        rows = [slice(*pair) for pair in zip(*bounds, strict=True)]
+        if not rows:
+            return np.zeros(len(self.row_starts) - 1, dtype=np.float32)
+        # Copying whole rows is faster than collecting their elements by position.
+        columns = np.concatenate([self.weight_items[row] for row in rows])
+        products = np.concatenate([self.item_weights[row] for row in rows])
+        products *= np.repeat(np.asarray(weights, dtype=np.float32), [row.stop - row.start for row in rows])
+        return np.bincount(columns, products, minlength=len(self.row_starts) - 1).astype(np.float32)
 
 
 def locate_elements(row_starts: Int64Array, rows: Int32Array | Int64Array) -> tuple[Int64Array, Int64Array]:

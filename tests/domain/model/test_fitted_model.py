@@ -314,6 +314,8 @@ def test_other_schema_version_is_rejected(folder: Path) -> None:
         ("score_unit", None),
         ("list_agreement", "1"),
         ("repeats_allowed", 0),
+        ("feedback_weights", {"click": 1}),
+        ("trained_until", "now"),
         ("scale", None),
         ("scorers", {"predictor": {"kind": "rating_factors", "offset": 3.5, "noise": None}}),
         ("scorers", {"recommender": {"kind": "item_weights", "weighting": {"name": "cubic"}}}),

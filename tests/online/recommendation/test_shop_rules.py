@@ -16,6 +16,7 @@ from marquee.model.fitted_model import FittedModel, load_model, write_model
 from marquee.model.history_weighting import HistoryWeighting
 from marquee.model.scorers.item_weights import ItemWeights
 from marquee.model.scorers.rating_factors import RatingFactors
+from service.recommendation.ranking import iter_best
 from service.recommendation.recommender import RecommendationRequest, Recommender, UserContext
 from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from tests.support.manifest_fields import MANIFEST_FIELDS
@@ -261,3 +262,14 @@ def test_rules_on_items_that_the_model_lacks_are_ignored(models: Mapping[str, Fi
         "boosts": [{"item": "new", "factor": 2}],
     }
     assert recommend(models["none"], rules) == ["i3", "i2", "i1"]
+
+
+@pytest.mark.parametrize("n", [1, 10, 100])
+@pytest.mark.parametrize("n_items", [50, 9000])
+def test_best_items_come_in_order_of_score_then_of_id(n: int, n_items: int) -> None:
+    rng = np.random.default_rng(n)
+    scores = rng.integers(-200, 200, n_items).astype(np.float32)  # with many ties
+    allowed = rng.random(n_items) < 0.7
+    expected = sorted(np.flatnonzero(allowed).tolist(), key=lambda item: (-scores[item], item))
+    assert [item for item, _ in iter_best(scores, scores, allowed, n)] == expected
+    assert not list(iter_best(scores, scores, np.zeros(n_items, dtype=bool), n))

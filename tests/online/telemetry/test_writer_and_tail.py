@@ -381,5 +381,30 @@ def test_unreadable_replica_does_not_hide_other_events(
     assert sorted(event_ids) == sorted(f"{replica}{number}" for replica in "ab" for number in range(100))
 
 
+def test_tail_opens_closed_files_once_and_notices_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "r"
+    folder.mkdir()
+    closed = [folder / f"feedback-1-{number:06d}.jsonl" for number in range(5)]
+    for path in closed:
+        path.write_bytes(encode_feedback(path.stem) + b"\n{torn")
+    opened: list[Path] = []
+    open_file = os.open
+
+    def record_and_open(path: Path, *args: int) -> int:
+        opened.append(path)
+        return open_file(path, *args)
+
+    monkeypatch.setattr(os, "open", record_and_open)
+    tail = EventTail(tmp_path)
+    assert poll_ids(tail) == [path.stem for path in closed]
+    assert poll_ids(tail) == []
+    assert opened == closed
+    being_written = folder / "feedback-2-000001.jsonl.open"
+    being_written.write_bytes(encode_feedback("new") + b"\n")
+    assert poll_ids(tail) == ["new"]
+
+
 def test_tail_of_missing_folder_is_empty(tmp_path: Path) -> None:
     assert list(EventTail(tmp_path / "none").poll()) == []
