@@ -141,7 +141,7 @@ def choose_for_task(task: RankingTask, params: Params, *, is_quick: bool) -> Pip
 def make_search_params(search: SearchParams, feedback: FeedbackType, *, is_quick: bool) -> SearchParams:
     """Return the parameters of the search: the candidates that rank; quick: one point of each space."""
     scale = RATING_SCALE if feedback == "explicit" else None
-    rankers = resolve_default_spaces(select_rankers(search), scale)
+    rankers = resolve_default_spaces(select_rankers(search), scale, is_ordered=False)
     spaces = {name: shrink_space(space) if is_quick else space for name, space in rankers.spaces.items()}
     return rankers.model_copy(update={"candidates": spaces, "workers": WORKERS, "storage": JOURNAL})
 

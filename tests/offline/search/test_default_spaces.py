@@ -42,7 +42,9 @@ def test_neutral_rating_is_a_quarter_of_the_way_up_the_scale() -> None:
 
 def test_half_life_of_popularity_is_searched_if_held_out_interactions_are_later() -> None:
     search = make_search_params({"popularity": "default", "svd": {}})
-    at_random, later = (resolve_default_spaces(search, None, is_ordered=order).spaces for order in (False, True))
+    at_random, later = (
+        resolve_default_spaces(search, None, is_ordered=order).spaces for order in (False, True)
+    )
     assert at_random["popularity"] == {}
     assert later["popularity"] == {"half_life": [None, 7, 30, 90]}
 
