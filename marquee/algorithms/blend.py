@@ -3,9 +3,10 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +119,17 @@ class Blend(Ranker):
         scorers = [scorer for scorer in stored if scorer is not None]
         weights = [float(member["weight"]) for member in self.members]
         return BlendedScorers(tuple(scorers), tuple(weights)) if len(scorers) == len(stored) else None
+
+    def build_served_copy(self) -> Self | None:
+        """Return a blend of what is stored of the members; None: everything is. See the base class."""
+        copies = [member.build_served_copy() for member in self.fitted_members]
+        if all(member is None for member in copies):
+            return None
+        served = copy(self)
+        served.shared = None
+        pairs = zip(copies, self.fitted_members, strict=True)
+        served.fitted_members = [member if stored is None else stored for stored, member in pairs]
+        return served
 
     def _build_history_scorer(self) -> Callable[[SparseRows], Float64Array]:
         scorers = [member.build_history_scorer() for member in self.fitted_members]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from marquee.algorithms import product_ranker
 from marquee.algorithms.blend import Blend
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.shared_training import train_shared
@@ -65,6 +66,21 @@ def test_stored_scorer_gives_the_scores_of_the_blend(matrix: InteractionMatrix) 
         np.testing.assert_allclose(scorer.score_user(user, {}), expected, atol=1e-3)
         history = dict(zip(items.tolist(), values.tolist(), strict=True))
         np.testing.assert_allclose(scorer.score_history(history), expected, atol=1e-3)
+
+
+def test_served_copy_scores_as_the_stored_scorer(
+    matrix: InteractionMatrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blend = Blend([EASE_BINARY, ALS], random_state=3).fit(matrix)
+    assert blend.build_served_copy() is None, "all weights are stored"
+    monkeypatch.setattr(product_ranker, "N_ITEM_WEIGHTS", 5)
+    served, stored = blend.build_served_copy(), blend.build_stored_scorer(None)
+    assert served is not None
+    assert stored is not None
+    training = TrainingHistories(matrix.indptr, matrix.items, matrix.values.astype(np.float32))
+    scores = stored.create_scorer(training).score_history({3: 5.0, 8: 4.0})
+    np.testing.assert_allclose(scores, served.score_histories([0, 2], [3, 8], [5.0, 4.0])[0], atol=1e-3)
+    assert np.abs(scores - blend.score_histories([0, 2], [3, 8], [5.0, 4.0])[0]).max() > 0.01
 
 
 def test_history_that_a_member_cannot_score_is_scored_by_the_others(matrix: InteractionMatrix) -> None:
