@@ -172,9 +172,17 @@ def _format_member(member: Mapping[str, Any]) -> str:
 
 
 def format_label(algorithm: str, parameters: Parameters) -> str:
-    """Return a name for display: `SVD (n_factors=50)`."""
+    """Return a name for display: `SVD (n_factors=50)`, and for a blend `Blend (2 EASE + iALS)`."""
     title = find_algorithm(algorithm).title
+    if MEMBERS in parameters:
+        return f"{title} ({' + '.join(map(_name_member, parameters[MEMBERS]))})"
     return f"{title} ({format_parameters(parameters)})" if parameters else title
+
+
+def _name_member(member: Mapping[str, Any]) -> str:
+    """Return weight and title of a member of a blend: `2 EASE`; a weight of 1 is left out."""
+    title, weight = find_algorithm(member["algorithm"]).title, member["weight"]
+    return title if weight == 1 else f"{weight:g} {title}"
 
 
 def format_sorted_label(algorithm: str, parameters: Parameters) -> str:

@@ -100,7 +100,8 @@ def test_best_rankers_are_blended_equally_with_any_number_of_workers(
         "binary",
         "linear",
     }
-    assert blends[1].label.startswith("Blend (2 EASE (reg=")
+    assert blends[1].label == "Blend (2 EASE + EASE)"
+    assert blends[1].parameters_text.startswith("2 EASE (reg=")
     assert all(blend.parts[0].metrics["ndcg"] > 0 for blend in blends)
 
 
