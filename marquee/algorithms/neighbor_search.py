@@ -76,7 +76,8 @@ class NeighborSearch:
         return csr_array((values, rows.indices, rows.indptr), shape=rows.shape)
 
     def _compute_terms(self, rows: csr_array) -> Float64Array:
-        return self.formula.compute_terms(_sum_rows(rows, rows.data**2))
+        with np.errstate(over="ignore"):  # rows of such weights have no neighbors
+            return self.formula.compute_terms(_sum_rows(rows, rows.data**2))
 
 
 def select_neighbors(

@@ -71,7 +71,7 @@ def select_similar(
                 similarity = total * row_terms[r] * column_terms[c]
             if shrinkage > 0:
                 similarity *= n_terms / (n_terms + shrinkage)
-            if similarity >= best[0]:
+            if best[0] <= similarity < np.inf:  # false for NaN, after an overflow of weights
                 push_entry(best, best_columns, 0, similarity, c)
         for x in range(k):
             out_columns[r, x], out_values[r, x] = best_columns[x], best[x]

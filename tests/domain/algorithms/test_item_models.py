@@ -210,6 +210,14 @@ def test_ratings_without_positives_are_rejected(create: Callable[..., ProductRan
         create().fit(dislikes)
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "jaccard", "tf_idf", "bm25"])
+def test_similarities_of_weights_that_overflow_are_finite(similarity: str) -> None:
+    values = np.where(MATRIX.values > 4, 1e300, MATRIX.values)
+    matrix = replace(MATRIX, values=values, feedback="implicit")
+    model = ItemKNN(k=9, similarity=similarity, weighting="linear").fit(matrix)
+    assert np.isfinite(model.weights).all()
+
+
 @pytest.mark.parametrize(
     ("ranker_class", "arguments", "message"),
     [
