@@ -20,13 +20,13 @@ NEUTRAL_QUANTILE = (
 
 HALF_LIVES: Space = {"half_life": [None, 7, 30, 90]}  # of popularity, in days
 IMPLICIT_SPACES: Mapping[str, Space] = {
-    "ease": {"weighting": ["binary", "log"], "reg": [200, 400, 800, 1600]},
-    "edlae": {"weighting": ["binary", "log"], "reg": [150, 500, 1500], "dropout": [0.33]},
-    "slim": {"l1_reg": [1.0], "l2_reg": [100, 300], "k": [200]},
+    "ease": {"weighting": ["binary", "log"], "reg": [400, 800, 1600]},
+    "edlae": {"weighting": ["binary", "log"], "reg": [300, 500, 1000], "dropout": [0.33, 0.5]},
+    "slim": {"l1_reg": [1.0], "l2_reg": [300, 600], "k": [300]},
     "ials": {"unobserved_weight": [0.2, 0.4], "reg_exponent": [0.5], "reg": [0.3, 0.45], "n_epochs": [8, 16]},
-    "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
-    "user_knn": {"similarity": ["cosine"], "k": [100]},
-    "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4]},
+    "item_knn": {"similarity": ["tf_idf"], "k": [200]},
+    "user_knn": {"similarity": ["cosine", "jaccard"], "k": [100]},
+    "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4, 0.6], "k": [200, 400]},
 }
 
 
@@ -34,10 +34,11 @@ def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
     """Return the default search spaces for ratings on a scale, by candidate."""
     low, high = scale
     neutral = low + NEUTRAL_QUANTILE * (high - low)
+    liking: Space = {"weighting": ["linear"], "neutral": [neutral]}
     return {
-        "ease": {"weighting": ["binary", "linear"], "reg": [100, 200, 400, 800]},
-        "edlae": {"weighting": ["linear"], "reg": [50, 100, 200], "dropout": [0.33, 0.5]},
-        "slim": {"weighting": ["linear"], "l1_reg": [0.5], "l2_reg": [30, 100], "k": [200]},
+        "ease": {"weighting": ["binary", "linear"], "reg": [150, 300, 600]},
+        "edlae": {"weighting": ["linear"], "reg": [150, 300, 600], "dropout": [0.33, 0.5]},
+        "slim": {"weighting": ["linear"], "l1_reg": [0.5], "l2_reg": [100, 300], "k": [300]},
         "ials": {
             "weighting": ["linear"],
             "neutral": [low, neutral],
@@ -47,9 +48,9 @@ def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
             "reg": [0.2, 0.3, 0.45],
             "n_epochs": [8, 16],
         },
-        "item_knn": {"similarity": ["tf_idf"], "k": [100, 200]},
-        "user_knn": {"similarity": ["cosine"], "k": [100]},
-        "rp3beta": {"alpha": [0.6, 0.8], "beta": [0.4]},
+        "item_knn": {**liking, "similarity": ["tf_idf"], "k": [200]},
+        "user_knn": {**liking, "similarity": ["tf_idf"], "k": [100]},
+        "rp3beta": {"weighting": ["linear"], "alpha": [0.6, 0.8], "beta": [0.4, 0.6], "k": [200, 400]},
     }
 
 
