@@ -23,13 +23,16 @@ from benchmarks.result_rows import ResultRow
 from marquee.algorithms.registry import BLEND, REGISTRY, find_algorithm
 from marquee.algorithms.threads import thread_count
 from marquee.array_types import Int32Array
+from marquee.interactions.columns import FeedbackType
 from marquee.metrics.beyond_accuracy import coverage
 from marquee.metrics.ranking import find_hits, recall
 from marquee.model.recipe import Recipe
 
 LIST_LENGTH = 20
 RATING_MODELS = ("bayesian_mf", "svdpp", "svd", "nmf", "knn_baseline", "slope_one")
-DATA = ("ml-1m", "ml-100k")
+DATA: tuple[tuple[str, FeedbackType], ...] = (
+    ("ml-1m", "explicit"), ("ml-1m", "implicit"), ("ml-100k", "explicit")
+)  # fmt: skip
 # Models of implicit with the default parameters of their twins. Its alpha is the confidence in a positive;
 # ours is the excess of that confidence over 1.
 TWINS: Mapping[str, Callable[[], Any]] = {
@@ -62,16 +65,17 @@ COLUMNS: Mapping[str, tuple[str, str]] = {  # attribute: name in rows, unit
 
 def measure_algorithms(*, is_quick: bool) -> Iterator[ResultRow]:
     """Measure rankers and some rating models on MovieLens 1M and 100K; quick: rankers on 100K."""
-    for data in DATA[1:] if is_quick else DATA:
-        choice = choose_recipe(data, "explicit", is_quick=is_quick)
-        for name in (*list_rankers(), *(() if is_quick else RATING_MODELS)):
+    for data, feedback in DATA[-1:] if is_quick else DATA:
+        choice = choose_recipe(data, feedback, is_quick=is_quick)
+        has_ratings = feedback == "explicit" and not is_quick
+        for name in (*list_rankers(), *(RATING_MODELS if has_ratings else ())):
             trial = choice.best_trials.get(name)
             if trial is None and name == BLEND:
                 continue  # its members are known only after a search
             recipe = Recipe(name, {} if trial is None else trial.parameters, SEED)
             if name in TWINS:
                 recipe = Recipe(name, {}, SEED)
-            yield from _compare(data, recipe, choice.task)
+            yield from _compare(f"{data} {feedback}", recipe, choice.task)
 
 
 def list_rankers() -> list[str]:
