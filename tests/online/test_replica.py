@@ -221,6 +221,22 @@ def test_feedback_to_one_replica_reaches_the_others(model_folder: Path) -> None:
         assert two.post("/feedback", json=FEEDBACK).json() == {"stored": 0, "duplicates": 1}
 
 
+def test_event_with_a_repeated_id_changes_no_list_of_any_replica(model_folder: Path) -> None:
+    other_item = {**FEEDBACK, "item": "i1", "value": 1}
+    with (
+        running_replica(replica_settings(model_folder, replica="one")) as (_, one),
+        running_replica(replica_settings(model_folder, replica="two")) as (replica, two),
+    ):
+        one.post("/feedback", json=FEEDBACK)
+        assert one.post("/feedback", json=other_item).json() == {"stored": 0, "duplicates": 1}
+        both_items = [{**FEEDBACK, "event_id": "e2", "item": item} for item in ("i2", "i3")]
+        assert one.post("/feedback", json=both_items).json() == {"stored": 1, "duplicates": 1}
+        replica.reloader.load_changes()
+        items = one.get("/recommend/new").json()["items"]
+        assert {item["item"] for item in items} == {"i0", "i1", "i3", "i5"}
+        assert items == two.get("/recommend/new").json()["items"]
+
+
 def test_shown_items_are_held_back_by_all_replicas(model_folder: Path) -> None:
     with (
         running_replica(replica_settings(model_folder, replica="one", repeat_after=60)) as (_, one),
