@@ -344,6 +344,12 @@ def test_similar_items_have_titles_and_similarities(client: TestClient) -> None:
     assert len(body["items"]) == 3
 
 
+def test_sums_of_similarities_are_no_scores_in_stars(client: TestClient) -> None:
+    body = client.post("/recommend", json={"clicks": ["i0"], "n": 2}).json()
+    assert (body["fallback_level"], body["score_unit"]) == ("folded", "stars")
+    assert [(item["item"], item["score"]) for item in body["items"]] == [("i2", None), ("i3", None)]
+
+
 def test_ratings_of_pairs_are_predicted(client: TestClient) -> None:
     pairs = [{"user": "ann", "item": "i0"}, {"user": "nobody", "item": "i0"}]
     rows = client.post("/predict", json={"pairs": pairs}).json()["predictions"]
