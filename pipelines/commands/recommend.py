@@ -245,7 +245,8 @@ def _open_output(destination: str) -> Iterator[BinaryIO]:
             with path.open("wb") as device:
                 yield device
         else:
-            with replace_file(path) as file:
+            # The target of a link, such as that of /dev/stdout: the link itself must stay.
+            with replace_file(Path(os.path.realpath(path))) as file:
                 yield file
     except BrokenPipeError:
         raise MarqueeError("the reader of the output closed it, so the lists are incomplete") from None

@@ -114,6 +114,15 @@ def test_default_output_is_a_parquet_file(run: RunCommand) -> None:
     assert len(pd.read_parquet("recommendations.parquet")) == 11
 
 
+def test_link_to_a_file_stays_a_link(run: RunCommand) -> None:
+    Path("folder").mkdir()
+    Path("folder/lists.csv").write_text("old")
+    Path("link.csv").symlink_to("folder/lists.csv")
+    assert run("--all", "--output", "link.csv").code == 0
+    assert Path("link.csv").is_symlink()
+    assert Path("folder/lists.csv").read_text().startswith("user,rank")
+
+
 def test_feedback_in_a_folder_of_events_counts(run: RunCommand, tmp_path: Path) -> None:
     feedback = {"event_id": "e1", "user": "ann", "item": "i3", "kind": "rating", "value": 5}
     with running_replica(replica_settings(tmp_path / "model")) as running:
