@@ -16,7 +16,7 @@ from service.recommendation.recommender import Recommender
 from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from service.recommendation.warm_up import warm_up
 from service.settings import Settings
-from service.telemetry import EventTail
+from service.telemetry import EventTail, yield_until_os_error
 
 POLL_INTERVAL_S = 1.0  # of the model and the rules
 EVENT_POLL_INTERVAL_S = 0.2
@@ -78,9 +78,9 @@ class InputReloader:
                 thread.join(timeout_s)
 
     def load_changes(self) -> None:
-        """Load everything that has changed since the last call."""
+        """Load everything that has changed since the last call; events that cannot be read are a problem."""
         self._load_files()
-        self._read_events()
+        self._attempt("events", self._read_events)
 
     def _create_thread(self, task: str, work: Callable[[], None], interval_s: float) -> threading.Thread:
         return threading.Thread(
@@ -90,14 +90,18 @@ class InputReloader:
     def _repeat(self, task: str, work: Callable[[], None], interval_s: float) -> None:
         """Work at intervals until the reloader is stopped; `task` names its problems."""
         while not self._stop.wait(interval_s):
-            try:
-                work()
-            except Exception as error:
-                if self._problems.get(task) != repr(error):  # log each problem once, not at every interval
-                    self._problems[task] = repr(error)
-                    log.exception("reload failed", task=task)
-            else:
-                self._problems.pop(task, None)
+            self._attempt(task, work)
+
+    def _attempt(self, task: str, work: Callable[[], None]) -> None:
+        """Work once; an error becomes the problem of the task."""
+        try:
+            work()
+        except Exception as error:
+            if self._problems.get(task) != repr(error):  # log each problem once, not at every interval
+                self._problems[task] = repr(error)
+                log.exception("reload failed", task=task)
+        else:
+            self._problems.pop(task, None)
 
     def _load_files(self) -> None:
         """Load the model and the rules if their files have changed."""
@@ -163,9 +167,12 @@ class InputReloader:
             self._problems.pop(RULES, None)
 
     def _read_events(self) -> None:
-        events = [event for tail in self._event_tails for event in tail.poll()]
-        if events:
+        errors: list[str] = []
+        tails = (yield_until_os_error(tail.poll(), errors) for tail in self._event_tails)
+        if events := [event for tail in tails for event in tail]:
             self._run_on_loop(lambda: self._on_events(events))
+        if errors:  # only now, because the tails will not yield these events again
+            raise OSError("; ".join(errors))
 
     def _publish_model(self, model: LoadedModel) -> None:
         self._model = model

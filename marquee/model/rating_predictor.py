@@ -43,7 +43,7 @@ class RatingPredictor:
         if self.scorer is None or item is None or (user is None and not recent):
             return RatingPrediction(self.global_mean, was_impossible=True)
         low, high = self.scale
-        rating = self.scorer.score_item(user, recent or {}, item)
+        [rating] = self.scorer.score_some(user, recent or {}, [item])
         return RatingPrediction(min(max(rating, low), high), was_impossible=False)
 
     def predict_items(
@@ -58,6 +58,5 @@ class RatingPredictor:
         """
         if self.scorer is None or (user is None and not recent):
             return [None] * len(items)
-        scores = self.scorer.score_history(recent) if user is None else self.scorer.score_user(user, recent)
         low, high = self.scale
-        return [min(max(float(scores[item]), low), high) for item in items]
+        return [min(max(rating, low), high) for rating in self.scorer.score_some(user, recent, items)]

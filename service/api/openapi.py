@@ -244,7 +244,8 @@ _RESPONSE_SCHEMAS: JsonObject = {
             "enum": list(get_args(ScoreUnit)),
             "description": "stars: scores are predicted ratings, not limited to the rating scale. relative: "
             "only the order of the scores in one response has a meaning. Boosts do not change scores. Pinned "
-            "items and items of the levels group, popular and static have no score.",
+            "items and items of the levels group, popular and static have no score, nor have items ranked by "
+            "similar items in a model whose scores are stars.",
         },
         model=_MODEL,
     ),

@@ -10,7 +10,14 @@ from marquee.array_types import BoolArray, Float64Array
 from marquee.model.fitted_model import FittedModel
 from marquee.model.item_attributes import ItemAttributes, Values
 from service.recommendation.item_similarities import ItemSimilarities
-from service.recommendation.shop_rules import AttributeFilter, Boost, Cap, ShopRules
+from service.recommendation.shop_rules import (
+    MAX_FACTOR,
+    MIN_FACTOR,
+    AttributeFilter,
+    Boost,
+    Cap,
+    ShopRules,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +102,7 @@ class _Compiler:
     ) -> dict[str, dict[int, Values]]:
         return {
             name: {
-                item: (value,) if isinstance(value, str) else value
+                item: [each for each in ((value,) if isinstance(value, str) else value) if each]
                 for item_id, value in values_by_item.items()
                 if (item := self.model.inner_item_id(item_id)) is not None
             }
@@ -112,28 +119,43 @@ class _Compiler:
         return False
 
     def _compile_filters(self, attributes: ItemAttributes) -> BoolArray | None:
-        passes = np.ones(attributes.n_items, dtype=bool)
+        passes, hidden = np.ones(attributes.n_items, dtype=bool), self._find_hidden()
         for number, rule in enumerate(self.rules.filters):
             if not self._known(attributes, rule, f"filters.{number}"):
                 continue
             remaining = passes & ~attributes.mask(rule.attribute, rule.none_of)
             if rule.any_of:
                 remaining &= attributes.mask(rule.attribute, rule.any_of)
-            if remaining.any():
+            if (remaining & ~hidden).any():
                 passes = remaining
             else:
                 self.problems.append(f"filters.{number}: no item passes this filter and those before it")
         return None if passes.all() else passes
+
+    def _find_hidden(self) -> BoolArray:
+        """Return True for each hidden item, shape (n_items,)."""
+        hidden = np.zeros(len(self.model.arrays.items), dtype=bool)
+        for item_id in self.rules.hidden:
+            if (item := self.model.inner_item_id(item_id)) is not None:
+                hidden[item] = True
+        return hidden
 
     def _compile_boosts(self, attributes: ItemAttributes) -> Float64Array | None:
         factors = np.ones(attributes.n_items)
         for number, rule in enumerate(self.rules.boosts):
             if not self._known(attributes, rule, f"boosts.{number}"):
                 continue
+            boosted = factors.copy()
             if rule.attribute is not None and rule.value is not None:
-                factors[attributes.mask(rule.attribute, (rule.value,))] *= rule.factor
+                boosted[attributes.mask(rule.attribute, (rule.value,))] *= rule.factor
             elif rule.item is not None and (item := self.model.inner_item_id(rule.item)) is not None:
-                factors[item] *= rule.factor
+                boosted[item] *= rule.factor
+            if boosted.min() >= MIN_FACTOR and boosted.max() <= MAX_FACTOR:
+                factors = boosted
+            else:
+                limits = f"{MIN_FACTOR:g} to {MAX_FACTOR:g}"
+                problem = f"with the boosts before it, the factor of an item is not from {limits}"
+                self.problems.append(f"boosts.{number}.factor: {problem}")
         return None if (factors == 1).all() else factors
 
     def _compile_caps(self, attributes: ItemAttributes) -> CompiledCaps | None:

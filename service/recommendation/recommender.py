@@ -315,7 +315,10 @@ class Recommender:
         n = selection.n_missing
         if self.compiled_rules.caps is not None or user.held_back:
             n = DEFERRED_FACTOR * n + len(user.held_back)
-        return self._ranker.iter_scored(scores, allowed, n, selection.selected.keys())
+        best = self._ranker.iter_scored(scores, allowed, n, selection.selected.keys())
+        if is_similar and self.model.manifest.score_unit == "stars":
+            return _without_scores(item for item, _ in best)  # sums of similarities are no ratings
+        return best
 
     def _allowed_items(self, query: _Query) -> BoolArray:
         """Return the items that may be recommended at a level that scores all items, shape (n_items,)."""

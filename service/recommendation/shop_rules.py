@@ -29,9 +29,9 @@ from marquee.model.item_attributes import GENRES, find_attribute_name_problem
 from service.recommendation.availability import AvailabilityPolicy, Rule
 
 MAX_POSITION = 100  # as long as a list can be
-MAX_FACTOR = 1e6
+MIN_FACTOR, MAX_FACTOR = 1e-6, 1e6  # of one boost, and of all boosts of an item together
 
-Factor = Annotated[float, Field(gt=0, le=MAX_FACTOR, allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=MIN_FACTOR, le=MAX_FACTOR, allow_inf_nan=False)]
 
 
 class AttributeFilter(Rule):
@@ -116,6 +116,9 @@ def find_contradictions(rules: ShopRules) -> Iterator[str]:
         problem = "the model has the genres" if name == GENRES else find_attribute_name_problem(name)
         if problem is not None:
             yield f"attributes.{name}: {problem}"
+    for item, period in rules.available.items():
+        if period.from_ is not None and period.until is not None and period.from_ >= period.until:
+            yield f"available.{item}.until: must be later than from"
     positions, items = Counter[int](), Counter[str]()
     for number, pin in enumerate(rules.pins):
         if pin.item in rules.hidden:

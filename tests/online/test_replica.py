@@ -1,11 +1,12 @@
 """Replica whose model, availability rules and feedback change while it serves."""
 
+import errno
 import json
 import os
 import pickle
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError, ModelError
+from marquee.events import Event
 from marquee.model.item_attributes import encode_attributes
 from marquee.model.manifest import MANIFEST_NAME
 from service.recommendation.loaded_model import LoadedModel
@@ -21,6 +23,7 @@ from service.recommendation.recommender import RecommendationRequest
 from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from service.settings import Settings
 from service.stack.waiting import wait_until
+from service.telemetry import EventTail
 from tests.support.sample_replica import replica_settings, running_replica, write_sample_model
 
 
@@ -219,6 +222,52 @@ def test_feedback_to_one_replica_reaches_the_others(model_folder: Path) -> None:
         replica.reloader.load_changes()
         assert two.get("/recommend/new").json()["fallback_level"] == "folded"
         assert two.post("/feedback", json=FEEDBACK).json() == {"stored": 0, "duplicates": 1}
+
+
+def test_unreadable_events_of_a_replica_do_not_stop_those_of_others(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        running_replica(replica_settings(model_folder, replica="one")) as (_, one),
+        running_replica(replica_settings(model_folder, replica="two")) as (replica, two),
+    ):
+        one.post("/feedback", json=FEEDBACK)
+        poll = EventTail.poll
+
+        def poll_and_fail(tail: EventTail) -> Iterator[Event]:
+            yield from poll(tail)
+            raise OSError(errno.EIO, "events of a third replica")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(EventTail, "poll", poll_and_fail)
+            replica.reloader.load_changes()
+        assert "third replica" in two.get("/readyz").json()["problems"]["events"]
+        assert two.get("/recommend/new").json()["fallback_level"] == "folded"
+        replica.reloader.load_changes()
+        assert two.get("/readyz").json()["problems"] == {}
+
+
+def test_replica_serves_although_events_cannot_be_read(model_folder: Path) -> None:
+    (model_folder.parent / "events").write_text("not a folder")
+    with running_replica(replica_settings(model_folder)) as (_, client):
+        assert client.get("/recommend/ann").status_code == 200
+        assert "Not a directory" in client.get("/readyz").json()["problems"]["events"]
+
+
+def test_event_with_a_repeated_id_changes_no_list_of_any_replica(model_folder: Path) -> None:
+    other_item = {**FEEDBACK, "item": "i1", "value": 1}
+    with (
+        running_replica(replica_settings(model_folder, replica="one")) as (_, one),
+        running_replica(replica_settings(model_folder, replica="two")) as (replica, two),
+    ):
+        one.post("/feedback", json=FEEDBACK)
+        assert one.post("/feedback", json=other_item).json() == {"stored": 0, "duplicates": 1}
+        both_items = [{**FEEDBACK, "event_id": "e2", "item": item} for item in ("i2", "i3")]
+        assert one.post("/feedback", json=both_items).json() == {"stored": 1, "duplicates": 1}
+        replica.reloader.load_changes()
+        items = one.get("/recommend/new").json()["items"]
+        assert {item["item"] for item in items} == {"i0", "i1", "i3", "i5"}
+        assert items == two.get("/recommend/new").json()["items"]
 
 
 def test_shown_items_are_held_back_by_all_replicas(model_folder: Path) -> None:

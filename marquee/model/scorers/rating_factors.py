@@ -1,6 +1,6 @@
 """Stored scorer of factor models of ratings: the posterior of a user's factors, given new ratings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -71,9 +71,10 @@ class RatingScorer:
         """Return the scores of all items for a user with these ratings."""
         return self._space.score_items(self._space.fold_in(*_select_ratings(history)))
 
-    def score_item(self, user: int | None, recent: History, item: int) -> float:
-        """Return the score of an item for a known user, or for a user with these ratings (`user` is None)."""
-        return self._space.score_item(self._find_user_factors(user, recent), item)
+    def score_some(self, user: int | None, recent: History, items: Iterable[int]) -> list[float]:
+        """Return the scores of some items for a known user, or one with these ratings (`user` is None)."""
+        factors = self._find_user_factors(user, recent)
+        return [self._space.score_item(factors, item) for item in items]
 
     def _find_user_factors(self, user: int | None, recent: History) -> UserFactors:
         """Return bias and factors of a user, given their ratings since training; None: an unknown user."""

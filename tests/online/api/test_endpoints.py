@@ -10,6 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from marquee.model.item_attributes import encode_attributes
+from service.recommendation.loaded_model import LoadedModel
+from service.recommendation.recommender import UserContext
+from service.replica import Replica
 from tests.support.manifest_fields import IMPLICIT_FIELDS, SEPARATE_FIELDS
 from tests.support.sample_replica import (
     ITEMS,
@@ -341,11 +344,34 @@ def test_similar_items_have_titles_and_similarities(client: TestClient) -> None:
     assert len(body["items"]) == 3
 
 
+def test_sums_of_similarities_are_no_scores_in_stars(client: TestClient) -> None:
+    body = client.post("/recommend", json={"clicks": ["i0"], "n": 2}).json()
+    assert (body["fallback_level"], body["score_unit"]) == ("folded", "stars")
+    assert [(item["item"], item["score"]) for item in body["items"]] == [("i2", None), ("i3", None)]
+
+
 def test_ratings_of_pairs_are_predicted(client: TestClient) -> None:
     pairs = [{"user": "ann", "item": "i0"}, {"user": "nobody", "item": "i0"}]
     rows = client.post("/predict", json={"pairs": pairs}).json()["predictions"]
     assert rows[0] == {"user": "ann", "item": "i0", "rating": 4.0, "impossible": False}
     assert rows[1] == {"user": "nobody", "item": "i0", "rating": 3.5, "impossible": True}
+
+
+def test_history_of_a_user_is_folded_in_once_for_all_their_pairs(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, build_context = list[str](), Replica.build_user_context
+
+    def build_and_count(replica: Replica, model: LoadedModel, user: str) -> UserContext:
+        users.append(user)
+        return build_context(replica, model, user)
+
+    monkeypatch.setattr(Replica, "build_user_context", build_and_count)
+    pairs = [{"user": user, "item": item} for item in ("i0", "i5", "i0") for user in ("ann", "bob")]
+    with running_replica(replica_settings(model_folder, events=tmp_path / "events")) as (_, client):
+        rows = client.post("/predict", json={"pairs": pairs}).json()["predictions"]
+    assert [{"user": row["user"], "item": row["item"]} for row in rows] == pairs
+    assert users == ["ann", "bob"]
 
 
 def test_item_has_title_and_genres(client: TestClient) -> None:

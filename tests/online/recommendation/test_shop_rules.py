@@ -200,6 +200,11 @@ def test_boost_moves_an_item_only_in_its_direction(models: Mapping[str, FittedMo
         ),
         ({"pins": [{"item": "i1", "position": 0}]}, "pins.0.position"),
         ({"boosts": [{"item": "i1", "factor": -1}]}, "boosts.0.factor"),
+        ({"boosts": [{"item": "i1", "factor": 1e-7}]}, "boosts.0.factor"),
+        (
+            {"available": {"i1": {"from": "2027-01-01T00:00:00Z", "until": "2026-12-31T23:00:00-01:00"}}},
+            "available.i1.until: must be later than from",
+        ),
         ({"boosts": [{"factor": 2}]}, "boosts.0: a boost must name either an item, or an attribute and a"),
         ({"caps": [{"attribute": "genres", "at_most": 0}]}, "caps.0.at_most"),
         ({"filters": [{"attribute": "genres"}]}, "filters.0: any_of or none_of must name a value"),
@@ -244,6 +249,14 @@ def test_contradictory_rules_are_an_error_that_names_the_field(
             },
             "pins.1.item: i1 exceeds the cap on genres",
         ),
+        (
+            {"hidden": ["i6", "i7", "i11"], "filters": [{"attribute": "genres", "any_of": ["Horror"]}]},
+            "filters.0: no item passes this filter and those before it",
+        ),
+        (
+            {"boosts": [{"attribute": "genres", "value": "Drama", "factor": 1000}] * 3},
+            "boosts.2.factor: with the boosts before it, the factor of an item is not from 1e-06 to 1e+06",
+        ),
     ],
 )
 def test_rule_that_does_not_fit_the_model_is_left_out_and_described(
@@ -260,6 +273,14 @@ def test_rules_on_items_that_the_model_lacks_are_ignored(models: Mapping[str, Fi
         "attributes": {"series": {"new": "Ring", **SERIES}},
         "pins": [{"item": "new", "position": 1}],
         "boosts": [{"item": "new", "factor": 2}],
+    }
+    assert recommend(models["none"], rules) == ["i3", "i2", "i1"]
+
+
+def test_empty_text_is_no_value_of_an_attribute(models: Mapping[str, FittedModel]) -> None:
+    rules = {
+        "attributes": {"series": {"i3": "", "i2": ["", ""]}},
+        "caps": [{"attribute": "series", "at_most": 1}],
     }
     assert recommend(models["none"], rules) == ["i3", "i2", "i1"]
 
