@@ -145,3 +145,12 @@ def test_error_of_a_member_names_the_part(matrix: InteractionMatrix) -> None:
     no_positives = {"algorithm": "ease", "parameters": {"threshold": 9.0}, "weight": 1.0}
     with pytest.raises(DataError, match="member 1 of the blend, EASE: EASE: no rating counts"):
         Blend([no_positives]).fit(matrix)
+
+
+def test_member_that_fails_does_not_fail_the_blends_without_it(matrix: InteractionMatrix) -> None:
+    singular = {"algorithm": "ease", "parameters": {"reg": 0.0, "threshold": 5.0}, "weight": 1.0}
+    points = [{"members": [EASE_BINARY, singular]}, {"members": [singular]}, {"members": [EASE_BINARY, ALS]}]
+    snapshots = train_shared(find_algorithm("blend"), points, 7, matrix)
+    assert next(snapshots).points == (2,)
+    with pytest.raises(DivergedError, match="member 2 of the blend, EASE"):
+        next(snapshots)
