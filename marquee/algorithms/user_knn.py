@@ -79,7 +79,8 @@ class UserKNN(ProductRanker):
         neighbors = NeighborSearch(users, self.similarity, self.shrinkage).find_neighbors(self.k)
         self.neighbors, self.neighbor_similarities = neighbors.indices, neighbors.data
         self.neighbor_indptr = neighbors.indptr
-        self._set_matrix(users.astype(np.float32))
+        with np.errstate(over="ignore"):  # an infinite weight is reported as divergence
+            self._set_matrix(users.astype(np.float32))
 
     def build_stored_scorer(self, noise: float | None) -> UserNeighbors:  # noqa: ARG002  part of the interface
         """Return an index from items to users; see the base class."""
