@@ -7,10 +7,12 @@ import pytest
 
 from marquee.algorithms import product_ranker
 from marquee.algorithms.blend import Blend
+from marquee.algorithms.kernels.blend import add_standardized_rows
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.shared_training import train_shared
 from marquee.errors import ConfigError, DataError, DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
+from marquee.model.scorers.blend import _combine
 from marquee.model.scorers.history import TrainingHistories
 from tests.support.rating_samples import sample_ratings
 
@@ -51,6 +53,15 @@ def test_histories_get_the_scores_of_known_users(matrix: InteractionMatrix) -> N
 def test_member_that_orders_nothing_for_a_user_adds_nothing(matrix: InteractionMatrix) -> None:
     blend = Blend([EASE_BINARY, EASE_LINEAR]).fit(matrix)
     assert not blend.score_all_items([-1]).any(), "an unknown user has no history"
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-8])
+def test_scores_that_differ_only_by_rounding_errors_add_nothing(noise: float) -> None:
+    """The mean of ten numbers of 0.1 is not 0.1: even equal scores have a deviation above 0."""
+    scores, totals = 0.1 + noise * np.arange(20.0).reshape(2, 10), np.zeros((2, 10))
+    add_standardized_rows(scores, 1.0, totals, 0, 2)
+    assert not totals.any()
+    assert not _combine([scores[0].astype(np.float32)], [1.0]).any()
 
 
 def test_stored_scorer_gives_the_scores_of_the_blend(matrix: InteractionMatrix) -> None:
