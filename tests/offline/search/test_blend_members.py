@@ -33,6 +33,11 @@ def test_variants_of_an_algorithm_are_one_family() -> None:
     assert point("pmf", -0.3).family != point("ease", -0.3).family
 
 
+def test_default_weighting_is_the_family_of_its_value() -> None:
+    assert point("ease", -0.3).family == point("edlae", -0.2, weighting="binary").family
+    assert point("ease", -0.3).family != point("ease", -0.3, weighting="linear").family
+
+
 @pytest.mark.parametrize("other", ["popularity", "svd", "blend"])
 def test_algorithm_that_ranks_no_histories_is_no_part(other: str) -> None:
     assert choose_members([point("ease", -0.3), point(other, -0.4)], 4) == []
