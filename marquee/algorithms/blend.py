@@ -212,6 +212,10 @@ def _check_member(member: object) -> None:
         raise ParameterError(
             f"a member of a blend must have algorithm, parameters and weight (got {member!r})"
         )
+    if not isinstance(member.get("parameters", {}), Mapping):
+        raise ParameterError(
+            f"parameters of a member of a blend must be a mapping (got {member['parameters']!r})"
+        )
     if not (is_number(member["weight"]) and 0 < member["weight"] < inf):
         raise ParameterError(f"weight of a member of a blend must be above 0 (got {member['weight']!r})")
     entry = find_algorithm(member["algorithm"])

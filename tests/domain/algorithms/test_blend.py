@@ -132,6 +132,7 @@ def test_blends_that_share_parts_equal_separately_fitted_ones(matrix: Interactio
         ({"algorithm": "svd", "weight": 1}, "by histories, which SVD does not"),
         ({"algorithm": "blend", "weight": 1}, "by histories, which Blend does not"),
         ({"algorithm": "eaze", "weight": 1}, "did you mean 'ease'"),
+        ({"algorithm": "ease", "weight": 1, "parameters": None}, r"must be a mapping \(got None\)"),
         ({"algorithm": "ease", "weight": 1, "parameters": {"reg": -1}}, "reg"),
         ({"algorithm": "ease", "weight": 1, "parameters": {"regg": 1}}, "did you mean 'reg'"),
     ],
