@@ -101,26 +101,26 @@ class BlendScorer:
     """Weighted sum of the standardized scores of other scorers."""
 
     def __init__(self, members: list[Scorer], weights: tuple[float, ...]) -> None:
-        self._parts, self._weights = members, weights
+        self._members, self._weights = members, weights
 
     def can_score(self, history: History) -> bool:
         """Return True if a member can score this history."""
-        return any(member.can_score(history) for member in self._parts)
+        return any(member.can_score(history) for member in self._members)
 
     def score_user(self, user: int, recent: History) -> Float32Array:
         """Return the blended scores of all items for a known user."""
-        return _combine((member.score_user(user, recent) for member in self._parts), self._weights)
+        return _combine((member.score_user(user, recent) for member in self._members), self._weights)
 
     def score_history(self, history: History) -> Float32Array:
         """Return the blended scores of all items for this history, by the members that can score it."""
-        weighted = zip(self._parts, self._weights, strict=True)
+        weighted = zip(self._members, self._weights, strict=True)
         able = [(member, weight) for member, weight in weighted if member.can_score(history)]
         return _combine((member.score_history(history) for member, _ in able), [weight for _, weight in able])
 
 
 def _array_name(member: int, name: str) -> str:
     """Return the name of an array of a member among those of the blend."""
-    return f"part_{member}_{name}"
+    return f"member_{member}_{name}"
 
 
 def _find_array(arrays: Mapping[str, AnyArray], member: int, name: str) -> AnyArray:

@@ -106,7 +106,7 @@ def test_history_that_a_member_cannot_score_is_scored_by_the_others(matrix: Inte
     np.testing.assert_array_equal(both.score_history({3: 2.0}), linear.score_history({3: 2.0}))
 
 
-def test_blends_that_share_parts_equal_separately_fitted_ones(matrix: InteractionMatrix) -> None:
+def test_blends_that_share_members_equal_separately_fitted_ones(matrix: InteractionMatrix) -> None:
     points: list[dict[str, Any]] = [
         {"members": [EASE_BINARY, ALS]},
         {"members": [EASE_BINARY, {**ALS, "weight": 3.0}]},
@@ -145,12 +145,12 @@ def test_invalid_member_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_blend_without_parts_is_rejected(matrix: InteractionMatrix) -> None:
+def test_blend_without_members_is_rejected(matrix: InteractionMatrix) -> None:
     with pytest.raises(ParameterError, match="must not be empty"):
         Blend([]).fit(matrix)
 
 
-def test_error_of_a_member_names_the_part(matrix: InteractionMatrix) -> None:
+def test_error_of_a_member_names_it(matrix: InteractionMatrix) -> None:
     singular = {"algorithm": "ease", "parameters": {"reg": 0.0, "threshold": 5.0}, "weight": 1.0}
     with pytest.raises(DivergedError, match="member 2 of the blend, EASE: EASE: the co-occurrences"):
         Blend([EASE_LINEAR, singular]).fit(matrix)
