@@ -9,8 +9,8 @@ from scipy.sparse import csr_array
 from marquee.algorithms.base import mark_unknown_ids
 from marquee.algorithms.neighbor_search import NeighborSearch, check_neighbor_parameters
 from marquee.algorithms.product_ranker import ProductRanker
-from marquee.algorithms.ranking_base import locate_rows
 from marquee.array_types import Float32Array, Float64Array, Int32Array
+from marquee.csr_rows import locate_rows
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.model.scorers.user_neighbors import UserNeighbors
 
