@@ -34,9 +34,10 @@ class ScoredPoint:
         A variant that is a subclass of another algorithm counts as that one.
         """
         names = {entry.class_name: entry.name for entry in REGISTRY.values()}
-        ancestors = reversed(find_algorithm(self.algorithm).algorithm_class.__mro__)
+        algorithm = find_algorithm(self.algorithm).create(self.parameters, 0)  # has default values, too
+        ancestors = reversed(type(algorithm).__mro__)
         root = next(names[ancestor.__name__] for ancestor in ancestors if ancestor.__name__ in names)
-        return root, *(self.parameters.get(name) for name in FAMILY_PARAMETERS)
+        return root, *(getattr(algorithm, name, None) for name in FAMILY_PARAMETERS)
 
     @property
     def key(self) -> str:

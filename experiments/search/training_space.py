@@ -64,7 +64,7 @@ class BlendSpace(CandidateSpace):
         return cls((MEMBERS,), {}, ({},))
 
     def enumerate_trainings(self) -> list[Parameters]:
-        """Return an empty list: the parts are known only after all other trainings."""
+        """Return an empty list: the members are known only after all other trainings."""
         return []
 
     def points_of_training(self, training: Parameters) -> tuple[Parameters, ...]:

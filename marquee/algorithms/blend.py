@@ -41,25 +41,37 @@ class SharedMembers:
     """
 
     def __init__(self, max_bytes: float) -> None:
-        self._fitted: dict[str, Ranker] = {}
+        self._fitted: dict[str, Ranker | MarqueeError] = {}  # an error: why the member cannot be fitted
         self._scores: dict[tuple[str, bytes], Float64Array] = {}
         self._free_bytes = max_bytes
         self.fit_seconds: dict[str, float] = {}
 
     def fit(self, key: str, member: Ranker, matrix: InteractionMatrix) -> Ranker:
-        """Return the fitted member of this key; `member` is fitted if there is none yet."""
+        """Return the fitted member of this key; `member` is fitted if there is none yet.
+
+        Raises:
+            MarqueeError: the member cannot be fitted; it is not tried again.
+        """
         if key not in self._fitted:
             start = time.perf_counter()
-            self._fitted[key] = member.fit(matrix)
+            try:
+                self._fitted[key] = member.fit(matrix)
+            except MarqueeError as error:
+                self._fitted[key] = error
             self.fit_seconds[key] = time.perf_counter() - start
-        return self._fitted[key]
+        fitted = self._fitted[key]
+        if isinstance(fitted, MarqueeError):
+            raise fitted
+        return fitted
 
     def score(self, key: str, users: Int32Array) -> Float64Array:
         """Return the scores of all items by the member of this key."""
         block = key, users.tobytes()
         if (known := self._scores.get(block)) is not None:
             return known
-        scores = self._fitted[key].score_all_items(users)
+        member = self._fitted[key]
+        assert isinstance(member, Ranker), "a blend is scored only if all of its members are fitted"
+        scores = member.score_all_items(users)
         if scores.nbytes <= self._free_bytes:
             self._free_bytes -= scores.nbytes
             self._scores[block] = scores
@@ -199,6 +211,10 @@ def _check_member(member: object) -> None:
     if not isinstance(member, Mapping) or not {"algorithm", "weight"} <= member.keys() <= MEMBER_KEYS:
         raise ParameterError(
             f"a member of a blend must have algorithm, parameters and weight (got {member!r})"
+        )
+    if not isinstance(member.get("parameters", {}), Mapping):
+        raise ParameterError(
+            f"parameters of a member of a blend must be a mapping (got {member['parameters']!r})"
         )
     if not (is_number(member["weight"]) and 0 < member["weight"] < inf):
         raise ParameterError(f"weight of a member of a blend must be above 0 (got {member['weight']!r})")

@@ -84,6 +84,7 @@ class BPR(BiasedFactorRanker):
         n, std_dev = matrix.n_users + matrix.n_items, self.init_std_dev / np.sqrt(self.n_factors)
         draws = draw_normal(rng, 0.0, std_dev, n * self.n_factors).astype(self.dtype, copy=False)
         self.pu, self.qi = np.split(draws.reshape(n, self.n_factors), [matrix.n_users])
+        self.pu[np.diff(indptr) == 0] = 0  # nothing is learned about users without positives
         self.bi = np.zeros(matrix.n_items, self.dtype)
         start, draws_per_epoch = int(rng.randint(2**31)) << 32, len(items) * (self.n_candidates + 1)
         rate, decay = np.array([self.lr_all, 1 - self.lr_all * self.reg_all]).astype(self.dtype)

@@ -44,11 +44,12 @@ class IALS(FactorRanker):
     Rendle, Krichene, Zhang and Koren (2022), Revisiting the Performance of iALS on Item Recommendation
     Benchmarks, equations 1 to 5.
 
-    An epoch solves for the item factors and then for the user factors, so a user's factors are always those
-    that `score_histories` gives to the same history: the minimum, with item factors fixed. The exact solver
-    solves one system of equations for each user and item. The block solver minimizes over blocks of factors
-    in turn (iALS++: Rendle et al. 2021, "iALS++: Speeding up Matrix Factorization with Subspace
-    Optimization"); it needs more epochs, but with several hundred factors each is much faster.
+    An epoch solves for the item factors and then for the user factors. The exact solver solves one system of
+    equations for each user and item, so a user's factors are those that `score_histories` gives to the same
+    history: the minimum, with item factors fixed. The block solver minimizes over blocks of factors in turn
+    (iALS++: Rendle et al. 2021, "iALS++: Speeding up Matrix Factorization with Subspace Optimization"). Its
+    user factors only approach that minimum, and it needs more epochs, but with several hundred factors each
+    is much faster.
 
     Args:
         n_factors: number of factors, at least 1.

@@ -13,6 +13,7 @@ from marquee.algorithms.kernels.top_n_heaps import PADDING
 from marquee.algorithms.ranking_base import USERS_PER_BLOCK, Ranker
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float64Array, FloatArray, Int32Array
+from marquee.errors import DivergedError
 from marquee.interactions.matrix import SparseRows
 from marquee.model.scorers.item_weights import ItemWeights
 from marquee.model.scorers.sparse_item_weights import SparseItemWeights
@@ -56,10 +57,19 @@ class ProductRanker(Ranker):
         raise NotImplementedError
 
     def _set_matrix(self, matrix: FloatArray | csr_array) -> None:
-        """Set the attributes of B; the columns of a sparse B are sorted."""
+        """Set the attributes of B; the columns of a sparse B are sorted.
+
+        Raises:
+            DivergedError: an element of a sparse B is not finite. (EASE checks a dense one.)
+        """
         if isinstance(matrix, np.ndarray):
             self.weights, self.weight_items, self.weight_indptr = matrix, None, None
             return
+        if not np.isfinite(matrix.data).all():
+            raise DivergedError(
+                f"{type(self).__name__}: weights of interactions are too large for {matrix.dtype}; "
+                "use weighting binary"
+            )
         matrix.sort_indices()
         self.weights, self.weight_items, self.weight_indptr = matrix.data, matrix.indices, matrix.indptr
 

@@ -25,7 +25,8 @@ from marquee.algorithms.base import Algorithm, Estimates, mark_unknown_ids
 from marquee.algorithms.parameter_checks import check_choice_attribute, check_number_attributes
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.weighting import WEIGHTINGS, Weighting
-from marquee.array_types import Float64Array, Int32Array, Int64Array
+from marquee.array_types import Float64Array, Int32Array
+from marquee.csr_rows import locate_rows
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.model.history_weighting import HistoryWeighting
@@ -137,14 +138,6 @@ class Ranker(Algorithm):
         matrix = self.training_matrix
         indptr, positions = locate_rows(matrix.indptr, mark_unknown_ids(users, matrix.n_users))
         return SparseRows(indptr, matrix.items[positions], matrix.values[positions])
-
-
-def locate_rows(indptr: Int64Array | Int32Array, rows: Int32Array) -> tuple[Int64Array, Int64Array]:
-    """Return the bounds of these rows, (n + 1,), and the positions of their elements; `UNKNOWN` is empty."""
-    starts = indptr[rows]
-    counts = np.where(rows >= 0, indptr[rows + 1] - starts, 0)
-    bounds = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    return bounds, np.repeat(starts - bounds[:-1], counts) + np.arange(bounds[-1])
 
 
 def _drop_repeats(rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:

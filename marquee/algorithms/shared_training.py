@@ -21,6 +21,7 @@ from marquee.algorithms.knn_base import KNNAlgorithm
 from marquee.algorithms.registry import BLEND, AlgorithmEntry, Parameters
 from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrices_by_name
 from marquee.array_types import FloatArray
+from marquee.errors import MarqueeError
 from marquee.interactions.matrix import InteractionMatrix
 
 KNN_PARAMETERS = ("similarity", "k", "min_k")
@@ -96,18 +97,27 @@ def _train_separately(
 def _train_blends(
     entry: AlgorithmEntry, points: Sequence[Parameters], seed: int, matrix: InteractionMatrix
 ) -> Iterator[TrainingSnapshot]:
-    """Fit each distinct member once, and keep its scores for the next blend if memory allows."""
+    """Fit each distinct member once, and keep its scores for the next blend if memory allows.
+
+    A member that cannot be fitted fails only the blends that contain it: all others are yielded first.
+    """
     from marquee.algorithms.blend import Blend, SharedMembers
 
-    shared = SharedMembers(physical_memory_bytes() * MAX_MEMORY_SHARE)
+    shared, failure = SharedMembers(physical_memory_bytes() * MAX_MEMORY_SHARE), None
     for index, point in enumerate(points):
         blend = entry.create(point, seed)
         assert isinstance(blend, Blend), "the class of this entry"
         blend.shared = shared
-        blend.fit(matrix)
+        try:
+            blend.fit(matrix)
+        except MarqueeError as error:
+            failure = failure or error
+            continue
         yield TrainingSnapshot(
             blend, (index,), None, sum(shared.fit_seconds[key] for key in blend.member_keys)
         )
+    if failure is not None:
+        raise failure
 
 
 def _train_epochs(

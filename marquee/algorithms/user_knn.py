@@ -9,8 +9,8 @@ from scipy.sparse import csr_array
 from marquee.algorithms.base import mark_unknown_ids
 from marquee.algorithms.neighbor_search import NeighborSearch, check_neighbor_parameters
 from marquee.algorithms.product_ranker import ProductRanker
-from marquee.algorithms.ranking_base import locate_rows
 from marquee.array_types import Float32Array, Float64Array, Int32Array
+from marquee.csr_rows import locate_rows
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.model.scorers.user_neighbors import UserNeighbors
 
@@ -79,7 +79,8 @@ class UserKNN(ProductRanker):
         neighbors = NeighborSearch(users, self.similarity, self.shrinkage).find_neighbors(self.k)
         self.neighbors, self.neighbor_similarities = neighbors.indices, neighbors.data
         self.neighbor_indptr = neighbors.indptr
-        self._set_matrix(users.astype(np.float32))
+        with np.errstate(over="ignore"):  # an infinite weight is reported as divergence
+            self._set_matrix(users.astype(np.float32))
 
     def build_stored_scorer(self, noise: float | None) -> UserNeighbors:  # noqa: ARG002  part of the interface
         """Return an index from items to users; see the base class."""

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
+from marquee.csr_rows import locate_rows
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, FeedbackType, value_column
 
@@ -94,9 +95,7 @@ class SparseRows:
         >>> matrix.take(np.array([1])).values.tolist()
         [4.0, 5.0]
         """
-        counts = self.counts[rows]
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        entries = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        indptr, entries = locate_rows(self.indptr, rows)
         return SparseRows(indptr, self.indices[entries], self.values[entries])
 
     @property

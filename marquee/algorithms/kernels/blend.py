@@ -4,6 +4,7 @@ from math import sqrt
 
 from marquee.algorithms.kernels.jit import kernel
 from marquee.array_types import Float64Array
+from marquee.model.scorers.blend import MIN_RELATIVE_DEVIATION
 
 
 @kernel
@@ -12,7 +13,7 @@ def add_standardized_rows(
 ) -> None:
     """Add to rows start..stop of `out` the rows of `scores`, shifted and scaled to mean 0 and variance 1.
 
-    A row of equal scores orders no items, and adds nothing.
+    A row of scores that are equal apart from rounding errors orders no items, and adds nothing.
     """
     n = scores.shape[1]
     for u in range(start, stop):
@@ -20,11 +21,12 @@ def add_standardized_rows(
         for i in range(n):
             total += scores[u, i]
         mean = total / n
-        squares = 0.0
+        squares = largest = 0.0
         for i in range(n):
             squares += (scores[u, i] - mean) ** 2
+            largest = max(largest, abs(scores[u, i]))
         deviation = sqrt(squares / n)
-        if deviation > 0:
+        if deviation > MIN_RELATIVE_DEVIATION * largest:
             factor = weight / deviation
             for i in range(n):
                 out[u, i] += factor * (scores[u, i] - mean)

@@ -24,6 +24,10 @@ from marquee.model.scorers.stored_scorer import (
     restore_scorer,
 )
 
+# A standard deviation below this share of the largest score is that of rounding errors: float32 has seven
+# digits. Dividing by it would give noise as much influence as the scores of another member.
+MIN_RELATIVE_DEVIATION = 1e-6
+
 
 @register_kind
 @dataclass(frozen=True)
@@ -97,26 +101,26 @@ class BlendScorer:
     """Weighted sum of the standardized scores of other scorers."""
 
     def __init__(self, members: list[Scorer], weights: tuple[float, ...]) -> None:
-        self._parts, self._weights = members, weights
+        self._members, self._weights = members, weights
 
     def can_score(self, history: History) -> bool:
         """Return True if a member can score this history."""
-        return any(member.can_score(history) for member in self._parts)
+        return any(member.can_score(history) for member in self._members)
 
     def score_user(self, user: int, recent: History) -> Float32Array:
         """Return the blended scores of all items for a known user."""
-        return _combine((member.score_user(user, recent) for member in self._parts), self._weights)
+        return _combine((member.score_user(user, recent) for member in self._members), self._weights)
 
     def score_history(self, history: History) -> Float32Array:
         """Return the blended scores of all items for this history, by the members that can score it."""
-        weighted = zip(self._parts, self._weights, strict=True)
+        weighted = zip(self._members, self._weights, strict=True)
         able = [(member, weight) for member, weight in weighted if member.can_score(history)]
         return _combine((member.score_history(history) for member, _ in able), [weight for _, weight in able])
 
 
 def _array_name(member: int, name: str) -> str:
     """Return the name of an array of a member among those of the blend."""
-    return f"part_{member}_{name}"
+    return f"member_{member}_{name}"
 
 
 def _find_array(arrays: Mapping[str, AnyArray], member: int, name: str) -> AnyArray:
@@ -125,11 +129,12 @@ def _find_array(arrays: Mapping[str, AnyArray], member: int, name: str) -> AnyAr
 
 
 def _combine(scores_of_members: Iterable[Float32Array], weights: Iterable[float]) -> Float32Array:
-    """Return the weighted sum of standardized scores; equal scores of all items add nothing."""
+    """Return the weighted sum of standardized scores; scores that differ by rounding only add nothing."""
     total: Float32Array | None = None
     for scores, weight in zip(scores_of_members, weights, strict=True):
         deviation = float(scores.std(dtype=np.float64))
-        factor = np.float32(weight / deviation if deviation > 0 else 0.0)
+        is_constant = deviation <= MIN_RELATIVE_DEVIATION * float(np.abs(scores).max())
+        factor = np.float32(0.0 if is_constant else weight / deviation)
         member = (scores - np.float32(scores.mean(dtype=np.float64))) * factor
         total = member if total is None else total + member
     assert total is not None, "a blend has members, and a scored history can be scored by one of them"

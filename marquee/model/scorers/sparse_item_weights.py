@@ -82,16 +82,3 @@ class SparseItemWeights:
         products = np.concatenate([self.item_weights[row] for row in rows])
         products *= np.repeat(np.asarray(weights, dtype=np.float32), [row.stop - row.start for row in rows])
         return np.bincount(columns, products, minlength=len(self.row_starts) - 1).astype(np.float32)
-
-
-def locate_elements(row_starts: Int64Array, rows: Int32Array | Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return the number of elements of each of these rows of a CSR matrix, and the positions of all.
-
-    >>> lengths, positions = locate_elements(np.array([0, 2, 2, 5]), np.array([2, 0]))
-    >>> lengths.tolist(), positions.tolist()
-    ([3, 2], [2, 3, 4, 0, 1])
-    """
-    starts = row_starts[rows]
-    lengths = row_starts[np.asarray(rows) + 1] - starts
-    offsets = np.cumsum(lengths) - lengths
-    return lengths, np.repeat(starts - offsets, lengths) + np.arange(int(lengths.sum()))

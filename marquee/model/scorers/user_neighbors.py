@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from marquee.array_types import AnyArray, Float32Array, Float64Array, Int32Array, Int64Array
+from marquee.csr_rows import locate_rows
 from marquee.hashing import hash_pairs
 from marquee.model.history_weighting import HistoryWeighting, is_weighting
 from marquee.model.neighbor_similarity import SIMILARITIES, NeighborSimilarity
 from marquee.model.scorers.history import History, TrainingHistories, weigh_history, weigh_user
-from marquee.model.scorers.sparse_item_weights import locate_elements
 from marquee.model.scorers.stored_scorer import ArraySpec, register_kind
 
 
@@ -134,9 +134,9 @@ class UserNeighborScorer:
     def _sum_choices(self, similarities: Float64Array) -> Float32Array:
         """Return the weights of the k most similar users, times their similarities, summed by item."""
         neighbors = _find_largest(similarities, self._stored.k)
-        lengths, positions = locate_elements(self._training.indptr, neighbors)
+        bounds, positions = locate_rows(self._training.indptr, neighbors)
         weights = self._stored.weighting.weigh(self._training.values[positions].astype(np.float64))
-        products = weights * np.repeat(similarities[neighbors], lengths)
+        products = weights * np.repeat(similarities[neighbors], np.diff(bounds))
         n_items = len(self._stored.item_idf)
         return np.bincount(self._training.items[positions], products, minlength=n_items).astype(np.float32)
 

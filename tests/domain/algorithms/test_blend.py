@@ -7,10 +7,12 @@ import pytest
 
 from marquee.algorithms import product_ranker
 from marquee.algorithms.blend import Blend
+from marquee.algorithms.kernels.blend import add_standardized_rows
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.shared_training import train_shared
 from marquee.errors import ConfigError, DataError, DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
+from marquee.model.scorers.blend import _combine
 from marquee.model.scorers.history import TrainingHistories
 from tests.support.rating_samples import sample_ratings
 
@@ -51,6 +53,15 @@ def test_histories_get_the_scores_of_known_users(matrix: InteractionMatrix) -> N
 def test_member_that_orders_nothing_for_a_user_adds_nothing(matrix: InteractionMatrix) -> None:
     blend = Blend([EASE_BINARY, EASE_LINEAR]).fit(matrix)
     assert not blend.score_all_items([-1]).any(), "an unknown user has no history"
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-8])
+def test_scores_that_differ_only_by_rounding_errors_add_nothing(noise: float) -> None:
+    """The mean of ten numbers of 0.1 is not 0.1: even equal scores have a deviation above 0."""
+    scores, totals = 0.1 + noise * np.arange(20.0).reshape(2, 10), np.zeros((2, 10))
+    add_standardized_rows(scores, 1.0, totals, 0, 2)
+    assert not totals.any()
+    assert not _combine([scores[0].astype(np.float32)], [1.0]).any()
 
 
 def test_stored_scorer_gives_the_scores_of_the_blend(matrix: InteractionMatrix) -> None:
@@ -95,7 +106,7 @@ def test_history_that_a_member_cannot_score_is_scored_by_the_others(matrix: Inte
     np.testing.assert_array_equal(both.score_history({3: 2.0}), linear.score_history({3: 2.0}))
 
 
-def test_blends_that_share_parts_equal_separately_fitted_ones(matrix: InteractionMatrix) -> None:
+def test_blends_that_share_members_equal_separately_fitted_ones(matrix: InteractionMatrix) -> None:
     points: list[dict[str, Any]] = [
         {"members": [EASE_BINARY, ALS]},
         {"members": [EASE_BINARY, {**ALS, "weight": 3.0}]},
@@ -121,6 +132,7 @@ def test_blends_that_share_parts_equal_separately_fitted_ones(matrix: Interactio
         ({"algorithm": "svd", "weight": 1}, "by histories, which SVD does not"),
         ({"algorithm": "blend", "weight": 1}, "by histories, which Blend does not"),
         ({"algorithm": "eaze", "weight": 1}, "did you mean 'ease'"),
+        ({"algorithm": "ease", "weight": 1, "parameters": None}, r"must be a mapping \(got None\)"),
         ({"algorithm": "ease", "weight": 1, "parameters": {"reg": -1}}, "reg"),
         ({"algorithm": "ease", "weight": 1, "parameters": {"regg": 1}}, "did you mean 'reg'"),
     ],
@@ -133,15 +145,24 @@ def test_invalid_member_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_blend_without_parts_is_rejected(matrix: InteractionMatrix) -> None:
+def test_blend_without_members_is_rejected(matrix: InteractionMatrix) -> None:
     with pytest.raises(ParameterError, match="must not be empty"):
         Blend([]).fit(matrix)
 
 
-def test_error_of_a_member_names_the_part(matrix: InteractionMatrix) -> None:
+def test_error_of_a_member_names_it(matrix: InteractionMatrix) -> None:
     singular = {"algorithm": "ease", "parameters": {"reg": 0.0, "threshold": 5.0}, "weight": 1.0}
     with pytest.raises(DivergedError, match="member 2 of the blend, EASE: EASE: the co-occurrences"):
         Blend([EASE_LINEAR, singular]).fit(matrix)
     no_positives = {"algorithm": "ease", "parameters": {"threshold": 9.0}, "weight": 1.0}
     with pytest.raises(DataError, match="member 1 of the blend, EASE: EASE: no rating counts"):
         Blend([no_positives]).fit(matrix)
+
+
+def test_member_that_fails_does_not_fail_the_blends_without_it(matrix: InteractionMatrix) -> None:
+    singular = {"algorithm": "ease", "parameters": {"reg": 0.0, "threshold": 5.0}, "weight": 1.0}
+    points = [{"members": [EASE_BINARY, singular]}, {"members": [singular]}, {"members": [EASE_BINARY, ALS]}]
+    snapshots = train_shared(find_algorithm("blend"), points, 7, matrix)
+    assert next(snapshots).points == (2,)
+    with pytest.raises(DivergedError, match="member 2 of the blend, EASE"):
+        next(snapshots)

@@ -108,6 +108,13 @@ def test_folded_histories_rank_nearly_as_well_as_trained_users(create: type[Bias
 
 
 @BOTH
+def test_known_user_without_positives_gets_item_biases(create: type[BiasedFactorRanker]) -> None:
+    rows = [("fan", "a", 5.0), ("fan", "b", 4.0), ("critic", "a", 1.0), ("critic", "c", 2.0)]
+    model = create(**OPTIONS).fit(make_matrix(rows))
+    assert (model.score_all_items([1]) == model.bi).all()
+
+
+@BOTH
 def test_history_without_positives_gets_item_biases(create: type[BiasedFactorRanker]) -> None:
     model = create(**OPTIONS).fit(MATRIX)
     n = MATRIX.n_items

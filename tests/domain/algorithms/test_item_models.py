@@ -19,7 +19,7 @@ from marquee.algorithms.ranking_base import Ranker
 from marquee.algorithms.rp3beta import RP3beta
 from marquee.algorithms.slim import SLIM
 from marquee.algorithms.user_knn import UserKNN
-from marquee.errors import DataError, ParameterError
+from marquee.errors import DataError, DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from tests.support.rating_samples import sample_ratings
 
@@ -201,6 +201,13 @@ def test_unusual_histories_have_finite_scores(
     once = model.score_histories([0, len(set(items))], sorted(set(items)), [5.0] * len(set(items)))
     if len(items) > 1000:
         assert scores.tobytes() == once.tobytes(), "of repeated items, the largest weight counts"
+
+
+@pytest.mark.parametrize("create", [SLIM, partial(SLIM, k=None), UserKNN])
+def test_weights_too_large_for_float32_are_reported(create: Callable[..., ProductRanker]) -> None:
+    plays = replace(MATRIX, values=MATRIX.values * 1e38, feedback="implicit")
+    with pytest.raises(DivergedError, match="too large for float32; use weighting binary"):
+        create(weighting="linear").fit(plays)
 
 
 @every_model
