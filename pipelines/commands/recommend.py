@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +33,7 @@ from service.recommendation.list_selection import FALLBACK_LEVELS
 from service.recommendation.recent_activity import RecentActivity
 from service.recommendation.recommender import Recommender
 from service.recommendation.shop_rules import read_shop_rules
-from service.telemetry.reader import read_events
+from service.telemetry import EventTail
 
 ROWS_PER_BLOCK = 200_000
 DEFAULT_FORMAT = "parquet"
@@ -196,15 +197,21 @@ def _read_activity(folder: Path | None) -> RecentActivity | None:
 
     Raises:
         ConfigError: the folder does not exist.
+        MarqueeError: the events cannot be read.
     """
     if folder is None:
         return None
     if not folder.is_dir():
         raise ConfigError(f"--events: the folder {folder} does not exist; name that of the replicas' events")
     activity = RecentActivity(max_users=sys.maxsize)
-    for event in read_events(folder):
-        if isinstance(event, Feedback):
-            activity.record(event)
+    tail = EventTail(folder)
+    try:
+        # Twice, because files that a replica closes during the first poll are renamed.
+        for event in chain(tail.poll(), tail.poll()):
+            if isinstance(event, Feedback):
+                activity.record(event)
+    except OSError as error:
+        raise MarqueeError(f"--events: {folder} cannot be read ({error.strerror or error})") from None
     return activity
 
 

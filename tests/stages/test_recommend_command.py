@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 
+from marquee.events import Feedback, encode
 from pipelines import cli
 from pipelines.commands import recommend
 from tests.support.sample_replica import replica_settings, running_replica, write_sample_model
@@ -132,6 +134,28 @@ def test_feedback_in_a_folder_of_events_counts(run: RunCommand, tmp_path: Path) 
     first = json.loads(Path("lists.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert (first["user"], first["level"]) == ("ann", "live")
     assert first["item"] == response["items"][0]["item"] != "i3"
+
+
+def test_feedback_in_a_file_that_is_closed_during_the_command_counts(
+    run: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [Feedback(f"e{item}", 1.0, "ann", f"i{item}", "rating", 5.0) for item in range(1, 5)]
+    path = Path("events/one/feedback-1-000001.jsonl.open")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(encode(event) + b"\n" for event in events))
+    (path.parent / "exposure-1-000001.jsonl").mkdir()  # exposures are not even opened
+    open_file = os.open
+
+    def rotate_and_open(name: Any, *arguments: Any, **options: Any) -> int:
+        if name == path:
+            path.rename(path.with_suffix(""))
+        return open_file(name, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", rotate_and_open)
+        outcome = run("--all", "--events", "events", "--output", "-", "--format", "csv")
+    assert outcome.code == 0
+    assert [line for line in outcome.stdout.splitlines() if line.startswith("ann,")] == ["ann,1,i5,3.5,live"]
 
 
 def test_ids_are_quoted_where_the_format_needs_it(run: RunCommand) -> None:
