@@ -8,7 +8,7 @@ archived as Parquet. Times are UTC seconds.
 """
 
 import json
-import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
@@ -76,7 +76,7 @@ def decode(line: bytes | str) -> Event:
     """
     try:
         tree = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EventError("line is not valid JSON") from None
     schema = tree.pop("schema", None) if isinstance(tree, dict) else None
     if schema not in (1, SCHEMA_VERSION):
@@ -139,7 +139,11 @@ def _check_fields(event_type: type[Event], values: Mapping[str, Any]) -> None:
 
 def _is_valid(name: str, value: object, *, optional: bool) -> bool:
     if name in _NUMBER_FIELDS:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        )
     if name == "items":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if name == "kind":

@@ -203,7 +203,7 @@ def _read_activity(folder: Path | None) -> RecentActivity | None:
         return None
     if not folder.is_dir():
         raise ConfigError(f"--events: the folder {folder} does not exist; name that of the replicas' events")
-    activity = RecentActivity(max_users=sys.maxsize)
+    activity = RecentActivity(max_users=sys.maxsize, max_events=sys.maxsize)
     tail = EventTail(folder)
     try:
         # Twice, because files that a replica closes during the first poll are renamed.

@@ -9,6 +9,7 @@ from marquee.events import Feedback, FeedbackKind
 MAX_USERS = 100_000
 MAX_ITEMS_PER_USER = 500
 MAX_EVENTS_PER_ITEM = 20  # of one user
+MAX_EVENTS = 2_000_000  # of all users; about 300 bytes each
 
 
 class RecentEvent(NamedTuple):
@@ -30,8 +31,14 @@ class RecentActivity:
     of a user without feedback for the longest time, and the oldest events on an item.
     """
 
-    def __init__(self, max_users: int = MAX_USERS, max_items_per_user: int = MAX_ITEMS_PER_USER) -> None:
-        self._max_users, self._max_items = max_users, max_items_per_user
+    def __init__(
+        self,
+        max_users: int = MAX_USERS,
+        max_items_per_user: int = MAX_ITEMS_PER_USER,
+        max_events: int = MAX_EVENTS,
+    ) -> None:
+        self._max_users, self._max_items, self._max_events = max_users, max_items_per_user, max_events
+        self._n_events = 0
         self._events_by_user: OrderedDict[str, dict[str, list[RecentEvent]]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -42,18 +49,23 @@ class RecentActivity:
         """Record feedback; return False if the event was recorded before."""
         event = RecentEvent(feedback.event_id, feedback.time, feedback.kind, feedback.value)
         items = self._events_by_user.setdefault(feedback.user, {})
-        events = items.pop(feedback.item, [])
-        items[feedback.item] = events  # as the newest
+        events = items.get(feedback.item, [])
         if any(each.event_id == event.event_id for each in events):
             return False
+        items.pop(feedback.item, None)
+        items[feedback.item] = events  # as the newest
         self._events_by_user.move_to_end(feedback.user)
         events.append(event)
+        self._n_events += 1
         events.sort(key=lambda each: each.time)  # stable, and events usually arrive in order
-        del events[:-MAX_EVENTS_PER_ITEM]
+        if len(events) > MAX_EVENTS_PER_ITEM:
+            del events[0]
+            self._n_events -= 1
         if len(items) > self._max_items:
-            del items[next(iter(items))]
-        if len(self._events_by_user) > self._max_users:
-            self._events_by_user.popitem(last=False)
+            self._n_events -= len(items.pop(next(iter(items))))
+        while len(self) > self._max_users or (self._n_events > self._max_events and len(self) > 1):
+            _, discarded = self._events_by_user.popitem(last=False)
+            self._n_events -= sum(map(len, discarded.values()))
         return True
 
     def events_by_item(self, user: str) -> EventsByItem:

@@ -155,9 +155,7 @@ def test_feedback_in_a_file_that_is_closed_during_the_command_counts(
         patch.setattr(os, "open", rotate_and_open)
         outcome = run("--all", "--events", "events", "--output", "-", "--format", "csv")
     assert outcome.code == 0
-    assert [line for line in outcome.stdout.splitlines() if line.startswith("ann,")] == [
-        "ann,1,i5,2.39957,live"
-    ]
+    assert [line for line in outcome.stdout.splitlines() if line.startswith("ann,")] == ["ann,1,i5,3.5,live"]
 
 
 def test_ids_are_quoted_where_the_format_needs_it(run: RunCommand) -> None:

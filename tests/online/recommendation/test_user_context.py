@@ -105,6 +105,37 @@ def test_activity_is_bounded_and_repeated_events_change_nothing() -> None:
     assert not activity.events_by_item("ann")
 
 
+def test_number_of_events_of_all_users_is_bounded() -> None:
+    activity = RecentActivity(max_items_per_user=3, max_events=6)
+    for user in ("ann", "bob"):
+        for number in range(4):
+            activity.record(feedback(f"i{number}", "click", user=user))
+    assert len(activity) == 2
+    activity.record(feedback("i3", "click", time=2001.0, user="ann"))
+    assert not activity.events_by_item("bob")
+    assert set(activity.events_by_item("ann")) == {"i1", "i2", "i3"}
+
+
+def test_repeated_event_does_not_make_its_item_the_newest() -> None:
+    activity = RecentActivity(max_items_per_user=2)
+    for item in ("i0", "i1", "i0", "i2"):
+        activity.record(feedback(item, "click"))
+    assert set(activity.events_by_item("ann")) == {"i1", "i2"}
+
+
+def test_number_of_shown_items_of_all_users_is_bounded() -> None:
+    shown = ShownItems(60.0, max_items_per_user=3, max_items=6)
+    for user in ("ann", "bob", "ann"):
+        shown.record(user, ("i0", "i1", "i2", "i3"), 100.0)
+    assert len(shown) == 2
+    shown.record("eve", ("i0",), 100.0)
+    assert [len(shown.held_back_items(user, 101.0)) for user in ("ann", "bob", "eve")] == [3, 0, 1]
+    assert not shown.held_back_items("ann", 160.0)
+    shown.record("eve", ("i1", "i2"), 161.0)
+    shown.record("bob", ("i0", "i1", "i2"), 161.0)
+    assert len(shown.held_back_items("eve", 162.0)) == 2
+
+
 def test_shown_items_are_held_back_until_the_time_is_over() -> None:
     shown = ShownItems(60.0, max_users=2, max_items_per_user=3)
     shown.record("ann", ("i0", "i1"), 100.0)
