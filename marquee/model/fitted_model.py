@@ -60,7 +60,7 @@ class FittedModel:
         arrays: content of the model, read-only and memory-mapped.
         genre_affinity: genres of the catalog, and the favorite genre of a user.
         scorer: scores all items by the recommender; None if the model stores too little for that.
-        similar_items_scorer: scores all items for any history, for what `scorer` cannot score.
+        similar_items_scorer: scores all items by what a user liked, for what `scorer` cannot score.
         predictor: predicts ratings; None if the model has no predictor.
     """
 
@@ -69,7 +69,9 @@ class FittedModel:
         self.arrays = arrays
         training = arrays.training
         self.scorer = None if arrays.recommender is None else arrays.recommender.create_scorer(training)
-        self.similar_items_scorer = SimilarItemsScorer(arrays.similar_items, arrays.similarities, training)
+        self.similar_items_scorer = SimilarItemsScorer(
+            arrays.similar_items, arrays.similarities, training, manifest.liked_from
+        )
         self.predictor = _create_predictor(manifest, arrays)
         self._user_index = user_index
         self._inner_item_ids = arrays.items.positions_by_string()

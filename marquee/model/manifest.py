@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from marquee.array_types import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
@@ -19,6 +21,7 @@ from marquee.top_n import MAX_PERSONAL_AGREEMENT
 SCHEMA_VERSION = 5
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
+LIKED_SHARE = 0.75  # part of the way up the rating scale from which a user liked an item: 4 of 1 to 5
 
 ScoreUnit: TypeAlias = Literal["stars", "relative"]
 
@@ -80,6 +83,14 @@ class Manifest:
     def is_personal(self) -> bool:
         """False if the recommender gives nearly the same list to everybody, as Popularity does."""
         return self.list_agreement is None or self.list_agreement <= MAX_PERSONAL_AGREEMENT
+
+    @property
+    def liked_from(self) -> float:
+        """Lowest rating that counts as liking, or the lowest weight above 0."""
+        if self.scale is None:
+            return float(np.nextafter(0.0, 1.0))
+        low, high = self.scale
+        return low + LIKED_SHARE * (high - low)
 
     @property
     def has_shared_recipe(self) -> bool:

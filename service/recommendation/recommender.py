@@ -40,7 +40,6 @@ from service.recommendation.list_selection import FallbackLevel, ListSelection
 from service.recommendation.ranking import ScoredItem
 from service.recommendation.shop_rules import ShopRules
 
-LIKED_SHARE = 0.75  # of the scale: from there on, a rating supports similar items
 DEFERRED_FACTOR = 4  # candidates expected to be needed for each item of a list, if some may be deferred
 
 
@@ -256,7 +255,8 @@ class Recommender:
         self, query: _Query, history: History, selection: ListSelection
     ) -> Iterator[tuple[FallbackLevel, Iterable[ScoredItem]]]:
         """Yield the levels `group` and `popular`."""
-        favorite = self.model.genre_affinity.favorite_genre([*self._training_items(query.user), *history])
+        liked = self.model.similar_items_scorer.select_liked(history)
+        favorite = self.model.genre_affinity.favorite_genre([*self._training_items(query.user), *liked])
         if favorite is not None:
             group = self.model.popular_items_for_favorite_genre(favorite)
             yield "group", self._list_candidates("group", self._ranker.rank_list(group), query, selection)
@@ -289,15 +289,10 @@ class Recommender:
         scorer, is_known = self.model.scorer, user.inner_id is not None
         if scorer is not None and scorer.can_score(history):
             return scorer
-        if self._select_liked(history) or (is_known and scorer is None):
-            return self.model.similar_items_scorer
+        similar_items_scorer = self.model.similar_items_scorer
+        if similar_items_scorer.can_score(history) or (is_known and scorer is None):
+            return similar_items_scorer
         return scorer if is_known else None
-
-    def _select_liked(self, history: History) -> History:
-        """Return the interactions without a value, with a high rating, or with a weight above 0."""
-        scale = self.model.manifest.scale
-        bound = np.nextafter(0.0, 1.0) if scale is None else scale[0] + LIKED_SHARE * (scale[1] - scale[0])
-        return {item: value for item, value in history.items() if value is None or value >= bound}
 
     def _best_items(
         self, query: _Query, scorer: Scorer, history: History, selection: ListSelection
@@ -305,9 +300,10 @@ class Recommender:
         """Score all items, and return those that pass the filters in the order of the rules."""
         user = query.user
         is_similar = scorer is self.model.similar_items_scorer
-        used = self._select_liked(history) if is_similar else history
         scores = (
-            scorer.score_history(used) if user.inner_id is None else scorer.score_user(user.inner_id, used)
+            scorer.score_history(history)
+            if user.inner_id is None
+            else scorer.score_user(user.inner_id, history)
         )
         allowed = self._allowed_items(query)
         if is_similar:

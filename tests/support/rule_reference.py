@@ -73,8 +73,7 @@ class RuleReference:
         scored = self.scored()
         is_first = self.user.inner_id is None or self.user.history or self.reorders
         yield from (*scored, *stored) if is_first else (*stored, *scored)
-        history = [*sorted(self.training), *self.user.history]
-        favorite = self.model.genre_affinity.favorite_genre(history)
+        favorite = self.model.genre_affinity.favorite_genre([*sorted(self.training), *self.liked()])
         if favorite is not None:
             yield _Level("group", self.rank(self.model.popular_items_for_favorite_genre(favorite)))
         yield self.popular()
@@ -98,11 +97,10 @@ class RuleReference:
 
     def scored(self) -> list[_Level]:
         """Return all items by the scores of the recommender, or of similar items if it cannot score."""
-        user, history, model = self.user.inner_id, self.user.history, self.model
-        liked = {item: value for item, value in history.items() if value is None or value >= LIKED_FROM}
+        user, history, model, liked = self.user.inner_id, self.user.history, self.model, self.liked()
         scorer, used = model.scorer, history
         if scorer is None or not (scorer.can_score(history) or (user is not None and not liked)):
-            scorer, used = model.similar_items_scorer, liked
+            scorer, used = model.similar_items_scorer, liked if user is None else history
         if not model.manifest.is_personal or (user is None and not scorer.can_score(used)):
             return []
         array = scorer.score_history(used) if user is None else scorer.score_user(user, used)
@@ -110,6 +108,11 @@ class RuleReference:
         is_similar = scorer is model.similar_items_scorer
         candidates = {item: score for item, score in scores.items() if score > 0 or not is_similar}
         return [_Level("folded" if user is None else "live", self.boost(candidates, scores))]
+
+    def liked(self) -> dict[int, float | None]:
+        """Return the recent interactions without a value or with a high rating."""
+        history = self.user.history.items()
+        return {item: value for item, value in history if value is None or value >= LIKED_FROM}
 
     def boost(self, scores: dict[int, float], all_scores: dict[int, float]) -> dict[int, float]:
         """Return the priorities of scored items, in the order of ties."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from marquee.model.fitted_model import load_model
 from service.recommendation.deadline import NO_DEADLINE, Deadline
+from service.recommendation.level_costs import LevelCosts
 from service.recommendation.recommender import (
     RecommendationRequest,
     Recommendations,
@@ -188,6 +189,20 @@ def test_slow_level_is_skipped_and_later_retried(factor_recommender: Recommender
     assert levels[0] != "folded"
     assert levels[-1] == "folded"
     factor_recommender.costs.seconds.clear()
+
+
+def test_single_slow_call_does_not_make_a_level_be_skipped() -> None:
+    costs, clock = LevelCosts(), ManualClock()
+    for is_admitted in (True, False):
+        with costs.measure("folded", clock):
+            clock.now += 0.5
+        deadline = Deadline.after(0.05, clock.now, clock)
+        assert costs.admit("folded", deadline) == is_admitted
+
+
+def test_dislikes_do_not_decide_the_favorite_genre(list_recommender: Recommender) -> None:
+    disliking = UserContext(recent={2: 1.0, 3: 1.0})
+    assert list_recommender.recommend(disliking, RecommendationRequest(2)).fallback_level == "popular"
 
 
 def test_similar_items_are_followed_by_popular_items_of_a_shared_genre(list_recommender: Recommender) -> None:

@@ -98,15 +98,18 @@ def test_only_ratings_are_folded_into_a_model_of_ratings() -> None:
     np.testing.assert_array_equal(scorer.score_history({1: None, 2: 4.0}), space.score_items(folded))
 
 
-def test_similar_items_are_summed_over_training_and_recent_items() -> None:
-    similar = np.array([[1, 2], [0, -1], [-1, -1]], dtype=np.int32)
-    similarities = np.array([[0.5, 0.25], [0.5, np.nan], [np.nan, np.nan]], dtype=np.float32)
-    training = TrainingHistories(np.array([0, 1]), np.array([0], np.int32), np.array([5], np.float32))
-    scorer = SimilarItemsScorer(similar, similarities, training)
+def test_similar_items_are_summed_over_liked_items_of_training_and_since() -> None:
+    similar = np.array([[1, 2], [0, -1], [0, 1]], dtype=np.int32)
+    similarities = np.array([[0.5, 0.25], [0.5, np.nan], [0.125, 0.125]], dtype=np.float32)
+    training = TrainingHistories(np.array([0, 2]), np.array([0, 2], np.int32), np.array([5, 2], np.float32))
+    scorer = SimilarItemsScorer(similar, similarities, training, liked_from=4.0)
     assert scorer.score_user(ANN, {}).tolist() == [0.0, 0.5, 0.25]
-    assert scorer.score_user(ANN, {1: None, 0: 1.0}).tolist() == [0.5, 0.5, 0.25]
-    assert scorer.score_history({1: None}).tolist() == [0.5, 0.0, 0.0]
-    assert not scorer.can_score({})
+    assert scorer.score_user(ANN, {1: None, 0: 4.0}).tolist() == [0.5, 0.5, 0.25]
+    assert scorer.score_user(ANN, {0: 1.0}).tolist() == [0.0, 0.0, 0.0]
+    assert scorer.score_user(ANN, {2: 4.0}).tolist() == [0.125, 0.625, 0.25]
+    assert scorer.score_history({1: None, 2: 3.0}).tolist() == [0.5, 0.0, 0.0]
+    assert scorer.can_score({1: None})
+    assert not scorer.can_score({1: 3.0})
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.floats(0.1, 40), st.floats(0.01, 10))
