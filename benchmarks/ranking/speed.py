@@ -37,8 +37,9 @@ from marquee.algorithms.threads import thread_count
 
 N_REPEATS = 5
 N_FACTORS = 64
-UNOBSERVED_WEIGHTS, IALS_REGULARIZATIONS = (0.1, 0.2, 0.3, 0.4), (0.005, 0.007, 0.01)
-QUICK_POINT = (0.2, 0.01)
+UNOBSERVED_WEIGHTS = (0.1, 0.15, 0.2, 0.3)
+REGULARIZATIONS = ((0.01, 1.0), (0.3, 0.5), (2.0, 0.25))  # reg and its exponent
+QUICK_POINT = (0.15, 2.0, 0.25)
 K = 100  # neighbors
 EASE_REG = 500.0
 MIN_IALS_RATIO, MIN_KNN_RATIO, MIN_EASE_RATIO = 1.5, 2.0, 2.0
@@ -55,7 +56,7 @@ def count_repeats(*, is_quick: bool) -> int:
 def measure_ials(*, is_quick: bool) -> Iterator[ResultRow]:
     """Measure the time to the best NDCG@10 of implicit's ALS."""
     task, n_repeats = load_task("ml-1m"), count_repeats(is_quick=is_quick)
-    _fit_ials(make_toy_task(task), UNOBSERVED_WEIGHTS[0], IALS_REGULARIZATIONS[0], ndcg=1.0)
+    _fit_ials(make_toy_task(task), *QUICK_POINT, ndcg=1.0)
     peer = best_implicit_als("ml-1m", "explicit", is_quick=is_quick)
     ours = _fastest_ials(task, peer.ndcg, is_quick=is_quick)
     if ours is None:
@@ -73,19 +74,20 @@ def measure_ials(*, is_quick: bool) -> Iterator[ResultRow]:
 
 def _fastest_ials(task: RankingTask, ndcg: float, *, is_quick: bool) -> LearningCurve | None:
     """Return the fit of a grid that reaches an NDCG@10 first, or None if none reaches it."""
-    points = product(UNOBSERVED_WEIGHTS, IALS_REGULARIZATIONS)
+    points = ((weight, *reg) for weight, reg in product(UNOBSERVED_WEIGHTS, REGULARIZATIONS))
     grid = [QUICK_POINT] if is_quick else list(points)
-    curves = [_fit_ials(task, weight, reg, ndcg=ndcg) for weight, reg in grid]
+    curves = [_fit_ials(task, *point, ndcg=ndcg) for point in grid]
     fastest = min(curves, key=lambda curve: curve.seconds_to_reach(ndcg))
     return fastest if np.isfinite(fastest.seconds_to_reach(ndcg)) else None
 
 
-def _fit_ials(task: RankingTask, unobserved_weight: float, reg: float, *, ndcg: float) -> LearningCurve:
+def _fit_ials(
+    task: RankingTask, unobserved_weight: float, reg: float, reg_exponent: float, *, ndcg: float
+) -> LearningCurve:
     """Fit iALS to the positives until it reaches an NDCG@10."""
-    parameters = {"unobserved_weight": unobserved_weight, "reg": reg}
-    curve = LearningCurve(
-        f"iALS, unobserved_weight={unobserved_weight:g}, reg={reg:g}", (unobserved_weight, reg)
-    )
+    parameters = {"unobserved_weight": unobserved_weight, "reg": reg, "reg_exponent": reg_exponent}
+    label = ", ".join(f"{name}={value:g}" for name, value in parameters.items())
+    curve = LearningCurve(f"iALS, {label}", (unobserved_weight, reg, reg_exponent))
     algorithm = find_algorithm("ials").create({"n_factors": N_FACTORS, **parameters}, SEED)
     assert isinstance(algorithm, EpochAlgorithm)
     clock = EpochClock(curve)
