@@ -100,3 +100,21 @@ def test_items_that_a_sparse_model_knows_nothing_about_are_ordered_by_popularity
     assert recommended[: len(scored)] == scored
     popular = [item for item, _ in recommender.model.popular_items()]
     assert recommended[len(scored) :] == [item for item in popular if item not in scored][: 20 - len(scored)]
+
+
+def test_known_user_of_whom_nothing_is_liked_gets_popular_items(tmp_path: Path) -> None:
+    """The factors of a user without positives are 0, so all scores are equal."""
+    matrix = training_matrix("explicit")
+    values = matrix.values.copy()
+    values[matrix.indptr[4] : matrix.indptr[5]] = 1.0
+    matrix = replace(matrix, values=values)
+    algorithm = find_algorithm("ials").create({}, seed=1).fit(matrix)
+    arrays = build_model_arrays(ServedAlgorithm(algorithm), None, matrix, UNTITLED, n=10)
+    fields = {**MANIFEST_FIELDS, "score_unit": "relative", "list_agreement": 0.0}
+    write_model(tmp_path / "fitted", arrays, fields)
+    recommender = Recommender(load_model(tmp_path / "fitted"))
+    assert level_of(recommender, UserContext(4)) == "popular"
+    seen = recommender.model.seen_items(4)
+    popular = [item for item, _ in recommender.model.popular_items() if item not in seen]
+    items = [item for item, _ in recommender.recommend(UserContext(4), REQUEST).items]
+    assert items == popular[: len(items)]
