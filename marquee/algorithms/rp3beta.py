@@ -21,11 +21,10 @@ class RP3beta(LinearItemModel):
 
     where X holds the weights of the interactions (`Weighting`), and only those above 0 are walked along. Of
     each column of B, the k largest elements are kept, without the diagonal: walks back to their first item
-    support nothing new. The first step, from the user to an item of their
-    history, has no exponent: with binary weights, it would change no order. Paudel et al. (2016), Updatable,
-    Accurate, Diverse, and Scalable Recommendations for Interactive Applications, section 3; for
-    :math:`\alpha` see Cooper et al. (2014), Random Walks in Recommender Systems: Exact Computation and
-    Simulations.
+    support nothing new. The first step, from the user to an item of their history, has no exponent: with
+    binary weights, it would change no order. Paudel et al. (2016), Updatable, Accurate, Diverse, and Scalable
+    Recommendations for Interactive Applications, section 3; for :math:`\alpha` see Cooper et al. (2014),
+    Random Walks in Recommender Systems: Exact Computation and Simulations.
 
     Memory grows with the number of items times k, so it can be fitted to large catalogs.
 

@@ -8,13 +8,14 @@ import numpy as np
 from marquee.algorithms.base import Algorithm
 from marquee.algorithms.similar_items import build_similar_items_scorer
 from marquee.algorithms.top_n_retrieval import ItemLists, recommend_from_algorithm, recommend_from_scorer
-from marquee.array_types import Int32Array, Int64Array
+from marquee.array_types import Float32Array, Int32Array, Int64Array
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.genre_affinity import GenreAffinity
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.scorers.rating_factors import RatingFactors
 from marquee.model.scorers.stored_scorer import StoredScorer
 from marquee.model.string_table import StringTable
+from marquee.top_n import PADDING
 
 N_SIMILAR_ITEMS = 50  # similar items stored for each item
 N_GENRE_ITEMS = 500  # popular items stored for each favorite genre
@@ -110,12 +111,24 @@ def _build_algorithm_arrays(
     """Return the fields of `ModelArrays` that depend on the algorithms."""
     indptr, items = _nothing(matrix.n_users) if allow_repeats else (matrix.indptr, matrix.items)
     top_items, top_scores = recommend_from_algorithm(recommender.algorithm, indptr, items, n)
+    if recommender.algorithm.is_ranker:
+        _drop_items_without_evidence(top_items, top_scores)
     return {
         "top_items": top_items,
         "top_scores": top_scores,
         "recommender": recommender.build_stored_scorer(),
         "predictor": None if predictor is None or predictor is recommender else predictor.build_factors(),
     }
+
+
+def _drop_items_without_evidence(items: Int32Array, scores: Float32Array) -> None:
+    """End each list of a ranker before its first score of exactly 0, in place; popular items fill it up.
+
+    Such a score means that nothing is known: the history supports the item by no weight, or the user has no
+    positives. Those that follow have equal scores, in the order of hashes, or there is evidence against them.
+    """
+    is_dropped = np.logical_or.accumulate(scores == 0, axis=1)
+    items[is_dropped], scores[is_dropped] = PADDING, np.nan
 
 
 def _similar_items(matrix: InteractionMatrix) -> ItemLists:

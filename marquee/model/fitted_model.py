@@ -20,7 +20,7 @@ it.
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,14 @@ class FittedModel:
         return {item: count / total for item, count in counts.items()}
 
     def recommend(self, user: str, n: int = 10) -> list[str]:
-        """Return up to n item ids for a user id: the stored list, or popular items for an unknown user."""
+        """Return up to n item ids for a user id: the stored list of a known user, then popular items."""
         inner_id = self.inner_user_id(user)
-        items = self.popular_items() if inner_id is None else self.stored_list(inner_id)
-        return [self.arrays.items[item] for item, _ in islice(items, n)]
+        stored = [] if inner_id is None else [item for item, _ in self.stored_list(inner_id)]
+        excluded = set(stored)
+        if inner_id is not None and not self.manifest.repeats_allowed:
+            excluded |= self.seen_items(inner_id)
+        popular = (item for item, _ in self.popular_items() if item not in excluded)
+        return [self.arrays.items[item] for item in islice(chain(stored, popular), n)]
 
     def predict_rating(self, user: str, item: str) -> RatingPrediction:
         """Predict the rating of an item by a user; both are ids, and may be unknown.

@@ -306,8 +306,11 @@ class Recommender:
             else scorer.score_user(user.inner_id, history)
         )
         allowed = self._allowed_items(query)
+        is_lowest = scores == scores.min()
         if is_similar:
             allowed &= scores > 0  # the others are similar to nothing that the user likes
+        elif np.count_nonzero(is_lowest) > 1:
+            allowed &= ~is_lowest  # a model with few weights knows nothing about them; next levels order them
         n = selection.n_missing
         if self.compiled_rules.caps is not None or user.held_back:
             n = DEFERRED_FACTOR * n + len(user.held_back)

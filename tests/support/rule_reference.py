@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
 from marquee.model.fitted_model import FittedModel
@@ -106,7 +107,10 @@ class RuleReference:
         array = scorer.score_history(used) if user is None else scorer.score_user(user, used)
         scores = dict(enumerate(array.tolist()))
         is_similar = scorer is model.similar_items_scorer
-        candidates = {item: score for item, score in scores.items() if score > 0 or not is_similar}
+        lowest = min(scores.values())
+        n_lowest = sum(score == lowest for score in scores.values())
+        bound = 0 if is_similar else lowest if n_lowest > 1 else -inf
+        candidates = {item: score for item, score in scores.items() if score > bound}
         return [_Level("folded" if user is None else "live", self.boost(candidates, scores))]
 
     def liked(self) -> dict[int, float | None]:

@@ -6,6 +6,7 @@ The formula is that of `marquee.algorithms.blend`.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -47,9 +48,9 @@ class BlendedScorers:
         return (
             isinstance(members, list)
             and isinstance(weights, list)
-            and len(members) == len(weights)
+            and len(members) == len(weights) > 0
             and all(map(is_description, members))
-            and all(map(is_number, weights))
+            and all(is_number(weight) and 0 < weight < inf for weight in weights)
         )
 
     @classmethod

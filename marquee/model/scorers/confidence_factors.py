@@ -28,6 +28,8 @@ from marquee.model.scorers.history import (
 from marquee.model.scorers.rating_factors import factor_array_specs
 from marquee.model.scorers.stored_scorer import ArraySpec, register_kind
 
+MIN_PRECISION = 1e-9  # without additional confidence (alpha 0), the rating c / (c - 1) would be infinite
+
 
 @register_kind
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class ConfidenceScorer:
         return self._score(*weigh_history(history, self._stored.weighting))
 
     def _score(self, items: Int32Array, weights: Float64Array) -> Float32Array:
-        precisions = self._stored.alpha * np.abs(weights)
+        precisions = np.maximum(self._stored.alpha * np.abs(weights), MIN_PRECISION)
         ratings = np.where(weights > 0, (1 + precisions) / precisions, 0.0)
         space = self._stored.space
         return space.score_items(space.fold_in(items, ratings, precisions))

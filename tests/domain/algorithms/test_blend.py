@@ -14,6 +14,7 @@ from marquee.errors import ConfigError, DataError, DivergedError, ParameterError
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.scorers.blend import _combine
 from marquee.model.scorers.history import TrainingHistories
+from marquee.model.scorers.stored_scorer import describe_scorer, is_description
 from tests.support.rating_samples import sample_ratings
 
 EASE_BINARY = {"algorithm": "ease", "parameters": {"reg": 20.0}, "weight": 2.0}
@@ -77,6 +78,18 @@ def test_stored_scorer_gives_the_scores_of_the_blend(matrix: InteractionMatrix) 
         np.testing.assert_allclose(scorer.score_user(user, {}), expected, atol=1e-3)
         history = dict(zip(items.tolist(), values.tolist(), strict=True))
         np.testing.assert_allclose(scorer.score_history(history), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": [1.0, 0.0]}, {"weights": [1.0]}, {"members": [], "weights": []}, {"members": None}]
+)
+def test_invalid_constants_of_a_stored_blend_are_rejected(
+    matrix: InteractionMatrix, change: dict[str, Any]
+) -> None:
+    stored = Blend([EASE_BINARY, EASE_LINEAR]).fit(matrix).build_stored_scorer(None)
+    assert stored is not None
+    assert is_description(describe_scorer(stored))
+    assert not is_description({**describe_scorer(stored), **change})
 
 
 def test_served_copy_scores_as_the_stored_scorer(

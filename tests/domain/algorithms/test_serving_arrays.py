@@ -19,6 +19,7 @@ from marquee.model.scorers.confidence_factors import ConfidenceScorer
 from marquee.model.scorers.item_weights import ItemWeights, ItemWeightScorer
 from marquee.model.scorers.rating_factors import RatingFactors, RatingScorer
 from marquee.model.string_table import StringTable
+from marquee.top_n import PADDING
 from tests.support.manifest_fields import MANIFEST_FIELDS
 from tests.support.rating_samples import sample_ratings
 
@@ -179,3 +180,16 @@ def test_replaced_algorithms_equal_those_of_a_new_model(matrix: InteractionMatri
     np.testing.assert_array_equal(replaced.similar_items, fresh.similar_items)
     assert isinstance(replaced.recommender, RatingFactors)
     assert replaced.predictor is None
+
+
+def test_stored_lists_end_before_items_without_evidence(matrix: InteractionMatrix) -> None:
+    """The first user likes nothing; an item k-NN of one neighbor supports few items for the others."""
+    values = matrix.values.copy()
+    values[: matrix.indptr[1]] = 1.0
+    changed = replace(matrix, values=values)
+    arrays = build(changed, ServedAlgorithm(fit("item_knn", changed, k=1)))
+    is_item = arrays.top_items != PADDING
+    assert not is_item[0].any()
+    assert 0 < is_item.mean() < 0.5
+    assert (arrays.top_scores[is_item] > 0).all()
+    assert np.isnan(arrays.top_scores[~is_item]).all()

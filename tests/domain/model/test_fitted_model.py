@@ -154,6 +154,15 @@ def test_padding_is_not_recommended(folder: Path) -> None:
     assert load_model(folder).stored_list(1) == []
 
 
+def test_short_stored_list_is_filled_up_with_popular_items(tmp_path: Path) -> None:
+    """Ann has seen a and b, so c is the most popular of the others."""
+    arrays = replace(ARRAYS, top_items=np.array([[3, -1], [-1, -1]], dtype=np.int32))
+    write_model(tmp_path / "model", arrays, MANIFEST_FIELDS)
+    model = load_model(tmp_path / "model")
+    assert model.recommend("ann", 5) == ["d", "c"]
+    assert model.recommend("zoë", 5) == []
+
+
 def test_unknown_user_gets_popular_items(folder: Path) -> None:
     model = load_model(folder)
     assert model.inner_user_id("nobody") is None

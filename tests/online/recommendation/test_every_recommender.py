@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from marquee.algorithms.registry import REGISTRY, find_algorithm
@@ -77,3 +78,43 @@ def test_newcomer_without_a_usable_history_gets_popular_items(recommender: Recom
 def test_newcomer_who_dislikes_everything_gets_a_documented_level(recommender: Recommender) -> None:
     value = 1.0 if recommender.model.manifest.feedback == "explicit" else -1.0
     assert level_of(recommender, UserContext(recent={1: value, 2: value})) in {"folded", "popular"}
+
+
+def test_items_that_a_sparse_model_knows_nothing_about_are_ordered_by_popularity(tmp_path: Path) -> None:
+    """Item k-NN with two neighbors scores at most two items for a history of one."""
+    matrix = training_matrix("implicit")
+    algorithm = find_algorithm("item_knn").create({"k": 2}, seed=1).fit(matrix)
+    arrays = build_model_arrays(ServedAlgorithm(algorithm), None, matrix, UNTITLED, n=10)
+    fields = {**IMPLICIT_FIELDS, "score_unit": "relative", "list_agreement": 0.0}
+    write_model(tmp_path / "fitted", arrays, {**fields})
+    recommender = Recommender(load_model(tmp_path / "fitted"))
+    clicked = {7: 1.0}
+    assert recommender.model.scorer is not None
+    scores = recommender.model.scorer.score_history(clicked)
+    scored = np.flatnonzero(scores)[np.argsort(-scores[scores != 0], kind="stable")].tolist()
+    assert 0 < len(scored) < 15
+    recommended = [
+        item
+        for item, _ in recommender.recommend(UserContext(clicked=clicked), RecommendationRequest(20)).items
+    ]
+    assert recommended[: len(scored)] == scored
+    popular = [item for item, _ in recommender.model.popular_items()]
+    assert recommended[len(scored) :] == [item for item in popular if item not in scored][: 20 - len(scored)]
+
+
+def test_known_user_of_whom_nothing_is_liked_gets_popular_items(tmp_path: Path) -> None:
+    """The factors of a user without positives are 0, so all scores are equal."""
+    matrix = training_matrix("explicit")
+    values = matrix.values.copy()
+    values[matrix.indptr[4] : matrix.indptr[5]] = 1.0
+    matrix = replace(matrix, values=values)
+    algorithm = find_algorithm("ials").create({}, seed=1).fit(matrix)
+    arrays = build_model_arrays(ServedAlgorithm(algorithm), None, matrix, UNTITLED, n=10)
+    fields = {**MANIFEST_FIELDS, "score_unit": "relative", "list_agreement": 0.0}
+    write_model(tmp_path / "fitted", arrays, fields)
+    recommender = Recommender(load_model(tmp_path / "fitted"))
+    assert level_of(recommender, UserContext(4)) == "popular"
+    seen = recommender.model.seen_items(4)
+    popular = [item for item, _ in recommender.model.popular_items() if item not in seen]
+    items = [item for item, _ in recommender.recommend(UserContext(4), REQUEST).items]
+    assert items == popular[: len(items)]

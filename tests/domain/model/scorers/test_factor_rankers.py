@@ -23,6 +23,7 @@ RANKERS = [
     BPR(**OPTIONS),
     ImplicitBPR(**{**OPTIONS, "n_epochs": 40}, lr_all=0.1, dtype="float64"),
     ImplicitALS(**OPTIONS, weighting="linear", neutral=2.5),
+    ImplicitALS(**OPTIONS, alpha=0),
 ]
 every_ranker = pytest.mark.parametrize("model", RANKERS, ids=lambda model: type(model).__name__)
 
