@@ -36,7 +36,7 @@ def save_fitted_algorithm(
 
     Args:
         algorithm: fitted algorithm.
-        folder: destination.
+        folder: destination; the state of another algorithm in it is replaced.
         name: name of the algorithm in the registry.
         parameters: parameters that it was created with.
         seed: seed that it was created with.
@@ -48,6 +48,8 @@ def save_fitted_algorithm(
 def _save_state(algorithm: surprise.AlgoBase, folder: Path, header: Mapping[str, Any]) -> None:
     """Write the arrays and numbers of an algorithm and of its members."""
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.npy"):  # of an algorithm that was saved here before
+        path.unlink()
     for key, array in _array_attributes(algorithm).items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
     state = {**header, "scalars": _scalar_attributes(algorithm)}

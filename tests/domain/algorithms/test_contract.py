@@ -124,6 +124,14 @@ def test_saved_state_predicts_the_same_after_loading(
         np.testing.assert_array_equal(loaded.score_all_items(users), fitted.score_all_items(users))
 
 
+def test_saved_state_replaces_that_of_another_algorithm(data: RatingSample, tmp_path: Path) -> None:
+    sparse, dense = (find_algorithm("ease").create({"n_weights": n}, 1).fit(data.matrix) for n in (2, None))
+    for algorithm, n in ((sparse, 2), (dense, None)):
+        save_fitted_algorithm(algorithm, tmp_path, name="ease", parameters={"n_weights": n}, seed=1)
+    loaded, _ = load_fitted_algorithm(tmp_path, as_trainset(data.matrix))
+    np.testing.assert_array_equal(loaded.score_all_items([0]), dense.score_all_items([0]))
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_same_seed_gives_same_predictions(name: str, data: RatingSample) -> None:
     runs = [find_algorithm(name).create({}, seed=9).fit(data.matrix).test(data.testset) for _ in range(2)]
