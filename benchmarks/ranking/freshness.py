@@ -125,7 +125,7 @@ def measure_overlap(*, is_quick: bool) -> Iterator[ResultRow]:
     if is_quick:
         return
     for name, trial in choice.best_trials.items():
-        if name != choice.recipe.algorithm:
+        if name != choice.recipe.algorithm and find_algorithm(name).algorithm_class.uses_histories:
             mean = float(new.measure_overlaps(Recipe(name, trial.parameters, SEED)).mean())
             title = f"overlap with refit, {trial.algorithm_title}"
             yield ResultRow(title, mean, "share", len(overlaps), trial.label, peer=1.0, ratio=mean)
