@@ -26,8 +26,8 @@ from marquee.algorithms.parameter_checks import check_choice_attribute, check_nu
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.weighting import WEIGHTINGS, Weighting
 from marquee.array_types import Float64Array, Int32Array
+from marquee.csr_rows import locate_rows
 from marquee.errors import DataError
-from marquee.interactions.csr_rows import locate_rows
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.model.history_weighting import HistoryWeighting
 

@@ -10,7 +10,7 @@ from marquee.algorithms.base import mark_unknown_ids
 from marquee.algorithms.neighbor_search import NeighborSearch, check_neighbor_parameters
 from marquee.algorithms.product_ranker import ProductRanker
 from marquee.array_types import Float32Array, Float64Array, Int32Array
-from marquee.interactions.csr_rows import locate_rows
+from marquee.csr_rows import locate_rows
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
 from marquee.model.scorers.user_neighbors import UserNeighbors
 

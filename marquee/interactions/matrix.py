@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
+from marquee.csr_rows import locate_rows
 from marquee.errors import DataError
 from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, FeedbackType, value_column
-from marquee.interactions.csr_rows import locate_rows
 
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from marquee.array_types import AnyArray, Float32Array, Float64Array, Int32Array, Int64Array
+from marquee.csr_rows import locate_rows
 from marquee.hashing import hash_pairs
-from marquee.interactions.csr_rows import locate_rows
 from marquee.model.history_weighting import HistoryWeighting, is_weighting
 from marquee.model.neighbor_similarity import SIMILARITIES, NeighborSimilarity
 from marquee.model.scorers.history import History, TrainingHistories, weigh_history, weigh_user
