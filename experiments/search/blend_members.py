@@ -12,10 +12,9 @@ from itertools import combinations
 from math import isfinite
 from typing import Any
 
-from experiments.search.trials import point_key
+from experiments.search.trials import WEIGHTING_PARAMETERS, point_key
 from marquee.algorithms.registry import BLEND, REGISTRY, Parameters, find_algorithm
 
-FAMILY_PARAMETERS = ("weighting", "threshold", "neutral")  # two values of these make different rankers
 BEST_MEMBER_WEIGHTS = (1.0, 2.0)
 
 
@@ -37,7 +36,7 @@ class ScoredPoint:
         algorithm = find_algorithm(self.algorithm).create(self.parameters, 0)  # has default values, too
         ancestors = reversed(type(algorithm).__mro__)
         root = next(names[ancestor.__name__] for ancestor in ancestors if ancestor.__name__ in names)
-        return root, *(getattr(algorithm, name, None) for name in FAMILY_PARAMETERS)
+        return root, *(getattr(algorithm, name, None) for name in WEIGHTING_PARAMETERS)
 
     @property
     def key(self) -> str:

@@ -4,7 +4,7 @@ Evaluation, selection and reports read trials, so this module must not import Op
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite, nan
 from statistics import fmean, stdev
@@ -16,6 +16,7 @@ from marquee.array_types import Float32Array
 
 MEGABYTE = 1_000_000
 MEMBERS = "members"  # parameter of the blend
+WEIGHTING_PARAMETERS = ("weighting", "threshold", "neutral")  # of a ranker
 ERROR_FIELDS = ("rmse", "mae")
 
 
@@ -172,17 +173,27 @@ def _format_member(member: Mapping[str, Any]) -> str:
 
 
 def format_label(algorithm: str, parameters: Parameters) -> str:
-    """Return a name for display: `SVD (n_factors=50)`, and for a blend `Blend (2 EASE + iALS)`."""
+    """Return a name for display: `SVD (n_factors=50)`, and of a blend `Blend (2 EASE + iALS)`."""
     title = find_algorithm(algorithm).title
     if MEMBERS in parameters:
-        return f"{title} ({' + '.join(map(_name_member, parameters[MEMBERS]))})"
+        return f"{title} ({' + '.join(_name_members(parameters[MEMBERS]))})"
     return f"{title} ({format_parameters(parameters)})" if parameters else title
 
 
-def _name_member(member: Mapping[str, Any]) -> str:
-    """Return weight and title of a member of a blend: `2 EASE`; a weight of 1 is left out."""
-    title, weight = find_algorithm(member["algorithm"]).title, member["weight"]
-    return title if weight == 1 else f"{weight:g} {title}"
+def _name_members(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield weight and title of each member: `2 EASE`; a weight of 1 is left out.
+
+    Members of one algorithm have the weighting parameters in which they differ: `iALS (neutral=2.0)`.
+    """
+    for member in members:
+        alike = [other["parameters"] for other in members if other["algorithm"] == member["algorithm"]]
+        differing = {
+            name: member["parameters"].get(name)
+            for name in WEIGHTING_PARAMETERS
+            if len({str(parameters.get(name)) for parameters in alike}) > 1
+        }
+        weight = "" if member["weight"] == 1 else f"{member['weight']:g} "
+        yield weight + format_label(member["algorithm"], differing)
 
 
 def format_sorted_label(algorithm: str, parameters: Parameters) -> str:
