@@ -8,9 +8,9 @@ archived as Parquet. Times are UTC seconds.
 """
 
 import json
-import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
 from marquee.errors import EventError
@@ -61,7 +61,7 @@ _RENAMED_FIELDS = {"rung": "fallback_level"}  # since schema version 1
 
 def encode(event: Event) -> bytes:
     """Return an event as a line of JSON, without the line break."""
-    tree = {"schema": SCHEMA_VERSION, "type": _TYPE_NAMES[type(event)], **asdict(event)}
+    tree = {"schema": SCHEMA_VERSION, "type": _TYPE_NAMES[type(event)], **vars(event)}
     return json.dumps(tree, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -76,7 +76,7 @@ def decode(line: bytes | str) -> Event:
     """
     try:
         tree = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EventError("line is not valid JSON") from None
     schema = tree.pop("schema", None) if isinstance(tree, dict) else None
     if schema not in (1, SCHEMA_VERSION):
@@ -139,7 +139,11 @@ def _check_fields(event_type: type[Event], values: Mapping[str, Any]) -> None:
 
 def _is_valid(name: str, value: object, *, optional: bool) -> bool:
     if name in _NUMBER_FIELDS:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        )
     if name == "items":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if name == "kind":

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from experiments.config import load_params
+from marquee.errors import ConfigError
 from pipelines.support.console import INTERRUPTED_EXIT_CODE, USER_ERRORS, exit_with_error
-from pipelines.support.paths import EVENTS
+from pipelines.support.paths import EVENTS, FITTED_MODEL
 
 PORT = click.IntRange(1, 65535)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -94,7 +95,85 @@ def serve(host: str, port: int) -> None:
     """Serve the last packaged model, without gateways."""
     from pipelines.commands.serve import serve_last_bento
 
-    serve_last_bento(host=host, port=port)
+    serve_last_bento(load_params(), host=host, port=port)
+
+
+@cli.command()
+@click.option("--all", "is_for_all", is_flag=True, help="Write the lists of all users in the training data.")
+@click.option(
+    "--users",
+    default=None,
+    metavar="FILE",
+    help="Write the lists of these users: one id per line, or a CSV file; - for standard input.",
+)
+@click.option(
+    "--column", default=None, metavar="NAME", show_default="user", help="Column of the ids in a CSV file."
+)
+@click.option(
+    "--format",
+    "output_format",
+    default=None,
+    metavar="parquet|csv|jsonl",
+    show_default="by the name of the output, or else parquet",
+    help="Format of the output.",
+)
+@click.option("--n", type=int, default=10, show_default=True, metavar="N", help="Items per list.")
+@click.option(
+    "--output",
+    default=None,
+    metavar="FILE",
+    show_default="recommendations.FORMAT",
+    help="File to write or replace; - for standard output.",
+)
+@click.option(
+    "--model",
+    type=FOLDER,
+    metavar="FOLDER",
+    default=FITTED_MODEL,
+    envvar="MARQUEE_MODEL",
+    show_default=True,
+    show_envvar=True,
+    help="Folder of the model.",
+)
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=None,
+    envvar="MARQUEE_AVAILABILITY",
+    show_default="no rules",
+    show_envvar=True,
+    help="File of the rules of the shop.",
+)
+@click.option(
+    "--events",
+    type=FOLDER,
+    metavar="FOLDER",
+    default=None,
+    show_default="no feedback since training",
+    help="Folder of the replicas' events, whose feedback changes lists.",
+)
+def recommend(
+    *,
+    is_for_all: bool,
+    users: str | None,
+    column: str | None,
+    output_format: str | None,
+    n: int,
+    output: str | None,
+    model: Path,
+    rules: Path | None,
+    events: Path | None,
+) -> None:
+    """Write the lists of all users, or of those in a file.
+
+    Users get the items that the service would recommend to them.
+    """
+    if is_for_all == (users is not None):
+        raise ConfigError("use either --all or --users FILE, to say whose lists to write")
+    from pipelines.commands.recommend import ListOptions, write_lists
+
+    write_lists(ListOptions(users, column, output_format, n, output, model, rules, events))
 
 
 @cli.command()

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from marquee.events import ExposureTemplate, Feedback
+from marquee.events import Event, Exposure, ExposureTemplate, Feedback
 from service.api.response_cache import ResponseCache
 from service.input_reloader import InputReloader
 from service.metrics import (
@@ -22,6 +22,8 @@ from service.metrics import (
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recent_activity import RecentActivity
 from service.recommendation.recommender import UserContext
+from service.recommendation.shown_items import ShownItems
+from service.recommendation.user_context import build_user_context
 from service.settings import Settings
 from service.telemetry import EventWriter, TelemetrySettings
 
@@ -38,6 +40,7 @@ class Replica:
         loaded_model: the model being served, or None.
         problems: message of each current problem, by its source.
         recent_activity: user activity since training.
+        shown_items: items that were shown to users lately; None if items are not held back.
         response_cache: encoded responses of the hot route.
         metrics: counters for /metrics.
         event_writer: writer of exposures and feedback; None if telemetry is off.
@@ -49,6 +52,7 @@ class Replica:
         self.loaded_model: LoadedModel | None = None
         self.problems: dict[str, str] = {}
         self.recent_activity = RecentActivity()
+        self.shown_items = None if settings.repeat_after is None else ShownItems(60 * settings.repeat_after)
         self.response_cache = ResponseCache()
         self.metrics = ReplicaMetrics()
         self.metrics.register_source(self._state_metrics)
@@ -58,7 +62,7 @@ class Replica:
                 TelemetrySettings(folder=settings.events, replica=settings.replica)
             )
         self.reloader = InputReloader(
-            settings, self.problems, on_model=self._replace_model, on_feedback=self._apply_stored_feedback
+            settings, self.problems, on_model=self._replace_model, on_events=self._apply_stored_events
         )
 
     @property
@@ -107,16 +111,8 @@ class Replica:
 
     def build_user_context(self, model: LoadedModel, user: str) -> UserContext:
         """Return a user's inner id in a model, and their activity since it was trained."""
-        fitted, activity = model.fitted_model, self.recent_activity
-        recent = {
-            item: rating if fitted.manifest.feedback == "explicit" else None
-            for item_id, rating in activity.ratings_by_item(user).items()
-            if (item := fitted.inner_item_id(item_id)) is not None
-        }
-        clicked = map(fitted.inner_item_id, activity.clicked_items(user))
-        return UserContext(
-            fitted.inner_user_id(user), recent, frozenset(item for item in clicked if item is not None)
-        )
+        shown = () if self.shown_items is None else self.shown_items.held_back_items(user, time.time())
+        return build_user_context(model.fitted_model, user, self.recent_activity.events_by_item(user), shown)
 
     def record_exposure(
         self, event: ExposureTemplate, request_id: bytes, fallback_level: str, seconds: float
@@ -129,14 +125,19 @@ class Replica:
     def record_activity(self, events: Iterable[Feedback]) -> None:
         """Add feedback to recent activity and drop the cached responses of its users."""
         for event in events:
-            self.recent_activity.record(event.user, event.item, event.kind, event.value)
-            self.response_cache.drop(event.user)
+            if self.recent_activity.record(event):
+                self.response_cache.drop(event.user)
 
-    def _apply_stored_feedback(self, events: Sequence[Feedback]) -> None:
-        """Record feedback read from disk; reading this replica's own feedback again changes nothing."""
+    def _apply_stored_events(self, events: Sequence[Event]) -> None:
+        """Record events read from disk; reading this replica's own events again changes nothing."""
         assert self.event_writer is not None
-        self.event_writer.remember_event_ids(event.event_id for event in events)
-        self.record_activity(events)
+        feedback = [event for event in events if isinstance(event, Feedback)]
+        self.event_writer.remember_event_ids(event.event_id for event in feedback)
+        self.record_activity(feedback)
+        if self.shown_items is not None:
+            for event in events:
+                if isinstance(event, Exposure) and event.user is not None:
+                    self.shown_items.record(event.user, event.items, event.time)
 
     def _replace_model(self, model: LoadedModel) -> None:
         self.loaded_model = model

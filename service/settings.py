@@ -19,10 +19,11 @@ class Settings:
 
     model: Path  # folder of the fitted model; a model that replaces it is loaded without a restart
     events: Path  # folder that contains one folder of events per replica
-    availability: Path | None  # JSON file of availability rules
+    availability: Path | None  # JSON file with the rules of the shop
     arm: str  # arm of a rollout, part of every response and event
     replica: str  # name of this process, unique in the events folder
     deadline_ms: float  # fallback levels that would exceed it are skipped
+    repeat_after: float | None  # minutes for which items that were shown are held back; None: off
     telemetry: bool  # False: no events are recorded, and feedback is rejected
     faults: Faults | None  # faults to inject; None: fault injection is off
 
@@ -38,6 +39,7 @@ class Settings:
             return environment.get(f"MARQUEE_{name}") or None
 
         model, availability, faults = variable("MODEL"), variable("AVAILABILITY"), variable("FAULTS")
+        repeat_after = variable("REPEAT_AFTER")
         default_replica = f"{socket.gethostname()}-{os.getpid()}"
         return cls(
             model=Path(model) if model else _default_model(),
@@ -48,6 +50,7 @@ class Settings:
             deadline_ms=_parse_positive(
                 variable("DEADLINE_MS") or DEFAULT_DEADLINE_MS, "MARQUEE_DEADLINE_MS"
             ),
+            repeat_after=_parse_positive(repeat_after, "MARQUEE_REPEAT_AFTER") if repeat_after else None,
             telemetry=_parse_switch(variable("TELEMETRY") or "on", "MARQUEE_TELEMETRY"),
             faults=Faults.parse(faults) if faults else None,
         )

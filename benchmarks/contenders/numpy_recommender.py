@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from marquee.model.fitted_model import load_model
+from marquee.model.scorers.rating_factors import RatingFactors
 
 
 class NumpyRecommender:
@@ -13,8 +14,8 @@ class NumpyRecommender:
 
     def __init__(self) -> None:
         model = load_model(Path(os.environ["MARQUEE_MODEL"]))
-        assert model.arrays.factors is not None
-        self._model, self._space = model, model.arrays.factors
+        assert isinstance(model.arrays.recommender, RatingFactors)
+        self._model, self._space = model, model.arrays.recommender.space
         self._item_ids = list(model.arrays.items)
 
     def recommend(self, user_id: str, n: int = 10) -> list[str]:

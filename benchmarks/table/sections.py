@@ -164,7 +164,7 @@ def find_peers_problem(python: str) -> str | None:
     """Return an error message if the environment of the peers is missing, otherwise None."""
     if Path(python).exists():
         return None
-    return f"{python} not found; run `make peers`, or choose an environment with --peers-python"
+    return f"{python} not found; run `make .venv-peers`, or choose an environment with --peers-python"
 
 
 def _run_with_surprise(

@@ -1,12 +1,14 @@
 """Blocks of params.yaml for the pipeline, from the data to the Bento: one block per group of stages."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from experiments.config.block import Finite, ParamsBlock, PositiveFinite, PositiveFloat, Share
+from marquee.model.item_attributes import find_attribute_name_problem
 
 SourceName = Literal[
     "demo", "ml-100k", "ml-latest-small", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "file"
@@ -78,11 +80,32 @@ class InteractionColumnNames(ParamsBlock):
 
 
 class ItemColumnNames(ParamsBlock):
-    """Names of the columns in the items file; all but `item` may be null or absent."""
+    """Names of the columns in the items file; all but `item` may be null or absent.
+
+    Every other key is the name of an attribute that rules and requests may use.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Text | None]
 
     item: Text
     title: Text | None = None
     genres: Text | None = None
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes."""
+        return tuple(self.__pydantic_extra__ or ())
+
+    @model_validator(mode="after")
+    def _check_attribute_names(self) -> Self:
+        known = tuple(type(self).model_fields)
+        for name in self.attributes:
+            if nearest := get_close_matches(name, known, n=1, cutoff=0.75):
+                raise ValueError(f"unknown key {name!r}; did you mean {nearest[0]!r}?")
+            if problem := find_attribute_name_problem(name):
+                raise ValueError(problem)
+        return self
 
 
 class FileParams(ParamsBlock):
@@ -164,6 +187,15 @@ ParameterDomain = Annotated[
     Discriminator(_domain_kind),
 ]
 SearchSpace = dict[str, ParameterDomain]
+DEFAULT_SPACE: Literal["default"] = (
+    "default"  # in place of a search space: experiments/search/default_spaces.py
+)
+
+
+class BlendParams(ParamsBlock):
+    """Blends of the best rankers of a search."""
+
+    max_members: int = Field(default=4, ge=2, le=6)
 
 
 class SearchParams(ParamsBlock):
@@ -181,12 +213,18 @@ class SearchParams(ParamsBlock):
     max_users: int | None = Field(default=20_000, ge=1)
     experiment: str = Field(min_length=1)
     logged_trials: int = Field(default=100, ge=0)
-    candidates: dict[str, SearchSpace] = Field(min_length=1)
+    blend: BlendParams | None = None
+    candidates: dict[str, SearchSpace | Literal["default"]] = Field(min_length=1)
 
     @property
     def metric_weights(self) -> dict[str, float]:
         """Weight of each metric by which trials are ordered; 1 for a single metric."""
         return _metric_weights(self.metric)
+
+    @property
+    def spaces(self) -> dict[str, SearchSpace]:
+        """Search space of each candidate; empty for a default space that is not resolved yet."""
+        return {name: {} if space == DEFAULT_SPACE else space for name, space in self.candidates.items()}
 
     @property
     def error_metric(self) -> str:
@@ -197,7 +235,7 @@ class SearchParams(ParamsBlock):
     def _check_grid_has_no_ranges(self) -> Self:
         ranges = [
             f"{name}.{parameter}"
-            for name, space in self.candidates.items()
+            for name, space in self.spaces.items()
             for parameter, domain in space.items()
             if isinstance(domain, ParameterRange)
         ]

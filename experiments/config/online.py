@@ -1,4 +1,4 @@
-"""Blocks of params.yaml for the serving stack: the gateways and the canary rollout."""
+"""Blocks of params.yaml for the serving stack: the replicas, the gateways and the canary rollout."""
 
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -12,6 +12,16 @@ SMALLEST_ALLOCATION = 0.0001
 SignificanceLevel = Annotated[float, Field(gt=0.0, lt=0.5)]
 OddsRatio = Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
 ShareDifference = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class ServingParams(ParamsBlock):
+    """Settings of all replicas."""
+
+    repeat_after: PositiveFinite | None
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the environment variables of a replica (see `service.settings`)."""
+        return {} if self.repeat_after is None else {"MARQUEE_REPEAT_AFTER": str(self.repeat_after)}
 
 
 class GatewayParams(ParamsBlock):

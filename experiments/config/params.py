@@ -23,7 +23,7 @@ from experiments.config.offline import (
     SplitParams,
     ValidateParams,
 )
-from experiments.config.online import CanaryParams, GatewayParams
+from experiments.config.online import CanaryParams, GatewayParams, ServingParams
 from marquee.errors import ConfigError, one_line_message
 
 PARAMS_FILE = Path("params.yaml")
@@ -52,6 +52,7 @@ class Params(ParamsBlock):
     export: ExportParams
     registration: RegisterParams = Field(alias="register")
     package: PackageParams
+    serving: ServingParams
     gateway: GatewayParams
     canary: CanaryParams
 

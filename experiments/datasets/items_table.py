@@ -21,7 +21,8 @@ def read_items(path: Path, table_format: TableFormat) -> pa.Table:
     """Read an items file; if an id occurs in several rows, the first one counts.
 
     Returns:
-        item, title and genres (str, joined by "|"); an item without a title has its id as title.
+        item, title and genres (str, joined by "|"), and a column for each attribute; an item without a title
+        has its id as title.
 
     Raises:
         ConfigError: the file has no header and a column is not given by its number.
@@ -34,7 +35,9 @@ def read_items(path: Path, table_format: TableFormat) -> pa.Table:
     items = _drop_repeated_ids(path, items)
     titles = items[TITLE] if TITLE in items.column_names else items[ITEM]
     genres = _genres(items, table_format)
-    return pa.table({ITEM: items[ITEM], TITLE: pc.coalesce(titles, items[ITEM]), GENRES: genres})
+    columns = {ITEM: items[ITEM], TITLE: pc.coalesce(titles, items[ITEM]), GENRES: genres}
+    attributes = {name: pc.coalesce(items[name], "") for name in table_format.attributes}
+    return pa.table({**columns, **attributes})
 
 
 def items_from_interactions(interactions: pa.Table) -> pa.Table:
@@ -60,7 +63,7 @@ def clean_and_complete_items(items: pd.DataFrame, used: pd.Series) -> pd.DataFra
             "%d items with interactions are missing from the items table; their ids serve as titles",
             len(missing),
         )
-    added = pd.DataFrame({ITEM: missing, TITLE: missing, GENRES: ""}, dtype=str)
+    added = pd.DataFrame({**dict.fromkeys(items.columns, ""), ITEM: missing, TITLE: missing}, dtype=str)
     return pd.concat([valid, added], ignore_index=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from marquee.interactions.columns import USER
+from marquee.interactions.columns import ITEM_COLUMNS, USER
 
 ArrowColumn: TypeAlias = Any  # pa.Array or pa.ChunkedArray; PyArrow has no type hints
 
@@ -32,6 +32,12 @@ class TableFormat:
     quoted: bool = True
     timestamp_unit: str = "s"
     genre_flags: tuple[str, ...] = ()
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Columns of an items table that are attributes of items."""
+        known = {*ITEM_COLUMNS, *self.genre_flags}
+        return tuple(name for name in self.columns if name not in known)
 
     @property
     def columns_params_key(self) -> str:

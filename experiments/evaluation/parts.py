@@ -23,7 +23,7 @@ from marquee.algorithms.scoring import UserItemPairs
 from marquee.algorithms.top_n_retrieval import SeenItems
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
 from marquee.interactions.aggregation import RepeatsPolicy, aggregate
-from marquee.interactions.columns import ITEM, USER, WEIGHT, value_column
+from marquee.interactions.columns import ITEM, TIMESTAMP, USER, WEIGHT, value_column
 from marquee.interactions.matrix import DEFAULT_SCALE, EncodedInteractions, InteractionMatrix, SparseRows
 from marquee.interactions.parts import N_VALIDATION_PARTS, Cut, RepeatPolicy, RowKeys
 
@@ -161,6 +161,7 @@ class Parts(Sequence[Part]):
             self._user_ids,
             self._item_ids,
             "implicit" if self._value_column == WEIGHT else "explicit",
+            pairs[TIMESTAMP].to_numpy(dtype=np.int64) if TIMESTAMP in pairs else None,
         )
 
 

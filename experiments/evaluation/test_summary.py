@@ -37,9 +37,21 @@ class TestSummary:
         return _drop_empty(
             self._ratio_to_popularity(),
             self._evaluated_users(),
+            self._served_lists(),
             self._newcomers(),
             *self._repeats(),
             self._strong_generalization(),
+        )
+
+    def _served_lists(self) -> str:
+        """State what it costs that the served model stores only the largest weights of the recommender."""
+        if "served_ndcg" not in self._recommender:
+            return ""
+        served, ndcg = self._recommender["served_ndcg"], self._recommender["ndcg"]
+        share = f" ({served / ndcg:.1%} of {ndcg:.4f})" if ndcg > 0 else ""
+        return (
+            f"The served model stores only the largest weights of {self._title}; lists computed from these "
+            f"have NDCG@{self._n} {served:.4f}{share}."
         )
 
     def _missing_scores(self) -> str:

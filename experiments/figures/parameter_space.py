@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.figures.style import COLORS, FAINT, INK
-from experiments.search.trials import Trial, rank_trials
+from experiments.search.trials import MEMBERS, Trial, rank_trials
 from experiments.selection.list_comparison import Selection
 from experiments.selection.search_results import SearchResults
 
@@ -142,10 +142,14 @@ def _draw_lines(axes: Axes, panel: _Panel) -> None:
 
 
 def varied_parameters(trials: Sequence[Trial]) -> list[str]:
-    """Return the parameters that all trials have and in which they differ."""
+    """Return the parameters that all trials have and in which they differ.
+
+    The members of blends are left out: they are no points on an axis.
+    """
     if not trials:
         return []
-    common = [name for name in trials[0].parameters if all(name in trial.parameters for trial in trials)]
+    names = [name for name in trials[0].parameters if name != MEMBERS]
+    common = [name for name in names if all(name in trial.parameters for trial in trials)]
     return [name for name in common if len({repr(trial.parameters[name]) for trial in trials}) > 1]
 
 

@@ -5,6 +5,7 @@ Rounds of some trainings, if trials can be compared user by user (racing.py):
     1     first validation part: one training of each candidate
     2     first validation part: the others, compared with the best of round 1 on a sample of the users
     3, 4  second and third validation part: the trials that are left
+    5, …  the same for blends of the best rankers (blend_members.py)
 
 Without racing, one round has all parts. The tasks on folds, which score predictions of ratings, are in the
 background: no round waits for them, unless the search metric needs them.
@@ -22,6 +23,7 @@ from statistics import fmean
 import numpy as np
 
 from experiments.config.offline import SearchParams
+from experiments.search.blend_members import ScoredPoint, choose_members
 from experiments.search.metric import SearchMetric
 from experiments.search.racing import Comparison, compare_with_leader
 from experiments.search.training_planner import ScheduledTraining, TrainingPlanner
@@ -36,8 +38,15 @@ from experiments.search.training_result import (
     merge_results,
 )
 from experiments.search.training_space import CandidateSpace
-from experiments.search.trials import format_sorted_label, point_key
-from marquee.algorithms.registry import BASELINE, POPULARITY, RANDOM_BASELINE, Parameters, find_algorithm
+from experiments.search.trials import MEMBERS, format_sorted_label, point_key
+from marquee.algorithms.registry import (
+    BASELINE,
+    BLEND,
+    POPULARITY,
+    RANDOM_BASELINE,
+    Parameters,
+    find_algorithm,
+)
 from marquee.array_types import Float32Array, Int32Array
 from marquee.seeds import seed_for
 
@@ -116,6 +125,9 @@ class RoundPlanner:
                 yield from self._run_parts(trainings)
             else:
                 yield from self._run(self._fold_tasks(trainings))
+        if blends := self._plan_blends():
+            self._points[blends.id] = self._spaces[BLEND].points_of_training(blends.parameters)
+            yield from self._run_parts([blends])
 
     def merge(self, results: TaskResults) -> dict[PointId, PointScores]:
         """Return the scores of all points, with the reason for which a point was dropped."""
@@ -123,6 +135,17 @@ class RoundPlanner:
         for point, reason in self._drop_reasons.items():
             merged[point].pruned = merged[point].pruned or reason
         return merged
+
+    def _plan_blends(self) -> ScheduledTraining | None:
+        """Return the training whose points are blends of the best rankers; None if there are too few."""
+        if BLEND not in self._spaces or self._search.blend is None:
+            return None
+        points = (
+            ScoredPoint(point.training.candidate, self._parameters(point), loss)
+            for point, loss in self._point_losses().items()
+        )
+        members = choose_members(points, self._search.blend.max_members)
+        return ScheduledTraining(TrainingId(BLEND, 0), {MEMBERS: members}) if members else None
 
     def _run_parts(self, trainings: Sequence[ScheduledTraining]) -> Generator[Round, TaskResults, None]:
         """Yield the rounds of some trainings on the validation parts."""
@@ -255,14 +278,20 @@ class RoundPlanner:
     def _losses(self) -> dict[TrainingId, float]:
         """Return the lowest loss of each training, for the sampler; NaN if it has none."""
         losses: dict[TrainingId, float] = {}
-        scores = self._scores()
-        leader = self._find_leader(len(self._parts.users)) if self._is_racing else None
-        for point, point_scores in scores.items():
-            loss = self._estimate_loss(point, point_scores, leader and scores[leader])
+        for point, loss in self._point_losses().items():
             best = losses.setdefault(point.training, nan)
             if isfinite(loss) and not loss >= best:
                 losses[point.training] = loss
         return losses
+
+    def _point_losses(self) -> dict[PointId, float]:
+        """Return the estimated mean loss of each point over all parts; NaN if it has no scores."""
+        scores = self._scores()
+        leader = self._find_leader(len(self._parts.users)) if self._is_racing else None
+        return {
+            point: self._estimate_loss(point, point_scores, leader and scores[leader])
+            for point, point_scores in scores.items()
+        }
 
     def _estimate_loss(self, point: PointId, scores: PointScores, leader: PointScores | None) -> float:
         """Return the mean loss over all parts, also of a point that was dropped early.

@@ -29,6 +29,7 @@ LIBRARIES = ("numpy", "scipy", "numba", "scikit-surprise", "implicit", "optuna")
 KEY_LENGTH = 16
 KEY_PARAMS = {  # the others do not change the results
     "sampler", "n_trials", "pruner", "candidates", "order", "metric", "racing", "max_users",
+    "blend",
 }  # fmt: skip
 
 

@@ -5,6 +5,8 @@ Some parameter values need no training of their own: a training for 60 epochs al
 
 search space of params.yaml ─┬─► trained parameters   one training for each combination
                              └─► shared parameters    every training scores all of their combinations
+
+The blend has no search space in params.yaml: its members are the best trials of others (`blend_members`).
 """
 
 import itertools
@@ -15,9 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.config.offline import ParameterRange, ParameterValue, SearchParams, SearchSpace
+from experiments.search.blend_members import weigh_members
 from experiments.search.metric import SearchMetric
+from experiments.search.trials import MEMBERS
 from marquee.algorithms.base import EpochAlgorithm
-from marquee.algorithms.registry import Parameters, find_algorithm
+from marquee.algorithms.registry import BLEND, Parameters, find_algorithm
 from marquee.algorithms.shared_training import list_varying_parameters
 from marquee.errors import ConfigError
 from marquee.seeds import seed_for
@@ -51,6 +55,23 @@ class CandidateSpace:
         return tuple({name: point[name] for name in self.parameter_order} for point in points)
 
 
+class BlendSpace(CandidateSpace):
+    """Search space of the blend: its trainings are chosen by `choose_members`, not enumerated."""
+
+    @classmethod
+    def create(cls) -> "BlendSpace":
+        """Create the space."""
+        return cls((MEMBERS,), {}, ({},))
+
+    def enumerate_trainings(self) -> list[Parameters]:
+        """Return an empty list: the members are known only after all other trainings."""
+        return []
+
+    def points_of_training(self, training: Parameters) -> tuple[Parameters, ...]:
+        """Return all blends of the members of a training."""
+        return tuple({MEMBERS: members} for members in weigh_members(training[MEMBERS]))
+
+
 def candidate_spaces(search: SearchParams) -> dict[str, CandidateSpace]:
     """Return the search space of every candidate, split; all are empty for the sampler `defaults`.
 
@@ -59,10 +80,16 @@ def candidate_spaces(search: SearchParams) -> dict[str, CandidateSpace]:
     """
     check_candidates(search)
     empty: SearchSpace = {}
-    return {
+    spaces = {
         name: split_space(name, empty if search.sampler == "defaults" else space)
-        for name, space in search.candidates.items()
+        for name, space in search.spaces.items()
     }
+    return spaces | {BLEND: BlendSpace.create()} if plans_blends(search) else spaces
+
+
+def plans_blends(search: SearchParams) -> bool:
+    """Return True if the best rankers of the search will be blended."""
+    return search.blend is not None and SearchMetric.parse(search.metric_weights).uses_lists
 
 
 def check_candidates(search: SearchParams) -> None:
@@ -73,7 +100,7 @@ def check_candidates(search: SearchParams) -> None:
             ratings and the candidate does not predict ratings.
     """
     metric = SearchMetric.parse(search.metric_weights)
-    for name, space in search.candidates.items():
+    for name, space in search.spaces.items():
         algorithm = find_algorithm(name)
         algorithm.check_parameter_names(space)
         if algorithm.algorithm_class.is_ranker and metric.uses_errors:

@@ -4,7 +4,7 @@ Evaluation, selection and reports read trials, so this module must not import Op
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite, nan
 from statistics import fmean, stdev
@@ -15,6 +15,8 @@ from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.array_types import Float32Array
 
 MEGABYTE = 1_000_000
+MEMBERS = "members"  # parameter of the blend
+WEIGHTING_PARAMETERS = ("weighting", "threshold", "neutral")  # of a ranker
 ERROR_FIELDS = ("rmse", "mae")
 
 
@@ -159,14 +161,39 @@ class Trial:
 
 
 def format_parameters(parameters: Parameters) -> str:
-    """Return parameters for display: `n_factors=50, reg_all=0.02`."""
+    """Return parameters for display: `n_factors=50, reg_all=0.02`; of a blend, its members and weights."""
+    if MEMBERS in parameters:
+        return " + ".join(_format_member(member) for member in parameters[MEMBERS])
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
+def _format_member(member: Mapping[str, Any]) -> str:
+    """Return a member of a blend for display: `2 EASE (reg=100)`."""
+    return f"{member['weight']:g} {format_sorted_label(member['algorithm'], member['parameters'])}"
+
+
 def format_label(algorithm: str, parameters: Parameters) -> str:
-    """Return a name for display: `SVD (n_factors=50)`."""
+    """Return a name for display: `SVD (n_factors=50)`, and of a blend `Blend (2 EASE + iALS)`."""
     title = find_algorithm(algorithm).title
+    if MEMBERS in parameters:
+        return f"{title} ({' + '.join(_name_members(parameters[MEMBERS]))})"
     return f"{title} ({format_parameters(parameters)})" if parameters else title
+
+
+def _name_members(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield weight and title of each member: `2 EASE`; a weight of 1 is left out.
+
+    Members of one algorithm have the weighting parameters in which they differ: `iALS (neutral=2.0)`.
+    """
+    for member in members:
+        alike = [other["parameters"] for other in members if other["algorithm"] == member["algorithm"]]
+        differing = {
+            name: member["parameters"].get(name)
+            for name in WEIGHTING_PARAMETERS
+            if len({str(parameters.get(name)) for parameters in alike}) > 1
+        }
+        weight = "" if member["weight"] == 1 else f"{member['weight']:g} "
+        yield weight + format_label(member["algorithm"], differing)
 
 
 def format_sorted_label(algorithm: str, parameters: Parameters) -> str:

@@ -11,39 +11,55 @@ if TYPE_CHECKING:
     from marquee.algorithms.base import Algorithm, EpochAlgorithm, Estimates
     from marquee.algorithms.baseline_only import BaselineOnly
     from marquee.algorithms.bayesian import BayesianMF
+    from marquee.algorithms.blend import Blend
+    from marquee.algorithms.bpr import BPR
     from marquee.algorithms.co_clustering import CoClustering
     from marquee.algorithms.ease import EASE
+    from marquee.algorithms.edlae import EDLAE
+    from marquee.algorithms.ials import IALS
     from marquee.algorithms.implicit_feedback import ImplicitALS, ImplicitBPR
+    from marquee.algorithms.item_knn import ItemKNN
     from marquee.algorithms.knn import KNNBaseline, KNNBasic, KNNWithMeans, KNNWithZScore
     from marquee.algorithms.nmf import NMF
     from marquee.algorithms.normal_predictor import NormalPredictor
     from marquee.algorithms.popularity import Popularity
     from marquee.algorithms.ranking_base import Ranker
+    from marquee.algorithms.rp3beta import RP3beta
+    from marquee.algorithms.slim import SLIM
     from marquee.algorithms.slope_one import SlopeOne
     from marquee.algorithms.svd import PMF, SVD, SVDpp
+    from marquee.algorithms.user_knn import UserKNN
 
 __all__ = [
+    "BPR",
     "EASE",
+    "EDLAE",
+    "IALS",
     "NMF",
     "PMF",
+    "SLIM",
     "SVD",
     "Algorithm",
     "BaselineOnly",
     "BayesianMF",
+    "Blend",
     "CoClustering",
     "EpochAlgorithm",
     "Estimates",
     "ImplicitALS",
     "ImplicitBPR",
+    "ItemKNN",
     "KNNBaseline",
     "KNNBasic",
     "KNNWithMeans",
     "KNNWithZScore",
     "NormalPredictor",
     "Popularity",
+    "RP3beta",
     "Ranker",
     "SVDpp",
     "SlopeOne",
+    "UserKNN",
 ]
 
 # Base classes for new algorithms; the algorithms themselves are in the registry.

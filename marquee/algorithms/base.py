@@ -26,6 +26,9 @@ from marquee.algorithms.trainset import Testset, Trainset, as_interaction_matrix
 from marquee.array_types import BoolArray, Float64Array, Int32Array
 from marquee.errors import DataError, DivergedError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows, check_rating_values
+from marquee.model.factor_scoring import FactorSpace
+from marquee.model.scorers.rating_factors import RatingFactors
+from marquee.model.scorers.stored_scorer import StoredScorer
 
 UNKNOWN = -1  # inner id of a user or item that is not in the training set
 
@@ -52,6 +55,9 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     is_ranker: ClassVar[bool] = False  # True: scores only order items, ratings cannot be predicted
     is_random: ClassVar[bool] = False  # True: estimates are random draws and depend on the order of calls
     uses_histories: ClassVar[bool] = False  # True: `score_histories` personalizes scores of unknown users
+
+    # Algorithms that this one consists of, fitted; their state is stored with its own.
+    fitted_members: "Sequence[Algorithm]" = ()
 
     bu: Any  # biases of users and items, if the algorithm has them; None until they are computed
     bi: Any
@@ -147,6 +153,30 @@ class Algorithm(AlgoBase):  # type: ignore[misc]
     def _score_histories(self, histories: SparseRows) -> Float64Array:
         """Implement `score_histories` for valid arrays and known items."""
         return self.score_all_items(np.full(len(histories.indptr) - 1, UNKNOWN))
+
+    def create_members(self) -> None:
+        """Set `fitted_members` to unfitted algorithms, to restore their state."""
+
+    def build_served_copy(self) -> Self | None:
+        """Return a copy that scores items as its stored scorer does; None: it scores the same itself."""
+        return None
+
+    def build_factor_space(self, noise: float) -> FactorSpace | None:  # noqa: ARG002  factor models use it
+        """Return the parameters of a fitted factor model of ratings, or None for another algorithm.
+
+        Args:
+            noise: variance of a rating around the model's estimate, in squared stars.
+        """
+        return None
+
+    def build_stored_scorer(self, noise: float | None) -> StoredScorer | None:
+        """Return what a served model stores to score items for any history; None if the algorithm cannot.
+
+        Args:
+            noise: variance of a rating around the model's estimate, in squared stars; None if unknown.
+        """
+        space = None if noise is None else self.build_factor_space(noise)
+        return None if space is None else RatingFactors(space)
 
     def test(self, testset: Testset, verbose: bool = False) -> list[Prediction]:
         """Predict all (raw user, raw item, true rating) rows of a test set in one pass."""
@@ -269,6 +299,7 @@ class EpochAlgorithm(Algorithm):
     n_epochs: int
     step_parameters: ClassVar[tuple[str, ...]] = ()  # non-negative numbers; reported if training diverges
     learned_attributes: ClassVar[tuple[str, ...]] = ()  # arrays that must stay finite
+    divergence_remedy: ClassVar[str] = "lower the learning rates or raise the regularization"
 
     def fit_by_epoch(self, trainset: Trainset | InteractionMatrix) -> Iterator[EpochResult]:
         """Train, yielding after each of the `n_epochs` epochs; stop iterating to stop early.
@@ -318,8 +349,7 @@ class EpochAlgorithm(Algorithm):
             return
         parameters = ", ".join(f"{name}={getattr(self, name)}" for name in self.step_parameters)
         raise DivergedError(
-            f"{type(self).__name__} diverged in epoch {epoch} with {parameters}: "
-            "lower the learning rates or raise the regularization"
+            f"{type(self).__name__} diverged in epoch {epoch} with {parameters}: {self.divergence_remedy}"
         )
 
 

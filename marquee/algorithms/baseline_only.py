@@ -11,6 +11,7 @@ from marquee.algorithms.biases import BiasOptions, train_biases_by_epoch
 from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute
 from marquee.array_types import Float64Array, FloatArray, Int32Array
 from marquee.interactions.matrix import InteractionMatrix
+from marquee.model.factor_scoring import FactorSpace
 
 
 class BaselineOnly(EpochAlgorithm):
@@ -45,6 +46,12 @@ class BaselineOnly(EpochAlgorithm):
     def n_epochs(self) -> int:  # type: ignore[override]
         """Number of epochs in `bsl_options`, or the default of the method."""
         return BiasOptions.parse(self.bsl_options).n_epochs
+
+    def build_factor_space(self, noise: float) -> FactorSpace:
+        """Return the biases as a factor space without factors; see the base class."""
+        no_factors = np.zeros((len(self.bi), 0)), np.zeros((len(self.bu), 0))
+        items, users = zip(no_factors, (self.bi, self.bu), strict=True)
+        return FactorSpace.from_parameters(items, users, float(self.trainset.global_mean), noise)
 
     def _score_all_items(self, users: Int32Array) -> Float64Array:
         scores: Float64Array = (

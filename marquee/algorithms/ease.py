@@ -4,23 +4,22 @@ Fitting uses the memory of one (n_items, n_items) array: the Gram matrix, its in
 one another in place.
 """
 
-from functools import partial
-
 import numpy as np
-import numpy.typing as npt
-import scipy.sparse
 
-from marquee.algorithms.array_allocation import allocate_within_memory
-from marquee.algorithms.kernels.item_weights import compute_gram_rows, sum_weighted_rows
-from marquee.algorithms.parameter_checks import DTYPES, check_choice_attribute, check_number_attributes
-from marquee.algorithms.ranking_base import USERS_PER_BLOCK, LinearItemModel
+from marquee.algorithms.gram_matrix import ITEMS_PER_BLOCK, allocate_gram_matrix, fill_gram_matrix
+from marquee.algorithms.parameter_checks import (
+    DTYPES,
+    check_choice_attribute,
+    check_integer_attributes,
+    check_number_attributes,
+)
+from marquee.algorithms.product_ranker import LinearItemModel, select_largest_weights
 from marquee.algorithms.reproducible_linear_algebra import invert_symmetric
 from marquee.algorithms.threads import run_blocks
-from marquee.array_types import Float64Array, FloatArray
+from marquee.array_types import FloatArray
 from marquee.errors import DivergedError
-from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.interactions.matrix import InteractionMatrix
 
-ITEMS_PER_BLOCK = 64  # rows of the Gram matrix or the weights that a thread computes at a time
 MAX_RELATIVE_CONDITION = 0.01  # condition number times machine epsilon; above it, the inverse is noise
 
 
@@ -44,12 +43,10 @@ class EASE(LinearItemModel):
         weighting: binary, linear, or log (implicit weights only).
         neutral: rating with weight 0, for linear weighting; None: see `Weighting`.
         dtype: float32, or float64 for twice the memory and twice the time.
-
-    Attributes:
-        weights: B (n_items, n_items).
+        n_weights: number of weights kept in each row of B, those with the largest absolute values; None: all.
+            Scoring time and model size are proportional to it; the memory for fitting does not change. On
+            MovieLens 1M, 100 of 3,700 keep 98% of the NDCG@10, 200 keep 99%, and 500 keep 99.5%.
     """
-
-    uses_histories = True
 
     def __init__(
         self,
@@ -58,36 +55,31 @@ class EASE(LinearItemModel):
         weighting: str = "binary",
         neutral: float | None = None,
         dtype: str = "float32",
+        n_weights: int | None = None,
     ) -> None:
         super().__init__()
         self.reg, self.threshold, self.weighting, self.neutral = reg, threshold, weighting, neutral
-        self.dtype = dtype
-
-    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
-        """Return the sums of weights for each of these users, (len(users), n_items)."""
-        return self._score_histories(self._select_histories(users))
-
-    def _score_histories(self, histories: SparseRows) -> Float64Array:
-        X = self._weigh(histories, self.dtype)
-        scores = np.empty(X.shape, dtype=self.dtype)
-        score_block = partial(sum_weighted_rows, X.indptr, X.indices, X.data, self.weights, scores)
-        run_blocks(score_block, len(scores), USERS_PER_BLOCK)
-        return scores.astype(np.float64, copy=False)
+        self.dtype, self.n_weights = dtype, n_weights
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number_attributes(self, "reg")
         check_choice_attribute(self, "dtype", DTYPES)
+        if self.n_weights is not None:
+            check_integer_attributes(self, "n_weights", minimum=1)
 
     def _fit(self, matrix: InteractionMatrix) -> None:
-        X = self._weigh_matrix(matrix, "float64")
-        purpose = f"EASE: weights of {matrix.n_items:,} items"
-        remedy = "remove rare items, use dtype float32, or use ImplicitALS"
-        square = allocate_within_memory((matrix.n_items, matrix.n_items), self.dtype, purpose, remedy)
-        _compute_gram_matrix(X, square)
-        np.fill_diagonal(square, square.diagonal() + self.reg)
+        square = allocate_gram_matrix(type(self).__name__, matrix.n_items, self.dtype)
+        fill_gram_matrix(self._weigh_matrix(matrix, "float64"), square)
+        diagonal = square.diagonal()
+        np.fill_diagonal(square, diagonal + self._compute_penalties(diagonal))
         self._invert(square)
-        self.weights = _compute_weights(square)
+        _divide_by_diagonal(square)
+        self._set_matrix(square if self.n_weights is None else select_largest_weights(square, self.n_weights))
+
+    def _compute_penalties(self, diagonal: FloatArray) -> FloatArray:
+        """Return what is added to the diagonal of X'X, (n_items,)."""
+        return np.full_like(diagonal, self.reg)
 
     def _invert(self, square: FloatArray) -> None:
         """Replace a symmetric matrix with its inverse; only its lower triangle is read.
@@ -103,20 +95,14 @@ class EASE(LinearItemModel):
         # The product is a lower bound of the condition number. `not <` is also true for NaN.
         if not largest * square.diagonal().max() < max_condition:
             remedy = "raise reg" if self.weighting == "binary" else "raise reg, or use weighting binary"
+            name = type(self).__name__
             raise DivergedError(
-                f"EASE: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; {remedy}"
+                f"{name}: the co-occurrences with reg={self.reg} have no inverse in {self.dtype}; {remedy}"
             )
 
 
-def _compute_gram_matrix(X: scipy.sparse.csr_array, square: FloatArray) -> None:
-    """Write X'X to the lower triangle of `square`."""
-    by_item = X.T.tocsr()
-    arrays = (by_item.indptr, by_item.indices, by_item.data, X.indptr, X.indices, X.data)
-    run_blocks(partial(compute_gram_rows, *arrays, square), len(square), ITEMS_PER_BLOCK)
-
-
-def _compute_weights(square: FloatArray) -> FloatArray:
-    """Compute B from P, in place."""
+def _divide_by_diagonal(square: FloatArray) -> None:
+    """Replace P by B."""
     divisors = -square.diagonal()
 
     def divide(start: int, stop: int) -> None:
@@ -124,4 +110,3 @@ def _compute_weights(square: FloatArray) -> FloatArray:
 
     run_blocks(divide, len(square), ITEMS_PER_BLOCK)
     np.fill_diagonal(square, 0)
-    return square

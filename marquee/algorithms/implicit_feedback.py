@@ -7,73 +7,24 @@ those of the library's own `fit` with the same seed.
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import RNGVector, bpr_update
 from surprise.utils import get_rng
 
-from marquee.algorithms.base import EpochAlgorithm, mark_unknown_ids
+from marquee.algorithms.factor_ranker import BiasedFactorRanker, FactorRanker
 from marquee.algorithms.fold_in import fold_in_confidences
-from marquee.algorithms.parameter_checks import (
-    DTYPES,
-    RandomState,
-    check_choice_attribute,
-    check_integer_attributes,
-)
-from marquee.algorithms.ranking_base import USERS_PER_BLOCK, Ranker
-from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
-from marquee.algorithms.threads import ONE_BLAS_THREAD, run_blocks, thread_count
+from marquee.algorithms.parameter_checks import RandomState
+from marquee.algorithms.reproducible_linear_algebra import invert_cholesky_factor, multiply_matrices
+from marquee.algorithms.threads import ONE_BLAS_THREAD, thread_count
 from marquee.array_types import Float64Array, FloatArray
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.model.factor_scoring import FactorSpace
+from marquee.model.scorers.confidence_factors import ConfidenceFactors
 
 ALS_INITIAL_MAX = 0.01  # upper bound of the initial factors, the value of the library
 
 
-class _FactorRanker(Ranker, EpochAlgorithm):
-    """Base class of both models: parameter checks, random initial factors, and scoring by dot products."""
-
-    n_factors: int
-    random_state: RandomState
-    dtype: str
-    pu: FloatArray
-    qi: FloatArray
-
-    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
-        """Return the dot products of each user's factors with those of every item, (len(users), n_items)."""
-        rows = mark_unknown_ids(users, self.trainset.n_users)
-        return self._score_factors(np.where((rows >= 0)[:, None], self.pu[rows], self.pu.dtype.type(0)))
-
-    def _score_factors(self, factors: FloatArray) -> Float64Array:
-        """Return the dot products of factors (n, n_factors) with those of every item, (n, n_items)."""
-        panels = pack_panels(self.qi.T.astype(factors.dtype))
-        scores = np.empty((len(factors), len(self.qi)), factors.dtype)
-
-        def score_block(start: int, stop: int) -> None:
-            multiply_packed(factors[start:stop], panels, scores[start:stop])
-
-        run_blocks(score_block, len(factors), USERS_PER_BLOCK)
-        return scores.astype(np.float64, copy=False)
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_integer_attributes(self, "n_factors", minimum=1)
-        check_choice_attribute(self, "dtype", DTYPES)
-
-    def _create_generator(self) -> np.random.Generator:
-        """Create the generator that the library would create for the seed.
-
-        If `random_state` is a generator or None, the seed is drawn from it or from NumPy's global generator.
-        """
-        state = self.random_state
-        seed = state if isinstance(state, int | np.integer) else get_rng(state).randint(2**31)
-        return np.random.default_rng(seed)
-
-    def _draw_uniform(self, rng: np.random.Generator, *shape: int) -> FloatArray:
-        """Draw numbers between 0 and 1."""
-        return rng.random(shape, dtype=np.float32 if self.dtype == "float32" else np.float64)
-
-
-class ImplicitALS(_FactorRanker):
+class ImplicitALS(FactorRanker):
     r"""Matrix factorization of implicit feedback by alternating least squares.
 
     .. math:: s_{ui} = p_u^T q_i, \qquad
@@ -127,6 +78,11 @@ class ImplicitALS(_FactorRanker):
         self.threshold, self.random_state, self.verbose, self.dtype = threshold, random_state, verbose, dtype
         self.weighting, self.neutral = weighting, neutral
 
+    def build_stored_scorer(self, noise: float | None) -> ConfidenceFactors:  # noqa: ARG002  part of the interface
+        """Return factors, alpha and weighting; see the base class."""
+        space = _build_confidence_space(self.pu, self.qi, self.reg_all)
+        return ConfidenceFactors(space, self.alpha, self.build_history_weighting())
+
     def _score_histories(self, histories: SparseRows) -> Float64Array:
         weights = self._weigh(histories, "float64")
         rows = SparseRows(weights.indptr.astype(np.int64), weights.indices, weights.data)
@@ -142,9 +98,11 @@ class ImplicitALS(_FactorRanker):
         with np.errstate(over="ignore"):  # an overflow is reported as divergence in the first epoch
             by_user.data = self._confidences(by_user.data).astype(np.float32)
         by_item = by_user.T.tocsr()
-        rng = self._create_generator()
-        self.pu = self._draw_uniform(rng, matrix.n_users, self.n_factors) * ALS_INITIAL_MAX
-        self.qi = self._draw_uniform(rng, matrix.n_items, self.n_factors) * ALS_INITIAL_MAX
+        rng = _create_generator(self.random_state)
+        self.pu, self.qi = (
+            _draw_uniform(rng, n, self.n_factors, self.dtype) * ALS_INITIAL_MAX
+            for n in (matrix.n_users, matrix.n_items)
+        )
         with ONE_BLAS_THREAD:  # otherwise the library warns about BLAS threads inside its own threads
             solve = AlternatingLeastSquares(factors=self.n_factors, dtype=self.dtype).solver
         yield None
@@ -155,7 +113,7 @@ class ImplicitALS(_FactorRanker):
             yield None
 
 
-class ImplicitBPR(_FactorRanker):
+class ImplicitBPR(BiasedFactorRanker):
     r"""Bayesian personalized ranking: factors and item biases that rank positives before other items.
 
     .. math:: s_{ui} = b_i + p_u^T q_i, \qquad
@@ -166,8 +124,8 @@ class ImplicitBPR(_FactorRanker):
     many triples as there are positives. Rendle et al. (2009), BPR: Bayesian Personalized Ranking from
     Implicit Feedback.
 
-    Interactions are positive or not; the size of a weight has no influence. `score_histories` gives every
-    user the item biases, because there is no closed form for the factors of a user.
+    Interactions are positive or not; the size of a weight has no influence. `score_histories` maps the item
+    factors of a history to user factors (`BiasedFactorRanker`).
 
     Twin of `implicit.bpr.BayesianPersonalizedRanking` with one thread. Several threads would overwrite each
     other's updates, and no two fits would be equal, so this class always uses one. The bias of an item
@@ -189,9 +147,6 @@ class ImplicitBPR(_FactorRanker):
         bi: item biases (n_items,).
     """
 
-    step_parameters = ("lr_all", "reg_all")
-    learned_attributes = ("pu", "qi", "bi")
-
     def __init__(
         self,
         n_factors: int = 64,
@@ -207,17 +162,11 @@ class ImplicitBPR(_FactorRanker):
         self.n_factors, self.n_epochs, self.lr_all, self.reg_all = n_factors, n_epochs, lr_all, reg_all
         self.threshold, self.random_state, self.verbose, self.dtype = threshold, random_state, verbose, dtype
 
-    def score_all_items(self, users: npt.ArrayLike) -> Float64Array:
-        """Return the dot products of factors plus the item biases, (len(users), n_items)."""
-        scores = super().score_all_items(users)
-        scores += self.bi
-        return scores
-
     def _train(self, matrix: InteractionMatrix) -> Iterator[None]:
         positives = self._weigh_matrix(matrix, "float32")
         items, indptr = positives.indices, positives.indptr
         users = np.repeat(np.arange(matrix.n_users, dtype=items.dtype), np.diff(indptr))
-        rng = self._create_generator()
+        rng = _create_generator(self.random_state)
         item_table, user_table = self._draw_table(rng, matrix.n_items), self._draw_table(rng, matrix.n_users)
         item_table[np.bincount(items, minlength=matrix.n_items) == 0] = 0
         user_table[np.diff(indptr) == 0] = 0
@@ -234,9 +183,42 @@ class ImplicitBPR(_FactorRanker):
 
     def _draw_table(self, rng: np.random.Generator, n_rows: int) -> FloatArray:
         """Draw factors and, in the last column, the bias of an item or the constant that multiplies it."""
-        return (self._draw_uniform(rng, n_rows, self.n_factors + 1) - 0.5) / self.n_factors
+        return (_draw_uniform(rng, n_rows, self.n_factors + 1, self.dtype) - 0.5) / self.n_factors
 
     def _copy_tables(self, user_table: FloatArray, item_table: FloatArray) -> None:
         """Set the attributes from the library's tables."""
         self.pu, self.qi = user_table[:, :-1].copy(), item_table[:, :-1].copy()
         self.bi = item_table[:, -1].copy()
+
+
+def _create_generator(state: RandomState) -> np.random.Generator:
+    """Create the generator that the library would create for the seed.
+
+    If `state` is a generator or None, the seed is drawn from it or from NumPy's global generator.
+    """
+    seed = state if isinstance(state, int | np.integer) else get_rng(state).randint(2**31)
+    return np.random.default_rng(seed)
+
+
+def _draw_uniform(rng: np.random.Generator, n_rows: int, n_columns: int, dtype: str) -> FloatArray:
+    """Draw numbers between 0 and 1."""
+    return rng.random((n_rows, n_columns), dtype=np.float32 if dtype == "float32" else np.float64)
+
+
+def _build_confidence_space(pu: FloatArray, qi: FloatArray, reg: float) -> FactorSpace:
+    """Return the factor space in which fold-in solves the equation of a user (`ConfidenceFactors`)."""
+    Q = np.ascontiguousarray(qi, dtype=np.float64)
+    precision = multiply_matrices(Q.T, Q) + max(reg, 1e-9) * np.eye(Q.shape[1])
+    factor_inverse = invert_cholesky_factor(precision)
+    covariance = np.zeros((1 + len(precision), 1 + len(precision)))
+    covariance[1:, 1:] = multiply_matrices(np.ascontiguousarray(factor_inverse.T), factor_inverse)
+    return FactorSpace(
+        item_factors=qi.astype(np.float32),
+        item_biases=np.zeros(len(qi), dtype=np.float32),
+        user_factors=pu.astype(np.float32),
+        user_biases=np.zeros(len(pu), dtype=np.float32),
+        prior_mean=np.zeros(len(covariance)),
+        prior_covariance=covariance,
+        offset=0.0,
+        noise=1.0,
+    )

@@ -2,11 +2,13 @@
 
     state.json       algorithm, parameters, seed, and scalar attributes
     NAME.npy         one file per array attribute (`pu`, `qi`, `bu`, `bi`, `sim`, ...)
+    member_0/, ...     state of each member of a blend, in the same form
 
 The training set is not stored; it is passed again to `load_fitted_algorithm`.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import surprise
 from surprise import Trainset
 
+from marquee.algorithms.base import Algorithm
 from marquee.algorithms.registry import Parameters, find_algorithm
 from marquee.errors import ModelError
 
@@ -22,7 +25,8 @@ STATE_FILE = "state.json"
 
 def compute_model_size(algorithm: surprise.AlgoBase) -> int:
     """Return the size in bytes of all arrays that fitting computed, without the training set."""
-    return sum(array.nbytes for array in _array_attributes(algorithm).values())
+    own = sum(array.nbytes for array in _array_attributes(algorithm).values())
+    return own + sum(compute_model_size(member) for member in _members(algorithm))
 
 
 def save_fitted_algorithm(
@@ -32,17 +36,26 @@ def save_fitted_algorithm(
 
     Args:
         algorithm: fitted algorithm.
-        folder: destination.
+        folder: destination; the state of another algorithm in it is replaced.
         name: name of the algorithm in the registry.
         parameters: parameters that it was created with.
         seed: seed that it was created with.
     """
+    header = {"algorithm": name, "parameters": dict(parameters), "seed": seed}
+    _save_state(algorithm, folder, header)
+
+
+def _save_state(algorithm: surprise.AlgoBase, folder: Path, header: Mapping[str, Any]) -> None:
+    """Write the arrays and numbers of an algorithm and of its members."""
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.npy"):  # of an algorithm that was saved here before
+        path.unlink()
     for key, array in _array_attributes(algorithm).items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
-    scalars = _scalar_attributes(algorithm)
-    header = {"algorithm": name, "parameters": dict(parameters), "seed": seed, "scalars": scalars}
-    (folder / STATE_FILE).write_text(json.dumps(header, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    state = {**header, "scalars": _scalar_attributes(algorithm)}
+    (folder / STATE_FILE).write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for number, member in enumerate(_members(algorithm)):
+        _save_state(member, folder / f"member_{number}", {})
 
 
 def load_fitted_algorithm(folder: Path, trainset: Trainset) -> tuple[surprise.AlgoBase, dict[str, Any]]:
@@ -58,17 +71,38 @@ def load_fitted_algorithm(folder: Path, trainset: Trainset) -> tuple[surprise.Al
     Raises:
         ModelError: the folder does not contain a fitted algorithm.
     """
-    try:
-        header: dict[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} contains no fitted algorithm ({error}); run the fit stage") from None
+    header = _read_state(folder)
     algorithm = find_algorithm(header["algorithm"]).create(header["parameters"], header["seed"])
+    algorithm.create_members()
+    _load_state(algorithm, folder, header, trainset)
+    return algorithm, header
+
+
+def _load_state(
+    algorithm: surprise.AlgoBase, folder: Path, state: Mapping[str, Any], trainset: Trainset
+) -> None:
+    """Set the attributes of an algorithm and of its members."""
     surprise.AlgoBase.fit(algorithm, trainset)
     for path in sorted(folder.glob("*.npy")):
         setattr(algorithm, path.stem, np.load(path, allow_pickle=False))
-    for key, value in header["scalars"].items():
+    for key, value in state["scalars"].items():
         setattr(algorithm, key, value)
-    return algorithm, header
+    for number, member in enumerate(_members(algorithm)):
+        subfolder = folder / f"member_{number}"
+        _load_state(member, subfolder, _read_state(subfolder), trainset)
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} contains no fitted algorithm ({error}); run the fit stage") from None
+    return state
+
+
+def _members(algorithm: surprise.AlgoBase) -> Sequence[surprise.AlgoBase]:
+    """Return the members of an algorithm that consists of others, such as a blend."""
+    return algorithm.fitted_members if isinstance(algorithm, Algorithm) else ()
 
 
 def _array_attributes(algorithm: surprise.AlgoBase) -> dict[str, np.ndarray]:

@@ -23,6 +23,9 @@ VARIANTS: tuple[tuple[str, Parameters], ...] = (
     ("nmf", {"biased": True}),
     ("baseline_only", {"method": "sgd"}),
     ("knn_baseline", {"similarity": "pearson_baseline"}),
+    ("ials", {"solver": "block"}),
+    ("ease", {"n_weights": 2}),
+    ("slim", {"k": None}),
 )
 
 

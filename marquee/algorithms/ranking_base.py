@@ -2,9 +2,15 @@
 
     Ranker                     weighs interactions; scores pairs by scoring all items for blocks of users
     ├── Popularity                 popularity.py
-    ├── LinearItemModel            scores by a user's history times item-to-item weights
-    │   └── EASE                   ease.py
-    └── ImplicitALS, ImplicitBPR   implicit_feedback.py; also train by epochs
+    ├── ProductRanker              scores are a product of matrices: product_ranker.py
+    │   ├── LinearItemModel        a user's history times item-to-item weights
+    │   │   ├── EASE, EDLAE        ease.py, edlae.py
+    │   │   └── ItemKNN, RP3beta, SLIM   item_knn.py, rp3beta.py, slim.py
+    │   └── UserKNN                user_knn.py
+    ├── FactorRanker               scores by dot products of factors: factor_ranker.py
+    │   ├── IALS, BPR              ials.py, bpr.py
+    │   └── ImplicitALS, ImplicitBPR   implicit_feedback.py
+    └── Blend                      standardized scores of several of these: blend.py
 
 Scores have no scale: only their order for one user is meaningful.
 """
@@ -19,9 +25,11 @@ from marquee.algorithms.base import Algorithm, Estimates, mark_unknown_ids
 from marquee.algorithms.parameter_checks import check_choice_attribute, check_number_attributes
 from marquee.algorithms.threads import run_blocks
 from marquee.algorithms.weighting import WEIGHTINGS, Weighting
-from marquee.array_types import Float64Array, FloatArray, Int32Array
+from marquee.array_types import Float64Array, Int32Array
+from marquee.csr_rows import locate_rows
 from marquee.errors import DataError
 from marquee.interactions.matrix import InteractionMatrix, SparseRows
+from marquee.model.history_weighting import HistoryWeighting
 
 USERS_PER_BLOCK = 256  # users whose items `score_pairs` scores at a time
 
@@ -35,7 +43,7 @@ class Ranker(Algorithm):
     any impossible prediction.
 
     An unknown user has no history and no factors, so only the part of a score that is the same for all users
-    remains: the counts of Popularity, the item biases of ImplicitBPR, and 0 for the others. The score of an
+    remains: the counts of Popularity, the item biases of BPR, and 0 for the others. The score of an
     unknown item is 0.
     """
 
@@ -69,6 +77,11 @@ class Ranker(Algorithm):
     def build_weighting(self) -> Weighting:
         """Return the function from ratings or implicit weights to the weights that the model learns from."""
         return Weighting(self.weighting, self.threshold, self.neutral)
+
+    def build_history_weighting(self) -> HistoryWeighting:
+        """Return the function from values to weights that was applied to the training interactions."""
+        matrix = self.training_matrix
+        return self.build_weighting().resolve(matrix.feedback, matrix.scale)
 
     def _estimate_pairs(self, users: Int32Array, items: Int32Array) -> Estimates:  # noqa: ARG002  all impossible
         return Estimates(np.zeros(len(users)), np.ones(len(users), dtype=np.bool_))
@@ -104,8 +117,10 @@ class Ranker(Algorithm):
 
         If an item occurs several times in a row, its largest weight counts.
         """
-        matrix = self.training_matrix
-        weights = self.build_weighting().weigh(rows.values, matrix.feedback, matrix.scale)
+        return self._collect(rows, self.build_history_weighting().weigh(rows.values), dtype)
+
+    def _collect(self, rows: SparseRows, weights: Float64Array, dtype: str) -> scipy.sparse.csr_array:
+        """Return given weights of rows as `_weigh` does."""
         indptr, items = rows.indptr, rows.indices
         if not weights.all():
             is_counted = weights != 0
@@ -114,40 +129,15 @@ class Ranker(Algorithm):
         index_type = np.int32 if len(items) <= np.iinfo(np.int32).max else np.int64
         with np.errstate(over="ignore"):  # an infinite weight is reported as divergence
             arrays = weights.astype(dtype), items.astype(index_type), indptr.astype(index_type)
-        weighted = scipy.sparse.csr_array(arrays, shape=(len(indptr) - 1, matrix.n_items))
+        weighted = scipy.sparse.csr_array(arrays, shape=(len(indptr) - 1, self.trainset.n_items))
         weighted.sort_indices()
         return weighted if weighted.has_canonical_format else _drop_repeats(weighted)
 
     def _select_histories(self, users: npt.ArrayLike) -> SparseRows:
         """Return the training interactions of these users; the row of an `UNKNOWN` user is empty."""
         matrix = self.training_matrix
-        rows = mark_unknown_ids(users, matrix.n_users)
-        starts = matrix.indptr[rows]
-        counts = np.where(rows >= 0, matrix.indptr[rows + 1] - starts, 0)
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        positions = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
+        indptr, positions = locate_rows(matrix.indptr, mark_unknown_ids(users, matrix.n_users))
         return SparseRows(indptr, matrix.items[positions], matrix.values[positions])
-
-
-class LinearItemModel(Ranker):
-    r"""Base class of rankers that score an item by a weighted sum over the user's history.
-
-    .. math:: s_{ui} = \sum_j X_{uj} B_{ji}
-
-    where X holds the weights of the interactions.
-
-    Attributes:
-        weights: B (n_items, n_items).
-    """
-
-    weights: FloatArray
-
-    def build_histories(self, users: npt.ArrayLike) -> scipy.sparse.csr_array:
-        """Return the rows of X for these users, (len(users), n_items), in the dtype of the weights.
-
-        The row of an unknown user is empty.
-        """
-        return self._weigh(self._select_histories(users), str(self.weights.dtype))
 
 
 def _drop_repeats(rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:

@@ -34,6 +34,7 @@ NOT_SEARCHABLE = {"self", "kwargs", "verbose", "random_state", "sim_options", "b
 QUIET = (("verbose", False),)
 # Algorithms that every other one should beat.
 RANDOM_BASELINE, POPULARITY, BASELINE = "normal_predictor", "popularity", "baseline_only"
+BLEND = "blend"  # consists of other algorithms of the registry
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,14 @@ REGISTRY: dict[str, AlgorithmEntry] = {
         AlgorithmEntry("normal_predictor", "Random", "normal_predictor.NormalPredictor"),
         AlgorithmEntry("popularity", "Popularity", "popularity.Popularity"),
         AlgorithmEntry("ease", "EASE", "ease.EASE"),
+        AlgorithmEntry("ials", "iALS", "ials.IALS"),
+        AlgorithmEntry("bpr", "BPR", "bpr.BPR"),
+        AlgorithmEntry("edlae", "EDLAE", "edlae.EDLAE"),
+        AlgorithmEntry("slim", "SLIM", "slim.SLIM"),
+        AlgorithmEntry("item_knn", "Item k-NN", "item_knn.ItemKNN"),
+        AlgorithmEntry("user_knn", "User k-NN", "user_knn.UserKNN"),
+        AlgorithmEntry("rp3beta", "RP3beta", "rp3beta.RP3beta"),
+        AlgorithmEntry(BLEND, "Blend", "blend.Blend"),
         AlgorithmEntry("implicit_als", "Implicit ALS", "implicit_feedback.ImplicitALS"),
         AlgorithmEntry("implicit_bpr", "Implicit BPR", "implicit_feedback.ImplicitBPR"),
     )

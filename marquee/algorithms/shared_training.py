@@ -1,6 +1,7 @@
 """Shared training: one training run yields the models of several parameter settings.
 
-A fit for 60 epochs passes through the models for 20 and 40 epochs; one set of similarities serves every k.
+A fit for 60 epochs passes through the models for 20 and 40 epochs; one set of similarities serves every k;
+blends of the same members differ only in weights.
 
     points of one algorithm that differ only in `list_varying_parameters`
         └── train_shared ──► TrainingSnapshot, ...   a model ready to predict, and its points
@@ -17,9 +18,10 @@ import numpy as np
 from marquee.algorithms.array_allocation import physical_memory_bytes
 from marquee.algorithms.base import Algorithm, EpochAlgorithm
 from marquee.algorithms.knn_base import KNNAlgorithm
-from marquee.algorithms.registry import AlgorithmEntry, Parameters
+from marquee.algorithms.registry import BLEND, AlgorithmEntry, Parameters
 from marquee.algorithms.similarities import SimilarityOptions, compute_similarity_matrices_by_name
 from marquee.array_types import FloatArray
+from marquee.errors import MarqueeError
 from marquee.interactions.matrix import InteractionMatrix
 
 KNN_PARAMETERS = ("similarity", "k", "min_k")
@@ -78,6 +80,8 @@ def train_shared(
         return _train_epochs(entry, points, seed, matrix, extra_epochs)
     if issubclass(entry.algorithm_class, KNNAlgorithm):
         return _train_knn(entry, points, seed, matrix)
+    if entry.name == BLEND:
+        return _train_blends(entry, points, seed, matrix)
     return _train_separately(entry, points, seed, matrix)
 
 
@@ -88,6 +92,32 @@ def _train_separately(
         algorithm, start = entry.create(point, seed), time.perf_counter()
         algorithm.fit(matrix)
         yield TrainingSnapshot(algorithm, (index,), None, time.perf_counter() - start)
+
+
+def _train_blends(
+    entry: AlgorithmEntry, points: Sequence[Parameters], seed: int, matrix: InteractionMatrix
+) -> Iterator[TrainingSnapshot]:
+    """Fit each distinct member once, and keep its scores for the next blend if memory allows.
+
+    A member that cannot be fitted fails only the blends that contain it: all others are yielded first.
+    """
+    from marquee.algorithms.blend import Blend, SharedMembers
+
+    shared, failure = SharedMembers(physical_memory_bytes() * MAX_MEMORY_SHARE), None
+    for index, point in enumerate(points):
+        blend = entry.create(point, seed)
+        assert isinstance(blend, Blend), "the class of this entry"
+        blend.shared = shared
+        try:
+            blend.fit(matrix)
+        except MarqueeError as error:
+            failure = failure or error
+            continue
+        yield TrainingSnapshot(
+            blend, (index,), None, sum(shared.fit_seconds[key] for key in blend.member_keys)
+        )
+    if failure is not None:
+        raise failure
 
 
 def _train_epochs(

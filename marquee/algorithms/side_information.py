@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from marquee.algorithms.kernels.bayesian import add_co_occurrence_weights, sum_listed_rows
+from marquee.algorithms.kernels.bayesian import add_co_occurrence_weights
+from marquee.algorithms.kernels.list_sums import sum_listed_rows
 from marquee.algorithms.reproducible_linear_algebra import Cholesky, allocate_padded_square, multiply_matrices
 from marquee.algorithms.threads import run_blocks
 from marquee.array_types import Float32Array, Float64Array

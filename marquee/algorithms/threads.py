@@ -55,15 +55,17 @@ def limit_threads(n: int) -> Iterator[None]:
 def run_blocks(run_block: Callable[[int, int], object], n: int, block_size: int) -> None:
     """Call `run_block(start, stop)` for consecutive blocks of range(n), on up to `thread_count()` threads.
 
-    An idle thread takes the next block, which balances the load if blocks differ in cost.
+    An idle thread takes the next block, which balances the load if blocks differ in cost. Calls within a
+    block share the threads that are left: threads do not inherit the limit of `limit_threads`.
     """
     bounds = [(start, min(start + block_size, n)) for start in range(0, n, block_size)]
-    n_workers = min(thread_count(), len(bounds))
+    n_threads = thread_count()
+    n_workers = min(n_threads, len(bounds))
     if n_workers <= 1:
         for start, stop in bounds:
             run_block(start, stop)
         return
-    with ThreadPoolExecutor(n_workers) as pool:
+    with ThreadPoolExecutor(n_workers, initializer=_limit.set, initargs=(n_threads // n_workers,)) as pool:
         for future in [pool.submit(run_block, start, stop) for start, stop in bounds]:
             future.result()
 

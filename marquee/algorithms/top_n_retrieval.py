@@ -14,13 +14,13 @@ from contextlib import nullcontext
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import scipy.sparse
 import surprise
+from scipy.sparse import csr_array
 
 from marquee.algorithms.kernels.item_weights import TILE_VECTORS, pack_columns, sum_weighted_panel_rows
 from marquee.algorithms.kernels.simd_vectors import VECTOR_BYTES
 from marquee.algorithms.kernels.top_n_heaps import clear_heaps, push_scores, write_sorted_lists
-from marquee.algorithms.ranking_base import LinearItemModel
+from marquee.algorithms.product_ranker import ProductRanker, multiply_rows
 from marquee.algorithms.reproducible_linear_algebra import multiply_packed, pack_panels
 from marquee.algorithms.scoring import build_block_scorer
 from marquee.algorithms.svd import FactorModel
@@ -29,8 +29,9 @@ from marquee.array_types import BlockScorer, Float32Array, Float64Array, FloatAr
 from marquee.top_n import check_scores
 
 USERS_PER_BLOCK, ITEMS_PER_TILE = 256, 1024  # a tile has 2 MB of scores
-# Products with item weights: each panel of weights is read once per block, and packed once per chunk.
-HISTORIES_PER_BLOCK, HISTORIES_PER_CHUNK, PANELS_PER_BLOCK = 1024, 65_536, 8
+# Products with a dense matrix: each panel of the matrix is read once per block, and packed once per chunk.
+ROWS_PER_BLOCK, ROWS_PER_CHUNK, PANELS_PER_BLOCK = 1024, 65_536, 8
+SCORES_PER_BLOCK = 1 << 18  # scores of products with a sparse matrix that a thread computes at a time: 1 MB
 
 ItemLists: TypeAlias = tuple[Int32Array, Float32Array]  # item ids and scores, (n_users, n), best first
 ScoreTile: TypeAlias = tuple[int, FloatArray, Float64Array]  # first item, scores, a term for each item
@@ -99,8 +100,8 @@ def recommend_from_algorithm(
         return recommend_from_factors(
             (user_factors, mean + bu[users]), (item_factors, bi), *seen, n, out, users=users
         )
-    if isinstance(algorithm, LinearItemModel):
-        return _recommend_from_histories(algorithm, seen, users, out)
+    if isinstance(algorithm, ProductRanker):
+        return _recommend_from_products(algorithm, seen, users, out)
     n_items = algorithm.trainset.n_items
     is_random = getattr(algorithm, "is_random", False)  # if so, scores depend on the order of the blocks
     with limit_threads(1) if is_random else nullcontext():
@@ -209,32 +210,49 @@ def _recommend_from_scorer(
     return out
 
 
-def _recommend_from_histories(
-    model: LinearItemModel, seen: SeenItems, users: Int32Array, out: ItemLists
+def _recommend_from_products(
+    model: ProductRanker, seen: SeenItems, users: Int32Array, out: ItemLists
 ) -> ItemLists:
-    """Write the lists of users for scores that are products of their histories with item weights."""
-    for start in range(0, len(users), HISTORIES_PER_CHUNK):
-        chunk = users[start : start + HISTORIES_PER_CHUNK]
-        heaps, histories = Heaps.create(chunk, out[0].shape[1]), model.build_histories(chunk)
-        for first in range(0, len(model.weights), ITEMS_PER_TILE):
-            _push_products(histories, model.weights, first, heaps, seen)
+    """Write the lists of users for scores that are products of sparse rows with a matrix."""
+    matrix = model.matrix
+    for start in range(0, len(users), ROWS_PER_CHUNK):
+        chunk = users[start : start + ROWS_PER_CHUNK]
+        heaps, rows = Heaps.create(chunk, out[0].shape[1]), model.build_left_rows(chunk)
+        if isinstance(matrix, np.ndarray):
+            for first in range(0, matrix.shape[1], ITEMS_PER_TILE):
+                _push_products(rows, matrix, first, heaps, seen)
+        else:
+            _push_sparse_products(rows, matrix, heaps, seen)
         stop = start + len(chunk)
         write_sorted_lists(*heaps, out[0][start:stop], out[1][start:stop])
     return out
 
 
-def _push_products(
-    histories: scipy.sparse.csr_array, weights: FloatArray, first: int, heaps: Heaps, seen: SeenItems
-) -> None:
-    """Push the scores of a tile of items, products of histories with columns of the weights, onto heaps."""
-    n_columns = min(ITEMS_PER_TILE, len(weights) - first)
+def _push_sparse_products(rows: csr_array, matrix: csr_array, heaps: Heaps, seen: SeenItems) -> None:
+    """Push the products of sparse rows with a sparse matrix onto heaps."""
+    n_items = matrix.shape[1]
+    rows_per_block = max(1, SCORES_PER_BLOCK // n_items)
+    zeros = np.zeros(max(n_items, rows_per_block))
+
+    def push_block(start: int, stop: int) -> None:
+        scores = np.empty((stop - start, n_items), matrix.dtype)
+        multiply_rows(rows[start:stop], matrix, scores, 0, stop - start)
+        check_scores(scores, heaps.users[start:stop])
+        heaps.take(start, stop).push((0, scores, zeros[:n_items]), zeros[: stop - start], seen)
+
+    run_blocks(push_block, len(heaps.users), rows_per_block)
+
+
+def _push_products(rows: csr_array, weights: FloatArray, first: int, heaps: Heaps, seen: SeenItems) -> None:
+    """Push the products of sparse rows with a tile of the columns of a dense matrix onto heaps."""
+    n_columns = min(ITEMS_PER_TILE, weights.shape[1] - first)
     width = TILE_VECTORS * VECTOR_BYTES // weights.itemsize
     panels = np.empty((-(-n_columns // width), len(weights), width), weights.dtype)
     run_blocks(
         lambda start, stop: pack_columns(weights, first, panels, start, stop), len(panels), PANELS_PER_BLOCK
     )
-    arrays = histories.indptr, histories.indices, histories.data
-    zeros = np.zeros(max(n_columns, HISTORIES_PER_BLOCK))
+    arrays = rows.indptr, rows.indices, rows.data
+    zeros = np.zeros(max(n_columns, ROWS_PER_BLOCK))
 
     def push_block(start: int, stop: int) -> None:
         products = np.empty((stop - start, len(panels) * width), weights.dtype)
@@ -244,7 +262,7 @@ def _push_products(
         tile = first, scores, zeros[:n_columns]
         heaps.take(start, stop).push(tile, zeros[: stop - start], seen)
 
-    run_blocks(push_block, len(heaps.users), HISTORIES_PER_BLOCK)
+    run_blocks(push_block, len(heaps.users), ROWS_PER_BLOCK)
 
 
 def _fill_lists(

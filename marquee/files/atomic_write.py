@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_atomically(path: Path, content: str | bytes, *, mode: int | None = None, sync: bool = True) -> None:
@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: str | bytes, *, mode: int | None = Non
     Raises:
         OSError: the file could not be written; the old file is unchanged.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = _draft_path(path)
     try:
         _write_new_file(draft, content.encode() if isinstance(content, str) else content, mode)
         if sync:
@@ -47,6 +47,25 @@ def write_json(path: Path, tree: Any, *, sync: bool = True) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False)
     write_atomically(path, f"{text}\n", sync=sync)
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield an empty file that replaces the file at `path` when the `with` block ends.
+
+    It suits content that is too large for `write_atomically`. If the block raises, the old file is unchanged.
+
+    Raises:
+        OSError: the file could not be created or written.
+    """
+    draft = _draft_path(path)
+    try:
+        with draft.open("xb") as file:
+            yield file
+        move_into_place(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def move_into_place(draft: Path, path: Path) -> None:
@@ -86,6 +105,11 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:  # some network file systems cannot sync folders
             raise
+
+
+def _draft_path(path: Path) -> Path:
+    """Return a new name, in the same folder, for a file that is being written."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def _write_new_file(path: Path, content: bytes, mode: int | None) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from marquee.array_types import Float64Array, Int32Array, Int64Array, RatingScale
+from marquee.csr_rows import locate_rows
 from marquee.errors import DataError
-from marquee.interactions.columns import ITEM, RATING, USER, FeedbackType, value_column
+from marquee.interactions.columns import ITEM, RATING, TIMESTAMP, USER, FeedbackType, value_column
 
 DEFAULT_SCALE: RatingScale = (1.0, 5.0)  # the default of surprise.Reader
 
@@ -28,6 +29,7 @@ class EncodedInteractions:
     user_ids: Ids  # by inner id
     item_ids: Ids
     feedback: FeedbackType = "explicit"
+    times: Int64Array | None = None  # (n_rows,); UTC seconds, None without timestamps
 
     @classmethod
     def from_frame(cls, interactions: pd.DataFrame) -> "EncodedInteractions":
@@ -49,13 +51,15 @@ class EncodedInteractions:
             tuple(user_ids),
             tuple(item_ids),
             "explicit" if column == RATING else "implicit",
+            interactions[TIMESTAMP].to_numpy(dtype=np.int64) if TIMESTAMP in interactions else None,
         )
 
     def take(self, rows: Int64Array) -> "EncodedInteractions":
         """Return a selection of the rows, in the order of `rows`, with new inner ids."""
         users, user_ids = _reencode(self.users[rows], self.user_ids)
         items, item_ids = _reencode(self.items[rows], self.item_ids)
-        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids, self.feedback)
+        times = None if self.times is None else self.times[rows]
+        return EncodedInteractions(users, items, self.values[rows], user_ids, item_ids, self.feedback, times)
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,7 @@ class SparseRows:
         >>> matrix.indptr.tolist(), matrix.indices.tolist(), matrix.values.tolist()
         ([0, 1, 3], [2, 0, 1], [3.0, 4.0, 5.0])
         """
-        order = stable_argsort(rows)
-        indptr = np.zeros(n_rows + 1, dtype=np.int64)
-        np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
+        indptr, order = _group_rows(rows, n_rows)
         return cls(indptr, columns[order], values[order])
 
     def take(self, rows: Int32Array) -> "SparseRows":
@@ -93,9 +95,7 @@ class SparseRows:
         >>> matrix.take(np.array([1])).values.tolist()
         [4.0, 5.0]
         """
-        counts = self.counts[rows]
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        entries = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        indptr, entries = locate_rows(self.indptr, rows)
         return SparseRows(indptr, self.indices[entries], self.values[entries])
 
     @property
@@ -114,7 +114,7 @@ class InteractionMatrix:
     """User-item matrix of ratings or weights in CSR form, with its transpose in `by_item`.
 
     User u interacted with `items[indptr[u]:indptr[u + 1]]`; the ratings, or the weights, are
-    `values[indptr[u]:indptr[u + 1]]`. Both are in source order.
+    `values[indptr[u]:indptr[u + 1]]`, at `times[indptr[u]:indptr[u + 1]]`. All are in source order.
     With implicit feedback, the scale has no meaning.
     """
 
@@ -126,6 +126,7 @@ class InteractionMatrix:
     by_item: SparseRows  # each item's users, in source order
     scale: RatingScale = DEFAULT_SCALE
     feedback: FeedbackType = "explicit"  # implicit: the values are weights, and the scale has no meaning
+    times: Int64Array | None = None  # (n_interactions,); UTC seconds, None without timestamps
 
     @classmethod
     def from_encoded(
@@ -133,17 +134,17 @@ class InteractionMatrix:
     ) -> "InteractionMatrix":
         """Group encoded interactions by user and by item; both keep the source order."""
         users, items, values = encoded.users, encoded.items, encoded.values
-        by_user = SparseRows.from_triplets(users, items, values, len(encoded.user_ids))
-        by_item = SparseRows.from_triplets(items, users, values, len(encoded.item_ids))
+        indptr, order = _group_rows(users, len(encoded.user_ids))
         return cls(
-            by_user.indptr,
-            by_user.indices,
-            by_user.values,
+            indptr,
+            items[order],
+            values[order],
             encoded.user_ids,
             encoded.item_ids,
-            by_item,
+            SparseRows.from_triplets(items, users, values, len(encoded.item_ids)),
             scale,
             encoded.feedback,
+            None if encoded.times is None else encoded.times[order],
         )
 
     @classmethod
@@ -210,6 +211,13 @@ def stable_argsort(keys: Int32Array) -> Int64Array:
     if upper.any():
         order = order[np.argsort(upper[order].astype(np.uint16), kind="stable")]
     return order
+
+
+def _group_rows(rows: Int32Array, n_rows: int) -> tuple[Int64Array, Int64Array]:
+    """Return where each row begins in the stable order of triplets by row, and that order."""
+    indptr = np.zeros(n_rows + 1, dtype=np.int64)
+    np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
+    return indptr, stable_argsort(rows)
 
 
 def _check_ids_present(users: Int64Array, items: Int64Array) -> None:

@@ -4,16 +4,23 @@ r"""Factor space of a factor model: item scores, and fold-in of unknown users.
 
 Fold-in computes bias and factors of a user from a few ratings, with item factors fixed: the posterior mean of
 Bayesian linear regression (Bishop 2006, equations 3.49 to 3.51). The prior is the mean and covariance of the
-trained users' biases and factors (empirical Bayes).
+trained users' biases and factors (empirical Bayes). New ratings of a trained user update that user's trained
+bias and factors in the same way.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from marquee.array_types import Float32Array, Float64Array, FloatArray, Int32Array
+from marquee.array_types import AnyArray, Float32Array, Float64Array, FloatArray, Int32Array
 
+FACTOR_ARRAYS = (
+    "item_factors", "item_biases", "user_factors", "user_biases", "prior_mean", "prior_covariance",
+)  # fmt: skip
+FACTOR_CONSTANTS = ("offset", "noise")
 # Relative to the mean prior variance: keeps the covariance invertible if all users are equal.
 MIN_VARIANCE = 1e-6
 
@@ -68,6 +75,21 @@ class FactorSpace:
             max(noise, MIN_VARIANCE),
         )
 
+    @classmethod
+    def restore(cls, arrays: Mapping[str, AnyArray], constants: Mapping[str, float]) -> "FactorSpace":
+        """Return the space with the arrays and constants of `arrays()` and `constants()`."""
+        contents: dict[str, Any] = {name: arrays[name] for name in FACTOR_ARRAYS}
+        contents |= {name: constants[name] for name in FACTOR_CONSTANTS}
+        return cls(**contents)
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in FACTOR_ARRAYS}
+
+    def constants(self) -> dict[str, float]:
+        """Return offset and noise."""
+        return {name: float(getattr(self, name)) for name in FACTOR_CONSTANTS}
+
     def trained_user_factors(self, user: int) -> UserFactors:
         """Return bias and factors of a trained user."""
         return UserFactors(float(self.user_biases[user]), self.user_factors[user])
@@ -101,8 +123,7 @@ class FactorSpace:
             precisions: diagonal of W, shape (n,): a rating with precision 2 counts as two equal ratings;
                 None: all are 1.
         """
-        design = np.ones((len(items), len(self.prior_mean)))
-        design[:, 1:] = self.item_factors[items]
+        design = self._design(items)
         precisions = np.ones(len(items)) if precisions is None else precisions
         mean, covariance = self.prior_mean, self.prior_covariance
         residuals = ratings - self.offset - self.item_biases[items] - design @ mean
@@ -115,6 +136,45 @@ class FactorSpace:
             system = weighted @ design + self.noise * np.eye(len(mean))
             posterior = mean + np.linalg.solve(system, weighted @ residuals)
         return UserFactors(float(posterior[0]), posterior[1:])
+
+    def update_user(
+        self, user: int, trained_items: Int32Array, items: Int32Array, ratings: Float64Array
+    ) -> UserFactors:
+        r"""Return the most likely bias and factors of a trained user, given new ratings.
+
+        .. math:: p_u + (S^{-1} + (T^T T + G^T G) / \sigma^2)^{-1} G^T (y - G p_u) / \sigma^2
+
+        :math:`p_u` are the trained bias and factors, :math:`T` and :math:`G` have a row :math:`(1, q_i)` for
+        each item rated in training and since, and :math:`y` are the new ratings minus offset and item biases.
+        Without new ratings, nothing changes; the more ratings a user had, the less a new one does.
+
+        Args:
+            user: inner id.
+            trained_items: items that the user rated in training, shape (m,).
+            items: items with a new rating, without repetitions, shape (n,).
+            ratings: new ratings in stars, shape (n,).
+        """
+        trained = self.trained_user_factors(user)
+        if not len(items):
+            return trained
+        design = self._design(items)
+        before = np.concatenate([[trained.bias], trained.factors.astype(np.float64)])
+        residuals = ratings - self.offset - self.item_biases[items] - design @ before
+        known = self._design(trained_items)
+        system = self._scaled_prior_precision + known.T @ known + design.T @ design
+        posterior = before + np.linalg.solve(system, design.T @ residuals)
+        return UserFactors(float(posterior[0]), posterior[1:])
+
+    def _design(self, items: Int32Array) -> Float64Array:
+        """Return a row (1, q_i) for each item."""
+        design = np.ones((len(items), len(self.prior_mean)))
+        design[:, 1:] = self.item_factors[items]
+        return design
+
+    @cached_property
+    def _scaled_prior_precision(self) -> Float64Array:
+        """Inverse of the prior covariance, times the noise."""
+        return self.noise * np.asarray(np.linalg.inv(self.prior_covariance), dtype=np.float64)
 
 
 def _estimate_prior(factors: Float32Array, biases: Float32Array) -> tuple[Float64Array, Float64Array]:

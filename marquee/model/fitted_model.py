@@ -4,24 +4,23 @@
     top_items.npy, top_scores.npy            (n_users, n) stored list of each user, best first, padded
     popular_items.npy, popular_counts.npy    (n_items,) all items by number of interactions
     seen_indptr.npy, seen_items.npy          items that each user chose in training, as CSR
+    seen_values.npy                          rating or weight of each of them, as seen_items
     similar_items.npy, similarities.npy      (n_items, m) items of the same users, padded
     group_items.npy                          (n_genres, m) popular items of users who favor a genre, padded
     users_*, items_*, titles_*, genres_*     string tables: text and offsets (`marquee.model.string_table`)
+    attributes_*                             string table (`marquee.model.item_attributes`), if items have any
     users_keys.npy, users_order.npy          (n_users,) index of user ids (`marquee.model.id_index`)
-    item_factors.npy, ...                    recommender: factors (`marquee.model.factor_scoring`)
-    weight_items.npy, item_weights.npy       recommender: item weights (`marquee.model.item_weights`)
-    seen_weights.npy                         recommender: weights of the training interactions, as seen_items
-    predictor_item_factors.npy, ...          predictor: as above, unless the recommender is the predictor
+    recommender_*.npy                        what the recommender scores items from (`marquee.model.scorers`)
+    predictor_*.npy                          factors of the predictor, unless the recommender is the predictor
 
 Users and items of the training data are known to the model, and no stored list contains an item that its user
 interacted with, unless repeats are allowed. Files are never unpickled, so loading a model runs no code from
 it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
-from functools import partial
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,33 +30,24 @@ from marquee.array_types import AnyArray
 from marquee.errors import ModelError
 from marquee.files.atomic_write import replace_folder
 from marquee.files.digest import sha256_of
-from marquee.model.factor_scoring import FactorSpace
 from marquee.model.genre_affinity import GenreAffinity
-from marquee.model.history_weighting import HistoryWeighting
 from marquee.model.id_index import IdIndex
-from marquee.model.item_weights import ItemWeights
+from marquee.model.item_attributes import ItemAttributes, decode_attributes
 from marquee.model.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files
 from marquee.model.model_arrays import (
     ARRAYS,
-    FACTOR_ARRAYS,
-    FACTOR_CONSTANTS,
+    ATTRIBUTES,
     INDEX_ARRAYS,
-    ITEM_WEIGHT_ARRAYS,
-    PREDICTOR_PREFIX,
+    SCORERS,
     STRING_TABLES,
     ModelArrays,
     check_arrays,
     iter_named_arrays,
 )
 from marquee.model.rating_predictor import RatingPrediction, RatingPredictor
-from marquee.model.scorers import (
-    Confidences,
-    ConfidenceScorer,
-    FactorScorer,
-    ItemWeightScorer,
-    RatingScorer,
-    Scorer,
-)
+from marquee.model.scorers.rating_factors import RatingFactors
+from marquee.model.scorers.similar_items import SimilarItemsScorer
+from marquee.model.scorers.stored_scorer import StoredScorer, describe_scorer, restore_scorer
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
 
@@ -69,14 +59,19 @@ class FittedModel:
         manifest: description of the model.
         arrays: content of the model, read-only and memory-mapped.
         genre_affinity: genres of the catalog, and the favorite genre of a user.
-        scorer: scores all items by the recommender; None if that needs more than the stored arrays.
+        scorer: scores all items by the recommender; None if the model stores too little for that.
+        similar_items_scorer: scores all items by what a user liked, for what `scorer` cannot score.
         predictor: predicts ratings; None if the model has no predictor.
     """
 
     def __init__(self, manifest: Manifest, arrays: ModelArrays, user_index: IdIndex) -> None:
         self.manifest = manifest
         self.arrays = arrays
-        self.scorer = _create_scorer(manifest, arrays)
+        training = arrays.training
+        self.scorer = None if arrays.recommender is None else arrays.recommender.create_scorer(training)
+        self.similar_items_scorer = SimilarItemsScorer(
+            arrays.similar_items, arrays.similarities, training, manifest.liked_from
+        )
         self.predictor = _create_predictor(manifest, arrays)
         self._user_index = user_index
         self._inner_item_ids = arrays.items.positions_by_string()
@@ -89,6 +84,18 @@ class FittedModel:
                 f"group_items.npy has {len(arrays.group_items)} rows, expected one for each of "
                 f"{n_genres} genres; export the model again"
             )
+
+    @cached_property
+    def item_attributes(self) -> ItemAttributes:
+        """Genres and further attributes of the items.
+
+        Raises:
+            ModelError: the attributes are damaged.
+        """
+        try:
+            return decode_attributes(list(self.arrays.genres), self.arrays.attributes)
+        except ValueError as error:
+            raise ModelError(f"{ATTRIBUTES}_text.npy is damaged ({error}); export the model again") from None
 
     @property
     def digest(self) -> str:
@@ -134,10 +141,14 @@ class FittedModel:
         return {item: count / total for item, count in counts.items()}
 
     def recommend(self, user: str, n: int = 10) -> list[str]:
-        """Return up to n item ids for a user id: the stored list, or popular items for an unknown user."""
+        """Return up to n item ids for a user id: the stored list of a known user, then popular items."""
         inner_id = self.inner_user_id(user)
-        items = self.popular_items() if inner_id is None else self.stored_list(inner_id)
-        return [self.arrays.items[item] for item, _ in islice(items, n)]
+        stored = [] if inner_id is None else [item for item, _ in self.stored_list(inner_id)]
+        excluded = set(stored)
+        if inner_id is not None and not self.manifest.repeats_allowed:
+            excluded |= self.seen_items(inner_id)
+        popular = (item for item, _ in self.popular_items() if item not in excluded)
+        return [self.arrays.items[item] for item in islice(chain(stored, popular), n)]
 
     def predict_rating(self, user: str, item: str) -> RatingPrediction:
         """Predict the rating of an item by a user; both are ids, and may be unknown.
@@ -168,7 +179,7 @@ def write_model(folder: Path, arrays: ModelArrays, description: Mapping[str, Any
             np.save(new_folder / f"{name}.npy", array, allow_pickle=False)
         files = {path.name: sha256_of(path) for path in sorted(new_folder.glob("*.npy"))}
         manifest = Manifest(
-            **description, counts=_counts(arrays), files=files, scorers=_scorer_constants(arrays)
+            **description, counts=_counts(arrays), files=files, scorers=_describe_scorers(arrays)
         )
         (new_folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
@@ -184,9 +195,10 @@ def load_model(folder: Path | str) -> FittedModel:
     folder = Path(folder)
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in STRING_TABLES}
+    tables = (*STRING_TABLES, ATTRIBUTES) if f"{ATTRIBUTES}_text.npy" in manifest.files else STRING_TABLES
+    contents: dict[str, Any] = {name: _open_string_table(folder, name) for name in tables}
     contents |= {name: _open_array(folder, name) for name in ARRAYS}
-    contents |= {name: _OPENERS[name](folder, constants) for name, constants in manifest.scorers.items()}
+    contents |= {name: _open_scorer(folder, name, manifest.scorers[name]) for name in manifest.scorers}
     arrays = ModelArrays(**contents)
     index = IdIndex(arrays.users, *(_open_array(folder, name) for name in INDEX_ARRAYS))
     check_arrays(folder, arrays, index)
@@ -197,32 +209,16 @@ def _open_string_table(folder: Path, name: str) -> StringTable:
     return StringTable(_open_array(folder, f"{name}_text"), _open_array(folder, f"{name}_offsets"))
 
 
-def _open_factors(folder: Path, constants: Mapping[str, float], prefix: str = "") -> FactorSpace:
-    contents: dict[str, Any] = {name: _open_array(folder, prefix + name) for name in FACTOR_ARRAYS}
-    contents |= {name: constants[name] for name in FACTOR_CONSTANTS}
-    return FactorSpace(**contents)
-
-
-def _open_item_weights(folder: Path, constants: Mapping[str, Any]) -> ItemWeights:
-    contents: dict[str, Any] = {name: _open_array(folder, name) for name in ITEM_WEIGHT_ARRAYS}
-    return ItemWeights(**contents, weighting=HistoryWeighting(**constants["weighting"]))
-
-
-_OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Any]] = {
-    "factors": _open_factors,
-    "confidences": lambda _, constants: Confidences(
-        constants["alpha"], HistoryWeighting(**constants["weighting"])
-    ),
-    "item_weights": _open_item_weights,
-    "predictor_factors": partial(_open_factors, prefix=PREDICTOR_PREFIX),
-}
+def _open_scorer(folder: Path, attribute: str, description: Mapping[str, Any]) -> StoredScorer:
+    return restore_scorer(description, lambda name: _open_array(folder, f"{attribute}_{name}"))
 
 
 def _open_array(folder: Path, name: str) -> AnyArray:
     """Map an array into memory. Unlike `np.load`, `open_memmap` cannot read pickles or archives."""
     path = folder / f"{name}.npy"
     try:
-        array: AnyArray = np.lib.format.open_memmap(path, mode="r")
+        # As a plain view, because each access to a `memmap` itself costs a microsecond more.
+        array: AnyArray = np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError:
         raise ModelError(f"{path} is missing; export the model again") from None
     except (OSError, ValueError) as error:
@@ -230,34 +226,18 @@ def _open_array(folder: Path, name: str) -> AnyArray:
     return array
 
 
-def _scorer_constants(arrays: ModelArrays) -> dict[str, dict[str, Any]]:
-    """Return the part of each scorer that is not an array, by attribute of `ModelArrays`."""
-    constants: dict[str, dict[str, Any]] = {}
-    for name, space in (("factors", arrays.factors), ("predictor_factors", arrays.predictor_factors)):
-        if space is not None:
-            constants[name] = {name: float(getattr(space, name)) for name in FACTOR_CONSTANTS}
-    if arrays.confidences is not None:
-        constants["confidences"] = asdict(arrays.confidences)
-    if arrays.item_weights is not None:
-        constants["item_weights"] = {"weighting": asdict(arrays.item_weights.weighting)}
-    return constants
-
-
-def _create_scorer(manifest: Manifest, arrays: ModelArrays) -> Scorer | None:
-    if arrays.item_weights is not None:
-        return ItemWeightScorer(arrays.item_weights, arrays.seen_indptr, arrays.seen_items)
-    if arrays.factors is None:
-        return None
-    if arrays.confidences is not None:
-        return ConfidenceScorer(arrays.factors, arrays.confidences)
-    return (RatingScorer if manifest.score_unit == "stars" else FactorScorer)(arrays.factors)
+def _describe_scorers(arrays: ModelArrays) -> dict[str, dict[str, Any]]:
+    """Return the manifest entry of each stored scorer, by attribute of `ModelArrays`."""
+    stored = {attribute: getattr(arrays, attribute) for attribute in SCORERS}
+    return {name: describe_scorer(scorer) for name, scorer in stored.items() if scorer is not None}
 
 
 def _create_predictor(manifest: Manifest, arrays: ModelArrays) -> RatingPredictor | None:
     if manifest.predictor is None or manifest.scale is None or manifest.global_mean is None:
         return None
-    space = arrays.factors if manifest.has_shared_recipe else arrays.predictor_factors
-    return RatingPredictor(space, manifest.scale, manifest.global_mean)
+    stored = arrays.recommender if manifest.has_shared_recipe else arrays.predictor
+    scorer = stored.create_scorer(arrays.training) if isinstance(stored, RatingFactors) else None
+    return RatingPredictor(scorer, manifest.scale, manifest.global_mean)
 
 
 def _counts(arrays: ModelArrays) -> dict[str, int]:

@@ -1,12 +1,13 @@
 """Weights of a user's interactions in the item-item models and confidence models that are served."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from marquee.array_types import Float64Array
 from marquee.logarithms import log
+from marquee.model.json_checks import is_number
 
 WeightingName: TypeAlias = Literal["binary", "linear", "log"]
 WEIGHTINGS: tuple[WeightingName, ...] = ("binary", "linear", "log")
@@ -40,3 +41,19 @@ class HistoryWeighting:
             return np.maximum((values - (self.bound or 0.0)) / self.unit, self.floor)
         is_counted = values > 0 if self.bound is None else values >= self.bound
         return is_counted.astype(np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the attributes as a JSON object."""
+        return asdict(self)
+
+
+def is_weighting(value: object) -> bool:
+    """Return True if a parsed JSON value is a weighting, as `HistoryWeighting.to_json` returns it."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {field.name for field in fields(HistoryWeighting)}
+        and value["name"] in WEIGHTINGS
+        and (value["bound"] is None or is_number(value["bound"]))
+        and is_number(value["unit"])
+        and is_number(value["floor"])
+    )

@@ -8,16 +8,20 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from marquee.array_types import RatingScale
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
+from marquee.model.feedback_weights import FeedbackWeights
 from marquee.model.manifest_checks import find_manifest_problems
 from marquee.model.recipe import Recipe
 from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
+LIKED_SHARE = 0.75  # part of the way up the rating scale from which a user liked an item: 4 of 1 to 5
 
 ScoreUnit: TypeAlias = Literal["stars", "relative"]
 
@@ -43,9 +47,10 @@ class Manifest:
         data_digest: source digest.
         counts: numbers of users, items, interactions, and items per stored list.
         libraries: versions by name.
-        scorers: constants of each scorer, by name: `factors`, `confidences`, `item_weights` and
-            `predictor_factors`.
+        scorers: kind and constants of the stored scorers: `recommender` and `predictor`.
         files: SHA-256 by file name.
+        feedback_weights: weight of each kind of feedback, as in training; None for explicit feedback.
+        trained_until: latest timestamp of the training data, in UTC seconds; None if it has no timestamps.
         schema_version: version of this format.
     """
 
@@ -65,6 +70,8 @@ class Manifest:
     libraries: Mapping[str, str]
     files: Mapping[str, str]
     scorers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    feedback_weights: FeedbackWeights | None = None
+    trained_until: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -76,6 +83,14 @@ class Manifest:
     def is_personal(self) -> bool:
         """False if the recommender gives nearly the same list to everybody, as Popularity does."""
         return self.list_agreement is None or self.list_agreement <= MAX_PERSONAL_AGREEMENT
+
+    @property
+    def liked_from(self) -> float:
+        """Lowest rating that counts as liking, or the lowest weight above 0."""
+        if self.scale is None:
+            return float(np.nextafter(0.0, 1.0))
+        low, high = self.scale
+        return low + LIKED_SHARE * (high - low)
 
     @property
     def has_shared_recipe(self) -> bool:
@@ -114,11 +129,12 @@ def read_manifest(folder: Path) -> Manifest:
     names = {attribute.name for attribute in fields(Manifest)}
     for problem in find_manifest_problems(tree, names):
         raise ModelError(f"{path} {problem}; export the model again")
-    predictor, scale = tree["predictor"], tree["scale"]
+    predictor, scale, weights = tree["predictor"], tree["scale"], tree["feedback_weights"]
     parsed = {
         "recommender": Recipe(**tree["recommender"]),
         "predictor": None if predictor is None else Recipe(**predictor),
         "scale": None if scale is None else (scale[0], scale[1]),
+        "feedback_weights": None if weights is None else FeedbackWeights(**weights),
     }
     return Manifest(**(tree | parsed))
 

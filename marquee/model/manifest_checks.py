@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import fields
 from typing import Any
 
-from marquee.model.history_weighting import WEIGHTINGS, HistoryWeighting
-from marquee.model.model_arrays import FACTOR_CONSTANTS
+from marquee.events import FEEDBACK_KINDS
+from marquee.model.feedback_weights import WEIGHT_AGGREGATIONS, FeedbackWeights
+from marquee.model.json_checks import is_number
+from marquee.model.model_arrays import SCORERS
 from marquee.model.recipe import Recipe
+from marquee.model.scorers.stored_scorer import is_description
 
 MAPPINGS = ("metrics", "counts", "libraries", "files")  # fields that are JSON objects
 
@@ -38,62 +41,40 @@ def _is_recipe(value: object) -> bool:
 
 
 def _is_scale(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
 
 
 def _are_scorers(value: object) -> bool:
     return isinstance(value, dict) and all(
-        name in _CONSTANTS and isinstance(constants, dict) and _CONSTANTS[name](constants)
-        for name, constants in value.items()
+        name in SCORERS and is_description(description) for name, description in value.items()
     )
 
 
-def _are_factor_constants(constants: Mapping[str, object]) -> bool:
-    return set(constants) == set(FACTOR_CONSTANTS) and all(map(_is_number, constants.values()))
-
-
-def _are_confidence_constants(constants: Mapping[str, object]) -> bool:
-    return (
-        set(constants) == {"alpha", "weighting"}
-        and _is_number(constants["alpha"])
-        and _is_weighting(constants["weighting"])
-    )
-
-
-def _are_item_weight_constants(constants: Mapping[str, object]) -> bool:
-    return set(constants) == {"weighting"} and _is_weighting(constants["weighting"])
-
-
-def _is_weighting(value: object) -> bool:
+def _are_feedback_weights(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and set(value) == {field.name for field in fields(HistoryWeighting)}
-        and value["name"] in WEIGHTINGS
-        and (value["bound"] is None or _is_number(value["bound"]))
-        and _is_number(value["unit"])
-        and _is_number(value["floor"])
+        and set(value) == {field.name for field in fields(FeedbackWeights)}
+        and all(is_number(value[kind]) for kind in FEEDBACK_KINDS)
+        and isinstance(value["counts_minutes"], bool)
+        and value["aggregation"] in WEIGHT_AGGREGATIONS
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-_CONSTANTS: dict[str, Callable[[Mapping[str, object]], bool]] = {
-    "factors": _are_factor_constants,
-    "confidences": _are_confidence_constants,
-    "item_weights": _are_item_weight_constants,
-    "predictor_factors": _are_factor_constants,
-}
 _EXPECTATIONS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("recommender", _is_recipe, "an object with algorithm, parameters and seed"),
     ("predictor", lambda value: value is None or _is_recipe(value), "null or an object as recommender"),
     ("feedback", lambda value: value in ("explicit", "implicit"), "explicit or implicit"),
     ("scale", lambda value: value is None or _is_scale(value), "null or a list of two numbers"),
-    ("global_mean", lambda value: value is None or _is_number(value), "null or a number"),
+    ("global_mean", lambda value: value is None or is_number(value), "null or a number"),
     ("score_unit", lambda value: value in ("stars", "relative"), "stars or relative"),
-    ("list_agreement", lambda value: value is None or _is_number(value), "null or a number"),
+    ("list_agreement", lambda value: value is None or is_number(value), "null or a number"),
     ("repeats_allowed", lambda value: isinstance(value, bool), "true or false"),
+    (
+        "feedback_weights",
+        lambda value: value is None or _are_feedback_weights(value),
+        "null or an object of weights by kind of feedback",
+    ),
+    ("trained_until", lambda value: value is None or is_number(value), "null or a number"),
     *((name, lambda value: isinstance(value, dict), "an object") for name in MAPPINGS),
-    ("scorers", _are_scorers, f"an object of {', '.join(_CONSTANTS)} with their constants"),
+    ("scorers", _are_scorers, f"an object with a known kind and its constants for {' and '.join(SCORERS)}"),
 )

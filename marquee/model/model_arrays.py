@@ -9,39 +9,31 @@ import numpy as np
 
 from marquee.array_types import AnyArray, Float32Array, Int32Array, Int64Array
 from marquee.errors import ModelError
-from marquee.model.factor_scoring import FactorSpace
 from marquee.model.id_index import IdIndex
-from marquee.model.item_weights import ItemWeights
-from marquee.model.scorers import Confidences
+from marquee.model.scorers.history import TrainingHistories
+from marquee.model.scorers.rating_factors import RatingFactors
+from marquee.model.scorers.stored_scorer import ArraySpec, StoredScorer
 from marquee.model.string_table import StringTable
 from marquee.top_n import PADDING
 
-# File names without suffix. Arrays have the name of their attribute in `ModelArrays`, `FactorSpace` or
-# `ItemWeights`; those of the predictor's factor space have a prefix.
+ATTRIBUTES = "attributes"  # string table of models whose items have attributes
+# File names without suffix. Arrays have the name of their attribute in `ModelArrays`; the name of an array of
+# a stored scorer begins with that of the scorer's attribute.
 STRING_TABLES = ("users", "items", "titles", "genres")  # two files each: _text and _offsets
 ARRAYS = (
-    "top_items", "top_scores", "popular_items", "popular_counts", "seen_indptr", "seen_items",
+    "top_items", "top_scores", "popular_items", "popular_counts", "seen_indptr", "seen_items", "seen_values",
     "similar_items", "similarities", "group_items",
 )  # fmt: skip
-FACTOR_ARRAYS = (
-    "item_factors", "item_biases", "user_factors", "user_biases", "prior_mean", "prior_covariance",
-)  # fmt: skip
-FACTOR_CONSTANTS = ("offset", "noise")  # stored in the manifest
-PREDICTOR_PREFIX = "predictor_"
-ITEM_WEIGHT_ARRAYS = ("weight_items", "item_weights", "seen_weights")
+SCORERS = ("recommender", "predictor")
 INDEX_ARRAYS = ("users_keys", "users_order")
 PADDED_ARRAYS = ("top_items", "similar_items", "group_items")
 
 _DTYPES: dict[str, type[np.generic]] = {
-    **dict.fromkeys((f"{name}_text" for name in STRING_TABLES), np.uint8),
-    **dict.fromkeys((f"{name}_offsets" for name in STRING_TABLES), np.int64),
+    **dict.fromkeys((f"{name}_text" for name in (*STRING_TABLES, ATTRIBUTES)), np.uint8),
+    **dict.fromkeys((f"{name}_offsets" for name in (*STRING_TABLES, ATTRIBUTES)), np.int64),
     **dict.fromkeys(("popular_counts", "seen_indptr"), np.int64),
     **dict.fromkeys(("popular_items", "seen_items", *PADDED_ARRAYS), np.int32),
-    **dict.fromkeys(("top_scores", "similarities"), np.float32),
-    **dict.fromkeys(("item_factors", "item_biases", "user_factors", "user_biases"), np.float32),
-    **dict.fromkeys(("prior_mean", "prior_covariance"), np.float64),
-    **dict.fromkeys(("item_weights", "seen_weights"), np.float32),
-    "weight_items": np.int32,
+    **dict.fromkeys(("top_scores", "similarities", "seen_values"), np.float32),
     "users_keys": np.uint64,
     "users_order": np.int32,
 }
@@ -57,10 +49,10 @@ class ModelArrays:
     Inner ids are positions in `users` and `items`.
 
     Attributes:
-        factors: parameters of the recommender, if it is a factor model.
-        confidences: constants of the recommender, if it is a factor model of confidences.
-        item_weights: weights of the recommender, if it is an item-item model.
-        predictor_factors: parameters of the predictor, if it is a factor model and not the recommender.
+        attributes: attributes of each item (`marquee.model.item_attributes`); None if no item has any.
+        recommender: what the recommender needs to score items; None if its scores cannot be computed from
+            arrays of this model.
+        predictor: factors of the predictor, if it is a factor model and not the recommender.
     """
 
     users: StringTable
@@ -73,13 +65,18 @@ class ModelArrays:
     popular_counts: Int64Array
     seen_indptr: Int64Array
     seen_items: Int32Array
+    seen_values: Float32Array
     similar_items: Int32Array
     similarities: Float32Array
     group_items: Int32Array  # a row for each of `GenreAffinity.genres`
-    factors: FactorSpace | None = None
-    confidences: Confidences | None = None
-    item_weights: ItemWeights | None = None
-    predictor_factors: FactorSpace | None = None
+    attributes: StringTable | None = None
+    recommender: StoredScorer | None = None
+    predictor: RatingFactors | None = None
+
+    @property
+    def training(self) -> TrainingHistories:
+        """Training interactions of all users."""
+        return TrainingHistories(self.seen_indptr, self.seen_items, self.seen_values)
 
 
 def check_arrays(folder: Path, arrays: ModelArrays, index: IdIndex) -> None:
@@ -94,26 +91,38 @@ def check_arrays(folder: Path, arrays: ModelArrays, index: IdIndex) -> None:
 
 def iter_named_arrays(arrays: ModelArrays, index: IdIndex) -> Iterator[tuple[str, AnyArray]]:
     """Yield every array with the name of its file."""
-    for name in STRING_TABLES:
-        table: StringTable = getattr(arrays, name)
+    for name, table in _string_tables(arrays):
         yield f"{name}_text", table.text
         yield f"{name}_offsets", table.offsets
     yield from zip(INDEX_ARRAYS, (index.keys, index.order), strict=True)
     for name in ARRAYS:
         yield name, getattr(arrays, name)
-    for prefix, space in _factor_spaces(arrays):
-        for name in FACTOR_ARRAYS:
-            yield prefix + name, getattr(space, name)
-    if arrays.item_weights is not None:
-        for name in ITEM_WEIGHT_ARRAYS:
-            yield name, getattr(arrays.item_weights, name)
+    for attribute, stored in _stored_scorers(arrays):
+        for name, array in stored.arrays().items():
+            yield f"{attribute}_{name}", array
 
 
-def _factor_spaces(arrays: ModelArrays) -> Iterator[tuple[str, FactorSpace]]:
-    """Yield each factor space with the prefix of its file names."""
-    for prefix, space in (("", arrays.factors), (PREDICTOR_PREFIX, arrays.predictor_factors)):
-        if space is not None:
-            yield prefix, space
+def _string_tables(arrays: ModelArrays) -> Iterator[tuple[str, StringTable]]:
+    """Yield each string table with its name."""
+    for name in (*STRING_TABLES, ATTRIBUTES):
+        table: StringTable | None = getattr(arrays, name)
+        if table is not None:
+            yield name, table
+
+
+def _stored_scorers(arrays: ModelArrays) -> Iterator[tuple[str, StoredScorer]]:
+    """Yield each stored scorer with the name of its attribute."""
+    for attribute in SCORERS:
+        if (stored := getattr(arrays, attribute)) is not None:
+            yield attribute, stored
+
+
+def _scorer_arrays(arrays: ModelArrays) -> Iterator[tuple[str, AnyArray, ArraySpec]]:
+    """Yield every array of a stored scorer with the name of its file and its specification."""
+    for attribute, stored in _stored_scorers(arrays):
+        specs = stored.array_specs(len(arrays.users), len(arrays.items))
+        for name, array in stored.arrays().items():
+            yield f"{attribute}_{name}", array, specs[name]
 
 
 def _find_problems(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
@@ -123,27 +132,33 @@ def _find_problems(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     yield from _check_shapes(arrays, index)
     yield from _check_inner_ids(arrays, index)
     yield from _check_seen_indptr(arrays)
-    yield from _check_scorers_finite(arrays)
+    yield from _check_scorers(arrays)
+    yield from _check_finite("seen_values", arrays.seen_values)
 
 
 def _check_dtypes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     for name, array in iter_named_arrays(arrays, index):
-        expected = np.dtype(_DTYPES[name.removeprefix(PREDICTOR_PREFIX)])
-        if array.dtype != expected:
-            yield name, f"has dtype {array.dtype}, expected {expected}"
+        if name in _DTYPES:
+            yield from _check_dtype(name, array, _DTYPES[name])
+    for name, array, spec in _scorer_arrays(arrays):
+        yield from _check_dtype(name, array, spec.dtype)
+
+
+def _check_dtype(name: str, array: AnyArray, dtype: type[np.generic]) -> Iterator[Problem]:
+    if array.dtype != np.dtype(dtype):
+        yield name, f"has dtype {array.dtype}, expected {np.dtype(dtype)}"
 
 
 def _check_string_tables(arrays: ModelArrays) -> Iterator[Problem]:
-    for name in STRING_TABLES:
-        table: StringTable = getattr(arrays, name)
+    for name, table in _string_tables(arrays):
         if not _spans(table.offsets, table.text.size):
             yield f"{name}_offsets", "does not span the text"
 
 
 def _check_shapes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     n_users, n_items = len(arrays.users), len(arrays.items)
-    for name, table in (("titles", arrays.titles), ("genres", arrays.genres)):
-        if len(table) != n_items:
+    for name, table in _string_tables(arrays):
+        if name not in {"users", "items"} and len(table) != n_items:
             yield f"{name}_offsets", _shape_problem((len(table),))
     expected = {
         "users_keys": (n_users,),
@@ -154,36 +169,15 @@ def _check_shapes(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
         "popular_counts": (n_items,),
         "seen_indptr": (n_users + 1,),
         "seen_items": (None,),
+        "seen_values": arrays.seen_items.shape,
         "similar_items": (n_items, None),
         "similarities": arrays.similar_items.shape,
         "group_items": (None, None),
-        **_scorer_shapes(arrays),
+        **{name: spec.shape for name, _, spec in _scorer_arrays(arrays)},
     }
     for name, array in iter_named_arrays(arrays, index):
         if name in expected and not _fits(array.shape, expected[name]):
             yield name, _shape_problem(array.shape)
-
-
-def _scorer_shapes(arrays: ModelArrays) -> dict[str, Shape]:
-    n_users, n_items = len(arrays.users), len(arrays.items)
-    shapes: dict[str, Shape] = {}
-    for prefix, space in _factor_spaces(arrays):
-        n_factors = np.atleast_1d(space.item_factors).shape[-1]
-        shapes |= {
-            f"{prefix}item_factors": (n_items, n_factors),
-            f"{prefix}item_biases": (n_items,),
-            f"{prefix}user_factors": (n_users, n_factors),
-            f"{prefix}user_biases": (n_users,),
-            f"{prefix}prior_mean": (n_factors + 1,),
-            f"{prefix}prior_covariance": (n_factors + 1, n_factors + 1),
-        }
-    if arrays.item_weights is not None:
-        shapes |= {
-            "weight_items": (n_items, None),
-            "item_weights": arrays.item_weights.weight_items.shape,
-            "seen_weights": arrays.seen_items.shape,
-        }
-    return shapes
 
 
 def _check_inner_ids(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
@@ -191,8 +185,6 @@ def _check_inner_ids(arrays: ModelArrays, index: IdIndex) -> Iterator[Problem]:
     for name in ("popular_items", "seen_items", *PADDED_ARRAYS):
         if not _is_within(getattr(arrays, name), PADDING if name in PADDED_ARRAYS else 0, n_items):
             yield name, f"has inner ids outside the range of the {n_items} items"
-    if arrays.item_weights is not None and not _is_within(arrays.item_weights.weight_items, 0, n_items):
-        yield "weight_items", f"has inner ids outside the range of the {n_items} items"
     if not _is_within(index.order, 0, n_users):
         yield "users_order", f"has inner ids outside the range of the {n_users} users"
 
@@ -202,15 +194,17 @@ def _check_seen_indptr(arrays: ModelArrays) -> Iterator[Problem]:
         yield "seen_indptr", "does not span the seen items"
 
 
-def _check_scorers_finite(arrays: ModelArrays) -> Iterator[Problem]:
-    for prefix, space in _factor_spaces(arrays):
-        for name in FACTOR_ARRAYS:
-            if not np.isfinite(getattr(space, name)).all():
-                yield prefix + name, "has non-finite values"
-    if arrays.item_weights is not None:
-        for name in ("item_weights", "seen_weights"):
-            if not np.isfinite(getattr(arrays.item_weights, name)).all():
-                yield name, "has non-finite values"
+def _check_scorers(arrays: ModelArrays) -> Iterator[Problem]:
+    """Check the elements of the arrays of all stored scorers."""
+    for name, array, spec in _scorer_arrays(arrays):
+        if spec.n_ids is not None and not _is_within(array, 0, spec.n_ids):
+            yield name, f"has ids outside the range of {spec.n_ids}"
+        yield from _check_finite(name, array)
+
+
+def _check_finite(name: str, array: AnyArray) -> Iterator[Problem]:
+    if not np.isfinite(array).all():
+        yield name, "has non-finite values"
 
 
 def _spans(offsets: Int64Array, length: int) -> bool:

@@ -1,12 +1,10 @@
 """Prediction of ratings by a fitted model, for known users and for users with ratings since training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from marquee.array_types import RatingScale
-from marquee.model.factor_scoring import FactorSpace
+from marquee.model.scorers.rating_factors import RatingScorer
 
 
 @dataclass(frozen=True)
@@ -22,12 +20,12 @@ class RatingPredictor:
     """Predicts ratings, clipped to the rating scale.
 
     Attributes:
-        space: parameters of the predictor; None if it is not a factor model: every prediction is impossible.
+        scorer: scorer of the predictor; None if it is not a factor model: every prediction is impossible.
         scale: lowest and highest possible rating.
         global_mean: mean of the training ratings, in stars.
     """
 
-    space: FactorSpace | None
+    scorer: RatingScorer | None
     scale: RatingScale
     global_mean: float
 
@@ -39,16 +37,26 @@ class RatingPredictor:
         Args:
             user: inner id, or None if the user is not in the training data.
             item: inner id, or None if the item is not in the training data: the prediction is impossible.
-            recent: ratings since training by item; they are folded in for a user who is not in the training
-                data. Without any, the prediction is impossible.
+            recent: ratings since training by item; without any, the prediction is impossible for a user who
+                is not in the training data.
         """
-        space = self.space
-        if space is None or item is None or (user is None and not recent):
+        if self.scorer is None or item is None or (user is None and not recent):
             return RatingPrediction(self.global_mean, was_impossible=True)
-        if user is not None:
-            factors = space.trained_user_factors(user)
-        else:
-            ratings = recent or {}
-            factors = space.fold_in(np.array(list(ratings), dtype=np.int32), np.array(list(ratings.values())))
         low, high = self.scale
-        return RatingPrediction(min(max(space.score_item(factors, item), low), high), was_impossible=False)
+        [rating] = self.scorer.score_some(user, recent or {}, [item])
+        return RatingPrediction(min(max(rating, low), high), was_impossible=False)
+
+    def predict_items(
+        self, user: int | None, items: Sequence[int], recent: Mapping[int, float]
+    ) -> list[float | None]:
+        """Predict the ratings of several items by a user; None where a prediction is impossible.
+
+        Args:
+            user: inner id, or None if the user is not in the training data.
+            items: inner ids.
+            recent: ratings since training by item.
+        """
+        if self.scorer is None or (user is None and not recent):
+            return [None] * len(items)
+        low, high = self.scale
+        return [min(max(rating, low), high) for rating in self.scorer.score_some(user, recent, items)]

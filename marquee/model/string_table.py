@@ -37,6 +37,13 @@ class StringTable(Sequence[str]):
             raise IndexError(index)
         return self.text[self.offsets[index] : self.offsets[index + 1]].tobytes().decode()
 
+    def slice(self, start: int, stop: int) -> list[str]:
+        """Return the strings from `start` to before `stop`, without reading others."""
+        offsets = self.offsets[start : stop + 1]
+        text = self.text[offsets[0] : offsets[-1]].tobytes()
+        ends = (offsets - offsets[0]).tolist()
+        return [text[begin:end].decode() for begin, end in pairwise(ends)]
+
     def __iter__(self) -> Iterator[str]:
         text, offsets = self.text.tobytes(), self.offsets.tolist()
         return (text[start:end].decode() for start, end in pairwise(offsets))

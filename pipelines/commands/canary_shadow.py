@@ -12,8 +12,8 @@ from marquee.events import Exposure
 from pipelines.support.bento import prepare_arm
 from pipelines.support.console import create_console
 from pipelines.support.model_versions import require_rollout_versions
+from service.recommendation.list_selection import FALLBACK_LEVELS
 from service.recommendation.loaded_model import LoadedModel
-from service.recommendation.recommender import FALLBACK_LEVELS
 from service.recommendation.recorded_request_replay import ShadowComparison, replay_and_compare
 from service.telemetry.reader import read_events
 

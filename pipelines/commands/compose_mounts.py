@@ -81,6 +81,7 @@ def _write_variables(params: Params, image: str, canary: str | None) -> None:
         "MARQUEE_GID": str(os.getgid() or IMAGE_USER),
         "MARQUEE_PORT": str(params.gateway.port),
         "MARQUEE_SECOND_PORT": str(params.gateway.port + 1),
+        **params.serving.to_environment(),
     }
     lines = "".join(f"{name}={value}\n" for name, value in variables.items())
     (COMPOSE / ".env").write_text(lines, encoding="utf-8")

@@ -2,13 +2,14 @@
 
 from urllib.parse import quote
 
+from experiments.config import Params
 from pipelines.support.bento import read_last_bento
 from pipelines.support.console import create_console
 from pipelines.support.ports import check_port_free
 from pipelines.support.programs import replace_process
 
 
-def serve_last_bento(*, host: str, port: int) -> None:
+def serve_last_bento(params: Params, *, host: str, port: int) -> None:
     """Print example requests and replace this process with `bentoml serve`.
 
     Raises:
@@ -23,4 +24,5 @@ def serve_last_bento(*, host: str, port: int) -> None:
     console.print(f"  curl {base}/recommend/{user}")
     console.print(f"  curl -H 'Accept: text/plain' '{base}/recommend/{user}?n=5'")
     console.print(f"  curl {base}/version")
-    replace_process("bentoml", "serve", tag, "--host", host, "--port", str(port))
+    environment = params.serving.to_environment()
+    replace_process("bentoml", "serve", tag, "--host", host, "--port", str(port), environment=environment)

@@ -115,6 +115,7 @@ def build_stack_config(
         slow_ms=gateway.slow_ms,
         max_body_bytes=gateway.max_body_bytes,
         requests_per_10s=gateway.requests_per_10s,
+        replica_settings=params.serving.to_environment(),
         controller=(sys.executable, "-m", "pipelines.rollout", str(folder), params.registration.model),
     )
 

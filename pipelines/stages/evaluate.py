@@ -60,9 +60,10 @@ def evaluate_on_test_set(params: Params) -> None:
 
 def _build_record(part: TestPart, board: ScoreBoard) -> dict[str, Any]:
     """Return the content of results/evaluation.json."""
-    repeats = part.score_repeats()
+    repeats, record = part.score_repeats(), board.to_record()
+    record["scores"]["recommender"] |= board.score_served_lists(part.fitted["recommender"].algorithm)
     return {
-        **board.to_record(),
+        **record,
         **({} if repeats is None else {"repeats": repeats}),
         "strong_generalization": part.measure_strong_generalization(),
     }

@@ -1,23 +1,29 @@
 """Export the refitted recipes as the model to serve, and the best SVD as a model of its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from experiments.config import Params
+from experiments.datasets.value_columns import choose_value_columns
 from marquee.algorithms.registry import find_algorithm
 from marquee.algorithms.serving_arrays import ServedAlgorithm, build_model_arrays, replace_algorithms
+from marquee.events import FEEDBACK_KINDS
 from marquee.files.atomic_write import replace_folder
-from marquee.interactions.columns import GENRES, ITEM, TITLE
+from marquee.interactions.columns import GENRES, ITEM, ITEM_COLUMNS, TIMESTAMP, TITLE, WEIGHT
 from marquee.interactions.feedback import FeedbackSpec
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.metrics.list_agreement import list_agreement
+from marquee.model.feedback_weights import FeedbackWeights, WeightAggregation
 from marquee.model.fitted_model import write_model
+from marquee.model.item_attributes import encode_attributes
 from marquee.model.manifest import Manifest
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.string_table import StringTable
@@ -31,11 +37,18 @@ from pipelines.support.interaction_tables import (
     read_trainset,
 )
 from pipelines.support.json_reader import read_json
-from pipelines.support.paths import EVALUATION, FITTED_MODEL, ITEMS, REFITTED_STATE, SVD_MODEL
+from pipelines.support.paths import (
+    EVALUATION,
+    FITTED_MODEL,
+    INTERACTIONS,
+    ITEMS,
+    REFITTED_STATE,
+    SVD_MODEL,
+)
 from pipelines.support.stage_runner import run_stage
 
 LIBRARIES = ("numpy", "scikit-surprise")  # whose versions the manifest records
-LIST_METRICS = ("ndcg", "ndcg_low", "ndcg_high", "recall", "coverage", "popularity_ratio")
+LIST_METRICS = ("ndcg", "ndcg_low", "ndcg_high", "recall", "coverage", "popularity_ratio", "served_ndcg")
 ERROR_METRICS = ("rmse", "mae")
 
 
@@ -62,6 +75,7 @@ class ExportInputs:
 
     matrix: InteractionMatrix
     feedback: FeedbackSpec
+    feedback_weights: FeedbackWeights | None
     scored_share: float  # share of the interactions that the scored recipes were fitted on
 
     def write(
@@ -89,6 +103,8 @@ class ExportInputs:
             "data_source": data.source,
             "data_digest": data.digest,
             "libraries": {name: version(name) for name in LIBRARIES},
+            "feedback_weights": self.feedback_weights,
+            "trained_until": _read_latest_timestamp(),
         }
 
 
@@ -97,7 +113,7 @@ def export(params: Params) -> None:
     feedback = read_feedback()
     trainset = read_all_interactions(feedback)
     share = read_trainset(feedback).n_ratings / trainset.n_ratings
-    inputs = ExportInputs(trainset.matrix, feedback, share)
+    inputs = ExportInputs(trainset.matrix, feedback, choose_feedback_weights(params, feedback), share)
     scores = read_json(EVALUATION)["scores"]
     recipes = {
         role: ScoredRecipe(fitted, scores[role])
@@ -111,6 +127,7 @@ def export(params: Params) -> None:
         n=params.export.top_n,
         allow_repeats=allow_repeats(),
     )
+    arrays = replace(arrays, attributes=_read_attributes(trainset.matrix))
     manifest = inputs.write(FITTED_MODEL, arrays, recommender, predictor)
     if not manifest.is_personal:
         create_console().print(_describe_shared_lists(manifest), markup=False)
@@ -159,9 +176,47 @@ def _describe_shared_lists(manifest: Manifest) -> str:
     )
 
 
+def choose_feedback_weights(params: Params, feedback: FeedbackSpec) -> FeedbackWeights | None:
+    """Return the weight of each kind of feedback; None if the model learns from ratings.
+
+    A kind that is also an event type of the training data has its weight. Other kinds have the smallest
+    positive weight of an event type, because an unknown action is weak evidence; 1 without event types. A
+    watch is multiplied by its minutes if the training weights are minutes by the name of their column.
+    """
+    if feedback.feedback == "explicit":
+        return None
+    values = choose_value_columns(params.data, params.interactions.feedback)
+    default = min((weight for weight in values.event_weights.values() if weight > 0), default=1.0)
+    weights = {kind: float(values.event_weights.get(kind, default)) for kind in FEEDBACK_KINDS}
+    return FeedbackWeights(
+        **weights,
+        counts_minutes="minute" in values.columns.get(WEIGHT, "").lower(),
+        aggregation=cast("WeightAggregation", feedback.repeats),
+    )
+
+
+def _read_latest_timestamp() -> float | None:
+    """Return the latest timestamp of the interactions in UTC seconds, or None if they have no timestamps."""
+    if TIMESTAMP not in pq.read_schema(INTERACTIONS).names:
+        return None
+    return float(pc.max(pq.read_table(INTERACTIONS, columns=[TIMESTAMP])[TIMESTAMP]).as_py())
+
+
+def _read_items(matrix: InteractionMatrix) -> pd.DataFrame:
+    """Return the items table in the order of inner ids, indexed by item id."""
+    return pd.read_parquet(ITEMS).set_index(ITEM).reindex(list(matrix.item_ids))
+
+
+def _read_attributes(matrix: InteractionMatrix) -> StringTable | None:
+    """Return the attributes of all items, or None if the items table has none."""
+    items = _read_items(matrix)
+    names = [name for name in items.columns if name not in ITEM_COLUMNS]
+    return encode_attributes({name: items[name].fillna("").astype(str).tolist() for name in names})
+
+
 def _read_titles_and_genres(matrix: InteractionMatrix) -> tuple[StringTable, StringTable]:
     """Return titles and genres of all items by inner id; an item without a title gets its id as title."""
-    items = pd.read_parquet(ITEMS).set_index(ITEM).reindex(list(matrix.item_ids))
+    items = _read_items(matrix)
     titles = items[TITLE].where(items[TITLE].notna(), items.index.to_series())
     genres = items[GENRES].fillna("")
     return StringTable.from_strings(titles.tolist()), StringTable.from_strings(genres.tolist())

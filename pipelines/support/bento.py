@@ -38,7 +38,12 @@ from service.stack.stack_config import Arm
 # Code in a Bento, as patterns of `matching_files`: whole packages, because a list of modules would go stale.
 INCLUDED_CODE = ("marquee/*.py", "marquee/files", "marquee/model", "marquee/rollout", "service")
 # Parts of these packages that a replica does not use.
-EXCLUDED_CODE = ("service/gateway", "service/stack", "service/recommendation/recorded_request_replay.py")
+EXCLUDED_CODE = (
+    "service/gateway",
+    "service/stack",
+    "service/recommendation/list_blocks.py",
+    "service/recommendation/recorded_request_replay.py",
+)
 REQUIREMENTS = Path("requirements/service.txt")
 PROVENANCE = "provenance.json"
 

@@ -14,10 +14,14 @@ UNLIMITED_WIDTH = 10_000  # characters
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
 
 
-def create_console() -> Console:
-    """Return a console for standard output; lines wrap on a terminal, but not in a pipe or file."""
-    width = None if sys.stdout.isatty() else UNLIMITED_WIDTH
-    return Console(file=sys.stdout, highlight=False, width=width)
+def create_console(*, stderr: bool = False) -> Console:
+    """Return a console for standard output, or for standard error if the output of the command is data.
+
+    Lines wrap on a terminal, but not in a pipe or file.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else UNLIMITED_WIDTH
+    return Console(file=stream, highlight=False, width=width)
 
 
 def exit_with_error(program: str, error: Exception) -> NoReturn:

@@ -18,6 +18,7 @@ from experiments.selection.recommender_rule import (
     RecommenderTrials,
     choose_recommender,
 )
+from marquee.interactions.columns import FeedbackType
 from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.paths import USER_SCORES
 
@@ -58,19 +59,42 @@ def choose_from_search(params: Params, trials: Sequence[Trial], candidates: Cand
         ConfigError: no trial has lists.
         MarqueeError: no trial is within all budgets.
     """
+    scores = UserScores.load(USER_SCORES)
+    return compare_trials(params, trials, candidates, scores, read_feedback().feedback)
+
+
+def compare_trials(
+    params: Params,
+    trials: Sequence[Trial],
+    candidates: Candidates,
+    scores: UserScores,
+    feedback: FeedbackType,
+) -> ComparedTrials:
+    """Choose the recommender among trials.
+
+    Args:
+        params: rule, budgets and metric.
+        trials: all trials; those without lists cannot be chosen.
+        candidates: measured trials. Costs that only these have are unknown for the others.
+        scores: values of single users for every trial.
+        feedback: kind of feedback.
+
+    Raises:
+        ConfigError: no trial has lists.
+        MarqueeError: no trial is within all budgets.
+    """
     search_metric = SearchMetric.parse(params.search.metric_weights)
     metric = search_metric.list_metric
     distinct = _drop_repeated_points(trials)
     compared = RecommenderTrials(
         [point_key(trial.algorithm, trial.parameters) for trial in distinct],
         [trial.algorithm for trial in distinct],
-        _select_values(distinct, UserScores.load(USER_SCORES), metric),
+        _select_values(distinct, scores, metric),
         [_rated_ndcg(trial) for trial in distinct],
         [_cost(trial, params.select) for trial in distinct],
         _build_budgets(distinct, candidates, params.select),
         None if search_metric.user_metric else [search_metric.loss(t.mean_values()) for t in distinct],
     )
-    feedback = read_feedback().feedback
     return ComparedTrials(
         distinct, compared, choose_recommender(compared, feedback, params.select.margin), metric
     )

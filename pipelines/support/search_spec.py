@@ -1,12 +1,14 @@
 """Specification of the search that params.yaml and the files of this clone describe."""
 
 from experiments.config import Params
+from experiments.search.default_spaces import resolve_default_spaces
 from experiments.search.metric import SearchMetric
 from experiments.search.specification import SearchSpec
 from experiments.search.training_space import check_candidates, require_predictor, select_rankers
 from pipelines.support.derived_feedback import read_feedback
 from pipelines.support.evaluation_data import build_fold_source, build_part_source, build_protocol
-from pipelines.support.paths import LOCAL_STATE
+from pipelines.support.json_reader import read_json
+from pipelines.support.paths import LOCAL_STATE, SPLIT
 
 
 def build_search_spec(params: Params) -> SearchSpec:
@@ -19,8 +21,10 @@ def build_search_spec(params: Params) -> SearchSpec:
             ratings.
     """
     feedback = read_feedback()
-    search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
     check_candidates(params.search)
+    search = require_predictor(params.search) if feedback.scale else select_rankers(params.search)
+    is_ordered = read_json(SPLIT)["strategy"] != "random"
+    search = resolve_default_spaces(search, feedback.scale, is_ordered=is_ordered)
     folds = build_fold_source(params, feedback)
     uses_lists = SearchMetric.parse(search.metric_weights).uses_lists
     parts = build_part_source(feedback) if uses_lists else None

@@ -50,6 +50,12 @@ class ScoreBoard:
             score = self._test_set.fit_and_score(recipe)
         self._recipes[role], self.scores[role] = recipe, score
 
+    def score_served_lists(self, algorithm: Algorithm) -> dict[str, float]:
+        """Return the NDCG of lists from what the served model stores, if that is less than was learned."""
+        served = algorithm.build_served_copy()
+        lists = None if served is None else self._test_set.score(served, type(algorithm).__name__).lists
+        return {} if lists is None else {"served_ndcg": lists.ndcg.mean}
+
     def to_record(self) -> dict[str, Any]:
         """Return the content of results/evaluation.json."""
         records = {role: score.to_record() for role, score in self.scores.items()}

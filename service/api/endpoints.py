@@ -14,7 +14,7 @@ GET  /openapi.json, /docs     OpenAPI document, and a page that shows it
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -32,8 +32,16 @@ from service.api.problem_details import (
     missing_predictor_problem,
     not_found_problem,
 )
-from service.api.query_params import JSON, find_genre_index, parse_n, parse_query_string, validate_id
-from service.api.recommend_endpoint import recommend_at_least_one
+from service.api.query_params import (
+    JSON,
+    filter_names,
+    find_attribute_values,
+    find_genre_index,
+    parse_n,
+    parse_query_string,
+    validate_id,
+)
+from service.api.recommend_endpoint import recommend_with_ratings
 from service.recommendation.deadline import Deadline
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest, Recommendations, UserContext
@@ -72,21 +80,25 @@ class Endpoints:
             request_bodies.VISITOR_REQUEST, await request_bodies.read_json_body(request)
         )
         ratings = {self._validate_rating(model, item, stars): stars for item, stars in body.ratings.items()}
-        clicked = frozenset(
-            _require_item(model, item, f"clicks[{index}]") for index, item in enumerate(body.clicks)
-        )
+        clicked = {
+            _require_item(model, item, f"clicks[{index}]"): model.click_weight
+            for index, item in enumerate(body.clicks)
+        }
         excluded = (model.fitted_model.inner_item_id(item) for item in body.exclude)
         recommendation_request = RecommendationRequest(
             body.n,
-            clicked.union(item for item in excluded if item is not None),
+            frozenset(clicked).union(item for item in excluded if item is not None),
             find_genre_index(body.genre, model.fitted_model.genre_affinity.genres),
+            _find_attributes(model, body.attributes),
         )
         start = time.perf_counter()  # the time to receive the body does not count against the deadline
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
         visitor = UserContext(recent=ratings, clicked=clicked)
-        recommendations = recommend_at_least_one(model, visitor, recommendation_request, deadline)
+        recommendations, predicted = recommend_with_ratings(
+            model, visitor, recommendation_request, deadline, adds_ratings=body.predicted_ratings
+        )
         self._record_exposure(request, model, recommendations)
-        return _json_bytes_response(model.encode_response(None, recommendations))
+        return _json_bytes_response(model.encode_response(None, recommendations, predicted))
 
     async def similar(self, request: Request) -> Response:
         """Return items of the same users, followed by popular items if there are too few."""
@@ -113,19 +125,25 @@ class Endpoints:
         predictor = model.fitted_model.predictor
         if predictor is None:
             raise missing_predictor_problem(model.fitted_model.manifest.describe_missing_predictor())
-        predictions = [
-            self._predict_pair(model, predictor, index, pair) for index, pair in enumerate(body.pairs)
-        ]
-        return _json_response({"predictions": predictions, "model": model.summary})
+        items_by_user: dict[str, dict[str, int]] = {}
+        for index, pair in enumerate(body.pairs):
+            item = _require_item(model, pair.item, f"pairs[{index}].item")
+            items_by_user.setdefault(pair.user, {})[pair.item] = item
+        predictions: dict[tuple[str, str], dict[str, Any]] = {}
+        for user, items in items_by_user.items():
+            predictions |= self._predict_for_user(model, predictor, user, items)
+            await asyncio.sleep(0)  # users with long histories take a millisecond each
+        rows = [predictions[pair.user, pair.item] for pair in body.pairs]
+        return _json_response({"predictions": rows, "model": model.summary})
 
     async def store_feedback(self, request: Request) -> Response:
         """Store feedback, and respond once it is on disk."""
         model = self._replica.require_loaded_model()
         bodies = request_bodies.validate_feedback_body(await request_bodies.read_json_body(request))
         events = [self._build_feedback_event(model, index, body) for index, body in enumerate(bodies)]
-        n_stored = await self._store_events(events)
-        self._replica.record_activity(events)
-        counts = {"stored": n_stored, "duplicates": len(events) - n_stored}
+        stored = await self._store_events(events)
+        self._replica.record_activity(stored)
+        counts = {"stored": len(stored), "duplicates": len(events) - len(stored)}
         return _json_response(counts, HTTPStatus.ACCEPTED)
 
     async def item(self, request: Request) -> Response:
@@ -172,18 +190,20 @@ class Endpoints:
         _check_scale(model, stars, field)
         return item
 
-    def _predict_pair(
-        self, model: LoadedModel, predictor: RatingPredictor, index: int, pair: request_bodies.UserItemPair
-    ) -> dict[str, Any]:
-        item = _require_item(model, pair.item, f"pairs[{index}].item")
-        user = self._replica.build_user_context(model, pair.user)
-        ratings = {item: rating for item, rating in user.recent.items() if rating is not None}
-        prediction = predictor.predict(user.inner_id, item, ratings)
+    def _predict_for_user(
+        self, model: LoadedModel, predictor: RatingPredictor, user: str, items: Mapping[str, int]
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return the prediction of each of these items, by user id and item id."""
+        context = self._replica.build_user_context(model, user)
+        ratings = predictor.predict_items(context.inner_id, list(items.values()), context.ratings)
         return {
-            "user": pair.user,
-            "item": pair.item,
-            "rating": round(prediction.rating, 4),
-            "impossible": prediction.was_impossible,
+            (user, item): {
+                "user": user,
+                "item": item,
+                "rating": round(predictor.global_mean if rating is None else rating, 4),
+                "impossible": rating is None,
+            }
+            for item, rating in zip(items, ratings, strict=True)
         }
 
     def _build_feedback_event(
@@ -208,8 +228,8 @@ class Endpoints:
             model=model.version,
         )
 
-    async def _store_events(self, events: list[Feedback]) -> int:
-        """Wait until all events are on disk, and return how many of them were new.
+    async def _store_events(self, events: list[Feedback]) -> list[Feedback]:
+        """Wait until all events are on disk, and return those that are new: the first one of each new id.
 
         Raises:
             RequestProblem: the events cannot be stored. None is acknowledged, and the client may retry.
@@ -220,18 +240,22 @@ class Endpoints:
                 HTTPStatus.SERVICE_UNAVAILABLE, "telemetry is off; feedback cannot be stored"
             )
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[int] = loop.create_future()
+        future: asyncio.Future[Collection[str]] = loop.create_future()
 
-        def pass_result(result: int | OSError) -> None:  # runs in the writer's thread
+        def pass_result(result: Collection[str] | OSError) -> None:  # runs in the writer's thread
             loop.call_soon_threadsafe(_resolve, future, result)
 
         lines = [encode(event) for event in events]
         writer.queue_feedback(lines, [event.event_id for event in events], pass_result)
         try:
-            return await future
+            new_ids = await future
         except OSError as error:
             detail = f"feedback cannot be stored now ({error.strerror or error}); retry later"
             raise RequestProblem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from None
+        by_id: dict[str, Feedback] = {}
+        for event in events:
+            by_id.setdefault(event.event_id, event)
+        return [event for event_id, event in by_id.items() if event_id in new_ids]
 
     def _record_exposure(
         self, request: Request, model: LoadedModel, recommendations: Recommendations
@@ -262,6 +286,17 @@ def _path_item(model: LoadedModel, request: Request) -> int:
     return item
 
 
+def _find_attributes(model: LoadedModel, fields: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the attributes that a body requires of the items, and their values."""
+    attributes = model.recommender.compiled_rules.attributes
+    expected = filter_names(attributes)
+    for name in fields:
+        if name not in expected:
+            known = f"expected one of {', '.join(expected)}" if expected else "the items have no attributes"
+            raise invalid_field_problem(f"attributes.{name}", f"unknown attribute ({known})")
+    return find_attribute_values(fields, attributes)
+
+
 def _require_item(model: LoadedModel, item_id: str, field: str) -> int:
     """Return the inner id of an item that a field of the body names."""
     item = model.fitted_model.inner_item_id(item_id)
@@ -280,7 +315,7 @@ def _check_scale(model: LoadedModel, stars: float, field: str) -> None:
         raise invalid_field_problem(field, f"rating must be between {low:g} and {high:g} stars")
 
 
-def _resolve(future: "asyncio.Future[int]", result: int | OSError) -> None:
+def _resolve(future: "asyncio.Future[Collection[str]]", result: Collection[str] | OSError) -> None:
     if future.cancelled():
         return
     if isinstance(result, OSError):

@@ -10,7 +10,7 @@ from marquee.model.manifest import ScoreUnit
 from service.api.problem_details import PROBLEM_TYPE
 from service.api.query_params import DEFAULT_N, JSON, MAX_EXCLUDED, MAX_ID_BYTES, MAX_N, TEXT
 from service.api.request_bodies import MAX_EVENTS, FeedbackBody, PredictionRequest, VisitorRequest
-from service.recommendation.recommender import FALLBACK_LEVELS
+from service.recommendation.list_selection import FALLBACK_LEVELS
 
 REF = "#/components/schemas/{model}"
 BODY_ERRORS = (400, 408, 413, 415, 422)  # of routes with a request body
@@ -52,6 +52,16 @@ def _paths() -> JsonObject:
         "exclude", {"type": "string"}, f"Item ids separated by commas, at most {MAX_EXCLUDED}."
     )
     genre = _query_parameter("genre", {"type": "string"}, "Genre of the recommended items.")
+    attributes = _query_parameter(
+        "attributes",
+        {"type": "object", "additionalProperties": _STRING},
+        "Required value of any attribute of the items, under the name of the attribute: `?language=en`.",
+    )
+    ratings = _query_parameter(
+        "predicted_ratings",
+        {**_BOOLEAN, "default": False},
+        "Add the predicted rating of each item; only with a predictor.",
+    )
     item_ids = {TEXT: {"schema": {"type": "string"}, "example": "50,181,258"}}
     recommendations = _content(_ref("Recommendations"))
     feedback = {"oneOf": [_ref("FeedbackBody"), _array(_ref("FeedbackBody"), 1, MAX_EVENTS)]}
@@ -62,8 +72,8 @@ def _paths() -> JsonObject:
                 "recommend-to-user",
                 "Recommend items to a user",
                 {**recommendations, **item_ids},
-                parameters=[user, n, exclude, genre],
-                errors=(422,),
+                parameters=[user, n, exclude, genre, ratings, attributes],
+                errors=(409, 422),
             )
         },
         "/recommend": {
@@ -72,6 +82,7 @@ def _paths() -> JsonObject:
                 "Recommend items to a visitor by ratings and clicks in the body",
                 recommendations,
                 body=_ref("VisitorRequest"),
+                errors=(*BODY_ERRORS, 409),
             )
         },
         "/similar/{item}": {
@@ -208,6 +219,11 @@ _MODEL = _object(
         "description": "Algorithm that predicts ratings; null if the model was trained on implicit feedback.",
     },
 )
+_RECOMMENDED_ITEM = _object(item=_STRING, title=_STRING, score=_NUMBER_OR_NULL)
+_RECOMMENDED_ITEM["properties"]["predicted_rating"] = {
+    **_NUMBER_OR_NULL,
+    "description": "Stars, if the request asks for predicted ratings; null if the prediction is impossible.",
+}
 _RESPONSE_SCHEMAS: JsonObject = {
     "Recommendations": _object(
         user=_STRING_OR_NULL,
@@ -217,17 +233,19 @@ _RESPONSE_SCHEMAS: JsonObject = {
             "description": "Lowest level of the fallback chain that contributed an item. The lists of a "
             "recommender that gives nearly the same list to everybody count as popular.",
         },
-        items=_array(_object(item=_STRING, title=_STRING, score=_NUMBER_OR_NULL), 1),
+        items=_array(_RECOMMENDED_ITEM, 1),
         relaxed_filters={
             **_array(_STRING),
-            "description": "Filters that were dropped because too few items passed them.",
+            "description": "Filters of the request that were dropped because too few items passed them, and "
+            "caps or repeat_after if the list has items that these rules would have left out.",
         },
         score_unit={
             "type": "string",
             "enum": list(get_args(ScoreUnit)),
             "description": "stars: scores are predicted ratings, not limited to the rating scale. relative: "
-            "only the order of the scores in one response has a meaning. Items of the levels group, popular "
-            "and static have no score.",
+            "only the order of the scores in one response has a meaning. Boosts do not change scores. Pinned "
+            "items and items of the levels group, popular and static have no score, nor have items ranked by "
+            "similar items in a model whose scores are stars.",
         },
         model=_MODEL,
     ),
@@ -268,7 +286,17 @@ _RESPONSE_SCHEMAS: JsonObject = {
         ),
         "description": "Manifest of the model, its digest, and the origin of the package.",
     },
-    "Item": _object(item=_STRING, title=_STRING, genres=_array(_STRING), available=_BOOLEAN),
+    "Item": _object(
+        item=_STRING,
+        title=_STRING,
+        genres=_array(_STRING),
+        attributes={
+            "type": "object",
+            "additionalProperties": _STRING,
+            "description": "Further attributes in the training data.",
+        },
+        available=_BOOLEAN,
+    ),
     "Problem": {
         **_object(type=_STRING, title=_STRING, status=_INTEGER, detail=_STRING),
         "description": "Problem document (RFC 9457). `field` names the invalid field, if there is one.",
@@ -278,7 +306,7 @@ _ERROR_DESCRIPTIONS = {
     400: "The request cannot be parsed.",
     404: "The item or route does not exist.",
     408: "The body took too long.",
-    409: "The model predicts no ratings: it was trained on implicit feedback.",
+    409: "The model predicts no ratings, which the request asks for.",
     413: "The body is too large.",
     415: "The content type or encoding is not supported.",
     422: "A field has an invalid value; the problem names it.",

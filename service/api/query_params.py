@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
+from marquee.model.item_attributes import GENRES, ItemAttributes
 from service.api.problem_details import invalid_field_problem, malformed_request_problem
 
 DEFAULT_N = 10
@@ -13,6 +14,8 @@ MAX_N_DIGITS = 9
 MAX_ID_BYTES = 256
 MAX_EXCLUDED = 1000
 MAX_QUERY_FIELDS = 100
+MAX_HINT_VALUES = 1000  # values of an attribute among which a similar one is looked for
+QUERY_FIELDS = ("n", "exclude", "genre", "predicted_ratings")  # of /recommend, beside names of attributes
 # The same characters that ingestion rejects in ids, so every user in the data can be requested.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -75,6 +78,13 @@ def parse_n(text: str | None) -> int:
     return int(text)
 
 
+def parse_switch(text: str | None, field: str) -> bool:
+    """Parse a switch, which must be true or false; None means false."""
+    if text not in {None, "true", "false"}:
+        raise invalid_field_problem(field, f"{field} must be true or false")
+    return text == "true"
+
+
 def parse_excluded_ids(text: str | None) -> list[str]:
     """Parse and validate item ids separated by commas."""
     items = text.split(",") if text else []
@@ -94,6 +104,29 @@ def find_genre_index(name: str | None, genres: tuple[str, ...]) -> int | None:
     if name not in genres:
         raise invalid_field_problem("genre", f"the catalog has no such genre; {_genre_hint(name, genres)}")
     return genres.index(name)
+
+
+def filter_names(attributes: ItemAttributes) -> tuple[str, ...]:
+    """Return the attributes by which a request may filter, beside the genre."""
+    return tuple(name for name in attributes.names if name != GENRES)
+
+
+def find_attribute_values(
+    fields: Mapping[str, str], attributes: ItemAttributes
+) -> tuple[tuple[str, str], ...]:
+    """Return the attributes among the fields of a request, and their required values.
+
+    Raises:
+        RequestProblem: no item has such a value; the problem suggests a similar one.
+    """
+    names = [name for name in filter_names(attributes) if name in fields]
+    for name in names:
+        values, value = attributes.items_by_value[name], fields[name]
+        if value not in values:
+            matches = get_close_matches(value[:MAX_ID_BYTES], list(values)[:MAX_HINT_VALUES], n=1)
+            hint = f"; did you mean {matches[0]}?" if matches else ""
+            raise invalid_field_problem(name, f"no item of the catalog has this value{hint}")
+    return tuple((name, fields[name]) for name in names)
 
 
 def _genre_hint(name: str, genres: tuple[str, ...]) -> str:

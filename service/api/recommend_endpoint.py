@@ -4,6 +4,7 @@ It is a bare ASGI callable in front of a cache of encoded responses (`service.ap
 """
 
 import time
+from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
@@ -12,15 +13,20 @@ from service.api.problem_details import (
     RequestProblem,
     invalid_field_problem,
     logged_error_problem,
+    missing_predictor_problem,
     not_ready_problem,
 )
 from service.api.query_params import (
     JSON,
+    QUERY_FIELDS,
     TEXT,
+    filter_names,
+    find_attribute_values,
     find_genre_index,
     parse_excluded_ids,
     parse_n,
     parse_query_string,
+    parse_switch,
     prefers_plain_text,
     validate_id,
 )
@@ -33,10 +39,8 @@ from service.replica import NotReady, Replica
 
 PATH_PREFIX = "/recommend/"
 ROUTE = "/recommend/{user}"
-QUERY_FIELDS = ("n", "exclude", "genre")
+PredictedRatings = Sequence[float | None]  # in stars; None where a prediction is impossible
 CACHEABLE_ACCEPT = (None, b"*/*", JSON.encode())
-# Levels that depend only on the model, availability and the user, not on how long scoring takes.
-CACHEABLE_LEVELS = ("personal", "popular")
 
 
 class RecommendEndpoint:
@@ -83,16 +87,21 @@ class RecommendEndpoint:
             cache.clear()
         elif is_cacheable and (cached := cache.get(user)) is not None:
             return cached
-        recommendations = self._recommend(model, user, query, start)
-        response = self._encode(model, user, recommendations, accept)
-        if is_cacheable and response.fallback_level in CACHEABLE_LEVELS:
+        recommendations, ratings = self._recommend(model, user, query, start)
+        response = self._encode(model, user, recommendations, ratings, accept)
+        if replica.shown_items is not None:
+            replica.shown_items.record(user, model.item_ids(recommendations), time.time())
+        elif is_cacheable and recommendations.is_repeatable:
             cache.put(user, response, model.recommender.next_availability_change)
         return response
 
-    def _recommend(self, model: LoadedModel, user: str, query: bytes, start: float) -> Recommendations:
-        """Validate the request and compute its recommendations."""
+    def _recommend(
+        self, model: LoadedModel, user: str, query: bytes, start: float
+    ) -> tuple[Recommendations, PredictedRatings | None]:
+        """Validate the request, and compute its recommendations and, if it asks for them, their ratings."""
         validate_id(user, "user")
-        fields = parse_query_string(query, QUERY_FIELDS)
+        attributes = model.recommender.compiled_rules.attributes
+        fields = parse_query_string(query, (*QUERY_FIELDS, *filter_names(attributes)))
         excluded = (
             model.fitted_model.inner_item_id(item) for item in parse_excluded_ids(fields.get("exclude"))
         )
@@ -100,19 +109,27 @@ class RecommendEndpoint:
             parse_n(fields.get("n")),
             frozenset(item for item in excluded if item is not None),
             find_genre_index(fields.get("genre"), model.fitted_model.genre_affinity.genres),
+            find_attribute_values(fields, attributes),
         )
         deadline = Deadline.after(self._replica.settings.deadline_ms / 1000, start)
-        return recommend_at_least_one(model, self._replica.build_user_context(model, user), request, deadline)
+        adds_ratings = parse_switch(fields.get("predicted_ratings"), "predicted_ratings")
+        context = self._replica.build_user_context(model, user)
+        return recommend_with_ratings(model, context, request, deadline, adds_ratings=adds_ratings)
 
     def _encode(
-        self, model: LoadedModel, user: str, recommendations: Recommendations, accept: bytes | None
+        self,
+        model: LoadedModel,
+        user: str,
+        recommendations: Recommendations,
+        ratings: PredictedRatings | None,
+        accept: bytes | None,
     ) -> CachedResponse:
         item_ids = model.item_ids(recommendations)
         level = recommendations.fallback_level
         if prefers_plain_text("" if accept is None else accept.decode("latin-1")):
             body, content_type = ",".join(item_ids).encode(), f"{TEXT}; charset=utf-8"
         else:
-            body, content_type = model.encode_response(user, recommendations), JSON
+            body, content_type = model.encode_response(user, recommendations, ratings), JSON
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),
@@ -122,21 +139,30 @@ class RecommendEndpoint:
         return CachedResponse(body, headers, level, event)
 
 
-def recommend_at_least_one(
-    model: LoadedModel, user: UserContext, request: RecommendationRequest, deadline: Deadline
-) -> Recommendations:
-    """Recommend at least one item.
+def recommend_with_ratings(
+    model: LoadedModel,
+    user: UserContext,
+    request: RecommendationRequest,
+    deadline: Deadline,
+    *,
+    adds_ratings: bool,
+) -> tuple[Recommendations, PredictedRatings | None]:
+    """Recommend at least one item, and predict the ratings of the items if `adds_ratings` is True.
 
     Raises:
-        RequestProblem: every item is unavailable, was rated by the user, or is excluded by the request.
+        RequestProblem: every item is unavailable, was rated by the user, or is excluded by the request; or
+            the model predicts no ratings.
     """
+    fitted = model.fitted_model
+    if adds_ratings and fitted.predictor is None:
+        raise missing_predictor_problem(fitted.manifest.describe_missing_predictor())
     recommendations = model.recommender.recommend(user, request, deadline)
     if not recommendations.items:
         raise invalid_field_problem(
             "exclude" if request.exclude else "user",
             "no item is left to recommend: all available items are rated or excluded",
         )
-    return recommendations
+    return recommendations, model.predict_ratings(user, recommendations) if adds_ratings else None
 
 
 def _to_problem(error: Exception) -> RequestProblem:

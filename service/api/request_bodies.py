@@ -28,6 +28,7 @@ from service.api.query_params import DEFAULT_N, JSON, MAX_EXCLUDED, MAX_ID_BYTES
 MAX_BODY_BYTES = 1 << 20
 BODY_TIMEOUT_S = 5.0  # for the whole body
 MAX_RATINGS = 1000
+MAX_ATTRIBUTES = 20
 MAX_PAIRS = 1000
 MAX_EVENTS = 1000
 MAX_WATCH_MINUTES = 10_080  # a week
@@ -45,6 +46,7 @@ def _validate_id(text: str) -> str:
 Id = Annotated[
     str, AfterValidator(_validate_id), Field(min_length=1, max_length=MAX_ID_BYTES, examples=["42"])
 ]
+Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -73,6 +75,13 @@ class VisitorRequest(_StrictModel):
         list[Id], Field(max_length=MAX_EXCLUDED, description="Ids of items that must not be recommended.")
     ] = []
     genre: Annotated[str | None, Field(description="Genre of the recommended items.")] = None
+    attributes: Annotated[
+        dict[Name, str],
+        Field(max_length=MAX_ATTRIBUTES, description="Required value of each of these attributes."),
+    ] = {}
+    predicted_ratings: Annotated[
+        bool, Field(description="Add the predicted rating of each item; only with a predictor.")
+    ] = False
     n: Annotated[int, Field(ge=1, le=MAX_N, description="Number of items.")] = DEFAULT_N
 
 

@@ -1,6 +1,6 @@
 """Item availability: the operator's rules on which items may be shown now.
 
-The rules are a JSON file:
+They are a part of the rules of the shop (`service.recommendation.shop_rules`):
 
     {
       "hidden": ["1193"],
@@ -17,53 +17,48 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from marquee.array_types import BoolArray
-from marquee.errors import ConfigError
 from marquee.model.fitted_model import FittedModel
 
 
-class AvailabilityPeriod(BaseModel):
-    """Time span in which an item may be shown."""
+class Rule(BaseModel):
+    """Immutable part of the operator's rules that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AvailabilityPeriod(Rule):
+    """Time span in which an item may be shown."""
+
     from_: AwareDatetime | None = Field(default=None, alias="from")
     until: AwareDatetime | None = None
 
 
-class AvailabilityPolicy(BaseModel):
-    """Content of the availability file."""
+class AvailabilityPolicy(Rule):
+    """Rules on which items may be shown, and the items of the last fallback level."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     hidden: tuple[str, ...] = ()
     available: Mapping[str, AvailabilityPeriod] = {}
     static: tuple[str, ...] = ()
 
 
-def read_policy(path: Path) -> AvailabilityPolicy:
-    """Read the operator's availability file.
-
-    Raises:
-        ConfigError: the file cannot be read or is invalid; the message names the field.
-    """
-    try:
-        return AvailabilityPolicy.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{path}: {field}: {first['msg']}") from None
-
-
 class ItemAvailability:
     """Availability of each item of a model by an `AvailabilityPolicy`."""
 
-    def __init__(self, model: FittedModel, policy: AvailabilityPolicy) -> None:
+    def __init__(
+        self, model: FittedModel, policy: AvailabilityPolicy, passes_filters: BoolArray | None = None
+    ) -> None:
+        """Look up the items of a policy.
+
+        Args:
+            model: model that has the items; other items are ignored.
+            policy: rules on availability.
+            passes_filters: True for each item that may be shown at all, shape (n_items,); None: every item.
+        """
         n_items = len(model.arrays.items)
         self._from = np.full(n_items, -math.inf)
         self._until = np.full(n_items, math.inf)
@@ -74,6 +69,8 @@ class ItemAvailability:
         for item_id in policy.hidden:
             if (item := model.inner_item_id(item_id)) is not None:
                 self._until[item] = -math.inf
+        if passes_filters is not None:
+            self._until[~passes_filters] = -math.inf
         static_items = (model.inner_item_id(item_id) for item_id in policy.static)
         self.static_items = tuple(item for item in static_items if item is not None)
 

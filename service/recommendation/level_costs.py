@@ -12,9 +12,14 @@ DECAY_PER_SKIP = 0.9  # lowers the estimate of a skipped level, so that it is tr
 
 @dataclass
 class LevelCosts:
-    """Exponential moving averages of the time in seconds that each fallback level takes."""
+    """Exponential moving averages of the time in seconds that each fallback level takes.
+
+    Of each two consecutive durations, the shorter one counts. So a single slow call, such as the first one
+    after a start, does not make the next requests skip a level that is fast.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
+    _last: dict[str, float] = field(default_factory=dict)  # duration of the last call of each level
 
     def admit(self, level: str, deadline: Deadline) -> bool:
         """Return True if the level is expected to finish in time; otherwise lower its estimate."""
@@ -30,5 +35,7 @@ class LevelCosts:
         start = clock()
         yield
         duration = clock() - start
+        steady = min(duration, self._last.get(level, 0.0))
+        self._last[level] = duration
         average = self.seconds.get(level)
-        self.seconds[level] = duration if average is None else average + SMOOTHING * (duration - average)
+        self.seconds[level] = steady if average is None else average + SMOOTHING * (steady - average)

@@ -14,7 +14,7 @@ def warm_up(model: LoadedModel) -> None:
     known_users = [UserContext(inner_id) for inner_id in range(min(n_users, MAX_KNOWN_USERS))]
     new_user = UserContext()
     is_explicit = model.fitted_model.manifest.feedback == "explicit"
-    visitor = UserContext(recent={0: ANY_RATING if is_explicit else None} if n_items else {})
+    visitor = UserContext(recent={0: ANY_RATING if is_explicit else 1.0} if n_items else {})
     for user in (new_user, visitor, *known_users):
         recommendations = model.recommender.recommend(user, RecommendationRequest(LIST_LENGTH))
         model.encode_response("", recommendations)

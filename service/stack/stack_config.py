@@ -4,7 +4,7 @@ import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class StackConfig:
     slow_ms: int
     max_body_bytes: int
     requests_per_10s: int
+    replica_settings: Mapping[str, str] = field(default_factory=dict)  # environment of all replicas
     controller: tuple[str, ...] = ()  # command of the rollout controller; empty: none
 
     @property
@@ -171,6 +172,7 @@ def replica_environment(stack: StackConfig, replica: str) -> dict[str, str]:
     """
     arm = stack.find_arm_of_replica(replica)
     environment = {
+        **stack.replica_settings,
         "MARQUEE_ARM": arm,
         "MARQUEE_REPLICA": replica,
         "MARQUEE_EVENTS": str(stack.events),

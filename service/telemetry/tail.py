@@ -1,7 +1,9 @@
 """Tail of the segment files of all replicas: yields each new event once, while the files grow."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +15,55 @@ from marquee.files.append_only_file import read_complete_lines
 from service.telemetry.segment_files import CLOSED_SUFFIX, OPEN_SUFFIX
 
 T = TypeVar("T")
+SETTLING_TIME_NS = 2_000_000_000  # a folder that was listed this long after its last change is listed no more
+
+
+class _SegmentListing:
+    """Segment files of one kind; a folder is listed again only if it has changed."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder, self._prefix = folder, f"{kind}-"
+        self._listings: dict[str, tuple[int, int, list[str]]] = {}  # change and listing in ns, file names
+
+    def find_paths(self) -> dict[str, Path] | None:
+        """Return the files by replica and segment name, sorted; None if nothing has changed.
+
+        Segment names have no suffix, because closing a file changes it.
+        """
+        try:
+            replicas = sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
+        except FileNotFoundError:
+            replicas = []
+        previous, self._listings = self._listings, {}
+        for replica in replicas:
+            self._listings[replica] = self._list(replica, previous.get(replica))
+        if {name: names for name, (_, _, names) in previous.items()} == {
+            name: names for name, (_, _, names) in self._listings.items()
+        }:
+            return None
+        return {
+            f"{replica}/{name.partition('.jsonl')[0]}": self._folder / replica / name
+            for replica, (_, _, names) in self._listings.items()
+            for name in names
+        }
+
+    def _list(self, replica: str, previous: tuple[int, int, list[str]] | None) -> tuple[int, int, list[str]]:
+        path = self._folder / replica
+        try:
+            changed_ns = path.stat().st_mtime_ns
+        except OSError:  # just deleted
+            return 0, 0, []
+        if previous is not None and previous[0] == changed_ns and previous[1] - changed_ns > SETTLING_TIME_NS:
+            return previous
+        listed_ns = time.time_ns()
+        with suppress(OSError):  # just deleted, or not readable by this user
+            names = [entry.name for entry in os.scandir(path) if entry.name.startswith(self._prefix)]
+            return changed_ns, listed_ns, sorted(filter(_is_segment, names))
+        return changed_ns, listed_ns, []
+
+
+def _is_segment(name: str) -> bool:
+    return name.endswith((OPEN_SUFFIX, CLOSED_SUFFIX))
 
 
 class EventTail:
@@ -26,9 +77,10 @@ class EventTail:
             kind: `feedback` or `exposure`.
             since: UTC seconds; segment files last written before that time are ignored.
         """
-        self._folder = folder
-        self._kind = kind
         self._since = since
+        self._listing = _SegmentListing(folder, kind)
+        self._unfinished: dict[str, Path] = {}  # segment files that may have further events
+        self._finished: set[str] = set()  # closed files that have been read
         self._offsets: dict[str, int] = {}  # by replica and segment, without the suffix that closing changes
         self._errors: list[OSError] = []
         self.unparsable_lines = 0  # complete lines that are not events
@@ -43,21 +95,21 @@ class EventTail:
                 other replicas.
         """
         self._errors = []
-        segments = self._list_segments()
-        self._offsets = {key: offset for key, offset in self._offsets.items() if key in segments}
-        by_replica = groupby(segments.items(), key=lambda segment: segment[1].parent)
+        self._update_segments()
+        by_replica = groupby(self._unfinished.items(), key=lambda segment: segment[1].parent)
         replicas = [self._read_replica([*paths]) for _, paths in by_replica]
         yield from merge(*replicas, key=lambda event: event.time)
         if self._errors:
             raise self._errors[0]
 
-    def _list_segments(self) -> dict[str, Path]:
-        paths = {}
-        for path in sorted(self._folder.glob(f"*/{self._kind}-*.jsonl*")):
-            if path.name.endswith((OPEN_SUFFIX, CLOSED_SUFFIX)):
-                name = path.name.removesuffix(OPEN_SUFFIX).removesuffix(CLOSED_SUFFIX)
-                paths[f"{path.parent.name}/{name}"] = path
-        return paths
+    def _update_segments(self) -> None:
+        paths = self._listing.find_paths()
+        if paths is None:
+            paths = self._unfinished
+        else:
+            self._finished &= paths.keys()
+            self._offsets = {key: offset for key, offset in self._offsets.items() if key in paths}
+        self._unfinished = {key: path for key, path in paths.items() if key not in self._finished}
 
     def _read_replica(self, segments: Iterable[tuple[str, Path]]) -> Iterator[Event]:
         """Yield the new events of one replica, oldest segment file first."""
@@ -75,7 +127,8 @@ class EventTail:
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
             start = self._offsets.get(key, 0)
-            if status.st_size == start or status.st_mtime < self._since:
+            if status.st_mtime < self._since or status.st_size == start:
+                self._finish_if_closed(key, path)
                 return
             if status.st_size < start:
                 start = 0
@@ -89,6 +142,11 @@ class EventTail:
                 self._offsets[key] = end
                 if event is not None:
                     yield event
+        self._finish_if_closed(key, path)
+
+    def _finish_if_closed(self, key: str, path: Path) -> None:
+        if path.name.endswith(CLOSED_SUFFIX):
+            self._finished.add(key)
 
 
 def yield_until_os_error(items: Iterable[T], errors: list[str]) -> Iterator[T]:

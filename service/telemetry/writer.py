@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from service.telemetry.counters import EventCounters, KindCounters
 from service.telemetry.segment_files import ReplicaFolder, SegmentFile
 
 log = logging.getLogger("marquee.telemetry")
-OnStored: TypeAlias = Callable[[int | OSError], None]  # receives the number of new events, or the error
+OnStored: TypeAlias = Callable[
+    [Collection[str] | OSError], None
+]  # receives the ids of new events, or the error
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class EventWriter:
         Args:
             lines: encoded events.
             event_ids: event ids in the same order; an event whose id is already stored is not stored again.
-            on_stored: called with the number of new events once all are on disk, or with the error.
+            on_stored: called with the ids of the new events once all are on disk, or with the error.
         """
         self._feedback.offered += len(lines)
         if self._count_queued_feedback() + len(lines) > self._settings.max_pending_feedback:
@@ -214,7 +216,7 @@ class EventWriter:
                 self._add_ids(event_id for new in new_lines for event_id in new)
         self._count_written(self._feedback, sum(len(batch.lines) for batch in batches), error)
         for batch, new in zip(batches, new_lines, strict=True):
-            _notify(batch.on_stored, len(new) if error is None else error)
+            _notify(batch.on_stored, new.keys() if error is None else error)
 
     def _select_new(self, batch: _FeedbackBatch) -> dict[str, bytes]:
         """Return the first line of each event id that is not stored yet, by id."""
@@ -259,7 +261,7 @@ class EventWriter:
             self._remembered_ids.popitem(last=False)
 
 
-def _notify(on_stored: OnStored, result: int | OSError) -> None:
+def _notify(on_stored: OnStored, result: Collection[str] | OSError) -> None:
     try:
         on_stored(result)
     except Exception:

@@ -60,6 +60,8 @@ def test_encoded_line_is_compact_json() -> None:
         ({"value": "4.5"}, "value"),
         ({"value": True}, "value"),
         ({"time": None}, "time"),
+        ({"time": 10**400}, "time"),
+        ({"time": float("nan")}, "time"),
         ({"user": None}, "user"),
         ({"item": 7}, "item"),
         ({"more": 1}, "more"),
@@ -70,7 +72,9 @@ def test_invalid_field_is_rejected_by_name(changes: dict[str, object], message: 
         decode(json.dumps({**FIELDS, **changes}))
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", "null", "1", '{"schema":2}', b"\xff"])
+@pytest.mark.parametrize(
+    "line", ["", "{", "[]", "null", "1", '{"schema":2}', b"\xff", pytest.param("[" * 100_000, id="nested")]
+)
 def test_line_that_is_not_an_event_is_rejected(line: str | bytes) -> None:
     with pytest.raises(EventError):
         decode(line)

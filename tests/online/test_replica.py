@@ -1,10 +1,12 @@
 """Replica whose model, availability rules and feedback change while it serves."""
 
+import errno
+import json
 import os
 import pickle
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from marquee.errors import ConfigError, ModelError
+from marquee.events import Event
+from marquee.model.item_attributes import encode_attributes
 from marquee.model.manifest import MANIFEST_NAME
-from service.recommendation.availability import AvailabilityPolicy, read_policy
 from service.recommendation.loaded_model import LoadedModel
 from service.recommendation.recommender import RecommendationRequest
+from service.recommendation.shop_rules import ShopRules, read_shop_rules
 from service.settings import Settings
+from service.stack.waiting import wait_until
+from service.telemetry import EventTail
 from tests.support.sample_replica import replica_settings, running_replica, write_sample_model
 
 
@@ -40,10 +46,10 @@ def first_item(client: TestClient) -> str:
 
 
 def replace_model(
-    model_folder: Path, *, version: int, damage: Callable[[Path], object] | None = None
+    model_folder: Path, *, version: int, damage: Callable[[Path], object] | None = None, **content: Any
 ) -> None:
     """Deploy another model: write it beside the current one, then rename it into place."""
-    new = write_sample_model(model_folder.parent / "new", version=version)
+    new = write_sample_model(model_folder.parent / "new", version=version, **content)
     if damage is not None:
         damage(new)
     shutil.rmtree(model_folder)
@@ -167,7 +173,7 @@ def test_item_is_shown_only_during_its_availability_period(
     now = datetime(2026, 1, 1, tzinfo=UTC)
     start, end = now + timedelta(hours=1), now + timedelta(hours=2)
     period = {"from": start.isoformat(), "until": end.isoformat()}
-    policy = AvailabilityPolicy.model_validate({"available": {"i3": period}})
+    policy = ShopRules.model_validate({"available": {"i3": period}})
     availability.write_text(policy.model_dump_json(by_alias=True))
     monkeypatch.setattr(time, "time", now.timestamp)
     with running_replica(replica_settings(model_folder, availability=availability)) as (_, client):
@@ -200,7 +206,7 @@ def test_invalid_availability_file_is_reported_and_the_last_valid_rules_stay(
         assert first_item(client) == "i2"
         assert field in client.get("/readyz").json()["problems"]["availability"]
     with pytest.raises(ConfigError, match=r"availability\.json"):
-        read_policy(availability)
+        read_shop_rules(availability)
 
 
 FEEDBACK = {"event_id": "e1", "user": "new", "item": "i4", "kind": "rating", "value": 5}
@@ -218,6 +224,117 @@ def test_feedback_to_one_replica_reaches_the_others(model_folder: Path) -> None:
         assert two.post("/feedback", json=FEEDBACK).json() == {"stored": 0, "duplicates": 1}
 
 
+def test_unreadable_events_of_a_replica_do_not_stop_those_of_others(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        running_replica(replica_settings(model_folder, replica="one")) as (_, one),
+        running_replica(replica_settings(model_folder, replica="two")) as (replica, two),
+    ):
+        one.post("/feedback", json=FEEDBACK)
+        poll = EventTail.poll
+
+        def poll_and_fail(tail: EventTail) -> Iterator[Event]:
+            yield from poll(tail)
+            raise OSError(errno.EIO, "events of a third replica")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(EventTail, "poll", poll_and_fail)
+            replica.reloader.load_changes()
+        assert "third replica" in two.get("/readyz").json()["problems"]["events"]
+        assert two.get("/recommend/new").json()["fallback_level"] == "folded"
+        replica.reloader.load_changes()
+        assert two.get("/readyz").json()["problems"] == {}
+
+
+def test_replica_serves_although_events_cannot_be_read(model_folder: Path) -> None:
+    (model_folder.parent / "events").write_text("not a folder")
+    with running_replica(replica_settings(model_folder)) as (_, client):
+        assert client.get("/recommend/ann").status_code == 200
+        assert "Not a directory" in client.get("/readyz").json()["problems"]["events"]
+
+
+def test_event_with_a_repeated_id_changes_no_list_of_any_replica(model_folder: Path) -> None:
+    other_item = {**FEEDBACK, "item": "i1", "value": 1}
+    with (
+        running_replica(replica_settings(model_folder, replica="one")) as (_, one),
+        running_replica(replica_settings(model_folder, replica="two")) as (replica, two),
+    ):
+        one.post("/feedback", json=FEEDBACK)
+        assert one.post("/feedback", json=other_item).json() == {"stored": 0, "duplicates": 1}
+        both_items = [{**FEEDBACK, "event_id": "e2", "item": item} for item in ("i2", "i3")]
+        assert one.post("/feedback", json=both_items).json() == {"stored": 1, "duplicates": 1}
+        replica.reloader.load_changes()
+        items = one.get("/recommend/new").json()["items"]
+        assert {item["item"] for item in items} == {"i0", "i1", "i3", "i5"}
+        assert items == two.get("/recommend/new").json()["items"]
+
+
+def test_shown_items_are_held_back_by_all_replicas(model_folder: Path) -> None:
+    with (
+        running_replica(replica_settings(model_folder, replica="one", repeat_after=60)) as (_, one),
+        running_replica(replica_settings(model_folder, replica="two", repeat_after=60)) as (replica, two),
+    ):
+        first = [item["item"] for item in one.get("/recommend/ann?n=2").json()["items"]]
+        assert wait_until(lambda: any((model_folder.parent / "events").glob("one/exposure-*")), 5.0)
+        replica.reloader.load_changes()
+        second = two.get("/recommend/ann?n=2").json()
+        assert not {item["item"] for item in second["items"]} & set(first)
+        assert second["relaxed_filters"] == []
+        everything = two.get("/recommend/ann?n=4").json()
+        assert len(everything["items"]) == 4  # all that she has not rated, though she has seen them now
+        assert everything["relaxed_filters"] == ["repeat_after"]
+
+
+def test_list_is_repeated_if_items_are_not_held_back(model_folder: Path) -> None:
+    with running_replica(replica_settings(model_folder)) as (replica, client):
+        assert client.get("/recommend/ann").json() == client.get("/recommend/ann").json()
+        assert replica.shown_items is None
+
+
+def test_new_feedback_makes_the_list_of_a_known_user_live(model_folder: Path) -> None:
+    with running_replica(replica_settings(model_folder)) as (replica, client):
+        assert client.get("/recommend/ann?n=2").json()["fallback_level"] == "personal"
+        client.post("/feedback", json={**FEEDBACK, "user": "ann", "item": "i3", "value": 1})
+        body = client.get("/recommend/ann").json()
+        assert body["fallback_level"] == "live"
+        assert "i3" not in {item["item"] for item in body["items"]}
+        assert replica.response_cache.get("ann") is not None  # until her next event
+        client.post("/feedback", json={**FEEDBACK, "event_id": "e2", "user": "ann", "item": "i2"})
+        assert replica.response_cache.get("ann") is None
+
+
+def test_rules_that_do_not_fit_the_model_are_reported_and_the_last_valid_rules_stay(
+    model_folder: Path, availability: Path
+) -> None:
+    availability.write_text('{"pins": [{"item": "i5", "position": 1}]}')
+    with running_replica(replica_settings(model_folder, availability=availability)) as (replica, client):
+        assert first_item(client) == "i5"
+        availability.write_text('{"caps": [{"attribute": "series", "at_most": 1}]}')
+        replica.reloader.load_changes()
+        assert first_item(client) == "i5"
+        problem = client.get("/readyz").json()["problems"]["availability"]
+        assert problem.endswith("caps.0.attribute: no item has the attribute series (expected genres)")
+
+
+def test_new_model_is_served_with_the_rules_that_fit_it(model_folder: Path, availability: Path) -> None:
+    pin, filtered = {"item": "i5", "position": 1}, {"attribute": "language", "any_of": ["fr"]}
+    availability.write_text(json.dumps({"pins": [pin], "filters": [filtered]}))
+    attributes = encode_attributes({"language": ["fr", "fr", "ja", "en", "fr", "fr"]})
+    write_sample_model(model_folder, version=7, attributes=attributes)
+    with running_replica(replica_settings(model_folder, availability=availability)) as (replica, client):
+        shown = {item["item"] for item in client.get("/recommend/new").json()["items"]}
+        assert shown == {"i0", "i1", "i4", "i5"}
+        replace_model(model_folder, version=8)  # without attributes
+        replica.reloader.load_changes()
+        assert served_version(client) == "8"
+        assert first_item(client) == "i5"
+        assert "filters.0.attribute" in client.get("/readyz").json()["problems"]["availability"]
+        replace_model(model_folder, version=9, attributes=attributes)
+        replica.reloader.load_changes()
+        assert client.get("/readyz").json()["problems"] == {}
+
+
 def test_feedback_survives_a_restart(model_folder: Path) -> None:
     with running_replica(replica_settings(model_folder)) as (_, client):
         client.post("/feedback", json=FEEDBACK)
@@ -232,6 +349,7 @@ def test_feedback_survives_a_restart(model_folder: Path) -> None:
         ("MARQUEE_DEADLINE_MS", "soon"),
         ("MARQUEE_DEADLINE_MS", "0"),
         ("MARQUEE_DEADLINE_MS", "nan"),
+        ("MARQUEE_REPEAT_AFTER", "0"),
         ("MARQUEE_TELEMETRY", "yes"),
         ("MARQUEE_ARM", "a/b"),
         ("MARQUEE_REPLICA", "../up"),

@@ -13,6 +13,7 @@ import pytest
 
 from marquee.events import Event, Exposure, Feedback, decode
 from tests.support.bentoml_server import BentoMLServer
+from tests.support.manifest_fields import SEPARATE_FIELDS
 from tests.support.sample_replica import write_sample_model
 
 pytestmark = pytest.mark.server
@@ -68,6 +69,24 @@ def test_exposure_of_every_response_is_on_disk_after_shutdown(
     assert not list(server.events.rglob("*.open"))
 
 
+def test_feedback_changes_the_lists_of_all_replicas_within_a_second(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    model = write_sample_model(tmp_path / "fitted", scorers="item weights", **SEPARATE_FIELDS)
+    one, two = start_server(model, replica="one"), start_server(model, replica="two")
+    assert two.get("/recommend/bob").json()["fallback_level"] == "live"  # his stored list has one item
+    before = two.get("/recommend/ann?n=1").json()
+    assert (before["fallback_level"], before["items"][0]["item"]) == ("personal", "i3")
+    for number, item in enumerate(("i3", "i2")):
+        feedback = {"event_id": f"e{number}", "user": "ann", "item": item, "kind": "click"}
+        assert one.request("POST", "/feedback", json=feedback).status_code == 202
+        acknowledged = time.monotonic()
+        assert one.get("/recommend/ann?n=1").json()["fallback_level"] == "live"
+        while two.get("/recommend/ann?n=2").json() != one.get("/recommend/ann?n=2").json():
+            assert time.monotonic() - acknowledged < 1, "the other replica must know it within a second"
+            time.sleep(0.02)
+
+
 def test_log_is_json_with_one_line_per_incident_and_no_user_ids(
     tmp_path: Path, start_server: StartServer
 ) -> None:
@@ -82,7 +101,7 @@ def test_log_is_json_with_one_line_per_incident_and_no_user_ids(
     text = server.log.read_text()
     assert "stranger" not in text
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    assert [line["event"] for line in lines] == ["availability rules not loaded", "model loaded"]
+    assert [line["event"] for line in lines] == ["rules not loaded", "model loaded"]
     assert all({"timestamp", "level", "replica", "logger"} <= set(line) for line in lines)
     assert not list(server.events.rglob("*.log"))
 

@@ -10,12 +10,16 @@ import pandas as pd
 import pytest
 
 from experiments.config import Params, load_params
+from experiments.config.offline import DataParams
 from experiments.tracking.model_registry import ModelVersion, recipe_tags
+from marquee.algorithms import product_ranker
+from marquee.interactions.feedback import FeedbackSpec
+from marquee.model.feedback_weights import FeedbackWeights
 from marquee.model.fitted_model import FittedModel, load_model
 from marquee.model.recipe import Recipe
 from pipelines.stages import evaluate
 from pipelines.stages.evaluate import evaluate_on_test_set
-from pipelines.stages.export import export
+from pipelines.stages.export import choose_feedback_weights, export
 from pipelines.stages.fit import fit
 from pipelines.stages.refit import refit
 
@@ -169,6 +173,46 @@ def test_served_model_of_implicit_feedback_knows_all_interactions(project: Servi
     assert list((project.folder / "models/svd_model").iterdir()) == []
 
 
+def test_served_model_has_attributes_of_items_and_the_latest_timestamp(project: ServingProject) -> None:
+    project.write_tables(INTERACTIONS.assign(timestamp=np.arange(len(INTERACTIONS))))
+    items = pd.read_parquet(project.folder / "data/items.parquet")
+    items.assign(series="Alien").iloc[:3].to_parquet(project.folder / "data/items.parquet", index=False)
+    project.run()
+    model = project.model
+    assert model.manifest.trained_until == len(INTERACTIONS) - 1
+    assert model.item_attributes.names == ("genres", "series")
+    (series_items,) = model.item_attributes.items_by_value["series"].values()
+    assert {model.arrays.items[item] for item in series_items} == {*items["item"][:3]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, FeedbackWeights()),
+        ({"weight": "plays"}, FeedbackWeights()),
+        ({"weight": "watch_minutes"}, FeedbackWeights(counts_minutes=True)),
+        (
+            {"event": {"column": "event", "weights": {"click": 0.5, "watch": 4, "return": -1}}},
+            FeedbackWeights(click=0.5, watch=4, rating=0.5),
+        ),
+        (
+            {"event": {"column": "event", "weights": {"view": 2, "buy": 5}}},
+            FeedbackWeights(click=2, watch=2, rating=2),
+        ),
+    ],
+)
+def test_feedback_has_the_weight_of_its_event_type_or_the_smallest(
+    columns: dict[str, Any], expected: FeedbackWeights
+) -> None:
+    params = load_params(PARAMS)
+    names = {"user": "user", "item": "item", **columns}
+    data = params.data.model_dump() | {"source": "file"}
+    data["file"] = params.data.file.model_dump() | {"columns": names}
+    changed = params.model_copy(update={"data": DataParams.model_validate(data)})
+    feedback = FeedbackSpec("implicit", "no ratings", None, 0.0, "sum")
+    assert choose_feedback_weights(changed, feedback) == expected
+
+
 def test_manifest_has_both_recipes_and_says_what_the_scores_belong_to(project: ServingProject) -> None:
     project.run()
     manifest, scores = project.model.manifest, project.read_json("results/evaluation.json")["scores"]
@@ -248,6 +292,17 @@ def test_evaluation_compares_with_popularity_and_baseline(
     assert f"of {evaluation['test_set']['users']} users of the test part" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_loss_by_the_weights_that_are_not_served_is_reported(
+    project: ServingProject, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product_ranker, "N_ITEM_WEIGHTS", 2)
+    project.run(fit, evaluate_on_test_set)
+    recommender = project.read_json("results/evaluation.json")["scores"]["recommender"]
+    assert 0 <= recommender["served_ndcg"] <= 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"lists computed from these have NDCG@10 {recommender['served_ndcg']:.4f}" in output
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from marquee.top_n import PADDING
 Users = Mapping[str, tuple[Sequence[int], Sequence[int]]]  # id: (items rated in training, stored list)
 SCORES = (4.75, 4.25, 4.0, 3.5, 3.0)  # of the first, second, ... item of every stored list
 SIMILARITIES = (0.5, 0.25)
+RATING = 5.0  # of every training interaction
 
 
 def build_small_model_arrays(
@@ -35,7 +36,7 @@ def build_small_model_arrays(
         genres: genres of each item, separated by "|"; none by default.
         similar: up to two similar items, by item.
         width: length to which the stored lists are padded or cut, at most 5.
-        **scorers: `factors`, `item_weights` or other scorers of `ModelArrays`; none by default.
+        **scorers: `recommender` and `predictor` of `ModelArrays`; none by default.
     """
     histories = [rated for rated, _ in users.values()]
     seen_indptr = np.cumsum([0, *map(len, histories)], dtype=np.int64)
@@ -57,6 +58,7 @@ def build_small_model_arrays(
         popular_counts=counts[popular_items],
         seen_indptr=seen_indptr,
         seen_items=seen_items,
+        seen_values=np.full(len(seen_items), RATING, dtype=np.float32),
         similar_items=similar_items,
         similarities=np.where(similar_items == PADDING, np.nan, SIMILARITIES).astype(np.float32),
         group_items=affinity.popular_items_by_favorite_genre(seen_indptr, seen_items, len(items)),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ from starlette.testclient import TestClient
 from marquee.model.factor_scoring import FactorSpace
 from marquee.model.fitted_model import write_model
 from marquee.model.history_weighting import HistoryWeighting
-from marquee.model.item_weights import ItemWeights
+from marquee.model.scorers.item_weights import ItemWeights
+from marquee.model.scorers.rating_factors import RatingFactors
+from marquee.model.string_table import StringTable
 from service.api.serving_application import ServingApplication
 from service.replica import Replica
 from service.settings import Settings
@@ -45,30 +48,39 @@ def sample_factor_space() -> FactorSpace:
     )
 
 
-def sample_item_weights() -> ItemWeights:
+def sample_item_weights(bound: float | None = 4.0) -> ItemWeights:
     """Return weights of an item-item model: every item supports the next one by 2 and the one before by 1.
 
-    In training, ratings of 4 or more count; all interactions of `USERS` are such ratings.
+    In training, values of at least `bound` count, or all above 0 without a bound; all interactions of `USERS`
+    count.
     """
     next_items = [[(item + 1) % 6, (item - 1) % 6] for item in range(6)]
     return ItemWeights(
         np.array(next_items, dtype=np.int32),
         np.array([[2.0, 1.0]] * 6, dtype=np.float32),
-        np.ones(sum(len(rated) for rated, _ in USERS.values()), dtype=np.float32),
-        HistoryWeighting("binary", bound=4.0),
+        HistoryWeighting("binary", bound),
     )
 
 
 SCORERS: dict[str, Callable[[], dict[str, Any]]] = {
     "none": dict,
-    "factors": lambda: {"factors": sample_factor_space()},
-    "item weights": lambda: {"item_weights": sample_item_weights()},
-    "separate": lambda: {"item_weights": sample_item_weights(), "predictor_factors": sample_factor_space()},
+    "factors": lambda: {"recommender": RatingFactors(sample_factor_space())},
+    "item weights": lambda: {"recommender": sample_item_weights()},
+    "implicit item weights": lambda: {"recommender": sample_item_weights(bound=None)},
+    "separate": lambda: {
+        "recommender": sample_item_weights(),
+        "predictor": RatingFactors(sample_factor_space()),
+    },
 }
 
 
 def write_sample_model(
-    folder: Path, *, scorers: str = "none", version: int | None = None, **fields: Any
+    folder: Path,
+    *,
+    scorers: str = "none",
+    version: int | None = None,
+    attributes: StringTable | None = None,
+    **fields: Any,
 ) -> Path:
     """Write the sample model and return its folder.
 
@@ -76,11 +88,13 @@ def write_sample_model(
         folder: destination.
         scorers: key of `SCORERS`.
         version: adds the provenance of a packaged model.
+        attributes: attributes of the items.
         **fields: fields of the manifest that differ from `MANIFEST_FIELDS`.
     """
     arrays = build_small_model_arrays(
         USERS, ITEMS, titles=TITLES, genres=GENRES, similar={0: [2, 3]}, **SCORERS[scorers]()
     )
+    arrays = replace(arrays, attributes=attributes)
     write_model(folder, arrays, {**MANIFEST_FIELDS, **fields})
     if version is not None:
         (folder / "provenance.json").write_text(json.dumps({**PROVENANCE, "version": version}))

@@ -7,17 +7,14 @@ within a system does not depend on the rows beside it. All floats are single pre
 a million times larger than their rounding error.
 """
 
-from typing import Any
-
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
+from marquee.algorithms.kernels.normal_equations import add_products
 from marquee.algorithms.kernels.simd_vectors import (
     VECTOR_BYTES,
-    add,
     inverse_root,
     load,
-    load_repeated,
     multiply,
     multiply_add,
     multiply_subtract,
@@ -32,7 +29,6 @@ from marquee.array_types import Float32Array, Int32Array, Int64Array
 
 RATINGS_PER_BATCH = 256  # ratings whose vectors are summed together: they fit into the L1 cache
 LANES = VECTOR_BYTES // 4  # float32 numbers per vector
-TILE_ROWS = 4  # rows of a tile of products
 
 
 @kernel
@@ -129,59 +125,7 @@ def _sum_products(
                 set_number(z, f, number(x, f))
             set_number(z, 0, np.float32(1))
             set_number(z, n_dims, residuals[first + t] - number(x, 0))
-        for i in range(0, n_dims + 1, TILE_ROWS):
-            end = (i + TILE_ROWS - 1) // LANES * LANES + LANES  # columns up to the diagonal
-            for j in range(0, end - LANES, 2 * LANES):
-                _add_wide_tile(X, length, i, j, S)
-            if end // LANES % 2:
-                _add_narrow_tile(X, length, i, end - LANES, S)
-
-
-@kernel
-def _add_wide_tile(X: Float32Array, length: int, i: int, j: int, S: Float32Array) -> None:
-    """Add the sum of z z' over the first rows z of X to `TILE_ROWS` rows and two vectors of columns of S."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = repeat(np.float32(0))
-    for t in range(length):
-        z = row_of(X, t)
-        b0, b1 = load(z, j), load(z, j + LANES)
-        a = load_repeated(z, i)
-        s0, s1 = multiply_add(a, b0, s0), multiply_add(a, b1, s1)
-        a = load_repeated(z, i + 1)
-        s2, s3 = multiply_add(a, b0, s2), multiply_add(a, b1, s3)
-        a = load_repeated(z, i + 2)
-        s4, s5 = multiply_add(a, b0, s4), multiply_add(a, b1, s5)
-        a = load_repeated(z, i + 3)
-        s6, s7 = multiply_add(a, b0, s6), multiply_add(a, b1, s7)
-    _add_two(row_of(S, i), j, s0, s1)
-    _add_two(row_of(S, i + 1), j, s2, s3)
-    _add_two(row_of(S, i + 2), j, s4, s5)
-    _add_two(row_of(S, i + 3), j, s6, s7)
-
-
-@kernel
-def _add_narrow_tile(X: Float32Array, length: int, i: int, j: int, S: Float32Array) -> None:
-    """As `_add_wide_tile`, for one vector of columns."""
-    s0 = s1 = s2 = s3 = repeat(np.float32(0))
-    for t in range(length):
-        z = row_of(X, t)
-        b = load(z, j)
-        s0, s1 = multiply_add(load_repeated(z, i), b, s0), multiply_add(load_repeated(z, i + 1), b, s1)
-        s2, s3 = multiply_add(load_repeated(z, i + 2), b, s2), multiply_add(load_repeated(z, i + 3), b, s3)
-    _add_one(row_of(S, i), j, s0)
-    _add_one(row_of(S, i + 1), j, s1)
-    _add_one(row_of(S, i + 2), j, s2)
-    _add_one(row_of(S, i + 3), j, s3)
-
-
-@kernel
-def _add_two(row: Any, j: int, left: Any, right: Any) -> None:
-    _add_one(row, j, left)
-    _add_one(row, j + LANES, right)
-
-
-@kernel
-def _add_one(row: Any, j: int, vector: Any) -> None:
-    store(row, j, add(load(row, j), vector))
+        add_products(X, length, n_dims + 1, S)
 
 
 @kernel
@@ -246,46 +190,6 @@ def _squared_error(
         error = residuals[t] - number(x, 0) - bias - product
         total += error * error
     return total
-
-
-@kernel
-def sum_listed_rows(
-    indptr: Int64Array,
-    others: Int32Array,
-    weights: Float32Array,
-    table: Float32Array,
-    out: Float32Array,
-    start: int,
-    stop: int,
-) -> None:
-    """Set out[n] to weights[n] times the sum of the rows of `table` with the ids in list n, n in start..stop.
-
-    List n is `others[indptr[n]:indptr[n + 1]]`.
-    """
-    width = table.shape[1]
-    wide_end, vector_end = width // (4 * LANES) * (4 * LANES), width // LANES * LANES
-    for n in range(start, stop):
-        first, end, o, weight = indptr[n], indptr[n + 1], row_of(out, n), repeat(weights[n])
-        for f in range(0, wide_end, 4 * LANES):
-            s0 = s1 = s2 = s3 = repeat(np.float32(0))
-            for t in range(first, end):
-                row = row_of(table, others[t])
-                s0, s1 = add(s0, load(row, f)), add(s1, load(row, f + LANES))
-                s2, s3 = add(s2, load(row, f + 2 * LANES)), add(s3, load(row, f + 3 * LANES))
-            store(o, f, multiply(s0, weight))
-            store(o, f + LANES, multiply(s1, weight))
-            store(o, f + 2 * LANES, multiply(s2, weight))
-            store(o, f + 3 * LANES, multiply(s3, weight))
-        for f in range(wide_end, vector_end, LANES):
-            s0 = repeat(np.float32(0))
-            for t in range(first, end):
-                s0 = add(s0, load(row_of(table, others[t]), f))
-            store(o, f, multiply(s0, weight))
-        for f in range(vector_end, width):
-            s = np.float32(0)
-            for t in range(first, end):
-                s += table[others[t], f]
-            out[n, f] = s * weights[n]
 
 
 @kernel

@@ -3,7 +3,7 @@
 import numpy as np
 
 from marquee.algorithms.kernels.jit import kernel
-from marquee.algorithms.kernels.linear_algebra import cholesky_factorize
+from marquee.algorithms.kernels.linear_algebra import cholesky_factorize, solve_in_place
 from marquee.array_types import Float64Array, Int32Array, Int64Array
 
 
@@ -29,8 +29,11 @@ def solve_user_systems(
     n = len(linear)
     A = np.empty((n, n), np.float64)
     for u in range(start, stop):
-        A[:], x = precision, out[u]
-        x[:] = linear
+        x = out[u]
+        for i in range(n):  # an assignment of arrays would compile for seconds
+            x[i] = linear[i]
+            for j in range(i + 1):
+                A[i, j] = precision[i, j]
         for t in range(indptr[u], indptr[u + 1]):
             v = vectors[items[t]]
             for i in range(n):
@@ -39,17 +42,4 @@ def solve_user_systems(
                     row[j] += factor * v[j]
                 x[i] += targets[t] * v[i]
         cholesky_factorize(A, 0, n)
-        _solve_in_place(A, x)
-
-
-@kernel
-def _solve_in_place(L: Float64Array, x: Float64Array) -> None:
-    """Replace x by the solution of L L' y = x."""
-    for i in range(len(x)):
-        for j in range(i):
-            x[i] -= L[i, j] * x[j]
-        x[i] /= L[i, i]
-    for i in range(len(x) - 1, -1, -1):
-        for j in range(i + 1, len(x)):
-            x[i] -= L[j, i] * x[j]
-        x[i] /= L[i, i]
+        solve_in_place(A, x)

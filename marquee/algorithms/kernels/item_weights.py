@@ -1,4 +1,4 @@
-"""Kernels of item-item models: the Gram matrix of the items, and scores from histories.
+"""Kernels of item-item models: the Gram matrix of the items, its sparse form, and scores from histories.
 
 Rows are lists of ids with values in CSR form. Each element of a result is a sum in the order of such a list,
 so it does not depend on the elements that are computed beside it.
@@ -19,6 +19,7 @@ from marquee.algorithms.kernels.simd_vectors import (
     store,
     zeros,
 )
+from marquee.algorithms.kernels.top_n_heaps import EMPTY_SCORE, PADDING, push_entry
 from marquee.array_types import Float64Array, FloatArray, Int32Array
 
 TILE_VECTORS = 8  # vectors of a tile of scores: they stay in registers
@@ -86,6 +87,52 @@ def sum_weighted_rows(
             for t in range(indptr[u], indptr[u + 1]):
                 rest += number(values, t) * number(row_of(weights, items[t]), column)
             out[u, column] = rest
+
+
+@kernel
+def sum_sparse_rows(
+    indptr: Int32Array,
+    rows: Int32Array,
+    values: FloatArray,
+    matrix_indptr: Int32Array,
+    matrix_columns: Int32Array,
+    matrix_values: FloatArray,
+    out: FloatArray,
+    start: int,
+    stop: int,
+) -> None:
+    """Write to out[u - start], for u in start..stop, the sum of these rows of a sparse matrix times `values`.
+
+    The t of list u are `indptr[u]:indptr[u + 1]`: row `rows[t]` is multiplied by `values[t]`.
+    """
+    for u in range(start, stop):
+        totals = out[u - start]
+        for c in range(len(totals)):
+            totals[c] = 0
+        for t in range(indptr[u], indptr[u + 1]):
+            row, value = rows[t], values[t]
+            for s in range(np.uint64(matrix_indptr[row]), np.uint64(matrix_indptr[row + 1])):
+                totals[np.uint32(matrix_columns[s])] += value * matrix_values[s]
+
+
+@kernel
+def keep_largest(matrix: FloatArray, out_columns: Int32Array, start: int, stop: int) -> None:
+    """Write the columns of the elements with the largest absolute values in rows start..stop of a matrix.
+
+    Columns of a row are in no particular order. An element that is 0 is not kept: its place is filled with
+    `PADDING`. Of equal absolute values, those with the lower hash of row and column are kept.
+    """
+    k = out_columns.shape[1]
+    best, best_columns = np.empty(k, np.float64), np.empty(k, np.int32)
+    for row in range(start, stop):
+        for x in range(k):
+            best[x], best_columns[x] = EMPTY_SCORE, PADDING
+        for column in range(matrix.shape[1]):
+            size = abs(matrix[row, column])
+            if size > 0 and size >= best[0]:
+                push_entry(best, best_columns, row, size, column)
+        for x in range(k):
+            out_columns[row, x] = best_columns[x]
 
 
 @kernel

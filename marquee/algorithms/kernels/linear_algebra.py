@@ -140,6 +140,19 @@ def cholesky_factorize(A: FloatArray, first: int, end: int) -> bool:
 
 
 @kernel
+def solve_in_place(L: FloatArray, x: FloatArray) -> None:
+    """Replace x by the solution of L L' y = x."""
+    for i in range(len(x)):
+        for j in range(i):
+            x[i] -= L[i, j] * x[j]
+        x[i] /= L[i, i]
+    for i in range(len(x) - 1, -1, -1):
+        for j in range(i + 1, len(x)):
+            x[i] -= L[j, i] * x[j]
+        x[i] /= L[i, i]
+
+
+@kernel
 def extend_cholesky_factor(A: FloatArray, first: int, panels: FloatArray, start: int, stop: int) -> None:
     """Compute rows start..stop of some columns of the Cholesky factor, given their square on the diagonal.
 

@@ -51,6 +51,14 @@ def push_scores(
 
 
 @kernel
+def push_entry(heap_scores: Float64Array, heap_items: Int32Array, user: int, score: float, item: int) -> None:
+    """Replace the worst entry of a heap if the given one is better."""
+    if score > heap_scores[0] or (score == heap_scores[0] and _precedes(user, item, heap_items[0])):
+        heap_scores[0], heap_items[0] = score, item
+        _sift_down(heap_scores, heap_items, user, 0, len(heap_scores))
+
+
+@kernel
 def clear_heaps(heap_scores: Float64Array, heap_items: Int32Array) -> None:
     """Reset heaps to empty entries."""
     heap_scores[:] = EMPTY_SCORE

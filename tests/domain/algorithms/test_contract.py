@@ -18,7 +18,6 @@ from marquee.algorithms.base import EpochAlgorithm
 from marquee.algorithms.persistence import compute_model_size, load_fitted_algorithm, save_fitted_algorithm
 from marquee.algorithms.registry import REGISTRY, find_algorithm
 from marquee.algorithms.scoring import UserItemPairs, build_block_scorer, encode_pairs, predict_pairs
-from marquee.algorithms.serving_arrays import build_factor_space
 from marquee.algorithms.svd import SVD, FactorModel
 from marquee.algorithms.threads import limit_threads
 from marquee.algorithms.trainset import as_trainset
@@ -39,6 +38,8 @@ VARIANTS: list[tuple[str, Parameters]] = [(name, {}) for name in REGISTRY] + [
     ("knn_baseline", {"similarity": "pearson_baseline", "shrinkage": 10, "k": 3, "method": "sgd"}),
     ("knn_baseline", {"user_based": False, "k": 5}),
     ("baseline_only", {"method": "sgd", "learning_rate": 0.01}),
+    ("ials", {"solver": "block", "n_factors": 10, "block_size": 4}),
+    ("ease", {"n_weights": 5}),
 ]
 PREDICTORS = [name for name, entry in REGISTRY.items() if not entry.algorithm_class.is_ranker]
 RANKERS = [name for name, entry in REGISTRY.items() if entry.algorithm_class.is_ranker]
@@ -121,6 +122,14 @@ def test_saved_state_predicts_the_same_after_loading(
     if name != "normal_predictor":
         users = np.arange(5, dtype=np.int32)
         np.testing.assert_array_equal(loaded.score_all_items(users), fitted.score_all_items(users))
+
+
+def test_saved_state_replaces_that_of_another_algorithm(data: RatingSample, tmp_path: Path) -> None:
+    sparse, dense = (find_algorithm("ease").create({"n_weights": n}, 1).fit(data.matrix) for n in (2, None))
+    for algorithm, n in ((sparse, 2), (dense, None)):
+        save_fitted_algorithm(algorithm, tmp_path, name="ease", parameters={"n_weights": n}, seed=1)
+    loaded, _ = load_fitted_algorithm(tmp_path, as_trainset(data.matrix))
+    np.testing.assert_array_equal(loaded.score_all_items([0]), dense.score_all_items([0]))
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -249,7 +258,8 @@ HISTORY_ALGORITHMS = [name for name, entry in REGISTRY.items() if entry.algorith
 
 
 def test_every_model_with_item_factors_or_item_weights_uses_histories() -> None:
-    expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "implicit_als"}
+    expected = {"svd", "pmf", "svdpp", "nmf", "bayesian_mf", "ease", "edlae", "slim", "item_knn", "user_knn"}
+    expected |= {"rp3beta", "ials", "bpr", "implicit_als", "implicit_bpr", "blend"}
     assert set(HISTORY_ALGORITHMS) == expected
 
 
@@ -408,7 +418,7 @@ def test_refitted_algorithm_equals_a_new_one(name: str, data: RatingSample) -> N
 @pytest.mark.parametrize("name", ["svd", "pmf", "svdpp", "nmf", "bayesian_mf"])
 def test_factor_space_gives_the_scores_of_the_model(name: str, data: RatingSample) -> None:
     algorithm = find_algorithm(name).create({"n_factors": 4}, 1).fit(data.matrix)
-    space = build_factor_space(algorithm, noise=0.8)
+    space = algorithm.build_factor_space(noise=0.8)
     assert space is not None
     users = range(data.matrix.n_users)
     scores = np.array([space.score_items(space.trained_user_factors(user)) for user in users])
@@ -416,7 +426,7 @@ def test_factor_space_gives_the_scores_of_the_model(name: str, data: RatingSampl
 
 
 def test_algorithm_without_factors_has_no_factor_space(data: RatingSample) -> None:
-    assert build_factor_space(find_algorithm("slope_one").create({}, 1).fit(data.matrix), noise=0.8) is None
+    assert find_algorithm("slope_one").create({}, 1).fit(data.matrix).build_factor_space(noise=0.8) is None
 
 
 def test_surprise_algorithm_is_scored_by_estimate(data: RatingSample, pairs: UserItemPairs) -> None:

@@ -15,8 +15,11 @@ from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.fitted_model import FittedModel, load_model, write_model
 from marquee.model.model_arrays import ModelArrays
 from marquee.model.recipe import Recipe
-from marquee.model.scorers import ConfidenceScorer, FactorScorer, ItemWeightScorer, RatingScorer
+from marquee.model.scorers.confidence_factors import ConfidenceScorer
+from marquee.model.scorers.item_weights import ItemWeights, ItemWeightScorer
+from marquee.model.scorers.rating_factors import RatingFactors, RatingScorer
 from marquee.model.string_table import StringTable
+from marquee.top_n import PADDING
 from tests.support.manifest_fields import MANIFEST_FIELDS
 from tests.support.rating_samples import sample_ratings
 
@@ -114,24 +117,12 @@ def test_fold_in_of_implicit_als_solves_the_same_system(matrix: InteractionMatri
     assert isinstance(model.scorer, ConfidenceScorer)
     Q = algorithm.qi
     for user in range(5):
-        np.testing.assert_allclose(
-            model.scorer.score_user(user, {}), algorithm.score_all_items([user])[0], atol=1e-5
-        )
         history = history_of(matrix, user)
         items = list(history)
         precision = Q.T @ Q + 0.1 * np.eye(4) + 3.0 * Q[items].T @ Q[items]
         factors = np.linalg.solve(precision, 4.0 * Q[items].sum(axis=0))
         np.testing.assert_allclose(model.scorer.score_history(history), Q @ factors, atol=1e-4)
-
-
-def test_known_users_of_bpr_are_scored_and_visitors_are_not(
-    matrix: InteractionMatrix, tmp_path: Path
-) -> None:
-    algorithm = fit("implicit_bpr", matrix, n_factors=4)
-    model = ranker_model(tmp_path, matrix, algorithm)
-    assert type(model.scorer) is FactorScorer
-    np.testing.assert_allclose(model.scorer.score_user(2, {}), algorithm.score_all_items([2])[0], atol=1e-5)
-    assert not model.scorer.can_score({0: 5.0})
+        np.testing.assert_allclose(model.scorer.score_user(user, {}), Q @ factors, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["svd", "baseline_only"])
@@ -155,17 +146,16 @@ def test_popularity_needs_no_scorer(matrix: InteractionMatrix, tmp_path: Path) -
 def test_shared_algorithm_is_stored_once(matrix: InteractionMatrix) -> None:
     served = ServedAlgorithm(fit("svd", matrix), noise=0.8)
     arrays = build(matrix, served, served)
-    assert arrays.factors is not None
-    assert arrays.predictor_factors is None
+    assert isinstance(arrays.recommender, RatingFactors)
+    assert arrays.predictor is None
 
 
 def test_separate_predictor_is_stored_beside_the_recommender(matrix: InteractionMatrix) -> None:
     predictor = fit("svd", matrix)
     arrays = build(matrix, ServedAlgorithm(fit("ease", matrix)), ServedAlgorithm(predictor, noise=0.8))
-    assert arrays.factors is None
-    assert arrays.item_weights is not None
-    assert arrays.predictor_factors is not None
-    np.testing.assert_allclose(arrays.predictor_factors.item_factors, predictor.qi, rtol=1e-6)
+    assert isinstance(arrays.recommender, ItemWeights)
+    assert arrays.predictor is not None
+    np.testing.assert_allclose(arrays.predictor.space.item_factors, predictor.qi, rtol=1e-6)
 
 
 def test_no_stored_list_contains_a_training_item(matrix: InteractionMatrix) -> None:
@@ -188,6 +178,18 @@ def test_replaced_algorithms_equal_those_of_a_new_model(matrix: InteractionMatri
     replaced, fresh = replace_algorithms(arrays, svd, svd, matrix), build(matrix, svd, svd)
     np.testing.assert_array_equal(replaced.top_items, fresh.top_items)
     np.testing.assert_array_equal(replaced.similar_items, fresh.similar_items)
-    assert replaced.item_weights is None
-    assert replaced.predictor_factors is None
-    assert replaced.factors is not None
+    assert isinstance(replaced.recommender, RatingFactors)
+    assert replaced.predictor is None
+
+
+def test_stored_lists_end_before_items_without_evidence(matrix: InteractionMatrix) -> None:
+    """The first user likes nothing; an item k-NN of one neighbor supports few items for the others."""
+    values = matrix.values.copy()
+    values[: matrix.indptr[1]] = 1.0
+    changed = replace(matrix, values=values)
+    arrays = build(changed, ServedAlgorithm(fit("item_knn", changed, k=1)))
+    is_item = arrays.top_items != PADDING
+    assert not is_item[0].any()
+    assert 0 < is_item.mean() < 0.5
+    assert (arrays.top_scores[is_item] > 0).all()
+    assert np.isnan(arrays.top_scores[~is_item]).all()

@@ -23,6 +23,17 @@ def test_single_thread_is_the_calling_thread() -> None:
     assert set(threads) == {threading.current_thread()}
 
 
+@pytest.mark.parametrize(("n_threads", "n_blocks", "left"), [(2, 5, 1), (6, 2, 3), (5, 2, 2)])
+def test_calls_within_blocks_share_the_threads_that_are_left(
+    n_threads: int, n_blocks: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, "100")
+    counts = []
+    with limit_threads(n_threads):
+        run_blocks(lambda *_: counts.append(thread_count()), n_blocks, 1)
+    assert counts == [left] * n_blocks
+
+
 def test_error_in_a_block_is_raised() -> None:
     def fail(start: int, _: int) -> None:
         if start:

@@ -103,8 +103,8 @@ def test_block_sizes_do_not_change_lists_of_item_weights(
     matrix = sample_ratings(7, n_users=40, n_items=90, n_ratings=600, allow_repeats=False).matrix
     algorithm = find_algorithm("ease").create({"reg": 5.0}, 1).fit(matrix)
     expected = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 6)
-    monkeypatch.setattr(top_n_retrieval, "HISTORIES_PER_BLOCK", block)
-    monkeypatch.setattr(top_n_retrieval, "HISTORIES_PER_CHUNK", chunk)
+    monkeypatch.setattr(top_n_retrieval, "ROWS_PER_BLOCK", block)
+    monkeypatch.setattr(top_n_retrieval, "ROWS_PER_CHUNK", chunk)
     monkeypatch.setattr(top_n_retrieval, "ITEMS_PER_TILE", tile)
     lists = recommend_from_algorithm(algorithm, matrix.indptr, matrix.items, 6)
     for actual, wanted in zip(lists, expected, strict=True):
@@ -155,7 +155,7 @@ def test_lists_of_surprise_algorithm_equal_those_of_its_twin() -> None:
 
 @pytest.mark.parametrize("name", ["svd", "ease", "popularity"])
 def test_thread_count_does_not_change_lists(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(top_n_retrieval, "HISTORIES_PER_BLOCK", 128)
+    monkeypatch.setattr(top_n_retrieval, "ROWS_PER_BLOCK", 128)
     matrix = sample_ratings(7, n_users=700, n_items=50, n_ratings=5000).matrix
     algorithm = find_algorithm(name).create({}, 1).fit(matrix)
     results = []

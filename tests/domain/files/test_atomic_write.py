@@ -13,6 +13,7 @@ import pytest
 
 from marquee.files.atomic_write import (
     move_into_place,
+    replace_file,
     replace_folder,
     sync_folder,
     write_atomically,
@@ -174,6 +175,25 @@ def create_folder(path: Path, file_name: str) -> Path:
     path.mkdir()
     (path / file_name).touch()
     return path
+
+
+def test_large_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replace_file(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert file_names(tmp_path) == ["file"]
+
+
+def test_error_in_the_block_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(TypeError), replace_file(path) as file:
+        file.writelines([b"new", "text"])  # type: ignore[list-item]
+    assert path.read_text() == "old"
+    assert file_names(tmp_path) == ["file"]
 
 
 def test_folder_is_replaced_when_the_block_ends(tmp_path: Path) -> None:

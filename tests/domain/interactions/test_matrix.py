@@ -67,3 +67,11 @@ def test_matrix_of_selected_rows_has_the_kind_of_feedback_of_the_table() -> None
     assert InteractionMatrix.from_encoded(encoded).feedback == "explicit"
     implicit = replace(encoded, feedback="implicit").take(np.array([1]))
     assert InteractionMatrix.from_encoded(implicit).feedback == "implicit"
+
+
+def test_timestamps_follow_their_interactions() -> None:
+    timed = RATINGS.assign(timestamp=np.array([40, 10, 30, 20]))
+    assert InteractionMatrix.from_frame(timed).times.tolist() == [40, 30, 10, 20]  # type: ignore[union-attr]
+    encoded = EncodedInteractions.from_frame(timed).take(np.array([3, 1]))
+    assert InteractionMatrix.from_encoded(encoded).times.tolist() == [20, 10]  # type: ignore[union-attr]
+    assert InteractionMatrix.from_frame(RATINGS).times is None

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.algorithms.registry import find_algorithm
-from marquee.algorithms.serving_arrays import build_factor_space
 from marquee.interactions.matrix import InteractionMatrix
 from marquee.model.factor_scoring import FactorSpace
 from marquee.synthetic import SyntheticSpec, generate_dataset
@@ -86,7 +85,7 @@ def test_fold_in_of_ten_ratings_predicts_the_rest_better_than_biases() -> None:
     ratings = generate_dataset(SyntheticSpec(n_ratings=30_000), seed=5).ratings
     is_trained = ratings["user"].isin(ratings["user"].unique()[::2])
     matrix = InteractionMatrix.from_frame(ratings[is_trained], (1.0, 5.0))
-    space = build_factor_space(find_algorithm("svd").create({"n_factors": 20}, 1).fit(matrix), noise=0.8)
+    space = find_algorithm("svd").create({"n_factors": 20}, 1).fit(matrix).build_factor_space(noise=0.8)
     assert space is not None
     inner_ids = {item: inner_id for inner_id, item in enumerate(matrix.item_ids)}
     squared_errors: list[tuple[float, float]] = []

@@ -13,19 +13,15 @@ import pytest
 from marquee.array_types import AnyArray
 from marquee.errors import ModelError
 from marquee.files.digest import sha256_of
-from marquee.model.factor_scoring import FactorSpace
+from marquee.model.factor_scoring import FACTOR_ARRAYS, FactorSpace
 from marquee.model.fitted_model import load_model, write_model
 from marquee.model.history_weighting import HistoryWeighting
-from marquee.model.item_weights import ItemWeights
 from marquee.model.manifest import MANIFEST_NAME
-from marquee.model.model_arrays import (
-    FACTOR_ARRAYS,
-    ITEM_WEIGHT_ARRAYS,
-    PREDICTOR_PREFIX,
-    ModelArrays,
-)
+from marquee.model.model_arrays import SCORERS, ModelArrays
 from marquee.model.rating_predictor import RatingPrediction
-from marquee.model.scorers import Confidences
+from marquee.model.scorers.confidence_factors import ConfidenceFactors
+from marquee.model.scorers.item_weights import ItemWeights
+from marquee.model.scorers.rating_factors import RatingFactors
 from marquee.model.string_table import StringTable
 from tests.support.manifest_fields import (
     EASE_RECIPE,
@@ -45,7 +41,6 @@ SPACE = FactorSpace.from_parameters(
 ITEM_WEIGHTS = ItemWeights(
     weight_items=np.array([[1, 2], [0, 2], [0, 3], [1, 2]], dtype=np.int32),
     item_weights=np.array([[0.5, 0.25], [0.5, 0.1], [0.25, 0.1], [0.2, 0.3]], dtype=np.float32),
-    seen_weights=np.array([1, 0, 1, 1, 0, 1], dtype=np.float32),
     weighting=HistoryWeighting("binary", bound=4.0),
 )
 # Ann rated a and b and has a stored list of two; Zoë rated every item, so her list is empty.
@@ -56,44 +51,38 @@ ARRAYS = replace(
         titles=["Alien", "Amélie", "七人の侍", ""],
         genres=["Horror", "Comedy|Romance", "", "Drama"],
         similar={0: [1, 2]},
-        factors=SPACE,
-        item_weights=ITEM_WEIGHTS,
-        predictor_factors=SPACE,
+        recommender=ITEM_WEIGHTS,
+        predictor=RatingFactors(SPACE),
     ),
     top_scores=np.array([[4.5, 4.0], [np.nan, np.nan]], dtype=np.float32),
 )
 FILES = (
-    "genres_offsets", "genres_text", "group_items", "item_biases", "item_factors", "item_weights",
-    "items_offsets", "items_text", "popular_counts", "popular_items", "prior_covariance", "prior_mean",
-    "seen_indptr", "seen_items", "seen_weights", "similar_items", "similarities", "titles_offsets",
-    "titles_text", "top_items", "top_scores", "user_biases", "user_factors", "users_keys", "users_offsets",
-    "users_order", "users_text", "weight_items", *(f"predictor_{name}" for name in FACTOR_ARRAYS),
+    "genres_offsets", "genres_text", "group_items", "items_offsets", "items_text", "popular_counts",
+    "popular_items", "recommender_item_weights", "recommender_weight_items", "seen_indptr", "seen_items",
+    "seen_values", "similar_items", "similarities", "titles_offsets", "titles_text", "top_items",
+    "top_scores", "users_keys", "users_offsets", "users_order", "users_text",
+    *(f"predictor_{name}" for name in FACTOR_ARRAYS),
 )  # fmt: skip
 
 
-def attribute_of(name: str) -> str | None:
-    """Return the attribute of `ModelArrays` that holds an array, or None for an attribute itself."""
-    if name.startswith(PREDICTOR_PREFIX):
-        return "predictor_factors"
-    if name in ITEM_WEIGHT_ARRAYS:
-        return "item_weights"
-    return "factors" if name in FACTOR_ARRAYS else None
-
-
 def get_array(name: str) -> AnyArray:
-    """Return an array of `ARRAYS` or of one of its scorers."""
-    attribute = attribute_of(name)
-    owner = ARRAYS if attribute is None else getattr(ARRAYS, attribute)
-    array: AnyArray = getattr(owner, name.removeprefix(PREDICTOR_PREFIX))
+    """Return an array of `ARRAYS` or of one of its stored scorers."""
+    attribute, _, rest = name.partition("_")
+    array: AnyArray = (
+        getattr(ARRAYS, attribute).arrays()[rest] if attribute in SCORERS else getattr(ARRAYS, name)
+    )
     return array
 
 
 def replace_array(name: str, array: AnyArray) -> ModelArrays:
     """Return `ARRAYS` with one array replaced."""
-    attribute, replacement = attribute_of(name), {name.removeprefix(PREDICTOR_PREFIX): array}
-    if attribute is None:
-        return replace(ARRAYS, **replacement)  # type: ignore[arg-type]  # the name is that of an array
-    return replace(ARRAYS, **{attribute: replace(getattr(ARRAYS, attribute), **replacement)})
+    attribute, _, rest = name.partition("_")
+    replacement: dict[str, Any] = {name if attribute not in SCORERS else rest: array}
+    if attribute == "predictor":
+        return replace(ARRAYS, predictor=RatingFactors(replace(SPACE, **replacement)))
+    if attribute == "recommender":
+        return replace(ARRAYS, recommender=replace(ITEM_WEIGHTS, **replacement))
+    return replace(ARRAYS, **replacement)
 
 
 @pytest.fixture
@@ -126,20 +115,20 @@ def test_loaded_model_equals_written_model(folder: Path) -> None:
     for name in (
         "top_items",
         "top_scores",
+        "seen_values",
         "popular_items",
         "popular_counts",
         "similar_items",
         "group_items",
     ):
         np.testing.assert_array_equal(getattr(model.arrays, name), getattr(ARRAYS, name))
-    for name in FACTOR_ARRAYS:
-        np.testing.assert_array_equal(getattr(model.arrays.factors, name), getattr(SPACE, name))
-        np.testing.assert_array_equal(getattr(model.arrays.predictor_factors, name), getattr(SPACE, name))
-    for name in ITEM_WEIGHT_ARRAYS:
-        np.testing.assert_array_equal(getattr(model.arrays.item_weights, name), getattr(ITEM_WEIGHTS, name))
-    assert model.arrays.item_weights is not None
-    assert model.arrays.item_weights.weighting == HistoryWeighting("binary", bound=4.0)
-    assert model.manifest.scorers["factors"] == {"offset": 3.5, "noise": 0.8}
+    for attribute in SCORERS:
+        loaded, written = getattr(model.arrays, attribute), getattr(ARRAYS, attribute)
+        assert type(loaded) is type(written)
+        assert loaded.constants() == written.constants()
+        for name, array in written.arrays().items():
+            np.testing.assert_array_equal(loaded.arrays()[name], array)
+    assert model.manifest.scorers["predictor"] == {"kind": "rating_factors", "offset": 3.5, "noise": 0.8}
     assert model.manifest.recommender == model.manifest.predictor == SVD_RECIPE
     assert model.manifest.scale == (1.0, 5.0)
     assert model.manifest.counts == {"users": 2, "items": 4, "interactions": 6, "top_n": 2}
@@ -147,7 +136,7 @@ def test_loaded_model_equals_written_model(folder: Path) -> None:
 
 def test_arrays_are_memory_mapped_and_read_only(folder: Path) -> None:
     model = load_model(folder)
-    assert isinstance(model.arrays.top_items, np.memmap)
+    assert isinstance(model.arrays.top_items.base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         model.arrays.top_items[0, 0] = 1
 
@@ -165,6 +154,15 @@ def test_padding_is_not_recommended(folder: Path) -> None:
     assert load_model(folder).stored_list(1) == []
 
 
+def test_short_stored_list_is_filled_up_with_popular_items(tmp_path: Path) -> None:
+    """Ann has seen a and b, so c is the most popular of the others."""
+    arrays = replace(ARRAYS, top_items=np.array([[3, -1], [-1, -1]], dtype=np.int32))
+    write_model(tmp_path / "model", arrays, MANIFEST_FIELDS)
+    model = load_model(tmp_path / "model")
+    assert model.recommend("ann", 5) == ["d", "c"]
+    assert model.recommend("zoë", 5) == []
+
+
 def test_unknown_user_gets_popular_items(folder: Path) -> None:
     model = load_model(folder)
     assert model.inner_user_id("nobody") is None
@@ -172,27 +170,30 @@ def test_unknown_user_gets_popular_items(folder: Path) -> None:
     assert list(model.popular_items()) == [(0, 2), (1, 2), (2, 1), (3, 1)]
 
 
-WITHOUT_SCORERS = replace(ARRAYS, factors=None, item_weights=None, predictor_factors=None)
+WITHOUT_SCORERS = replace(ARRAYS, recommender=None, predictor=None)
 
 
 def test_scorers_are_optional(tmp_path: Path) -> None:
     write_model(tmp_path / "model", WITHOUT_SCORERS, MANIFEST_FIELDS)
     model = load_model(tmp_path / "model")
-    assert model.arrays == replace(
-        model.arrays, factors=None, confidences=None, item_weights=None, predictor_factors=None
-    )
+    assert model.arrays.recommender is None
+    assert model.arrays.predictor is None
     assert model.scorer is None
-    assert not (tmp_path / "model" / "item_factors.npy").exists()
+    assert not list((tmp_path / "model").glob("recommender_*"))
 
 
-def test_confidences_are_restored(tmp_path: Path) -> None:
-    confidences = Confidences(2.0, HistoryWeighting("log"))
-    write_model(tmp_path / "model", replace(ARRAYS, confidences=confidences), MANIFEST_FIELDS)
-    assert load_model(tmp_path / "model").arrays.confidences == confidences
+def test_constants_of_confidence_factors_are_restored(tmp_path: Path) -> None:
+    stored = ConfidenceFactors(SPACE, 2.0, HistoryWeighting("log"))
+    write_model(tmp_path / "model", replace(ARRAYS, recommender=stored), MANIFEST_FIELDS)
+    restored = load_model(tmp_path / "model").arrays.recommender
+    assert isinstance(restored, ConfidenceFactors)
+    assert (restored.alpha, restored.weighting) == (2.0, HistoryWeighting("log"))
 
 
 def test_shared_recipe_predicts_with_the_factors_of_the_recommender(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", replace(WITHOUT_SCORERS, factors=SPACE), MANIFEST_FIELDS)
+    write_model(
+        tmp_path / "model", replace(WITHOUT_SCORERS, recommender=RatingFactors(SPACE)), MANIFEST_FIELDS
+    )
     model = load_model(tmp_path / "model")
     assert not list((tmp_path / "model").glob("predictor_*"))
     # Ann has the factors (1, 0); item b has the factors (2, 3) and the bias 1: 3.5 + 1 + 2, clipped to 5.
@@ -201,7 +202,7 @@ def test_shared_recipe_predicts_with_the_factors_of_the_recommender(tmp_path: Pa
 
 
 def test_separate_predictor_predicts_with_its_own_factors(tmp_path: Path) -> None:
-    arrays = replace(WITHOUT_SCORERS, item_weights=ITEM_WEIGHTS, predictor_factors=SPACE)
+    arrays = replace(WITHOUT_SCORERS, recommender=ITEM_WEIGHTS, predictor=RatingFactors(SPACE))
     write_model(tmp_path / "model", arrays, SEPARATE_FIELDS)
     model = load_model(tmp_path / "model")
     assert (model.manifest.recommender, model.manifest.predictor) == (EASE_RECIPE, SVD_RECIPE)
@@ -242,9 +243,9 @@ def test_model_without_users_is_written_and_loaded(tmp_path: Path) -> None:
         top_scores=np.zeros((0, 2), np.float32),
         seen_indptr=np.zeros(1, np.int64),
         seen_items=np.zeros(0, np.int32),
-        factors=None,
-        item_weights=None,
-        predictor_factors=None,
+        seen_values=np.zeros(0, np.float32),
+        recommender=None,
+        predictor=None,
     )
     write_model(tmp_path / "model", arrays, MANIFEST_FIELDS)
     assert load_model(tmp_path / "model").inner_user_id("ann") is None
@@ -269,7 +270,7 @@ def test_changed_score_changes_the_digest(folder: Path, tmp_path: Path) -> None:
 
 def test_writing_again_replaces_the_whole_folder(folder: Path) -> None:
     write_model(folder, WITHOUT_SCORERS, MANIFEST_FIELDS)
-    assert load_model(folder).arrays.factors is None
+    assert load_model(folder).arrays.recommender is None
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
@@ -302,7 +303,7 @@ def test_invalid_manifest_is_rejected(folder: Path, content: str) -> None:
 
 def test_other_schema_version_is_rejected(folder: Path) -> None:
     forge_manifest(folder, schema_version=99)
-    assert "schema version 99, expected 4" in loading_error(folder)
+    assert "schema version 99, expected 5" in loading_error(folder)
 
 
 @pytest.mark.parametrize(
@@ -322,11 +323,15 @@ def test_other_schema_version_is_rejected(folder: Path) -> None:
         ("score_unit", None),
         ("list_agreement", "1"),
         ("repeats_allowed", 0),
+        ("feedback_weights", {"click": 1}),
+        ("trained_until", "now"),
         ("scale", None),
-        ("scorers", {"factors": {"offset": 3.5, "noise": None}}),
-        ("scorers", {"item_weights": {"weighting": {"name": "cubic", "bound": 4, "unit": 1, "floor": 0}}}),
-        ("scorers", {"confidences": {"alpha": 1}}),
-        ("scorers", {"unknown": {}}),
+        ("scorers", {"predictor": {"kind": "rating_factors", "offset": 3.5, "noise": None}}),
+        ("scorers", {"recommender": {"kind": "item_weights", "weighting": {"name": "cubic"}}}),
+        ("scorers", {"recommender": {"kind": "confidence_factors", "alpha": 1}}),
+        ("scorers", {"recommender": {"kind": "unknown"}}),
+        ("scorers", {"recommender": {}}),
+        ("scorers", {"unknown": {"kind": "rating_factors", "offset": 3.5, "noise": 1.0}}),
         ("new", 1),
     ],
 )
@@ -379,18 +384,17 @@ def test_truncated_file_is_rejected_despite_forged_manifest(folder: Path, name: 
         ("top_scores", (2, 3)),
         ("popular_items", (3,)),
         ("seen_indptr", (4,)),
-        ("item_factors", (3, 2)),
-        ("item_factors", ()),
-        ("item_biases", (4, 1)),
-        ("user_factors", (2, 3)),
-        ("prior_covariance", (2, 2)),
+        ("predictor_item_factors", ()),
+        ("predictor_item_biases", (4, 1)),
+        ("predictor_user_factors", (2, 3)),
+        ("predictor_prior_covariance", (2, 2)),
         ("similar_items", (3, 2)),
         ("similarities", (4, 3)),
         ("predictor_item_factors", (3, 2)),
         ("predictor_user_biases", (4,)),
-        ("weight_items", (3, 2)),
-        ("item_weights", (4, 3)),
-        ("seen_weights", (5,)),
+        ("recommender_weight_items", (3, 2)),
+        ("recommender_item_weights", (4, 3)),
+        ("seen_values", (5,)),
     ],
 )
 def test_inconsistent_shape_is_rejected_on_write_and_load(
@@ -416,13 +420,13 @@ def test_inconsistent_shape_is_rejected_on_write_and_load(
         ("group_items", 4),
         ("users_order", 2),
         ("seen_indptr", 7),
-        ("item_factors", np.nan),
+        ("predictor_item_factors", np.nan),
         ("users_offsets", 99),
         ("predictor_user_factors", np.inf),
-        ("weight_items", 4),
-        ("weight_items", -1),
-        ("item_weights", np.nan),
-        ("seen_weights", np.inf),
+        ("recommender_weight_items", 4),
+        ("recommender_weight_items", -1),
+        ("recommender_item_weights", np.nan),
+        ("seen_values", np.inf),
     ],
 )
 def test_value_out_of_range_is_rejected(folder: Path, name: str, value: float) -> None:

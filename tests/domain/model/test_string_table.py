@@ -13,6 +13,8 @@ def test_table_contains_the_encoded_strings(strings: list[str]) -> None:
     assert list(table) == strings
     assert [table[position] for position in range(len(table))] == strings
     assert set(table.positions_by_string()) == set(strings)
+    start, stop = len(strings) // 3, len(strings) - len(strings) // 3
+    assert table.slice(start, stop) == strings[start:stop]
 
 
 @pytest.mark.parametrize("index", [-1, 2])

@@ -213,7 +213,7 @@ def test_missing_peer_environment_is_reported_in_one_line(
     assert main(["--data", str(ratings_csv), "--peers", "--peers-python", "no/such/python"]) == 2
     captured = capsys.readouterr()
     assert captured.err == (
-        "no/such/python not found; run `make peers`, or choose an environment with --peers-python\n"
+        "no/such/python not found; run `make .venv-peers`, or choose an environment with --peers-python\n"
     )
     assert captured.out == ""
 

@@ -62,6 +62,18 @@ def test_params_are_immutable() -> None:
             "unknown key 'data.file.columns.stars'",
         ),
         (
+            lambda tree: tree["data"]["file"]["item_columns"].update(genre="x"),
+            "data.file.item_columns: unknown key 'genre'; did you mean 'genres'?",
+        ),
+        (
+            lambda tree: tree["data"]["file"]["item_columns"].update(exclude="x"),
+            "data.file.item_columns: an attribute must not be named 'exclude', which has another meaning",
+        ),
+        (
+            lambda tree: tree["serving"].update(repeat_after=0),
+            "serving.repeat_after must be greater than 0 (got 0)",
+        ),
+        (
             lambda tree: tree["canary"]["max_odds_ratio"].update(error=2),
             "unknown key 'canary.max_odds_ratio.error'; did you mean 'errors'?",
         ),

@@ -112,6 +112,24 @@ def test_first_of_several_items_with_the_same_id_is_kept(
     assert "skipped 2 lines without an item" in caplog.text
 
 
+def test_further_columns_of_items_are_their_attributes(tmp_path: Path) -> None:
+    path = tmp_path / "items.parquet"
+    pq.write_table(pa.table({"id": ["a", "b"], "lang": ["en", None], "made": [1999, 2001]}), path)
+    formats = choose_formats(item_columns={"item": "id", "language": "lang", "year": "made"})
+    table = read_items(path, formats.items)
+    assert table.column_names == ["item", "title", "genres", "language", "year"]
+    assert table.select(["language", "year"]).to_pydict() == {
+        "language": ["en", ""],
+        "year": ["1999", "2001"],
+    }
+
+
+def test_missing_attribute_column_is_an_error(tmp_path: Path) -> None:
+    formats = choose_formats(item_columns={"item": "item", "language": "lang"})
+    with pytest.raises(DataError, match="has no column 'lang'"):
+        read_items(write_file(tmp_path, "item,title\na,A\n"), formats.items)
+
+
 def test_items_are_derived_from_the_interactions(tmp_path: Path) -> None:
     path = write_file(tmp_path, "user,item,rating\na,x,1\nb,x,2\na,y,3\nz\n")
     table = items_from_interactions(read_interactions(path, CSV_FORMAT))

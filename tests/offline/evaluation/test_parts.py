@@ -72,6 +72,15 @@ def test_part_of_a_time_split_is_held_out_from_earlier_rows(tmp_path: Path) -> N
     assert held_out_table(third) == {("bob", "x"): 128.0, (None, None): 256.0}
 
 
+def test_training_matrix_has_the_latest_time_of_each_pair(tmp_path: Path) -> None:
+    rows = PLAYS.drop(columns=PART).assign(timestamp=100 + np.arange(len(PLAYS)))
+    _, second, _ = write_part_files(rows, tmp_path, cut=make_cut("time")).load()
+    assert second.train.items.tolist() == [0, 1, 2, 1]  # ann: x, y, z; bob: y
+    assert second.train.times is not None
+    assert second.train.times.tolist() == [102, 101, 104, 103]  # ann's rows of x are at 100 and 102
+    assert load_parts(tmp_path, make_cut("time"))[0].train.times is None
+
+
 def test_history_of_a_newcomer_is_not_in_training(tmp_path: Path) -> None:
     *_, third = load_parts(tmp_path, make_cut("time", history=(8,)))
     assert third.train.user_ids == ("ann", "bob")

@@ -41,6 +41,15 @@ def test_better_recommender_has_no_warning() -> None:
     )
 
 
+def test_loss_by_weights_that_are_not_served_is_stated() -> None:
+    record = make_record((0.1, 0.05, 0.15))
+    record["scores"]["recommender"]["served_ndcg"] = 0.297
+    assert TestSummary(record).sentences()[2] == (
+        "The served model stores only the largest weights of EASE; lists computed from these have "
+        "NDCG@10 0.2970 (99.0% of 0.3000)."
+    )
+
+
 def test_worse_recommender_is_called_worse() -> None:
     summary = TestSummary(make_record((-0.1, -0.15, -0.05)))
     assert summary.warnings() == [

@@ -27,6 +27,7 @@ from experiments.figures.style import (
 )
 from experiments.report.page import ReportContext, render_report
 from experiments.search.importance import parameter_importances
+from experiments.search.trials import Trial
 from experiments.search.user_scores import UserColumns
 from experiments.selection.list_comparison import Selection
 from experiments.selection.search_results import SearchResults
@@ -406,6 +407,14 @@ def test_svg_file_defines_its_colors_for_light_and_dark_themes() -> None:
     assert file.startswith("<svg")
     assert set(re.findall(r"var\((--[a-z]+)\)", file)) <= set(re.findall(r"(--[a-z]+):", file))
     assert "prefers-color-scheme:dark" in file
+
+
+def test_members_of_blends_are_no_axis() -> None:
+    blends = [
+        Trial(number, "blend", {"members": [{"algorithm": "ease", "parameters": {}, "weight": weight}]})
+        for number, weight in enumerate((1.0, 2.0))
+    ]
+    assert varied_parameters(blends) == []
 
 
 def test_parameter_that_determines_the_error_is_most_important() -> None:

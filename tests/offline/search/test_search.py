@@ -1,5 +1,6 @@
 """Whole searches: equal results with any number of workers, pruning, adaptive sampling, and time limits."""
 
+import re
 import time
 from dataclasses import replace
 from importlib.util import find_spec
@@ -72,6 +73,43 @@ def test_pruner_stops_trainings_but_not_the_best(source: FoldSource, tmp_path: P
     )
     assert any(trial.pruned for trial in pruned)
     assert all(not trial.pruned for trial in complete)
+
+
+# Blends
+
+
+def test_best_rankers_are_blended_equally_with_any_number_of_workers(
+    source: FoldSource, parts: PartSource, tmp_path: Path
+) -> None:
+    space = {"ease": {"weighting": ["binary", "linear"], "reg": [5.0, 20.0]}, "svd": {}, "popularity": {}}
+    one, two = (
+        run_to_outcome(
+            make_search_params(space, metric="ndcg", blend={"max_members": 2}, workers=n),
+            source,
+            tmp_path,
+            parts,
+        ).trials
+        for n in (1, 2)
+    )
+    assert trial_records(one) == trial_records(two)
+    blends = [trial for trial in one if trial.algorithm == "blend"]
+    assert [[member["weight"] for member in blend.parameters["members"]] for blend in blends] == [
+        [1, 1],
+        [2, 1],
+    ]
+    assert {member["parameters"]["weighting"] for member in blends[0].parameters["members"]} == {
+        "binary",
+        "linear",
+    }
+    assert re.fullmatch(r"Blend \(2 EASE \(weighting=\w+\) \+ EASE \(weighting=\w+\)\)", blends[1].label)
+    assert blends[1].parameters_text.startswith("2 EASE (reg=")
+    assert all(blend.parts[0].metrics["ndcg"] > 0 for blend in blends)
+
+
+def test_single_ranker_is_not_blended(source: FoldSource, parts: PartSource, tmp_path: Path) -> None:
+    search = make_search_params({"ease": {}, "svd": {}}, metric="ndcg", blend={"max_members": 4})
+    trials = run_to_outcome(search, source, tmp_path, parts).trials
+    assert {trial.algorithm for trial in trials} == {"ease", "svd"}
 
 
 # Search by lists

@@ -33,7 +33,7 @@ def test_points_that_differ_in_number_of_neighbors_share_a_training() -> None:
 
 def test_shared_range_becomes_eight_values_with_both_bounds() -> None:
     params = make_search_params({"svd": {"n_epochs": {"low": 5, "high": 40}}}, sampler="random")
-    space = split_space("svd", params.candidates["svd"])
+    space = split_space("svd", params.spaces["svd"])
     epochs = [point["n_epochs"] for point in space.shared_points]
     assert (epochs[0], epochs[-1], len(epochs)) == (5, 40, 8)
     assert space.enumerate_trainings() == [{}]

@@ -9,6 +9,10 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from marquee.model.item_attributes import encode_attributes
+from service.recommendation.loaded_model import LoadedModel
+from service.recommendation.recommender import UserContext
+from service.replica import Replica
 from tests.support.manifest_fields import IMPLICIT_FIELDS, SEPARATE_FIELDS
 from tests.support.sample_replica import (
     ITEMS,
@@ -299,7 +303,7 @@ def test_version_has_both_recipes_and_what_the_scores_belong_to(separate_client:
 @pytest.fixture
 def implicit_client(tmp_path: Path) -> Iterator[TestClient]:
     """Client of a model of implicit feedback."""
-    folder = write_sample_model(tmp_path / "fitted", scorers="item weights", **IMPLICIT_FIELDS)
+    folder = write_sample_model(tmp_path / "fitted", scorers="implicit item weights", **IMPLICIT_FIELDS)
     with running_replica(replica_settings(folder)) as (_, client):
         yield client
 
@@ -340,6 +344,12 @@ def test_similar_items_have_titles_and_similarities(client: TestClient) -> None:
     assert len(body["items"]) == 3
 
 
+def test_sums_of_similarities_are_no_scores_in_stars(client: TestClient) -> None:
+    body = client.post("/recommend", json={"clicks": ["i0"], "n": 2}).json()
+    assert (body["fallback_level"], body["score_unit"]) == ("folded", "stars")
+    assert [(item["item"], item["score"]) for item in body["items"]] == [("i2", None), ("i3", None)]
+
+
 def test_ratings_of_pairs_are_predicted(client: TestClient) -> None:
     pairs = [{"user": "ann", "item": "i0"}, {"user": "nobody", "item": "i0"}]
     rows = client.post("/predict", json={"pairs": pairs}).json()["predictions"]
@@ -347,8 +357,31 @@ def test_ratings_of_pairs_are_predicted(client: TestClient) -> None:
     assert rows[1] == {"user": "nobody", "item": "i0", "rating": 3.5, "impossible": True}
 
 
+def test_history_of_a_user_is_folded_in_once_for_all_their_pairs(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, build_context = list[str](), Replica.build_user_context
+
+    def build_and_count(replica: Replica, model: LoadedModel, user: str) -> UserContext:
+        users.append(user)
+        return build_context(replica, model, user)
+
+    monkeypatch.setattr(Replica, "build_user_context", build_and_count)
+    pairs = [{"user": user, "item": item} for item in ("i0", "i5", "i0") for user in ("ann", "bob")]
+    with running_replica(replica_settings(model_folder, events=tmp_path / "events")) as (_, client):
+        rows = client.post("/predict", json={"pairs": pairs}).json()["predictions"]
+    assert [{"user": row["user"], "item": row["item"]} for row in rows] == pairs
+    assert users == ["ann", "bob"]
+
+
 def test_item_has_title_and_genres(client: TestClient) -> None:
-    description = {"item": "i3", "title": "Da 5 Bloods", "genres": ["Drama", "War"], "available": True}
+    description = {
+        "item": "i3",
+        "title": "Da 5 Bloods",
+        "genres": ["Drama", "War"],
+        "attributes": {},
+        "available": True,
+    }
     assert client.get("/items/i3").json() == description
 
 
@@ -553,3 +586,68 @@ def test_docs_page_has_no_external_links(client: TestClient) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "http://" not in page.text
     assert "https://" not in page.text
+
+
+@pytest.fixture
+def attribute_client(tmp_path: Path) -> Iterator[TestClient]:
+    """Client of a model whose items have languages."""
+    attributes = encode_attributes({"language": ["en", "fr", "ja", "en", "en|fr", ""]})
+    folder = write_sample_model(tmp_path / "fitted", attributes=attributes)
+    with running_replica(replica_settings(folder)) as (_, client):
+        yield client
+
+
+def test_items_can_be_filtered_by_attribute(attribute_client: TestClient) -> None:
+    assert item_ids(attribute_client.get("/recommend/nobody?language=fr&n=2")) == ["i4", "i1"]
+    assert item_ids(attribute_client.get("/recommend/nobody?language=en&genre=Drama&n=1")) == ["i3"]
+    body = {"attributes": {"language": "fr"}, "n": 2}
+    assert item_ids(attribute_client.post("/recommend", json=body)) == ["i4", "i1"]
+    assert attribute_client.get("/items/i4").json()["attributes"] == {"language": "en|fr"}
+
+
+def test_exhausted_attribute_filter_is_relaxed_and_reported(attribute_client: TestClient) -> None:
+    body = attribute_client.get("/recommend/nobody?language=ja&n=2").json()
+    assert (body["fallback_level"], body["relaxed_filters"]) == ("static", ["language"])
+    assert body["items"][0]["item"] == "i2"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("language=de", "language"), ("colour=red", "colour"), ("genres=Drama", "genres")]
+)
+def test_unknown_attribute_or_value_is_a_problem(
+    attribute_client: TestClient, query: str, field: str
+) -> None:
+    assert_problem(attribute_client.get(f"/recommend/nobody?{query}"), 422, field)
+
+
+def test_unknown_attribute_in_a_body_is_a_problem(attribute_client: TestClient) -> None:
+    response = attribute_client.post("/recommend", json={"attributes": {"colour": "red"}})
+    assert_problem(response, 422, "attributes.colour")
+
+
+def test_response_carries_predicted_ratings_if_asked_for(client: TestClient) -> None:
+    assert "predicted_rating" not in client.get("/recommend/ann").text
+    for item in client.get("/recommend/ann?predicted_ratings=true").json()["items"]:
+        pair = {"user": "ann", "item": item["item"]}
+        (predicted,) = client.post("/predict", json={"pairs": [pair]}).json()["predictions"]
+        assert item["predicted_rating"] == pytest.approx(predicted["rating"], abs=1e-4)
+    visitor = client.post("/recommend", json={"ratings": {"i4": 5}, "predicted_ratings": True}).json()
+    assert visitor["fallback_level"] == "folded"
+    assert all(1 <= item["predicted_rating"] <= 5 for item in visitor["items"])
+
+
+def test_impossible_predictions_are_null(client: TestClient) -> None:
+    body = client.get("/recommend/nobody?predicted_ratings=true").json()
+    assert {item["predicted_rating"] for item in body["items"]} == {None}
+
+
+def test_predicted_ratings_without_a_predictor_are_a_conflict(implicit_client: TestClient) -> None:
+    assert_problem(implicit_client.get("/recommend/ann?predicted_ratings=true"), 409)
+    assert_problem(implicit_client.post("/recommend", json={"predicted_ratings": True}), 409)
+    assert implicit_client.get("/recommend/ann?predicted_ratings=false").status_code == 200
+
+
+@pytest.mark.parametrize("value", ["1", "", "True"])
+def test_invalid_switch_is_a_problem(client: TestClient, value: str) -> None:
+    response = client.get(f"/recommend/ann?predicted_ratings={value}")
+    assert_problem(response, 422, "predicted_ratings")

@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marquee.model.fitted_model import load_model
-from service.recommendation.availability import AvailabilityPolicy
 from service.recommendation.deadline import NO_DEADLINE, Deadline
+from service.recommendation.level_costs import LevelCosts
 from service.recommendation.recommender import (
     RecommendationRequest,
     Recommendations,
     Recommender,
     UserContext,
 )
+from service.recommendation.shop_rules import ShopRules
 from tests.support.manifest_fields import IMPLICIT_FIELDS, SEPARATE_FIELDS
 from tests.support.sample_replica import GENRES, ITEMS, ITEMS_BY_POPULARITY, USERS, write_sample_model
 
@@ -138,7 +139,7 @@ def test_exhausted_genre_is_relaxed_and_reported(list_recommender: Recommender) 
 
 
 def test_static_items_of_the_operator_come_last(list_recommender: Recommender) -> None:
-    policy = AvailabilityPolicy(static=("i5", "no such item", "i2"))
+    policy = ShopRules(static=("i5", "no such item", "i2"))
     recommender = Recommender(list_recommender.model, policy)
     request = RecommendationRequest(2, genre=genre_index(recommender, "War"), exclude=frozenset({3}))
     assert item_ids(recommender.recommend(UNKNOWN_USER, request)) == ["i5", "i2"]
@@ -190,6 +191,20 @@ def test_slow_level_is_skipped_and_later_retried(factor_recommender: Recommender
     factor_recommender.costs.seconds.clear()
 
 
+def test_single_slow_call_does_not_make_a_level_be_skipped() -> None:
+    costs, clock = LevelCosts(), ManualClock()
+    for is_admitted in (True, False):
+        with costs.measure("folded", clock):
+            clock.now += 0.5
+        deadline = Deadline.after(0.05, clock.now, clock)
+        assert costs.admit("folded", deadline) == is_admitted
+
+
+def test_dislikes_do_not_decide_the_favorite_genre(list_recommender: Recommender) -> None:
+    disliking = UserContext(recent={2: 1.0, 3: 1.0})
+    assert list_recommender.recommend(disliking, RecommendationRequest(2)).fallback_level == "popular"
+
+
 def test_similar_items_are_followed_by_popular_items_of_a_shared_genre(list_recommender: Recommender) -> None:
     assert list_recommender.similar(0, 2) == Recommendations("personal", ((2, 0.5), (3, 0.25)))
     similar = list_recommender.similar(1, 3)
@@ -205,14 +220,14 @@ def test_visitor_with_ratings_gets_a_list_from_item_weights(item_recommender: Re
 
 
 def test_visitor_with_three_clicks_gets_a_list_from_item_weights(item_recommender: Recommender) -> None:
-    user = UserContext(clicked=frozenset({1, 2, 3}))
+    user = UserContext(clicked=dict.fromkeys((1, 2, 3)))
     recommendations = item_recommender.recommend(user, RecommendationRequest(3, exclude=frozenset({1, 2, 3})))
     assert recommendations.fallback_level == "folded"
     assert item_ids(recommendations) == ["i4", "i0", "i5"]
 
 
 def test_clicked_item_may_be_recommended_again(item_recommender: Recommender) -> None:
-    user = UserContext(clicked=frozenset({1, 2}))
+    user = UserContext(clicked=dict.fromkeys((1, 2)))
     assert "i2" in item_ids(item_recommender.recommend(user, RecommendationRequest(3)))
 
 
@@ -232,12 +247,12 @@ def test_recent_rating_of_a_known_user_changes_live_scores(item_recommender: Rec
     request = RecommendationRequest(1, exclude=frozenset({3, 2, 5}))
     user = known_user(item_recommender, "ann")
     assert item_recommender.recommend(user, request).items == ((1, 2.0),)
-    clicked = UserContext(user.inner_id, clicked=frozenset({2}))
+    clicked = UserContext(user.inner_id, clicked={2: None})
     assert item_recommender.recommend(clicked, request).items == ((1, 3.0),)
 
 
 def test_model_of_implicit_feedback_scores_visitors(tmp_path: Path) -> None:
-    folder = write_sample_model(tmp_path / "fitted", scorers="item weights", **IMPLICIT_FIELDS)
+    folder = write_sample_model(tmp_path / "fitted", scorers="implicit item weights", **IMPLICIT_FIELDS)
     user = UserContext(recent={4: None})  # watched
     recommendations = Recommender(load_model(folder)).recommend(user, RecommendationRequest(1))
     assert recommendations == Recommendations("folded", ((5, 2.0),))
@@ -286,7 +301,7 @@ def test_filters_are_exact_and_lists_are_as_long_as_possible(  # noqa: PLR0917  
         "item weights": item_recommender,
         "shared list": shared_list_recommender,
     }[kind].model
-    recommender = Recommender(model, AvailabilityPolicy(hidden=tuple(ITEMS[item] for item in hidden)))
+    recommender = Recommender(model, ShopRules(hidden=tuple(ITEMS[item] for item in hidden)))
     context = UserContext(None if user is None else model.inner_user_id(user), recent)
     request = RecommendationRequest(n, exclude, None if genre is None else genre_index(recommender, genre))
     recommendations = recommender.recommend(context, request, NO_DEADLINE)

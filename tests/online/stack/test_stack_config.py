@@ -1,11 +1,14 @@
 """Configuration of the stack: its files, and the environment of the replicas."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from experiments.config.online import ServingParams
 from marquee.errors import MarqueeError
 from marquee.rollout.arms import CANARY, STABLE
+from service.settings import Settings
 from service.stack.stack_config import (
     Arm,
     StackConfig,
@@ -50,3 +53,13 @@ def test_replica_gets_arm_bento_and_port_from_its_environment(stack: StackConfig
     assert (environment["MARQUEE_ARM"], environment["MARQUEE_BENTO"]) == ("canary", "/bentos/two")
     assert environment["MARQUEE_PORT"] == str(stack.find_replica("canary-1").port)
     assert read_arms(stack.folder)[STABLE].version == 1
+
+
+def test_replica_gets_the_serving_parameters(stack: StackConfig) -> None:
+    settings = ServingParams(repeat_after=30).to_environment()
+    changed = replace(stack, replica_settings=settings)
+    changed.save()
+    write_arms(stack.folder, {STABLE: Arm("/bentos/one", 1)})
+    environment = replica_environment(load_stack_config(stack.folder), "stable-1")
+    assert Settings.from_environment(environment).repeat_after == 30
+    assert ServingParams(repeat_after=None).to_environment() == {}

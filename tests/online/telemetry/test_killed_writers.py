@@ -40,7 +40,7 @@ def send():
         writer.queue_feedback(lines, ids, lambda result: (results.append(result), done.set()))
         writer.offer_exposure(b"x" * 300)
         done.wait()
-        if isinstance(results[0], int):
+        if not isinstance(results[0], OSError):
             with lock:
                 os.write(1, (" ".join(ids) + "\\n").encode())
 

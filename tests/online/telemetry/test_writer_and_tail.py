@@ -5,7 +5,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,17 +47,18 @@ def encode_feedback(event_id: str, item: str = "i1") -> bytes:
 
 def store(writer: EventWriter, *event_ids: str) -> int | OSError:
     """Store feedback and wait for the result, as the API does."""
-    results: list[int | OSError] = []
+    results: list[Collection[str] | OSError] = []
     done = threading.Event()
 
-    def on_stored(result: int | OSError) -> None:
+    def on_stored(result: Collection[str] | OSError) -> None:
         results.append(result)
         done.set()
 
     writer.queue_feedback([encode_feedback(event_id) for event_id in event_ids], list(event_ids), on_stored)
     assert done.wait(10)
     assert len(results) == 1
-    return results[0]
+    result = results[0]
+    return result if isinstance(result, OSError) else len(result)
 
 
 def read_all_events(folder: Path) -> list[Event]:
@@ -161,7 +162,7 @@ def test_full_queue_drops_and_counts_exposures(settings: TelemetrySettings) -> N
 
 def test_feedback_beyond_the_limit_is_rejected_at_once(settings: TelemetrySettings) -> None:
     writer = EventWriter(replace(settings, max_pending_feedback=3))
-    results: list[int | OSError] = []
+    results: list[Collection[str] | OSError] = []
     writer.queue_feedback([encode_feedback("a"), encode_feedback("b")], ["a", "b"], results.append)
     writer.queue_feedback([encode_feedback("c"), encode_feedback("d")], ["c", "d"], results.append)
     assert [type(result) for result in results] == [BlockingIOError]
@@ -169,7 +170,7 @@ def test_feedback_beyond_the_limit_is_rejected_at_once(settings: TelemetrySettin
     assert writer.snapshot_counters().is_balanced
     writer.start()
     writer.close()
-    assert results[1] == 2
+    assert results[1] == {"a", "b"}
 
 
 def test_segments_rotate_by_size_and_age(settings: TelemetrySettings) -> None:
@@ -379,6 +380,31 @@ def test_unreadable_replica_does_not_hide_other_events(
     is_failing = False
     event_ids += feedback_ids(yield_until_os_error(tail.poll(), errors))
     assert sorted(event_ids) == sorted(f"{replica}{number}" for replica in "ab" for number in range(100))
+
+
+def test_tail_opens_closed_files_once_and_notices_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "r"
+    folder.mkdir()
+    closed = [folder / f"feedback-1-{number:06d}.jsonl" for number in range(5)]
+    for path in closed:
+        path.write_bytes(encode_feedback(path.stem) + b"\n{torn")
+    opened: list[Path] = []
+    open_file = os.open
+
+    def record_and_open(path: Path, *args: int) -> int:
+        opened.append(path)
+        return open_file(path, *args)
+
+    monkeypatch.setattr(os, "open", record_and_open)
+    tail = EventTail(tmp_path)
+    assert poll_ids(tail) == [path.stem for path in closed]
+    assert poll_ids(tail) == []
+    assert opened == closed
+    being_written = folder / "feedback-2-000001.jsonl.open"
+    being_written.write_bytes(encode_feedback("new") + b"\n")
+    assert poll_ids(tail) == ["new"]
 
 
 def test_tail_of_missing_folder_is_empty(tmp_path: Path) -> None:
