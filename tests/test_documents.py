@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from marquee.algorithms.registry import BLEND, REGISTRY
 from pipelines.cli import cli
 
 ROOT = Path(__file__).parents[1]
@@ -95,3 +96,9 @@ def test_no_file_names_a_package_index_or_a_local_path(pattern: str) -> None:
         check=False,
     )
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name != BLEND])
+def test_every_algorithm_is_documented(name: str) -> None:
+    """The blend has no search space in params.yaml; its row names `search.blend`."""
+    assert f"`{name}`" in (ROOT / "docs/algorithms.md").read_text(encoding="utf-8")

@@ -1,10 +1,14 @@
 """Default search spaces: they fit the kind of feedback, and their parameters are valid."""
 
+import re
 from itertools import product
+from pathlib import Path
 
 import pytest
+import yaml
 
 from experiments.search.default_spaces import (
+    HALF_LIVES,
     IMPLICIT_SPACES,
     build_explicit_spaces,
     resolve_default_spaces,
@@ -15,6 +19,7 @@ from marquee.errors import ConfigError
 from tests.support.searches import make_search_params
 
 EXPLICIT_SPACES = build_explicit_spaces((1.0, 5.0))
+ALGORITHMS_PAGE = Path(__file__).parents[3] / "docs/algorithms.md"
 
 
 @pytest.mark.parametrize("spaces", [EXPLICIT_SPACES, IMPLICIT_SPACES], ids=["explicit", "implicit"])
@@ -56,3 +61,14 @@ def test_weighting_log_is_for_implicit_feedback_only() -> None:
 def test_candidate_without_a_default_space_is_rejected() -> None:
     with pytest.raises(ConfigError, match=r"candidates\.svd: there is no default search space .* ease"):
         resolve_default_spaces(make_search_params({"svd": "default"}), (1.0, 5.0), is_ordered=False)
+
+
+def test_documented_default_spaces_are_those_of_the_search() -> None:
+    page = ALGORITHMS_PAGE.read_text(encoding="utf-8")
+    (block,) = re.findall(r"## Default search spaces\n.*?```\n(.*?)```", page, flags=re.DOTALL)
+    explicit, implicit, both = (
+        yaml.safe_load(text.replace("LOW", "1.0").replace("QUARTER", "2.0")) for text in block.split("\n\n")
+    )
+    assert explicit == EXPLICIT_SPACES
+    assert implicit == IMPLICIT_SPACES
+    assert both == {"popularity": HALF_LIVES}
