@@ -11,12 +11,11 @@ from experiments.config.offline import DEFAULT_SPACE, ParameterDomain, SearchPar
 from marquee.algorithms.registry import POPULARITY
 from marquee.array_types import RatingScale
 from marquee.errors import ConfigError
+from marquee.rating_scale import find_rating
 
 Space = Mapping[str, list[Any]]
 
-NEUTRAL_QUANTILE = (
-    0.25  # part of the way up the rating scale from which a rating counts as liking: 2 of 1 to 5
-)
+NEUTRAL_SHARE = 0.25  # part of the way up the rating scale at which a linear weight is 0: 2 of 1 to 5
 
 HALF_LIVES: Space = {"half_life": [None, 7, 30, 90]}  # of popularity, in days
 IMPLICIT_SPACES: Mapping[str, Space] = {
@@ -32,8 +31,7 @@ IMPLICIT_SPACES: Mapping[str, Space] = {
 
 def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
     """Return the default search spaces for ratings on a scale, by candidate."""
-    low, high = scale
-    neutral = low + NEUTRAL_QUANTILE * (high - low)
+    neutral = find_rating(scale, NEUTRAL_SHARE)
     liking: Space = {"weighting": ["linear"], "neutral": [neutral]}
     return {
         "ease": {"weighting": ["binary", "linear"], "reg": [150, 300, 600]},
@@ -41,7 +39,7 @@ def build_explicit_spaces(scale: RatingScale) -> Mapping[str, Space]:
         "slim": {"weighting": ["linear"], "l1_reg": [0.5], "l2_reg": [100, 300], "k": [300]},
         "ials": {
             "weighting": ["linear"],
-            "neutral": [low, neutral],
+            "neutral": [scale[0], neutral],
             "n_factors": [64, 128],
             "unobserved_weight": [0.1],
             "reg_exponent": [0.5],

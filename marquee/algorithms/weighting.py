@@ -18,9 +18,9 @@ from marquee.array_types import Float64Array, RatingScale
 from marquee.errors import ParameterError
 from marquee.interactions.columns import FeedbackType
 from marquee.model.history_weighting import HistoryWeighting
+from marquee.rating_scale import find_liked_rating
 
 WEIGHTINGS = ("binary", "linear", "log")
-THRESHOLD_QUANTILE = 0.75  # default threshold, as part of the way up the rating scale: 4 stars of 1 to 5
 MIN_PREFERENCE = -0.5  # dislikes count less than likes: an item that was chosen is no random item
 
 
@@ -71,13 +71,11 @@ class Weighting:
 
     def find_bound(self, feedback: FeedbackType, scale: RatingScale) -> tuple[str, float]:
         """Return the parameter that decides which values have a positive weight, and its effective value."""
-        low, high = scale
         if feedback == "implicit":
             return "threshold", (self.threshold or 0.0) if self.name == "binary" else 0.0
         if self.name == "linear":
-            return "neutral", low if self.neutral is None else self.neutral
-        default = low + THRESHOLD_QUANTILE * (high - low)
-        return "threshold", default if self.threshold is None else self.threshold
+            return "neutral", scale[0] if self.neutral is None else self.neutral
+        return "threshold", find_liked_rating(scale) if self.threshold is None else self.threshold
 
     def _resolve_implicit(self, threshold: float) -> HistoryWeighting:
         if self.name == "binary":

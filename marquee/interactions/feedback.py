@@ -7,13 +7,13 @@ from marquee.array_types import RatingScale
 from marquee.errors import ConfigError
 from marquee.interactions.aggregation import RATING_POLICIES, WEIGHT_POLICIES, RepeatsPolicy
 from marquee.interactions.columns import FeedbackType
+from marquee.rating_scale import find_liked_rating
 
 FeedbackSetting: TypeAlias = Literal["auto", "explicit", "implicit"]
 NegativeWeightsPolicy: TypeAlias = Literal["drop", "subtract"]
 RepeatsSetting: TypeAlias = Literal["auto"] | RepeatsPolicy
 SUBTRACTING_POLICIES: tuple[RepeatsPolicy, ...] = ("sum", "count")
 EVERY_ROW_COUNTS_ONE = "every row counts 1"
-RELEVANT_SHARE_OF_SCALE = 0.75  # a rating is relevant from three quarters of the way up the scale
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def explicit_feedback(
     Raises:
         ConfigError: `repeats` is a policy for weights, or `positive_from` is above the scale.
     """
-    low, high = scale
-    threshold = low + RELEVANT_SHARE_OF_SCALE * (high - low) if positive_from is None else positive_from
+    high = scale[1]
+    threshold = find_liked_rating(scale) if positive_from is None else positive_from
     if threshold > high:
         raise ConfigError(
             f"measure.relevance_threshold must be at most {high:g}, the highest rating of the scale "

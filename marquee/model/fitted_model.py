@@ -117,8 +117,7 @@ class FittedModel:
 
     def seen_items(self, user: int) -> set[int]:
         """Return the items that a user interacted with in training."""
-        start, stop = self.arrays.seen_indptr[user : user + 2]
-        return set(self.arrays.seen_items[start:stop].tolist())
+        return set(self.arrays.training.items_of(user).tolist())
 
     def similar_items(self, item: int) -> list[tuple[int, float]]:
         """Return items of the same users, with their similarities, most similar first."""

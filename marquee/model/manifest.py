@@ -16,12 +16,12 @@ from marquee.files.digest import sha256_of
 from marquee.model.feedback_weights import FeedbackWeights
 from marquee.model.manifest_checks import find_manifest_problems
 from marquee.model.recipe import Recipe
+from marquee.rating_scale import find_liked_rating
 from marquee.top_n import MAX_PERSONAL_AGREEMENT
 
 SCHEMA_VERSION = 5
 MANIFEST_NAME = "manifest.json"
 HASHING_THREADS = 4
-LIKED_SHARE = 0.75  # part of the way up the rating scale from which a user liked an item: 4 of 1 to 5
 
 ScoreUnit: TypeAlias = Literal["stars", "relative"]
 
@@ -89,8 +89,7 @@ class Manifest:
         """Lowest rating that counts as liking, or the lowest weight above 0."""
         if self.scale is None:
             return float(np.nextafter(0.0, 1.0))
-        low, high = self.scale
-        return low + LIKED_SHARE * (high - low)
+        return find_liked_rating(self.scale)
 
     @property
     def has_shared_recipe(self) -> bool:

@@ -356,8 +356,7 @@ class Recommender:
         """Return the items that a user interacted with in the training data."""
         if user.inner_id is None:
             return np.zeros(0, dtype=np.int32)
-        start, stop = self.model.arrays.seen_indptr[user.inner_id : user.inner_id + 2]
-        return self.model.arrays.seen_items[start:stop]
+        return self.model.arrays.training.items_of(user.inner_id)
 
     def _excluded_items(
         self, user: UserContext, request: RecommendationRequest, level: FallbackLevel

@@ -49,10 +49,8 @@ def _trained_values(model: FittedModel, user: int | None) -> Mapping[int, float]
     """Return the rating or weight of each item in the training data of a user."""
     if user is None:
         return {}
-    start, stop = model.arrays.seen_indptr[user : user + 2]
-    arrays = model.arrays
-    items, values = arrays.seen_items[start:stop].tolist(), arrays.seen_values[start:stop].tolist()
-    return dict(zip(items, values, strict=True))
+    training = model.arrays.training
+    return dict(zip(training.items_of(user).tolist(), training.values_of(user).tolist(), strict=True))
 
 
 def _select_later(events: Sequence[RecentEvent], trained_until: float | None) -> Sequence[RecentEvent]:

@@ -9,6 +9,7 @@
     ├── sparse_item_weights  item-item models with few weights (item k-NN, SLIM): the same sums
     ├── user_neighbors       user k-NN: what the users most similar to a history chose
     └── blend                standardized scores of several of these
+    weighted_history     base class of scorers that need nothing but the weights of a history
     similar_items        for algorithms without a stored scorer: sums of similarities over a history
 
 Importing this package registers all kinds.

@@ -18,15 +18,10 @@ from marquee.array_types import AnyArray, Float32Array, Float64Array, Int32Array
 from marquee.model.factor_scoring import FACTOR_ARRAYS, FACTOR_CONSTANTS, FactorSpace
 from marquee.model.history_weighting import HistoryWeighting, is_weighting
 from marquee.model.json_checks import is_number
-from marquee.model.scorers.history import (
-    History,
-    TrainingHistories,
-    has_positive,
-    weigh_history,
-    weigh_user,
-)
+from marquee.model.scorers.history import TrainingHistories
 from marquee.model.scorers.rating_factors import factor_array_specs
 from marquee.model.scorers.stored_scorer import ArraySpec, register_kind
+from marquee.model.scorers.weighted_history import WeightedHistoryScorer
 
 MIN_PRECISION = 1e-9  # without additional confidence (alpha 0), the rating c / (c - 1) would be infinite
 
@@ -87,23 +82,12 @@ class ConfidenceFactors:
         return ConfidenceScorer(self, training)
 
 
-class ConfidenceScorer:
-    """Solves the equation of a user for all weighted interactions of the history."""
+class ConfidenceScorer(WeightedHistoryScorer):
+    """Solves the equation of a user; interactions without a positive leave all scores at 0."""
 
     def __init__(self, stored: ConfidenceFactors, training: TrainingHistories) -> None:
-        self._stored, self._training = stored, training
-
-    def can_score(self, history: History) -> bool:
-        """Return True if an interaction in the history is a positive; others alone leave all scores at 0."""
-        return has_positive(history, self._stored.weighting)
-
-    def score_user(self, user: int, recent: History) -> Float32Array:
-        """Return the scores of all items for the training history of a user together with recent items."""
-        return self._score(*weigh_user(self._training, user, recent, self._stored.weighting))
-
-    def score_history(self, history: History) -> Float32Array:
-        """Return the scores of all items for a user with this history."""
-        return self._score(*weigh_history(history, self._stored.weighting))
+        super().__init__(stored.weighting, training)
+        self._stored = stored
 
     def _score(self, items: Int32Array, weights: Float64Array) -> Float32Array:
         precisions = np.maximum(self._stored.alpha * np.abs(weights), MIN_PRECISION)

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from marquee.array_types import AnyArray, Float32Array, FloatArray, Int32Array
+from marquee.array_types import AnyArray, Float32Array, Float64Array, FloatArray, Int32Array
 from marquee.model.history_weighting import HistoryWeighting, is_weighting
-from marquee.model.scorers.history import History, TrainingHistories, weigh_history, weigh_user
+from marquee.model.scorers.history import TrainingHistories
 from marquee.model.scorers.stored_scorer import ArraySpec, register_kind
+from marquee.model.scorers.weighted_history import WeightedHistoryScorer
 
 ITEMS_PER_BLOCK = 256  # rows of B whose largest weights are selected at a time
 
@@ -107,23 +108,17 @@ class WeightTable(Protocol):
         """Return the scores of all items for a history, shape (n_items,)."""
 
 
-class ItemWeightScorer:
+class ItemWeightScorer(WeightedHistoryScorer):
     """Sums item weights over the whole history of a user."""
 
+    needs_positive = False
+
     def __init__(self, stored: WeightTable, training: TrainingHistories) -> None:
-        self._stored, self._training = stored, training
+        super().__init__(stored.weighting, training)
+        self._stored = stored
 
-    def can_score(self, history: History) -> bool:
-        """Return True if an interaction in the history has a weight."""
-        return bool(len(weigh_history(history, self._stored.weighting)[0]))
-
-    def score_user(self, user: int, recent: History) -> Float32Array:
-        """Return the scores of all items for the training history of a user together with recent items."""
-        return self._stored.score_items(*weigh_user(self._training, user, recent, self._stored.weighting))
-
-    def score_history(self, history: History) -> Float32Array:
-        """Return the scores of all items for this history."""
-        return self._stored.score_items(*weigh_history(history, self._stored.weighting))
+    def _score(self, items: Int32Array, weights: Float64Array) -> Float32Array:
+        return self._stored.score_items(items, weights)
 
 
 def _largest_columns(block: FloatArray, n: int) -> Int32Array:

@@ -18,8 +18,9 @@ from marquee.csr_rows import locate_rows
 from marquee.hashing import hash_pairs
 from marquee.model.history_weighting import HistoryWeighting, is_weighting
 from marquee.model.neighbor_similarity import SIMILARITIES, NeighborSimilarity
-from marquee.model.scorers.history import History, TrainingHistories, weigh_history, weigh_user
+from marquee.model.scorers.history import History, TrainingHistories, weigh_user
 from marquee.model.scorers.stored_scorer import ArraySpec, register_kind
+from marquee.model.scorers.weighted_history import WeightedHistoryScorer
 
 
 @register_kind
@@ -106,36 +107,30 @@ class UserNeighbors:
         )
 
 
-class UserNeighborScorer:
+class UserNeighborScorer(WeightedHistoryScorer):
     """Sums the weights of the training users most similar to a history."""
 
-    def __init__(self, stored: UserNeighbors, training: TrainingHistories) -> None:
-        self._stored, self._training = stored, training
+    needs_positive = False
 
-    def can_score(self, history: History) -> bool:
-        """Return True if an interaction in the history has a weight."""
-        return bool(len(weigh_history(history, self._stored.weighting)[0]))
+    def __init__(self, stored: UserNeighbors, training: TrainingHistories) -> None:
+        super().__init__(stored.weighting, training)
+        self._stored = stored
 
     def score_user(self, user: int, recent: History) -> Float32Array:
-        """Return the scores of all items for the training history of a user together with recent items."""
-        stored = self._stored
-        similarities = stored.compute_similarities(
-            *weigh_user(self._training, user, recent, stored.weighting)
-        )
+        """Return the scores of all items for a known user, who is no neighbor of their own."""
+        weighed = weigh_user(self._training, user, recent, self._weighting)
+        similarities = self._stored.compute_similarities(*weighed)
         similarities[user] = 0
         return self._sum_choices(similarities)
 
-    def score_history(self, history: History) -> Float32Array:
-        """Return the scores of all items for this history."""
-        return self._sum_choices(
-            self._stored.compute_similarities(*weigh_history(history, self._stored.weighting))
-        )
+    def _score(self, items: Int32Array, weights: Float64Array) -> Float32Array:
+        return self._sum_choices(self._stored.compute_similarities(items, weights))
 
     def _sum_choices(self, similarities: Float64Array) -> Float32Array:
         """Return the weights of the k most similar users, times their similarities, summed by item."""
         neighbors = _find_largest(similarities, self._stored.k)
         bounds, positions = locate_rows(self._training.indptr, neighbors)
-        weights = self._stored.weighting.weigh(self._training.values[positions].astype(np.float64))
+        weights = self._weighting.weigh(self._training.values[positions].astype(np.float64))
         products = weights * np.repeat(similarities[neighbors], np.diff(bounds))
         n_items = len(self._stored.item_idf)
         return np.bincount(self._training.items[positions], products, minlength=n_items).astype(np.float32)
